@@ -1,0 +1,56 @@
+"""The interface of the network that learns to reverse the chain."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from glidepath.core.conditioning import Conditioning
+from glidepath.core.levels import NoiseLevels, Step
+from glidepath.core.prediction import Prediction, PredictionKind
+
+Predict = Callable[[Tensor, Step], Prediction]
+"""(x [B, C, *spatial], Step) -> Prediction: a denoiser with its conditioning and levels bound."""
+
+Bind = Callable[[Conditioning], Predict]
+"""Conditioning -> Predict: what a guidance wraps."""
+
+
+class Denoiser(nn.Module, ABC):
+    """Says of x_t what noise it holds (or what x_0, or what velocity).
+
+    Subclasses set, in their constructor:
+        predicts: what `forward` returns in its first C channels.
+        learned_variance: whether `forward` returns 2C channels, of which the second C are v in [-1, 1]
+            between the two bounds of the log-variance (Nichol & Dhariwal 2021).
+        image_shape: (C, *spatial) of the x that the denoiser was made for; a convolutional one takes other
+            sizes too.
+    """
+
+    predicts: PredictionKind
+    learned_variance: bool
+    image_shape: tuple[int, ...]
+
+    @abstractmethod
+    def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        """Predict, with nothing prepared: the form that training calls.
+
+        x: [B, C, *spatial] float; t: [B] integer or float timesteps; returns [B, C or 2C, *spatial] float32.
+        """
+
+    @abstractmethod
+    def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
+        """Compute once what does not change from step to step, and return the predictor of these levels.
+
+        The numbers are those of `forward`, up to rounding. The predictor holds no reference to mutable state:
+        several may live at once, in several threads.
+        """
+
+    def interpret(self, output: Tensor, x: Tensor, step: Step) -> Prediction:
+        """Read `forward`'s output as a Prediction: split off the learned variance, name what is predicted."""
+        if not self.learned_variance:
+            return Prediction(output, self.predicts, x, step)
+        value, variance = output.chunk(2, dim=1)
+        return Prediction(value, self.predicts, x, step, variance_fraction=(variance + 1) / 2)

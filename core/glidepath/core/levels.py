@@ -1,0 +1,119 @@
+"""The grid of noise levels that a sampler walks, noisy to clean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+import torch
+from torch import Tensor
+
+from glidepath.core.errors import PartError
+
+
+@attrs.frozen(eq=False)
+class Step:
+    """One row of the grid: a Python index, and scalars that live on the device.
+
+    index: 0 for the noisiest point, counting up. Python decides with it; it never reads the scalars back.
+    t: [] what the denoiser receives as its timestep (integer or float).
+    alpha, sigma: [] float32, of this point: x_t = alpha x_0 + sigma epsilon.
+    """
+
+    index: int
+    t: Tensor
+    alpha: Tensor
+    sigma: Tensor
+
+
+def _float64(value: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float64, device="cpu")
+
+
+@attrs.frozen(eq=False)
+class NoiseLevels:
+    """N points of decreasing noise and the end point, as float64 tables made once on the host.
+
+    Point i is q(x_t | x_0) = N(alpha x_0, sigma^2 I); its cleaner neighbour, point i + 1, is called s below.
+
+    t: [N], what the denoiser receives (int64, or float64 for a schedule in continuous time).
+    alpha, sigma: [N + 1] float64, with the end point last (alpha 1, sigma 0 for a clean image).
+    beta: [N] float64, the variance of q(x_t | x_s) = N(alpha_t / alpha_s x_s, beta I). By default
+        sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2, where digits cancel: a schedule that knows it gives it.
+    """
+
+    t: Tensor
+    alpha: Tensor = attrs.field(converter=_float64)
+    sigma: Tensor = attrs.field(converter=_float64)
+    beta: Tensor = attrs.field(converter=_float64)
+
+    @beta.default
+    def _forward_variance(self) -> Tensor:
+        ratio = self.alpha[:-1] / self.alpha[1:]
+        return self.sigma[:-1] ** 2 - (ratio * self.sigma[1:]) ** 2
+
+    def __attrs_post_init__(self) -> None:
+        count = len(self.t)
+        shapes = [tuple(table.shape) for table in (self.t, self.alpha, self.sigma, self.beta)]
+        if count == 0 or shapes != [(count,), (count + 1,), (count + 1,), (count,)]:
+            raise PartError(
+                "noise levels need N timesteps, N + 1 values of alpha and of sigma and N of beta; "
+                f"got tables of shape {shapes}"
+            )
+
+    def __len__(self) -> int:
+        return self.t.shape[0]
+
+    @property
+    def prior_scale(self) -> float:
+        """The standard deviation of x_T for data of unit variance: what the first noise is multiplied by.
+
+        1 for a variance-preserving schedule, which starts from N(0, I) as Ho et al. 2020 do.
+        """
+        return float((self.alpha[0] ** 2 + self.sigma[0] ** 2).sqrt())
+
+    @property
+    def posterior_mean_coef1(self) -> Tensor:
+        """[N] what multiplies x_0 in the mean of q(x_s | x_t, x_0) (Ho et al. 2020, equation 7)."""
+        return self.alpha[1:] * self.beta / self.sigma[:-1] ** 2
+
+    @property
+    def posterior_mean_coef2(self) -> Tensor:
+        """[N] what multiplies x_t in the mean of q(x_s | x_t, x_0) (Ho et al. 2020, equation 7)."""
+        return self.alpha[:-1] / self.alpha[1:] * (self.sigma[1:] / self.sigma[:-1]) ** 2
+
+    @property
+    def posterior_variance(self) -> Tensor:
+        """[N] the variance of q(x_s | x_t, x_0) (Ho et al. 2020, equation 7); 0 before a clean end point."""
+        return self.beta * (self.sigma[1:] / self.sigma[:-1]) ** 2
+
+    @property
+    def posterior_log_variance_clipped(self) -> Tensor:
+        """[N] its logarithm; where it is 0, that of the point before, or of beta when there is none."""
+        return _replace_zero(self.posterior_variance, self.beta).log()
+
+    @property
+    def fixed_large_variance(self) -> Tensor:
+        """[N] beta, except before a clean end point: there, the posterior variance of the point before.
+
+        The larger of the two variances of Ho et al. 2020, section 3.2, as their code has it.
+        """
+        variance = self.posterior_variance
+        return torch.where(variance == 0, _replace_zero(variance, self.beta), self.beta)
+
+    def rows(self, device: torch.device | str, *columns: Tensor) -> list[tuple[Tensor, ...]]:
+        """Columns of [N] float64 as N tuples of float32 scalars on the device, uploaded in one copy."""
+        table = torch.stack(columns, dim=1).to(torch.float32).to(device, non_blocking=True)
+        return [row.unbind() for row in table.unbind()]
+
+    def steps(self, device: torch.device | str) -> Iterator[Step]:
+        """The rows, noisy to clean, uploaded in one copy."""
+        rows = self.rows(device, self.alpha[:-1], self.sigma[:-1])
+        t = (self.t.to(torch.float32) if self.t.is_floating_point() else self.t).to(device, non_blocking=True)
+        for index, (t_i, (alpha, sigma)) in enumerate(zip(t.unbind(), rows, strict=True)):
+            yield Step(index, t_i, alpha, sigma)
+
+
+def _replace_zero(variance: Tensor, beta: Tensor) -> Tensor:
+    before = torch.cat([beta[:1], variance[:-1]])
+    return torch.where(variance == 0, before, variance)

@@ -1,0 +1,102 @@
+"""Where random numbers come from: (seed, sample, step) decide each, not the batch it was drawn in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+import torch
+from torch import Tensor
+
+from glidepath.core.errors import PartError
+
+_MASK = (1 << 64) - 1
+
+
+class Noise(Protocol):
+    """A source of standard normal noise for one walk."""
+
+    def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
+        """x_T / sigma: [B, C, *spatial] float32."""
+
+    def step(self, index: int, like: Tensor) -> Tensor:
+        """The noise of step `index` (0 = noisiest), of the shape, on the device of `like`."""
+
+    def skip(self, index: int, like: Tensor) -> None:
+        """Said in place of `step` at a step that adds no noise."""
+
+
+@attrs.frozen
+class PerSampleNoise:
+    """One independent stream for each sample: an image does not depend on the batch it was made in.
+
+    seeds: for each row of the batch, its (seed, sample index). The draw is made on the host in float32, so
+        that CPU and GPU start from the same bits.
+    """
+
+    seeds: Sequence[tuple[int, int]]
+
+    def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
+        """Standard normal noise of `shape`, from each row's stream."""
+        return self._draw(0, shape, device)
+
+    def step(self, index: int, like: Tensor) -> Tensor:
+        """The noise of step `index`."""
+        return self._draw(index + 1, tuple(like.shape), like.device)
+
+    def skip(self, index: int, like: Tensor) -> None:
+        """Nothing: the streams of the other steps do not depend on this one."""
+
+    def _draw(self, position: int, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
+        if shape[0] != len(self.seeds):
+            raise PartError(
+                f"noise was seeded for a batch of {len(self.seeds)}, and asked for one of {shape[0]}"
+            )
+        pinned = torch.device(device).type == "cuda"
+        drawn = torch.empty(shape, pin_memory=pinned)
+        for row, (seed, sample) in zip(drawn.unbind(), self.seeds, strict=True):
+            generator = torch.Generator().manual_seed(_mix(seed, sample, position))
+            torch.randn(shape[1:], generator=generator, out=row)
+        return drawn.to(device, non_blocking=True)
+
+
+@attrs.frozen
+class ReferenceNoise:
+    """Draws as the reference implementations do: one stream for the batch, at every step, needed or not.
+
+    generator: a torch generator (the reference uses the global one), seeded by the caller.
+    copies: 2 for classifier-free guidance as GLIDE's notebooks run it: they draw 2B rows and keep B.
+    """
+
+    generator: torch.Generator
+    copies: int = 1
+
+    def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
+        """The first draw."""
+        return self._draw(shape, device)
+
+    def step(self, index: int, like: Tensor) -> Tensor:
+        """The next draw; the samplers ask at each step, in order."""
+        return self._draw(tuple(like.shape), like.device)
+
+    def skip(self, index: int, like: Tensor) -> None:
+        """Draw and drop: the references draw at every step, and what follows (an upsampler) depends on it."""
+        self._draw(tuple(like.shape), like.device)
+
+    def _draw(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
+        whole = (self.copies * shape[0], *shape[1:])
+        return torch.randn(whole, generator=self.generator, device=self.generator.device)[: shape[0]].to(
+            device
+        )
+
+
+def _mix(*values: int) -> int:
+    """Hash integers into 64 bits, so that near seeds give far streams (splitmix64, Steele et al. 2014)."""
+    state = 0
+    for value in values:
+        state = (state ^ (value & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
+        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+        state = (state ^ (state >> 27)) * 0x94D049BB133111EB & _MASK
+        state ^= state >> 31
+    return state

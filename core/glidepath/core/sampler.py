@@ -1,0 +1,47 @@
+"""The interface of the walk from noise to image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import attrs
+from torch import Tensor
+
+from glidepath.core.denoiser import Predict
+from glidepath.core.levels import NoiseLevels
+from glidepath.core.noise import Noise
+from glidepath.core.spacing import Spacing
+
+
+@attrs.frozen(eq=False)
+class State:
+    """Where a sampler stands after a step.
+
+    index: how many steps are done, 1 to total.
+    total: how many steps there are.
+    x: [B, C, *spatial], the state after the step.
+    sample: [B, C, *spatial], the x_0 that the step predicted, clipped where the sampler clips: a preview.
+    """
+
+    index: int
+    total: int
+    x: Tensor
+    sample: Tensor
+
+
+class Sampler(ABC):
+    """Walks from noise to image. Holds no state: what a walk remembers is local to its generator.
+
+    steps: which timesteps of the schedule are visited; `NoiseSchedule.levels` reads it.
+    """
+
+    steps: Spacing
+
+    @abstractmethod
+    def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
+        """Walk along `levels` from x at the noisiest point, one State for each step.
+
+        x: [B, C, *spatial] float32, noise at the level of the first point.
+        Nothing on the device is read back by Python.
+        """

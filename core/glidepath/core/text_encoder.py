@@ -1,0 +1,52 @@
+"""The interface of the model that turns prompts into embeddings."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from torch import nn
+
+from glidepath.core.conditioning import TextEmbedding
+
+
+class TextEncoder(nn.Module, ABC):
+    """Turns prompts into a pooled vector and one vector for each token.
+
+    Subclasses set, in their constructor:
+        pooled_width: D of the pooled vector.
+        token_width: W of the token vectors.
+        context: L, the number of positions.
+    """
+
+    pooled_width: int
+    token_width: int
+    context: int
+
+    @abstractmethod
+    def forward(self, prompts: Sequence[str]) -> TextEmbedding:
+        """Embed B prompts; each row depends on its own prompt alone."""
+
+    @abstractmethod
+    def unconditional(self) -> TextEmbedding:
+        """The embedding of no prompt, as one row (B = 1): what classifier-free guidance compares with."""
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Turns text into integers below `vocabulary_size`."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many different ids there are, the padding id included."""
+
+    @property
+    def padding_id(self) -> int:
+        """The id that fills unused positions."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without padding or truncation. An empty text gives no ids."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids."""

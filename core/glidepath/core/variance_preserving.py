@@ -1,0 +1,97 @@
+"""Schedules given by a list of betas, whose alpha^2 + sigma^2 is 1 at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from glidepath.core.levels import NoiseLevels
+from glidepath.core.schedule import NoiseSchedule
+from glidepath.core.spacing import Spacing, timesteps
+
+
+class VariancePreservingSchedule(NoiseSchedule):
+    """A discrete chain q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I) (Ho et al. 2020, equation 2).
+
+    alpha_bar_t is the product of 1 - beta_s for s <= t; alpha = sqrt(alpha_bar), sigma = sqrt(1 - alpha_bar)
+    (equation 4). All in float64.
+
+    beta: [N] the forward variances.
+    alpha_bar: [N] what is left of x_0's variance.
+    """
+
+    def __init__(self, betas: Sequence[float] | Tensor, rescale_timesteps: bool = False) -> None:
+        """Take N betas, each between 0 and 1 (both excluded).
+
+        rescale_timesteps: the denoiser receives t * 1000 / N as a float, and not t.
+
+        Raises:
+            ValueError: a beta outside of that range, or none at all.
+        """
+        self.beta = torch.as_tensor(betas, dtype=torch.float64, device="cpu")
+        if self.beta.ndim != 1 or self.beta.numel() == 0:
+            raise ValueError(
+                f"a schedule needs a list of betas, got a tensor of shape {tuple(self.beta.shape)}"
+            )
+        outside = torch.nonzero(~((self.beta > 0) & (self.beta < 1)))
+        if outside.numel():
+            index = int(outside[0])
+            raise ValueError(
+                f"every beta must lie between 0 and 1, beta[{index}] is {float(self.beta[index])}"
+            )
+        self.num_steps = self.beta.shape[0]
+        self.rescale_timesteps = rescale_timesteps
+        self.alpha_bar = self.beta.neg().add(1).cumprod(0)
+        self._log_snr = self.alpha_bar.log() - self.alpha_bar.neg().log1p()
+
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha and sigma at times t from 0 to N - 1 (any shape), float64, on t's device.
+
+        Between two timesteps the log signal-to-noise ratio is interpolated linearly.
+
+        Raises:
+            ValueError: a time is out of range. Only looked at where t is on the host: on a device the reading
+                would stall its stream, and there the table lookup itself fails.
+        """
+        if t.device.type == "cpu":
+            self._check_range(t)
+        if not t.is_floating_point():
+            alpha_bar = _gather(self.alpha_bar, t)
+            return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        time = t.to(torch.float64)
+        below = time.floor().to(torch.int64)
+        above = time.ceil().to(torch.int64)
+        log_snr = torch.lerp(_gather(self._log_snr, below), _gather(self._log_snr, above), time - below)
+        return log_snr.sigmoid().sqrt(), log_snr.neg().sigmoid().sqrt()
+
+    def model_time(self, t: Tensor) -> Tensor:
+        """t, or t * 1000 / N where timesteps are rescaled."""
+        return t * (1000.0 / self.num_steps) if self.rescale_timesteps else t
+
+    def levels(self, spacing: Spacing) -> NoiseLevels:
+        """The grid of a spacing, noisy to clean; beta is the schedule's own between neighbouring timesteps.
+
+        Raises:
+            ValueError: the spacing does not exist for this schedule.
+        """
+        t = torch.tensor(timesteps(spacing, self.num_steps)[::-1])
+        alpha_bar = torch.cat([self.alpha_bar[t], torch.ones(1, dtype=torch.float64)])
+        previous = torch.cat([t[1:], torch.tensor([-1])])
+        beta = torch.where(t - previous == 1, self.beta[t], 1 - alpha_bar[:-1] / alpha_bar[1:])
+        return NoiseLevels(self.model_time(t), alpha_bar.sqrt(), (1 - alpha_bar).sqrt(), beta)
+
+    def _check_range(self, t: Tensor) -> None:
+        if t.numel() and not bool(((t >= 0) & (t <= self.num_steps - 1)).all()):
+            low, high = float(t.min()), float(t.max())
+            raise ValueError(f"times run from 0 to {self.num_steps - 1}, got {low:g} to {high:g}")
+
+
+def _gather(table: Tensor, index: Tensor) -> Tensor:
+    # torch.gather, unlike indexing, refuses negative indices on every device
+    return (
+        table.to(index.device, non_blocking=True)
+        .gather(0, index.to(torch.int64).flatten())
+        .reshape(index.shape)
+    )

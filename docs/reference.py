@@ -1,0 +1,243 @@
+"""The component reference, made from the catalogue when the site is built (an MkDocs hook).
+
+Only what comes with glidepath is described, whatever else is installed where the site is built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import inspect
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from glidepath.registry import Catalogue, Component, Kind, Registered, load_catalogue
+from glidepath.registry.cli import COMMANDS
+from glidepath.registry.parameters import REQUIRED, Parameter, example, parameters, yaml_text
+from glidepath.registry.plan import Runtime
+from glidepath.registry.requirements import PluginsSection
+
+SECTION = "Reference"
+SECTIONS: Mapping[str, type] = {"runtime": Runtime, "plugins": PluginsSection}
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the generated pages into the navigation."""
+    for entry in config.nav or ():
+        if SECTION in entry:
+            entry[SECTION] = [{title: page} for title, page, _ in pages()]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages to the site."""
+    for _, page, text in pages():
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def pages() -> Iterator[tuple[str, str, str]]:
+    """Title, path and Markdown of each page."""
+    catalogue = load_catalogue(environ={}, no_plugins=True)
+    yield "Parts", "reference/index.md", overview(catalogue)
+    for kind in catalogue.kinds.values():
+        yield kind.name, f"reference/{kind.name}.md", kind_page(kind, catalogue)
+    yield "Sections of a spec", "reference/sections.md", sections_page()
+    yield "Commands", "reference/commands.md", commands_page(catalogue)
+
+
+def overview(catalogue: Catalogue) -> str:
+    """What there is, in two tables."""
+    kinds = [
+        (f"[{kind.name}]({kind.name}.md)", kind.summary, _where(kind)) for kind in catalogue.kinds.values()
+    ]
+    parts = [
+        (
+            f"[{it.component.kind}]({it.component.kind}.md)",
+            f"[{it.component.name}]({it.component.kind}.md#{it.component.name})",
+            it.component.summary,
+        )
+        for it in catalogue.components()
+    ]
+    presets = [(name, preset.summary) for name, preset in catalogue.presets().items()]
+    return _page(
+        "# Reference",
+        "Made from what the plugins that come with glidepath say of themselves. `glidepath list` and "
+        "`glidepath show NAME` say the same of everything that is installed, other people's plugins included.",
+        "## Kinds of part",
+        _table(("kind", "what it is", "in a spec"), kinds),
+        "## Parts",
+        _table(("kind", "name", "what it is"), parts),
+        "## Presets",
+        _table(("name", "what it is"), presets),
+    )
+
+
+def kind_page(kind: Kind, catalogue: Catalogue) -> str:
+    """A kind: its interface, then each of its parts."""
+    blocks = [f"# {kind.name}", f"{_sentence(kind.summary)} {_where(kind, sentence=True)}"]
+    for registered in catalogue.components(kind.name):
+        blocks += _component(registered, kind, catalogue)
+    blocks += ["## Interface", f"`{kind.interface.replace(':', '.')}`", *_interface(kind.interface)]
+    return _page(*blocks)
+
+
+def sections_page() -> str:
+    """The keys at the top of a spec that are no parts."""
+    blocks = [
+        "# Sections of a spec",
+        "Keys at the top of a spec that name no part: `extends`, `weights` "
+        "([Writing a spec](../specs.md) explains both), and these.",
+    ]
+    for name, config in SECTIONS.items():
+        blocks += [f"## {name}", _docstring(config), _parameters(parameters(config))]
+    return _page(*blocks)
+
+
+def commands_page(catalogue: Catalogue) -> str:
+    """What each command says of itself under `--help`."""
+    blocks = ["# Commands", "What `glidepath COMMAND --help` prints."]
+    for name in COMMANDS:
+        blocks += [f"## glidepath {name}", _fence(_builtin_help(name))]
+    for name, command in sorted(catalogue.commands().items()):
+        module, _, function = command.target.partition(":")
+        blocks += [f"## glidepath {name}", _fence(_printed(getattr(import_module(module), function), ["--help"]))]
+    return _page(*blocks)
+
+
+def _component(registered: Registered, kind: Kind, catalogue: Catalogue) -> Iterator[str]:
+    component, config = registered.component, catalogue.config_class(registered)
+    described = parameters(config)
+    yield f"## {component.name}"
+    yield _sentence(component.summary)
+    if config is not None and (text := _docstring(config)) and text.rstrip(".") != component.summary:
+        yield text
+    yield _parameters(described) if described else "It has no parameters."
+    names = {name: [catalogue.spelling(it) for it in catalogue.components(name)] for name in catalogue.kinds}
+    yield "In a spec, with every default written out:"
+    yield _fence(example(kind, catalogue.spelling(registered), described, names), "yaml")
+    yield from _contracts(component, config)
+    if component.references:
+        yield "Sources:\n\n" + "\n".join(f"- {reference}" for reference in component.references)
+    yield f"Built by `{component.target.replace(':', '.')}`."
+
+
+def _contracts(component: Component, config: type | None) -> Iterator[str]:
+    """What it provides and needs at its defaults, as other parts are checked against it."""
+    try:
+        default = None if config is None else config()
+    except TypeError:  # a parameter is required
+        return
+    provides, needs = component.provides(default), component.needs(default)
+    if provides:
+        yield "Provides " + ", ".join(f"`{key}`" for key in sorted(provides)) + "."
+    if needs:
+        yield "Needs " + ", ".join(f"`{key}`" for key in sorted(needs)) + "."
+
+
+def _parameters(described: Sequence[Parameter]) -> str:
+    rows = [
+        (
+            f"`{parameter.name}`",
+            f"{parameter.type} {parameter.limits}".rstrip(),
+            "*required*" if parameter.default is REQUIRED else f"`{yaml_text(parameter.default)}`",
+            parameter.doc,
+        )
+        for parameter in described
+    ]
+    return _table(("parameter", "type", "default", "meaning"), rows)
+
+
+def _interface(target: str) -> Iterator[str]:
+    """The docstring of an interface, and of each of its public methods and properties."""
+    module, _, name = target.partition(":")
+    interface = getattr(import_module(module), name)
+    yield _docstring(interface, code=True)
+    for attribute, value in vars(interface).items():
+        documented = inspect.isfunction(value) or isinstance(value, property)
+        if documented and not attribute.startswith("_"):
+            signature = _signature(value) if inspect.isfunction(value) else ""
+            needed = "" if getattr(value, "__isabstractmethod__", False) else " (has a default)"
+            yield f"### {attribute}{needed}"
+            yield f"`{attribute}{signature}`"
+            yield _docstring(value, code=True)
+    if call := vars(interface).get("__call__"):
+        yield "### call"
+        yield f"`{_signature(call)}`"
+        yield _docstring(call, code=True)
+
+
+def _signature(function: Callable[..., Any]) -> str:
+    text = str(inspect.signature(function, eval_str=False))
+    return text.replace("(self, ", "(").replace("(self)", "()").replace("'", "")
+
+
+def _docstring(subject: Any, *, code: bool = False) -> str:
+    """The subject's own docstring: its first paragraph as text; as the rest keeps its lines, in a block."""
+    text = inspect.cleandoc(vars(subject).get("__doc__") or "") if isinstance(subject, type) else ""
+    text = text or inspect.getdoc(subject) or ""
+    first, _, rest = text.partition("\n\n")
+    first = " ".join(first.split()).replace("*", r"\*").replace("<", "&lt;")
+    return "\n\n".join(filter(None, [first, _fence(rest) if code and rest.strip() else rest]))
+
+
+def _builtin_help(name: str) -> str:
+    module = import_module(f"glidepath.registry.cli.{'listing' if name == 'list' else name}")
+    commands = argparse.ArgumentParser(prog="glidepath").add_subparsers()
+    with _columns(100):
+        module.add_parser(commands)
+        return str(commands.choices[name].format_help())
+
+
+def _printed(run: Callable[[Sequence[str]], object], arguments: Sequence[str]) -> str:
+    printed = io.StringIO()
+    with _columns(100), contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        run(arguments)
+    return printed.getvalue()
+
+
+@contextlib.contextmanager
+def _columns(width: int) -> Iterator[None]:
+    """argparse wraps to the width of the terminal, which says nothing about the site."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(width)
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+def _where(kind: Kind, *, sentence: bool = False) -> str:
+    """Where a spec has a part of a kind."""
+    if not kind.slot:
+        return "It stands inside another part." if sentence else "inside another part"
+    facts = [f"`{kind.slot}:`"]
+    facts += ["a list"] * kind.many + ["required"] * kind.required
+    facts += [f"`{kind.default}` unless another is named"] if kind.default else []
+    facts += [] if kind.sampling else ["for training only"]
+    return f"In a spec: {', '.join(facts)}." if sentence else ", ".join(facts)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def _fence(text: str, language: str = "") -> str:
+    return f"```{language}\n{inspect.cleandoc(text).rstrip()}\n```"
+
+
+def _page(*blocks: str) -> str:
+    return "\n\n".join(block for block in blocks if block) + "\n"

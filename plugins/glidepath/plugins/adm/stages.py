@@ -1,0 +1,113 @@
+"""How the layers of the ADM UNet stand: down through its levels, across the middle, and up again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import attrs
+from torch import Tensor, nn
+
+from glidepath.plugins.adm.layers import AttentionBlock, Downsample, KeysValues, ResBlock, Upsample, conv
+from glidepath.plugins.adm.plugin import AdmUNetConfig
+
+
+class Stage(nn.ModuleList):
+    """Layers in a row."""
+
+    def forward(self, h: Tensor, embeddings: Iterator[Tensor], text: Iterator[KeysValues | None]) -> Tensor:
+        """h: [B, C, *spatial]. Residual blocks take the next embedding, attention blocks the next text."""
+        for layer in self:
+            if isinstance(layer, ResBlock):
+                h = layer(h, next(embeddings))
+            elif isinstance(layer, AttentionBlock):
+                h = layer(h, next(text))
+            else:
+                h = layer(h)
+        return h
+
+
+@attrs.frozen(eq=False)
+class Stages:
+    """The three parts of the network. What each stage of `down` gives, a stage of `up` takes, last first."""
+
+    down: list[Stage]
+    middle: Stage
+    up: list[Stage]
+
+
+def build(config: AdmUNetConfig) -> Stages:
+    """Lay out the stages between the images and the head."""
+    make = _Layers(config)
+    heads_up = config.heads if config.heads_upsample is None else config.heads_upsample
+    levels = list(zip(config.sizes, config.widths, strict=True))
+
+    channels = config.widths[0]
+    down = [Stage([conv(config.dims, config.in_channels * config.patch_size**config.dims, channels, 3)])]
+    skips = [channels]
+    for level, (size, width) in enumerate(levels):
+        for _ in range(config.res_blocks):
+            layers: list[nn.Module] = [make.res_block(channels, width)]
+            channels = width
+            if size in config.attention_resolutions:
+                layers.append(make.attention(channels, config.heads))
+            down.append(Stage(layers))
+            skips.append(channels)
+        if level < len(levels) - 1:
+            down.append(Stage([make.downsample(channels)]))
+            skips.append(channels)
+
+    middle = Stage(
+        [
+            make.res_block(channels, channels),
+            make.attention(channels, config.heads),
+            make.res_block(channels, channels),
+        ]
+    )
+
+    up = []
+    for level, (size, width) in reversed(list(enumerate(levels))):
+        for index in range(config.res_blocks + 1):
+            layers = [make.res_block(channels + skips.pop(), width)]
+            channels = width
+            if size in config.attention_resolutions:
+                layers.append(make.attention(channels, heads_up))
+            if level > 0 and index == config.res_blocks:
+                layers.append(make.upsample(channels))
+            up.append(Stage(layers))
+    return Stages(down, middle, up)
+
+
+@attrs.frozen
+class _Layers:
+    """Makes the layers that a configuration describes."""
+
+    config: AdmUNetConfig
+
+    def res_block(self, inputs: int, outputs: int, resample: Literal["up", "down"] | None = None) -> ResBlock:
+        config = self.config
+        return ResBlock(
+            inputs,
+            outputs,
+            4 * config.channels,
+            dims=config.dims,
+            dropout=config.dropout,
+            scale_shift=config.scale_shift_norm,
+            resample=resample,
+        )
+
+    def attention(self, channels: int, heads: int) -> AttentionBlock:
+        config = self.config
+        if config.head_channels is not None:
+            heads = channels // config.head_channels
+        return AttentionBlock(channels, heads, text_width=config.text_width, order=config.attention_order)
+
+    def downsample(self, channels: int) -> nn.Module:
+        if self.config.resblock_updown:
+            return self.res_block(channels, channels, "down")
+        return Downsample(channels, self.config.dims, with_conv=self.config.conv_resample)
+
+    def upsample(self, channels: int) -> nn.Module:
+        if self.config.resblock_updown:
+            return self.res_block(channels, channels, "up")
+        return Upsample(channels, self.config.dims, with_conv=self.config.conv_resample)

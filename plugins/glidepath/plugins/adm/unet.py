@@ -1,0 +1,220 @@
+"""The UNet of ADM and GLIDE as a denoiser.
+
+Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", section 3; Nichol et al. 2021,
+"GLIDE", section 2.2. The names of the parameters are those of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from glidepath.core.conditioning import Conditioning, TextEmbedding
+from glidepath.core.denoiser import Denoiser, Predict
+from glidepath.core.errors import PartError
+from glidepath.core.levels import NoiseLevels, Step
+from glidepath.core.prediction import Prediction
+from glidepath.plugins.adm.layers import (
+    AttentionBlock,
+    GroupNorm,
+    KeysValues,
+    ResBlock,
+    conv,
+    timestep_embedding,
+    zeroed,
+)
+from glidepath.plugins.adm.plugin import AdmUNetConfig, faults
+from glidepath.plugins.adm.stages import Stage, build
+
+PREPARED_BYTES = 512 * 2**20
+"""Where the residual blocks' embeddings of all steps would take more, each step computes its own."""
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+class AdmUNet(Denoiser):
+    """A UNet with attention at some of its sizes, conditioned on the timestep, and on text or class labels.
+
+    It runs in the dtype of its parameters, or under autocast. Embeddings and the head keep the dtype of their
+    own parameters, so they may stay in float32 where the rest does not.
+
+    Raises:
+        PartError: the configuration does not fit together (`faults` of the plugin says how).
+    """
+
+    def __init__(self, config: AdmUNetConfig) -> None:
+        super().__init__()
+        for field, fault in faults(config):
+            raise PartError(f"denoiser adm-unet: {field}: {fault}")
+        self.config = config
+        self.predicts = config.predicts
+        self.learned_variance = config.learned_variance
+        self.image_shape = (config.in_channels, *[config.image_size] * config.dims)
+
+        width = 4 * config.channels
+        self.embedding_width = width
+        self.time_embed = nn.Sequential(nn.Linear(config.channels, width), nn.SiLU(), nn.Linear(width, width))
+        if config.num_classes is not None:
+            self.label_emb = nn.Embedding(config.num_classes, width)
+        stages = build(config)
+        self.input_blocks = nn.ModuleList(stages.down)
+        self.middle_block = stages.middle
+        self.output_blocks = nn.ModuleList(stages.up)
+        inner = config.widths[0]
+        outputs = config.in_channels * (2 if config.learned_variance else 1) * config.patch_size**config.dims
+        self.out = nn.Sequential(GroupNorm(inner), nn.SiLU(), zeroed(conv(config.dims, inner, outputs, 3)))
+
+    def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        """Predict, with nothing prepared.
+
+        x: [B, C, *spatial]; t: [B]; returns [B, C or 2C, *spatial] float32.
+
+        Raises:
+            PartError: x or the conditioning does not fit this network.
+        """
+        self._check_conditioning(conditioning)
+        self._check_input(x, conditioning.batch)
+        projected = self._project(self._embedding(t, conditioning))
+        return self.trunk(x, projected, self._text_keys_values(conditioning))
+
+    def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
+        """Compute the embeddings of every step and the text's keys and values; the predictor looks them up.
+
+        Raises:
+            PartError: the conditioning does not fit this network. The predictor: nor does its x.
+        """
+        self._check_conditioning(conditioning)
+        t = levels.t.to(next(self.time_embed.parameters()).device)
+        embeddings = self._embedding(t[:, None], conditioning)
+        steps, rows, _ = embeddings.shape
+        width = sum(block.projected_width for block in self._layers(ResBlock))
+        fits = steps * rows * width * embeddings.element_size() <= PREPARED_BYTES
+        prepared = self._project(embeddings) if fits else None
+        text = self._text_keys_values(conditioning)
+
+        def predict(x: Tensor, step: Step) -> Prediction:
+            self._check_input(x, conditioning.batch)
+            if prepared is None:
+                projected = self._project(embeddings[step.index])
+            else:
+                projected = [of_block[step.index] for of_block in prepared]
+            return self.interpret(self.trunk(x, projected, text), x, step)
+
+        return predict
+
+    def trunk(self, x: Tensor, embeddings: Sequence[Tensor], text: Sequence[KeysValues] | None) -> Tensor:
+        """The network proper, given all that does not depend on x.
+
+        x: [B, C, *spatial]; embeddings: [1 or B, its projected width] for each residual block, in order;
+        text: the keys and values for each attention block, in order. Returns [B, C or 2C, *spatial] float32.
+        """
+        embedding = iter(embeddings)
+        keys_values: Iterator[KeysValues | None] = repeat(None) if text is None else iter(text)
+        h = x.to(next(self.input_blocks.parameters()).dtype)
+        if self.config.patch_size > 1:
+            h = F.pixel_unshuffle(h, self.config.patch_size)
+        skips = []
+        for stage in self.input_blocks:
+            h = stage(h, embedding, keys_values)
+            skips.append(h)
+        h = self.middle_block(h, embedding, keys_values)
+        for stage in self.output_blocks:
+            h = stage(torch.cat([h, skips.pop()], dim=1), embedding, keys_values)
+        # the head costs little, and nothing after it makes good what it rounds off
+        with torch.autocast(h.device.type, enabled=False):
+            h = self.out(h.to(next(self.out.parameters()).dtype))
+        if self.config.patch_size > 1:
+            h = F.pixel_shuffle(h, self.config.patch_size)
+        return h.float()
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the trunk, which `forward` and prepared predictors share. Arguments as of `torch.compile`."""
+        self.__dict__["trunk"] = torch.compile(type(self).trunk.__get__(self), *args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: not the compiled trunk, which is bound to this object."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        state.pop("trunk", None)
+        return state
+
+    def _embedding(self, t: Tensor, conditioning: Conditioning) -> Tensor:
+        """What is said of time, class and text, summed, then SiLU.
+
+        t [B] -> [B, width], or t [N, 1] -> [N, 1 or B, width]. Autocast stays out: all blocks hear this.
+        """
+        with torch.autocast(t.device.type, enabled=False):
+            sinusoids = timestep_embedding(t.flatten(), self.config.channels)
+            embedding: Tensor = self.time_embed(sinusoids.to(next(self.time_embed.parameters()).dtype))
+            embedding = embedding.reshape(*t.shape, -1)
+            if conditioning.labels is not None:
+                embedding = embedding + self.label_emb(conditioning.labels)
+            if conditioning.text is not None:
+                embedding = embedding + conditioning.text.pooled.to(embedding.dtype)
+            return F.silu(embedding)
+
+    def _project(self, embedding: Tensor) -> list[Tensor]:
+        """For each residual block, in order: [..., width] -> [..., its projected width]."""
+        with torch.autocast(embedding.device.type, enabled=False):
+            return [block.project(embedding) for block in self._layers(ResBlock)]
+
+    def _text_keys_values(self, conditioning: Conditioning) -> list[KeysValues] | None:
+        """For each attention block, in order."""
+        if conditioning.text is None:
+            return None
+        tokens = conditioning.text.tokens
+        return [block.text_keys_values(tokens) for block in self._layers(AttentionBlock)]
+
+    def _layers(self, kind: type[Layer]) -> Iterator[Layer]:
+        """The layers of a kind, in the order in which the trunk comes to them."""
+        for stage in (*self.input_blocks, self.middle_block, *self.output_blocks):
+            assert isinstance(stage, Stage)
+            yield from (layer for layer in stage if isinstance(layer, kind))
+
+    def _check_input(self, x: Tensor, batch: int) -> None:
+        config = self.config
+        if x.ndim != 2 + config.dims or x.shape[1] != config.in_channels:
+            raise PartError(
+                f"adm-unet takes x of [B, {config.in_channels}{', size' * config.dims}], got {list(x.shape)}"
+            )
+        if x.shape[0] != batch:
+            raise PartError(f"adm-unet was given {x.shape[0]} samples and a conditioning for {batch}")
+        if any(size % config.size_multiple for size in x.shape[2:]):
+            raise PartError(
+                f"adm-unet takes sizes that are multiples of {config.size_multiple} (patch_size, and a "
+                f"halving for each entry of channel_mult after the first), got {list(x.shape[2:])}"
+            )
+
+    def _check_conditioning(self, conditioning: Conditioning) -> None:
+        config, batch = self.config, conditioning.batch
+        _check_text(conditioning.text, batch, config.text_width, self.embedding_width)
+        labels = conditioning.labels
+        if config.num_classes is None and labels is not None:
+            raise PartError("adm-unet was given class labels, and has no num_classes")
+        if config.num_classes is not None and (labels is None or labels.shape != (batch,)):
+            given = "none" if labels is None else f"labels of {list(labels.shape)}"
+            raise PartError(f"adm-unet with num_classes needs labels of [{batch}], was given {given}")
+
+
+def _check_text(text: TextEmbedding | None, batch: int, width: int | None, pooled_width: int) -> None:
+    if width is None:
+        if text is not None:
+            raise PartError("adm-unet was given a text, and hears none: its text_width is none")
+        return
+    if text is None:
+        raise PartError(f"adm-unet with text_width {width} needs a text, and the conditioning has none")
+    if text.pooled.shape[-1] != pooled_width:
+        raise PartError(
+            f"the text's pooled vector has width {text.pooled.shape[-1]}; adm-unet adds it to its timestep "
+            f"embedding, of width {pooled_width} (4 x channels)"
+        )
+    if text.tokens.shape[-1] != width:
+        raise PartError(
+            f"the text's tokens have width {text.tokens.shape[-1]}, and adm-unet's text_width is {width}"
+        )
+    if not {text.pooled.shape[0], text.tokens.shape[0]} <= {1, batch}:
+        raise PartError(f"adm-unet was given a text of {text.tokens.shape[0]} rows for {batch} samples")

@@ -1,0 +1,21 @@
+"""The shapes dataset, as training asks for it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from glidepath.plugins.shapes.draws import sample_batch
+from glidepath.plugins.shapes.plugin import ShapesConfig
+
+
+class ShapesDataset:
+    """Endless: every batch is drawn anew, and none holds what is kept from training (see scenes.py, captions.py)."""
+
+    def __init__(self, config: ShapesConfig) -> None:
+        self.config = config
+
+    def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, list[str]]:
+        """The batch of a training step: images [size, 3, S, S] float32 in [-1, 1], and their captions."""
+        return sample_batch(
+            seed, step, size, image_size=self.config.image_size, two_objects=self.config.two_objects
+        )

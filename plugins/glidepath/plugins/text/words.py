@@ -1,0 +1,107 @@
+"""A tokenizer of whole words, for small vocabularies."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from glidepath.core.errors import PartError
+from glidepath.plugins.text.plugin import WordsConfig, words_faults
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+class WordsTokenizer:
+    """One id for each word of a list, in its order; the id after the last word pads.
+
+    Text is lower-cased. Words are runs of letters and digits, joined by single apostrophes or hyphens;
+    everything else separates them, and is dropped.
+    """
+
+    def __init__(self, config: WordsConfig) -> None:
+        self._words = _vocabulary(config)
+        self._ids = {word: index for index, word in enumerate(self._words)}
+        self._ignore_unknown = config.unknown == "ignore"
+
+    @classmethod
+    def learn(cls, captions: Iterable[str]) -> WordsTokenizer:
+        """A tokenizer of all the words of some captions, in alphabetical order."""
+        words = sorted({word for caption in captions for word in split(caption)})
+        return cls(WordsConfig(vocabulary=tuple(words)))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words, in the order of their ids."""
+        return self._words
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many different ids there are: the words and the padding."""
+        return len(self._words) + 1
+
+    @property
+    def padding_id(self) -> int:
+        """The id after the last word."""
+        return len(self._words)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text's words.
+
+        Raises:
+            PartError: a word is not in the vocabulary, and `unknown` is `error`.
+        """
+        words = split(text)
+        unknown = [word for word in dict.fromkeys(words) if word not in self._ids]
+        if unknown and not self._ignore_unknown:
+            raise PartError(_unknown_words(text, unknown, self._words))
+        return [self._ids[word] for word in words if word in self._ids]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The words of some ids, separated by spaces; padding is left out."""
+        return " ".join(self._words[index] for index in ids if index != self.padding_id)
+
+
+def split(text: str) -> list[str]:
+    """A text's words, lower-cased."""
+    return _WORD.findall(text.lower())
+
+
+def _vocabulary(config: WordsConfig) -> tuple[str, ...]:
+    for field, fault in words_faults(config):
+        raise PartError(f"tokenizer words: {field}: {fault}")
+    if config.vocabulary is not None:
+        words = tuple(config.vocabulary)
+    else:
+        assert config.file is not None  # words_faults saw to it
+        words = tuple(_read(config.file))
+    never = [word for word in words if split(word) != [word]]
+    if never:
+        raise PartError(
+            f"tokenizer words: no text holds {never[0]!r} as a word: words are lower-case and hold no signs"
+        )
+    twice = [word for word, count in Counter(words).items() if count > 1]
+    if twice:
+        raise PartError(f"tokenizer words: the vocabulary lists {', '.join(map(repr, twice))} more than once")
+    return words
+
+
+def _read(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PartError(f"tokenizer words cannot read {file}: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _unknown_words(text: str, unknown: Sequence[str], known: Sequence[str]) -> str:
+    said = []
+    for word in unknown:
+        near = difflib.get_close_matches(word, known, n=1)
+        said.append(f"{word!r} (did you mean {near[0]!r}?)" if near else repr(word))
+    return (
+        f"the prompt {text!r} has words that the text encoder was not taught: {', '.join(said)}; "
+        f"it knows {len(known)} words"
+    )

@@ -1,0 +1,1 @@
+"""Training: a denoiser and its text encoder, together, on a captioned dataset."""

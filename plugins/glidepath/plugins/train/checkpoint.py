@@ -1,0 +1,135 @@
+"""Checkpoints of a training run: one safetensors file each, written whole or not at all.
+
+A file holds the modules, their moving average and the optimizer's state as tensors, and everything else as
+JSON in the header. Randomness needs no state: (seed, step) decide every draw of a step.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from glidepath.core.errors import GlidepathError
+from glidepath.plugins.train.files import write_tensors
+
+FORMAT = "glidepath-checkpoint-1"
+_NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
+
+
+class CheckpointError(GlidepathError):
+    """A checkpoint cannot be used; the message says which, and why."""
+
+
+class DamagedCheckpoint(CheckpointError):
+    """A checkpoint's file is cut short or garbled."""
+
+
+@attrs.frozen(eq=False)
+class Checkpoint:
+    """Where a training run stood after `step` steps.
+
+    tensors: by name, grouped by prefix: `model.`, `ema.`, `optimizer.`.
+    meta: plain JSON: the resolved spec, the seed, the stage, and what was not logged yet.
+    """
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    meta: Mapping[str, Any]
+
+    def group(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors under `prefix.`, without it."""
+        start = prefix + "."
+        return {
+            name.removeprefix(start): value for name, value in self.tensors.items() if name.startswith(start)
+        }
+
+
+@attrs.frozen(eq=False)
+class Newest:
+    """What `newest` found.
+
+    damaged: newer files that could not be read, each with the reason; they were renamed, out of the way.
+    """
+
+    checkpoint: Checkpoint
+    path: Path
+    damaged: Sequence[str]
+
+
+def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write a checkpoint, then delete all but the newest `keep`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"checkpoint-{checkpoint.step:08d}.safetensors"
+    header = {"format": FORMAT, "step": str(checkpoint.step), "meta": json.dumps(dict(checkpoint.meta))}
+    write_tensors(path, checkpoint.tensors, header)
+    for old in existing(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        DamagedCheckpoint: the file is cut short or garbled.
+        CheckpointError: the file cannot be opened, or is no checkpoint of this version.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError as error:
+        raise DamagedCheckpoint(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is no training checkpoint that this version reads: its header says "
+            f"{header.get('format', 'no format')!r}, and not {FORMAT!r}"
+        )
+    try:
+        return Checkpoint(int(header["step"]), tensors, json.loads(header["meta"]))
+    except (KeyError, ValueError) as error:
+        raise DamagedCheckpoint(f"{path} is damaged: its header lacks {error}") from error
+
+
+def newest(folder: Path) -> Newest | None:
+    """The newest checkpoint that can be read, or None where there are none at all.
+
+    Raises:
+        CheckpointError: there are checkpoints, and all are damaged; or one is of another version.
+    """
+    damaged: list[str] = []
+    for path in reversed(existing(folder)):
+        try:
+            found = load(path)
+        except DamagedCheckpoint as error:
+            damaged.append(str(error))
+            continue
+        for broken in existing(folder):
+            if _step(broken) > found.step:
+                broken.replace(broken.with_name(f"{broken.name}.damaged"))
+        return Newest(found, path, damaged)
+    if damaged:
+        raise CheckpointError(
+            "\n    ".join(["no checkpoint can be read; delete them all to start anew:", *damaged])
+        )
+    return None
+
+
+def existing(folder: Path) -> list[Path]:
+    """The files of a folder that are named as checkpoints, oldest first."""
+    return sorted((path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name)), key=_step)
+
+
+def _step(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None  # `existing` names only those
+    return int(match[1])

@@ -1,0 +1,152 @@
+"""`glidepath train`: train the denoiser and the text encoder of a spec."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glidepath.plugins.train.lock import locked
+from glidepath.registry.cli.common import add_spec_arguments, note_failures, open_spec
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.run import Position, Run, Trainer
+
+EPILOG = """\
+The spec says what is trained (denoiser, text_encoder, schedule), on what (data), and how (train).
+The folder receives spec.yaml, log.jsonl, checkpoints, and at the end weights.safetensors.
+
+Run the same command again to go on from the newest checkpoint. After Ctrl-C, a crash or a power
+cut the weights in the end are those of a run that nothing stopped.
+
+examples:
+  glidepath train shapes
+  glidepath train my.yaml --set train.steps=20000 --device cuda
+  glidepath train my.yaml --set data.folder=photos --out runs/photos
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train, or go on training.
+
+    Returns 0 when training is finished or has done as many steps as were asked for, 130 when it was
+    interrupted and left a checkpoint.
+
+    Raises:
+        SpecError: the spec has faults, or cannot be trained.
+        GlidepathError: training cannot begin, or failed.
+    """
+    arguments = _parser().parse_args(argv)
+    if arguments.device is not None:
+        arguments.overrides = [*arguments.overrides, f"runtime.device={arguments.device}"]
+    from glidepath.registry.plan import make_plan
+
+    catalogue, spec = open_spec(arguments)
+    plan = make_plan(spec, catalogue)
+    note_failures(catalogue)
+
+    from glidepath.plugins.train.files import remove_partial
+    from glidepath.plugins.train.trainable import build, check_trainable
+
+    check_trainable(plan, catalogue)
+    folder = arguments.out or Path("runs") / _name(arguments.spec)
+    with locked(folder):
+        remove_partial(folder)
+        trainer, run = build(plan, catalogue, folder)
+        return _train(trainer, run, shlex.join(["glidepath", "train", *argv]), arguments.steps_now)
+
+
+def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> int:
+    import attrs
+
+    from glidepath.plugins.train.display import Display
+    from glidepath.plugins.train.files import write_text
+    from glidepath.plugins.train.interrupt import interruptible
+    from glidepath.plugins.train.specfile import SPEC, spec_text
+
+    with Display() as display, interruptible() as interrupted:
+
+        def began() -> None:
+            # not before the trainer has agreed to go on with what the folder holds
+            write_text(run.folder / SPEC, spec_text(run.spec, command))
+
+        session = _Session(began, display.progress, interrupted, steps_now)
+        watched = attrs.evolve(run, report=display.report, progress=session.progress, stop=session.is_to_stop)
+        weights = trainer.train(watched)
+        stopped = interrupted()
+    if weights is not None:
+        print(weights)
+        sample = ["glidepath", "sample", "a caption", "--spec", str(run.folder / SPEC)]
+        print(f"sample with them: {shlex.join(sample)}", file=sys.stderr)
+        return 0
+    why = "interrupted" if stopped else "stopped"
+    print(
+        f"{why} at step {session.at} of {session.total}; a checkpoint is in {run.folder}. "
+        f"Resume with the same command:\n  {command}",
+        file=sys.stderr,
+    )
+    return 130 if stopped else 0
+
+
+class _Session:
+    """What this call has done of the run."""
+
+    def __init__(
+        self,
+        began: Callable[[], None],
+        show: Callable[[Position], None],
+        interrupted: Callable[[], bool],
+        steps_now: int | None,
+    ) -> None:
+        self._began, self._show, self._interrupted, self._steps_now = began, show, interrupted, steps_now
+        self._first: int | None = None
+        self.at = self.total = 0
+
+    def progress(self, position: Position) -> None:
+        if self._first is None:
+            self._first = position.step
+            self._began()
+        self.at, self.total = position.step, position.total
+        self._show(position)
+
+    def is_to_stop(self) -> bool:
+        done = self.at - (self._first or 0)
+        return self._interrupted() or (self._steps_now is not None and done >= self._steps_now)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="glidepath train",
+        description="Train the denoiser and the text encoder of a spec, or go on training them.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_spec_arguments(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where its files go (default: runs/NAME, NAME of the spec)"
+    )
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps (default: as the spec says)")
+    parser.add_argument(
+        "--steps-now", type=_positive, metavar="N", help="stop after N more steps, with a checkpoint"
+    )
+    parser.add_argument("--strict", action="store_true", help="a plugin that fails is an error")
+    parser.add_argument(
+        "--no-plugins", action="store_true", help="load no plugins but those that come with glidepath"
+    )
+    return parser
+
+
+def _name(spec: str) -> str:
+    """A folder's name for a preset or a file."""
+    return re.sub(r"[^\w.-]+", "-", Path(spec).stem) or "spec"
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value

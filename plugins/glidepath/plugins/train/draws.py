@@ -1,0 +1,31 @@
+"""Where the random numbers of training come from: (seed, step) decide each, a run keeps no random state."""
+
+from __future__ import annotations
+
+import torch
+
+STEP = 0
+"""A step's timesteps, noise and dropped captions."""
+
+DROPOUT = 1
+"""What the modules themselves draw while they are trained, from torch's global stream."""
+
+ORDER = 2
+"""The order of a dataset's examples; the epoch stands for the step."""
+
+FLIP = 3
+"""Which examples of a dataset are mirrored."""
+
+
+def mix(seed: int, step: int, purpose: int = STEP) -> int:
+    """A seed for torch.
+
+    On the host torch reads its lower 32 bits, and in them no two of a run's first 2^32 steps are alike.
+    """
+    mixed = seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + purpose * 0x94D049BB133111EB + 1
+    return mixed & ((1 << 63) - 1)
+
+
+def generator(seed: int, step: int, purpose: int = STEP) -> torch.Generator:
+    """A stream of its own, on the host: the draws do not depend on the device that trains."""
+    return torch.Generator().manual_seed(mix(seed, step, purpose))

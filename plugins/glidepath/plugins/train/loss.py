@@ -1,0 +1,85 @@
+"""What the denoiser is trained to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from glidepath.core.conditioning import Conditioning, TextEmbedding
+from glidepath.core.denoiser import Denoiser
+from glidepath.core.levels import Step
+from glidepath.core.prediction import Prediction, PredictionKind
+from glidepath.core.schedule import NoiseSchedule
+from glidepath.core.text_encoder import TextEncoder
+
+
+def upload(value: Tensor, device: torch.device) -> Tensor:
+    """A host tensor on the device, without waiting for what the device still has to do."""
+    pinned = value.pin_memory() if device.type == "cuda" else value
+    return pinned.to(device, non_blocking=True)
+
+
+def add_noise(schedule: NoiseSchedule, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Step]:
+    """x_t = alpha x_0 + sigma noise (Ho et al. 2020, equation 4), and where each sample stands.
+
+    x_0, noise: [B, C, *spatial]; t: [B] int64, on the host. The step's t is what the denoiser receives, [B];
+    its alpha and sigma are [B, 1, ...], to broadcast against x_0. Its index says nothing.
+    """
+    alpha, sigma = (
+        upload(value.to(x_0.dtype).reshape(-1, *[1] * (x_0.ndim - 1)), x_0.device)
+        for value in schedule.alpha_sigma(t)
+    )
+    return alpha * x_0 + sigma * noise, Step(0, upload(schedule.model_time(t), x_0.device), alpha, sigma)
+
+
+def predict(denoiser: Denoiser, x_t: Tensor, step: Step, text: TextEmbedding | None) -> Prediction:
+    """What the denoiser says of x_t."""
+    output = denoiser(x_t, step.t, Conditioning(batch=x_t.shape[0], text=text))
+    return denoiser.interpret(output, x_t, step)
+
+
+def squared_error(prediction: Prediction, x_0: Tensor, noise: Tensor) -> Tensor:
+    """The mean squared error of each sample, in what was predicted: [B] float32.
+
+    Ho et al. 2020, equation 14, for whichever of epsilon, x_0 and velocity the denoiser predicts.
+    """
+    wanted = _target(prediction.kind, prediction.step, x_0, noise)
+    return (prediction.value.float() - wanted).square().flatten(1).mean(1)
+
+
+def _target(kind: PredictionKind, step: Step, x_0: Tensor, noise: Tensor) -> Tensor:
+    if kind == "epsilon":
+        return noise
+    return x_0 if kind == "sample" else step.alpha * noise - step.sigma * x_0
+
+
+def min_snr_weight(kind: PredictionKind, alpha: Tensor, sigma: Tensor, gamma: float) -> Tensor:
+    """min(SNR, gamma), a weight of the squared error of x_0, as a factor of that of what is predicted.
+
+    Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting Strategy", section 3.4: for epsilon
+    min(SNR, gamma) / SNR, and for velocity, where alpha^2 + sigma^2 = 1, min(SNR, gamma) / (SNR + 1).
+    alpha, sigma: any shape; SNR = (alpha / sigma)^2.
+    """
+    snr = (alpha / sigma) ** 2
+    if kind == "sample":
+        return snr.clamp(max=gamma)
+    if kind == "epsilon":
+        return (gamma / snr).clamp(max=1)
+    return snr.clamp(max=gamma) * (sigma / (alpha**2 + sigma**2)) ** 2
+
+
+def drop_captions(text_encoder: TextEncoder, captions: Sequence[str], dropped: Tensor) -> TextEmbedding:
+    """The embedding of captions, with that of no prompt in place of those `dropped`: [B] bool, on the host.
+
+    So the denoiser learns the null condition of classifier-free guidance (Ho & Salimans 2021,
+    "Classifier-Free Diffusion Guidance", algorithm 1; GLIDE, Nichol et al. 2021, section 2.3, drops 20 %).
+    """
+    text, null = text_encoder(captions), text_encoder.unconditional()
+    rows = upload(dropped, text.pooled.device)
+    return TextEmbedding(
+        torch.where(rows[:, None], null.pooled, text.pooled),
+        torch.where(rows[:, None, None], null.tokens, text.tokens),
+        torch.where(rows[:, None], null.mask, text.mask),
+    )

@@ -1,0 +1,216 @@
+"""What this plugin supplies: the kinds `dataset` and `trainer`, one of each, and the command `train`.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import attrs
+from attrs.validators import ge, gt, le, lt
+
+from glidepath.registry.component import Command, Component, Kind, Need, doc
+from glidepath.registry.hooks import hookimpl
+
+_HERE = "glidepath.plugins.train"
+
+
+@attrs.frozen(kw_only=True)
+class DiffusionTrainerConfig:
+    """How a denoiser and its text encoder are trained."""
+
+    steps: int = attrs.field(
+        default=100_000, validator=ge(1), metadata=doc("optimizer steps of the denoiser")
+    )
+    batch: int = attrs.field(default=64, validator=ge(1), metadata=doc("images in a step"))
+    learning_rate: float = attrs.field(
+        default=1e-4, validator=gt(0), metadata=doc("of AdamW at its highest, after the warm-up")
+    )
+    warmup_steps: int = attrs.field(
+        default=500, validator=ge(0), metadata=doc("steps over which the learning rate rises from zero")
+    )
+    decay_share: float = attrs.field(
+        default=0.2,
+        validator=[ge(0), le(1)],
+        metadata=doc("share of the steps, at the end, over which the learning rate falls to zero"),
+    )
+    weight_decay: float = attrs.field(default=0.0, validator=ge(0), metadata=doc("of AdamW"))
+    gradient_clip: float = attrs.field(
+        default=1.0,
+        validator=ge(0),
+        metadata=doc("the norm, over all parameters together, that gradients are clipped to; 0: never"),
+    )
+    ema: float = attrs.field(
+        default=0.9999,
+        validator=[ge(0), lt(1)],
+        metadata=doc("decay of the moving average of the weights, which is what is kept in the end"),
+    )
+    caption_dropout: float = attrs.field(
+        default=0.2,
+        validator=[ge(0), le(1)],
+        metadata=doc("share of the captions replaced by the null condition, for classifier-free guidance"),
+    )
+    shift: float = attrs.field(
+        default=1.0,
+        validator=gt(0),
+        metadata=doc(
+            "sigma / alpha of the timesteps drawn, relative to uniform ones; 2 trains on more noise"
+        ),
+    )
+    min_snr_gamma: float = attrs.field(
+        default=0.0, validator=ge(0), metadata=doc("gamma of the min-SNR weighting; 0: unweighted")
+    )
+    variational_weight: float = attrs.field(
+        default=0.001,
+        validator=ge(0),
+        metadata=doc("lambda of L_hybrid: the weight of the variational bound, where variance is learned"),
+    )
+    contrastive_steps: int = attrs.field(
+        default=0,
+        validator=ge(0),
+        metadata=doc("steps of a first stage that trains the text encoder against noisy images; 0: none"),
+    )
+    contrastive_batch: int = attrs.field(
+        default=256, validator=ge(2), metadata=doc("images in a step of the first stage")
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = attrs.field(
+        default="auto",
+        metadata=doc(
+            "of the forward pass: auto is bfloat16 on a GPU that has it; weights and optimizer are float32"
+        ),
+    )
+    init_from_weights: bool = attrs.field(
+        default=False, metadata=doc("begin with the spec's weights; false: from scratch, ignoring them")
+    )
+    seed: int = attrs.field(
+        default=0,
+        validator=ge(0),
+        metadata=doc("decides the first weights and, together with the step, every draw"),
+    )
+    log_every: int = attrs.field(default=50, validator=ge(1), metadata=doc("steps between lines of the log"))
+    probe_every: int = attrs.field(
+        default=500,
+        validator=ge(1),
+        metadata=doc("steps between probes of whether the caption is heard, for the log"),
+    )
+    checkpoint_every: int = attrs.field(
+        default=500, validator=ge(1), metadata=doc("steps between checkpoints")
+    )
+    keep: int = attrs.field(default=2, validator=ge(1), metadata=doc("how many checkpoints are kept"))
+    export_dtype: Literal["float32", "float16", "bfloat16"] = attrs.field(
+        default="float32", metadata=doc("of the weights that are written at the end")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CaptionedFolderConfig:
+    """A folder of images, with captions in metadata.jsonl or in a text file beside each."""
+
+    folder: Path = attrs.field(
+        converter=Path,
+        metadata=doc(
+            "holds the images, also in folders inside; captions are in its metadata.jsonl, a line "
+            '{"file_name": "a.png", "text": "..."} for each, or, without that file, in a.txt beside a.png'
+        ),
+    )
+    size: int = attrs.field(
+        default=64,
+        validator=ge(1),
+        metadata=doc("pixels of each side: the largest square in the middle is cut out and resized"),
+    )
+    flip: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "mirror half of the images, drawn anew each time; none whose caption says left or right"
+        ),
+    )
+
+
+def _needs_of_trainer(config: DiffusionTrainerConfig) -> dict[str, Need]:
+    if not config.contrastive_steps:
+        return {}
+    why = "the first stage trains a text encoder; 0 leaves it out"
+    return {"text.pooled": Need(field="contrastive_steps", test=lambda _width: "", why=why)}
+
+
+def _provides_of_folder(config: CaptionedFolderConfig) -> dict[str, object]:
+    return {"data.channels": 3, "data.size": config.size}
+
+
+def _needs_of_folder(config: CaptionedFolderConfig) -> dict[str, Need]:
+    return {
+        "image.size": Need(
+            value=config.size,
+            field="size",
+            optional=True,
+            why="a denoiser is trained at the size it is made for",
+        ),
+        "image.channels": Need(value=3, optional=True, why="the images are RGB"),
+    }
+
+
+@hookimpl
+def kinds() -> Iterable[Kind]:
+    """What a spec says of training."""
+    return (
+        Kind(
+            name="dataset",
+            interface=f"{_HERE}.dataset:CaptionedDataset",
+            summary="the captioned images that `glidepath train` trains on",
+            slot="data",
+            sampling=False,
+        ),
+        Kind(
+            name="trainer",
+            interface=f"{_HERE}.run:Trainer",
+            summary="how `glidepath train` trains",
+            slot="train",
+            sampling=False,
+        ),
+    )
+
+
+@hookimpl
+def components() -> Iterable[Component]:
+    """A trainer and a dataset."""
+    return (
+        Component(
+            kind="trainer",
+            name="diffusion",
+            target=f"{_HERE}.trainer:DiffusionTrainer",
+            config=DiffusionTrainerConfig,
+            summary="trains the denoiser and its text encoder together; resumes exactly",
+            needs=_needs_of_trainer,
+            references=(
+                'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239, algorithm 1',
+                'Nichol & Dhariwal 2021, "Improved DDPM", arXiv:2102.09672, section 3.1 (learned variance)',
+                'Ho & Salimans 2022, "Classifier-Free Diffusion Guidance", arXiv:2207.12598, algorithm 1',
+                'Hoogeboom et al. 2023, "simple diffusion", arXiv:2301.11093, equation 4 (shift)',
+                'Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting", arXiv:2303.09556',
+            ),
+        ),
+        Component(
+            kind="dataset",
+            name="captioned-folder",
+            target=f"{_HERE}.folder:CaptionedFolder",
+            config=CaptionedFolderConfig,
+            summary="a folder of images and their captions",
+            provides=_provides_of_folder,
+            needs=_needs_of_folder,
+        ),
+    )
+
+
+@hookimpl
+def commands() -> Iterable[Command]:
+    """`glidepath train`."""
+    return (
+        Command(
+            name="train",
+            target=f"{_HERE}.command:main",
+            summary="train the denoiser and the text encoder of a spec",
+        ),
+    )

@@ -1,0 +1,34 @@
+"""The interface of a stretch of training: which modules learn, and from what loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class Stage(ABC):
+    """A stretch of training. Holds no state but that of its modules.
+
+    name: for the log and for checkpoints; unique within a run.
+    steps: how many optimizer steps it takes.
+    batch: how many images are in one.
+    modules: what learns, by the names that checkpoints give them.
+    """
+
+    name: str
+    steps: int
+    batch: int
+    modules: nn.ModuleDict
+
+    @abstractmethod
+    def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
+        """The loss of a batch, a scalar on the run's device.
+
+        images: [batch, C, *spatial] in [-1, 1], on the host; generator: on the host, decides every draw.
+        """
+
+    def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:
+        """Figures for the log that cost more than a step. `averaged` are the moving averages of `modules`."""
+        return {}

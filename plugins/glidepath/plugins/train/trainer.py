@@ -1,0 +1,104 @@
+"""The trainer `diffusion`: a denoiser and its text encoder, trained together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from glidepath.plugins.train import checkpoint as checkpoints
+from glidepath.plugins.train import log
+from glidepath.plugins.train.checkpoint import Checkpoint, CheckpointError
+from glidepath.plugins.train.contrast import ContrastStage
+from glidepath.plugins.train.denoising import DenoisingStage
+from glidepath.plugins.train.files import write_tensors
+from glidepath.plugins.train.loop import Loop
+from glidepath.plugins.train.resume import check_spec
+from glidepath.plugins.train.run import LOG, WEIGHTS, Run, Trainer
+from glidepath.plugins.train.stage import Stage
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.plugin import DiffusionTrainerConfig
+
+
+class DiffusionTrainer(Trainer):
+    """Trains in stages: the text encoder by contrast, if asked for, then both by denoising.
+
+    Every random draw derives from (seed, step), dropout's included, so a run has no random state. A run that
+    was killed at any moment resumes from its newest checkpoint to the weights of an uninterrupted one, bit
+    for bit on one device in float32.
+    """
+
+    def __init__(self, config: DiffusionTrainerConfig) -> None:
+        self.config = config
+
+    def train(self, run: Run, *, stop_after: int | None = None) -> Path | None:
+        """See Trainer.train. A finished run is not trained further; its weights are written again.
+
+        Raises:
+            TrainingDiverged: the loss or the weights stopped being numbers.
+            CheckpointError: the folder's checkpoints are of another spec, or cannot be read.
+            PartError: the config asks for what the parts cannot do.
+        """
+        devices = [run.device] if run.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):  # the caller's global streams stay as they were
+            stages = self._stages(run)
+            resumed = _resume(run, stages)
+            first, total = 0, sum(stage.steps for stage in stages)
+            for stage in stages:
+                if resumed is None or resumed.meta["stage"] == stage.name:
+                    loop = Loop(self.config, run, stage, first, total)
+                    if resumed is not None:
+                        loop.restore(resumed)
+                        resumed = None
+                    if not loop.advance(stop_after):
+                        return None
+                first += stage.steps
+            return self._export(run)
+
+    def _stages(self, run: Run) -> list[Stage]:
+        stages: list[Stage] = [DenoisingStage(self.config, run)]
+        if self.config.contrastive_steps:
+            stages.insert(0, ContrastStage(self.config, run))
+        return stages
+
+    def _export(self, run: Run) -> Path:
+        """Write the averaged weights of the last checkpoint, named as a spec's `weights` expects them."""
+        newest = checkpoints.newest(run.folder)
+        assert newest is not None  # the last stage ends with a checkpoint
+        dtype = getattr(torch, self.config.export_dtype)
+        weights = {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in newest.checkpoint.group("ema").items()
+        }
+        path = run.folder / WEIGHTS
+        spec, step = json.dumps(dict(run.spec)), str(newest.checkpoint.step)
+        write_tensors(path, weights, {"format": "glidepath-weights-1", "step": step, "spec": spec})
+        return path
+
+
+def _resume(run: Run, stages: list[Stage]) -> Checkpoint | None:
+    """The checkpoint to go on from; the log ends there, and says so."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    newest = checkpoints.newest(run.folder)
+    log.truncate(run.folder / LOG, 0 if newest is None else newest.checkpoint.step)
+    if newest is None:
+        return None
+    found = newest.checkpoint
+    check_spec(found.meta["spec"], run.spec, newest.path)
+    if found.meta["stage"] not in {stage.name for stage in stages}:
+        raise CheckpointError(
+            f"{newest.path} stands in a stage {found.meta['stage']!r}, which this trainer does not have"
+        )
+    for slot, module in (("denoiser", run.denoiser), ("text_encoder", run.text_encoder)):
+        waiting = found.group(f"waiting.{slot}")
+        if module is not None and waiting:
+            module.load_state_dict(waiting)
+    line = {"step": found.step, "resumed_from": newest.path.name}
+    if newest.damaged:
+        line["damaged"] = list(newest.damaged)
+    log.append(run.folder / LOG, line)
+    run.report(line)
+    return found

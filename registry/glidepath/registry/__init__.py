@@ -1,0 +1,94 @@
+"""How parts are found, described, checked and assembled.
+
+The names below are imported when they are first used, so that `import glidepath.registry` costs nothing and
+imports no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glidepath.registry.assemble import assemble
+    from glidepath.registry.plan import Plan, make_plan
+    from glidepath.registry.spec import Spec, parse_spec, read_spec
+
+    from glidepath.registry.catalogue import Catalogue, Registered, Unknown, load_catalogue
+    from glidepath.registry.component import (
+        API_VERSION,
+        Command,
+        Component,
+        Extra,
+        Kind,
+        Need,
+        Preset,
+        doc,
+        part,
+        parts,
+    )
+    from glidepath.registry.discovery import PluginRecord
+    from glidepath.registry.hooks import hookimpl
+    from glidepath.registry.problems import Problem, SpecError
+
+__all__ = [
+    "API_VERSION",
+    "Catalogue",
+    "Command",
+    "Component",
+    "Extra",
+    "Kind",
+    "Need",
+    "Plan",
+    "PluginRecord",
+    "Preset",
+    "Problem",
+    "Registered",
+    "Spec",
+    "SpecError",
+    "Unknown",
+    "assemble",
+    "doc",
+    "hookimpl",
+    "load_catalogue",
+    "make_plan",
+    "parse_spec",
+    "part",
+    "parts",
+    "read_spec",
+]
+
+_HOMES = {
+    "assemble": ("assemble",),
+    "catalogue": ("Catalogue", "Registered", "Unknown", "load_catalogue"),
+    "component": (
+        "API_VERSION",
+        "Command",
+        "Component",
+        "Extra",
+        "Kind",
+        "Need",
+        "Preset",
+        "doc",
+        "part",
+        "parts",
+    ),
+    "discovery": ("PluginRecord",),
+    "hooks": ("hookimpl",),
+    "plan": ("Plan", "make_plan"),
+    "problems": ("Problem", "SpecError"),
+    "spec": ("Spec", "parse_spec", "read_spec"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

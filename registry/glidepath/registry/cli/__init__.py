@@ -1,0 +1,168 @@
+"""The command `glidepath`. Each of its commands is a module, imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.problems import SpecError, did_you_mean
+
+COMMANDS = {
+    "list": "the parts and presets that are installed",
+    "show": "one part: its parameters, where it comes from, how a spec names it",
+    "plugins": "the plugins that are installed, and what is wrong with those that fail",
+    "check": "whether a spec is right; every fault, with its place",
+    "plan": "what a spec stands for: each part and parameter, and what an image costs",
+    "sample": "make images from prompts",
+    "replay": "make an image again from what it carries",
+}
+
+EXAMPLES = """\
+examples:
+  glidepath list sampler
+  glidepath show sampler/ddim
+  glidepath check my.yaml
+  glidepath plan my.yaml --set sampler.steps=50
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status.
+
+    0 done; 1 an error; 2 a spec with faults, or wrong arguments; 130 interrupted.
+    """
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    except SpecError as error:
+        print("\n".join(problem.render() for problem in error.problems), file=sys.stderr)
+        return 2
+    except GlidepathError as error:
+        print(
+            "\n    ".join([f"glidepath: error: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("glidepath: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has gone (`glidepath list | head`); without this, Python complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except SystemExit as stop:  # argparse has said what is wrong; a plugin's command may end so
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+
+
+def _main(arguments: list[str]) -> int:
+    first = next((index for index, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
+    top = argparse.ArgumentParser(prog="glidepath", add_help=False, usage="glidepath [options] COMMAND ...")
+    _add_common(top)
+    top.add_argument("--version", action="store_true")
+    top.add_argument("-h", "--help", action="store_true")
+    options = top.parse_args(arguments[:first], argparse.Namespace(strict=False, no_plugins=False))
+    if options.version:
+        from glidepath.registry.cli.common import version
+
+        print(f"glidepath {version()}")
+        return 0
+    if options.help or first == len(arguments):
+        print(_help(options), file=sys.stdout if options.help else sys.stderr)
+        return 0 if options.help else 2
+    name, rest = arguments[first], arguments[first + 1 :]
+    if name in COMMANDS:
+        return _run(name, rest, options)
+    return _run_plugin_command(name, rest, options)
+
+
+def _run(name: str, rest: list[str], options: argparse.Namespace) -> int:
+    # No module of this package may be called `list`: it would hide the builtin here.
+    module = import_module(f"{__name__}.{'listing' if name == 'list' else name}")
+    parser = argparse.ArgumentParser(prog="glidepath")
+    commands = parser.add_subparsers()
+    module.add_parser(commands)
+    _add_common(commands.choices[name])
+    arguments = parser.parse_args([name, *rest])
+    for option in ("strict", "no_plugins"):
+        setattr(arguments, option, getattr(options, option) or getattr(arguments, option, False))
+    return int(module.run(arguments))
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """What every command takes, before its name or behind it."""
+    parser.add_argument(
+        "--strict", action="store_true", default=argparse.SUPPRESS, help="a plugin that fails is an error"
+    )
+    parser.add_argument(
+        "--no-plugins",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="load no plugins but those that come with glidepath",
+    )
+
+
+def _run_plugin_command(name: str, rest: list[str], options: argparse.Namespace) -> int:
+    from glidepath.registry.catalogue import Unknown
+    from glidepath.registry.cli.common import open_catalogue
+
+    catalogue = open_catalogue(options)
+    try:
+        supplied = catalogue.command_source(name)
+    except Unknown as unknown:
+        known = [*COMMANDS, *catalogue.commands()]
+        hints = [did_you_mean(name, known) or f"the commands are {', '.join(known)}"]
+        if unknown.hint and not unknown.hint.startswith("did you mean"):
+            hints.append(unknown.hint)
+        print(f"glidepath: error: {unknown.what}; {'; '.join(hints)}", file=sys.stderr)
+        return 2
+    module, _, function = supplied.item.target.partition(":")
+    try:
+        run = import_module(module)
+        for attribute in function.split("."):
+            run = getattr(run, attribute)
+    except (ImportError, AttributeError) as error:
+        raise GlidepathError(
+            f"the command {name!r} of the {supplied.record.title} cannot be imported from "
+            f"{supplied.item.target!r}: {type(error).__name__}: {error}"
+        ) from error
+    status = run(rest)  # type: ignore[operator]
+    return int(status or 0)
+
+
+def _help(options: argparse.Namespace) -> str:
+    from glidepath.registry.cli.common import indent, open_catalogue, table
+
+    catalogue = open_catalogue(argparse.Namespace(strict=False, no_plugins=options.no_plugins))
+    added = [
+        (spelling, f"{command.summary} ({catalogue.command_source(spelling).record.title})")
+        for spelling, command in sorted(catalogue.commands().items())
+    ]
+    switches = [
+        ("--strict", "a plugin that fails is an error"),
+        ("--no-plugins", "load no plugins but those that come with glidepath"),
+        ("--version", "print the version"),
+        ("-h, --help", "print this; `glidepath COMMAND --help` explains one command"),
+        ("GLIDEPATH_PLUGINS", "the only plugins to load, separated by commas (environment)"),
+        ("GLIDEPATH_DISABLE", "plugins not to load, separated by commas (environment)"),
+    ]
+    rows = table([*COMMANDS.items(), *added, *switches]).splitlines()
+    commands, options_ = rows[: len(COMMANDS) + len(added)], rows[len(COMMANDS) + len(added) :]
+    return "\n".join(
+        [
+            "usage: glidepath [options] COMMAND ...",
+            "",
+            "Text-to-image diffusion, assembled from interchangeable parts by a YAML spec.",
+            "",
+            "commands:",
+            indent("\n".join(commands)),
+            "",
+            "options:",
+            indent("\n".join(options_)),
+            "",
+            EXAMPLES.rstrip(),
+        ]
+    )

@@ -1,0 +1,69 @@
+"""`glidepath check`: whether a spec is right, before anything is built or downloaded."""
+
+from __future__ import annotations
+
+import argparse
+
+from glidepath.registry.cli.common import add_json_argument, add_spec_arguments, open_spec, print_json
+from glidepath.registry.problems import Problem, SpecError
+
+EPILOG = """\
+Reads the spec, its presets and overrides, finds the parts, checks every parameter, and checks
+that the parts fit one another. Builds nothing, reads no weights, imports no torch. The exit
+status is 2 if there are faults.
+
+examples:
+  glidepath check my.yaml
+  glidepath check shapes --set sampler=ddim --set sampler.steps=50
+  glidepath check my.yaml --json
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the arguments."""
+    parser = commands.add_parser(
+        "check",
+        description="Whether a spec is right; every fault, with its place.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_spec_arguments(parser)
+    add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print "SPEC: ok".
+
+    Raises:
+        SpecError: with all faults of the spec; with `--json` they are the document instead.
+    """
+    from glidepath.registry.plan import make_plan
+
+    problems: tuple[Problem, ...] = ()
+    try:
+        catalogue, spec = open_spec(arguments)
+        make_plan(spec, catalogue)
+    except SpecError as error:
+        if not arguments.json:
+            raise
+        problems = error.problems
+    if arguments.json:
+        print_json(
+            {"spec": arguments.spec, "ok": not problems, "problems": [_as_json(it) for it in problems]}
+        )
+        return 2 if problems else 0
+    print(f"{arguments.spec}: ok")
+    return 0
+
+
+def _as_json(problem: Problem) -> dict[str, object]:
+    place = problem.place
+    return {
+        "what": problem.what,
+        "file": place.file if place else "",
+        "line": place.line if place else 0,
+        "column": place.column if place else 0,
+        "path": problem.path,
+        "hint": problem.hint,
+        "allowed": list(problem.allowed),
+    }

@@ -1,0 +1,128 @@
+"""What several commands do alike: opening the catalogue and a spec, and printing."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import textwrap
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from glidepath.registry.catalogue import Catalogue, load_catalogue
+from glidepath.registry.discovery import DISTRIBUTION
+
+if TYPE_CHECKING:
+    from glidepath.registry.spec import Spec
+
+WIDTH = 118
+"""How wide tables that wrap are, in characters."""
+
+
+def open_catalogue(
+    arguments: argparse.Namespace, *, allow: Collection[str] | None = None, deny: Collection[str] = ()
+) -> Catalogue:
+    """The catalogue under the command's `--no-plugins` and `--strict`.
+
+    Raises:
+        PluginFailures: a plugin fails, and the command is strict.
+    """
+    # What a plugin prints while it is imported must not end up in a --json document.
+    with contextlib.redirect_stdout(sys.stderr):
+        catalogue = load_catalogue(no_plugins=arguments.no_plugins, allow=allow, deny=deny)
+    if arguments.strict:
+        catalogue.require_working()
+    return catalogue
+
+
+def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
+    """SPEC and what changes its reading."""
+    parser.add_argument("spec", metavar="SPEC", help="a YAML file, or the name of a preset")
+    add_spec_options(parser)
+
+
+def add_spec_options(parser: argparse.ArgumentParser) -> None:
+    """What changes the reading of a spec: `--set`, `--allow-env`."""
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="change a value, such as sampler.steps=50 or guidance[0].scale=3; may be repeated",
+    )
+    parser.add_argument(
+        "--allow-env", action="store_true", help="let the spec read environment variables: ${oc.env:NAME}"
+    )
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """`--json`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def open_spec(arguments: argparse.Namespace) -> tuple[Catalogue, Spec]:
+    """The spec that a command was given, and the catalogue under that spec's `plugins` section.
+
+    Raises:
+        SpecError: the spec has faults.
+        PluginFailures: a plugin fails, and the command is strict.
+    """
+    from glidepath.registry.spec import plugin_switches, read_spec
+
+    switches = plugin_switches(arguments.spec, arguments.overrides)
+    catalogue = open_catalogue(arguments, allow=switches.allow, deny=switches.deny)
+    spec = read_spec(arguments.spec, arguments.overrides, catalogue=catalogue, allow_env=arguments.allow_env)
+    return catalogue, spec
+
+
+def version() -> str:
+    """Our own version, "unknown" when glidepath runs from a source tree without being installed."""
+    from glidepath.registry.discovery import installed_version
+
+    return installed_version(DISTRIBUTION) or "unknown"
+
+
+def table(rows: Iterable[Sequence[str]], *, wrap: bool = False) -> str:
+    """Rows as text, columns aligned.
+
+    wrap: break the last column into lines, of 40 characters at least.
+    """
+    rows = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    before = sum(width + 2 for width in widths[:-1])
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        room = max(40, WIDTH - before) if wrap else sys.maxsize
+        pieces = textwrap.wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+        lines.append("  ".join([*cells, pieces[0]]).rstrip())
+        lines += [" " * before + piece for piece in pieces[1:]]
+    return "\n".join(lines)
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """A text that fits into a cell of a table."""
+    return text if len(text) <= width else f"{text[: width - 4]} ..."
+
+
+def indent(text: str, by: int = 2) -> str:
+    """Every line moved to the right."""
+    return "\n".join(" " * by + line if line else line for line in text.splitlines())
+
+
+def print_json(document: object) -> None:
+    """One JSON document on the standard output."""
+    import json
+
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def note_failures(catalogue: Catalogue) -> None:
+    """Say on the standard error that something that is installed does not work, if so."""
+    for warning in catalogue.warnings:
+        print(f"glidepath: warning: {warning}", file=sys.stderr)
+    count = len(catalogue.failures)
+    if count:
+        plugins = "1 plugin has faults" if count == 1 else f"{count} plugins have faults"
+        print(f"glidepath: note: {plugins}; `glidepath plugins` tells which", file=sys.stderr)

@@ -1,0 +1,88 @@
+"""`glidepath list`: the parts and presets that are installed."""
+
+from __future__ import annotations
+
+import argparse
+
+from glidepath.registry.catalogue import Catalogue, Unknown
+from glidepath.registry.cli.common import add_json_argument, note_failures, open_catalogue, print_json, table
+from glidepath.registry.problems import did_you_mean
+
+EPILOG = """\
+A name in the second column is what a spec writes behind `use:`. Where two plugins supply one name, both stand
+here with the name of their distribution, and the spec must say which.
+
+examples:
+  glidepath list
+  glidepath list sampler
+  glidepath list preset --json
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the arguments."""
+    parser = commands.add_parser(
+        "list",
+        description="The parts and presets that are installed.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kind", metavar="KIND", nargs="?", help="only these: sampler, denoiser, ..., preset")
+    add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table.
+
+    Raises:
+        Unknown: there is no such kind.
+    """
+    catalogue = open_catalogue(arguments)
+    kinds = [*catalogue.kinds, "preset"]
+    if arguments.kind not in (None, *kinds):
+        raise Unknown(
+            f"there is no kind of part {arguments.kind!r}", did_you_mean(arguments.kind, kinds), kinds
+        )
+    entries = [entry for entry in _entries(catalogue) if arguments.kind in (None, entry["kind"])]
+    if arguments.json:
+        print_json(entries)
+        return 0
+    if entries:
+        rows = [
+            (it["kind"], it["use"], f"{it['distribution']} {it['version']}", it["summary"]) for it in entries
+        ]
+        print(table([("KIND", "NAME", "FROM", "SUMMARY"), *rows]))
+    else:
+        print(f"no {arguments.kind or 'part'} is installed")
+    note_failures(catalogue)
+    return 0
+
+
+def _entries(catalogue: Catalogue) -> list[dict[str, str]]:
+    parts = [
+        {
+            "kind": entry.component.kind,
+            "use": catalogue.spelling(entry),
+            "name": entry.component.name,
+            "distribution": entry.distribution,
+            "version": entry.version,
+            "plugin": entry.plugin,
+            "file": entry.file,
+            "summary": entry.component.summary,
+        }
+        for entry in catalogue.components()
+    ]
+    presets = [
+        {
+            "kind": "preset",
+            "use": spelling,
+            "name": preset.name,
+            "distribution": (record := catalogue.preset_source(spelling).record).distribution,
+            "version": record.version,
+            "plugin": record.name,
+            "file": str(preset.file),
+            "summary": preset.summary,
+        }
+        for spelling, preset in sorted(catalogue.presets().items())
+    ]
+    return parts + presets

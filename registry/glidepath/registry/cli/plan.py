@@ -1,0 +1,167 @@
+"""`glidepath plan`: what a spec stands for, and what an image of it costs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+import attrs
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.cli.common import (
+    add_json_argument,
+    add_spec_arguments,
+    indent,
+    open_spec,
+    print_json,
+    shorten,
+    table,
+)
+from glidepath.registry.parameters import parameters, yaml_text
+
+if TYPE_CHECKING:
+    from glidepath.registry.catalogue import Catalogue
+    from glidepath.registry.measure import Measurement
+    from glidepath.registry.plan import PartPlan, Plan
+
+EPILOG = """\
+Memory and FLOPs come from the shapes of the networks: no weights are read, and no accelerator is needed. They
+are those of one image; --quick leaves them out, and with them the seconds that importing torch takes.
+
+examples:
+  glidepath plan my.yaml
+  glidepath plan shapes --set sampler.steps=27 --json
+  glidepath plan shapes --quick
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the arguments."""
+    parser = commands.add_parser(
+        "plan",
+        description="What a spec stands for, where each value is from, and what an image costs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_spec_arguments(parser)
+    add_json_argument(parser)
+    parser.add_argument("--quick", action="store_true", help="do not measure parameters, memory and FLOPs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the plan, then its cost.
+
+    Raises:
+        SpecError: the spec has faults.
+    """
+    from glidepath.registry.plan import make_plan
+
+    catalogue, spec = open_spec(arguments)
+    plan = make_plan(spec, catalogue)
+    if arguments.json:
+        cost, reason = (None, "") if arguments.quick else _measure(plan, catalogue)
+        print_json(_document(arguments.spec, plan, cost, reason))
+        return 0
+    print(_text(plan), flush=True)
+    if not arguments.quick:
+        cost, reason = _measure(plan, catalogue)
+        print(f"\n{_cost_text(cost) if cost else reason}")
+    return 0
+
+
+def _measure(plan: Plan, catalogue: Catalogue) -> tuple[Measurement | None, str]:
+    """The cost, or why it is not known: that is no fault of the spec."""
+    from glidepath.registry.measure import measure
+
+    try:
+        return measure(plan, catalogue), ""
+    except GlidepathError as error:
+        return None, f"cost unknown: {error}"
+
+
+def _in_order(plan: Plan) -> list[PartPlan]:
+    """Every part, each slot's own before those inside it."""
+    slots = list(plan.parts)
+    return sorted(plan.all_parts(), key=lambda part: slots.index(re.split(r"[.\[]", part.path)[0]))
+
+
+def _values(part: PartPlan) -> list[tuple[str, object, str]]:
+    """(parameter, value, where it is from); nested parts stand for themselves elsewhere."""
+    config = part.config
+    if config is None:
+        return []
+    return [
+        (it.name, getattr(config, it.name), part.sources.get(it.name, "default"))
+        for it in parameters(type(config))
+        if not it.part
+    ]
+
+
+def _text(plan: Plan) -> str:
+    blocks = []
+    for part in _in_order(plan):
+        whose = part.registered
+        head = f"{part.path}: {whose.component.name}  (from {whose.distribution} {whose.version})"
+        rows = [(name, shorten(yaml_text(value)), source) for name, value, source in _values(part)]
+        if part.weights is not None:
+            rows.append(("weights", str(part.weights), ""))
+        blocks.append("\n".join([head, indent(table(rows))]) if rows else head)
+    runtime = [(name, yaml_text(value)) for name, value in attrs.asdict(plan.runtime).items()]
+    blocks.append("runtime\n" + indent(table(runtime)))
+    blocks.append(f"weights: {plan.weights if plan.weights is not None else 'none; as initialised'}")
+    return "\n".join(blocks)
+
+
+def _cost_text(cost: Measurement) -> str:
+    rows = [(f"parameters of {slot}", f"{count:,}") for slot, count in cost.parameters.items()]
+    asked = f"{cost.evaluations} evaluations" if cost.evaluations != cost.steps else "as many evaluations"
+    width = f", each of {cost.rows} rows" if cost.rows != 1 else ""
+    rows += [
+        ("parameters in all", f"{sum(cost.parameters.values()):,}"),
+        ("weights", f"{_bytes(cost.weight_bytes)} in {cost.dtype} on {cost.device}"),
+        ("activations", f"{_bytes(cost.activation_bytes)} at the most"),
+        ("steps", f"{cost.steps}, {asked}{width}"),
+        ("one evaluation", _flops(cost.flops["denoiser"])),
+        ("once", _flops(sum(cost.flops.values()) - cost.flops["denoiser"])),
+        ("in all", _flops(cost.total_flops)),
+    ]
+    return "cost of one image\n" + indent(table(rows))
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+
+
+def _flops(count: int) -> str:
+    for unit, size in (("P", 10**15), ("T", 10**12), ("G", 10**9), ("M", 10**6)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}FLOP"
+    return f"{count} FLOP"
+
+
+def _document(name: str, plan: Plan, cost: Measurement | None, reason: str) -> dict[str, object]:
+    parts = [
+        {
+            "path": part.path,
+            "kind": part.registered.component.kind,
+            "use": part.registered.full_name,
+            "distribution": part.registered.distribution,
+            "version": part.registered.version,
+            "place": str(part.place or ""),
+            "weights": str(part.weights) if part.weights is not None else None,
+            "parameters": {name: {"value": value, "source": source} for name, value, source in _values(part)},
+        }
+        for part in _in_order(plan)
+    ]
+    measured = attrs.asdict(cost) | {"total_flops": cost.total_flops} if cost else None
+    return {
+        "spec": name,
+        "parts": parts,
+        "runtime": attrs.asdict(plan.runtime),
+        "weights": str(plan.weights) if plan.weights is not None else None,
+        "distributions": dict(plan.distributions),
+        "tree": plan.tree,
+        "cost": measured,
+        "cost_unknown": reason,
+    }

@@ -1,0 +1,99 @@
+"""`glidepath replay`: make an image again from what it carries."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glidepath.registry.cli.common import open_catalogue
+from glidepath.registry.cli.sample import add_device_options, device_overrides, draw
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+EPILOG = """\
+Reads the spec, seed and prompts that the PNG carries, assembles the same pipeline and makes the same
+image. Says what is not as it was (versions, weights, torch, device), and how far the new image is
+from the old one. The exit status is 0 if they are equal pixel for pixel, 1 if not.
+
+examples:
+  glidepath replay images/a-green-star-seed0.png
+  glidepath replay images/a-green-star-seed0.png --weights runs/mine/weights.safetensors
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the arguments."""
+    parser = commands.add_parser(
+        "replay",
+        description="Make an image again from what it carries.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE.png", help="a PNG that `glidepath sample` wrote")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the new PNG goes (default: IMAGE-replay.png)"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=8, metavar="N", help="images made at once (default: %(default)s)"
+    )
+    add_device_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the image again and compare.
+
+    Raises:
+        ImageError: the file carries no manifest.
+        SpecError: its spec does not hold here; a part may not be installed.
+        GlidepathError: the parts cannot be built.
+    """
+    from glidepath.registry.plan import make_plan
+    from glidepath.registry.spec import parse_spec
+
+    from glidepath.registry.images import grid, read_manifest, save_png
+    from glidepath.registry.provenance import Manifest, describe, differences
+
+    old, data = read_manifest(arguments.image)
+    then = Manifest.from_json(data.get("film", data))
+    catalogue = open_catalogue(arguments)
+    spec = parse_spec(
+        json.dumps(dict(then.spec), indent=2),
+        str(arguments.image),
+        device_overrides(arguments),
+        catalogue=catalogue,
+        untrusted=True,
+        folder=arguments.image.parent,
+    )
+    plan = make_plan(spec, catalogue)
+
+    from glidepath.registry.assemble import build_pipeline
+
+    pipeline = build_pipeline(plan, catalogue)
+    now = describe(plan, pipeline, catalogue, then.shots, then.columns, then.scale)
+    for difference in differences(then, now):
+        print(f"differs: {difference}", file=sys.stderr)
+    made = [image for images in draw(pipeline, then.shots, arguments.batch) for image in images]
+    new = grid(made, now.columns, now.scale)
+    out = arguments.out or arguments.image.with_name(f"{arguments.image.stem}-replay.png")
+    save_png(new, out, now.to_json())
+    print(out)
+    return _compare(old, new)
+
+
+def _compare(old: Image, new: Image) -> int:
+    import numpy as np
+
+    if old.size != new.size:
+        print(f"the image differs: it was {old.size[0]}x{old.size[1]}, and is {new.size[0]}x{new.size[1]}")
+        return 1
+    distance = np.abs(np.asarray(old, dtype=np.int16) - np.asarray(new, dtype=np.int16))
+    if not distance.any():
+        print("the same image, pixel for pixel")
+        return 0
+    share = float((distance > 0).any(-1).mean())
+    print(f"the image differs in {share:.1%} of its pixels, by {distance.max()} of 255 at most")
+    return 1

@@ -1,0 +1,195 @@
+"""`glidepath show`: one part, with its parameters and how a spec names it; or a preset."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+
+from glidepath.registry.catalogue import Catalogue, Registered, Supplied, Unknown
+from glidepath.registry.cli.common import (
+    add_json_argument,
+    indent,
+    note_failures,
+    open_catalogue,
+    print_json,
+    shorten,
+    table,
+)
+from glidepath.registry.component import Preset
+from glidepath.registry.parameters import REQUIRED, Parameter, example, parameters, yaml_text
+from glidepath.registry.problems import did_you_mean
+
+EPILOG = """\
+examples:
+  glidepath show ddim
+  glidepath show sampler/ddim
+  glidepath show sampler/acme-diffusion/ddim
+  glidepath show preset/shapes
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the arguments."""
+    parser = commands.add_parser(
+        "show",
+        description="One part: its parameters, where it comes from, and how a spec names it. Or one preset.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "name", metavar="NAME", help="a part: NAME, KIND/NAME, DISTRIBUTION/NAME or KIND/DISTRIBUTION/NAME"
+    )
+    add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the part.
+
+    Raises:
+        Unknown: there is no such part, or several.
+    """
+    catalogue = open_catalogue(arguments)
+    found = _find(catalogue, arguments.name)
+    if isinstance(found, Supplied):
+        _show_preset(found, as_json=arguments.json)
+    else:
+        _show_part(catalogue, found, as_json=arguments.json)
+    note_failures(catalogue)
+    return 0
+
+
+def _find(catalogue: Catalogue, name: str) -> Registered | Supplied[Preset]:
+    kind, slash, rest = name.partition("/")
+    if slash and kind == "preset":
+        return catalogue.preset_source(rest)
+    if slash and kind in catalogue.kinds:
+        return catalogue.look_up(kind, rest)
+    known: dict[str, Registered | Supplied[Preset]] = {}
+    for entry in catalogue.components():
+        known[f"{entry.component.kind}/{catalogue.spelling(entry)}"] = entry
+    for spelling in catalogue.presets():
+        known[f"preset/{spelling}"] = catalogue.preset_source(spelling)
+    matches = [spelling for spelling, it in known.items() if name in (_name(it), it.full_name)]
+    if len(matches) == 1:
+        return known[matches[0]]
+    if matches:
+        raise Unknown(f"{len(matches)} parts are named {name!r}", "write which one is meant", matches)
+    names = [_name(it) for it in known.values()]
+    hint = did_you_mean(name, [*known, *names]) or "`glidepath list` names all parts"
+    if slash and (near := did_you_mean(kind, [*catalogue.kinds, "preset"])):
+        hint = near
+    raise Unknown(f"no part is named {name!r}", hint)
+
+
+def _name(found: Registered | Supplied[Preset]) -> str:
+    return found.component.name if isinstance(found, Registered) else found.item.name
+
+
+def _show_preset(found: Supplied[Preset], *, as_json: bool) -> None:
+    text = found.item.file.read_text(encoding="utf-8")
+    record = found.record
+    if as_json:
+        print_json(
+            {
+                "kind": "preset",
+                "name": found.item.name,
+                "summary": found.item.summary,
+                "distribution": record.distribution,
+                "version": record.version,
+                "plugin": record.name,
+                "file": found.item.file,
+                "text": text,
+            }
+        )
+        return
+    print(f"preset {found.item.name}: {found.item.summary}\n")
+    print(
+        table(
+            [
+                ("from", f"{record.distribution} {record.version}, plugin {record.name}"),
+                ("file", str(found.item.file)),
+            ]
+        )
+    )
+    print(f"\n{text.rstrip()}")
+
+
+def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> None:
+    component, kind = found.component, catalogue.kinds[found.component.kind]
+    config = catalogue.config_class(found)
+    described = parameters(config)
+    names = {name: [catalogue.spelling(it) for it in catalogue.components(name)] for name in catalogue.kinds}
+    spelling = catalogue.spelling(found)
+    piece = example(kind, spelling, described, names)
+    try:
+        catalogue.find(kind.name, found.full_name)
+        hindrance = ""
+    except Unknown as unknown:
+        hindrance = "; ".join(filter(None, (unknown.what, unknown.hint)))
+    if as_json:
+        print_json(
+            {
+                "kind": component.kind,
+                "name": component.name,
+                "use": spelling,
+                "summary": component.summary,
+                "distribution": found.distribution,
+                "version": found.version,
+                "plugin": found.plugin,
+                "file": found.file,
+                "target": component.target,
+                "api": component.api,
+                "requires": [extra.module for extra in component.requires],
+                "unusable": hindrance,
+                "references": list(component.references),
+                "parameters": [_as_json(parameter) for parameter in described],
+                "example": piece,
+            }
+        )
+        return
+    facts = [
+        ("from", f"{found.distribution} {found.version}, plugin {found.plugin}"),
+        ("file", found.file),
+        ("built by", component.target),
+        ("interfaces", component.api),
+        *(("needs", f"{extra.module} ({extra.install})") for extra in component.requires),
+        *(("see", reference) for reference in component.references),
+    ]
+    print(f"{component.kind} {component.name}: {component.summary}")
+    text = _docstring(config)
+    if text and text != component.summary:
+        print(f"\n{text}")
+    if hindrance:
+        print(f"\nIt cannot be used here: {hindrance}")
+    print(f"\n{table(facts)}\n")
+    if described:
+        print("parameters:")
+        print(indent(table([("NAME", "TYPE", "DEFAULT", "MEANING"), *map(_row, described)], wrap=True)))
+    else:
+        print("It has no parameters.")
+    print(f"\nin a spec:\n{indent(piece)}")
+
+
+def _docstring(config: type | None) -> str:
+    """The config's own docstring, not one that it inherits."""
+    own = config.__dict__.get("__doc__") if config is not None else None
+    return inspect.cleandoc(own) if own else ""
+
+
+def _row(parameter: Parameter) -> tuple[str, str, str, str]:
+    default = "required" if parameter.default is REQUIRED else yaml_text(parameter.default)
+    return parameter.name, f"{parameter.type} {parameter.limits}".rstrip(), shorten(default), parameter.doc
+
+
+def _as_json(parameter: Parameter) -> dict[str, object]:
+    required = parameter.default is REQUIRED
+    return {
+        "name": parameter.name,
+        "type": parameter.type,
+        "limits": parameter.limits,
+        "required": required,
+        "default": None if required else parameter.default,
+        "doc": parameter.doc,
+        "part": parameter.part,
+        "many": parameter.many,
+    }

@@ -1,0 +1,340 @@
+"""Which plugins are installed, and which may load: found by their entry points, before anything is imported.
+
+The `entrypoints` package supplies the types. The scan is ours: the package's own stops at the first file that
+it cannot read, of whichever distribution, and hides every plugin behind it. Here each file is read alone.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+from entrypoints import BadEntryPoint, CaseSensitiveConfigParser, Distribution, EntryPoint
+
+from glidepath.registry.hooks import GROUP
+from glidepath.registry.problems import did_you_mean
+
+DISTRIBUTION = "glidepath"
+"""Our own distribution: the one that `--no-plugins` leaves."""
+
+
+@attrs.frozen(kw_only=True)
+class Fault:
+    """Why a plugin, or something that it supplies, cannot be used.
+
+    stage: where it came to light: "scan", "import", "register", "hook components", "hook kinds", ...
+    error: what is wrong, in one sentence.
+    hint: what would put it right.
+    where: "file:line" of the cause, where it is known.
+    """
+
+    stage: str
+    error: str
+    hint: str = ""
+    where: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class PluginRecord:
+    """What became of one entry point of the group `glidepath.plugins`.
+
+    name: the entry point's; "" when a distribution's entry points could not be read at all.
+    distribution: canonical (PEP 503) name. version: "" when the metadata does not say.
+    module: what the entry point names, "package.module".
+    file: the module's file once it is imported; until then the entry_points.txt that names it.
+    disabled: which switch keeps it from loading, "" when none does.
+    faults: all that is wrong with it, in the order in which it came to light.
+    warnings: what its author should know, and what stops nothing.
+    components: "kind/name" of each part that it supplies; kinds, presets, commands: the names of those.
+    """
+
+    name: str
+    distribution: str
+    version: str = ""
+    module: str = ""
+    file: str = ""
+    disabled: str = ""
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+    @property
+    def stage(self) -> str:
+        """ "ok", "disabled", or the stage of the first fault."""
+        if self.disabled:
+            return "disabled"
+        return self.faults[0].stage if self.faults else "ok"
+
+    @property
+    def error(self) -> str:
+        """The first fault, "" when there is none."""
+        return self.faults[0].error if self.faults else ""
+
+    @property
+    def hint(self) -> str:
+        """What would put the first fault right."""
+        return self.faults[0].hint if self.faults else ""
+
+    @property
+    def works(self) -> bool:
+        """Whether it was imported and registered: what of it is sound can be used."""
+        return not self.disabled and not any(
+            fault.stage in ("scan", "import", "register") for fault in self.faults
+        )
+
+    @property
+    def title(self) -> str:
+        """The plugin as messages name it."""
+        release = f"{self.distribution} {self.version}".strip()
+        return f"plugin {self.name!r} of {release}" if self.name else release
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """An entry point of the group, not imported.
+
+    entry: of the `entrypoints` package; its `distro` has the canonical name.
+    file: the entry_points.txt that holds it.
+    """
+
+    entry: EntryPoint
+    file: Path
+
+    @property
+    def name(self) -> str:
+        """The entry point's name."""
+        return str(self.entry.name)
+
+    @property
+    def distribution(self) -> str:
+        """The canonical name of the distribution."""
+        return str(self.entry.distro.name)
+
+    @property
+    def version(self) -> str:
+        """The version of the distribution."""
+        return str(self.entry.distro.version or "")
+
+    @property
+    def module(self) -> str:
+        """The module that it names."""
+        return str(self.entry.module_name)
+
+
+@attrs.frozen
+class Scan:
+    """What is installed: entry points, by distribution and name; and records of those that are malformed."""
+
+    found: tuple[Found, ...]
+    malformed: tuple[PluginRecord, ...]
+
+
+def canonical(name: str) -> str:
+    """A name as it is compared (PEP 503): lower case, a hyphen for each run of hyphens, dots, underscores."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def scan(path: Sequence[str] | None = None) -> Scan:
+    """Read the entry points of the distributions on `path` (sys.path unless given).
+
+    Of a distribution that is there twice, the one that Python would import counts: the first.
+    Zip files and eggs are not looked into.
+    """
+    found: list[Found] = []
+    malformed: list[PluginRecord] = []
+    for info in _distributions(sys.path if path is None else path):
+        file = info / "entry_points.txt"
+        try:
+            content = file.read_bytes()
+        except OSError:
+            continue
+        # The group's name without its brackets, so that a header with a typing error is seen and reported.
+        if GROUP.encode() not in content:
+            continue
+        distro = _identity(info)
+        try:
+            entries, twice = _parse(content)
+        except (configparser.Error, UnicodeDecodeError) as error:
+            malformed.append(_malformed(distro, file, "", _one_line(error)))
+            continue
+        for name in twice:
+            malformed.append(_malformed(distro, file, name, f"the name {name!r} occurs twice in [{GROUP}]"))
+        for name, value in entries.items():
+            try:
+                found.append(Found(entry=EntryPoint.from_string(value, name, distro), file=file))
+            except BadEntryPoint:
+                malformed.append(
+                    _malformed(distro, file, name, f"{value!r} is not of the form 'package.module'")
+                )
+    return Scan(
+        tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name))),
+        tuple(sorted(malformed, key=lambda record: (record.distribution, record.name))),
+    )
+
+
+def unreadable(path: Sequence[str] | None = None) -> tuple[tuple[str, str], ...]:
+    """Entry points that cannot be read and do not name our group, as (file, reason).
+
+    `scan` passes over such files. This reads every one, for a person who asks why a plugin does not show.
+    """
+    broken = []
+    for info in _distributions(sys.path if path is None else path):
+        file = info / "entry_points.txt"
+        try:
+            content = file.read_bytes()
+            if GROUP.encode() not in content:
+                _parse(content)
+        except OSError:
+            continue
+        except (configparser.Error, UnicodeDecodeError) as error:
+            broken.append((str(file), _one_line(error)))
+    return tuple(sorted(broken))
+
+
+def installed_version(distribution: str, path: Sequence[str] | None = None) -> str:
+    """The version of an installed distribution, "" when it is not installed."""
+    for info in _distributions(sys.path if path is None else path):
+        distro = _identity(info)
+        if distro.name == canonical(distribution):
+            return str(distro.version)
+    return ""
+
+
+def _distributions(path: Sequence[str]) -> Iterator[Path]:
+    """The metadata folder of each distribution, the first of each name."""
+    seen: set[str] = set()
+    for folder in path:
+        try:
+            names = sorted(os.listdir(folder or "."))
+        except OSError:
+            continue
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            # pip renames what it could not remove to ~name
+            if suffix not in (".dist-info", ".egg-info") or stem.startswith("~"):
+                continue
+            distribution = canonical(stem.partition("-")[0])
+            if distribution not in seen:
+                seen.add(distribution)
+                yield Path(folder or ".", name)
+
+
+def _identity(info: Path) -> Distribution:
+    distro = Distribution.from_name_version(info.stem)
+    version = re.sub(r"-py\d.*", "", distro.version) if distro.version else _metadata_version(info)
+    return Distribution(canonical(distro.name), version)
+
+
+def _metadata_version(info: Path) -> str:
+    """The version in the metadata, for a folder whose name has none: an .egg-info in a source tree."""
+    for name in ("METADATA", "PKG-INFO"):
+        try:
+            text = (info / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        stated = re.search(r"^Version:\s*(\S+)", text, re.MULTILINE | re.IGNORECASE)
+        if stated:
+            return stated[1]
+    return ""
+
+
+def _parse(content: bytes) -> tuple[dict[str, str], list[str]]:
+    """The group's entries by name, and the names that occur twice among them."""
+    text = content.decode("utf-8-sig")
+    twice: list[str] = []
+    try:
+        parser = _parser(text, strict=True)
+    except configparser.DuplicateOptionError as error:
+        if error.section == GROUP:
+            twice.append(error.option)
+        parser = _parser(text, strict=False)
+    except configparser.DuplicateSectionError:
+        parser = _parser(text, strict=False)
+    return (dict(parser[GROUP]) if parser.has_section(GROUP) else {}), twice
+
+
+def _parser(text: str, *, strict: bool) -> configparser.ConfigParser:
+    # A section called DEFAULT would leak into every group, and a % would be an interpolation.
+    parser: configparser.ConfigParser = CaseSensitiveConfigParser(
+        delimiters=("=",), interpolation=None, strict=strict, default_section=""
+    )
+    parser.read_string(text, source="entry_points.txt")
+    return parser
+
+
+def _malformed(distro: Distribution, file: Path, name: str, error: str) -> PluginRecord:
+    hint = f"reinstall {distro.name}, or tell its authors: its entry points are malformed"
+    return PluginRecord(
+        name=name,
+        distribution=distro.name,
+        version=distro.version or "",
+        file=str(file),
+        faults=(Fault(stage="scan", error=error, hint=hint, where=str(file)),),
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+@attrs.frozen
+class Switch:
+    """One setting that keeps plugins from loading.
+
+    source: what set it, as messages name it: "GLIDEPATH_DISABLE", "--no-plugins", "plugins.allow".
+    names: entry-point names, distributions, or "distribution/name".
+    allows: True for a list of the only ones that may load, False for a list of those that may not.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    allows: bool
+
+    def refuses(self, plugin: Found) -> bool:
+        """Whether it keeps `plugin` from loading."""
+        return self.allows != any(_names(name, plugin) for name in self.names)
+
+    def unmatched(self, plugins: Collection[Found]) -> Iterator[str]:
+        """A warning for each name that is no installed plugin's."""
+        for name in self.names:
+            if not any(_names(name, plugin) for plugin in plugins):
+                known = {spelling for plugin in plugins for spelling in (plugin.name, plugin.distribution)}
+                hint = did_you_mean(name, known)
+                yield f"{self.source} names {name!r}, which is not installed" + (f"; {hint}" if hint else "")
+
+
+def _names(name: str, plugin: Found) -> bool:
+    distribution, slash, entry = name.partition("/")
+    if slash:
+        return (canonical(distribution), canonical(entry)) == (plugin.distribution, canonical(plugin.name))
+    return canonical(name) in (plugin.distribution, canonical(plugin.name))
+
+
+def switches(
+    environ: Mapping[str, str], *, no_plugins: bool, allow: Collection[str] | None, deny: Collection[str]
+) -> tuple[Switch, ...]:
+    """All settings together: a plugin loads when none refuses it. An empty variable counts as absent."""
+    chosen = []
+    if no_plugins:
+        chosen.append(Switch("--no-plugins", (DISTRIBUTION,), allows=True))
+    if allowed := _listed(environ.get("GLIDEPATH_PLUGINS", "")):
+        chosen.append(Switch("GLIDEPATH_PLUGINS", allowed, allows=True))
+    if denied := _listed(environ.get("GLIDEPATH_DISABLE", "")):
+        chosen.append(Switch("GLIDEPATH_DISABLE", denied, allows=False))
+    if allow is not None:
+        chosen.append(Switch("plugins.allow", tuple(allow), allows=True))
+    if deny:
+        chosen.append(Switch("plugins.deny", tuple(deny), allows=False))
+    return tuple(chosen)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

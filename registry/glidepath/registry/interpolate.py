@@ -1,0 +1,265 @@
+"""`${text_encoder.width}`: values taken from elsewhere in the spec, or from the default of a parameter.
+
+Paths start at the top of the spec. Nothing is computed and no resolver is called; `${oc.env:NAME}` reads the
+environment, where the caller allows it and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from glidepath.registry.faults import Faults, shown
+from glidepath.registry.merge import as_part
+from glidepath.registry.problems import Place
+from glidepath.registry.scalars import NULL, TEXT, resolve
+from glidepath.registry.schema import Schema, Slot, used
+from glidepath.registry.yamltree import (
+    MAX_DEPTH,
+    MAX_NODES,
+    Broken,
+    Entry,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    Source,
+    describe,
+    join,
+    node_of,
+)
+
+_REFERENCE = re.compile(r"\$\{([^${}]*)\}")
+_PATH = re.compile(r"\s*[^\s.\[\]:]+(?:\.[^\s.\[\]:]+|\[[0-9]{1,9}\])*\s*")
+_STEP = re.compile(r"[^.\[\]]+")
+_LONGEST_TEXT = 10_000
+_MOST_LEVELS = 100
+_MOST_REFERENCES = 10_000
+
+
+@attrs.frozen
+class _At:
+    """A position in the spec, and what it takes."""
+
+    node: Node
+    slot: Slot | None = None
+
+
+class _Stop(Exception):
+    """A reference cannot be followed; why is among the faults."""
+
+
+def interpolate(root: MappingNode, schema: Schema, faults: Faults, allow_env: bool) -> MappingNode:
+    """The spec with every `${...}` replaced by what it refers to. One that leads nowhere is a fault."""
+    resolved = _Interpolation(root, schema, faults, allow_env).resolve(root, "")
+    assert isinstance(resolved, MappingNode)
+    return resolved
+
+
+class _Interpolation:
+    def __init__(self, root: MappingNode, schema: Schema, faults: Faults, allow_env: bool) -> None:
+        self.root = root
+        self.schema = schema
+        self.faults = faults
+        self.allow_env = allow_env
+        self.done: dict[int, Node] = {}
+        self.active: dict[int, str] = {}
+        self.kept: list[Node] = []
+        self.level = 0
+        self.count = 0
+
+    def resolve(self, node: Node, path: str) -> Node:
+        """`node` without references. The same node is resolved once, however many refer to it."""
+        if isinstance(node, Broken) or (isinstance(node, Scalar) and not _has_reference(node)):
+            return node
+        if id(node) in self.active:
+            ring = list(self.active.values())
+            ring = [*ring[ring.index(self.active[id(node)]) :], self.active[id(node)]]
+            what = "interpolations refer to one another in a circle"
+            self.faults.add(what, node.place, self.active[id(node)], " -> ".join(ring))
+            raise _Stop
+        if id(node) not in self.done:
+            if self.level >= _MOST_LEVELS:
+                self.faults.add("interpolations lead too far into one another", node.place, path)
+                raise _Stop
+            self.kept.append(node)  # so that no other node gets its id
+            self.level += 1
+            try:
+                self.done[id(node)] = self._resolve(node, path)
+            finally:
+                self.level -= 1
+        return self.done[id(node)]
+
+    def _resolve(self, node: Node, path: str) -> Node:
+        resolved: Node
+        if isinstance(node, MappingNode):
+            items = {
+                key: Entry(entry.key, self.resolve(entry.node, join(path, key)))
+                for key, entry in node.items.items()
+            }
+            resolved = MappingNode(items, node.place, node.source)
+        elif isinstance(node, ListNode):
+            entries = [self.resolve(item, f"{path}[{index}]") for index, item in enumerate(node.items)]
+            resolved = ListNode(tuple(entries), node.place, node.source)
+        else:
+            assert isinstance(node, Scalar)
+            self.active[id(node)] = path
+            try:
+                resolved = self.scalar(node, path)
+            except _Stop:
+                resolved = Broken(node.place, node.source)
+            del self.active[id(node)]
+        if resolved.size > MAX_NODES or resolved.depth > MAX_DEPTH:
+            what = f"interpolations make the spec larger than {MAX_NODES:,} values or {MAX_DEPTH} levels"
+            self.faults.add(what, node.place, path)
+            return Broken(node.place, node.source)
+        return resolved
+
+    def scalar(self, node: Scalar, path: str) -> Node:
+        if node.text == "???":
+            self.faults.add("a value must be filled in here", node.place, path, f"such as --set {path}=VALUE")
+            raise _Stop
+        whole = _REFERENCE.fullmatch(node.text)
+        if whole:
+            target = self.follow(whole[1], _within(node, whole.start()), path)
+            return attrs.evolve(target, place=node.place)
+        rest = _REFERENCE.sub("", node.text)
+        if "${" in rest:
+            hint = "an interpolation is ${path}, such as ${text_encoder.width}; it holds no other"
+            self.faults.add(
+                "this interpolation is not closed, or holds another",
+                _within(node, node.text.find("${")),
+                path,
+                hint,
+            )
+            raise _Stop
+        text = _REFERENCE.sub(lambda found: self.piece(node, found, path), node.text)
+        if len(text) > _LONGEST_TEXT:
+            self.faults.add(
+                f"interpolations make this text longer than {_LONGEST_TEXT:,} characters", node.place, path
+            )
+            raise _Stop
+        return Scalar(text, text, TEXT, node.place, node.source)
+
+    def piece(self, node: Scalar, found: re.Match[str], path: str) -> str:
+        place = _within(node, found.start())
+        target = self.follow(found[1], place, path)
+        if isinstance(target, Scalar) and target.rule != NULL:
+            return target.text
+        if not isinstance(target, Broken):
+            self.faults.add(f"{found[0]} is {describe(target)}, which cannot be part of a text", place, path)
+        raise _Stop
+
+    def follow(self, reference: str, place: Place, path: str) -> Node:
+        """What a reference leads to, itself resolved."""
+        self.count += 1
+        if self.count > _MOST_REFERENCES:
+            self.faults.add(f"the spec has more than {_MOST_REFERENCES:,} interpolations", self.root.place)
+            raise _Stop
+        if ":" in reference:
+            return self.resolver(reference, place, path)
+        if not _PATH.fullmatch(reference):
+            hint = "write the path from the top of the spec, such as ${text_encoder.width}"
+            self.faults.add(f"{shown(reference)} is not a path", place, path, hint)
+            raise _Stop
+        at = _At(self.root)
+        so_far = ""
+        for step in _STEP.findall(reference.strip()):
+            name = f"${{{reference.strip()}}}"
+            at = self.step(at, step, so_far, name, place, path)
+            so_far = join(so_far, step)
+        return self.settled(at.node, so_far)
+
+    def settled(self, node: Node, path: str) -> Node:
+        """`node` resolved."""
+        resolved = self.resolve(node, path)
+        if isinstance(resolved, Broken):
+            raise _Stop  # it was reported where it stands
+        return resolved
+
+    def step(self, at: _At, key: str, so_far: str, name: str, place: Place, path: str) -> _At:
+        """One key further."""
+        node = at.node
+        if isinstance(node, Scalar) and _has_reference(node):
+            node = self.settled(node, so_far)
+        if isinstance(node, Broken):
+            raise _Stop
+        if key.isdigit() and (isinstance(node, ListNode) or (at.slot and at.slot.many)):
+            items = node.items if isinstance(node, ListNode) else (node,)
+            if int(key) < len(items):
+                return _At(items[int(key)], at.slot and Slot(at.slot.kind))
+            self.nowhere(name, f"{so_far} has {len(items)} entries, counted from 0", place, path)
+        part = as_part(node) if at.slot else node
+        top = node is self.root
+        if isinstance(part, MappingNode):
+            slot = self.schema.slot(key) if top else self.schema.below(at.slot, part, key)
+            written = part.get(key)
+            if written is not None:
+                return _At(written, slot)
+            if top and (default := self.schema.default(key)):
+                return _At(node_of(default, place, part.source), slot)
+            fields = self.schema.fields(at.slot, used(part))
+            if key in fields:
+                default_value = fields[key].default
+                if default_value is not attrs.NOTHING:
+                    return _At(node_of(default_value, place, part.source), slot)
+                self.nowhere(name, f"{so_far}.{key} is not written, and has no default", place, path)
+            known = [name for name in dict.fromkeys([*fields, *part.items]) if name != "use"]
+            what = f"{so_far} has no {shown(key)}" if so_far else f"the spec has no {shown(key)}"
+            self.nowhere(name, what, place, path, key, known)
+        self.nowhere(name, f"{so_far} is {describe(node)}", place, path)
+        raise _Stop
+
+    def nowhere(
+        self, name: str, why: str, place: Place, path: str, key: str = "", known: Iterable[str] = ()
+    ) -> None:
+        self.faults.add(f"{name} leads nowhere: {why}", place, path, allowed=known, near=(key, known))
+        raise _Stop
+
+    def resolver(self, reference: str, place: Place, path: str) -> Node:
+        """`${name:arguments}`: refused, but for the environment where the caller allows it."""
+        name, _, argument = reference.partition(":")
+        if name.strip() != "oc.env":
+            hint = "a spec computes nothing; write the value, or the path of another: ${path}"
+            self.faults.add(f"the resolver {shown(name)} is not accepted", place, path, hint)
+            raise _Stop
+        if not self.allow_env:
+            self.faults.add(
+                "a spec may not read the environment",
+                place,
+                path,
+                "write the value, or allow it with --allow-env",
+            )
+            raise _Stop
+        variable, comma, default = (word.strip() for word in argument.partition(","))
+        text = os.environ.get(variable, default if comma else None)
+        if text is None:
+            self.faults.add(
+                f"the environment has no variable {shown(variable)}",
+                place,
+                path,
+                "set it, or write ${oc.env:NAME,default}",
+            )
+            raise _Stop
+        if "${" in text:
+            self.faults.add(f"the environment variable {shown(variable)} holds an interpolation", place, path)
+            raise _Stop
+        # as an override's: typed by the field that it is for, text where that takes text
+        value, rule = resolve(text)
+        return Scalar(text, value, rule, place, Source("the environment", Path(), "", override=True))
+
+
+def _has_reference(node: Scalar) -> bool:
+    return "${" in node.text or node.text == "???"
+
+
+def _within(node: Scalar, index: int) -> Place:
+    """The place of a reference inside a text, as far as the line on show lets it be told."""
+    place = node.place
+    piece = node.text[index : index + 20]
+    found = place.text.find(piece, max(place.column - 1 - place.shift, 0))
+    return attrs.evolve(place, column=found + place.shift + 1) if found >= 0 else place

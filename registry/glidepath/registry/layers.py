@@ -1,0 +1,229 @@
+"""A spec and what it extends, read from files and presets and merged into one tree."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import attrs
+
+from glidepath.registry.catalogue import Unknown
+from glidepath.registry.faults import Faults, shown
+from glidepath.registry.merge import merge
+from glidepath.registry.problems import Place, did_you_mean
+from glidepath.registry.scalars import NULL
+from glidepath.registry.schema import Schema
+from glidepath.registry.yamltree import (
+    MAX_BYTES,
+    MAX_NODES,
+    Broken,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    Source,
+    Unreadable,
+    describe,
+    read_tree,
+)
+
+_MOST_FILES = 100
+
+
+@attrs.frozen
+class _Origin:
+    """Where a text comes from. key: the same for two names of one file."""
+
+    name: str
+    file: Path
+    key: str
+
+
+class Layers:
+    """Reads a spec's own text and all that it extends.
+
+    complete: False once a layer could not be read: what is missing may have been in it.
+    """
+
+    def __init__(self, schema: Schema, faults: Faults) -> None:
+        self.complete = True
+        self._schema = schema
+        self._faults = faults
+        self._open: list[_Origin] = []
+        self._parsed: dict[str, MappingNode] = {}
+        self._files = 0
+        self._size = 0
+
+    def from_name(self, name: str | Path, trusted: bool = True) -> MappingNode:
+        """The spec in a file, or of a preset. One that is not trusted is a file, and extends nothing.
+
+        Raises:
+            Unreadable: it cannot be read; why is among the faults.
+        """
+        here = Place(str(name))
+        origin = self._find(str(name), Path(), here, is_file=isinstance(name, Path) or not trusted)
+        if trusted:
+            return self._read(origin, here)
+        return self._alone(attrs.evolve(self._load(origin, here), trusted=False))
+
+    def from_text(self, source: Source) -> MappingNode:
+        """The spec in a text. Raises as `from_name` does."""
+        self._faults.files.append(source.name)
+        if not source.trusted:
+            return self._alone(source)
+        return self._extend(self._parse(self._bounded(source)))
+
+    def _alone(self, source: Source) -> MappingNode:
+        root = self._parse(self._bounded(source))
+        if entry := root.items.get("extends"):
+            self.complete = False
+            what = "a spec that came with an image or a checkpoint extends nothing"
+            self._faults.add(what, entry.key, "extends", "such a spec holds all of its values")
+        return _without_extends(root)
+
+    def _bounded(self, source: Source) -> Source:
+        if len(source.text) > MAX_BYTES:
+            raise self._stop(f"{source.name} is longer than {MAX_BYTES:,} characters", Place(source.name))
+        return source
+
+    def _find(self, name: str, folder: Path, place: Place, is_file: bool = False) -> _Origin:
+        """What a name stands for: a file when it looks like one, a preset otherwise."""
+        self._files += 1
+        if self._files > _MOST_FILES:
+            raise self._stop(f"the spec extends more than {_MOST_FILES} files", place)
+        file = folder / name
+        if not is_file and not name.startswith((".", "/")) and not name.endswith((".yaml", ".yml")):
+            try:
+                preset = self._schema.catalogue.preset(name)
+                return _Origin(f"preset {name}", preset.file, str(preset.file))
+            except Unknown as unknown:
+                if not _is_file(file):
+                    hint = "; ".join(filter(None, (unknown.hint, "the name of a file ends in .yaml")))
+                    raise self._stop(unknown.what, place, hint, unknown.allowed) from None
+        try:
+            return _Origin(os.path.normpath(file), file, os.path.realpath(file))
+        except (OSError, ValueError) as error:
+            raise self._stop(f"{shown(name)} is not the name of a file: {error}", place) from None
+
+    def _read(self, origin: _Origin, place: Place) -> MappingNode:
+        """A file with what it extends. place: what names it."""
+        if any(origin.key == other.key for other in self._open):
+            ring = " -> ".join([*(other.name for other in self._open), origin.name])
+            raise self._stop("extends leads in a circle", place, ring)
+        if origin.key not in self._parsed:
+            self._parsed[origin.key] = self._parse(self._load(origin, place))
+        root = self._parsed[origin.key]
+        self._files += 1
+        self._size += root.size
+        if self._files > _MOST_FILES or self._size > MAX_NODES:
+            raise self._stop(
+                f"the spec extends more than {_MOST_FILES} files, or {MAX_NODES:,} values", place
+            )
+        self._open.append(origin)
+        try:
+            return self._extend(root)
+        finally:
+            self._open.pop()
+
+    def _load(self, origin: _Origin, place: Place) -> Source:
+        try:
+            with open(origin.file, "rb", opener=_open_without_waiting) as stream:
+                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                    raise self._stop(f"{origin.name} is not a file", place)
+                data = stream.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            hint = did_you_mean(origin.file.name, _neighbours(origin.file))
+            raise self._stop(f"there is no file {origin.name}", place, hint) from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise self._stop(f"{origin.name} cannot be read: {reason}", place) from None
+        if len(data) > MAX_BYTES:
+            raise self._stop(
+                f"{origin.name} is larger than {MAX_BYTES:,} bytes", place, "a spec is a page or two of text"
+            )
+        self._faults.files.append(origin.name)
+        try:
+            return Source(origin.name, origin.file.parent, data.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            whole = Source(origin.name, None, data.decode("utf-8", "replace"))
+            where = whole.find(len(data[: error.start].decode("utf-8")))
+            self.complete = False
+            self._faults.add(f"{origin.name} is not UTF-8", where, hint="save it as UTF-8")
+            raise Unreadable from None
+
+    def _parse(self, source: Source) -> MappingNode:
+        try:
+            node = read_tree(source, self._faults)
+        except Unreadable:
+            self.complete = False
+            raise
+        if node is None or (isinstance(node, Scalar) and node.rule == NULL):
+            return MappingNode({}, source.place(0, 0), source)
+        if isinstance(node, MappingNode):
+            return node
+        if isinstance(node, Broken):
+            raise Unreadable
+        self.complete = False
+        hint = "such as 'sampler: ddim', one part to a line"
+        self._faults.add(f"a spec is a mapping, and this is {describe(node)}", node.place, hint=hint)
+        raise Unreadable
+
+    def _extend(self, root: MappingNode) -> MappingNode:
+        """A spec on what it extends."""
+        own = _without_extends(root)
+        base: Node | None = None
+        for name in self._extended(root.get("extends")):
+            try:
+                folder = name.source.folder or Path()
+                layer = self._read(self._find(name.text, folder, name.place), name.place)
+            except Unreadable:
+                continue
+            base = layer if base is None else merge(base, layer, self._schema, top=True)
+        merged = own if base is None else merge(base, own, self._schema, top=True)
+        assert isinstance(merged, MappingNode)
+        return merged
+
+    def _extended(self, node: Node | None) -> list[Scalar]:
+        names = []
+        for item in node.items if isinstance(node, ListNode) else () if node is None else (node,):
+            if isinstance(item, Scalar) and item.is_text and "${" not in item.text:
+                names.append(item)
+            elif isinstance(item, Broken) or (isinstance(item, Scalar) and item.rule == NULL):
+                continue
+            else:
+                self.complete = False
+                what = "extends takes the name of a preset, or of a file next to this one, or a list of them"
+                self._faults.add(what, item.place, "extends", allowed=self._schema.catalogue.presets())
+        return names
+
+    def _stop(self, what: str, place: Place, hint: str = "", allowed: tuple[str, ...] = ()) -> Unreadable:
+        self.complete = False
+        self._faults.add(what, place, "extends" if place.line else "", hint, allowed)
+        return Unreadable()
+
+
+def _without_extends(root: MappingNode) -> MappingNode:
+    if "extends" not in root.items:
+        return root
+    items = {key: entry for key, entry in root.items.items() if key != "extends"}
+    return MappingNode(items, root.place, root.source)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # a named pipe without a writer would block here for ever
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _neighbours(file: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(file.parent) if name.endswith((".yaml", ".yml"))]
+    except (OSError, ValueError):
+        return []

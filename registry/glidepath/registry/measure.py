@@ -1,0 +1,231 @@
+"""What an image of a plan costs: parameters, memory and FLOPs, from shapes alone. No weights are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from glidepath.core.errors import GlidepathError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from glidepath.core.conditioning import Conditioning
+    from glidepath.core.denoiser import Predict
+    from glidepath.core.levels import NoiseLevels
+    from glidepath.core.pipeline import Pipeline
+    from glidepath.core.sampler import State
+    from glidepath.registry.catalogue import Catalogue
+    from glidepath.registry.plan import Plan
+
+_NETWORKS = ("text_encoder", "denoiser", "guidance", "codec")
+_OTHERS = ("schedule", "sampler")
+
+
+class CannotMeasure(GlidepathError):
+    """A part does something that shapes alone cannot answer; what it raised is the cause."""
+
+
+@attrs.frozen(kw_only=True)
+class Measurement:
+    """The cost of one image.
+
+    parameters: how many each network has, by slot.
+    device, dtype: where and in which precision the plan runs here.
+    weight_bytes: all parameters and buffers in that precision.
+    activation_bytes: the most that the networks hold at a time beside their weights, up to the first
+        evaluation; what is prepared for all steps is part of it.
+    steps: of the sampler.
+    evaluations: of the guided denoiser; a sampler of higher order has several in a step.
+    rows: how many rows the denoiser sees in one evaluation; 2 under classifier-free guidance.
+    flops: 2 for each multiply-add of matrix products, convolutions and attention. "text_encoder", "prepare" (of
+        the denoiser) and "codec" occur once; "denoiser" is one evaluation, at the first step.
+    """
+
+    parameters: Mapping[str, int]
+    device: str
+    dtype: str
+    weight_bytes: int
+    activation_bytes: int
+    steps: int
+    evaluations: int
+    rows: int
+    flops: Mapping[str, int]
+
+    @property
+    def total_flops(self) -> int:
+        """FLOPs of the whole image."""
+        return sum(self.flops.values()) + (self.evaluations - 1) * self.flops["denoiser"]
+
+
+def measure(plan: Plan, catalogue: Catalogue) -> Measurement:
+    """Build the plan's networks without memory behind their tensors, and let one evaluation run.
+
+    Raises:
+        CannotMeasure: a part needs more than shapes, such as a value that it reads back.
+        GlidepathError: a part cannot be built.
+    """
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from glidepath.core.pipeline import Pipeline
+    from glidepath.registry.assemble import build_parts, choose_device, choose_dtype
+
+    device = choose_device(plan.runtime.device)
+    dtype = choose_dtype(plan.runtime.dtype, device)
+    parts = build_parts(plan, _OTHERS, catalogue)
+    with torch.device("meta"):
+        parts |= build_parts(plan, _NETWORKS, catalogue)
+    pipeline = Pipeline(**parts, device="meta", dtype=dtype)
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    try:
+        _pretend_cpu(pipeline, fake)
+        return _measure(pipeline, fake, str(device), dtype)
+    except Exception as error:
+        raise CannotMeasure(f"this plan cannot be measured: {type(error).__name__}: {error}") from error
+
+
+def _pretend_cpu(pipeline: Pipeline, fake: FakeTensorMode) -> None:
+    """Give the networks tensors that have no memory and say that they are on the CPU.
+
+    Those of the device `meta` would do, but for networks that switch autocast off: it knows no `meta`.
+    """
+    import torch
+
+    holders = [pipeline.denoiser, pipeline.text_encoder, pipeline.codec, *pipeline.guidance]
+    with fake:
+        for holder in holders:
+            for module in (holder, *getattr(holder, "__dict__", {}).values()):
+                if isinstance(module, torch.nn.Module):
+                    module.to_empty(device="cpu")
+    pipeline.device = torch.device("cpu")
+
+
+def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) -> Measurement:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from glidepath.core.guidance import fold
+
+    # torch counts attention on accelerators, and not what the CPU has for it
+    attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+
+    denoiser, levels = pipeline.denoiser, pipeline.levels()
+    evaluations = _evaluations(pipeline)
+    rows: list[int] = []
+
+    def bind(conditioning: Conditioning) -> Predict:
+        predict = denoiser.prepare(conditioning, levels)
+
+        def counted(x: Tensor, step: Any) -> Any:
+            rows.append(x.shape[0])
+            return predict(x, step)
+
+        return counted
+
+    with fake, torch.inference_mode():
+        x = torch.empty((1, *denoiser.image_shape))
+        step = next(levels.steps("cpu"))
+        labels = _labels(pipeline, levels)
+        with _watch() as memory, FlopCounterMode(display=False, custom_mapping=attention) as counter:
+            conditioning = pipeline.conditioning([""], labels)
+            text = counter.get_total_flops()
+            predict = fold(pipeline.guidance, bind)(conditioning)
+            prepare = counter.get_total_flops() - text
+            predict(x, step)
+            evaluation = counter.get_total_flops() - text - prepare
+            pipeline.codec.decode(x)
+            codec = counter.get_total_flops() - text - prepare - evaluation
+    modules = [it for it in (pipeline.text_encoder, denoiser, pipeline.codec) if it is not None]
+    tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    return Measurement(
+        parameters=pipeline.parameters(),
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        weight_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        activation_bytes=memory.most,
+        steps=len(levels),
+        evaluations=evaluations,
+        rows=sum(rows),
+        flops={"text_encoder": text, "prepare": prepare, "denoiser": evaluation, "codec": codec},
+    )
+
+
+def _labels(pipeline: Pipeline, levels: NoiseLevels) -> list[int] | None:
+    """A class label, for a denoiser that refuses to go without one."""
+    from glidepath.core.errors import PartError
+
+    try:
+        pipeline.denoiser.prepare(pipeline.conditioning([""]), levels)
+    except PartError:
+        return [0]
+    return None
+
+
+def _attention_flops(q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **__: Any) -> int:
+    """Of shapes [B, H, L, c]: the products q k^T, and those of the weights with v."""
+    batch, heads, queries, width = q
+    return 2 * batch * heads * queries * k[-2] * (width + v[-1])
+
+
+def _evaluations(pipeline: Pipeline) -> int:
+    """How often the sampler asks its predictor, found by a walk over a single number."""
+    import torch
+
+    from glidepath.core.noise import PerSampleNoise
+    from glidepath.core.prediction import Prediction
+
+    calls = 0
+
+    def predict(x: Tensor, step: Any) -> Prediction:
+        nonlocal calls
+        calls += 1
+        zeros = torch.zeros_like(x)
+        fraction = zeros if pipeline.denoiser.learned_variance else None
+        return Prediction(zeros, pipeline.denoiser.predicts, x, step, variance_fraction=fraction)
+
+    x = torch.zeros((1,) * (1 + len(pipeline.denoiser.image_shape)))
+    states: list[State] = list(
+        pipeline.sampler.states(predict, x, pipeline.levels(), PerSampleNoise([(0, 0)]))
+    )
+    return calls if states else 0
+
+
+def _watch() -> Any:
+    """A context whose `most` is the most bytes that tensors made in it held at one time."""
+    import weakref
+
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.living = 0
+            self.most = 0
+            self.seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            for tensor in tree_leaves((args, kwargs)):
+                if isinstance(tensor, torch.Tensor):
+                    self.seen.add(tensor.untyped_storage())  # a weight, or counted when it was made
+            result = func(*args, **(kwargs or {}))
+            for tensor in tree_leaves(result):
+                if isinstance(tensor, torch.Tensor) and tensor.untyped_storage() not in self.seen:
+                    self._count(tensor.untyped_storage())
+            return result
+
+        def _count(self, storage: torch.UntypedStorage) -> None:
+            self.seen.add(storage)
+            self.living += storage.nbytes()
+            self.most = max(self.most, self.living)
+            weakref.finalize(storage, self._free, storage.nbytes())
+
+        def _free(self, size: int) -> None:
+            self.living -= size
+
+    return Watch()

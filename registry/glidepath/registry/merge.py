@@ -1,0 +1,39 @@
+"""How a later layer of a spec changes an earlier one."""
+
+from __future__ import annotations
+
+from glidepath.registry.schema import Schema, Slot, used
+from glidepath.registry.yamltree import Entry, MappingNode, Node, Scalar
+
+
+def as_part(node: Node) -> Node:
+    """The bare name of a part written out: `ddim` is {use: ddim}."""
+    if isinstance(node, Scalar) and node.is_text:
+        return MappingNode({"use": Entry(node.place, node)}, node.place, node.source)
+    return node
+
+
+def merge(base: Node, over: Node, schema: Schema, slot: Slot | None = None, top: bool = False) -> Node:
+    """`over` on `base`: mappings merge, all else replaces. A part with another `use` replaces the part whole.
+
+    slot: what the position takes, None for a value that is no part. top: the position is the whole spec.
+    """
+    if slot is not None:
+        base, over = as_part(base), as_part(over)
+    if not isinstance(base, MappingNode) or not isinstance(over, MappingNode):
+        return over
+    if slot is not None and used(over) and used(over) != used(base):
+        return over
+    part = over if used(over) else base
+    items = dict(base.items)
+    for key, entry in over.items.items():
+        # an address is one thing: the hash of another file would not do
+        if key in items and key != "weights":
+            below = schema.slot(key) if top else schema.below(slot, part, key)
+            items[key] = Entry(entry.key, merge(items[key].node, entry.node, schema, below))
+        else:
+            items[key] = entry
+    # a part is where its `use` is
+    return (
+        MappingNode(items, part.place, part.source) if slot else MappingNode(items, over.place, over.source)
+    )

@@ -1,0 +1,164 @@
+"""`--set path=value`: single values changed from the command line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import attrs
+
+from glidepath.registry.faults import Faults, shown
+from glidepath.registry.merge import as_part, merge
+from glidepath.registry.problems import Place
+from glidepath.registry.scalars import NULL
+from glidepath.registry.schema import Schema, Slot
+from glidepath.registry.yamltree import (
+    MAX_DEPTH,
+    Entry,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    Source,
+    Unreadable,
+    describe,
+    join,
+    read_tree,
+)
+
+_SEGMENT = re.compile(r"(?P<dot>\.?)(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]{1,9})\]")
+
+
+@attrs.frozen
+class _Segment:
+    """A piece of a path. index: set for "[3]" and for "3"; key: "" for "[3]"."""
+
+    key: str
+    index: int | None
+    place: Place
+
+
+def override_source(number: int, text: str) -> Source:
+    """The source of an override, counted from 1. Its relative paths are relative to the current directory."""
+    return Source(f"--set #{number}", Path(), text, skip=text.find("=") + 1, override=True)
+
+
+def apply(root: MappingNode, source: Source, schema: Schema, faults: Faults) -> MappingNode:
+    """The spec with an override applied. A faulty override is reported and changes nothing.
+
+    "sampler.steps=20" sets a parameter, "sampler=ddim" puts another part in a slot, "guidance[0].scale=2" and
+    "guidance.0.scale=2" reach into a list. The value is YAML; a mapping is merged into what is there.
+    """
+    if not source.skip:
+        place = source.at(len(source.text))
+        faults.add("an override is PATH=VALUE, and this has no '='", place, hint="such as sampler.steps=50")
+        return root
+    segments = _segments(source, faults)
+    if segments is None:
+        return root
+    if segments[0].key == "extends":
+        faults.add(
+            "extends cannot be set", segments[0].place, "extends", "name the preset or the file as the spec"
+        )
+        return root
+    try:
+        value = read_tree(source, faults) or Scalar("", None, NULL, source.at(source.skip), source)
+    except Unreadable:
+        return root
+    changed = _Override(source, value, schema, faults).put(root, segments, "", None, top=True)
+    return changed if isinstance(changed, MappingNode) else root
+
+
+def _segments(source: Source, faults: Faults) -> list[_Segment] | None:
+    text = source.text[: source.skip - 1]
+    segments: list[_Segment] = []
+    position = 0
+    while position < len(text) or not segments:
+        found = _SEGMENT.match(text, position)
+        # a dot stands between keys, and nowhere else
+        if not found or (found["key"] is not None and bool(found["dot"]) != bool(segments)):
+            hint = "write names joined by dots, and [0] for an entry of a list: guidance[0].scale"
+            faults.add("this is not a path", source.at(position), hint=hint)
+            return None
+        key = (found["key"] or "").strip()
+        digits = found["index"] or (key if key.isascii() and key.isdigit() and len(key) < 10 else "")
+        index = int(digits) if digits else None
+        segments.append(_Segment(key, index, source.at(position + len(found["dot"] or ""))))
+        position = found.end()
+    if len(segments) >= MAX_DEPTH:
+        faults.add(f"the path is more than {MAX_DEPTH - 1} levels deep", segments[0].place)
+        return None
+    return segments
+
+
+@attrs.frozen
+class _Override:
+    source: Source
+    value: Node
+    schema: Schema
+    faults: Faults
+
+    def put(
+        self, node: Node | None, segments: list[_Segment], path: str, slot: Slot | None, top: bool = False
+    ) -> Node | None:
+        """`node` with the value at `segments` below it; None when that cannot be."""
+        if not segments:
+            return self.value if node is None else merge(node, self.value, self.schema, slot)
+        segment, *rest = segments
+        if isinstance(node, ListNode):
+            return self.put_in_list(node, segment, rest, path, slot)
+        if slot is not None and slot.many and segment.index is not None:
+            # a single part stands for a list of one
+            if segment.index > 0:
+                self.no_entry(segment, path, 1)
+                return None
+            return self.put(node, rest, f"{path}[0]", Slot(slot.kind))
+        if slot is not None and node is not None:
+            node = as_part(node)
+        if node is None or (isinstance(node, Scalar) and node.rule == NULL):
+            node = MappingNode({}, segment.place, self.source)
+        if not isinstance(node, MappingNode) or not segment.key:
+            what = "a mapping" if not segment.key else describe(node)
+            wanted = "a list" if not segment.key else "a mapping"
+            self.faults.add(f"{path or 'the spec'} is {what}, not {wanted}", segment.place, path)
+            return None
+        below = self.schema.slot(segment.key) if top else self.schema.below(slot, node, segment.key)
+        changed = self.put(node.get(segment.key), rest, join(path, segment.key), below)
+        if changed is None:
+            return None
+        items = dict(node.items)
+        # where only a value below changes, the key is still where it was
+        key = items[segment.key].key if rest and segment.key in items else segment.place
+        items[segment.key] = Entry(key, changed)
+        return MappingNode(items, node.place, node.source)
+
+    def put_in_list(
+        self, node: ListNode, segment: _Segment, rest: list[_Segment], path: str, slot: Slot | None
+    ) -> Node | None:
+        if segment.index is None:
+            self.faults.add(
+                f"{path} is a list, and {shown(segment.key)} is no number",
+                segment.place,
+                path,
+                f"write which entry is meant: {path}[0].{segment.key}",
+            )
+            return None
+        if segment.index >= len(node.items):
+            self.no_entry(segment, path, len(node.items))
+            return None
+        changed = self.put(
+            node.items[segment.index], rest, f"{path}[{segment.index}]", slot and Slot(slot.kind)
+        )
+        if changed is None:
+            return None
+        items = (*node.items[: segment.index], changed, *node.items[segment.index + 1 :])
+        return ListNode(items, node.place, node.source)
+
+    def no_entry(self, segment: _Segment, path: str, count: int) -> None:
+        entries = "1 entry" if count == 1 else f"{count} entries"
+        self.faults.add(
+            f"{path} has {entries}, counted from 0, and this names entry {segment.index}",
+            segment.place,
+            path,
+            "to add one, set the whole list",
+        )

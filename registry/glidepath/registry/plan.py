@@ -1,0 +1,374 @@
+"""A plan: each part of a spec with its component, its config and its inner parts. Nothing is built."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import attrs
+
+from glidepath.registry.address import Address, read_address
+from glidepath.registry.catalogue import Unknown
+from glidepath.registry.component import doc
+from glidepath.registry.config import ConfigReader
+from glidepath.registry.faults import Faults, shown
+from glidepath.registry.fit import check_fit, flat
+from glidepath.registry.merge import as_part
+from glidepath.registry.problems import Place, did_you_mean
+from glidepath.registry.requirements import PluginsSection, check_requirements, refused_by
+from glidepath.registry.resolved import resolved_tree
+from glidepath.registry.scalars import NULL
+from glidepath.registry.schema import SECTIONS, Schema, Slot, fields
+from glidepath.registry.typed import FAILED
+from glidepath.registry.yamltree import Broken, ListNode, MappingNode, Node, Scalar, describe, join, node_of
+
+if TYPE_CHECKING:
+    from glidepath.registry.catalogue import Catalogue, Registered
+    from glidepath.registry.spec import Spec
+
+__all__ = ["Address", "PartPlan", "Plan", "Planner", "Runtime", "canonical_json", "make_plan"]
+
+T = TypeVar("T")
+
+_MOST_PARTS = 100
+_LONGEST_NAME = 200
+
+
+class _Device:
+    """Validator: a device as torch names it."""
+
+    options = ("auto", "cpu", "cuda", "cuda:N", "mps")
+
+    def __call__(self, _instance: object, _attribute: object, value: str) -> None:
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?|mps", value):
+            raise ValueError(f"{value!r} is none of {', '.join(self.options)}")
+
+
+@attrs.frozen(kw_only=True)
+class Runtime:
+    """Where and how a pipeline runs; it changes what an image costs, not what it shows."""
+
+    device: str = attrs.field(
+        default="auto", validator=_Device(), metadata=doc("where; auto takes a GPU when there is one")
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = attrs.field(
+        default="auto", metadata=doc("of the denoiser; auto takes what the device is fast at")
+    )
+    compile: bool = attrs.field(default=False, metadata=doc("compile the denoiser before the first image"))
+    channels_last: Literal["auto"] | bool = attrs.field(
+        default="auto", metadata=doc("memory layout of images; auto takes what the device is fast at")
+    )
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class PartPlan:
+    """A part of a plan.
+
+    path: "sampler", "guidance[0]", "text_encoder.tokenizer".
+    config: of the component's config class; None when it has no parameters.
+    parts: inner parts by parameter; a tuple where the parameter takes a list; absent where there is none.
+    places: where each parameter was written, None for a default.
+    weights: its own file of weights.
+    """
+
+    path: str
+    registered: Registered
+    config: Any
+    parts: Mapping[str, PartPlan | tuple[PartPlan, ...]]
+    places: Mapping[str, Place | None]
+    weights: Address | None
+    place: Place
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where the value of each parameter came from: "default", or "file:line:column"."""
+        return {name: "default" if place is None else str(place) for name, place in self.places.items()}
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Plan:
+    """A spec that can be assembled.
+
+    parts: by slot; a tuple where the slot takes several. An optional slot that is empty is absent.
+    weights: one file that holds the weights of all parts under the names of their slots.
+    tree: the spec with every default written out, as values that JSON has. It is itself a spec of this plan.
+    distributions: the version of each distribution that supplies a part.
+    """
+
+    parts: Mapping[str, PartPlan | tuple[PartPlan, ...]]
+    runtime: Runtime
+    weights: Address | None
+    spec: Spec
+    tree: Mapping[str, Any]
+    distributions: Mapping[str, str]
+
+    def all_parts(self) -> Iterator[PartPlan]:
+        """Every part, those in slots before those inside them."""
+        return flat(self.parts)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where each value came from, by dotted path: "default", or "file:line:column"."""
+        return {
+            join(part.path, name): source
+            for part in self.all_parts()
+            for name, source in [("use", str(part.place)), *part.sources.items()]
+        }
+
+
+def canonical_json(value: object) -> str:
+    """JSON of a `Plan.tree` that is the same for the same values, to be hashed or kept."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -> Plan:
+    """The plan of a spec. Imports no implementation and builds nothing.
+
+    need_weights: a file of weights that is not there is a fault.
+
+    Raises:
+        SpecError: with every fault of the spec.
+    """
+    faults = Faults(spec.files)
+    plan = Planner(catalogue, faults, need_weights=need_weights).plan(spec)
+    if plan is None:
+        raise faults.error()
+    return plan
+
+
+@attrs.frozen
+class _NoParameters:
+    """The config class of a component without one."""
+
+
+class Planner:
+    """Makes a plan, or adds all that is in its way to `faults`.
+
+    complete: False when some of the spec could not be read, so that nothing is said about what is missing.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, faults: Faults, *, complete: bool = True, need_weights: bool = False
+    ) -> None:
+        self._catalogue = catalogue
+        self._schema = Schema(catalogue)
+        self._faults = faults
+        self._complete = complete
+        self._need_weights = need_weights
+        self._configs = ConfigReader(faults)
+        self._plugins = PluginsSection()
+        self._count = 0
+
+    def plan(self, spec: Spec) -> Plan | None:
+        """The plan, None when there are faults."""
+        root = spec.root
+        self._unknown_slots(root)
+        plugins, runtime = (
+            self._section(root, "plugins", PluginsSection),
+            self._section(root, "runtime", Runtime),
+        )
+        self._plugins = plugins or self._plugins
+        check_requirements(root, self._catalogue, self._faults)
+        weights = self._weights(root, "")
+        parts = self._slots(root)
+        check_fit(tuple(flat(parts)), self._complete, self._catalogue, self._faults)
+        if len(self._faults) or runtime is None:
+            return None
+        versions = {part.registered.distribution: part.registered.version for part in flat(parts)}
+        return Plan(
+            parts=parts,
+            runtime=runtime,
+            weights=weights,
+            spec=spec,
+            tree=resolved_tree(parts, runtime, weights, self._plugins, spec.folder),
+            distributions=dict(sorted(versions.items())),
+        )
+
+    def _unknown_slots(self, root: MappingNode) -> None:
+        known = [*self._catalogue.slots, *SECTIONS]
+        for key, entry in root.items.items():
+            if key not in known:
+                hint = did_you_mean(key[:_LONGEST_NAME], known)
+                if not hint and key in self._catalogue.kinds:
+                    hint = f"a {key} stands inside another part"
+                if not hint:
+                    hint = "; ".join(
+                        f"the {record.title} failed to load and may add it: {record.error}"
+                        for record in self._catalogue.failures
+                    )
+                self._faults.add(f"a spec has no {shown(key)}", entry.key, key, hint, known)
+
+    def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:
+        node = _present(root.get(key))
+        if node is None:
+            return config()
+        if not isinstance(node, MappingNode):
+            if not isinstance(node, Broken):
+                what = f"{key} takes a mapping, and this is {describe(node)}"
+                self._faults.add(what, node.place, key, allowed=fields(config))
+            return None
+        value: T | object = self._configs.read(config, node, key, key, reserved=()).value
+        return value if isinstance(value, config) else None
+
+    def _weights(self, node: MappingNode, path: str) -> Address | None:
+        written = _present(node.get("weights"))
+        if written is None:
+            return None
+        return read_address(
+            written, join(path, "weights"), self._catalogue, self._faults, must_exist=self._need_weights
+        )
+
+    def _slots(self, root: MappingNode) -> dict[str, PartPlan | tuple[PartPlan, ...]]:
+        parts: dict[str, PartPlan | tuple[PartPlan, ...]] = {}
+        missing = False
+        for key, kind in self._catalogue.slots.items():
+            node = _present(root.get(key))
+            if node is None and kind.default:
+                node = node_of(kind.default, root.place, root.source)
+            if node is not None:
+                part = self._position(node, Slot(kind.name, kind.many), key)
+                if part is not None:
+                    parts[key] = part
+            elif kind.required:
+                if self._complete:
+                    place = root.items[key].node.place if key in root.items else root.place
+                    what, hint = f"a spec needs a {key}, and this has none", f"{key}: {kind.summary}"
+                    self._faults.add(what, place, key, hint, self._names(kind.name))
+                missing = True
+        self._complete = self._complete and not missing
+        return parts
+
+    def _position(self, node: Node, slot: Slot, path: str) -> PartPlan | tuple[PartPlan, ...] | None:
+        """The part, or the list of parts, that stands in a slot or a parameter."""
+        if slot.many:
+            items = node.items if isinstance(node, ListNode) else (node,)
+            planned = [self._part(item, slot.kind, f"{path}[{index}]") for index, item in enumerate(items)]
+            return tuple(part for part in planned if part is not None)
+        if isinstance(node, ListNode):
+            hint = "leave out the list" if len(node.items) == 1 else "write the one that is meant"
+            what = f"{path} takes one {slot.kind}, and this is a list"
+            self._faults.add(what, node.place, path, hint, self._names(slot.kind))
+            self._complete = False
+            return None
+        return self._part(node, slot.kind, path)
+
+    def _part(self, node: Node, kind: str, path: str) -> PartPlan | None:
+        planned = self._planned(node, kind, path)
+        self._complete = self._complete and planned is not None
+        return planned
+
+    def _planned(self, node: Node, kind: str, path: str) -> PartPlan | None:
+        self._count += 1
+        if self._count > _MOST_PARTS:
+            if self._count == _MOST_PARTS + 1:
+                self._faults.add(f"the spec has more than {_MOST_PARTS} parts", node.place, path)
+            return None
+        part = as_part(node)
+        if not isinstance(part, MappingNode):
+            if not isinstance(part, Broken):
+                this = describe(part)
+                what = f"{path} takes the name of a {kind}, or a mapping with a 'use', and this is {this}"
+                self._faults.add(what, part.place, path, allowed=self._names(kind))
+            return None
+        registered = self._registered(part, kind, path)
+        if registered is None:
+            return None
+        place = part.items["use"].node.place
+        try:
+            config_class = self._catalogue.config_class(registered)
+        except Unknown as unknown:
+            self._faults.add(unknown.what, place, path, unknown.hint, unknown.allowed)
+            return None
+        owner = f"{kind} {registered.component.name}"
+        elsewhere = {
+            slot: f"{slot} is a slot of its own: write it at the top of the spec"
+            for slot in self._catalogue.slots
+        }
+        config = self._configs.read(config_class or _NoParameters, part, path, owner, elsewhere=elsewhere)
+        inner = self._inner(registered, part, kind, path)
+        weights = self._weights(part, path)
+        if config.value is FAILED:
+            return None
+        planned = PartPlan(
+            path=path,
+            registered=registered,
+            config=config.value if config_class else None,
+            parts=inner,
+            places=config.places,
+            weights=weights,
+            place=place,
+        )
+        return planned if self._passes_its_check(planned) else None
+
+    def _registered(self, part: MappingNode, kind: str, path: str) -> Registered | None:
+        use = part.get("use")
+        if use is None:
+            if self._complete:
+                what = f"{path} does not say which {kind} it is"
+                self._faults.add(what, part.place, path, "name it as 'use'", self._names(kind))
+            return None
+        if (
+            not isinstance(use, Scalar)
+            or not (use.is_text or use.source.override)
+            or len(use.text) > _LONGEST_NAME
+        ):
+            if not isinstance(use, Broken):
+                what = f"use takes the name of a {kind}, and this is {describe(use)}"
+                self._faults.add(what, use.place, join(path, "use"), allowed=self._names(kind))
+            return None
+        try:
+            registered = self._catalogue.find(kind, use.text)
+        except Unknown as unknown:
+            self._faults.add(unknown.what, use.place, path, unknown.hint, unknown.allowed)
+            return None
+        if switch := refused_by(self._plugins, registered):
+            what = f"{registered.full_name} is of the plugin {registered.plugin!r}, which {switch} keeps out"
+            self._faults.add(what, use.place, path, f"change {switch}, or choose another {kind}")
+            return None
+        return registered
+
+    def _inner(
+        self, registered: Registered, part: MappingNode, kind: str, path: str
+    ) -> dict[str, PartPlan | tuple[PartPlan, ...]]:
+        """The parts that are parameters of a part."""
+        inner: dict[str, PartPlan | tuple[PartPlan, ...]] = {}
+        for name, field in self._schema.fields(Slot(kind), registered.full_name).items():
+            if field.slot is None:
+                continue
+            node, below = part.get(name), join(path, name)
+            if node is None and field.required:
+                what = f"{kind} {registered.component.name} needs {name!r}, which is a {field.slot.kind}"
+                self._faults.add(what, part.place, below, allowed=self._names(field.slot.kind))
+                self._complete = False
+                continue
+            if node is None:
+                node = node_of(field.default, part.place, part.source)
+            if _present(node) is None and not field.default:
+                continue
+            planned = self._position(node, field.slot, below)
+            if planned is not None:
+                inner[name] = planned
+        return inner
+
+    def _passes_its_check(self, planned: PartPlan) -> bool:
+        """Whether a component has nothing to say against its own config."""
+        registered = planned.registered
+        before = len(self._faults)
+        try:
+            for name, message in registered.component.check(planned.config):
+                place = planned.places.get(name) or planned.place
+                self._faults.add(message, place, join(planned.path, name) if name else planned.path)
+        except Exception as error:
+            what = f"{registered.full_name} cannot check its parameters: {type(error).__name__}: {error}"
+            self._faults.add(what, planned.place, planned.path, f"it is a fault of {registered.distribution}")
+        return len(self._faults) == before
+
+    def _names(self, kind: str) -> list[str]:
+        return [self._catalogue.spelling(registered) for registered in self._catalogue.components(kind)]
+
+
+def _present(node: Node | None) -> Node | None:
+    """The node, None for a null: that takes away what an earlier layer put there."""
+    return None if isinstance(node, Scalar) and node.rule == NULL else node

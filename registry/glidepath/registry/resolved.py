@@ -1,0 +1,86 @@
+"""The resolved tree of a plan: the spec with every default written out, as values that JSON has."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from glidepath.registry.address import Address
+from glidepath.registry.schema import fields
+
+if TYPE_CHECKING:
+    from glidepath.registry.plan import PartPlan, Runtime
+    from glidepath.registry.requirements import PluginsSection
+
+
+def resolved_tree(
+    parts: Mapping[str, PartPlan | tuple[PartPlan, ...]],
+    runtime: Runtime,
+    weights: Address | None,
+    plugins: PluginsSection,
+    folder: Path | None,
+) -> dict[str, Any]:
+    """The tree. Components have their full names; files below `folder` are written relative to it."""
+    writer = _Writer(folder.absolute() if folder is not None else None)
+    tree: dict[str, Any] = {slot: writer.position(part) for slot, part in parts.items()}
+    if weights is not None:
+        tree["weights"] = writer.address(weights)
+    tree["runtime"] = writer.value(runtime)
+    stated = {name: value for name, value in attrs.asdict(plugins).items() if value}
+    if stated:
+        tree["plugins"] = writer.value(stated)
+    return tree
+
+
+@attrs.frozen
+class _Writer:
+    folder: Path | None
+
+    def position(self, part: PartPlan | tuple[PartPlan, ...]) -> Any:
+        return [self.part(one) for one in part] if isinstance(part, tuple) else self.part(part)
+
+    def part(self, part: PartPlan) -> dict[str, Any]:
+        tree: dict[str, Any] = {"use": part.registered.full_name}
+        for name, field in fields(type(part.config)).items() if part.config is not None else ():
+            if field.slot is None:
+                tree[name] = self.value(getattr(part.config, field.attribute.name))
+            elif name in part.parts:
+                tree[name] = self.position(part.parts[name])
+            else:
+                tree[name] = [] if field.slot.many else None
+        if part.weights is not None:
+            tree["weights"] = self.address(part.weights)
+        return tree
+
+    def address(self, address: Address) -> Any:
+        path = self.file(Path(address.value)) if address.scheme == "file" else str(address)
+        extra = {"revision": address.revision, "sha256": address.sha256}
+        stated = {key: value for key, value in extra.items() if value}
+        return {"path": path, **stated} if stated else path
+
+    def file(self, path: PurePath) -> str:
+        if self.folder is not None and path.is_absolute() and path.is_relative_to(self.folder):
+            return path.relative_to(self.folder).as_posix()
+        return str(path)
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, enum.Enum):
+            return value.name
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, PurePath):
+            return self.file(value)
+        if isinstance(value, Mapping):
+            return {str(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.value(item) for item in value]
+        if attrs.has(type(value)):
+            return {
+                name: self.value(getattr(value, field.attribute.name))
+                for name, field in fields(type(value)).items()
+            }
+        return str(value)

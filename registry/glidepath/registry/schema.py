@@ -1,0 +1,121 @@
+"""What may stand where in a spec: slots at the top, parts and their parameters below."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from glidepath.registry.component import MANY, PART
+from glidepath.registry.yamltree import MappingNode, Node, Scalar
+
+if TYPE_CHECKING:
+    from glidepath.registry.catalogue import Catalogue
+
+SECTIONS = ("extends", "weights", "runtime", "plugins")
+"""Keys at the top of a spec that are no parts."""
+
+RESERVED = ("use", "weights")
+"""Keys of a part that are no parameters."""
+
+
+@attrs.frozen
+class Slot:
+    """A position that takes a part of `kind`, or a list of them when `many`."""
+
+    kind: str
+    many: bool = False
+
+
+@attrs.frozen(eq=False)
+class Field:
+    """A parameter of a config class, under the name that a spec gives it.
+
+    hint: its annotation, resolved. slot: set when it is itself a part.
+    """
+
+    name: str
+    hint: Any
+    attribute: attrs.Attribute[Any]
+    slot: Slot | None
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.attribute.default is attrs.NOTHING
+
+    @property
+    def default(self) -> object:
+        """A fresh default. One that is computed from the other fields is known only to the class itself."""
+        default: Any = self.attribute.default
+        if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+            return attrs.NOTHING if default.takes_self else default.factory()
+        return default
+
+
+def fields(config: type[Any]) -> Mapping[str, Field]:
+    """The parameters of a config class by name.
+
+    Raises:
+        NameError, TypeError, ...: an annotation that cannot be resolved.
+    """
+    key: Any = config
+    return _fields(key)
+
+
+@cache
+def _fields(config: Any) -> Mapping[str, Field]:
+    hints = typing.get_type_hints(config)
+    found = {}
+    for attribute in attrs.fields(config):
+        if attribute.init and not attribute.metadata.get("omegaconf_ignore"):
+            kind = attribute.metadata.get(PART)
+            slot = Slot(str(kind), bool(attribute.metadata.get(MANY))) if kind else None
+            name = attribute.alias or attribute.name
+            found[name] = Field(name, hints.get(attribute.name, Any), attribute, slot)
+    return found
+
+
+class Schema:
+    """Answers without complaint: None where nothing is known. Faults are the plan's to report."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._fields: dict[tuple[str, str], Mapping[str, Field]] = {}
+
+    def slot(self, key: str) -> Slot | None:
+        """What a key at the top takes."""
+        kind = self.catalogue.slots.get(key)
+        return Slot(kind.name, kind.many) if kind else None
+
+    def default(self, key: str) -> str:
+        """The part that stands in an absent slot, "" for none."""
+        kind = self.catalogue.slots.get(key)
+        return kind.default if kind else ""
+
+    def fields(self, slot: Slot | None, use: str) -> Mapping[str, Field]:
+        """The parameters of a part."""
+        if slot is None or not use:
+            return {}
+        key = (slot.kind, use)
+        if key not in self._fields:
+            try:
+                config = self.catalogue.config_class(self.catalogue.look_up(slot.kind, use))
+                self._fields[key] = fields(config) if config is not None else {}
+            except Exception:
+                self._fields[key] = {}
+        return self._fields[key]
+
+    def below(self, slot: Slot | None, node: Node, key: str) -> Slot | None:
+        """What a key of a part takes."""
+        field = self.fields(slot, used(node)).get(key)
+        return field.slot if field else None
+
+
+def used(node: Node) -> str:
+    """The name that a part's `use` gives, "" when it does not give one."""
+    use = node.get("use") if isinstance(node, MappingNode) else node
+    return use.text if isinstance(use, Scalar) and use.is_text else ""

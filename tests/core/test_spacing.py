@@ -1,0 +1,140 @@
+"""Which timesteps a spacing visits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glidepath.core.spacing import Spacing, timesteps
+
+# fmt: off
+PUBLISHED = {  # on 1000 timesteps
+    "fast27": [0, 22, 44, 66, 88, 111, 133, 155, 177, 199, 200, 222, 244, 266, 288, 311, 333, 355, 377, 399,
+        400, 500, 599, 600, 799, 800, 997],
+    "27": [0, 38, 77, 115, 154, 192, 231, 269, 307, 346, 384, 423, 461, 499, 538, 576, 615, 653, 692, 730,
+        768, 807, 845, 884, 922, 961, 999],
+    "25": [0, 42, 83, 125, 166, 208, 250, 291, 333, 375, 416, 458, 500, 541, 583, 624, 666, 708, 749, 791,
+        832, 874, 916, 957, 999],
+    "50": [0, 20, 41, 61, 82, 102, 122, 143, 163, 183, 204, 224, 245, 265, 285, 306, 326, 347, 367, 387,
+        408, 428, 449, 469, 489, 510, 530, 550, 571, 591, 612, 632, 652, 673, 693, 714, 734, 754, 775, 795,
+        816, 836, 856, 877, 897, 917, 938, 958, 979, 999],
+    "ddim25": list(range(0, 1000, 40)),
+    "ddim27": list(range(0, 1000, 38)),
+    "ddim250": list(range(0, 1000, 4)),
+    "leading4": [0, 250, 500, 750],
+    "trailing4": [249, 499, 749, 999],
+}
+"""leading and trailing are those of Lin et al. 2024, table 2; the others GLIDE's and guided-diffusion's."""
+
+DDIM_COUNTS = [*range(1, 37), 38, 39, 40, 42, 44, 46, 48, 50, 53, 56, 59, 63, 67, 72, 77, 84, 91, 100, 112,
+    125, 143, 167, 200, 250, 334, 500, 1000]
+# fmt: on
+
+
+@pytest.mark.parametrize("spacing", PUBLISHED)
+def test_a_published_spacing_is_as_published(spacing: str) -> None:
+    assert timesteps(spacing, 1000) == PUBLISHED[spacing]
+
+
+def test_250_steps_take_a_stride_of_4_with_three_of_5() -> None:
+    steps = timesteps(250, 1000)
+    strides = [after - before for before, after in pairwise(steps)]
+    assert [steps[index] for index, stride in enumerate(strides) if stride == 5] == [164, 497, 830]
+    assert set(strides) == {4, 5}
+    assert (steps[0], steps[-1]) == (0, 999)
+
+
+def test_a_number_and_its_text_mean_the_same() -> None:
+    assert timesteps(100, 1000) == timesteps("100", 1000) == timesteps(" 100 ", 1000)
+
+
+def test_sections_share_the_range_and_the_earlier_ones_take_the_remainder() -> None:
+    assert timesteps("3,1", 7) == [0, 2, 3, 4]  # sections of 4 and 3: round(1.5) is 2
+    assert timesteps("10, 10, 5", 1000)[::10] == [0, 334, 667]
+
+
+def test_ddim_counts_are_those_for_which_a_whole_stride_exists() -> None:
+    def possible(count: int) -> bool:
+        try:
+            return len(timesteps(f"ddim{count}", 1000)) == count
+        except ValueError:
+            return False
+
+    assert [count for count in range(1, 1001) if possible(count)] == DDIM_COUNTS
+
+
+@given(num_steps=st.integers(1, 2000), data=st.data())
+def test_every_spacing_is_ascending_within_range_and_as_long_as_asked(
+    num_steps: int, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(1, num_steps))
+    for spacing in (count, str(count), f"leading{count}", f"trailing{count}"):
+        steps = timesteps(spacing, num_steps)
+        assert len(steps) == count
+        assert steps == sorted(set(steps))
+        assert steps[0] >= 0
+        assert steps[-1] < num_steps
+
+
+@given(num_steps=st.integers(2, 2000), data=st.data())
+def test_a_count_reaches_both_ends_leading_the_first_and_trailing_the_last(
+    num_steps: int, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(2, num_steps))
+    assert (timesteps(count, num_steps)[0], timesteps(count, num_steps)[-1]) == (0, num_steps - 1)
+    assert timesteps(f"leading{count}", num_steps)[0] == 0
+    assert timesteps(f"trailing{count}", num_steps)[-1] == num_steps - 1
+
+
+@given(chosen=st.lists(st.integers(0, 99), min_size=1))
+def test_a_list_is_visited_in_order_without_repetition(chosen: list[int]) -> None:
+    assert timesteps(chosen, 100) == timesteps(tuple(chosen), 100) == sorted(set(chosen))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "num_steps", "message"),
+    [
+        (0, 1000, "at least 1 step"),
+        (-3, 1000, "at least 1 step"),
+        (1001, 1000, "cannot take 1001 steps from a section of 1000"),
+        ("4,8", 10, "cannot take 8 steps from a section of 5"),
+        ("ddim60", 1000, "no whole stride takes exactly 60 of 1000 steps; the nearest that exists is ddim59"),
+        ("ddim0", 1000, "cannot take 0 of 1000 steps"),
+        ("leading11", 10, "cannot take 11 of 10 steps"),
+        ("trailing0", 10, "cannot take 0 of 10 steps"),
+        ("fast27", 49, "at least 50 steps, this one has 49"),
+        ("fast", 1000, "'fast' is not a spacing; write a number of steps such as 50"),
+        ("ddim", 1000, "'ddim' is not a spacing"),
+        ("10,,5", 1000, "'10,,5' is not a spacing"),
+        ("", 1000, "'' is not a spacing"),
+        ([], 1000, "at least one"),
+        ([1000], 1000, "timestep 1000 is not a whole number from 0 to 999"),
+        ([-1], 1000, "timestep -1"),
+        ([1.5], 1000, "timestep 1.5"),
+        ([True], 1000, "timestep True"),
+        (True, 1000, "not True"),
+    ],
+)
+def test_a_spacing_that_does_not_exist_says_what_is_wrong(
+    spacing: Spacing, num_steps: int, message: str
+) -> None:
+    with pytest.raises(ValueError, match="^.*" + message.replace("(", r"\(")):
+        timesteps(spacing, num_steps)
+
+
+def test_fast27_takes_27_steps_of_any_schedule_of_at_least_50() -> None:
+    assert [len(timesteps("fast27", count)) for count in (50, 51, 1000, 4000)] == [27] * 4
+
+
+def test_spacings_need_no_torch() -> None:
+    code = "import sys; import glidepath.core.spacing; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    return {"PYTHONPATH": ":".join(path for path in sys.path if path)}

@@ -1,0 +1,124 @@
+"""Classifier-free guidance."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from glidepath.core.conditioning import Conditioning, TextEmbedding
+from glidepath.core.denoiser import Predict
+from glidepath.core.errors import PartError
+from glidepath.core.levels import Step
+from glidepath.core.prediction import Prediction, PredictionKind
+from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.diffusion.plugin import ClassifierFreeConfig
+
+STEP = Step(4, torch.tensor(7), torch.tensor(0.6), torch.tensor(0.8))
+X = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+PROMPTS = Conditioning(batch=2, labels=torch.tensor([5, 7]), null_labels=torch.tensor([0, 0]))
+
+
+@attrs.define
+class Labelled:
+    """A denoiser whose every output is its sample's label, and that remembers the batches it saw."""
+
+    kind: PredictionKind = "epsilon"
+    learned_variance: bool = True
+    gradient: bool = False
+    batches: list[int] = attrs.Factory(list)
+
+    def bind(self, conditioning: Conditioning) -> Predict:
+        assert conditioning.labels is not None
+        value = conditioning.labels.float().reshape(-1, 1, 1, 1)
+
+        def predict(x: Tensor, step: Step) -> Prediction:
+            self.batches.append(len(x))
+            labels = value.expand_as(x)
+            fraction = labels / 10 if self.learned_variance else None
+            return Prediction(labels, self.kind, x, step, fraction, labels if self.gradient else None)
+
+        return predict
+
+
+def guide(scale: float, denoiser: Labelled) -> Prediction:
+    return ClassifierFreeGuidance(ClassifierFreeConfig(scale=scale))(denoiser.bind)(PROMPTS)(X, STEP)
+
+
+def rows(tensor: Tensor | None) -> list[float]:
+    assert tensor is not None
+    assert tensor.shape == X.shape
+    return [round(value, 5) for value in tensor[:, 0, 0, 0].tolist()]
+
+
+@given(scale=st.floats(0, 20))
+def test_epsilon_moves_from_the_unconditional_through_the_conditional(scale: float) -> None:
+    assert rows(guide(scale, Labelled()).epsilon) == pytest.approx([5 * scale, 7 * scale], abs=1e-3)
+
+
+def test_both_halves_are_predicted_in_one_batch() -> None:
+    denoiser = Labelled()
+    guide(3.0, denoiser)
+    assert denoiser.batches == [4]
+
+
+def test_scale_1_predicts_with_the_prompt_alone() -> None:
+    denoiser = Labelled()
+    assert rows(guide(1.0, denoiser).epsilon) == [5, 7]
+    assert denoiser.batches == [2]
+
+
+def test_scale_0_ignores_the_prompt() -> None:
+    assert rows(guide(0.0, Labelled()).epsilon) == [0, 0]
+
+
+def test_the_learned_variance_and_an_inner_gradient_are_the_conditional_halfs() -> None:
+    prediction = guide(3.0, Labelled(gradient=True))
+    assert rows(prediction.variance_fraction) == [0.5, 0.7]
+    assert rows(prediction.gradient) == [5, 7]
+
+
+def test_what_the_denoiser_does_not_give_stays_absent() -> None:
+    prediction = guide(3.0, Labelled(learned_variance=False))
+    assert prediction.variance_fraction is None
+    assert prediction.gradient is None
+
+
+def test_the_prediction_speaks_of_the_x_and_the_step_that_were_given() -> None:
+    prediction = guide(3.0, Labelled())
+    assert prediction.x is X
+    assert prediction.step is STEP
+
+
+@pytest.mark.parametrize("kind", ["sample", "velocity"])
+def test_guiding_epsilon_guides_x_0_and_velocity_alike(kind: PredictionKind) -> None:
+    """They are affine in epsilon, with the same coefficients in both halves: the formula holds for each."""
+    prediction = guide(3.0, Labelled(kind))
+    assert rows(getattr(prediction, kind)) == pytest.approx([15, 21], abs=1e-4)
+
+
+def test_guidances_stack() -> None:
+    """Twice by 3: from the unconditional 0, nine times the way."""
+
+    def embedding(*values: float) -> TextEmbedding:
+        pooled = torch.tensor(values)[:, None]
+        return TextEmbedding(pooled, pooled[:, None], torch.ones(len(values), 1, dtype=torch.bool))
+
+    def bind(conditioning: Conditioning) -> Predict:
+        assert conditioning.text is not None
+        return denoiser.bind(Conditioning(conditioning.batch, labels=conditioning.text.pooled[:, 0]))
+
+    denoiser = Labelled()
+    guidance = ClassifierFreeGuidance(ClassifierFreeConfig(scale=3.0))
+    prompts = Conditioning(batch=2, text=embedding(5, 7), null_text=embedding(0))
+    assert rows(guidance(guidance(bind))(prompts)(X, STEP).epsilon) == [45, 63]
+    assert denoiser.batches == [8]
+
+
+def test_a_prompt_without_an_unconditional_form_is_refused_before_anything_runs() -> None:
+    bind = ClassifierFreeGuidance(ClassifierFreeConfig())(Labelled().bind)
+    with pytest.raises(PartError, match="null label"):
+        bind(Conditioning(batch=1, labels=torch.tensor([3])))

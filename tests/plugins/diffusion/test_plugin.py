@@ -1,0 +1,133 @@
+"""What the plugin says of its parts, without importing them."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import attrs
+import pytest
+
+from glidepath.core.codec import Codec
+from glidepath.core.guidance import Guidance
+from glidepath.core.sampler import Sampler
+from glidepath.core.schedule import NoiseSchedule
+from glidepath.plugins.diffusion import plugin
+from glidepath.registry.component import DOC, Component
+
+COMPONENTS = {component.name: component for component in plugin.components()}
+INTERFACES = {"schedule": NoiseSchedule, "sampler": Sampler, "guidance": Guidance, "codec": Codec}
+
+
+def test_it_supplies_schedules_samplers_guidance_and_codec() -> None:
+    assert {name: component.kind for name, component in COMPONENTS.items()} == {
+        "linear": "schedule",
+        "cosine": "schedule",
+        "ddpm": "sampler",
+        "ddim": "sampler",
+        "classifier-free": "guidance",
+        "identity": "codec",
+    }
+
+
+@pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
+def test_each_part_is_built_from_its_default_parameters(component: Component) -> None:
+    module, _, name = component.target.partition(":")
+    target = getattr(importlib.import_module(module), name)
+    config = component.config
+    assert config is None or isinstance(config, type)
+    part = target() if config is None else target(config())
+    assert isinstance(part, INTERFACES[component.kind])
+
+
+@pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
+def test_each_parameter_says_what_it_means(component: Component) -> None:
+    assert component.summary
+    if isinstance(component.config, type):
+        for field in attrs.fields(component.config):
+            assert field.metadata[DOC], field.name
+
+
+@pytest.mark.parametrize(
+    "component", [c for c in COMPONENTS.values() if c.kind != "codec"], ids=lambda c: c.name
+)
+def test_each_method_names_its_paper(component: Component) -> None:
+    assert all("arXiv:" in reference for reference in component.references)
+    assert component.references
+
+
+def test_describing_the_parts_imports_no_torch() -> None:
+    code = (
+        "import sys; from glidepath.plugins.diffusion import plugin; parts = list(plugin.components());"
+        "[part.needs(part.config()) for part in parts if part.config];"
+        "assert 'torch' not in sys.modules"
+    )
+    path = ":".join(entry for entry in sys.path if entry)
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": path})
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "value"),
+    [
+        (plugin.LinearConfig, "num_steps", 20),
+        (plugin.CosineConfig, "num_steps", 0),
+        (plugin.CosineConfig, "max_beta", 1.0),
+        (plugin.CosineConfig, "max_beta", 0.0),
+        (plugin.DdimConfig, "eta", -0.1),
+        (plugin.DdimConfig, "eta", 1.1),
+        (plugin.ClassifierFreeConfig, "scale", -1.0),
+    ],
+)
+def test_parameters_out_of_range_are_refused(config: type, field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        config(**{field: value})
+
+
+def test_21_is_the_smallest_number_of_linear_steps_whose_betas_stay_below_1() -> None:
+    assert plugin.LinearConfig(num_steps=21).num_steps == 21
+
+
+@pytest.mark.parametrize("name", ["ddpm", "ddim"])
+@pytest.mark.parametrize(
+    ("steps", "num_steps", "fault"),
+    [
+        (50, 1000, ""),
+        ("fast27", 1000, ""),
+        ((0, 10, 999), 1000, ""),
+        (50, 40, "cannot take 50 steps from a section of 40"),
+        ("ddim60", 1000, "no whole stride takes exactly 60"),
+        ((0, 1000), 1000, "timestep 1000 is not a whole number"),
+        ("many", 1000, "'many' is not a spacing"),
+    ],
+)
+def test_a_sampler_needs_a_schedule_that_has_its_steps(
+    name: str, steps: int | str | tuple[int, ...], num_steps: int, fault: str
+) -> None:
+    component = COMPONENTS[name]
+    assert isinstance(component.config, type)
+    need = component.needs(component.config(steps=steps))["schedule.num_steps"]
+    assert need.field == "steps"
+    assert need.test is not None
+    assert need.test(num_steps).startswith(fault)
+    assert bool(need.test(num_steps)) == bool(fault)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_a_schedule_provides_its_number_of_steps(name: str) -> None:
+    component = COMPONENTS[name]
+    assert isinstance(component.config, type)
+    assert component.provides(component.config(num_steps=300)) == {"schedule.num_steps": 300}
+
+
+def test_only_a_learned_variance_needs_a_denoiser_that_learned_one() -> None:
+    def needs(variance: str) -> object:
+        config = plugin.DdpmConfig(variance=variance)  # type: ignore[arg-type]
+        return COMPONENTS["ddpm"].needs(config).get("prediction.learned_variance")
+
+    for variance in ("learned-range", "learned"):
+        need = needs(variance)
+        assert need is not None
+        assert (need.value, need.field) == (True, "variance")  # type: ignore[attr-defined]
+    assert needs("fixed-small") is None
+    assert needs("fixed-large") is None

@@ -1,0 +1,77 @@
+"""The descriptors of the text plugin: what they accept and offer, without torch."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+
+import attrs
+import pytest
+
+from glidepath.plugins.text.plugin import (
+    BpeConfig,
+    TransformerConfig,
+    WordsConfig,
+    components,
+    transformer_faults,
+    words_faults,
+)
+from glidepath.registry.component import DOC, PART, Component
+
+COMPONENTS = {component.name: component for component in components()}
+
+
+def test_the_plugin_imports_without_torch() -> None:
+    code = "import sys, glidepath.plugins.text.plugin; sys.exit('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
+
+
+@pytest.mark.parametrize("component", COMPONENTS.values(), ids=COMPONENTS)
+def test_a_descriptor_names_its_class_and_parameters(component: Component) -> None:
+    module, _, name = component.target.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    assert isinstance(component.config, type)
+    assert [field.name for field in attrs.fields(component.config) if not field.metadata.get(DOC)] == []
+
+
+def test_the_kinds_are_those_of_the_registry() -> None:
+    kinds = {name: component.kind for name, component in COMPONENTS.items()}
+    assert kinds == {"transformer": "text_encoder", "bpe": "tokenizer", "words": "tokenizer"}
+
+
+def test_the_text_encoder_asks_for_a_tokenizer_as_a_part() -> None:
+    parts = {
+        field.name: field.metadata[PART]
+        for field in attrs.fields(TransformerConfig)
+        if PART in field.metadata
+    }
+    assert parts == {"tokenizer": "tokenizer"}
+
+
+def test_the_text_encoder_provides_its_widths() -> None:
+    config = TransformerConfig(width=64, pooled_width=256, context=16)
+    provided = COMPONENTS["transformer"].provides(config)
+    assert provided == {"text.width": 64, "text.pooled": 256, "text.context": 16}
+
+
+def test_parameters_that_do_not_fit_together_are_faults() -> None:
+    assert COMPONENTS["transformer"].check is transformer_faults
+    assert transformer_faults(TransformerConfig()) == []
+    assert [field for field, _ in transformer_faults(TransformerConfig(heads=7))] == ["heads"]
+    assert COMPONENTS["words"].check is words_faults
+    assert words_faults(WordsConfig(vocabulary=("a",))) == []
+    assert [field for field, _ in words_faults(WordsConfig())] == ["vocabulary"]
+
+
+@pytest.mark.parametrize("field", ["width", "heads", "context", "pooled_width"])
+def test_parameters_out_of_range_are_refused(field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        TransformerConfig(**{field: 0})
+
+
+def test_the_files_of_bpe_have_no_default() -> None:
+    required = [field.name for field in attrs.fields(BpeConfig) if field.default is attrs.NOTHING]
+    assert required == ["vocabulary", "merges"]

@@ -1,0 +1,495 @@
+"""Every sort of fault that a spec can have: its place, its path, what is suggested and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from glidepath.registry.catalogue import Catalogue
+from glidepath.registry.plan import make_plan
+from glidepath.registry.problems import Place, Problem, SpecError, did_you_mean
+from glidepath.registry.spec import parse_spec
+
+GOLDEN = Path(__file__).parent / "ten_faults.txt"
+
+GOOD = """\
+schedule: cosine
+denoiser: tiny-unet
+sampler: ddpm
+"""
+
+Fault = Callable[..., Problem]
+SAMPLERS = ("ddim", "ddpm", "acme/euler", "glidepath/euler", "needy")
+
+
+def where(problem: Problem) -> tuple[str, int, int]:
+    assert problem.place is not None
+    return (problem.place.file, problem.place.line, problem.place.column)
+
+
+def test_a_misspelt_part_is_found_at_its_name(fault: Fault) -> None:
+    problem = fault("schedule: cosine\ndenoiser: tiny-unet\nsampler: {use: ddmp}\n")
+    assert problem.what == "there is no sampler named 'ddmp'"
+    assert where(problem) == ("s.yaml", 3, 16)
+    assert problem.path == "sampler"
+    assert problem.hint.startswith("did you mean 'ddpm'?")
+    assert problem.allowed == SAMPLERS
+
+
+def test_a_misspelt_bare_part_is_found_too(fault: Fault) -> None:
+    problem = fault("schedule: cosin\ndenoiser: tiny-unet\nsampler: ddpm\n")
+    assert where(problem) == ("s.yaml", 1, 11)
+    assert problem.hint.startswith("did you mean 'cosine'?")
+    assert problem.allowed == ("cosine", "plain")
+
+
+def test_a_misspelt_parameter_is_found_at_its_key(fault: Fault) -> None:
+    problem = fault("schedule: cosine\ndenoiser: tiny-unet\nsampler:\n  use: ddim\n  stepz: 20\n")
+    assert problem.what == "sampler ddim has no parameter 'stepz'"
+    assert where(problem) == ("s.yaml", 5, 3)
+    assert problem.path == "sampler.stepz"
+    assert problem.hint == "did you mean 'steps'?"
+    assert problem.allowed == ("steps", "eta")
+
+
+def test_a_slot_under_a_part_is_told_to_move(fault: Fault) -> None:
+    problem = fault("schedule: cosine\ndenoiser: tiny-unet\nsampler: {use: ddpm, guidance: classifier-free}")
+    assert problem.path == "sampler.guidance"
+    assert problem.hint == "guidance is a slot of its own: write it at the top of the spec"
+
+
+def test_a_part_without_parameters_takes_none(fault: Fault) -> None:
+    problem = fault("schedule: {use: plain, num_steps: 10}\ndenoiser: tiny-unet\nsampler: ddpm\n")
+    assert problem.what == "schedule plain has no parameter 'num_steps', nor any other"
+    assert where(problem) == ("s.yaml", 1, 24)
+    assert problem.allowed == ()
+
+
+def test_a_wrong_type_names_the_type_and_the_meaning(fault: Fault) -> None:
+    problem = fault(GOOD.replace("cosine", "{use: cosine, num_steps: many}"))
+    assert problem.what == "num_steps takes int, and 'many' is text"
+    assert where(problem) == ("s.yaml", 1, 36)
+    assert problem.path == "schedule.num_steps"
+    assert problem.hint == "num_steps: N, at least 1"
+
+
+def test_a_value_out_of_range_is_shown_its_range(fault: Fault) -> None:
+    problem = fault(GOOD.replace("ddpm", "{use: ddim, eta: 1.5}"))
+    assert problem.what == "eta is 1.5, which is out of range"
+    assert where(problem) == ("s.yaml", 3, 27)
+    assert problem.path == "sampler.eta"
+    assert problem.hint == "eta: 0 deterministic, 1 as much noise as DDPM"
+    assert problem.allowed == (">= 0, <= 1",)
+
+
+def test_a_value_that_is_no_option_is_shown_the_options(fault: Fault) -> None:
+    problem = fault(GOOD + "guidance: [{use: odd, order: 4}]\n")
+    assert problem.what == "order is 4, which is not one of its values"
+    assert where(problem) == ("s.yaml", 4, 30)
+    assert problem.path == "guidance[0].order"
+    assert problem.allowed == ("1", "2", "3")
+
+
+def test_a_literal_is_shown_the_nearest_of_its_values(fault: Fault) -> None:
+    problem = fault(GOOD.replace("tiny-unet", "{use: tiny-unet, attention: legasy}"))
+    assert problem.what == "attention cannot be 'legasy'"
+    assert where(problem) == ("s.yaml", 2, 39)
+    assert problem.path == "denoiser.attention"
+    assert problem.hint == "did you mean 'legacy'?"
+    assert problem.allowed == ("legacy", "new")
+
+
+def test_an_unknown_slot_is_found_at_its_key(fault: Fault) -> None:
+    problem = fault(GOOD + "guidanse: classifier-free\n")
+    assert problem.what == "a spec has no 'guidanse'"
+    assert where(problem) == ("s.yaml", 4, 1)
+    assert problem.path == "guidanse"
+    assert problem.hint == "did you mean 'guidance'?"
+    assert problem.allowed == (
+        *("schedule", "denoiser", "text_encoder", "guidance", "sampler", "codec", "data"),
+        *("extends", "weights", "runtime", "plugins"),
+    )
+
+
+def test_an_unknown_slot_may_be_one_that_a_failed_plugin_adds(fault: Fault) -> None:
+    problem = fault(GOOD + "upsampler: four-times\n")
+    assert "'broken' of broken-dist 0.1 failed to load and may add it" in problem.hint
+    assert "No module named 'flax'" in problem.hint
+
+
+def test_a_kind_without_a_slot_belongs_inside_another_part(fault: Fault) -> None:
+    assert fault(GOOD + "tokenizer: words\n").hint == "a tokenizer stands inside another part"
+
+
+def test_a_missing_slot_is_a_fault_of_the_whole(fault: Fault) -> None:
+    problem = fault("schedule: cosine\ndenoiser: tiny-unet\n")
+    assert problem.what == "a spec needs a sampler, and this has none"
+    assert where(problem) == ("s.yaml", 1, 1)
+    assert problem.path == "sampler"
+    assert problem.hint == "sampler: walks from noise to image"
+    assert problem.allowed == SAMPLERS
+
+
+def test_a_null_in_a_required_slot_leaves_it_empty(fault: Fault) -> None:
+    problem = fault("schedule: cosine\ndenoiser: tiny-unet\nsampler:\n")
+    assert problem.what == "a spec needs a sampler, and this has none"
+    assert where(problem)[:2] == ("s.yaml", 3)
+
+
+def test_a_list_where_one_part_is_meant_is_a_fault(fault: Fault) -> None:
+    problem = fault("schedule: cosine\ndenoiser: tiny-unet\nsampler:\n  - ddpm\n  - ddim\n")
+    assert problem.what == "sampler takes one sampler, and this is a list"
+    assert where(problem) == ("s.yaml", 4, 3)
+    assert problem.path == "sampler"
+    assert problem.hint == "write the one that is meant"
+    assert problem.allowed == SAMPLERS
+
+
+def test_a_duplicate_key_is_shown_both_places(fault: Fault) -> None:
+    problem = fault(GOOD + "schedule: plain\n")
+    assert problem.what == "the key 'schedule' is written twice"
+    assert where(problem) == ("s.yaml", 4, 1)
+    assert problem.path == "schedule"
+    assert problem.hint == "it is first written at s.yaml:1:1"
+
+
+def test_a_duplicate_key_far_inside_has_its_path(fault: Fault) -> None:
+    problem = fault(GOOD + "guidance:\n  - {use: odd, decay: {rate: 1, rate: 0}}\n")
+    assert problem.path == "guidance[0].decay.rate"
+    assert where(problem) == ("s.yaml", 5, 33)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "what", "hint"),
+    [
+        ("a: b: c", 1, 5, "mapping values are not allowed here", "needs quotes"),
+        ("a: 1\n\tb: 2", 2, 1, "found character", "spaces, not tabs"),
+        ("a: [1, 2\nb: 3", 2, 2, "did not find expected ',' or ']'", "bracket left open"),
+        ('a: "open', 1, 9, "found unexpected end of stream", "left open"),
+        ("a: 1\n b: 2\n", 2, 3, "mapping values are not allowed here", "needs quotes"),
+        ("a: @x", 1, 4, "found character that cannot start", "@ or ` needs quotes"),
+    ],
+)
+def test_a_syntax_error_is_found_where_it_is(
+    fault: Fault, text: str, line: int, column: int, what: str, hint: str
+) -> None:
+    problem = fault(text)
+    assert problem.what.startswith(f"YAML: {what}")
+    assert where(problem) == ("s.yaml", line, column)
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("written", "made"),
+    [
+        ("no", "the truth value false"),
+        ("Yes", "the truth value true"),
+        ("012", "an octal number, 10"),
+        ("12:30", "a number in base 60, 750"),
+        ("1.10", "the number 1.1"),
+        ("3", "the number 3"),
+        ("1e3", "the number 1000.0"),
+        ("0x1F", "the number 31"),
+    ],
+)
+def test_a_yaml_trap_is_named_where_text_is_meant(fault: Fault, written: str, made: str) -> None:
+    text = f"{GOOD}text_encoder: {{use: transformer, tokenizer: {{use: words, title: {written}}}}}\n"
+    problem = fault(text)
+    assert problem.what == f"title takes text, and {written} without quotes is {made} in YAML"
+    assert where(problem) == ("s.yaml", 4, 66)
+    assert problem.path == "text_encoder.tokenizer.title"
+    assert problem.hint == f'write it in quotes: "{written}"'
+
+
+def test_quotes_cure_a_yaml_trap(plan: Callable[..., object]) -> None:
+    for written in ("no", "012", "12:30", "1.10", "2024-01-01"):
+        plan(f"{GOOD}text_encoder: {{use: transformer, tokenizer: {{use: words, title: '{written}'}}}}\n")
+
+
+def test_a_date_is_text(plan: Callable[..., object]) -> None:
+    plan(f"{GOOD}text_encoder: {{use: transformer, tokenizer: {{use: words, title: 2024-01-01}}}}\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "what", "hint"),
+    [
+        ("012", "octal in YAML, which is 10", "write 12, or 10 if octal is meant"),
+        ("1:30", "a number in base 60 in YAML, which is 90", "write 90, if that is meant"),
+    ],
+)
+def test_a_number_in_another_base_than_it_seems_is_a_fault(
+    fault: Fault, written: str, what: str, hint: str
+) -> None:
+    problem = fault(GOOD.replace("cosine", f"{{use: cosine, num_steps: {written}}}"))
+    assert problem.what == f"num_steps: {written} is {what}"
+    assert problem.hint == hint
+
+
+def test_an_interpolation_that_leads_nowhere_is_found_inside_its_text(fault: Fault) -> None:
+    text = GOOD + "text_encoder: {use: transformer, width: 8}\nweights: 'x-${text_encoder.widht}.pt'\n"
+    problem = fault(text)
+    assert problem.what == "${text_encoder.widht} leads nowhere: text_encoder has no 'widht'"
+    assert where(problem) == ("s.yaml", 5, 13)
+    assert problem.path == "weights"
+    assert problem.hint == "did you mean 'width'?"
+    assert problem.allowed == ("width", "layers", "tokenizer")
+
+
+def test_parts_whose_text_widths_differ_do_not_fit(fault: Fault) -> None:
+    text = """\
+schedule: cosine
+text_encoder: {use: transformer, width: 256}
+denoiser: {use: tiny-unet, text_width: 512}
+sampler: ddpm
+"""
+    problem = fault(text)
+    assert problem.what == (
+        "denoiser (tiny-unet) needs text.width 512, and text_encoder (transformer) gives 256: "
+        "its attention layers read the text"
+    )
+    assert where(problem) == ("s.yaml", 3, 40)
+    assert problem.path == "denoiser.text_width"
+    assert problem.hint == "text_encoder is written at s.yaml:2:21"
+    assert problem.allowed == ("512",)
+
+
+def test_a_codec_that_needs_other_channels_does_not_fit(fault: Fault) -> None:
+    problem = fault(GOOD + "codec: latent\n")
+    assert problem.what == (
+        "codec (latent) needs image.channels 4 or 8, and denoiser (tiny-unet) gives 3: it makes latents"
+    )
+    assert where(problem) == ("s.yaml", 4, 8)
+    assert problem.path == "codec"
+    assert problem.allowed == ("4", "8")
+
+
+def test_a_sampler_that_needs_a_learned_variance_does_not_fit_a_denoiser_without(fault: Fault) -> None:
+    problem = fault(GOOD.replace("tiny-unet", "{use: tiny-unet, learned_variance: false}"))
+    assert problem.what == (
+        "sampler (ddpm) needs prediction.learned_variance true, and denoiser (tiny-unet) gives false: "
+        "fixed-small does without it"
+    )
+    assert where(problem) == ("s.yaml", 3, 10)
+    assert problem.path == "sampler.variance"
+    assert problem.hint == "denoiser is written at s.yaml:2:17"
+
+
+def test_a_need_that_is_more_than_equality_says_what_is_wrong(fault: Fault) -> None:
+    problem = fault(GOOD.replace("cosine", "{use: cosine, num_steps: 100}"))
+    assert problem.what == (
+        "sampler (ddpm) does not fit schedule (cosine), whose schedule.num_steps is 100: "
+        "150 of 100 steps cannot be visited"
+    )
+    assert problem.path == "sampler.steps"
+
+
+def test_a_need_that_no_part_meets_names_the_parts_that_would(fault: Fault) -> None:
+    problem = fault(GOOD.replace("tiny-unet", "{use: tiny-unet, text_width: 512}"))
+    assert problem.what == "denoiser (tiny-unet) needs text.width, and no part provides it"
+    assert problem.hint == "its attention layers read the text; a text_encoder (transformer) provides it"
+    assert where(problem) == ("s.yaml", 2, 40)
+
+
+def test_a_part_of_a_distribution_that_is_not_installed_says_so(fault: Fault) -> None:
+    problem = fault(GOOD.replace("ddpm", "acme-extra/heun"))
+    assert problem.what == "there is no sampler acme-extra/heun: no installed plugin comes from 'acme-extra'"
+    assert where(problem) == ("s.yaml", 3, 10)
+    assert problem.allowed == SAMPLERS
+
+
+def test_a_part_of_a_plugin_that_failed_gives_the_reason(fault: Fault) -> None:
+    problem = fault(GOOD.replace("ddpm", "broken-dist/heun"))
+    assert problem.what == "there is no sampler named 'broken-dist/heun'"
+    assert "ModuleNotFoundError: No module named 'flax' (pip install flax)" in problem.hint
+
+
+def test_a_part_whose_name_two_plugins_have_must_say_which(fault: Fault) -> None:
+    problem = fault(GOOD.replace("ddpm", "euler"))
+    assert problem.what == "2 installed plugins supply a sampler named 'euler'"
+    assert problem.allowed == ("acme/euler", "glidepath/euler")
+
+
+def test_a_part_that_needs_a_module_says_how_to_install_it(fault: Fault) -> None:
+    problem = fault(GOOD.replace("ddpm", "needy"))
+    assert problem.what == "glidepath/needy needs no_such_module, which is not installed"
+    assert problem.hint == "pip install no-such-module"
+
+
+def test_a_fault_of_an_override_is_at_the_override(fault: Fault) -> None:
+    problem = fault(GOOD, "denoiser.channels=64", "sampler.stepz=20")
+    assert problem.what == "sampler ddpm has no parameter 'stepz'"
+    assert str(problem.place) == "--set #2"
+    assert problem.place == Place("--set #2", 0, 9, "sampler.stepz=20")
+    assert problem.path == "sampler.stepz"
+    assert problem.hint == "did you mean 'steps'?"
+
+
+def test_a_part_without_use_is_told_the_names(fault: Fault) -> None:
+    problem = fault(GOOD.replace("ddpm", "{name: ddpm, steps: 3}"))
+    assert problem.what == "sampler does not say which sampler it is"
+    assert where(problem) == ("s.yaml", 3, 10)
+    assert problem.hint == "name it as 'use'"
+    assert problem.allowed == SAMPLERS
+
+
+@pytest.mark.parametrize(
+    ("written", "what"),
+    [
+        ("3", "sampler takes the name of a sampler, or a mapping with a 'use', and this is a number"),
+        ("{use: no}", "use takes the name of a sampler, and this is a truth value"),
+        ("{use: [ddpm]}", "use takes the name of a sampler, and this is a list"),
+        ("{use: }", "use takes the name of a sampler, and this is null"),
+    ],
+)
+def test_a_part_that_is_no_name_is_a_fault(fault: Fault, written: str, what: str) -> None:
+    problem = fault(GOOD.replace("ddpm", written))
+    assert problem.what == what
+    assert problem.allowed == SAMPLERS
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("sampler", "a spec is a mapping, and this is text"),
+        ("[1, 2]", "a spec is a mapping, and this is a list"),
+        ("3", "a spec is a mapping, and this is a number"),
+        (f"---\n{GOOD}---\n{GOOD}", "a second document starts here; a spec is one"),
+        (f"%YAML 1.1\n---\n{GOOD}", "YAML directives are not accepted, and no other line may start with %"),
+        ("a: \x07", "this character may not stand in YAML"),
+        ("a: \x00", "this character may not stand in YAML"),
+        ("a: \ud800", "this character may not stand in YAML"),
+    ],
+)
+def test_a_text_that_is_no_spec_is_one_fault(fault: Fault, text: str, what: str) -> None:
+    assert fault(text).what == what
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "null", "{}", "---\n...\n", "~"])
+def test_an_empty_spec_misses_every_required_slot(faults: Callable[..., list[Problem]], text: str) -> None:
+    assert [problem.path for problem in faults(text)] == ["schedule", "denoiser", "sampler"]
+
+
+@pytest.mark.parametrize(
+    "key", ["yes", "3", "~", "1.5", "", "[a]", "{a: b}"], ids=["bool", "int", "null", "float", "empty", "list", "map"]
+)
+def test_a_key_that_is_no_text_is_a_fault(fault: Fault, key: str) -> None:
+    problem = fault(f"{GOOD}? {key}\n: 1\n")
+    assert problem.what.startswith("a key is text, and ")
+    assert problem.place is not None
+    assert problem.place.line == 4
+
+
+def test_a_comma_in_braces_is_suspected_behind_a_key_that_is_a_number(
+    faults: Callable[..., list[Problem]],
+) -> None:
+    problems = faults(GOOD.replace("ddpm", "{use: ddpm, steps: 10,10,5}"))
+    assert [problem.what for problem in problems] == [
+        "a key is text, and '10' is a number in YAML",
+        "a key is text, and '5' is a number in YAML",
+    ]
+    assert "a text with commas needs quotes" in problems[0].hint
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\x85", "\u2028"])
+def test_places_count_lines_as_yaml_does(fault: Fault, end: str) -> None:
+    problem = fault("\ufeff" + GOOD.replace("ddpm", "ddmp").replace("\n", end))
+    assert where(problem) == ("s.yaml", 3, 10)
+    assert problem.place is not None
+    assert problem.place.text == "sampler: ddmp"
+
+
+def test_a_caret_stands_under_its_column_after_wide_characters(fault: Fault) -> None:
+    problem = fault(f"{GOOD}guidance: [{{use: odd, extra: 日本語é, order: 9}}]\n")
+    line, caret = problem.render().splitlines()[2:4]
+    assert caret.endswith("^")
+    # each of the three ideographs takes two cells
+    assert len(caret) - 1 == line.index("9") + 3
+
+
+def test_a_long_line_is_cut_around_the_column(fault: Fault) -> None:
+    vocabulary = ", ".join(f"word{index}" for index in range(500))
+    tokenizer = f"{{use: words, vocabulary: [{vocabulary}], title: 3, file: x}}"
+    problem = fault(f"{GOOD}text_encoder: {{use: transformer, tokenizer: {tokenizer}}}\n", folder=Path())
+    line, caret = problem.render().splitlines()[2:4]
+    assert len(line) < 120
+    assert line[caret.index("^")] == "3"
+    assert "title: 3" in line
+
+
+def test_nothing_in_a_report_steers_the_terminal(faults: Callable[..., list[Problem]]) -> None:
+    problems = faults(GOOD + '"\\e[31m": 1\n"\\u202e": \u202e\nsampler2: "\\a"\n')
+    text = SpecError(problems).args[0]
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "\\x1b[31m" in text
+
+
+def test_a_fault_of_one_part_does_not_hide_those_of_others(faults: Callable[..., list[Problem]]) -> None:
+    problems = faults("schedule: cosin\ndenoiser: {use: tiny-unet, chanels: 1}\nsampler: {use: ddim, eta: 2}\n")
+    assert [problem.path for problem in problems] == ["schedule", "denoiser.chanels", "sampler.eta"]
+
+
+def test_the_parameters_of_an_unknown_part_are_not_checked(fault: Fault) -> None:
+    fault(GOOD.replace("ddpm", "{use: ddmp, anything: [1, {at: all}]}"))
+
+
+def test_what_a_missing_part_would_provide_is_not_asked_for(fault: Fault) -> None:
+    problem = fault("schedule: cosine\ntext_encoder: transformr\ndenoiser: {use: tiny-unet, text_width: 8}\nsampler: ddpm")
+    assert problem.path == "text_encoder"
+
+
+def test_faults_are_sorted_by_place_and_said_once(faults: Callable[..., list[Problem]]) -> None:
+    problems = faults("sampler: {use: ddim, eta: 7, stepz: 1}\nruntime: {device: gpu}\nschedule: x\nruntine: 1\n", "a=[")
+    assert [str(problem.place) for problem in problems] == [
+        *("s.yaml:1:1", "s.yaml:1:27", "s.yaml:1:30", "s.yaml:2:19", "s.yaml:3:11", "s.yaml:4:1"),
+        "--set #1",
+    ]
+    assert len(set(problems)) == len(problems)
+
+
+def test_faults_beyond_a_hundred_are_counted(faults: Callable[..., list[Problem]]) -> None:
+    problems = faults(GOOD + "".join(f"x{index}: 1\n" for index in range(150)))
+    assert len(problems) == 101
+    assert problems[-1].what == "and 50 more faults"
+
+
+def test_an_exception_lists_all_faults_as_a_person_reads_them(catalogue: Catalogue) -> None:
+    with pytest.raises(SpecError) as caught:
+        make_plan(parse_spec("schedule: cosin\n", "s.yaml", catalogue=catalogue), catalogue)
+    assert str(caught.value).startswith("s.yaml:1:1: a spec needs a denoiser")
+    assert "s.yaml:1:11: there is no schedule named 'cosin'\n    at schedule\n    | schedule: cosin\n    |           ^\n" in str(
+        caught.value
+    )
+
+
+def test_nothing_is_suggested_for_a_word_like_no_other() -> None:
+    assert did_you_mean("zzz", ["alpha", "beta"]) == ""
+
+
+TEN_FAULTS = """\
+# ten faults
+schedule: {use: cosine, num_steps: 0}
+text_encoder:
+  use: transformer
+  width: "512"
+  tokenizer: {use: wrds}
+denoiser:
+  use: tiny-unet
+  channels: 64
+  channels: 32
+  text_width: ${text_encoder.withd}
+guidanse: []
+sampler:
+  - {use: ddim}
+codec: {use: latent, kl: 0.1}
+weights: base.bin
+runtime: {device: cuda:first}
+"""
+
+
+def test_ten_faults_are_reported_at_once(catalogue: Catalogue) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_spec(TEN_FAULTS, "s.yaml", ["guidance.scale"], catalogue=catalogue, folder=Path())
+    assert str(caught.value) + "\n" == GOLDEN.read_text(encoding="utf-8")

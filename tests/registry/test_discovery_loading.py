@@ -1,0 +1,528 @@
+"""A plugin that fails costs what it would have supplied, and says where, why and what would help."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glidepath.registry.catalogue import Catalogue, load_catalogue
+from glidepath.registry.discovery import PluginRecord
+
+DDIM = """
+@attrs.frozen(kw_only=True)
+class Config:
+    steps: int = 50
+
+def ddim(**changed):
+    values = dict(kind="sampler", name="ddim", target="acme.samplers:Ddim", config=Config, summary="implicit")
+    return Component(**(values | changed))
+"""
+SOUND = f"""{DDIM}
+@hookimpl
+def components():
+    return [ddim()]
+"""
+
+
+def load(site: Any, **options: Any) -> Catalogue:
+    return load_catalogue(path=site.path, environ=options.pop("environ", {}), **options)
+
+
+def record(catalogue: Catalogue, distribution: str) -> PluginRecord:
+    (found,) = [it for it in catalogue.records if it.distribution == distribution]
+    return found
+
+
+def test_a_sound_plugin_is_ok_and_says_what_it_supplies(site: Any) -> None:
+    preset = site.folder / "acme" / "fast.yaml"
+    file = site.plugin(
+        "acme",
+        f"""{DDIM}
+        """
+        + f"""
+@hookimpl
+def components():
+    yield ddim()
+
+@hookimpl
+def kinds():
+    return [Kind(name="upscaler", interface="acme.kinds:Upscaler", summary="", slot="upscaler")]
+
+@hookimpl
+def presets():
+    from pathlib import Path
+    return [Preset(name="fast", file=Path({str(preset)!r}), summary="")]
+
+@hookimpl
+def commands():
+    return (Command(name="tune", target="acme.tune:main", summary=""),)
+""",
+    )
+    preset.write_text("sampler: ddim\n")
+    catalogue = load(site)
+    found = record(catalogue, "acme")
+    assert (found.stage, found.error, found.hint, found.faults) == ("ok", "", "", ())
+    assert found.works
+    assert found.file == str(file)
+    assert (found.version, found.module, found.name) == ("1.0", "acme.plugin", "acme")
+    assert found.components == ("sampler/ddim",)
+    assert (found.kinds, found.presets, found.commands) == (("upscaler",), ("fast",), ("tune",))
+    assert catalogue.slots["upscaler"].name == "upscaler"
+    assert not catalogue.failures
+    catalogue.require_working()
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("raise RuntimeError('boom\\nbang')", "RuntimeError: boom bang"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import sys; sys.exit()", "SystemExit"),
+        ("class Odd(BaseException): ...\nraise Odd('odd')", "Odd: odd"),
+        ("def f():\n    return f()\nf()", "RecursionError: maximum recursion depth exceeded"),
+    ],
+)
+def test_whatever_a_module_raises_costs_that_plugin_alone(site: Any, source: str, error: str) -> None:
+    file = site.plugin("broken", source)
+    site.plugin("acme", SOUND)
+    catalogue = load(site)
+    broken = record(catalogue, "broken")
+    assert (broken.stage, broken.error, broken.works) == ("import", error, False)
+    assert broken.faults[0].where.startswith(f"{file}:")
+    assert "GLIDEPATH_DISABLE=broken" in broken.hint
+    assert record(catalogue, "acme").stage == "ok"
+    assert catalogue.failures == (broken,)
+
+
+def test_an_interrupt_is_not_a_fault_of_the_plugin(site: Any) -> None:
+    site.plugin("acme", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load(site)
+
+
+def test_an_interrupt_in_a_hook_is_not_a_fault_of_the_plugin(site: Any) -> None:
+    site.plugin("acme", "@hookimpl\ndef components():\n    raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load(site)
+
+
+def test_the_place_is_the_innermost_line_of_the_plugin_itself(site: Any) -> None:
+    site.plugin("acme", "from acme.helper import parse\n\nparse('x')")
+    helper = site.folder / "acme" / "helper.py"
+    helper.write_text("import json\n\ndef parse(text):\n    return json.loads(text)\n")
+    fault = record(load(site), "acme").faults[0]
+    assert fault.where == f"{helper}:4"
+    assert "JSONDecodeError" in fault.error
+
+
+def test_a_syntax_error_is_placed_where_it_is(site: Any) -> None:
+    file = site.plugin("acme", "def components(:\n")
+    fault = record(load(site), "acme").faults[0]
+    assert fault.where == f"{file}:3"
+    assert "SyntaxError" in fault.error
+
+
+def test_a_missing_dependency_comes_with_what_to_install(site: Any) -> None:
+    site.plugin("acme", "import absent_dependency.sub")
+    found = record(load(site), "acme")
+    assert "absent_dependency" in found.error
+    assert "pip install absent_dependency," in found.hint
+
+
+def test_an_entry_point_without_its_module_says_to_reinstall(site: Any) -> None:
+    site.add("acme", entries={"acme": "acme.gone"}, modules={"acme/__init__.py": ""})
+    found = record(load(site), "acme")
+    assert found.stage == "import"
+    assert "reinstall" in found.hint
+    assert found.file.endswith("entry_points.txt")
+
+
+def test_a_name_that_another_version_may_have_is_hinted_at(site: Any) -> None:
+    site.plugin("acme", "from glidepath.registry.component import Gadget")
+    assert "another version of glidepath" in record(load(site), "acme").hint
+
+
+def test_an_entry_point_may_name_an_object_of_a_module(site: Any) -> None:
+    site.add(
+        "acme",
+        entries={"acme": "acme:Plugin", "gone": "acme:Absent"},
+        modules={
+            "acme.py": """
+            from glidepath.registry import hookimpl
+            class Plugin:
+                @staticmethod
+                @hookimpl
+                def components():
+                    return ()
+            """
+        },
+    )
+    found = {it.name: it for it in load(site).records if it.distribution == "acme"}
+    assert found["acme"].stage == "ok"
+    assert found["gone"].stage == "import"
+    assert "acme:Absent" in found["gone"].hint
+
+
+def test_a_hook_with_a_misspelt_argument_is_refused(site: Any) -> None:
+    site.plugin("acme", f"{SOUND}\n@hookimpl\ndef checks(knd):\n    return ()")
+    site.plugin("other", SOUND)
+    catalogue = load(site)
+    found = record(catalogue, "acme")
+    assert found.stage == "register"
+    assert "knd" in found.error
+    assert not found.works
+    assert not found.components
+    assert record(catalogue, "other").components == ("sampler/ddim",)
+
+
+def test_a_misspelt_hook_is_reported_and_the_rest_serves(site: Any) -> None:
+    site.plugin(
+        "acme", f"{SOUND}\n@hookimpl\ndef preset():\n    return ()\n@hookimpl\ndef zzz():\n    return ()"
+    )
+    found = record(load(site), "acme")
+    assert [(it.error, it.stage) for it in found.faults] == [
+        ("no hook is named 'preset'", "register hooks"),
+        ("no hook is named 'zzz'", "register hooks"),
+    ]
+    assert "did you mean 'presets'" in found.faults[0].hint
+    assert "on_assemble" in found.faults[1].hint
+    assert found.components == ("sampler/ddim",)
+    assert found.works
+
+
+def test_an_optional_hook_of_another_version_is_no_fault(site: Any) -> None:
+    site.plugin("acme", f"{SOUND}\n@hookimpl(optionalhook=True)\ndef from_the_future():\n    return ()")
+    assert record(load(site), "acme").stage == "ok"
+
+
+def test_a_plugin_without_components_is_told_how_to_write_them(site: Any) -> None:
+    site.plugin("unmarked", "def components():\n    return []")
+    site.plugin("without", "x = 1")
+    catalogue = load(site)
+    unmarked, without = record(catalogue, "unmarked"), record(catalogue, "without")
+    assert (unmarked.stage, unmarked.error) == ("hook components", "components() is not marked @hookimpl")
+    assert "import hookimpl" in unmarked.hint
+    assert "no hook components()" in without.error
+
+
+def test_two_entry_points_of_one_module_are_one_plugin(site: Any) -> None:
+    site.add(
+        "acme",
+        entries={"one": "acme.plugin", "two": "acme.plugin"},
+        modules={"acme/__init__.py": "", "acme/plugin.py": site.head + SOUND},
+    )
+    found = {it.name: it for it in load(site).records if it.distribution == "acme"}
+    assert found["one"].stage == "ok"
+    assert found["two"].stage == "register"
+    assert "plugin 'one' of acme" in found["two"].error
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("raise ValueError('no')", "components() raised ValueError: no"),
+        ("yield ddim()\n    raise ValueError('late')", "components() raised ValueError: late"),
+        ("import sys; sys.exit(1)", "components() raised SystemExit: 1"),
+        ("pass", "components() returned None, which is not a list of Component"),
+        ("return 7", "components() returned 7, which is not a list of Component"),
+        ("return 'ddim'", "components() returned 'ddim', which is not a list of Component"),
+        ("return {'ddim': 1}", "components() returned {'ddim': 1}, which is not a list of Component"),
+        ("return [7]", "7 is not a Component"),
+    ],
+)
+def test_a_hook_that_fails_supplies_nothing_and_is_named(site: Any, body: str, error: str) -> None:
+    source = (
+        f"{DDIM}\n@hookimpl\ndef components():\n    {body}\n\n@hookimpl\ndef commands():\n    return ["
+        "Command(name='tune', target='acme.tune:main', summary='')]"
+    )
+    site.plugin("acme", source)
+    found = record(load(site), "acme")
+    assert (found.stage, found.error) == ("hook components", error)
+    assert not found.components
+    assert found.commands == ("tune",)
+
+
+def test_a_single_component_is_not_a_list(site: Any) -> None:
+    site.plugin("acme", f"{DDIM}\n@hookimpl\ndef components():\n    return ddim()")
+    found = record(load(site), "acme")
+    assert "return a list of Component" in found.hint
+
+
+def test_the_place_of_a_fault_in_a_hook_is_told(site: Any) -> None:
+    file = site.plugin("acme", "@hookimpl\ndef components():\n    raise ValueError('no')")
+    assert record(load(site), "acme").faults[0].where == f"{file}:5"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("name='DDIM'", "name 'DDIM' is not of lower-case letters"),
+        ("name='-ddim'", "name '-ddim' is not of lower-case"),
+        ("name=3", "name 3 is not of lower-case"),
+        ("kind='samplr'", "no kind is named 'samplr'; did you mean 'sampler'?"),
+        ("kind='zzz'", "no kind is named 'zzz'; there are codec, denoiser"),
+        ("kind=['x']", "no kind is named ['x']"),
+        (
+            "target='acme.samplers.Ddim'",
+            "target 'acme.samplers.Ddim' is not of the form 'package.module:Class'",
+        ),
+        ("target='acme.samplers:'", "target 'acme.samplers:' is not of the form"),
+        ("config=int", "config <class 'int'> is not an attrs class"),
+        ("config='Config'", "config 'Config' is not of the form 'package.module:Class'"),
+        ("config=Config()", "is not an attrs class"),
+        ("summary=' '", "summary is missing"),
+        ("api='one'", "api 'one' is not a range of versions"),
+        ("api=''", "api '' is not a range of versions"),
+        ("api=None", "api None is not a range of versions"),
+        ("provides={}", "provides {} is not a function of the config"),
+        ("requires='regex'", "requires 'regex' is not a list of Extra"),
+        ("requires=['regex']", "requires ['regex'] is not a list of Extra"),
+        ("requires=None", "requires None is not a list of Extra"),
+        ("references='Song'", "references 'Song' is not a list of strings"),
+    ],
+)
+def test_a_bad_descriptor_is_named_and_the_others_stay(site: Any, change: str, error: str) -> None:
+    site.plugin(
+        "acme",
+        f"{DDIM}\n@hookimpl\ndef components():\n    return [ddim(**dict({change})), ddim(name='other')]",
+    )
+    found = record(load(site), "acme")
+    (fault,) = found.faults
+    assert fault.stage == "hook components"
+    assert error in fault.error
+    assert found.components == ("sampler/other",)
+    assert found.works
+
+
+def test_every_fault_of_a_descriptor_is_told(site: Any) -> None:
+    site.plugin(
+        "acme", f"{DDIM}\n@hookimpl\ndef components():\n    return [ddim(name='X', target='', summary='')]"
+    )
+    assert len(record(load(site), "acme").faults) == 3
+
+
+@pytest.mark.parametrize("api", [">=1,<2", ">=1.0", "~=1.0", "==1.*"])
+def test_ranges_in_the_notation_of_python_packages_are_accepted(site: Any, api: str) -> None:
+    site.plugin("acme", f"{DDIM}\n@hookimpl\ndef components():\n    return [ddim(api={api!r})]")
+    assert record(load(site), "acme").stage == "ok"
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("7", "7 is not a Kind"),
+        ("kind(name='Up')", "name 'Up' is not a lower-case word"),
+        ("kind(name='preset')", "the name 'preset' is taken by glidepath"),
+        ("kind(slot='up-scaler')", "slot 'up-scaler' is not a lower-case word"),
+        ("kind(name=['x'])", "name ['x'] is not a lower-case word"),
+        ("kind(slot=None)", "slot None is not a lower-case word"),
+        ("kind(slot='runtime')", "the slot 'runtime' is taken by glidepath"),
+        ("kind(interface='acme')", "interface 'acme' is not of the form"),
+        ("kind(name='sampler')", "name 'sampler' is also claimed by glidepath, differently"),
+        ("kind(slot='sampler')", "slot 'sampler' is also claimed by glidepath, differently"),
+    ],
+)
+def test_a_bad_kind_is_refused(site: Any, kind: str, error: str) -> None:
+    site.plugin(
+        "acme",
+        f"""{SOUND}
+def kind(**changed):
+    return Kind(**(dict(name='upscaler', interface='acme.kinds:Upscaler', summary='', slot='up') | changed))
+
+@hookimpl
+def kinds():
+    return [{kind}]
+""",
+    )
+    found = record(load(site), "acme")
+    assert found.stage == "hook kinds"
+    assert error in found.error
+    assert found.kinds == ()
+    assert found.components == ("sampler/ddim",)
+
+
+def _kind(summary: str) -> str:
+    return f"""
+@hookimpl
+def kinds():
+    return [Kind(name='upscaler', interface='acme.kinds:Upscaler', summary={summary!r}, slot='up')]
+
+@hookimpl
+def components():
+    return [Component(kind='upscaler', name='bicubic', target='acme.x:Y', summary='x')]
+"""
+
+
+def test_a_kind_may_come_from_another_plugin(site: Any) -> None:
+    site.plugin("zeta", _kind("x"))
+    site.plugin("acme", f"{DDIM}\n@hookimpl\ndef components():\n    return [ddim(kind='upscaler')]")
+    catalogue = load(site)
+    assert not catalogue.failures
+    assert [it.full_name for it in catalogue.components("upscaler")] == ["zeta/bicubic", "acme/ddim"]
+
+
+def test_a_kind_of_a_plugin_that_did_not_load_is_told_to_be_missing_for_that(site: Any) -> None:
+    site.plugin("zeta", _kind("x"))
+    site.plugin("acme", f"{DDIM}\n@hookimpl\ndef components():\n    return [ddim(kind='upscaler')]")
+    catalogue = load(site, environ={"GLIDEPATH_DISABLE": "zeta"})
+    assert "may come from the plugin 'zeta' of zeta, which did not load" in record(catalogue, "acme").error
+
+
+def test_two_plugins_may_state_one_kind_alike(site: Any) -> None:
+    site.plugin("acme", _kind("x"))
+    site.plugin("other", _kind("x"))
+    catalogue = load(site)
+    assert not catalogue.failures
+    assert len(catalogue.components("upscaler")) == 2
+
+
+def test_two_plugins_that_state_one_kind_differently_both_lose_it(site: Any) -> None:
+    site.plugin("acme", _kind("one"))
+    site.plugin("other", _kind("two"))
+    catalogue = load(site)
+    assert "upscaler" not in catalogue.kinds
+    for name, rival in (("acme", "other"), ("other", "acme")):
+        fault = record(catalogue, name).faults[0]
+        assert fault.stage == "hook kinds"
+        assert f"plugin {rival!r} of {rival}" in fault.error
+        assert "GLIDEPATH_DISABLE" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("preset", "error"),
+    [
+        ("7", "7 is not a Preset"),
+        ("Preset(name='A b', file=Path(__file__), summary='')", "name 'A b' is not of lower-case"),
+        ("Preset(name=['x'], file=Path(__file__), summary='')", "name ['x'] is not of lower-case"),
+        ("Preset(name='x', file='x.yaml', summary='')", "file 'x.yaml' is not a pathlib.Path"),
+        ("Preset(name='x', file=Path('/absent/x.yaml'), summary='')", "there is no file /absent/x.yaml"),
+    ],
+)
+def test_a_bad_preset_is_refused(site: Any, preset: str, error: str) -> None:
+    site.plugin(
+        "acme", f"from pathlib import Path\n{SOUND}\n@hookimpl\ndef presets():\n    return [{preset}]"
+    )
+    found = record(load(site), "acme")
+    assert found.stage == "hook presets"
+    assert error in found.error
+    assert not found.presets
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        ("7", "7 is not a Command"),
+        ("Command(name='Tune', target='a.b:c', summary='')", "name 'Tune' is not of lower-case"),
+        ("Command(name=['x'], target='a.b:c', summary='')", "name ['x'] is not of lower-case"),
+        ("Command(name='sample', target='a.b:c', summary='')", "glidepath has a command of this name"),
+        ("Command(name='tune', target='a.b', summary='')", "is not of the form 'package.module:function'"),
+    ],
+)
+def test_a_bad_command_is_refused(site: Any, command: str, error: str) -> None:
+    site.plugin("acme", f"{SOUND}\n@hookimpl\ndef commands():\n    return [{command}]")
+    found = record(load(site), "acme")
+    assert found.stage == "hook commands"
+    assert error in found.error
+    assert not found.commands
+
+
+def test_a_distribution_supplies_a_name_once(site: Any) -> None:
+    site.add(
+        "acme",
+        entries={"one": "acme.one", "two": "acme.two"},
+        modules={
+            "acme/__init__.py": "",
+            "acme/one.py": site.head + SOUND,
+            "acme/two.py": site.head
+            + DDIM
+            + "\n@hookimpl\ndef components():\n    return [ddim(), ddim(kind='schedule')]",
+        },
+    )
+    catalogue = load(site)
+    one, two = (it for it in catalogue.records if it.distribution == "acme")
+    assert one.components == ("sampler/ddim",)
+    assert two.components == ("schedule/ddim",)
+    assert "'sampler/ddim' is supplied twice; the plugin 'one' of acme has it" in two.error
+    assert len(catalogue.components("sampler")) == 1
+
+
+def test_a_disabled_plugin_is_a_record_and_is_not_imported(site: Any) -> None:
+    site.plugin("acme", SOUND)
+    site.plugin("other", SOUND)
+    catalogue = load(site, environ={"GLIDEPATH_DISABLE": "acme"})
+    found = record(catalogue, "acme")
+    assert (found.stage, found.disabled, found.error) == ("disabled", "GLIDEPATH_DISABLE", "")
+    assert not found.works
+    assert found.file.endswith("entry_points.txt")
+    assert "acme" not in sys.modules
+    assert "acme.plugin" not in sys.modules
+    assert record(catalogue, "other").works
+    assert not catalogue.failures
+
+
+@pytest.mark.parametrize(
+    ("options", "source"),
+    [
+        ({"environ": {"GLIDEPATH_PLUGINS": "other"}}, "GLIDEPATH_PLUGINS"),
+        ({"no_plugins": True}, "--no-plugins"),
+        ({"allow": ["other"]}, "plugins.allow"),
+        ({"deny": ["acme"]}, "plugins.deny"),
+    ],
+)
+def test_every_switch_acts_before_the_import(site: Any, options: dict[str, Any], source: str) -> None:
+    site.plugin("acme", "raise SystemExit")
+    site.plugin("other", SOUND)
+    catalogue = load(site, **options)
+    assert record(catalogue, "acme").disabled == source
+    assert "acme" not in sys.modules
+
+
+def test_a_plugin_that_imports_torch_is_warned_of(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    site.add("torch", modules={"torch.py": ""})
+    site.plugin("acme", f"import torch\n{SOUND}")
+    found = record(load(site), "acme")
+    assert found.stage == "ok"
+    assert "imports torch" in found.warnings[0]
+
+
+def test_hooks_are_called_plugin_by_plugin_in_the_order_of_names(site: Any) -> None:
+    for name in ("beta", "alpha"):
+        site.plugin(
+            name,
+            f"{SOUND}\ndef look(part):\n    assert part == 3, '{name}'\n"
+            "@hookimpl\ndef checks(kind):\n    return [look] if kind == 'sampler' else []",
+        )
+    catalogue = load(site)
+    assert [check.__module__ for check in catalogue.checks("sampler")] == ["alpha.plugin", "beta.plugin"]
+    assert catalogue.checks("codec") == []
+
+
+def test_a_plugin_that_refuses_a_plan_is_named(site: Any) -> None:
+    site.plugin(
+        "acme", f"{SOUND}\n@hookimpl\ndef on_assemble(plan):\n    raise ValueError('not on my watch')"
+    )
+    with pytest.raises(ValueError, match="not on my watch") as caught:
+        load(site).on_assemble("plan")  # type: ignore[arg-type]
+    assert caught.value.__notes__ == ["raised by the plugin 'acme' of acme 1.0 in its hook on_assemble()"]
+
+
+def test_a_hook_may_take_fewer_arguments_than_it_is_given(
+    site: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.plugin("acme", f"{SOUND}\n@hookimpl\ndef on_built(pipeline):\n    print('built', pipeline)")
+    load(site).on_built("pipeline", "plan")  # type: ignore[arg-type]
+    assert capsys.readouterr().out == "built pipeline\n"
+
+
+def test_the_answer_is_kept_until_a_folder_or_a_switch_changes(site: Any, tmp_path: Path) -> None:
+    site.plugin("acme", SOUND)
+    first = load(site)
+    assert load(site) is first
+    disabled = load(site, environ={"GLIDEPATH_DISABLE": "acme"})
+    assert disabled is not first
+    site.plugin("other", SOUND)
+    assert len(load(site).records) == 2
