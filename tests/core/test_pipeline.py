@@ -43,7 +43,7 @@ class Letters(TextEncoder):
         return TextEmbedding(pooled, pooled[:, None], torch.ones(len(prompts), 1, dtype=torch.bool))
 
     def unconditional(self) -> TextEmbedding:
-        return self([""])
+        return self.forward([""])
 
 
 class Grey(Denoiser):
@@ -143,7 +143,7 @@ def test_states_come_as_they_are_made_and_the_last_is_the_image() -> None:
 def test_a_walk_that_is_left_early_goes_no_further() -> None:
     parts = pipeline()
     list(islice(parts.states(["a"]), 2))
-    assert parts.denoiser.steps == 2  # type: ignore[attr-defined]
+    assert parts.denoiser.steps == 2
 
 
 def test_nothing_of_a_walks_mode_leaks_to_its_caller() -> None:

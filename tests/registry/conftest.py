@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 HEAD = """\
 import attrs
 from glidepath.registry import Command, Component, Extra, Kind, Need, Preset, doc, hookimpl, part, parts
@@ -17,7 +19,7 @@ from glidepath.registry import Command, Component, Extra, Kind, Need, Preset, do
 
 
 class Site:
-    """A folder of sys.path that holds distributions. glidepath's own plugins are hidden behind an empty one."""
+    """A folder of sys.path that holds distributions. glidepath's own plugins hide behind an empty one."""
 
     head = HEAD
 
@@ -25,6 +27,11 @@ class Site:
         self.folder = folder
         self.path = [str(folder)]
         self.add("glidepath", "9.9")
+
+    def bundle(self) -> None:
+        """Let glidepath's own plugins come forth, as pyproject.toml declares them."""
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        self.add("glidepath", "9.9", entries=project["entry-points"]["glidepath.plugins"])
 
     def add(
         self,

@@ -50,12 +50,16 @@ def assemble(
 def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pipeline:
     """The pipeline of a plan.
 
-    load: False leaves the networks as they were initialised.
+    load: False leaves the networks as they were initialised, from a fixed seed.
     """
+    import torch
+
     from glidepath.core.pipeline import Pipeline
 
     catalogue.on_assemble(plan)
-    parts = build_parts(plan, PIPELINE_SLOTS, catalogue)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # what has no weights starts from the same ones each time, and nobody's stream is moved
+        parts = build_parts(plan, PIPELINE_SLOTS, catalogue)
     if load:
         load_weights(plan, parts, catalogue)
     device = choose_device(plan.runtime.device)

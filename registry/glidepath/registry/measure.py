@@ -137,6 +137,7 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
             prepare = counter.get_total_flops() - text
             predict(x, step)
             evaluation = counter.get_total_flops() - text - prepare
+            peak = memory.most
             pipeline.codec.decode(x)
             codec = counter.get_total_flops() - text - prepare - evaluation
     modules = [it for it in (pipeline.text_encoder, denoiser, pipeline.codec) if it is not None]
@@ -146,7 +147,7 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
         device=device,
         dtype=str(dtype).removeprefix("torch."),
         weight_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
-        activation_bytes=memory.most,
+        activation_bytes=peak,
         steps=len(levels),
         evaluations=evaluations,
         rows=sum(rows),

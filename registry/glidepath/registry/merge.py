@@ -18,7 +18,7 @@ def merge(base: Node, over: Node, schema: Schema, slot: Slot | None = None, top:
 
     slot: what the position takes, None for a value that is no part. top: the position is the whole spec.
     """
-    if slot is not None:
+    if slot is not None and not (isinstance(base, Scalar) and isinstance(over, Scalar)):
         base, over = as_part(base), as_part(over)
     if not isinstance(base, MappingNode) or not isinstance(over, MappingNode):
         return over

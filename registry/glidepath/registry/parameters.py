@@ -137,9 +137,14 @@ def yaml_text(value: object) -> str:
         return "[" + ", ".join(yaml_text(item) for item in value) + "]"
     if attrs.has(type(value)):
         return yaml_text(attrs.asdict(cast(attrs.AttrsInstance, value), recurse=False))
-    if value is None or isinstance(value, bool | int | float):
-        return _NUMBERS.get(text := json.dumps(value), text)
-    return json.dumps(str(value))
+    if value is None or isinstance(value, bool | int):
+        return json.dumps(value)
+    if isinstance(value, float):
+        # YAML 1.1 takes 1e-05 for a word, and 1.0e-05 for a number
+        text = repr(value) if "." in repr(value) else repr(value).replace("e", ".0e")
+        return _NOT_FINITE.get(text, text)
+    quoted = json.dumps(str(value), ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in quoted)
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
@@ -147,7 +152,7 @@ _WORDS = frozenset(
     form for word in ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
     for form in (word, word.capitalize(), word.upper())
 )  # fmt: skip
-_NUMBERS = {"NaN": ".nan", "Infinity": ".inf", "-Infinity": "-.inf"}
+_NOT_FINITE = {"nan": ".nan", "inf": ".inf", "-inf": "-.inf"}
 
 
 def example(kind: Kind, name: str, described: Sequence[Parameter], names: Mapping[str, Sequence[str]]) -> str:

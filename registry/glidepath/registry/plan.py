@@ -156,6 +156,7 @@ class Planner:
         self._schema = Schema(catalogue)
         self._faults = faults
         self._complete = complete
+        self._whole = complete
         self._need_weights = need_weights
         self._configs = ConfigReader(faults)
         self._plugins = PluginsSection()
@@ -173,7 +174,7 @@ class Planner:
         check_requirements(root, self._catalogue, self._faults)
         weights = self._weights(root, "")
         parts = self._slots(root)
-        check_fit(tuple(flat(parts)), self._complete, self._catalogue, self._faults)
+        check_fit(tuple(flat(parts)), self._whole, self._catalogue, self._faults)
         if len(self._faults) or runtime is None:
             return None
         versions = {part.registered.distribution: part.registered.version for part in flat(parts)}
@@ -222,7 +223,6 @@ class Planner:
 
     def _slots(self, root: MappingNode) -> dict[str, PartPlan | tuple[PartPlan, ...]]:
         parts: dict[str, PartPlan | tuple[PartPlan, ...]] = {}
-        missing = False
         for key, kind in self._catalogue.slots.items():
             node = _present(root.get(key))
             if node is None and kind.default:
@@ -236,8 +236,7 @@ class Planner:
                     place = root.items[key].node.place if key in root.items else root.place
                     what, hint = f"a spec needs a {key}, and this has none", f"{key}: {kind.summary}"
                     self._faults.add(what, place, key, hint, self._names(kind.name))
-                missing = True
-        self._complete = self._complete and not missing
+                self._whole = False
         return parts
 
     def _position(self, node: Node, slot: Slot, path: str) -> PartPlan | tuple[PartPlan, ...] | None:
@@ -250,13 +249,13 @@ class Planner:
             hint = "leave out the list" if len(node.items) == 1 else "write the one that is meant"
             what = f"{path} takes one {slot.kind}, and this is a list"
             self._faults.add(what, node.place, path, hint, self._names(slot.kind))
-            self._complete = False
+            self._whole = False
             return None
         return self._part(node, slot.kind, path)
 
     def _part(self, node: Node, kind: str, path: str) -> PartPlan | None:
         planned = self._planned(node, kind, path)
-        self._complete = self._complete and planned is not None
+        self._whole = self._whole and planned is not None
         return planned
 
     def _planned(self, node: Node, kind: str, path: str) -> PartPlan | None:
@@ -341,7 +340,7 @@ class Planner:
             if node is None and field.required:
                 what = f"{kind} {registered.component.name} needs {name!r}, which is a {field.slot.kind}"
                 self._faults.add(what, part.place, below, allowed=self._names(field.slot.kind))
-                self._complete = False
+                self._whole = False
                 continue
             if node is None:
                 node = node_of(field.default, part.place, part.source)

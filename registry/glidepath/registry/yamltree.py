@@ -50,6 +50,7 @@ _HINTS = {
     "mapping values are not allowed": "a text with ': ' in it needs quotes; a key starts a line of its own",
     "found character that cannot": "indent with spaces, not tabs; text that starts with @ or ` needs quotes",
     "found character '\\t'": "indent with spaces, not tabs",
+    "found a tab character": "indent with spaces, not tabs",
     "found unexpected end of stream": "is a quote or a bracket left open?",
     "did not find expected key": "check the indentation, and that each key has ': ' after it",
     "did not find expected '-' indicator": "check the indentation of the list",

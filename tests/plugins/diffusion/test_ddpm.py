@@ -140,10 +140,8 @@ def test_a_gradient_of_the_likelihood_pulls_the_mean_by_the_variance() -> None:
     assert torch.equal(guided.sample, plain.sample)
 
 
-def test_before_the_clean_image_fixed_large_weighs_a_gradient_by_the_posterior_variance_of_the_step_before() -> (
-    None
-):
-    """Ho et al.'s code puts it in place of the first beta, so that the first log-variance is that of fixed-small."""
+def test_before_the_clean_image_fixed_large_has_the_posterior_variance_of_the_step_before() -> None:
+    """As Ho et al.'s code has it. No noise is added there, but a gradient is weighed by it."""
     whole, gradient = LinearSchedule(LinearConfig()).levels(1000), torch.tensor([[2.0, -5.0]])
     end = NoiseLevels(whole.t[-2:], whole.alpha[-3:], whole.sigma[-3:], whole.beta[-2:])
 

@@ -108,6 +108,7 @@ def test_a_sampler_needs_a_schedule_that_has_its_steps(
     assert isinstance(component.config, type)
     need = component.needs(component.config(steps=steps))["schedule.num_steps"]
     assert need.field == "steps"
+    assert need.optional
     assert need.test is not None
     assert need.test(num_steps).startswith(fault)
     assert bool(need.test(num_steps)) == bool(fault)

@@ -61,7 +61,7 @@ def test_a_slot_under_a_part_is_told_to_move(fault: Fault) -> None:
 
 
 def test_a_part_without_parameters_takes_none(fault: Fault) -> None:
-    problem = fault("schedule: {use: plain, num_steps: 10}\ndenoiser: tiny-unet\nsampler: ddpm\n")
+    problem = fault("schedule: {use: plain, num_steps: 10}\ndenoiser: tiny-unet\nsampler: {use: ddim, steps: '9'}\n")
     assert problem.what == "schedule plain has no parameter 'num_steps', nor any other"
     assert where(problem) == ("s.yaml", 1, 24)
     assert problem.allowed == ()
@@ -114,7 +114,7 @@ def test_an_unknown_slot_is_found_at_its_key(fault: Fault) -> None:
 
 
 def test_an_unknown_slot_may_be_one_that_a_failed_plugin_adds(fault: Fault) -> None:
-    problem = fault(GOOD + "upsampler: four-times\n")
+    problem = fault(GOOD + "segmenter: four-times\n")
     assert "'broken' of broken-dist 0.1 failed to load and may add it" in problem.hint
     assert "No module named 'flax'" in problem.hint
 
@@ -165,7 +165,7 @@ def test_a_duplicate_key_far_inside_has_its_path(fault: Fault) -> None:
     ("text", "line", "column", "what", "hint"),
     [
         ("a: b: c", 1, 5, "mapping values are not allowed here", "needs quotes"),
-        ("a: 1\n\tb: 2", 2, 1, "found character", "spaces, not tabs"),
+        ("a: 1\n\tb: 2", 2, 1, "found a tab character", "spaces, not tabs"),
         ("a: [1, 2\nb: 3", 2, 2, "did not find expected ',' or ']'", "bracket left open"),
         ('a: "open', 1, 9, "found unexpected end of stream", "left open"),
         ("a: 1\n b: 2\n", 2, 3, "mapping values are not allowed here", "needs quotes"),
@@ -198,7 +198,7 @@ def test_a_yaml_trap_is_named_where_text_is_meant(fault: Fault, written: str, ma
     text = f"{GOOD}text_encoder: {{use: transformer, tokenizer: {{use: words, title: {written}}}}}\n"
     problem = fault(text)
     assert problem.what == f"title takes text, and {written} without quotes is {made} in YAML"
-    assert where(problem) == ("s.yaml", 4, 66)
+    assert where(problem) == ("s.yaml", 4, 65)
     assert problem.path == "text_encoder.tokenizer.title"
     assert problem.hint == f'write it in quotes: "{written}"'
 

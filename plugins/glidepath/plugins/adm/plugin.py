@@ -204,8 +204,8 @@ def _needs(config: AdmUNetConfig) -> dict[str, Need]:
     }
 
 
-def _hears_no_text(width: object) -> str:
-    return f"the text encoder's tokens have width {width}, and text_width is none: the denoiser hears no text"
+def _hears_no_text(_width: object) -> str:
+    return "text_width is none, so the denoiser hears no text"
 
 
 @hookimpl

@@ -133,7 +133,7 @@ class AdmUNet(Denoiser):
         return h.float()
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the trunk, which `forward` and prepared predictors share. Arguments as of `torch.compile`."""
+        """Compile the trunk, which `forward` and prepared predictors share. Arguments: `torch.compile`'s."""
         self.__dict__["trunk"] = torch.compile(type(self).trunk.__get__(self), *args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from glidepath.plugins.diffusion.plugin import ClassifierFreeConfig
 class ClassifierFreeGuidance(Guidance):
     """epsilon = epsilon_uncond + scale (epsilon_cond - epsilon_uncond) (Nichol et al. 2021, section 2.3).
 
-    Both are predicted in one batch of 2B, conditional half first. A learned variance, and a gradient that an
+    Combined in the form in which the denoiser predicts: at one x_t, epsilon, x_0 and velocity are affine in each
+    other and the two weights sum to 1, so that each form gives the same epsilon, and none loses digits to a
+    conversion. Both are predicted in one batch of 2B, conditional half first. A learned variance, and a gradient that an
     inner guidance added, are those of the conditional half. At scale 1 only that half is predicted.
     """
 
@@ -33,10 +35,10 @@ class ClassifierFreeGuidance(Guidance):
 
             def guided(x: Tensor, step: Step) -> Prediction:
                 both = predict(torch.cat([x, x]), step)
-                with_prompt, without = both.epsilon.chunk(2)
+                with_prompt, without = both.value.chunk(2)
                 return Prediction(
                     without + self.scale * (with_prompt - without),
-                    "epsilon",
+                    both.kind,
                     x,
                     step,
                     variance_fraction=_first_half(both.variance_fraction),

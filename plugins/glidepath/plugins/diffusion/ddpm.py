@@ -42,7 +42,9 @@ class DdpmSampler(Sampler):
             prediction = predict(x, step)
             sample = prediction.sample.clamp(-1, 1) if self.clip else prediction.sample
             mean = coef1 * sample + coef2 * x
-            if self.variance.startswith("learned"):
+            if self.variance.startswith("learned") or (
+                self.variance == "auto" and prediction.variance_fraction is not None
+            ):
                 log_variance = self._learned(prediction, smaller, larger)
                 variance, deviation = log_variance.exp(), (0.5 * log_variance).exp()
             if prediction.gradient is not None:

@@ -52,10 +52,11 @@ class DdpmConfig:
     """Ancestral sampling."""
 
     steps: int | str | tuple[int, ...] = attrs.field(default=150, metadata=doc(_STEPS))
-    variance: Literal["learned-range", "learned", "fixed-small", "fixed-large"] = attrs.field(
-        default="learned-range",
+    variance: Literal["auto", "learned-range", "learned", "fixed-small", "fixed-large"] = attrs.field(
+        default="auto",
         metadata=doc(
-            "of the noise that each step adds. learned-range: between the two fixed ones, where the denoiser "
+            "of the noise that each step adds. auto: learned-range where the denoiser learns its variance, "
+            "fixed-small where it does not; learned-range: between the two fixed ones, where the denoiser "
             "says; learned: the second half of the denoiser's output is the log-variance itself; "
             "fixed-small: that of q(x_s | x_t, x_0); fixed-large: beta"
         ),
@@ -103,7 +104,8 @@ def _needs_spacing(config: DdpmConfig | DdimConfig) -> dict[str, Need]:
             return str(error)
         return ""
 
-    return {"schedule.num_steps": Need(field="steps", test=fault)}
+    # optional: a schedule that does not say how many steps it has still refuses the spacing itself, when it is built
+    return {"schedule.num_steps": Need(field="steps", test=fault, optional=True)}
 
 
 def _needs_of_ddpm(config: DdpmConfig) -> dict[str, Need]:
@@ -112,7 +114,7 @@ def _needs_of_ddpm(config: DdpmConfig) -> dict[str, Need]:
         needs["prediction.learned_variance"] = Need(
             value=True,
             field="variance",
-            why=f"variance {config.variance} is the denoiser's; fixed-small and fixed-large do without",
+            why=f"variance {config.variance} is the denoiser's; auto, fixed-small and fixed-large do without",
         )
     return needs
 

@@ -110,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
     from glidepath.registry.images import default_scale
     from glidepath.registry.provenance import Shot, describe
 
+    if plan.weights is None and not any(part.weights for part in plan.all_parts()):
+        print("glidepath: warning: the spec names no weights; its networks know nothing yet", file=sys.stderr)
     pipeline = build_pipeline(plan, catalogue)
     size = pipeline.denoiser.image_shape[-1]
     scale = arguments.scale or default_scale(size)

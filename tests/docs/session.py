@@ -1,0 +1,179 @@
+"""A page run as a reader would run it, in an empty folder: its files written, its commands and code run in order."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .blocks import Block, matches
+
+ROOT = Path(__file__).parents[2]
+_LONGEST = 300.0
+_END = "=== end of block:"
+
+_COMMANDS = {
+    # The project itself is installed already: what a test can hold is that its names are right. A package that
+    # the page has written is built and installed, without looking for its requirements, into a folder of the page.
+    "pip": """
+        import pathlib, re, subprocess, sys, tomllib
+        arguments = [it for it in sys.argv[2:] if it != "-e"]
+        assert sys.argv[1] == "install", sys.argv
+        if "-c" in arguments:
+            assert arguments.pop(arguments.index("-c") + 1) == "constraints.txt"
+            arguments.remove("-c")
+        [target] = arguments
+        folder, extras = re.fullmatch(r"([./\\w-]+)(?:\\[([\\w,-]+)\\])?", target).groups()
+        known = tomllib.loads(pathlib.Path({root!r}, "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        if folder == "." and not pathlib.Path("pyproject.toml").exists():
+            assert set((extras or "test").split(",")) <= set(known), target
+            assert pathlib.Path({root!r}, "constraints.txt").is_file()
+            sys.exit()
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--no-build-isolation", "--upgrade", "--target", {site!r}, folder]
+        sys.exit(subprocess.run(command).returncode)
+    """,
+    # Without arguments it is the whole suite, of which this is a part.
+    "pytest": """
+        import subprocess, sys
+        if sys.argv[1:]:
+            sys.exit(subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sys.argv[1:]]).returncode)
+    """,
+}
+
+
+class Session:
+    """Runs the blocks of one page.
+
+    folder: where it runs, empty or prepared. What a block printed is kept until the next one.
+    """
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self.folder, self.scratch = folder, scratch
+        self.site = scratch / "site"
+        self.namespace: dict[str, Any] = {"__name__": "__main__"}
+        self.printed = ""
+        self.shell = _Shell(folder, scratch, self._environment())
+
+    def _environment(self) -> Mapping[str, str]:
+        bin_ = self.scratch / "bin"
+        bin_.mkdir()
+        self.site.mkdir()
+        for name, source in _COMMANDS.items():
+            filled = textwrap.dedent(source).replace("{root!r}", repr(str(ROOT)))
+            file = bin_ / name
+            file.write_text(f"#!{sys.executable}\n{filled.replace('{site!r}', repr(str(self.site)))}")
+            file.chmod(0o755)
+        path = os.pathsep.join([str(bin_), str(Path(sys.executable).parent), os.environ["PATH"]])
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
+        return {
+            **inherited,
+            "PATH": path,
+            "PYTHONPATH": str(self.site),
+            "PYTHONUNBUFFERED": "1",
+            "COLUMNS": "110",
+            "TQDM_DISABLE": "1",
+        }
+
+    def close(self) -> None:
+        """End the shell."""
+        self.shell.close()
+
+    def run(self, block: Block) -> None:
+        """Do what a block asks for.
+
+        Raises:
+            AssertionError: a command failed, or printed something else than the page says.
+            Exception: whatever the code of a block raises.
+        """
+        if block.file:
+            file = self.folder / block.file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text + "\n", encoding="utf-8")
+        elif block.language == "sh":
+            status, self.printed = self.shell.run(block.text, may_fail=block.status != 0)
+            wanted = f"{block.place}: ended with {status}, and not with {block.status}:\n{self.printed}"
+            assert status == block.status, wanted
+        elif block.language == "python":
+            self.printed = self._python(block)
+        elif block.language == "text":
+            assert matches(block.text, self.printed), (
+                f"{block.place}: the page says\n\n{block.text}\n\nand it printed\n\n{self.printed}"
+            )
+
+    def _python(self, block: Block) -> str:
+        code = compile("\n" * (block.line - 1) + block.text, str(block.page), "exec")
+        printed = io.StringIO()
+        with contextlib.chdir(self.folder), _first_on_path(self.site), contextlib.redirect_stdout(printed):
+            exec(code, self.namespace)
+        return printed.getvalue()
+
+
+class _Shell:
+    """A bash that stays alive between blocks, so that variables and the current folder are kept."""
+
+    def __init__(self, folder: Path, scratch: Path, environment: Mapping[str, str]) -> None:
+        self._script = scratch / "block.sh"
+        self._process = subprocess.Popen(
+            ["bash", "--noprofile", "--norc"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=dict(environment),
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+
+    def run(self, text: str, *, may_fail: bool) -> tuple[int, str]:
+        """Status and output. Unless it may fail, the first command that fails ends the shell."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._script.write_text(f"set -euo pipefail\n{text}\n", encoding="utf-8")
+        source = f". '{self._script}' </dev/null"
+        self._process.stdin.write(f"{f'( {source} )' if may_fail else source}; echo '{_END}' $?; set +e\n")
+        self._process.stdin.flush()
+        lines: list[str] = []
+        watchdog = threading.Timer(_LONGEST, self._process.kill)
+        watchdog.start()
+        try:
+            for line in self._process.stdout:
+                before, found, status = line.partition(_END)
+                lines.append(before)
+                if found:
+                    return int(status), "".join(lines)
+        finally:
+            watchdog.cancel()
+        return self._process.wait(), "".join(lines)
+
+    def close(self) -> None:
+        with self._process:
+            self._process.kill()
+
+
+@contextlib.contextmanager
+def _first_on_path(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def copy_of_project(folder: Path, names: Sequence[str]) -> None:
+    """What is needed to work on the project, in a folder where a page may change it."""
+    for name in names:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)

@@ -1,0 +1,83 @@
+"""Every code block and command of the README and of the guides does what its page says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .blocks import LANGUAGES, Block, blocks, matches
+from .session import ROOT, Session, copy_of_project
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+WITH_PROJECT = {"CONTRIBUTING.md"}
+"""Pages whose commands are run in a copy of the project, as they change it."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_of_a_page_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "page"
+    folder.mkdir()
+    if page.name in WITH_PROJECT:
+        names = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", "core", "registry", "plugins")
+        copy_of_project(folder, names)
+    session = Session(folder, tmp_path)
+    try:
+        for block in blocks(page):
+            session.run(block)
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_says_what_it_is(page: Path) -> None:
+    before: Block | None = None
+    for block in blocks(page):
+        assert block.language in LANGUAGES, f"{block.place}: {block.language!r}"
+        if block.language in ("yaml", "toml"):
+            assert block.file, f"{block.place}: without '# file: NAME' it is neither written nor checked"
+        if block.language == "text":
+            assert before is not None, f"{block.place}: there is no block before it that prints something"
+            assert before.language in ("sh", "python"), f"{block.place}: the block before it prints nothing"
+        before = block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_file_of_a_page_is_used_by_a_later_block(page: Path) -> None:
+    found = blocks(page)
+    for index, block in enumerate(found):
+        later = "\n".join(it.text for it in found[index + 1 :])
+        names = {block.file, Path(block.file).name, Path(block.file).stem, block.file.partition("/")[0]}
+        if block.file:
+            assert any(name in later for name in names), f"{block.place}: nothing uses {block.file}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text):
+        if "://" not in target and not target.startswith("reference/"):  # made when the site is built
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed"),
+    [
+        ("a\nb", "a\nb\n"),
+        ("a ... c", "a b c"),
+        ("a\n...\nd", "a\nb\nc\nd"),
+        ("a\n...\nd", "a\nd"),
+        ("a", "a   \n\n"),
+        ("1.5 (x)", "1.5 (x)"),
+    ],
+)
+def test_an_expected_output_matches_up_to_its_dots(expected: str, printed: str) -> None:
+    assert matches(expected, printed)
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed"), [("a", "b"), ("a", "a\nb"), ("a\n...\nd", "a\nb"), ("a...", "b"), ("1.5", "125")]
+)
+def test_an_expected_output_does_not_match_another(expected: str, printed: str) -> None:
+    assert not matches(expected, printed)

@@ -1,0 +1,136 @@
+"""Parts small enough to train in milliseconds, and a run made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glidepath.core.conditioning import Conditioning, TextEmbedding
+from glidepath.core.denoiser import Denoiser, Predict
+from glidepath.core.levels import NoiseLevels
+from glidepath.core.prediction import PredictionKind
+from glidepath.core.text_encoder import TextEncoder
+from glidepath.plugins.diffusion.plugin import CosineConfig
+from glidepath.plugins.diffusion.schedules import CosineSchedule
+from glidepath.plugins.train.plugin import DiffusionTrainerConfig
+from glidepath.plugins.train.run import Run
+from glidepath.plugins.train.trainer import DiffusionTrainer
+
+SIZE = 8
+WORDS = ("red", "green", "blue", "grey")
+COLOURS = torch.tensor([[0.8, -0.8, -0.8], [-0.8, 0.8, -0.8], [-0.8, -0.8, 0.8], [0.0, 0.0, 0.0]])
+
+
+class TinyDenoiser(Denoiser):
+    """Two convolutions between which time and text are added, with dropout and a buffer that training changes."""
+
+    def __init__(
+        self,
+        predicts: PredictionKind = "epsilon",
+        learned_variance: bool = False,
+        text: bool = True,
+        dropout: float = 0.0,
+        width: int = 8,
+    ) -> None:
+        super().__init__()
+        self.predicts, self.learned_variance = predicts, learned_variance
+        self.image_shape = (3, SIZE, SIZE)
+        self.first = nn.Conv2d(3, width, 3, padding=1)
+        self.time = nn.Linear(2, width)
+        self.text = nn.Linear(4, width) if text else None
+        self.dropout = nn.Dropout(dropout)
+        self.middle = nn.Conv2d(width, width, 3, padding=1)
+        self.last = nn.Conv2d(width, 6 if learned_variance else 3, 3, padding=1)
+        self.unused = nn.Linear(2, 2)  # never has a gradient
+        self.calls: Tensor
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.seen: list[tuple[Tensor, Conditioning]] = []
+
+    def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        if self.training:
+            self.calls += 1
+            self.seen = [*self.seen[-3:], (t.clone(), conditioning)]
+        phase = t.float()[:, None] / 1000 * 3
+        h = self.first(x) + self.time(torch.cat([phase.sin(), phase.cos()], dim=1))[:, :, None, None]
+        if self.text is not None:
+            assert conditioning.text is not None
+            h = h + self.text(conditioning.text.pooled)[:, :, None, None]
+        h = h + self.middle(self.dropout(torch.nn.functional.silu(h)))
+        output: Tensor = self.last(torch.nn.functional.silu(h)).float()
+        return output
+
+    def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
+        raise AssertionError("training does not sample")
+
+
+class TinyTextEncoder(TextEncoder):
+    """One vector for each of `WORDS`; no prompt has a vector of its own, which is not that of the empty text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pooled_width = self.token_width = 4
+        self.context = 1
+        self.words = nn.Embedding(len(WORDS) + 1, 4)
+        self.null = nn.Parameter(torch.randn(4))
+
+    def forward(self, prompts: Sequence[str]) -> TextEmbedding:
+        ids = [WORDS.index(prompt) if prompt in WORDS else len(WORDS) for prompt in prompts]
+        return self._embedding(self.words(torch.tensor(ids)))
+
+    def unconditional(self) -> TextEmbedding:
+        return self._embedding(self.null[None])
+
+    def _embedding(self, pooled: Tensor) -> TextEmbedding:
+        return TextEmbedding(pooled, pooled[:, None], torch.ones(pooled.shape[0], 1, dtype=torch.bool))
+
+
+class Colours:
+    """Images of one colour each, which the caption names."""
+
+    def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, list[str]]:
+        generator = torch.Generator().manual_seed(seed * 100_003 + step)
+        chosen = torch.randint(len(WORDS), (size,), generator=generator)
+        images = COLOURS[chosen][:, :, None, None].expand(size, 3, SIZE, SIZE)
+        return images.clone(), [WORDS[index] for index in chosen.tolist()]
+
+
+def config(**changes: Any) -> DiffusionTrainerConfig:
+    """A short training, with everything on that costs nothing."""
+    values: dict[str, Any] = {
+        "steps": 12,
+        "batch": 4,
+        "learning_rate": 0.01,
+        "warmup_steps": 3,
+        "decay_share": 0.25,
+        "ema": 0.9,
+        "log_every": 4,
+        "probe_every": 6,
+        "checkpoint_every": 5,
+        "contrastive_batch": 4,
+        "precision": "float32",
+    }
+    return DiffusionTrainerConfig(**(values | changes))
+
+
+def make_run(folder: Path, **changes: Any) -> Run:
+    """A run of tiny parts, initialised alike each time. `changes` are its attributes."""
+    torch.manual_seed(1)
+    values: dict[str, Any] = {
+        "schedule": CosineSchedule(CosineConfig(num_steps=100)),
+        "denoiser": TinyDenoiser(),
+        "text_encoder": TinyTextEncoder(),
+        "dataset": Colours(),
+        "folder": folder,
+        "spec": {"train": {"use": "glidepath/diffusion"}},
+        "device": torch.device("cpu"),
+    }
+    return Run(**(values | changes))
+
+
+def train(folder: Path, stop_after: int | None = None, run: Run | None = None, **changes: Any) -> Path | None:
+    """Train (or go on training) a tiny run into `folder`; `changes` are those of `config`."""
+    return DiffusionTrainer(config(**changes)).train(run or make_run(folder), stop_after=stop_after)

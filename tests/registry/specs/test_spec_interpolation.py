@@ -1,0 +1,171 @@
+"""`${path}`: values from elsewhere in the spec."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from glidepath.registry.plan import Plan
+from glidepath.registry.problems import Problem
+from glidepath.registry.spec import Spec
+
+GOOD = "schedule: cosine\ndenoiser: tiny-unet\nsampler: ddpm\n"
+
+Read = Callable[..., Spec]
+Fault = Callable[..., Problem]
+
+
+def extra(read: Read, text: str, *overrides: str, **options: Any) -> Any:
+    """The value of a parameter that takes anything."""
+    spec = read(f"{GOOD}guidance: [{{use: odd, extra: {text}}}]\n", *overrides, **options)
+    return spec.tree["guidance"][0]["extra"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("'${sampler}'", "ddpm"),
+        ("'${ sampler }'", "ddpm"),
+        ("'${guidance[0].order}'", 1),
+        ("'${guidance.0.order}'", 1),
+        ("'${sampler.steps}'", 150),
+        ("'${schedule.num_steps}'", 1000),
+        ("'${denoiser.channel_mult}'", [1, 2, 3, 4]),
+        ("'${denoiser.channel_mult[1]}'", 2),
+        ("'${denoiser.text_width}'", None),
+        ("'${denoiser.learned_variance}'", True),
+        ("'${guidance[0].colour}'", "RED"),
+        ("'${guidance[0].decay}'", {"rate": 0.1, "floor": 0.0}),
+        ("'${guidance[0].decay.rate}'", 0.1),
+        ("'${codec}'", "identity"),
+        ("'a ${sampler} of ${sampler.steps}!'", "a ddpm of 150!"),
+        ("'${denoiser.learned_variance}ly'", "truely"),
+        ("'$sampler'", "$sampler"),
+        ("{a: {b: [1, 2]}, c: '${guidance[0].extra.a.b}', d: '${guidance[0].extra.c[1]}'}", {
+            "a": {"b": [1, 2]}, "c": [1, 2], "d": 2,
+        }),
+    ],
+)  # fmt: skip
+def test_an_interpolation_takes_a_value_or_a_default(read: Read, text: str, value: Any) -> None:
+    assert extra(read, text) == value
+
+
+def test_an_interpolation_sees_overrides_and_other_layers(read: Read) -> None:
+    assert extra(read, "'${sampler.steps}'", "sampler={use: ddim}") == 50
+    assert extra(read, "3", "guidance[0].extra=${sampler.steps}", "sampler.steps=7") == 7
+
+
+def test_a_part_can_be_named_by_an_interpolation(plan: Callable[..., Plan]) -> None:
+    text = "schedule: cosine\ndenoiser: {use: tiny-unet}\nsampler: {use: '${guidance[0].extra}'}\n"
+    made = plan(f"{text}guidance: [{{use: odd, extra: ddim}}]\n")
+    assert made.tree["sampler"]["use"] == "glidepath/ddim"
+
+
+def test_a_default_of_a_nested_part_can_be_taken(read: Read) -> None:
+    text = GOOD + "text_encoder: {use: transformer, tokenizer: words}\nguidance: [{use: odd, extra: X}]\n"
+    spec = read(text.replace("X", "'${text_encoder.tokenizer.title}'"))
+    assert spec.tree["guidance"][0]["extra"] == "words"
+
+
+def test_an_interpolated_value_stands_where_the_interpolation_does(fault: Fault) -> None:
+    text = "schedule: cosine\ndenoiser: {use: tiny-unet, text_width: '${sampler.steps}'}\nsampler: {use: ddpm, steps: a}\n"
+    problem = fault(text + "text_encoder: transformer\n")
+    assert problem.what == "text_width takes int | none, and 'a' is text"
+    assert str(problem.place) == "s.yaml:2:40"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("${x}", "${x} leads nowhere: the spec has no 'x'"),
+        ("${sampler.x}", "${sampler.x} leads nowhere: sampler has no 'x'"),
+        ("${sampler.steps.x}", "${sampler.steps.x} leads nowhere: sampler.steps is a number"),
+        ("${guidance.scale}", "${guidance.scale} leads nowhere: guidance is a list"),
+        ("${guidance[3]}", "${guidance[3]} leads nowhere: guidance has 1 entry, counted from 0"),
+        ("${sampler[1]}", "${sampler[1]} leads nowhere: sampler has no '1'"),
+        ("${.x}", "'.x' is not a path"),
+        ("${}", "'' is not a path"),
+        ("${a b}", "'a b' is not a path"),
+        ("${guidance[x]}", "'guidance[x]' is not a path"),
+        ("a${", "this interpolation is not closed, or holds another"),
+        ("${a${b}}", "this interpolation is not closed, or holds another"),
+        ("a ${denoiser.channel_mult}", "${denoiser.channel_mult} is a list, which cannot be part of a text"),
+        ("a ${denoiser.text_width}", "${denoiser.text_width} is null, which cannot be part of a text"),
+        ("${oc.env:HOME}", "a spec may not read the environment"),
+        ("${oc.decode:x}", "the resolver 'oc.decode' is not accepted"),
+        ("${oc.select:sampler}", "the resolver 'oc.select' is not accepted"),
+        ("${eval:1+1}", "the resolver 'eval' is not accepted"),
+        ("${guidance[0].extra}", "interpolations refer to one another in a circle"),
+        ("x${guidance[0].extra}", "interpolations refer to one another in a circle"),
+        ("???", "a value must be filled in here"),
+        ("${text_encoder.tokenizer.file}", "${text_encoder.tokenizer.file} leads nowhere: "
+         "text_encoder.tokenizer.file is not written, and has no default"),
+    ],
+)  # fmt: skip
+def test_an_interpolation_that_cannot_be_followed_is_one_fault(fault: Fault, text: str, what: str) -> None:
+    spec = (
+        "schedule: cosine\ndenoiser: tiny-unet\nsampler: {use: ddpm, steps: 3}\n"
+        "text_encoder: {use: transformer, tokenizer: {use: bpe, file: a}}\n"
+    )
+    if "tokenizer" in text:
+        spec = spec.replace(", file: a", "")
+    spec += f"guidance: [{{use: odd, extra: '{text}'}}]\n"
+    if "tokenizer" in text:
+        with pytest.raises(AssertionError, match="bpe needs 'file'"):  # which is a fault of its own
+            fault(spec, folder=None)
+        return
+    problem = fault(spec.replace(", file: a", ", file: a"), folder=__import__("pathlib").Path())
+    assert problem.what == what
+    assert problem.path == "guidance[0].extra"
+    assert problem.place is not None
+    assert problem.place.line == 5
+
+
+def test_a_circle_is_shown_whole(fault: Fault) -> None:
+    text = "{a: '${guidance[0].extra.b}', b: '${guidance[0].extra.c}', c: {d: '${guidance[0].extra.a}'}}"
+    problem = fault(f"{GOOD}guidance: [{{use: odd, extra: {text}}}]\n")
+    assert problem.what == "interpolations refer to one another in a circle"
+    assert problem.hint == " -> ".join(
+        f"guidance[0].extra.{name}" for name in ("a", "b", "c.d", "a")
+    )
+
+
+def test_nothing_is_said_twice_of_a_value_that_leads_nowhere(fault: Fault) -> None:
+    problem = fault(GOOD.replace("tiny-unet", "{use: tiny-unet, channels: '${nowhere}', text_width: '${denoiser.channels}'}"))
+    assert problem.path == "denoiser.channels"
+
+
+def test_each_wrong_interpolation_of_a_text_is_found(faults: Callable[..., Any]) -> None:
+    (problem,) = faults(f"{GOOD}weights: 'a${{x}}-${{sampler}}.pt'\n")
+    assert problem.place.column == 12
+
+
+def test_the_environment_is_read_where_that_is_allowed(
+    read: Read, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLIDEPATH_TEST", "12")
+    monkeypatch.setenv("GLIDEPATH_TRAP", "${sampler}")
+    monkeypatch.delenv("GLIDEPATH_NOT", raising=False)
+    assert extra(read, "'${oc.env:GLIDEPATH_TEST}'", allow_env=True) == 12
+    assert extra(read, "'a${oc.env: GLIDEPATH_TEST}'", allow_env=True) == "a12"
+    assert extra(read, "'${oc.env:GLIDEPATH_NOT,7}'", allow_env=True) == 7
+    text = f"{GOOD}guidance: [{{use: odd, extra: '${{oc.env:GLIDEPATH_NOT}}'}}]\n"
+    assert fault(text, allow_env=True).what == "the environment has no variable 'GLIDEPATH_NOT'"
+    trap = fault(text.replace("_NOT", "_TRAP"), allow_env=True)
+    assert trap.what == "the environment variable 'GLIDEPATH_TRAP' holds an interpolation"
+    secret = fault(text.replace("_NOT", "_TEST"))
+    assert secret.hint == "write the value, or allow it with --allow-env"
+    assert "12" not in secret.render()
+
+
+def test_a_word_of_the_environment_is_text_for_a_field_of_text(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLIDEPATH_TEST", "012")
+    text = f"{GOOD}text_encoder: {{use: transformer, tokenizer: {{use: words, title: '${{oc.env:GLIDEPATH_TEST}}'}}}}\n"
+    made = plan(text, allow_env=True)
+    assert made.tree["text_encoder"]["tokenizer"]["title"] == "012"
+    assert os.environ["GLIDEPATH_TEST"] == "012"

@@ -1,0 +1,368 @@
+"""What a spec extends: presets and files, merged left to right."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from glidepath.registry.catalogue import Catalogue
+from glidepath.registry.problems import Problem, SpecError
+from glidepath.registry.spec import Spec, parse_spec, plugin_switches, read_spec
+
+GOOD = "schedule: cosine\ndenoiser: tiny-unet\nsampler: {use: ddpm, steps: 30}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8", newline="")
+
+
+def problems(source: str | Path, catalogue: Catalogue, *overrides: str, untrusted: bool = False) -> tuple[Problem, ...]:
+    with pytest.raises(SpecError) as caught:
+        read_spec(source, overrides, catalogue=catalogue, untrusted=untrusted)
+    return caught.value.problems
+
+
+def test_a_preset_is_read_by_its_name(folder: Path, catalogue: Catalogue) -> None:
+    spec = read_spec("base", catalogue=catalogue)
+    assert spec.name == "preset base"
+    assert spec.tree["sampler"] == {"use": "ddpm", "steps": 150}
+    assert str(spec.places["sampler.steps"]) == "preset base:5:29"
+
+
+def test_a_file_is_read_by_its_path(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "specs/my.yaml", GOOD)
+    for source in ("specs/my.yaml", Path("specs/my.yaml"), str(folder / "specs" / "my.yaml")):
+        assert read_spec(source, catalogue=catalogue).tree["schedule"] == "cosine"
+    assert read_spec("specs/my.yaml", catalogue=catalogue).folder == Path("specs")
+
+
+def test_a_file_without_an_extension_is_found_where_no_preset_has_its_name(
+    folder: Path, catalogue: Catalogue
+) -> None:
+    write(folder, "mine", GOOD)
+    write(folder, "base", "not: this\n")
+    assert read_spec("mine", catalogue=catalogue).name == "mine"
+    assert read_spec("base", catalogue=catalogue).name == "preset base"
+    assert read_spec(Path("mine"), catalogue=catalogue).name == "mine"
+
+
+def test_a_spec_changes_what_it_extends(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "my.yaml", "extends: base\nsampler: {steps: 20}\nguidance:\n  - {use: odd}\n")
+    spec = read_spec("my.yaml", catalogue=catalogue)
+    assert spec.tree["sampler"] == {"use": "ddpm", "steps": 20}
+    assert spec.tree["guidance"] == [{"use": "odd"}]
+    assert spec.tree["denoiser"] == {"use": "tiny-unet", "channels": 64, "text_width": 512}
+    assert str(spec.places["sampler.steps"]) == "my.yaml:2:18"
+    assert str(spec.places["sampler.use"]) == "preset base:5:16"
+    assert spec.files == ("my.yaml", "preset base")
+    assert "extends" not in spec.tree
+
+
+def test_another_part_replaces_the_inherited_one_whole(folder: Path, catalogue: Catalogue) -> None:
+    for sampler in ("ddim", "{use: ddim}"):
+        write(folder, "my.yaml", f"extends: base\nsampler: {sampler}\n")
+        assert read_spec("my.yaml", catalogue=catalogue).tree["sampler"] == {"use": "ddim"}
+
+
+def test_the_same_part_keeps_the_inherited_parameters(folder: Path, catalogue: Catalogue) -> None:
+    for sampler in ("ddpm", "{use: ddpm}"):
+        write(folder, "my.yaml", f"extends: base\nsampler: {sampler}\n")
+        assert read_spec("my.yaml", catalogue=catalogue).tree["sampler"] == {"use": "ddpm", "steps": 150}
+
+
+def test_a_bare_inherited_part_takes_parameters(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "base.yaml", "schedule: cosine\ntext_encoder: {use: transformer, tokenizer: words}\n")
+    write(
+        folder,
+        "my.yaml",
+        "extends: base.yaml\nschedule: {num_steps: 7}\ntext_encoder: {tokenizer: {title: a}}\n"
+        "denoiser: tiny-unet\nsampler: ddpm\n",
+    )
+    tree = read_spec("my.yaml", catalogue=catalogue).tree
+    assert tree["schedule"] == {"use": "cosine", "num_steps": 7}
+    assert tree["text_encoder"] == {"use": "transformer", "tokenizer": {"use": "words", "title": "a"}}
+
+
+def test_an_address_of_weights_is_replaced_whole(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "a.yaml", f"{GOOD}weights: {{path: a.pt, sha256: '{'0' * 64}'}}\n")
+    write(folder, "my.yaml", "extends: a.yaml\nweights: {path: b.pt}\n")
+    assert read_spec("my.yaml", catalogue=catalogue).tree["weights"] == {"path": "b.pt"}
+
+
+def test_a_null_takes_an_optional_part_away(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "my.yaml", "extends: base\nguidance: null\n")
+    assert read_spec("my.yaml", catalogue=catalogue).tree["guidance"] is None
+
+
+def test_later_layers_win_over_earlier_ones(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "a.yaml", "sampler: {use: ddim, steps: 1, eta: 1}\nschedule: cosine\n")
+    write(folder, "b.yaml", "sampler: {steps: 2}\ndenoiser: tiny-unet\n")
+    write(folder, "my.yaml", "extends: [a.yaml, b.yaml]\nsampler: {eta: 0}\n")
+    spec = read_spec("my.yaml", catalogue=catalogue)
+    assert spec.tree["sampler"] == {"use": "ddim", "steps": 2, "eta": 0}
+    assert [str(spec.places[f"sampler.{name}"]) for name in ("use", "steps", "eta")] == [
+        *("a.yaml:1:16", "b.yaml:1:18", "my.yaml:2:16"),
+    ]
+
+
+def test_files_are_relative_to_the_file_that_names_them(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "deep/er/base.yaml", GOOD + "weights: w.pt\n")
+    write(folder, "deep/mid.yaml", "extends: er/base.yaml\n")
+    write(folder, "my.yaml", "extends: ./deep/mid.yaml\n")
+    spec = read_spec("my.yaml", catalogue=catalogue)
+    assert spec.files == ("my.yaml", "deep/mid.yaml", "deep/er/base.yaml")
+    assert spec.folders["weights"] == Path("deep/er")
+    assert spec.folders["sampler.steps"] == Path("deep/er")
+
+
+def test_one_file_may_be_extended_by_two_paths(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "a.yaml", GOOD)
+    write(folder, "b.yaml", "extends: a.yaml\n")
+    write(folder, "my.yaml", "extends: [a.yaml, b.yaml]\n")
+    assert read_spec("my.yaml", catalogue=catalogue).tree["schedule"] == "cosine"
+
+
+def test_a_circle_of_extends_is_found_where_it_closes(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "a.yaml", f"{GOOD}extends: b.yaml\n")
+    write(folder, "b.yaml", "extends:\n  - ./a.yaml\n")
+    (problem,) = problems("a.yaml", catalogue)
+    assert problem.what == "extends leads in a circle"
+    assert str(problem.place) == "b.yaml:2:5"
+    assert problem.path == "extends"
+    assert problem.hint == "a.yaml -> b.yaml -> a.yaml"
+
+
+def test_a_file_that_extends_itself_by_a_link_is_a_circle(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "a.yaml", "extends: link.yaml\n")
+    (folder / "link.yaml").symlink_to("a.yaml")
+    assert problems("a.yaml", catalogue)[0].what == "extends leads in a circle"
+
+
+def test_a_missing_file_is_found_at_its_name_with_its_neighbours(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "bases/small.yaml", GOOD)
+    write(folder, "my.yaml", "extends: bases/smal.yaml\n")
+    (problem,) = problems("my.yaml", catalogue)
+    assert problem.what == "there is no file bases/smal.yaml"
+    assert str(problem.place) == "my.yaml:1:10"
+    assert problem.hint == "did you mean 'small.yaml'?"
+
+
+def test_a_missing_preset_is_found_at_its_name(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "my.yaml", "extends: bas\nsampler: ddim\n")
+    (problem,) = problems("my.yaml", catalogue)
+    assert problem.what == "there is no preset named 'bas'"
+    assert str(problem.place) == "my.yaml:1:10"
+    assert problem.hint.startswith("did you mean 'base'?")
+    assert problem.hint.endswith("the name of a file ends in .yaml")
+    assert problem.allowed == ("base",)
+
+
+def test_what_may_be_in_a_layer_that_is_missing_is_not_missed(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "my.yaml", "extends: nowhere.yaml\nsampler: {steps: 3}\nruntime: {device: 3}\n")
+    assert [problem.path for problem in problems("my.yaml", catalogue)] == ["extends", "runtime.device"]
+
+
+def test_faults_are_told_in_every_layer(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "base.yaml", f"{GOOD}schedule: plain\nruntime: {{device: gpu}}\n")
+    write(folder, "my.yaml", "extends: base.yaml\nruntime: {dtype: float8}\n")
+    found = problems("my.yaml", catalogue, "sampler.stepz=1")
+    assert [str(problem.place) for problem in found] == ["my.yaml:2:18", "base.yaml:4:1", "base.yaml:5:19", "--set #1"]
+
+
+@pytest.mark.parametrize("written", ["3", "{a: b}", "${sampler}", "[[a]]", "[3]"])
+def test_extends_takes_names(folder: Path, catalogue: Catalogue, written: str) -> None:
+    write(folder, "my.yaml", f"{GOOD}extends: {written}\n")
+    (problem,) = problems("my.yaml", catalogue)
+    assert problem.what.startswith("extends takes the name of a preset, or of a file")
+    assert problem.path == "extends"
+
+
+@pytest.mark.parametrize("written", ["", "null", "[]"])
+def test_an_empty_extends_extends_nothing(folder: Path, catalogue: Catalogue, written: str) -> None:
+    write(folder, "my.yaml", f"{GOOD}extends: {written}\n")
+    assert read_spec("my.yaml", catalogue=catalogue).files == ("my.yaml",)
+
+
+def test_a_spec_may_extend_an_empty_file(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "empty.yaml", "# nothing yet\n")
+    write(folder, "my.yaml", f"{GOOD}extends: empty.yaml\n")
+    assert read_spec("my.yaml", catalogue=catalogue).tree["schedule"] == "cosine"
+
+
+def test_a_spec_that_is_not_there_says_so(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "my.yaml", GOOD)
+    (problem,) = problems("mu.yaml", catalogue)
+    assert (problem.what, str(problem.place)) == ("there is no file mu.yaml", "mu.yaml")
+    assert problem.hint == "did you mean 'my.yaml'?"
+    (problem,) = problems("bass", catalogue)
+    assert problem.what == "there is no preset named 'bass'"
+    assert problem.hint.startswith("did you mean 'base'?")
+
+
+@pytest.mark.parametrize("name", ["a/b/c.yaml", "x" * 300 + ".yaml", "nul\0.yaml", "", "."])
+def test_a_name_that_no_file_can_have_is_a_fault(folder: Path, catalogue: Catalogue, name: str) -> None:
+    assert len(problems(name, catalogue)) == 1
+    assert len(problems(Path(name), catalogue)) == 1
+
+
+def test_a_folder_is_no_spec(folder: Path, catalogue: Catalogue) -> None:
+    (folder / "dir.yaml").mkdir()
+    assert problems("dir.yaml", catalogue)[0].what == "dir.yaml cannot be read: Is a directory"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_a_pipe_is_not_waited_for(folder: Path, catalogue: Catalogue) -> None:
+    os.mkfifo(folder / "pipe.yaml")
+    assert problems("pipe.yaml", catalogue)[0].what == "pipe.yaml is not a file"
+
+
+def test_a_file_that_is_not_utf_8_is_shown_its_first_wrong_byte(folder: Path, catalogue: Catalogue) -> None:
+    (folder / "my.yaml").write_bytes(b"a: 1\nb: caf\xe9\n")
+    (problem,) = problems("my.yaml", catalogue)
+    assert (problem.what, str(problem.place)) == ("my.yaml is not UTF-8", "my.yaml:2:7")
+    (folder / "my.yaml").write_bytes(GOOD.encode("utf-16"))
+    assert problems("my.yaml", catalogue)[0].what == "my.yaml is not UTF-8"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(folder: Path, catalogue: Catalogue) -> None:
+    (folder / "my.yaml").write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert read_spec("my.yaml", catalogue=catalogue).tree["denoiser"] == "tiny-unet"
+
+
+def test_a_spec_of_a_stranger_extends_nothing(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "a.yaml", GOOD)
+    write(folder, "my.yaml", "extends: a.yaml\n")
+    for found in (
+        problems("my.yaml", catalogue, untrusted=True),
+        _text_problems("extends: base\n", catalogue),
+    ):
+        assert [problem.what for problem in found] == [
+            "a spec that came with an image or a checkpoint extends nothing"
+        ]
+        assert found[0].place is not None
+        assert found[0].place.line == 1
+    assert read_spec("a.yaml", catalogue=catalogue, untrusted=True).tree["schedule"] == "cosine"
+
+
+def _text_problems(text: str, catalogue: Catalogue) -> tuple[Problem, ...]:
+    with pytest.raises(SpecError) as caught:
+        parse_spec(text, "an image", catalogue=catalogue, untrusted=True)
+    return caught.value.problems
+
+
+def test_a_text_extends_files_of_its_folder(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "deep/a.yaml", GOOD)
+    spec = parse_spec("extends: a.yaml\n", "t", catalogue=catalogue, folder=Path("deep"))
+    assert spec.tree["schedule"] == "cosine"
+    assert (spec.name, spec.folder) == ("t", Path("deep"))
+
+
+def test_a_spec_tells_keys_from_values(catalogue: Catalogue) -> None:
+    spec: Spec = parse_spec(GOOD + "guidance: [{use: odd}]\n", "t", catalogue=catalogue)
+    assert (spec.keys["sampler.steps"].column, spec.places["sampler.steps"].column) == (22, 29)
+    assert spec.keys["guidance[0].use"].line == 4
+    assert set(spec.folders.values()) == {None}
+
+
+def test_aliases_and_merge_keys_are_written_out(catalogue: Catalogue) -> None:
+    text = """\
+schedule: cosine
+denoiser: &d {use: tiny-unet, channels: 8}
+sampler: {<<: {use: ddpm, steps: 9}, steps: 8}
+guidance: [{use: odd, extra: *d}, {<<: [{use: odd, low: 1}, {low: 2, high: 3}]}]
+"""
+    spec = parse_spec(text, "t", catalogue=catalogue)
+    assert spec.tree["sampler"] == {"steps": 8, "use": "ddpm"}
+    assert spec.tree["guidance"][0]["extra"] == {"use": "tiny-unet", "channels": 8}
+    assert spec.tree["guidance"][1] == {"use": "odd", "low": 1, "high": 3}
+    assert str(spec.places["guidance[0].extra.channels"]) == "t:2:41"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a: *b\n", "there is no anchor &b before this"),
+        ("a: &a [1, *a]\n", "&a contains itself"),
+        ("a: {<<: 3}\n", "<< takes a mapping or a list of mappings, and this is a number"),
+        ("a: !!int x\n", "'x' is not what the tag !!int says"),
+    ],
+)
+def test_a_wrong_anchor_merge_or_tag_is_a_fault(catalogue: Catalogue, text: str, what: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_spec(GOOD + f"guidance: {{use: odd, extra: {{{text.strip()}}}}}\n", "t", catalogue=catalogue)
+    assert [problem.what for problem in caught.value.problems] == [what]
+    assert caught.value.problems[0].path.startswith("guidance.extra.a")
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("!!str 012", "012"),
+        ("! 012", "012"),
+        ('!!int "3"', 3),
+        ("!!float 3", 3),
+        ("!!bool yes", True),
+        ("!!null ''", None),
+        ("!!map {b: 1}", {"b": 1}),
+        ("!!seq [1]", [1]),
+        ('"<<"', "<<"),
+        ("1_000", 1000),
+        ("0b11", 3),
+        ("0x1f", 31),
+        ("-.inf", float("-inf")),
+        ("Infinity", float("inf")),
+        ("-Infinity", float("-inf")),
+        ("1e-4", 0.0001),
+        ("1.5_0", 1.5),
+        (".5", 0.5),
+        ("0o17", "0o17"),
+        ("089", "089"),
+        ("-089", "-089"),
+        ("1:75", "1:75"),
+        ("1:30.5", 90.5),
+        ("-1:30", -90),
+        (".", "."),
+        ("+", "+"),
+        ("0x_", "0x_"),
+        ("9" * 500, "9" * 500),
+        ("2001-01-01", "2001-01-01"),
+        ("y", "y"),
+    ],
+)
+def test_scalars_are_what_yaml_1_1_makes_of_them(catalogue: Catalogue, written: str, value: object) -> None:
+    spec = parse_spec(f"{GOOD}guidance: [{{use: odd, extra: {written}}}]\n", "t", catalogue=catalogue)
+    assert spec.tree["guidance"][0]["extra"] == value
+    assert type(spec.tree["guidance"][0]["extra"]) is type(value) or written == "!!float 3"
+
+
+def test_a_quoted_merge_key_is_a_key(catalogue: Catalogue) -> None:
+    spec = parse_spec(f'{GOOD}guidance: [{{use: odd, extra: {{"<<": {{a: 1}}}}}}]\n', "t", catalogue=catalogue)
+    assert spec.tree["guidance"][0]["extra"] == {"<<": {"a": 1}}
+
+
+def test_the_switches_of_a_spec_are_read_before_any_plugin(folder: Path) -> None:
+    write(folder, "base.yaml", "plugins: {deny: [a], allow: [b]}\n")
+    write(folder, "my.yaml", "extends: [no-such-preset, base.yaml]\nplugins: {deny: [c]}\nsampler: unknown\n")
+    switches = plugin_switches("my.yaml")
+    assert (switches.allow, switches.deny) == (("b",), ("c",))
+    assert plugin_switches("my.yaml", ["plugins.allow=[d]"]).allow == ("d",)
+
+
+@pytest.mark.parametrize("text", ["a: [", "sampler: ddim\n", "plugins: 3\n", "plugins: {deny: 3}\n", "3"])
+def test_a_faulty_spec_has_no_switches(folder: Path, text: str) -> None:
+    write(folder, "my.yaml", text)
+    switches = plugin_switches("my.yaml")
+    assert (switches.allow, switches.deny, switches.require) == (None, (), {})
+    assert plugin_switches("not-there.yaml").deny == ()

@@ -1,0 +1,308 @@
+"""`glidepath check` and `glidepath plan`: whether a spec is right, what it stands for, and what an image costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.cli import main
+from glidepath.registry.measure import CannotMeasure, Measurement, measure
+from glidepath.registry.plan import make_plan
+from glidepath.registry.spec import read_spec
+
+ROOT = Path(__file__).parents[2]
+
+# A denoiser of one convolution, and a sampler that asks twice in every step but the last.
+PLUGIN = """
+@attrs.frozen(kw_only=True)
+class ConvConfig:
+    channels: int = attrs.field(default=3, validator=attrs.validators.ge(1), metadata=doc("of the images"))
+    mode: str = "plain"
+
+@attrs.frozen(kw_only=True)
+class HeunConfig:
+    steps: int = 4
+
+@hookimpl
+def components():
+    return [
+        Component(kind="denoiser", name="conv", target="acme.parts:Conv", config=ConvConfig, summary="x"),
+        Component(kind="sampler", name="heun", target="acme.parts:Heun", config=HeunConfig, summary="x"),
+        Component(kind="guidance", name="twice", target="acme.parts:Twice", summary="x"),
+    ]
+"""
+PARTS = """
+import torch
+from torch import nn
+from glidepath.core import Conditioning, Denoiser, Guidance, PartError, Sampler, State
+
+class Conv(Denoiser):
+    predicts = "epsilon"
+    learned_variance = False
+
+    def __init__(self, config):
+        super().__init__()
+        self.mode = config.mode
+        self.image_shape = (config.channels, 8, 8)
+        self.conv = nn.Conv2d(config.channels, config.channels, 3, padding=1, bias=False)
+
+    def forward(self, x, t, conditioning):
+        raise NotImplementedError
+
+    def prepare(self, conditioning, levels):
+        if self.mode == "labels" and conditioning.labels is None:
+            raise PartError("labels are needed")
+        return lambda x, step: self.interpret(self._run(x), x, step)
+
+    def _run(self, x):
+        if self.mode == "attention":
+            q = x.flatten(2)[:, None]
+            x = nn.functional.scaled_dot_product_attention(q, q, q).reshape(x.shape)
+        if self.mode == "reads back" and x.sum().item() > 0:
+            return x
+        return self.conv(x.to(self.conv.weight.dtype)).float()
+
+class Heun(Sampler):
+    def __init__(self, config):
+        self.steps = config.steps
+
+    def states(self, predict, x, levels, noise):
+        steps = list(levels.steps(x.device))
+        for index, step in enumerate(steps):
+            value = predict(x, step).epsilon
+            if index < len(steps) - 1:
+                value = predict(x + value, step).epsilon
+            x = x - value
+            yield State(index + 1, len(steps), x, x)
+
+class Twice(Guidance):
+    def __call__(self, bind):
+        def both(conditioning):
+            predict = bind(conditioning)
+            def guided(x, step):
+                predict(x, step)
+                return predict(x, step)
+            return guided
+        return both
+"""
+SPEC = "schedule: {use: cosine, num_steps: 100}\ndenoiser: conv\nsampler: {use: heun, steps: 4}\n"
+CONV_FLOPS = 2 * 8 * 8 * 3 * 3 * 9  # a multiply-add for each output, input channel and tap
+
+
+@pytest.fixture
+def acme(site: Any, tmp_path: Path) -> Any:
+    """The bundled plugins and one with small parts; a spec of them in spec.yaml."""
+    site.bundle()
+    site.plugin("acme", PLUGIN, version="1.2")
+    (site.folder / "acme" / "parts.py").write_text(PARTS)
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    return site
+
+
+@pytest.fixture
+def glidepath(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in the folder of spec.yaml: (status, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = main(arguments)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+def measured(spec: Path, *overrides: str) -> Measurement:
+    catalogue = load_catalogue()
+    overrides = ("runtime.device=cpu", "runtime.dtype=float32", *overrides)
+    return measure(make_plan(read_spec(spec, overrides, catalogue=catalogue), catalogue), catalogue)
+
+
+def test_a_right_spec_is_ok(acme: Any, glidepath: Any) -> None:
+    assert glidepath("check", "spec.yaml") == (0, "spec.yaml: ok\n", "")
+    document = json.loads(glidepath("check", "spec.yaml", "--json")[1])
+    assert document == {"spec": "spec.yaml", "ok": True, "problems": []}
+
+
+def test_every_fault_is_told_with_its_place(acme: Any, glidepath: Any, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("schedule: cosin\ndenoiser: {use: conv, channels: 0}\nsampler: heun\n")
+    status, out, err = glidepath("check", "bad.yaml", "--set", "sampler.stepz=3")
+    assert (status, out) == (2, "")
+    assert "bad.yaml:1:11: " in err
+    assert "did you mean 'cosine'?" in err
+    assert "bad.yaml:2:33: " in err
+    assert "--set #1" in err
+    assert "Traceback" not in err
+
+
+def test_faults_as_json(acme: Any, glidepath: Any, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("schedule: cosin\ndenoiser: conv\nsampler: heun\n")
+    status, out, err = glidepath("check", "bad.yaml", "--json")
+    document = json.loads(out)
+    (problem,) = document["problems"]
+    assert (status, err, document["ok"]) == (2, "", False)
+    assert (problem["file"], problem["line"], problem["column"]) == ("bad.yaml", 1, 11)
+    assert (problem["path"], "cosine" in problem["allowed"]) == ("schedule", True)
+
+
+def test_a_fault_without_a_place_has_an_empty_one(acme: Any, glidepath: Any) -> None:
+    (problem,) = json.loads(glidepath("check", "absent.yaml", "--json")[1])["problems"]
+    assert problem["line"] == 0
+
+
+@pytest.mark.parametrize("switches", ["plugins: {deny: [bomb]}", "plugins: {allow: [glidepath, acme]}"])
+def test_the_switches_of_a_spec_act_before_any_import(
+    acme: Any, glidepath: Any, tmp_path: Path, switches: str
+) -> None:
+    acme.plugin("bomb", "raise SystemExit('boom')")
+    (tmp_path / "safe.yaml").write_text(f"{SPEC}{switches}\n")
+    for command in (["check"], ["plan", "--quick"]):
+        assert glidepath(*command, "safe.yaml", "--strict")[0] == 0
+        assert "bomb" not in sys.modules
+    assert glidepath("check", "spec.yaml", "--strict")[0] == 1
+
+
+def test_checking_imports_no_torch(acme: Any, tmp_path: Path) -> None:
+    code = (
+        "import sys; from glidepath.registry.cli import main; status = main(sys.argv[1:]); "
+        "raise SystemExit('imported torch' if 'torch' in sys.modules else status)"
+    )
+    folders = [*acme.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
+    for command in (["check", "spec.yaml"], ["plan", "spec.yaml", "--quick"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_plan_says_where_each_value_is_from(acme: Any, glidepath: Any) -> None:
+    status, out, _ = glidepath("plan", "spec.yaml", "--quick", "--set", "sampler.steps=7")
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    assert status == 0
+    assert "schedule: cosine (from glidepath 9.9)" in rows
+    assert "num_steps 100 spec.yaml:1:36" in rows
+    assert "max_beta 0.999 default" in rows
+    assert "denoiser: conv (from acme 1.2)" in rows
+    assert "steps 7 --set #1" in rows
+    assert "codec: identity (from glidepath 9.9)" in rows
+    assert "weights: none; as initialised" in rows
+    assert "cost of one image" not in rows
+
+
+def test_a_plan_puts_inner_parts_behind_their_outer_ones(acme: Any, glidepath: Any) -> None:
+    out = glidepath("plan", "shapes", "--quick")[1]
+    heads = [line.split(":")[0] for line in out.splitlines() if not line.startswith(" ")]
+    place = heads.index("text_encoder")
+    assert heads[place + 1] == "text_encoder.tokenizer"
+    assert "guidance[0]" in heads
+
+
+def test_a_plan_as_json(acme: Any, glidepath: Any) -> None:
+    document = json.loads(glidepath("plan", "spec.yaml", "--quick", "--json")[1])
+    (sampler,) = (part for part in document["parts"] if part["path"] == "sampler")
+    assert sampler["use"] == "acme/heun"
+    assert (sampler["distribution"], sampler["version"], sampler["place"]) == (
+        "acme",
+        "1.2",
+        "spec.yaml:3:16",
+    )
+    assert sampler["parameters"] == {"steps": {"value": 4, "source": "spec.yaml:3:29"}}
+    assert document["distributions"] == {"acme": "1.2", "glidepath": "9.9"}
+    assert document["runtime"]["device"] == "auto"
+    assert document["tree"]["denoiser"] == {"use": "acme/conv", "channels": 3, "mode": "plain"}
+    assert document["cost"] is None
+
+
+def test_the_weights_of_a_part_are_shown(acme: Any, glidepath: Any) -> None:
+    out = glidepath("plan", "spec.yaml", "--quick", "--set", "denoiser.weights=w.safetensors")[1]
+    assert "w.safetensors" in out
+
+
+def test_a_plan_tells_the_cost_of_an_image(acme: Any, glidepath: Any) -> None:
+    status, out, _ = glidepath("plan", "spec.yaml", "--set", "runtime.device=cpu")
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    assert status == 0
+    assert "parameters of denoiser 81" in rows
+    assert "steps 4, 7 evaluations" in rows
+    assert "one evaluation 10368 FLOP" in rows
+    assert "in all 72576 FLOP" in rows
+    cost = json.loads(glidepath("plan", "spec.yaml", "--json")[1])["cost"]
+    assert (cost["total_flops"], cost["parameters"]) == (7 * CONV_FLOPS, {"denoiser": 81})
+
+
+def test_flops_are_those_of_the_evaluations_that_the_sampler_makes(acme: Any, tmp_path: Path) -> None:
+    cost = measured(tmp_path / "spec.yaml")
+    assert (cost.steps, cost.evaluations, cost.rows) == (4, 2 * 4 - 1, 1)
+    assert cost.flops == {"text_encoder": 0, "prepare": 0, "denoiser": CONV_FLOPS, "codec": 0}
+    assert cost.total_flops == 7 * CONV_FLOPS
+
+
+def test_a_guidance_that_asks_twice_costs_twice(acme: Any, tmp_path: Path) -> None:
+    cost = measured(tmp_path / "spec.yaml", "guidance=[twice]")
+    assert cost.rows == 2
+    assert cost.total_flops == 7 * 2 * CONV_FLOPS
+
+
+def test_attention_counts_both_of_its_products(acme: Any, tmp_path: Path) -> None:
+    """One head of 64 channels over 3 positions: q k^T, and the weights with v."""
+    cost = measured(tmp_path / "spec.yaml", "denoiser.mode=attention")
+    assert cost.flops["denoiser"] == CONV_FLOPS + 2 * (2 * 3 * 3 * 64)
+
+
+def test_a_denoiser_that_needs_labels_gets_one(acme: Any, tmp_path: Path) -> None:
+    assert measured(tmp_path / "spec.yaml", "denoiser.mode=labels").total_flops == 7 * CONV_FLOPS
+
+
+def test_weights_are_counted_in_the_precision_of_the_plan(acme: Any, tmp_path: Path) -> None:
+    assert measured(tmp_path / "spec.yaml").weight_bytes == 81 * 4
+    half = measured(tmp_path / "spec.yaml", "runtime.dtype=bfloat16")
+    assert (half.weight_bytes, half.dtype, half.device) == (81 * 2, "bfloat16", "cpu")
+
+
+def test_memory_is_the_most_that_lives_at_a_time(acme: Any, tmp_path: Path) -> None:
+    """In float32 the output of the convolution; in bfloat16 that, and the same in float32. Not the 81 weights."""
+    values = 3 * 8 * 8
+    assert measured(tmp_path / "spec.yaml").activation_bytes == values * 4
+    assert measured(tmp_path / "spec.yaml", "guidance=[twice]").activation_bytes == values * 4
+    assert measured(tmp_path / "spec.yaml", "runtime.dtype=bfloat16").activation_bytes == values * (2 + 4)
+
+
+def test_what_needs_more_than_shapes_cannot_be_measured_and_the_plan_still_shows(
+    acme: Any, tmp_path: Path, glidepath: Any
+) -> None:
+    with pytest.raises(CannotMeasure, match="this plan cannot be measured"):
+        measured(tmp_path / "spec.yaml", "denoiser.mode=reads back")
+    status, out, _ = glidepath("plan", "spec.yaml", "--set", "denoiser.mode=reads back")
+    assert status == 0
+    assert "denoiser: conv" in out
+    assert "cost unknown: this plan cannot be measured" in out
+
+
+def test_measuring_the_bundled_preset_reads_no_weights(acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glidepath.registry.weights.read", _refuse)
+    catalogue = load_catalogue()
+    plan = make_plan(read_spec("shapes", ["runtime.device=cpu"], catalogue=catalogue), catalogue)
+    cost = measure(plan, catalogue)
+    assert cost.rows == 2
+    assert cost.evaluations == cost.steps
+    assert set(cost.parameters) == {"text_encoder", "denoiser"}
+    assert cost.flops["text_encoder"] > 0
+
+
+def _refuse(*_arguments: object) -> None:
+    raise AssertionError("weights were read")

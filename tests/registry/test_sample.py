@@ -1,0 +1,278 @@
+"""`glidepath sample` and `glidepath replay`, as a person uses them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.cli import main
+from glidepath.registry.images import ImageError, default_scale, grid, load_image, read_manifest, save_png, to_pil
+from glidepath.registry.provenance import FORMAT, Manifest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny import SPEC, write_tiny
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_tiny(tmp_path)
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_a_prompt_becomes_a_png_and_its_place_is_printed(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("sample", "a green star", "--spec", tiny) == 0
+    out = Path(capsys.readouterr().out.strip())
+    assert out == Path("images/a-green-star-seed0.png")
+    assert Image.open(out).size == (256, 256)
+
+
+def test_progress_shows_images_and_time_left(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("sample", "a star", "--spec", tiny, "--count", 3, "--batch", 1) == 0
+    shown = capsys.readouterr().err
+    assert "0 of 3 images" in shown
+    assert "3 of 3 images" in shown
+    assert "left" in shown
+
+
+def test_several_images_make_a_grid_with_a_row_for_each_prompt(tiny: Path) -> None:
+    assert run("sample", "a star", "a ring", "--spec", tiny, "--count", 3, "--out", "g.png", "--scale", 2) == 0
+    assert Image.open("g.png").size == (3 * 16 + 2 * 4, 2 * 16 + 4)
+
+
+def test_separate_writes_each_image_too_with_its_own_manifest(tiny: Path) -> None:
+    assert run("sample", "a star", "a ring", "--spec", tiny, "--separate", "--out", "g.png") == 0
+    _, second = read_manifest(Path("g-1.png"))
+    assert [shot["prompt"] for shot in second["shots"]] == ["a ring"]
+    whole, one = Image.open("g.png"), Image.open("g-0.png")
+    assert whole.crop((0, 0, 256, 256)).tobytes() == one.convert("RGB").tobytes()
+
+
+def test_the_png_carries_spec_seed_prompt_versions_and_weight_hash(tiny: Path) -> None:
+    import hashlib
+
+    assert run("sample", "a star", "--spec", tiny, "--seed", 5, "--set", "sampler.eta=0.5", "--out", "x.png") == 0
+    _, data = read_manifest(Path("x.png"))
+    assert data["format"] == FORMAT
+    assert data["shots"] == [{"prompt": "a star", "seed": 5, "sample": 0}]
+    assert data["spec"]["sampler"]["eta"] == 0.5
+    assert data["spec"]["denoiser"]["conv_resample"] is True  # a default, written out
+    assert data["weights"] == {"": hashlib.sha256(Path("tiny.safetensors").read_bytes()).hexdigest()}
+    assert "glidepath" in data["distributions"]
+    assert data["environment"]["torch"] == torch.__version__
+
+
+def test_replay_makes_the_same_image_again(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("sample", "a star", "a ring", "--spec", tiny, "--seed", 2, "--count", 2, "--out", "x.png")
+    assert run("replay", "x.png") == 0
+    assert "the same image, pixel for pixel" in capsys.readouterr().out
+    assert Image.open("x.png").tobytes() == Image.open("x-replay.png").tobytes()
+
+
+def test_a_replayed_image_does_not_depend_on_the_batch(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("sample", "a star", "a ring", "a red ring", "--spec", tiny, "--batch", 3, "--out", "x.png")
+    run("replay", "x.png", "--batch", 1)
+    old = torch.tensor(list(Image.open("x.png").tobytes()), dtype=torch.int16)
+    new = torch.tensor(list(Image.open("x-replay.png").tobytes()), dtype=torch.int16)
+    assert (old - new).abs().max() <= 1
+
+
+def test_replay_says_what_differs(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("sample", "a star", "--spec", tiny, "--out", "x.png")
+    other = {name: value * 1.5 for name, value in load_file("tiny.safetensors").items()}
+    save_file(other, "tiny.safetensors")
+    picture, data = read_manifest(Path("x.png"))
+    data["distributions"]["glidepath"] = "0.0.1"
+    save_png(picture, Path("x.png"), data)
+    capsys.readouterr()
+    assert run("replay", "x.png") == 1
+    said = capsys.readouterr()
+    assert "differs: distribution glidepath was 0.0.1, and is" in said.err
+    assert "differs: sha256 of weights was" in said.err
+    assert "the image differs in" in said.out
+
+
+def test_replay_of_a_strangers_image_reads_no_file_outside_its_folder(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("sample", "a star", "--spec", tiny, "--out", "x.png")
+    picture, data = read_manifest(Path("x.png"))
+    (tmp_path / "inner").mkdir()
+    data["spec"]["weights"] = "../tiny.safetensors"
+    save_png(picture, tmp_path / "inner" / "x.png", data)
+    capsys.readouterr()
+    assert run("replay", "inner/x.png") == 2
+    assert "weights" in capsys.readouterr().err
+    assert run("replay", "inner/x.png", "--weights", tiny.with_name("tiny.safetensors")) == 0
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        ({"format": "other"}, "this version reads"),
+        ({"format": FORMAT}, "damaged"),
+        ({"format": FORMAT, "shots": 3}, "damaged"),
+    ],
+)
+def test_a_damaged_manifest_is_an_error_and_no_traceback(tmp_path: Path, manifest, message: str) -> None:
+    with pytest.raises(GlidepathError, match=message):
+        Manifest.from_json(manifest)
+
+
+def test_a_manifest_with_absurd_numbers_is_refused(tiny: Path) -> None:
+    run("sample", "a star", "--spec", tiny, "--out", "x.png")
+    _, data = read_manifest(Path("x.png"))
+    for key in ("scale", "columns"):
+        with pytest.raises(GlidepathError, match="makes no sense"):
+            Manifest.from_json({**data, key: 10**9})
+
+
+def test_files_that_are_no_images_of_ours_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, plain, broken = tmp_path / "t.png", tmp_path / "p.png", tmp_path / "b.png"
+    text.write_text("hello")
+    Image.new("RGB", (4, 4)).save(plain)
+    save_png(Image.new("RGB", (4, 4)), broken, {})
+    assert run("replay", text) == 1
+    assert "cannot read" in capsys.readouterr().err
+    assert run("replay", plain) == 1
+    assert "carries no manifest" in capsys.readouterr().err
+    assert run("replay", broken) == 1
+    assert run("replay", tmp_path / "absent.png") == 1
+
+
+def test_a_manifest_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    from PIL import PngImagePlugin
+
+    for text in ("{", "[1]", "[" * 100_000):
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("glidepath", text)
+        Image.new("RGB", (4, 4)).save(tmp_path / "x.png", pnginfo=info)
+        with pytest.raises(ImageError):
+            read_manifest(tmp_path / "x.png")
+
+
+def test_film_shows_the_walk_from_noise_to_the_image(tiny: Path) -> None:
+    assert run("sample", "a star", "--spec", tiny, "--film", "--out", "x.png", "--scale", 2) == 0
+    film, image = Image.open("x-film.png").convert("RGB"), Image.open("x.png").convert("RGB")
+    assert film.width == 4 * 8 + 3 * 4  # four steps, at half the scale
+    last = film.crop((film.width - 8, 0, film.width, 8)).resize((16, 16), Image.Resampling.NEAREST)
+    assert last.tobytes() == image.tobytes()
+
+
+def test_noise_film_shows_the_forward_chain(tiny: Path) -> None:
+    Image.new("RGB", (20, 10), (255, 0, 0)).save("photo.jpg")
+    assert run("sample", "--noise-film", "photo.jpg", "--spec", tiny) == 0
+    film = Image.open("images/photo-noise-film.png").convert("RGB")
+    frames = [film.crop((x, 0, x + film.height, film.height)) for x in range(0, film.width, film.height + 4)]
+    spread = [torch.tensor(list(frame.tobytes()), dtype=torch.float32)[1::3].std() for frame in frames]
+    assert spread[0] < 1
+    assert spread[2] < spread[4] < spread[8]
+
+
+def test_ctrl_c_keeps_the_images_that_are_finished(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from glidepath.core.pipeline import Pipeline
+
+    states, calls = Pipeline.states, []
+
+    def interrupted(self, *arguments, **keywords):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return states(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Pipeline, "states", interrupted)
+    assert run("sample", "a star", "--spec", tiny, "--count", 4, "--batch", 1, "--out", "x.png") == 130
+    said = capsys.readouterr()
+    assert "2 of 4 images were finished" in said.err
+    _, data = read_manifest(Path("x.png"))
+    assert [shot["sample"] for shot in data["shots"]] == [0, 1]
+
+
+def test_a_wrong_override_ends_in_status_2_with_its_place(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("sample", "a star", "--spec", tiny, "--set", "sampler.stepz=3") == 2
+    said = capsys.readouterr().err
+    assert "--set #1" in said
+    assert "did you mean 'steps'" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a prompt"),
+        (["a star", "--out", "x.jpg"], "ends in .png"),
+        (["a gren star"], "did you mean 'green'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_in_one_line(
+    tiny: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run("sample", *arguments, "--spec", tiny) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_arguments_out_of_range_are_refused(tiny: Path) -> None:
+    assert run("sample", "a star", "--count", 0) == 2
+    assert run("sample", "a star", "--seed", -1) == 2
+
+
+def test_a_spec_without_weights_is_warned_of(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny.write_text(SPEC.replace("weights: tiny.safetensors\n", ""))
+    assert run("sample", "a star", "--spec", tiny) == 0
+    assert "names no weights" in capsys.readouterr().err
+
+
+def test_a_png_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.png"
+    save_png(Image.new("RGB", (4, 4)), path, {"a": 1})
+    before = path.read_bytes()
+
+    def fails(self, file, **_):
+        Path(file).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fails)
+    with pytest.raises(OSError, match="disk full"):
+        save_png(Image.new("RGB", (9, 9)), path, {})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_small_images_are_enlarged_to_about_256_pixels() -> None:
+    assert [default_scale(size) for size in (8, 32, 64, 100, 256, 512)] == [32, 8, 4, 2, 1, 1]
+
+
+def test_a_grid_keeps_every_pixel() -> None:
+    images = [torch.full((3, 2, 2), value, dtype=torch.uint8) for value in (10, 20, 30)]
+    sheet = grid(images, 2)
+    assert sheet.size == (2 + 4 + 2, 2 + 4 + 2)
+    assert [sheet.getpixel(at)[0] for at in ((0, 0), (6, 0), (0, 6), (6, 6), (3, 0))] == [10, 20, 30, 255, 255]
+    assert to_pil(torch.full((1, 2, 2), 7, dtype=torch.uint8)).getpixel((0, 0)) == (7, 7, 7)
+
+
+def test_a_picture_is_cropped_to_its_middle_square(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (30, 10), (255, 0, 0))
+    picture.paste((0, 255, 0), (10, 0, 20, 10))
+    picture.save(tmp_path / "x.png")
+    image = load_image(tmp_path / "x.png", 4)
+    assert image.shape == (1, 3, 4, 4)
+    assert image[0, :, 1, 1].tolist() == [0, 255, 0]
+    with pytest.raises(ImageError):
+        load_image(tmp_path / "absent.png", 4)
+
+
+def test_manifests_are_plain_json(tiny: Path) -> None:
+    run("sample", "a star", "--spec", tiny, "--out", "x.png")
+    _, data = read_manifest(Path("x.png"))
+    assert json.loads(json.dumps(Manifest.from_json(data).to_json())) == data
