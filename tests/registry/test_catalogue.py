@@ -306,9 +306,9 @@ def test_the_spec_may_read_files_from_the_packages_of_working_plugins_only(site:
     for package in ("acme.absent", "json", "", "acme./etc", "acme...", ".acme", "acme.plugin"):
         with pytest.raises(Unknown, match="no working plugin is in a package"):
             catalogue.package_folder(package)
-    with pytest.raises(Unknown, match="plugin 'broken' of broken 1.0 failed to load: RuntimeError: boom"):
+    with pytest.raises(Unknown, match=r"plugin 'broken' of broken 1\.0 failed to load: RuntimeError: boom"):
         catalogue.package_folder("broken")
-    with pytest.raises(Unknown, match="plugin 'off' of off 1.0 is disabled by GLIDEPATH_DISABLE"):
+    with pytest.raises(Unknown, match=r"plugin 'off' of off 1\.0 is disabled by GLIDEPATH_DISABLE"):
         catalogue.package_folder("off")
 
 
@@ -331,7 +331,7 @@ def test_a_namespace_package_and_a_lone_module_have_no_folder_of_their_own(site:
 
 
 def test_failures_are_fatal_on_request() -> None:
-    with pytest.raises(PluginFailures, match="plugin 'acme' of acme 2.0: import: ImportError: no acme"):
+    with pytest.raises(PluginFailures, match=r"plugin 'acme' of acme 2\.0: import: ImportError: no acme"):
         Catalogue([failed("acme"), plugin("good")]).require_working()
 
 

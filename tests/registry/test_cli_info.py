@@ -1,4 +1,4 @@
-"""`glidepath list`, `show`, `plugins` and `--help`: what is installed, in tables for people and JSON for programs."""
+"""`glidepath list`, `show`, `plugins` and `--help`: what is installed, for people and for programs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DdimConfig:
     """Deterministic or stochastic implicit sampling."""
 
     steps: int | str = attrs.field(default=50, metadata=doc("which timesteps are visited"))
-    eta: float = attrs.field(default=0.0, validator=[ge(0), le(1)], metadata=doc("0 deterministic, 1 as DDPM"))
+    eta: float = attrs.field(default=0.0, validator=[ge(0), le(1)], metadata=doc("0 deterministic, 1 DDPM"))
 
 @attrs.frozen(kw_only=True)
 class EncoderConfig:
@@ -43,8 +43,8 @@ class EncoderConfig:
 def components():
     yield Component(kind="sampler", name="ddim", target="acme.samplers:Ddim", config=DdimConfig,
                     summary="implicit sampler", references=["Song et al. 2021, equation 12"])
-    yield Component(kind="text_encoder", name="wide", target="acme.text:Wide", config=EncoderConfig, summary="wide",
-                    requires=[Extra(module="absent_module", install="acme[text]")])
+    yield Component(kind="text_encoder", name="wide", target="acme.text:Wide", config=EncoderConfig,
+                    summary="wide", requires=[Extra(module="absent_module", install="acme[text]")])
     yield Component(kind="tokenizer", name="bpe", target="acme.text:Bpe", summary="bytes")
     yield Component(kind="tokenizer", name="words", target="acme.text:Words", summary="words")
     yield Component(kind="guidance", name="none", target="acme.guidance:Nothing", summary="nothing")
@@ -72,7 +72,7 @@ def acme(site: Any) -> Any:
     site.plugin("acme", DIFFUSION, version="1.2")
     (site.folder / "acme" / "fast.yaml").write_text("sampler: {use: ddim, steps: 10}\n")
     (site.folder / "acme" / "tune.py").write_text(
-        "import sys\n\ndef main(arguments):\n    print('tuning', arguments)\n    return 7 if arguments else None\n"
+        "def main(arguments):\n    print('tuning', arguments)\n    return 7 if arguments else None\n"
     )
     return site
 
@@ -173,7 +173,7 @@ def test_show_tells_parameters_source_references_and_an_example(acme: Any, glide
     assert f"file {acme.folder / 'acme' / 'plugin.py'}" in rows
     assert "see Song et al. 2021, equation 12" in rows
     assert "steps int | str 50 which timesteps are visited" in rows
-    assert "eta float >= 0, <= 1 0.0 0 deterministic, 1 as DDPM" in rows
+    assert "eta float >= 0, <= 1 0.0 0 deterministic, 1 DDPM" in rows
     assert "  sampler:\n    use: ddim\n    steps: 50\n    eta: 0.0\n" in out
 
 
@@ -183,14 +183,16 @@ def test_show_of_a_part_with_nested_and_required_parameters(acme: Any, glidepath
     assert "width int required of the tokens" in rows
     assert "order 'old' | 'new' old" in rows
     assert "tokenizer tokenizer null what cuts the text" in rows
-    assert (
-        "  text_encoder:\n    use: wide\n    width: ???  # required: int\n    order: old\n    tokenizer: bpe  # or words\n"
-        in out
-    )
-    assert (
-        "It cannot be used here: acme/wide needs absent_module, which is not installed; pip install acme[text]"
-        in rows
-    )
+    example = """
+  text_encoder:
+    use: wide
+    width: ???  # required: int
+    order: old
+    tokenizer: bpe  # or words
+"""
+    assert example in out
+    why = "acme/wide needs absent_module, which is not installed; pip install acme[text]"
+    assert f"It cannot be used here: {why}" in rows
     assert "needs absent_module (acme[text])" in rows
 
 
@@ -429,62 +431,42 @@ def test_table_columns_are_aligned() -> None:
     assert table([("a", "bbb", "c"), ("aaa", "b", "")]) == "a    bbb  c\naaa  b"
 
 
-def _glidepath(site: Any, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def _python(site: Any, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Another Python, with the same distributions."""
     folders = [*site.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
-    return subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from glidepath.registry.cli import main; raise SystemExit(main())",
-            *arguments,
-        ],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)} | environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)} | settings.pop("environ", {})
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
+    return subprocess.run([sys.executable, *arguments], env=environ, text=True, timeout=120, **settings)
 
 
 @pytest.mark.parametrize("command", [["list"], ["plugins"], ["show", "ddim"], ["--help"]])
 def test_listing_imports_nothing_heavy(acme: Any, command: list[str]) -> None:
-    code = (
-        "import sys; from glidepath.registry.cli import main; status = main(sys.argv[1:]); "
-        "heavy = {'torch', 'omegaconf', 'yaml', 'importlib.metadata', 'numpy', 'packaging'} & set(sys.modules); "
-        "raise SystemExit(f'imported {heavy}' if heavy else status)"
-    )
-    folders = [*acme.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    code = """
+import sys
+from glidepath.registry.cli import main
+status = main(sys.argv[1:])
+heavy = {"torch", "omegaconf", "yaml", "importlib.metadata", "numpy", "packaging"} & set(sys.modules)
+raise SystemExit(f"imported {heavy}" if heavy else status)
+"""
+    done = _python(acme, "-c", code, *command)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_variable_keeps_a_plugin_from_being_imported_by_a_command(acme: Any) -> None:
     acme.plugin("bomb", "import os\nos._exit(99)")
-    assert _glidepath(acme, "list").returncode == 99
+    command = ("-m", "glidepath.registry.cli", "list")
+    assert _python(acme, *command).returncode == 99
     for variables in ({"GLIDEPATH_DISABLE": "bomb"}, {"GLIDEPATH_PLUGINS": "acme"}):
-        done = _glidepath(acme, "list", **variables)
+        done = _python(acme, *command, environ=variables)
         assert done.returncode == 0
         assert "ddim" in done.stdout
-    assert _glidepath(acme, "list", "--no-plugins").returncode == 0
+    assert _python(acme, *command, "--no-plugins").returncode == 0
 
 
 def test_a_reader_that_goes_away_is_no_error(acme: Any) -> None:
-    folders = [*acme.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-u", "-m", "glidepath.registry.cli", "list"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-    )
+    done = _python(acme, "-u", "-m", "glidepath.registry.cli", "list", stdout=writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
 

@@ -1,4 +1,4 @@
-"""`glidepath check` and `glidepath plan`: whether a spec is right, what it stands for, and what an image costs."""
+"""`glidepath check` and `glidepath plan`: whether a spec is right, what it stands for, and its cost."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_weights_are_counted_in_the_precision_of_the_plan(acme: Any, tmp_path: P
 
 
 def test_memory_is_the_most_that_lives_at_a_time(acme: Any, tmp_path: Path) -> None:
-    """In float32 the output of the convolution; in bfloat16 that, and the same in float32. Not the 81 weights."""
+    """In float32 the output of the convolution; in bfloat16 that and the same in float32. Not the weights."""
     values = 3 * 8 * 8
     assert measured(tmp_path / "spec.yaml").activation_bytes == values * 4
     assert measured(tmp_path / "spec.yaml", "guidance=[twice]").activation_bytes == values * 4

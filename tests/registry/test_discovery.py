@@ -1,4 +1,4 @@
-"""Plugins are found by their entry points; each distribution is read alone, and switches act before any import."""
+"""Plugins are found by their entry points, each distribution by itself; switches act before any import."""
 
 from __future__ import annotations
 

@@ -73,6 +73,7 @@ class ConfigReader:
             what = f"the parameters of {owner} cannot be read: {type(error).__name__}: {error}"
             faults.add(what, node.place, path, "it is a fault of the plugin")
             return Config(FAILED, {})
+        before = len(faults)
         for key, entry in node.items.items():
             if key not in known and key not in reserved:
                 what = f"{owner} has no parameter {shown(key)}" + ("" if known else ", nor any other")
@@ -83,7 +84,9 @@ class ConfigReader:
             described = about.get(field.attribute.name)
             typing = Typing(name, field.hint, described, faults, self._leaves, self._nested)
             draft.fill(field, partial(typing.value, hint=field.hint, path=join(path, name)))
-        return Config(draft.finish(), draft.places)
+        value = draft.finish()
+        # with a misspelt key, the default in its place may not be what is meant
+        return Config(FAILED if len(faults) > before else value, draft.places)
 
 
 @attrs.frozen

@@ -29,6 +29,7 @@ from glidepath.registry.yamltree import (
     Scalar,
     Source,
     describe,
+    entries,
     join,
     node_of,
 )
@@ -170,8 +171,10 @@ class _Interpolation:
         so_far = ""
         for step in _STEP.findall(reference.strip()):
             name = f"${{{reference.strip()}}}"
-            at = self.step(at, step, so_far, name, place, path)
-            so_far = join(so_far, step)
+            found = self.step(at, step, so_far, name, place, path)
+            is_entry = isinstance(at.node, ListNode) or (at.slot is not None and at.slot.many)
+            so_far = f"{so_far}[{step}]" if is_entry else join(so_far, step)
+            at = found
         return self.settled(at.node, so_far)
 
     def settled(self, node: Node, path: str) -> Node:
@@ -192,7 +195,7 @@ class _Interpolation:
             items = node.items if isinstance(node, ListNode) else (node,)
             if int(key) < len(items):
                 return _At(items[int(key)], at.slot and Slot(at.slot.kind))
-            self.nowhere(name, f"{so_far} has {len(items)} entries, counted from 0", place, path)
+            self.nowhere(name, f"{so_far} has {entries(len(items))}, counted from 0", place, path)
         part = as_part(node) if at.slot else node
         top = node is self.root
         if isinstance(part, MappingNode):

@@ -41,8 +41,8 @@ class Measurement:
     steps: of the sampler.
     evaluations: of the guided denoiser; a sampler of higher order has several in a step.
     rows: how many rows the denoiser sees in one evaluation; 2 under classifier-free guidance.
-    flops: 2 for each multiply-add of matrix products, convolutions and attention. "text_encoder", "prepare" (of
-        the denoiser) and "codec" occur once; "denoiser" is one evaluation, at the first step.
+    flops: 2 for each multiply-add of matrix products, convolutions and attention. "text_encoder", "prepare"
+        (of the denoiser) and "codec" occur once; "denoiser" is one evaluation, at the first step.
     """
 
     parameters: Mapping[str, int]

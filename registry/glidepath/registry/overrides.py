@@ -22,6 +22,7 @@ from glidepath.registry.yamltree import (
     Source,
     Unreadable,
     describe,
+    entries,
     join,
     read_tree,
 )
@@ -155,9 +156,8 @@ class _Override:
         return ListNode(items, node.place, node.source)
 
     def no_entry(self, segment: _Segment, path: str, count: int) -> None:
-        entries = "1 entry" if count == 1 else f"{count} entries"
         self.faults.add(
-            f"{path} has {entries}, counted from 0, and this names entry {segment.index}",
+            f"{path} has {entries(count)}, counted from 0, and this names entry {segment.index}",
             segment.place,
             path,
             "to add one, set the whole list",

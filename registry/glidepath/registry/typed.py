@@ -1,8 +1,8 @@
 """One parameter: from a piece of a spec to a value as its annotation has it, or to every fault in it.
 
-OmegaConf types single values that YAML does not have (enumerations, literals, ...). Before it come rules of
-our own: text is text (YAML's `no`, 012 and 1.10 are not), a number in quotes is no number; and the entries of
-lists, unions and nested classes are typed one by one, so that each fault is found at its place.
+Stricter than YAML and OmegaConf: text is text (`no`, 012 and 1.10 are not), a number in quotes is no number. The
+entries of lists, unions and nested classes are typed one by one, so that each fault is found at its place.
+OmegaConf has the word on types that YAML does not have, such as enumerations.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from omegaconf import OmegaConf
 
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.files import locate
 from glidepath.registry.parameters import Parameter, type_text, yaml_text
 from glidepath.registry.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, resolve
-from glidepath.registry.yamltree import Broken, ListNode, MappingNode, Node, Scalar, describe, join
+from glidepath.registry.yamltree import Broken, ListNode, MappingNode, Node, Scalar, describe, entries, join
 
 FAILED: Any = object()
 """In place of a value that has a fault."""
@@ -42,6 +41,8 @@ class Leaves:
 
     def __call__(self, annotation: Any, value: Any) -> Any:
         """The value as the annotation has it. Raises what OmegaConf raises when it cannot be."""
+        from omegaconf import OmegaConf  # most specs do without, and every start would pay for it
+
         if annotation not in self._configs:
             config = attrs.make_class("Leaf", {"value": attrs.field(type=annotation)})
             self._configs[annotation] = OmegaConf.structured(config)
@@ -100,14 +101,18 @@ class Typing:
             return node.value if node.rule == INT else self._wrong(node, path)
         if origin is float:
             return self._float(node, path)
-        return self._leaf(node, hint, path)
+        return self._literal(node, hint, path) if origin is typing.Literal else self._leaf(node, hint, path)
 
     def _union(self, node: Node, members: tuple[Any, ...], path: str) -> Any:
         """The first member that takes the value, the narrowest before the wider."""
         rest = [member for member in members if member is not _NONE]
         if len(rest) < len(members) and isinstance(node, Scalar) and node.rule == NULL:
             return None
-        fitting = rest if len(rest) == 1 else sorted((it for it in rest if _fits(node, it)), key=_width)
+        fitting = rest if len(rest) == 1 else [member for member in rest if _fits(node, member)]
+        # a number is not taken for text while a member takes numbers, even where any word is text
+        fitting = sorted(
+            fitting or [member for member in rest if _fits(node, member, _is_lenient(node))], key=_width
+        )
         for member in fitting[:-1]:
             attempt = Faults()
             value = attrs.evolve(self, faults=attempt).value(node, member, path)
@@ -141,7 +146,7 @@ class Typing:
         if origin is tuple and arguments and arguments[-1] is not Ellipsis:
             hints = arguments
             if len(node.items) != len(arguments):
-                what = f"{self.name} takes {_entries(len(arguments))}, and this has {len(node.items)}"
+                what = f"{self.name} takes {entries(len(arguments))}, and this has {len(node.items)}"
                 self._fault(what, node, path, _about(self.about) or type_text(self.annotation))
                 return FAILED
         values = [
@@ -176,16 +181,25 @@ class Typing:
             return FAILED
         return value
 
+    def _literal(self, node: Scalar, hint: Any, path: str) -> Any:
+        options = typing.get_args(hint)
+        for option in options:
+            if type(option) is type(node.value) and option == node.value:
+                return option
+        if node.text not in options:
+            return self._no_choice(node, [hint], path)
+        return node.text if _is_lenient(node) else self._trap(node, path)
+
     def _leaf(self, node: Scalar, hint: Any, path: str) -> Any:
-        choices = _choices(hint)
-        if node.text in choices and not node.is_text and node.rule not in _NUMBERS and not _is_lenient(node):
+        """A value of a type that YAML does not have."""
+        names = _choices(hint)
+        if node.text in names and not node.is_text and not _is_lenient(node):
             return self._trap(node, path)
-        for value in (node.value, node.text if _is_lenient(node) or node.is_text else node.value):
-            try:
-                return self.leaves(hint, value)
-            except Exception as error:
-                reason = str(error).splitlines()[0]
-        if choices:
+        try:
+            return self.leaves(hint, node.text if node.text in names else node.value)
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+        if names:
             return self._no_choice(node, [hint], path)
         self._fault(f"{self.name}: {reason}", node, path, f"it takes {type_text(self.annotation)}")
         return FAILED
@@ -252,16 +266,16 @@ def _about(parameter: Parameter | None) -> str:
     return f"{parameter.name}: {parameter.doc}" if parameter and parameter.doc else ""
 
 
-def _is_lenient(node: Scalar) -> bool:
+def _is_lenient(node: Node) -> bool:
     """On the command line nobody quotes twice: any word is text for a field that takes text."""
-    return node.source.override and node.rule != NULL
+    return isinstance(node, Scalar) and node.source.override and node.rule != NULL
 
 
-def _fits(node: Node, member: Any) -> bool:
-    """Whether a member of a union is for values of this sort."""
+def _fits(node: Node, member: Any, lenient: bool = False) -> bool:
+    """Whether a member of a union is for values of this sort. lenient: any word is text."""
     origin = typing.get_origin(member) or member
     if origin is typing.Annotated:
-        return _fits(node, typing.get_args(member)[0])
+        return _fits(node, typing.get_args(member)[0], lenient)
     if origin in (Any, object):
         return True
     if isinstance(node, ListNode):
@@ -271,11 +285,11 @@ def _fits(node: Node, member: Any) -> bool:
     if not isinstance(node, Scalar):
         return False
     if origin in (str, Path):
-        return node.is_text or _is_lenient(node)
+        return node.is_text or lenient
     rules = {bool: (BOOL,), int: (INT, OCTAL, BASE_60), float: _NUMBERS}.get(origin)
     if rules is not None:
         return node.rule in rules
-    return node.text in _choices(member) and (node.is_text or node.rule in _NUMBERS or _is_lenient(node))
+    return node.text in _choices(member) and (node.is_text or node.rule in _NUMBERS or lenient)
 
 
 def _width(member: Any) -> int:
@@ -299,10 +313,6 @@ def _words(hint: Any) -> list[str]:
 
 def _takes_text(hint: Any, text: str) -> bool:
     return hint in (str, Path) or text in _choices(hint)
-
-
-def _entries(count: int) -> str:
-    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _unless_failed(value: Any, pieces: Iterable[Any]) -> Any:

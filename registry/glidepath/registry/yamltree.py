@@ -88,7 +88,9 @@ class Source:
 
     def place(self, line: int, column: int) -> Place:
         """The place that YAML marks as `line` and `column`, both from 0."""
-        start, end = self._lines[min(line, len(self._lines) - 1)]
+        if line >= len(self._lines):  # the parser marks the end of the text behind it
+            line, column = len(self._lines) - 1, self._lines[-1][1] - self._lines[-1][0]
+        start, end = self._lines[line]
         if self.override:
             return self.at(start + column)
         text, shift = _cut(self.text, start, end, column)
@@ -239,6 +241,11 @@ def describe(node: Node) -> str:
         return "a list"
     rule = node.rule if isinstance(node, Scalar) else TEXT
     return {NULL: "null", BOOL: "a truth value", TEXT: "text"}.get(rule, "a number")
+
+
+def entries(count: int) -> str:
+    """How many entries a list has."""
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def node_of(value: object, place: Place, source: Source) -> Node:

@@ -94,10 +94,16 @@ def test_the_prediction_speaks_of_the_x_and_the_step_that_were_given() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sample", "velocity"])
-def test_guiding_epsilon_guides_x_0_and_velocity_alike(kind: PredictionKind) -> None:
+def test_the_form_that_was_predicted_is_guided_and_epsilon_with_it(kind: PredictionKind) -> None:
     """They are affine in epsilon, with the same coefficients in both halves: the formula holds for each."""
     prediction = guide(3.0, Labelled(kind))
-    assert rows(getattr(prediction, kind)) == pytest.approx([15, 21], abs=1e-4)
+    assert prediction.kind == kind
+    assert rows(getattr(prediction, kind)) == [15, 21]
+    with_prompt, without = (
+        Prediction(torch.tensor(label).reshape(2, 1, 1, 1).expand_as(X), kind, X, STEP).epsilon
+        for label in ([5.0, 7.0], [0.0, 0.0])
+    )
+    torch.testing.assert_close(prediction.epsilon, without + 3 * (with_prompt - without))
 
 
 def test_guidances_stack() -> None:

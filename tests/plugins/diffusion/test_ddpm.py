@@ -140,6 +140,23 @@ def test_a_gradient_of_the_likelihood_pulls_the_mean_by_the_variance() -> None:
     assert torch.equal(guided.sample, plain.sample)
 
 
+@pytest.mark.parametrize(("learns", "as_if"), [(True, "learned-range"), (False, "fixed-small")])
+def test_the_default_variance_is_learned_range_where_there_is_one_and_fixed_small_elsewhere(
+    learns: bool, as_if: Variance
+) -> None:
+    x = torch.randn(1, 6, generator=torch.Generator().manual_seed(0))
+
+    def predict(x: Tensor, step: Step) -> Prediction:
+        fraction = torch.sigmoid(x) if learns else None
+        return attrs.evolve(Gaussian(0.3, 0.5).predict(x, step), variance_fraction=fraction)
+
+    ours, expected = (
+        [state.x for state in walker.states(predict, x, LEVELS["cosine"], PerSampleNoise([(0, 0)]))]
+        for walker in (DdpmSampler(DdpmConfig(clip=False)), sampler(as_if))
+    )
+    assert all(torch.equal(one, other) for one, other in zip(ours, expected, strict=True))
+
+
 def test_before_the_clean_image_fixed_large_has_the_posterior_variance_of_the_step_before() -> None:
     """As Ho et al.'s code has it. No noise is added there, but a gradient is weighed by it."""
     whole, gradient = LinearSchedule(LinearConfig()).levels(1000), torch.tensor([[2.0, -5.0]])

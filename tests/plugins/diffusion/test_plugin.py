@@ -130,5 +130,6 @@ def test_only_a_learned_variance_needs_a_denoiser_that_learned_one() -> None:
         need = needs(variance)
         assert need is not None
         assert (need.value, need.field) == (True, "variance")  # type: ignore[attr-defined]
+    assert needs("auto") is None
     assert needs("fixed-small") is None
     assert needs("fixed-large") is None

@@ -18,7 +18,8 @@ from glidepath.plugins.diffusion.plugin import CosineConfig, DdimConfig, DdpmCon
 from glidepath.plugins.diffusion.schedules import CosineSchedule
 
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
-    "ddpm-learned-range": lambda: DdpmSampler(DdpmConfig(steps=6)),
+    "ddpm": lambda: DdpmSampler(DdpmConfig(steps=6)),
+    "ddpm-learned-range": lambda: DdpmSampler(DdpmConfig(steps=6, variance="learned-range")),
     "ddpm-learned": lambda: DdpmSampler(DdpmConfig(steps=6, variance="learned")),
     "ddpm-fixed-small": lambda: DdpmSampler(DdpmConfig(steps=6, variance="fixed-small")),
     "ddpm-fixed-large": lambda: DdpmSampler(DdpmConfig(steps=6, variance="fixed-large")),

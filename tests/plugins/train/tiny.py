@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from glidepath.core.text_encoder import TextEncoder
 from glidepath.plugins.diffusion.plugin import CosineConfig
 from glidepath.plugins.diffusion.schedules import CosineSchedule
 from glidepath.plugins.train.plugin import DiffusionTrainerConfig
-from glidepath.plugins.train.run import Run
+from glidepath.plugins.train.run import LOG, Run
 from glidepath.plugins.train.trainer import DiffusionTrainer
 
 SIZE = 8
@@ -27,6 +28,8 @@ COLOURS = torch.tensor([[0.8, -0.8, -0.8], [-0.8, 0.8, -0.8], [-0.8, -0.8, 0.8],
 
 class TinyDenoiser(Denoiser):
     """Two convolutions between which time and text are added, with dropout and a buffer that training changes."""
+
+    calls: Tensor
 
     def __init__(
         self,
@@ -46,7 +49,6 @@ class TinyDenoiser(Denoiser):
         self.middle = nn.Conv2d(width, width, 3, padding=1)
         self.last = nn.Conv2d(width, 6 if learned_variance else 3, 3, padding=1)
         self.unused = nn.Linear(2, 2)  # never has a gradient
-        self.calls: Tensor
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self.seen: list[tuple[Tensor, Conditioning]] = []
 
@@ -116,12 +118,15 @@ def config(**changes: Any) -> DiffusionTrainerConfig:
     return DiffusionTrainerConfig(**(values | changes))
 
 
-def make_run(folder: Path, **changes: Any) -> Run:
-    """A run of tiny parts, initialised alike each time. `changes` are its attributes."""
-    torch.manual_seed(1)
+def make_run(folder: Path, *, init: int = 1, denoiser: Mapping[str, Any] | None = None, **changes: Any) -> Run:
+    """A run of tiny parts.
+
+    init: seeds their first weights. denoiser: arguments of TinyDenoiser. changes: attributes of the run.
+    """
+    torch.manual_seed(init)
     values: dict[str, Any] = {
         "schedule": CosineSchedule(CosineConfig(num_steps=100)),
-        "denoiser": TinyDenoiser(),
+        "denoiser": TinyDenoiser(**(denoiser or {})),
         "text_encoder": TinyTextEncoder(),
         "dataset": Colours(),
         "folder": folder,
@@ -131,6 +136,17 @@ def make_run(folder: Path, **changes: Any) -> Run:
     return Run(**(values | changes))
 
 
-def train(folder: Path, stop_after: int | None = None, run: Run | None = None, **changes: Any) -> Path | None:
-    """Train (or go on training) a tiny run into `folder`; `changes` are those of `config`."""
-    return DiffusionTrainer(config(**changes)).train(run or make_run(folder), stop_after=stop_after)
+def train(run: Run, stop_after: int | None = None, **changes: Any) -> Path | None:
+    """Train a tiny run, or go on training it; `changes` are those of `config`."""
+    return DiffusionTrainer(config(**changes)).train(run, stop_after=stop_after)
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, without what depends on the clock."""
+    lines = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+
+
+def steps_of(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log that speak of training, and not of resumptions."""
+    return [line for line in log_of(folder) if "loss" in line]

@@ -61,7 +61,9 @@ def test_a_slot_under_a_part_is_told_to_move(fault: Fault) -> None:
 
 
 def test_a_part_without_parameters_takes_none(fault: Fault) -> None:
-    problem = fault("schedule: {use: plain, num_steps: 10}\ndenoiser: tiny-unet\nsampler: {use: ddim, steps: '9'}\n")
+    problem = fault(
+        "schedule: {use: plain, num_steps: 10}\ndenoiser: tiny-unet\nsampler: {use: ddim, steps: '9'}\n"
+    )
     assert problem.what == "schedule plain has no parameter 'num_steps', nor any other"
     assert where(problem) == ("s.yaml", 1, 24)
     assert problem.allowed == ()
@@ -372,7 +374,9 @@ def test_an_empty_spec_misses_every_required_slot(faults: Callable[..., list[Pro
 
 
 @pytest.mark.parametrize(
-    "key", ["yes", "3", "~", "1.5", "", "[a]", "{a: b}"], ids=["bool", "int", "null", "float", "empty", "list", "map"]
+    "key",
+    ["yes", "3", "~", "1.5", "", "[a]", "{a: b}"],
+    ids=["bool", "int", "null", "float", "empty", "list", "map"],
 )
 def test_a_key_that_is_no_text_is_a_fault(fault: Fault, key: str) -> None:
     problem = fault(f"{GOOD}? {key}\n: 1\n")
@@ -427,7 +431,9 @@ def test_nothing_in_a_report_steers_the_terminal(faults: Callable[..., list[Prob
 
 
 def test_a_fault_of_one_part_does_not_hide_those_of_others(faults: Callable[..., list[Problem]]) -> None:
-    problems = faults("schedule: cosin\ndenoiser: {use: tiny-unet, chanels: 1}\nsampler: {use: ddim, eta: 2}\n")
+    problems = faults(
+        "schedule: cosin\ndenoiser: {use: tiny-unet, chanels: 1}\nsampler: {use: ddim, eta: 2}\n"
+    )
     assert [problem.path for problem in problems] == ["schedule", "denoiser.chanels", "sampler.eta"]
 
 
@@ -436,12 +442,16 @@ def test_the_parameters_of_an_unknown_part_are_not_checked(fault: Fault) -> None
 
 
 def test_what_a_missing_part_would_provide_is_not_asked_for(fault: Fault) -> None:
-    problem = fault("schedule: cosine\ntext_encoder: transformr\ndenoiser: {use: tiny-unet, text_width: 8}\nsampler: ddpm")
+    problem = fault(
+        "schedule: cosine\ntext_encoder: transformr\ndenoiser: {use: tiny-unet, text_width: 8}\nsampler: ddpm"
+    )
     assert problem.path == "text_encoder"
 
 
 def test_faults_are_sorted_by_place_and_said_once(faults: Callable[..., list[Problem]]) -> None:
-    problems = faults("sampler: {use: ddim, eta: 7, stepz: 1}\nruntime: {device: gpu}\nschedule: x\nruntine: 1\n", "a=[")
+    problems = faults(
+        "sampler: {use: ddim, eta: 7, stepz: 1}\nruntime: {device: gpu}\nschedule: x\nruntine: 1\n", "a=["
+    )
     assert [str(problem.place) for problem in problems] == [
         *("s.yaml:1:1", "s.yaml:1:27", "s.yaml:1:30", "s.yaml:2:19", "s.yaml:3:11", "s.yaml:4:1"),
         "--set #1",
@@ -459,8 +469,9 @@ def test_an_exception_lists_all_faults_as_a_person_reads_them(catalogue: Catalog
     with pytest.raises(SpecError) as caught:
         make_plan(parse_spec("schedule: cosin\n", "s.yaml", catalogue=catalogue), catalogue)
     assert str(caught.value).startswith("s.yaml:1:1: a spec needs a denoiser")
-    assert "s.yaml:1:11: there is no schedule named 'cosin'\n    at schedule\n    | schedule: cosin\n    |           ^\n" in str(
-        caught.value
+    assert (
+        "s.yaml:1:11: there is no schedule named 'cosin'\n    at schedule\n    | schedule: cosin\n    |           ^\n"
+        in str(caught.value)
     )
 
 

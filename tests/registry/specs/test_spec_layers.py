@@ -28,7 +28,9 @@ def write(folder: Path, name: str, text: str) -> None:
     file.write_text(text, encoding="utf-8", newline="")
 
 
-def problems(source: str | Path, catalogue: Catalogue, *overrides: str, untrusted: bool = False) -> tuple[Problem, ...]:
+def problems(
+    source: str | Path, catalogue: Catalogue, *overrides: str, untrusted: bool = False
+) -> tuple[Problem, ...]:
     with pytest.raises(SpecError) as caught:
         read_spec(source, overrides, catalogue=catalogue, untrusted=untrusted)
     return caught.value.problems
@@ -178,7 +180,12 @@ def test_faults_are_told_in_every_layer(folder: Path, catalogue: Catalogue) -> N
     write(folder, "base.yaml", f"{GOOD}schedule: plain\nruntime: {{device: gpu}}\n")
     write(folder, "my.yaml", "extends: base.yaml\nruntime: {dtype: float8}\n")
     found = problems("my.yaml", catalogue, "sampler.stepz=1")
-    assert [str(problem.place) for problem in found] == ["my.yaml:2:18", "base.yaml:4:1", "base.yaml:5:19", "--set #1"]
+    assert [str(problem.place) for problem in found] == [
+        "my.yaml:2:18",
+        "base.yaml:4:1",
+        "base.yaml:5:19",
+        "--set #1",
+    ]
 
 
 @pytest.mark.parametrize("written", ["3", "{a: b}", "${sampler}", "[[a]]", "[3]"])
@@ -348,7 +355,9 @@ def test_scalars_are_what_yaml_1_1_makes_of_them(catalogue: Catalogue, written: 
 
 
 def test_a_quoted_merge_key_is_a_key(catalogue: Catalogue) -> None:
-    spec = parse_spec(f'{GOOD}guidance: [{{use: odd, extra: {{"<<": {{a: 1}}}}}}]\n', "t", catalogue=catalogue)
+    spec = parse_spec(
+        f'{GOOD}guidance: [{{use: odd, extra: {{"<<": {{a: 1}}}}}}]\n', "t", catalogue=catalogue
+    )
     assert spec.tree["guidance"][0]["extra"] == {"<<": {"a": 1}}
 
 

@@ -16,10 +16,11 @@ from glidepath.plugins.diffusion.plugin import ClassifierFreeConfig
 class ClassifierFreeGuidance(Guidance):
     """epsilon = epsilon_uncond + scale (epsilon_cond - epsilon_uncond) (Nichol et al. 2021, section 2.3).
 
-    Combined in the form in which the denoiser predicts: at one x_t, epsilon, x_0 and velocity are affine in each
-    other and the two weights sum to 1, so that each form gives the same epsilon, and none loses digits to a
-    conversion. Both are predicted in one batch of 2B, conditional half first. A learned variance, and a gradient that an
-    inner guidance added, are those of the conditional half. At scale 1 only that half is predicted.
+    Combined in the form in which the denoiser predicts: at one x_t, epsilon, x_0 and velocity are affine in
+    each other and the two weights sum to 1, so that each form gives the same epsilon, and none loses digits
+    to a conversion. Both are predicted in one batch of 2B, conditional half first. A learned variance, and a
+    gradient that an inner guidance added, are those of the conditional half. At scale 1 only that half is
+    predicted.
     """
 
     def __init__(self, config: ClassifierFreeConfig) -> None:

@@ -42,10 +42,8 @@ class DdpmSampler(Sampler):
             prediction = predict(x, step)
             sample = prediction.sample.clamp(-1, 1) if self.clip else prediction.sample
             mean = coef1 * sample + coef2 * x
-            if self.variance.startswith("learned") or (
-                self.variance == "auto" and prediction.variance_fraction is not None
-            ):
-                log_variance = self._learned(prediction, smaller, larger)
+            log_variance = self._learned(prediction, smaller, larger)
+            if log_variance is not None:
                 variance, deviation = log_variance.exp(), (0.5 * log_variance).exp()
             if prediction.gradient is not None:
                 mean = mean + variance * prediction.gradient
@@ -56,8 +54,12 @@ class DdpmSampler(Sampler):
                 x = mean
             yield State(step.index + 1, len(levels), x, sample)
 
-    def _learned(self, prediction: Prediction, smaller: Tensor, larger: Tensor) -> Tensor:
-        """The log-variance that the denoiser predicts."""
+    def _learned(self, prediction: Prediction, smaller: Tensor, larger: Tensor) -> Tensor | None:
+        """The log-variance that the denoiser predicts, or None for a fixed one."""
+        if self.variance.startswith("fixed"):
+            return None
+        if self.variance == "auto" and prediction.variance_fraction is None:
+            return None
         fraction = prediction.require_variance(f"sampler ddpm with variance: {self.variance}")
         if self.variance == "learned":
             return 2 * fraction - 1  # the denoiser's own v, which Prediction maps from [-1, 1] to [0, 1]

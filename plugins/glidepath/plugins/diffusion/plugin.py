@@ -104,7 +104,7 @@ def _needs_spacing(config: DdpmConfig | DdimConfig) -> dict[str, Need]:
             return str(error)
         return ""
 
-    # optional: a schedule that does not say how many steps it has still refuses the spacing itself, when it is built
+    # optional: a schedule that does not say its number of steps still refuses the spacing itself, when built
     return {"schedule.num_steps": Need(field="steps", test=fault, optional=True)}
 
 

@@ -1,0 +1,161 @@
+"""Run by test_kill.py: trains in a child process that is killed again and again, until one is let finish.
+
+Arguments: a folder for the run, and the name of a plan of kills. Prints the number of kills.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from glidepath.plugins.train import checkpoint, files, log, trainer
+from glidepath.plugins.train.learner import Learner
+
+from .tiny import make_run, train
+
+SETTINGS: dict[str, Any] = {"contrastive_steps": 6, "steps": 10, "checkpoint_every": 3, "keep": 2}
+
+Kill = Callable[[], None]
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_call(owner: Any, name: str, number: int, before: Kill = die) -> Kill:
+    """Arms the child: the `number`-th call of `owner.name` runs `before` in its place."""
+
+    def arm() -> None:
+        original, calls = getattr(owner, name), 0
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                before()
+            return original(*arguments, **named)
+
+        setattr(owner, name, counted)
+
+    return arm
+
+
+def half_written(number: int) -> Kill:
+    """Arms the child: it dies when half of the `number`-th tensor file is written."""
+
+    def arm() -> None:
+        original, calls = files.save_file, 0
+
+        def cut_short(tensors: Any, path: Path, header: Any) -> None:
+            nonlocal calls
+            calls += 1
+            original(tensors, path, header)
+            if calls == number:
+                with open(path, "rb+") as file:
+                    file.truncate(path.stat().st_size // 2)
+                die()
+
+        files.save_file = cut_short
+
+    return arm
+
+
+def line_half_written(number: int) -> Kill:
+    """Arms the child: it dies in the middle of the `number`-th line of its log."""
+
+    def arm() -> None:
+        original, calls = log.append, 0
+
+        def cut_short(path: Path, line: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                with path.open("a") as file:
+                    file.write('{"step": 9, "st')
+                die()
+            original(path, line)
+
+        log.append = cut_short
+
+    return arm
+
+
+PLANS: dict[str, list[Kill]] = {
+    "none": [],
+    "steps": [at_call(Learner, "update", number) for number in (1, 2, 5, 4, 1, 3)],
+    "writing": [
+        half_written(1),
+        at_call(os, "fsync", 1),  # all is written, nothing flushed or renamed
+        at_call(Path, "replace", 1),
+        at_call(Path, "unlink", 1),  # the third checkpoint is there, the first not yet deleted
+        half_written(2),
+        at_call(os, "fsync", 4),  # the second checkpoint is renamed, its folder not flushed
+        line_half_written(2),
+        at_call(trainer, "write_tensors", 1),  # the last checkpoint is there, the weights are not
+        half_written(1),
+    ],
+}
+
+
+def child(folder: Path, arm: Kill | None) -> int:
+    """Fork a child that trains; its process id."""
+    process = os.fork()
+    if process:
+        return process
+    try:
+        if arm is not None:
+            arm()
+        train(make_run(folder), **SETTINGS)
+        os._exit(0)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def killed(process: int) -> bool:
+    """Wait for a child: True if it was killed, False if it finished."""
+    status = os.waitpid(process, 0)[1]
+    if os.WIFSIGNALED(status):
+        return os.WTERMSIG(status) == signal.SIGKILL
+    assert os.WEXITSTATUS(status) == 0, "the child failed"
+    return False
+
+
+def at_random_times(folder: Path, count: int) -> int:
+    """Kill children after random times, until `count` were killed or one has finished."""
+    times = random.Random(8)
+    for number in range(count):
+        process = child(folder, None)
+        time.sleep(times.uniform(0.01, 0.25))
+        os.kill(process, signal.SIGKILL)
+        if not killed(process):
+            return number
+    return count
+
+
+def main(folder: Path, plan: str) -> None:
+    torch.set_num_threads(1)  # no pool of threads, which a fork would not take along
+    if plan == "random":
+        kills = at_random_times(folder, 12)
+    else:
+        for arm in PLANS[plan]:
+            assert killed(child(folder, arm)), "the child came to its end before it was to be killed"
+        kills = len(PLANS[plan])
+    assert not killed(child(folder, None))
+    assert checkpoint.existing(folder)
+    print(kills)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
