@@ -176,3 +176,15 @@ def test_extras_cannot_be_changed_from_outside() -> None:
     assert list(conditioning.extras) == ["style"]
     with pytest.raises(TypeError):
         conditioning.extras["style"] = torch.zeros(1, 2)  # type: ignore[index]
+
+
+def test_joined_conditionings_can_be_made_null_again() -> None:
+    """So that two classifier-free guidances stack."""
+    one_row, whole = full(2), attrs.evolve(full(2), null_text=text(2, 0.5))
+    for conditioning in (one_row, whole):
+        null = Conditioning.cat([conditioning, conditioning.null()]).null()
+        assert null.batch == 4
+        assert null.text is not None
+        assert null.text.pooled.shape[0] == 4
+        assert null.labels is not None
+        assert null.labels.tolist() == [10] * 4

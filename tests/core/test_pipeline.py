@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
+import attrs
 import pytest
 import torch
 from torch import Tensor, nn
@@ -213,3 +214,26 @@ def test_it_counts_the_parameters_of_each_network() -> None:
 def test_arguments_that_do_not_fit_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(PartError, match=message):
         pipeline(text=False)(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_guidance_may_take_gradients_through_the_denoiser_if_it_says_so() -> None:
+    class Brighter(Guidance):
+        differentiates = True
+
+        def __call__(self, bind: Bind) -> Bind:
+            def bound(conditioning: Conditioning) -> Predict:
+                predict = bind(conditioning)
+
+                def guided(x: Tensor, step: Step) -> Prediction:
+                    with torch.enable_grad():
+                        x = x.detach().requires_grad_()
+                        prediction = predict(x, step)
+                        (gradient,) = torch.autograd.grad(prediction.sample.sum(), x)
+                    return attrs.evolve(prediction, value=prediction.value.detach()).with_gradient(gradient)
+
+                return guided
+
+            return bound
+
+    plain, brighter = pipeline(), pipeline(guidance=[Brighter()])
+    assert brighter(["a"]).float().mean() > plain(["a"]).float().mean()

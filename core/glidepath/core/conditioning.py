@@ -100,8 +100,9 @@ class Conditioning:
         return Conditioning(
             batch=sum(part.batch for part in parts),
             text=_cat_text("text", [part.text for part in parts]),
-            null_text=parts[0].null_text if _is_one_row(parts[0].null_text) else None,
+            null_text=_cat_null_text([part.null_text for part in parts]),
             labels=_cat("labels", [part.labels for part in parts]),
+            null_labels=_cat("null_labels", [part.null_labels for part in parts]),
             low_res=_cat("low_res", [part.low_res for part in parts]),
             image=_cat("image", [part.image for part in parts]),
             mask=_cat("mask", [part.mask for part in parts]),
@@ -130,8 +131,12 @@ class Conditioning:
         )
 
 
-def _is_one_row(text: TextEmbedding | None) -> bool:
-    return text is not None and text.pooled.shape[0] == 1
+def _cat_null_text(texts: Sequence[TextEmbedding | None]) -> TextEmbedding | None:
+    """One row stands for every part's; whole batches are joined."""
+    first = texts[0]
+    if first is not None and first.pooled.shape[0] == 1:
+        return first
+    return _cat_text("null_text", texts)
 
 
 def _present(tensor: Tensor | None) -> Tensor:

@@ -12,7 +12,12 @@ class Guidance(ABC):
     """Maps a binder to a binder: given how to predict under a conditioning, says how to predict better.
 
     Guidances hold no state between calls, and fold: each wraps what those before it made.
+
+    differentiates: whether it takes a gradient through the predictor that it wraps. The walk then runs under
+        no_grad and not in inference mode, whose tensors autograd refuses.
     """
+
+    differentiates: bool = False
 
     @abstractmethod
     def __call__(self, bind: Bind) -> Bind:

@@ -85,7 +85,7 @@ class NoiseLevels:
     @property
     def posterior_variance(self) -> Tensor:
         """[N] the variance of q(x_s | x_t, x_0) (Ho et al. 2020, equation 7); 0 before a clean end point."""
-        return self.beta * (self.sigma[1:] / self.sigma[:-1]) ** 2
+        return self.beta * self.sigma[1:] ** 2 / self.sigma[:-1] ** 2
 
     @property
     def posterior_log_variance_clipped(self) -> Tensor:

@@ -148,13 +148,15 @@ class Pipeline:
 
     def _walk(self, prompts: list[str], labels: Sequence[int] | None, noise: Noise) -> Iterator[State]:
         levels = self.levels()
-        # Inference mode is entered anew for each step: a generator that held it would leak it to its caller.
-        with torch.inference_mode():
+        differentiates = any(guidance.differentiates for guidance in self.guidance)
+        without_gradients = torch.no_grad if differentiates else torch.inference_mode
+        # The mode is entered anew for each step: a generator that held it would leak it to its caller.
+        with without_gradients():
             predict = self.predictor(self.conditioning(prompts, labels), levels)
             x = levels.prior_scale * noise.initial((len(prompts), *self.denoiser.image_shape), self.device)
             states = self.sampler.states(predict, x, levels, noise)
         while True:
-            with torch.inference_mode():
+            with without_gradients():
                 state = next(states, None)
             if state is None:
                 return

@@ -71,16 +71,21 @@ class VariancePreservingSchedule(NoiseSchedule):
         return t * (1000.0 / self.num_steps) if self.rescale_timesteps else t
 
     def levels(self, spacing: Spacing) -> NoiseLevels:
-        """The grid of a spacing, noisy to clean; beta is the schedule's own between neighbouring timesteps.
+        """The grid of a spacing, noisy to clean.
+
+        Between neighbouring timesteps beta is the schedule's own, over a gap it is 1 - alpha_bar_t / alpha_bar_s;
+        alpha_bar is built from these betas again, as the reference implementations do, to the last digit.
 
         Raises:
             ValueError: the spacing does not exist for this schedule.
         """
-        t = torch.tensor(timesteps(spacing, self.num_steps)[::-1])
-        alpha_bar = torch.cat([self.alpha_bar[t], torch.ones(1, dtype=torch.float64)])
-        previous = torch.cat([t[1:], torch.tensor([-1])])
-        beta = torch.where(t - previous == 1, self.beta[t], 1 - alpha_bar[:-1] / alpha_bar[1:])
-        return NoiseLevels(self.model_time(t), alpha_bar.sqrt(), (1 - alpha_bar).sqrt(), beta)
+        t = torch.tensor(timesteps(spacing, self.num_steps))
+        one = torch.ones(1, dtype=torch.float64)
+        own = self.alpha_bar[t]
+        previous = torch.cat([torch.tensor([-1]), t[:-1]])
+        beta = torch.where(t - previous == 1, self.beta[t], 1 - own / torch.cat([one, own[:-1]]))
+        alpha_bar = torch.cat([one, (1 - beta).cumprod(0)]).flip(0)
+        return NoiseLevels(self.model_time(t.flip(0)), alpha_bar.sqrt(), (1 - alpha_bar).sqrt(), beta.flip(0))
 
     def _check_range(self, t: Tensor) -> None:
         if t.numel() and not bool(((t >= 0) & (t <= self.num_steps - 1)).all()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ FORMS = (
     "{path: hub:..., revision: ..., sha256: ...}",
 )
 _KEYS = ("path", "revision", "sha256")
+_SCHEMES = ("package", "hub")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(?:/[\w.-]+)+", re.ASCII)
 _REVISION = re.compile(r"[\w.-]+(?:/[\w.-]+)*", re.ASCII)
@@ -61,127 +62,115 @@ def read_address(
     if isinstance(node, Broken):
         return None
     if isinstance(node, Scalar) and node.is_text:
-        return _Reader(path, catalogue, faults, must_exist).read(node, None, None)
+        return _Reader({"path": node}, {"path": path}, catalogue, faults, must_exist).read()
     if not isinstance(node, MappingNode):
         faults.add(f"weights takes an address, and this is {describe(node)}", node.place, path, allowed=FORMS)
         return None
     before = len(faults)
     for key, entry in node.items.items():
         if key not in _KEYS:
-            faults.add(
-                f"weights has no {shown(key)}", entry.key, join(path, key), allowed=_KEYS, near=(key, _KEYS)
-            )
-    texts = {key: _text(node, key, path, faults) for key in _KEYS}
-    if texts["path"] is None and len(faults) == before:
+            what = f"weights has no {shown(key)}"
+            faults.add(what, entry.key, join(path, key), allowed=_KEYS, near=(key, _KEYS))
+    texts = {key: text for key in _KEYS if (text := _text(node, key, path, faults))}
+    if "path" not in texts and len(faults) == before:
         faults.add("weights has no path", node.place, path, allowed=FORMS)
-    if texts["path"] is None or len(faults) > before:
+    if len(faults) > before:
         return None
-    return _Reader(join(path, "path"), catalogue, faults, must_exist).read(
-        texts["path"], texts["revision"], texts["sha256"]
-    )
+    return _Reader(texts, {key: join(path, key) for key in _KEYS}, catalogue, faults, must_exist).read()
 
 
 def _text(node: MappingNode, key: str, path: str, faults: Faults) -> Scalar | None:
     value = node.get(key)
-    if value is None or isinstance(value, Broken) or (isinstance(value, Scalar) and value.rule == NULL):
+    if value is None or (isinstance(value, Scalar) and value.rule == NULL):
         return None
     # a hash or a revision may be digits alone
     if isinstance(value, Scalar) and (value.is_text or key != "path"):
         return value
-    faults.add(
-        f"{key} takes text, and this is {describe(value)}", value.place, join(path, key), "write it in quotes"
-    )
+    if not isinstance(value, Broken):
+        what = f"{key} takes text, and this is {describe(value)}"
+        faults.add(what, value.place, join(path, key), "write it in quotes")
     return None
 
 
 @attrs.frozen
 class _Reader:
-    path: str
+    """Reads one address. texts, paths: what is written, and its dotted paths, by key."""
+
+    texts: Mapping[str, Scalar]
+    paths: Mapping[str, str]
     catalogue: Catalogue
     faults: Faults
     must_exist: bool
 
-    def read(self, node: Scalar, revision: Scalar | None, sha256: Scalar | None) -> Address | None:
+    def read(self) -> Address | None:
+        node, sha256, revision = (self.texts.get(key) for key in ("path", "sha256", "revision"))
+        if node is None:
+            return None
         before = len(self.faults)
         found = _SCHEME.fullmatch(node.text)
-        scheme, value = ("file", node.text) if found is None else (found[1], found[2])
-        if scheme not in ("file", "package", "hub") or (scheme == "file" and found):
-            known = ("package", "hub")
-            self.fault(
-                f"there is no kind of address {shown(scheme)}", node, allowed=FORMS, near=(scheme, known)
-            )
+        scheme, value = (found[1], found[2]) if found else ("file", node.text)
+        if found and scheme not in _SCHEMES:
+            what = f"there is no kind of address {shown(scheme)}"
+            self.fault("path", what, allowed=FORMS, near=(scheme, _SCHEMES))
             return None
         if not value.endswith(EXTENSIONS):
-            self.fault(
-                f"{shown(value)} is no file of weights, by its name",
-                node,
-                allowed=[f"NAME{end}" for end in EXTENSIONS],
-            )
-        if sha256 is not None and not _SHA256.fullmatch(sha256.text):
-            self.fault("sha256 takes 64 hexadecimal digits", sha256)
-        if revision is not None and (scheme != "hub" or not _REVISION.fullmatch(revision.text)):
-            self.fault("a revision is a branch, a tag or a commit of a hub repository", revision)
-        if scheme == "hub" and sha256 is None and not node.source.trusted:
+            allowed = [f"NAME{end}" for end in EXTENSIONS]
+            self.fault("path", f"{shown(value)} is no file of weights, by its name", allowed=allowed)
+        if sha256 and not _SHA256.fullmatch(sha256.text):
+            self.fault("sha256", "sha256 takes 64 hexadecimal digits")
+        if revision and (scheme != "hub" or not _REVISION.fullmatch(revision.text)):
+            self.fault("revision", "a revision is a branch, a tag or a commit of a hub repository")
+        if scheme == "hub" and not sha256 and not node.source.trusted:
             hint = "a spec that came with an image or a checkpoint says exactly what is to be fetched"
-            self.fault("this address needs a sha256", node, hint)
+            self.fault("path", "this address needs a sha256", hint)
+        if len(self.faults) == before:
+            value = {"file": self.file, "package": self.package, "hub": self.hub}[scheme](node, value)
         if len(self.faults) > before:
-            return None
-        value = {"file": self.file, "package": self.package, "hub": self.hub}[scheme](node, value)
-        if not value:
             return None
         return Address(
             scheme, value, sha256.text.lower() if sha256 else None, revision.text if revision else None
         )
 
     def file(self, node: Scalar, name: str) -> str:
-        located = locate(node, self.path, self.faults)
-        if located is None:
-            return ""
-        if self.must_exist and not located.is_file():
-            self.fault(f"there is no file {shown(name)}", node, f"it would be {located}")
+        located = locate(node, self.paths["path"], self.faults)
+        if located is not None and self.must_exist and not located.is_file():
+            self.fault("path", f"there is no file {shown(name)}", f"it would be {located}")
         return str(located)
 
-    def package(self, node: Scalar, value: str) -> str:
+    def package(self, _node: Scalar, value: str) -> str:
         package, slash, name = value.partition("/")
         if not slash or not _is_below(name):
-            self.fault(
-                f"{shown(value)} does not name a file of a package",
-                node,
-                "such as package:acme.weights/base.safetensors",
-            )
-            return ""
+            what = f"{shown(value)} does not name a file of a package"
+            self.fault("path", what, "such as package:acme.weights/base.safetensors")
+            return value
         try:
             folder = self.catalogue.package_folder(package)
         except Unknown as unknown:
-            self.fault(unknown.what, node, unknown.hint, unknown.allowed)
-            return ""
+            self.fault("path", unknown.what, unknown.hint, unknown.allowed)
+            return value
         file = (folder / name).resolve()
         if not file.is_relative_to(folder.resolve()):
-            self.fault(f"{shown(value)} leads out of the package", node)
+            self.fault("path", f"{shown(value)} leads out of the package")
         elif self.must_exist and not file.is_file():
             names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(EXTENSIONS))
-            self.fault(f"{package} has no file {shown(name)}", node, allowed=names, near=(name, names))
+            self.fault("path", f"{package} has no file {shown(name)}", allowed=names, near=(name, names))
         return value
 
-    def hub(self, node: Scalar, value: str) -> str:
+    def hub(self, _node: Scalar, value: str) -> str:
         if not _HUB.fullmatch(value) or not _is_below(value):
-            self.fault(
-                f"{shown(value)} does not name a file of a hub repository",
-                node,
-                "such as hub:owner/name/file.safetensors",
-            )
-            return ""
+            what = f"{shown(value)} does not name a file of a hub repository"
+            self.fault("path", what, "such as hub:owner/name/file.safetensors")
         return value
 
     def fault(
         self,
+        key: str,
         what: str,
-        node: Scalar,
         hint: str = "",
         allowed: Iterable[str] = (),
         near: tuple[str, Iterable[str]] | None = None,
     ) -> None:
-        self.faults.add(what, node.place, self.path, hint, allowed, near)
+        self.faults.add(what, self.texts[key].place, self.paths[key], hint, allowed, near)
 
 
 def _is_below(name: str) -> bool:

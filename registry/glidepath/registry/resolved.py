@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import types
+import typing
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -47,7 +49,7 @@ class _Writer:
         tree: dict[str, Any] = {"use": part.registered.full_name}
         for name, field in fields(type(part.config)).items() if part.config is not None else ():
             if field.slot is None:
-                tree[name] = self.value(getattr(part.config, field.attribute.name))
+                tree[name] = self.value(getattr(part.config, field.attribute.name), field.hint)
             elif name in part.parts:
                 tree[name] = self.position(part.parts[name])
             else:
@@ -67,20 +69,35 @@ class _Writer:
             return path.relative_to(self.folder).as_posix()
         return str(path)
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: Any, hint: Any = Any) -> Any:
+        """hint: the annotation: a default of 1 where a float is meant is 1.0, as a 1 in a spec would be."""
         if isinstance(value, enum.Enum):
             return value.name
         if value is None or isinstance(value, bool | int | float | str):
-            return value
+            return float(value) if type(value) is int and _only(hint) is float else value
         if isinstance(value, PurePath):
             return self.file(value)
+        inner = typing.get_args(_only(hint))
         if isinstance(value, Mapping):
-            return {str(key): self.value(item) for key, item in value.items()}
+            of = inner[1] if len(inner) == 2 else Any
+            return {str(key): self.value(item, of) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            return [self.value(item) for item in value]
+            one = len(inner) == 1 or (len(inner) == 2 and inner[1] is Ellipsis)
+            hints = [inner[0] if one else Any] * len(value) if len(inner) != len(value) or one else inner
+            return [self.value(item, of) for item, of in zip(value, hints, strict=True)]
         if attrs.has(type(value)):
             return {
-                name: self.value(getattr(value, field.attribute.name))
+                name: self.value(getattr(value, field.attribute.name), field.hint)
                 for name, field in fields(type(value)).items()
             }
         return str(value)
+
+
+def _only(hint: Any) -> Any:
+    """What an annotation is beside None; Any when it is several things."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return _only(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        members = [member for member in typing.get_args(hint) if member is not type(None)]
+        return members[0] if len(members) == 1 else Any
+    return hint

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # making an optimizer imports it; here it is done before the forks
 
 from glidepath.plugins.train import checkpoint, files, log, trainer
 from glidepath.plugins.train.learner import Learner

@@ -37,7 +37,11 @@ def only(plan: Plan, slot: str) -> PartPlan:
 def test_a_plan_has_each_part_with_its_config(plan: ToPlan) -> None:
     made = plan(BASE)
     sampler = only(made, "sampler")
-    assert (sampler.path, sampler.registered.full_name, str(sampler.place)) == ("sampler", "glidepath/ddpm", "s.yaml:5:16")
+    assert (sampler.path, sampler.registered.full_name, str(sampler.place)) == (
+        "sampler",
+        "glidepath/ddpm",
+        "s.yaml:5:16",
+    )
     assert sampler.config.steps == 150
     guidance = made.parts["guidance"]
     assert isinstance(guidance, tuple)
@@ -114,7 +118,9 @@ def test_inner_parts_have_defaults_and_lists(plan: ToPlan) -> None:
     assert first.config.channels == 192
     assert members == ()
     assert ensemble.config.members == ()
-    made = plan(GOOD.replace("tiny-unet", "{use: ensemble, members: [tiny-unet, {use: tiny-unet, channels: 3}]}"))
+    made = plan(
+        GOOD.replace("tiny-unet", "{use: ensemble, members: [tiny-unet, {use: tiny-unet, channels: 3}]}")
+    )
     members = only(made, "denoiser").parts["members"]
     assert isinstance(members, tuple)
     assert [(each.path, each.config.channels) for each in members] == [
@@ -126,7 +132,9 @@ def test_inner_parts_have_defaults_and_lists(plan: ToPlan) -> None:
 
 
 def test_a_faulty_inner_part_has_its_path(faults: Callable[..., Any]) -> None:
-    text = GOOD.replace("tiny-unet", "{use: ensemble, first: [tiny-unet], members: [tiny-unet, {use: tiny-unit}, {}]}")
+    text = GOOD.replace(
+        "tiny-unet", "{use: ensemble, first: [tiny-unet], members: [tiny-unet, {use: tiny-unit}, {}]}"
+    )
     assert [(problem.path, problem.what) for problem in faults(text)] == [
         ("denoiser.first", "denoiser.first takes one denoiser, and this is a list"),
         ("denoiser.members[1]", "there is no denoiser named 'tiny-unit'"),
@@ -328,17 +336,18 @@ def test_an_optional_need_may_be_unmet() -> None:
 
 
 def test_a_part_does_not_meet_its_own_need() -> None:
-    catalogue = with_strange(
-        needs=lambda _config: {"x": Need(value=1)}, provides=lambda _config: {"x": 1}
-    )
+    catalogue = with_strange(needs=lambda _config: {"x": Need(value=1)}, provides=lambda _config: {"x": 1})
     assert problems_with(catalogue, STRANGE)[0][1] == "sampler (strange) needs x, and no part provides it"
 
 
 def test_an_inner_part_that_must_be_given_is_missed() -> None:
     catalogue = with_strange(config=Strange)
-    assert problems_with(catalogue, STRANGE) == [("sampler.codec", "sampler strange needs 'codec', which is a codec")]
+    assert problems_with(catalogue, STRANGE) == [
+        ("sampler.codec", "sampler strange needs 'codec', which is a codec")
+    ]
     made = make_plan(
-        parse_spec(GOOD.replace("ddpm", "{use: strange, codec: identity}"), "s", catalogue=catalogue), catalogue
+        parse_spec(GOOD.replace("ddpm", "{use: strange, codec: identity}"), "s", catalogue=catalogue),
+        catalogue,
     )
     assert only(made, "sampler").config.codec is None
 
@@ -379,7 +388,10 @@ for name in ("torch", "numpy", "safetensors", "huggingface_hub"):
     root = Path(__file__).parents[3]
     path = [str(root), *(str(root / name) for name in ("core", "registry", "plugins"))]
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n{program}"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n{program}"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 

@@ -63,7 +63,10 @@ def test_a_part_has_weights_of_its_own(plan: ToPlan, tmp_path: Path) -> None:
             Address("hub", "acme/base/w.pt", HASH, "v1.2/a"),
         ),
         (f"{{path: 'hub:a/b/w.pth', sha256: '{'1' * 64}'}}", Address("hub", "a/b/w.pth", "1" * 64)),
-        (f"{{path: 'hub:a/b/w.pth', sha256: {'1' * 64}, revision: 12}}", Address("hub", "a/b/w.pth", "1" * 64, "12")),
+        (
+            f"{{path: 'hub:a/b/w.pth', sha256: {'1' * 64}, revision: 12}}",
+            Address("hub", "a/b/w.pth", "1" * 64, "12"),
+        ),
         ("package:json/tool.safetensors", Address("package", "json/tool.safetensors")),
         ("{path: 'hub:a/b/w.pt', sha256: null}", Address("hub", "a/b/w.pt")),
     ],
@@ -156,7 +159,17 @@ def test_a_link_out_of_a_package_is_not_followed(
 
 
 @pytest.mark.parametrize(
-    "written", ["/etc/x.pt", "../x.pt", "a/../../x.pt", "link/x.pt", "'C:\\x.pt'", "'..\\x.pt'", "'\\\\host\\x.pt'", "'\\x.pt'"]
+    "written",
+    [
+        "/etc/x.pt",
+        "../x.pt",
+        "a/../../x.pt",
+        "link/x.pt",
+        "'C:\\x.pt'",
+        "'..\\x.pt'",
+        "'\\\\host\\x.pt'",
+        "'\\x.pt'",
+    ],
 )
 def test_a_stranger_names_files_of_its_own_folder_only(fault: Fault, tmp_path: Path, written: str) -> None:
     folder = tmp_path / "folder"
@@ -167,7 +180,9 @@ def test_a_stranger_names_files_of_its_own_folder_only(fault: Fault, tmp_path: P
         f"{GOOD}text_encoder: {{use: transformer, tokenizer: {{use: words, file: {written}}}}}\n",
     ):
         problem = fault(text, folder=folder, untrusted=True)
-        assert problem.what.endswith("is outside the folder of the spec") or "no kind of address" in problem.what
+        assert (
+            problem.what.endswith("is outside the folder of the spec") or "no kind of address" in problem.what
+        )
         assert problem.place is not None
         assert problem.place.line == 4
 
