@@ -31,7 +31,13 @@ class Config:
 
 
 def component(name: str, kind: str = "sampler", **changed: Any) -> Component:
-    values = {"kind": kind, "name": name, "target": "acme.x:Y", "summary": "x", "config": Config}
+    values: dict[str, Any] = {
+        "kind": kind,
+        "name": name,
+        "target": "acme.x:Y",
+        "summary": "x",
+        "config": Config,
+    }
     return Component(**(values | changed))
 
 

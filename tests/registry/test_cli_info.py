@@ -431,6 +431,14 @@ def test_table_columns_are_aligned() -> None:
     assert table([("a", "bbb", "c"), ("aaa", "b", "")]) == "a    bbb  c\naaa  b"
 
 
+def test_a_long_last_column_can_be_broken_into_lines() -> None:
+    first, second, third = table([("name", "word " * 30), ("x", "y")], wrap=True).splitlines()
+    assert first.startswith("name  word word")
+    assert second.startswith("      word")
+    assert third == "x     y"
+    assert max(len(first), len(second)) <= 118
+
+
 def _python(site: Any, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Another Python, with the same distributions."""
     folders = [*site.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]

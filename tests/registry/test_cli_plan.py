@@ -245,6 +245,31 @@ def test_a_plan_tells_the_cost_of_an_image(acme: Any, glidepath: Any) -> None:
     assert (cost["total_flops"], cost["parameters"]) == (7 * CONV_FLOPS, {"denoiser": 81})
 
 
+@pytest.mark.parametrize(
+    ("flops", "text"),
+    [(12, "12 FLOP"), (2 * 10**6, "2.00 MFLOP"), (34 * 10**11, "3.40 TFLOP"), (5 * 10**15, "5.00 PFLOP")],
+)
+def test_amounts_are_in_units_that_a_person_reads(
+    acme: Any, glidepath: Any, monkeypatch: pytest.MonkeyPatch, flops: int, text: str
+) -> None:
+    cost = Measurement(
+        parameters={"denoiser": 7},
+        device="cpu",
+        dtype="float32",
+        weight_bytes=3 * 2**30,
+        activation_bytes=5 * 2**19,
+        steps=1,
+        evaluations=1,
+        rows=1,
+        flops={"text_encoder": 0, "prepare": 0, "denoiser": flops, "codec": 0},
+    )
+    monkeypatch.setattr("glidepath.registry.measure.measure", lambda _plan, _catalogue: cost)
+    rows = [" ".join(line.split()) for line in glidepath("plan", "spec.yaml")[1].splitlines()]
+    assert f"in all {text}" in rows
+    assert "weights 3.00 GiB in float32 on cpu" in rows
+    assert "activations 2.5 MiB at the most" in rows
+
+
 def test_flops_are_those_of_the_evaluations_that_the_sampler_makes(acme: Any, tmp_path: Path) -> None:
     cost = measured(tmp_path / "spec.yaml")
     assert (cost.steps, cost.evaluations, cost.rows) == (4, 2 * 4 - 1, 1)

@@ -501,6 +501,11 @@ def test_hooks_are_called_plugin_by_plugin_in_the_order_of_names(site: Any) -> N
     assert catalogue.checks("codec") == []
 
 
+def test_a_plugin_that_did_not_load_is_asked_nothing(site: Any) -> None:
+    site.plugin("acme", "raise RuntimeError('boom')")
+    assert load(site).checks("sampler") == []
+
+
 def test_a_plugin_that_refuses_a_plan_is_named(site: Any) -> None:
     site.plugin(
         "acme", f"{SOUND}\n@hookimpl\ndef on_assemble(plan):\n    raise ValueError('not on my watch')"

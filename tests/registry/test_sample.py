@@ -276,3 +276,8 @@ def test_manifests_are_plain_json(tiny: Path) -> None:
     run("sample", "a star", "--spec", tiny, "--out", "x.png")
     _, data = read_manifest(Path("x.png"))
     assert json.loads(json.dumps(Manifest.from_json(data).to_json())) == data
+
+
+def test_words_beyond_the_context_are_named(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("sample", "a red star a green ring a star", "--spec", tiny) == 0
+    assert "not read: 'a star'" in capsys.readouterr().err

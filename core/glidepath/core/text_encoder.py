@@ -32,6 +32,10 @@ class TextEncoder(nn.Module, ABC):
     def unconditional(self) -> TextEmbedding:
         """The embedding of no prompt, as one row (B = 1): what classifier-free guidance compares with."""
 
+    def truncated(self, prompt: str) -> str:
+        """The end of a prompt that is not read because it is too long; empty where all of it is."""
+        return ""
+
 
 @runtime_checkable
 class Tokenizer(Protocol):

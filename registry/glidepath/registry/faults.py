@@ -12,7 +12,7 @@ MOST = 100
 
 _LONGEST_WORD = 100
 _MOST_WORDS = 60
-_MOST_KNOWN = 500
+_MOST_KNOWN = 100
 
 
 class Faults:

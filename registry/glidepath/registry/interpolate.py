@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from itertools import chain, islice
 from pathlib import Path
 
 import attrs
@@ -28,6 +29,7 @@ from glidepath.registry.yamltree import (
     Node,
     Scalar,
     Source,
+    Unreadable,
     describe,
     entries,
     join,
@@ -39,6 +41,7 @@ _PATH = re.compile(r"\s*[^\s.\[\]:]+(?:\.[^\s.\[\]:]+|\[[0-9]{1,9}\])*\s*")
 _STEP = re.compile(r"[^.\[\]]+")
 _LONGEST_TEXT = 10_000
 _MOST_LEVELS = 100
+_MOST_KNOWN = 100
 _MOST_REFERENCES = 10_000
 
 
@@ -55,9 +58,14 @@ class _Stop(Exception):
 
 
 def interpolate(root: MappingNode, schema: Schema, faults: Faults, allow_env: bool) -> MappingNode:
-    """The spec with every `${...}` replaced by what it refers to. One that leads nowhere is a fault."""
+    """The spec with every `${...}` replaced by what it refers to. One that leads nowhere is a fault.
+
+    Raises:
+        Unreadable: the spec becomes too large, which is among the faults.
+    """
     resolved = _Interpolation(root, schema, faults, allow_env).resolve(root, "")
-    assert isinstance(resolved, MappingNode)
+    if not isinstance(resolved, MappingNode):
+        raise Unreadable
     return resolved
 
 
@@ -200,9 +208,9 @@ class _Interpolation:
         top = node is self.root
         if isinstance(part, MappingNode):
             slot = self.schema.slot(key) if top else self.schema.below(at.slot, part, key)
-            written = part.get(key)
-            if written is not None:
-                return _At(written, slot)
+            value = part.get(key)
+            if value is not None:
+                return _At(value, slot)
             if top and (default := self.schema.default(key)):
                 return _At(node_of(default, place, part.source), slot)
             fields = self.schema.fields(at.slot, used(part))
@@ -211,7 +219,8 @@ class _Interpolation:
                 if default_value is not attrs.NOTHING:
                     return _At(node_of(default_value, place, part.source), slot)
                 self.nowhere(name, f"{so_far}.{key} is not written, and has no default", place, path)
-            known = [name for name in dict.fromkeys([*fields, *part.items]) if name != "use"]
+            written = (name for name in part.items if name not in fields and name != "use")
+            known = list(islice(chain(fields, written), _MOST_KNOWN))
             what = f"{so_far} has no {shown(key)}" if so_far else f"the spec has no {shown(key)}"
             self.nowhere(name, what, place, path, key, known)
         self.nowhere(name, f"{so_far} is {describe(node)}", place, path)

@@ -144,7 +144,7 @@ class Layers:
             )
         self._faults.files.append(origin.name)
         try:
-            return Source(origin.name, origin.file.parent, data.decode("utf-8-sig"))
+            return Source(origin.name, origin.file.parent, data.decode("utf-8").removeprefix("\ufeff"))
         except UnicodeDecodeError as error:
             whole = Source(origin.name, None, data.decode("utf-8", "replace"))
             where = whole.find(len(data[: error.start].decode("utf-8")))

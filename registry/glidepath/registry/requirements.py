@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue, Registered
 
 
+_LONGEST_RANGE = 200
+
+
 @attrs.frozen(kw_only=True)
 class PluginsSection:
     """What a spec says of plugins. Names are those of plugins, of distributions, or "distribution/plugin"."""
@@ -42,6 +45,8 @@ def _check(name: str, entry: Entry, wanted: Scalar, catalogue: Catalogue, faults
 
     path = join("plugins.require", name)
     try:
+        if len(wanted.text) > _LONGEST_RANGE:
+            raise InvalidSpecifier
         specifiers = SpecifierSet(wanted.text)
     except InvalidSpecifier:
         what, hint = f"{shown(wanted.text)} is not a range of versions", 'such as ">=1.2,<2"'

@@ -82,8 +82,8 @@ class _Writer:
             of = inner[1] if len(inner) == 2 else Any
             return {str(key): self.value(item, of) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            one = len(inner) == 1 or (len(inner) == 2 and inner[1] is Ellipsis)
-            hints = [inner[0] if one else Any] * len(value) if len(inner) != len(value) or one else inner
+            each = len(inner) == 1 or Ellipsis in inner
+            hints = inner if len(inner) == len(value) else (inner[0] if each else Any,) * len(value)
             return [self.value(item, of) for item, of in zip(value, hints, strict=True)]
         if attrs.has(type(value)):
             return {

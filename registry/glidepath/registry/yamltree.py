@@ -12,6 +12,7 @@ import re
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ from glidepath.registry.parameters import yaml_text
 from glidepath.registry.problems import Place
 from glidepath.registry.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, TEXT, Value, resolve
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 19
 MAX_DEPTH = 50
 MAX_NODES = 10_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_BREAKS = "\n\r\x85\u2028\u2029"
 # What YAML 1.1 does not allow in a text, lone surrogates included; a BOM is taken off before.
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
@@ -80,26 +81,31 @@ class Source:
     trusted: bool = True
 
     @cached_property
-    def _lines(self) -> list[tuple[int, int]]:
-        """Where each line starts and ends."""
-        breaks = list(_BREAK.finditer(self.text, self.skip))
-        starts = [self.skip, *(found.end() for found in breaks)]
-        return list(zip(starts, [*(found.start() for found in breaks), len(self.text)], strict=True))
+    def _starts(self) -> list[int]:
+        """Where each line starts."""
+        lines = self.text[self.skip :].splitlines(keepends=True)
+        starts = list(accumulate(map(len, lines), initial=self.skip))
+        if lines and lines[-1][-1] not in _BREAKS:
+            starts.pop()  # no line starts at the end of the text
+        return starts
 
     def place(self, line: int, column: int) -> Place:
         """The place that YAML marks as `line` and `column`, both from 0."""
-        if line >= len(self._lines):  # the parser marks the end of the text behind it
-            line, column = len(self._lines) - 1, self._lines[-1][1] - self._lines[-1][0]
-        start, end = self._lines[line]
+        if line >= len(self._starts):  # the parser marks the end of the text behind it
+            line, column = len(self._starts) - 1, len(self.text) - self._starts[-1]
+        start = self._starts[line]
         if self.override:
             return self.at(start + column)
+        end = self._starts[line + 1] if line + 1 < len(self._starts) else len(self.text)
+        while end > start and self.text[end - 1] in _BREAKS:
+            end -= 1
         text, shift = _cut(self.text, start, end, column)
         return Place(self.name, line + 1, column + 1, text, shift)
 
     def find(self, index: int) -> Place:
         """The place of a character of the text, from 0."""
-        line = bisect(self._lines, (index, len(self.text))) - 1
-        return self.place(line, index - self._lines[line][0])
+        line = bisect(self._starts, index) - 1
+        return self.place(line, index - self._starts[line])
 
     def at(self, index: int) -> Place:
         """The place of a character of an override, from 0."""

@@ -1,6 +1,7 @@
 """Run by test_kill.py: trains in a child process that is killed again and again, until one is let finish.
 
-Arguments: a folder for the run, and the name of a plan of kills. Prints the number of kills.
+It fills a folder with the folders of a run that nothing killed ("whole"), of one for each plan of kills, and of
+one that was killed at random times ("random").
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch._dynamo  # making an optimizer imports it; here it is done before the forks
 
-from glidepath.plugins.train import checkpoint, files, log, trainer
+from glidepath.plugins.train import files, log, trainer
 from glidepath.plugins.train.learner import Learner
 
 from .tiny import make_run, train
@@ -90,7 +90,6 @@ def line_half_written(number: int) -> Kill:
 
 
 PLANS: dict[str, list[Kill]] = {
-    "none": [],
     "steps": [at_call(Learner, "update", number) for number in (1, 2, 5, 4, 1, 3)],
     "writing": [
         half_written(1),
@@ -133,30 +132,34 @@ def killed(process: int) -> bool:
     return False
 
 
-def at_random_times(folder: Path, count: int) -> int:
-    """Kill children after random times, until `count` were killed or one has finished."""
+def run_whole(folder: Path) -> float:
+    """Train without a kill; how many seconds it took."""
+    start = time.perf_counter()
+    assert not killed(child(folder, None))
+    return time.perf_counter() - start
+
+
+def run_planned(folder: Path, kills: list[Kill]) -> None:
+    for arm in kills:
+        assert killed(child(folder, arm)), "the child came to its end before it was to be killed"
+    run_whole(folder)
+
+
+def run_at_random(folder: Path, seconds: float) -> None:
+    """Kill up to 12 children, at random times of the `seconds` that an uninterrupted one takes."""
     times = random.Random(8)
-    for number in range(count):
+    for _ in range(12):
         process = child(folder, None)
-        time.sleep(times.uniform(0.01, 0.25))
+        time.sleep(times.uniform(0, seconds / 2))
         os.kill(process, signal.SIGKILL)
         if not killed(process):
-            return number
-    return count
+            break
+    run_whole(folder)
 
 
-def main(folder: Path, plan: str) -> None:
+def main(folder: Path) -> None:
     torch.set_num_threads(1)  # no pool of threads, which a fork would not take along
-    if plan == "random":
-        kills = at_random_times(folder, 12)
-    else:
-        for arm in PLANS[plan]:
-            assert killed(child(folder, arm)), "the child came to its end before it was to be killed"
-        kills = len(PLANS[plan])
-    assert not killed(child(folder, None))
-    assert checkpoint.existing(folder)
-    print(kills)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    seconds = run_whole(folder / "whole")
+    for name, kills in PLANS.items():
+        run_planned(folder / name, kills)
+    run_at_random(folder / "random", seconds)

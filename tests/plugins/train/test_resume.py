@@ -55,7 +55,9 @@ def test_a_checkpoint_holds_all_that_training_depends_on(whole: Path, stop: int,
     assert_same_run(tmp_path, whole)
 
 
-def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(whole: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
+    whole: Path, tmp_path: Path
+) -> None:
     seen: list[Position] = []
     run = run_of(tmp_path, progress=seen.append, stop=lambda: len(seen) > 3)
     assert train(run, **TWO_STAGES) is None

@@ -118,7 +118,9 @@ def config(**changes: Any) -> DiffusionTrainerConfig:
     return DiffusionTrainerConfig(**(values | changes))
 
 
-def make_run(folder: Path, *, init: int = 1, denoiser: Mapping[str, Any] | None = None, **changes: Any) -> Run:
+def make_run(
+    folder: Path, *, init: int = 1, denoiser: Mapping[str, Any] | None = None, **changes: Any
+) -> Run:
     """A run of tiny parts.
 
     init: seeds their first weights. denoiser: arguments of TinyDenoiser. changes: attributes of the run.

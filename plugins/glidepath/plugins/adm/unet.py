@@ -94,15 +94,14 @@ class AdmUNet(Denoiser):
         steps, rows, _ = embeddings.shape
         width = sum(block.projected_width for block in self._layers(ResBlock))
         fits = steps * rows * width * embeddings.element_size() <= PREPARED_BYTES
-        prepared = self._project(embeddings) if fits else None
+        # cut into steps here, once, so that no operator runs in a step to look up its own
+        by_block = [of_block.unbind() for of_block in self._project(embeddings)] if fits else []
+        prepared = [list(of_step) for of_step in zip(*by_block, strict=True)]
         text = self._text_keys_values(conditioning)
 
         def predict(x: Tensor, step: Step) -> Prediction:
             self._check_input(x, conditioning.batch)
-            if prepared is None:
-                projected = self._project(embeddings[step.index])
-            else:
-                projected = [of_block[step.index] for of_block in prepared]
+            projected = prepared[step.index] if prepared else self._project(embeddings[step.index])
             return self.interpret(self.trunk(x, projected, text), x, step)
 
         return predict

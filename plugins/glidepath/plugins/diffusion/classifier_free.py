@@ -38,7 +38,7 @@ class ClassifierFreeGuidance(Guidance):
                 both = predict(torch.cat([x, x]), step)
                 with_prompt, without = both.value.chunk(2)
                 return Prediction(
-                    without + self.scale * (with_prompt - without),
+                    torch.add(without, with_prompt - without, alpha=self.scale),
                     both.kind,
                     x,
                     step,

@@ -31,19 +31,21 @@ class DdimSampler(Sampler):
         """Walk along `levels`; with eta 0, and on arrival at a clean image, no noise is drawn."""
         variance = self.eta**2 * levels.posterior_variance if self.eta else torch.zeros_like(levels.beta)
         kept = (levels.sigma[1:] ** 2 - variance).sqrt()
-        rows = levels.rows(x.device, levels.alpha[1:], kept, variance.sqrt())
+        # epsilon = (x_t - alpha x_0) / sigma put into equation 12: two coefficients, made in float64, do for it
+        of_x = kept / levels.sigma[:-1]
+        of_sample = levels.alpha[1:] - of_x * levels.alpha[:-1]
+        of_gradient = levels.sigma[:-1] ** 2 / levels.alpha[:-1]
+        rows = levels.rows(x.device, of_x, of_sample, of_gradient, variance.sqrt())
         adds_noise = (variance > 0).tolist()
         for step in levels.steps(x.device):
-            alpha_next, kept_i, deviation = rows[step.index]
+            of_x_i, of_sample_i, of_gradient_i, deviation = rows[step.index]
             prediction = predict(x, step)
-            if self.clip:
-                prediction = prediction.with_sample(prediction.sample.clamp(-1, 1))
+            sample = prediction.sample.clamp(-1, 1) if self.clip else prediction.sample
             if prediction.gradient is not None:
-                prediction = prediction.with_epsilon(prediction.epsilon - step.sigma * prediction.gradient)
-            sample = prediction.sample
-            x = alpha_next * sample + kept_i * prediction.epsilon
+                sample = torch.addcmul(sample, of_gradient_i, prediction.gradient)
+            x = torch.addcmul(of_x_i * x, of_sample_i, sample)
             if adds_noise[step.index]:
-                x = x + deviation * noise.step(step.index, x)
+                x = torch.addcmul(x, deviation, noise.step(step.index, x))
             else:
                 noise.skip(step.index, x)
             yield State(step.index + 1, len(levels), x, sample)

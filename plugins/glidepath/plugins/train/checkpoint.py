@@ -64,11 +64,18 @@ class Newest:
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write a checkpoint, then delete all but the newest `keep`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a checkpoint, then delete all but the newest `keep`.
+
+    Raises:
+        CheckpointError: it cannot be written; those before it are still there.
+    """
     path = folder / f"checkpoint-{checkpoint.step:08d}.safetensors"
     header = {"format": FORMAT, "step": str(checkpoint.step), "meta": json.dumps(dict(checkpoint.meta))}
-    write_tensors(path, checkpoint.tensors, header)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, checkpoint.tensors, header)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write {path}: {error}") from error
     for old in existing(folder)[:-keep]:
         old.unlink()
     return path

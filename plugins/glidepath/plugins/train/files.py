@@ -29,11 +29,15 @@ def remove_partial(folder: Path) -> None:
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Write under another name, flush to the disk, rename; the name is on the disk too when this returns."""
     partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner can read
-    partial.replace(path)
+    try:
+        write(partial)
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner can read
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)  # a full disk is not to stay full
+        raise
     if os.name == "posix":  # elsewhere a folder cannot be opened, and its entries need no flush
         folder = os.open(path.parent, os.O_RDONLY)
         try:

@@ -85,10 +85,13 @@ def load_image(path: Path, size: int) -> Tensor:
             if upright.has_transparency_data:
                 white = Image.new("RGBA", upright.size, "white")
                 upright = Image.alpha_composite(white, upright.convert("RGBA"))
-            square = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
+            side = min(upright.size)
+            left, top = ((length - side) // 2 for length in upright.size)
+            square = upright.convert("RGB").crop((left, top, left + side, top + side))
+            resized = square.resize((size, size), Image.Resampling.BICUBIC)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
         raise PartError(f"cannot read the image {path}: {error}") from error
-    pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)
+    pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
     return pixels.to(torch.float32) / 127.5 - 1
 
 

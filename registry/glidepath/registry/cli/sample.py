@@ -113,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     if plan.weights is None and not any(part.weights for part in plan.all_parts()):
         print("glidepath: warning: the spec names no weights; its networks know nothing yet", file=sys.stderr)
     pipeline = build_pipeline(plan, catalogue)
+    _warn_of_lost_words(pipeline, arguments.prompts)
     size = pipeline.denoiser.image_shape[-1]
     scale = arguments.scale or default_scale(size)
     shots = [
@@ -133,6 +134,13 @@ def run(arguments: argparse.Namespace) -> int:
     if not shots:
         return 0
     return _make(pipeline, manifest, arguments, out)
+
+
+def _warn_of_lost_words(pipeline: Pipeline, prompts: Sequence[str]) -> None:
+    for prompt in dict.fromkeys(prompts):
+        lost = pipeline.text_encoder.truncated(prompt) if pipeline.text_encoder else ""
+        if lost:
+            print(f"glidepath: warning: {prompt!r} is too long; not read: {lost!r}", file=sys.stderr)
 
 
 def _make(pipeline: Pipeline, manifest: Manifest, arguments: argparse.Namespace, out: Path) -> int:

@@ -1,0 +1,40 @@
+"""`glidepath.registry` offers its names without importing what is behind them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import glidepath.registry as registry
+
+
+@pytest.mark.parametrize("name", registry.__all__)
+def test_every_public_name_can_be_imported(name: str) -> None:
+    assert getattr(registry, name) is not None
+    assert name in dir(registry)
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(registry.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = [alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted(seen) == sorted(registry.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"'glidepath\.registry' has no attribute 'absent'"):
+        _ = registry.absent
+
+
+def test_importing_the_package_imports_none_of_its_modules() -> None:
+    code = (
+        "import sys, glidepath.registry\n"
+        "print([name for name in sys.modules if name.startswith('glidepath.registry.') or name == 'attrs'])"
+    )
+    root = Path(registry.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
