@@ -1,7 +1,7 @@
 """The training losses of guided-diffusion: the squared error and the variational bound.
 
-Its RESCALED_MSE is our loss: the squared error, and the bound of the whole chain (num_steps times that of one step)
-times 0.001. A learned variance that is not a range is not trained here; its bound is compared all the same.
+Its RESCALED_MSE is our loss: the squared error, and the bound of the whole chain (num_steps times that of one
+step) times 0.001. A learned variance that is not a range is not trained here; its bound is compared too.
 """
 
 from __future__ import annotations

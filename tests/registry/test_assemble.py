@@ -65,6 +65,59 @@ def test_a_part_may_have_weights_of_its_own(tiny: Path) -> None:
     assert torch.equal(pipeline.denoiser.state_dict()["out.2.bias"], own["out.2.bias"])
 
 
+def test_weights_of_a_part_that_is_no_network_are_refused(tiny: Path) -> None:
+    file = tiny.with_name("tiny.safetensors")
+    with pytest.raises(AssemblyError, match="sampler glidepath/ddim .* is no network"):
+        assemble(tiny, overrides=[f"sampler.weights={file}"])
+    with pytest.raises(AssemblyError, match=r"at guidance\[0\].* is no network"):
+        assemble(tiny, overrides=[f"guidance[0].weights={file}"])
+    with pytest.raises(AssemblyError, match=r"at text_encoder\.tokenizer.* is no network"):
+        assemble(tiny, overrides=[f"text_encoder.tokenizer.weights={file}"])
+
+
+def test_a_part_inside_a_part_loads_its_own_weights(tiny: Path, site) -> None:
+    site.bundle()
+    site.plugin("acme", INNER_PLUGIN)
+    (site.folder / "acme" / "parts.py").write_text(INNER_PARTS)
+    save_file({"weight": torch.tensor([[3.0]]), "bias": torch.tensor([4.0])}, tiny.with_name("inner.safetensors"))
+    acme = load_catalogue(path=site.path)
+    inner = f"guidance=[{{use: outer, inner: {{use: net, weights: {tiny.with_name('inner.safetensors')}}}}}]"
+    (guidance,) = assemble(tiny, overrides=[inner], catalogue=acme).guidance
+    assert guidance.inner.bias.item() == 4.0
+
+
+INNER_PLUGIN = """
+@attrs.frozen(kw_only=True)
+class OuterConfig:
+    inner: object = attrs.field(default=None, metadata=part("net", "a network inside"))
+
+@hookimpl
+def kinds():
+    return [Kind(name="net", interface="torch.nn:Module", summary="s")]
+
+@hookimpl
+def components():
+    return [
+        Component(kind="guidance", name="outer", target="acme.parts:Outer", config=OuterConfig, summary="s"),
+        Component(kind="net", name="net", target="acme.parts:Net", summary="s"),
+    ]
+"""
+INNER_PARTS = """
+import torch
+from glidepath.core import Guidance
+
+class Net(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(1, 1)
+
+class Outer(Guidance):
+    def __init__(self, config, *, inner):
+        self.inner = inner
+    def __call__(self, bind):
+        return bind
+"""
+
+
 def test_without_weights_the_networks_start_the_same_each_time_and_leave_the_global_stream_alone(
     tmp_path: Path,
 ) -> None:

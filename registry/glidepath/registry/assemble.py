@@ -11,7 +11,7 @@ from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry import weights
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.plan import PartPlan, Plan, make_plan
-from glidepath.registry.spec import read_spec
+from glidepath.registry.spec import plugin_switches, read_spec
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +42,10 @@ def assemble(
         SpecError: the spec has faults; all are listed.
         GlidepathError: a part could not be built, or weights do not fit.
     """
-    catalogue = catalogue or load_catalogue()
     given = [*overrides, f"weights={Path(weights).absolute()}"] if weights is not None else list(overrides)
+    if catalogue is None:
+        switches = plugin_switches(source, given)
+        catalogue = load_catalogue(allow=switches.allow, deny=switches.deny)
     return build_pipeline(make_plan(read_spec(source, given, catalogue=catalogue), catalogue), catalogue)
 
 
@@ -59,7 +61,7 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
     catalogue.on_assemble(plan)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # what has no weights starts from the same ones each time, and nobody's stream is moved
-        parts = build_parts(plan, PIPELINE_SLOTS, catalogue)
+        parts = build_parts(plan, PIPELINE_SLOTS, catalogue, load=load)
     if load:
         load_weights(plan, parts, catalogue)
     device = choose_device(plan.runtime.device)
@@ -75,19 +77,24 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
     return pipeline
 
 
-def build_parts(plan: Plan, slots: Sequence[str], catalogue: Catalogue) -> dict[str, Any]:
-    """The parts of some slots, by slot; a slot that holds a list gives a tuple. Absent slots are left out."""
+def build_parts(
+    plan: Plan, slots: Sequence[str], catalogue: Catalogue, *, load: bool = True
+) -> dict[str, Any]:
+    """The parts of some slots, by slot; a slot that holds a list gives a tuple. Absent slots are left out.
+
+    load: whether parts inside parts load their own weights; those of the slots are for `load_weights`.
+    """
     built: dict[str, Any] = {}
     for slot in slots:
         found = plan.parts.get(slot)
         if isinstance(found, PartPlan):
-            built[slot] = build_part(found, catalogue)
+            built[slot] = build_part(found, catalogue, load=load)
         elif found is not None:
-            built[slot] = tuple(build_part(part, catalogue) for part in found)
+            built[slot] = tuple(build_part(part, catalogue, load=load) for part in found)
     return built
 
 
-def build_part(part: PartPlan, catalogue: Catalogue) -> Any:
+def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> Any:
     """Import a part's target and construct it with its config and its own parts.
 
     Raises:
@@ -99,9 +106,9 @@ def build_part(part: PartPlan, catalogue: Catalogue) -> Any:
     nested: dict[str, Any] = {}
     for field, inner in part.parts.items():
         if isinstance(inner, PartPlan):
-            nested[field] = build_part(inner, catalogue)
+            nested[field] = _build_inner(inner, catalogue, load)
         else:
-            nested[field] = tuple(build_part(one, catalogue) for one in inner)
+            nested[field] = tuple(_build_inner(one, catalogue, load) for one in inner)
     arguments = () if part.config is None else (part.config,)
     try:
         made = target(*arguments, **nested)
@@ -122,32 +129,32 @@ def load_weights(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> 
 
     Raises:
         WeightsError: a file is missing or damaged, or does not fit.
+        AssemblyError: a part has weights in the spec, and is no network.
     """
     import torch
 
-    modules = {
-        slot: part
-        for slot, part in parts.items()
-        if isinstance(part, torch.nn.Module) and part.state_dict()
-    }
-    own = {slot: part.weights for slot, part in plan.parts.items() if isinstance(part, PartPlan) and part.weights}
+    shared: dict[str, torch.nn.Module] = {}
+    for slot, built in parts.items():
+        planned = plan.parts[slot]
+        if not isinstance(planned, PartPlan):
+            for one, made in zip(planned, built, strict=True):
+                _load_own(one, made, catalogue)
+        elif planned.weights is not None:
+            _load_own(planned, built, catalogue)
+        elif isinstance(built, torch.nn.Module) and built.state_dict():
+            shared[slot] = built
     if plan.weights is not None:
         file = weights.locate(plan.weights, catalogue)
-        shared = {slot: module for slot, module in modules.items() if slot not in own}
         for slot, tensors in weights.under(weights.read(file), shared, file).items():
             weights.load_into(shared[slot], tensors, part=slot, file=file)
-    for slot, address in own.items():
-        file = weights.locate(address, catalogue)
-        weights.load_into(modules[slot], weights.read(file), part=slot, file=file)
 
 
 def weight_files(plan: Plan, catalogue: Catalogue) -> dict[str, Path]:
-    """The files that `load_weights` reads, by the dotted path of the part ("" for the whole spec)."""
+    """The files of weights that a pipeline reads, by the dotted path of the part ("" for the whole spec)."""
     found = {} if plan.weights is None else {"": weights.locate(plan.weights, catalogue)}
-    for part in plan.parts.values():
-        for one in (part,) if isinstance(part, PartPlan) else part:
-            if one.weights is not None:
-                found[one.path] = weights.locate(one.weights, catalogue)
+    for part in plan.all_parts():
+        if part.weights is not None:
+            found[part.path] = weights.locate(part.weights, catalogue)
     return found
 
 
@@ -181,6 +188,24 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if fast else torch.float32
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def _build_inner(part: PartPlan, catalogue: Catalogue, load: bool) -> Any:
+    made = build_part(part, catalogue, load=load)
+    if load:
+        _load_own(part, made, catalogue)
+    return made
+
+
+def _load_own(part: PartPlan, made: Any, catalogue: Catalogue) -> None:
+    import torch
+
+    if part.weights is None:
+        return
+    if not isinstance(made, torch.nn.Module):
+        raise AssemblyError(f"{_whose(part)} has `weights` in the spec, and is no network that could load them")
+    file = weights.locate(part.weights, catalogue)
+    weights.load_into(made, weights.read(file), part=part.path, file=file)
 
 
 def _import_target(target: str, part: PartPlan) -> Any:

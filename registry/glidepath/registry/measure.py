@@ -76,9 +76,9 @@ def measure(plan: Plan, catalogue: Catalogue) -> Measurement:
 
     device = choose_device(plan.runtime.device)
     dtype = choose_dtype(plan.runtime.dtype, device)
-    parts = build_parts(plan, _OTHERS, catalogue)
+    parts = build_parts(plan, _OTHERS, catalogue, load=False)
     with torch.device("meta"):
-        parts |= build_parts(plan, _NETWORKS, catalogue)
+        parts |= build_parts(plan, _NETWORKS, catalogue, load=False)
     pipeline = Pipeline(**parts, device="meta", dtype=dtype)
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     try:

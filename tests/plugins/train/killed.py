@@ -1,7 +1,7 @@
 """Run by test_kill.py: trains in a child process that is killed again and again, until one is let finish.
 
-It fills a folder with the folders of a run that nothing killed ("whole"), of one for each plan of kills, and of
-one that was killed at random times ("random").
+It fills a folder with the folders of a run that nothing killed ("whole"), of one for each plan of kills, and
+of one that was killed at random times ("random").
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def test_without_a_shift_timesteps_are_uniform() -> None:
 
 @pytest.mark.parametrize("shift", [0.5, 2.0, 3.0])
 def test_shifted_timesteps_of_the_cosine_schedule_follow_its_closed_form(shift: float) -> None:
-    """alpha_bar = f((t + 1) / N) / f(0), f(u) = cos^2((u + 0.008) / 1.008 pi / 2): invert it at shift^2 / SNR."""
+    """alpha_bar = f((t + 1) / N) / f(0) with f(u) = cos^2((u + 0.008) / 1.008 pi / 2), inverted."""
     t = torch.arange(980)  # the last betas are capped
     angle = 0.008 / 1.008 * math.pi / 2
     alpha_bar = (((t + 1) / 1000 + 0.008) / 1.008 * math.pi / 2).double().cos() ** 2 / math.cos(angle) ** 2

@@ -47,7 +47,7 @@ def test_stopping_after_every_step_changes_no_bit(whole: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("stop", [2, 5, 9])
 def test_a_checkpoint_holds_all_that_training_depends_on(whole: Path, stop: int, tmp_path: Path) -> None:
-    """Networks that are initialised otherwise, and torch's global stream in another state, make no difference."""
+    """Networks initialised otherwise, or another state of torch's global stream, make no difference."""
     train(run_of(tmp_path), stop_after=stop, **TWO_STAGES)
     run = run_of(tmp_path, init=99)
     torch.rand(7)
@@ -84,7 +84,7 @@ def test_a_finished_run_writes_its_weights_again_and_trains_no_further(whole: Pa
 
 
 def test_weights_in_channels_last_layout_resume_to_the_same_bits(tmp_path: Path) -> None:
-    """Fused AdamW reads memory, not strides: moments that come back row by row would belong to other weights."""
+    """Fused AdamW reads memory, not strides: moments laid out otherwise would be those of other weights."""
     for name, stop in (("whole", None), ("resumed", 6)):
         for stop_after in (stop, None):
             run = run_of(tmp_path / name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,13 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.train.checkpoint import existing, load
-from glidepath.plugins.train.learner import Learner
-from glidepath.plugins.train.pace import ema_decay, rise_and_fall
-from glidepath.plugins.train.run import LOG, Run, TrainingDiverged
+from glidepath.plugins.train.run import LOG, Run
 
 from .tiny import Colours, TinyDenoiser, log_of, make_run, train
-
-CPU = torch.device("cpu")
 
 
 def test_a_few_images_are_learnt_nearly_by_heart(tmp_path: Path) -> None:
@@ -96,96 +91,6 @@ def test_images_of_another_size_than_the_denoisers_are_refused(tmp_path: Path) -
 
     with pytest.raises(PartError, match=r"\[3, 16, 16\].*\[3, 8, 8\]"):
         train(make_run(tmp_path, dataset=Large()))
-
-
-# the learner
-
-
-def learner_of(modules: nn.ModuleDict, gradient_clip: float = 0.0) -> Learner:
-    return Learner(modules, CPU, weight_decay=0.0, gradient_clip=gradient_clip)
-
-
-def test_the_moving_average_is_the_sum_of_its_closed_form() -> None:
-    """averaged_n = prod(d_k) w_0 + sum_k (1 - d_k) prod_{j > k}(d_j) w_k."""
-    modules = nn.ModuleDict({"a": nn.Linear(3, 2)})
-    learner = learner_of(modules)
-    decays = [ema_decay(0.8, done) for done in range(20)]
-    weights = [modules["a"].weight.detach().double()]  # type: ignore[union-attr, operator]
-    for decay in decays:
-        learner.update(modules["a"](torch.randn(4, 3)).square().mean(), 0.05, decay)
-        weights.append(modules["a"].weight.detach().double())  # type: ignore[union-attr, operator]
-    shares = [math.prod(decays)] + [(1 - decays[k]) * math.prod(decays[k + 1 :]) for k in range(20)]
-    assert sum(shares) == pytest.approx(1)
-    expected = sum(share * weight for share, weight in zip(shares, weights, strict=True))
-    averaged = dict(learner.averaged.named_parameters())["a.weight"]
-    torch.testing.assert_close(averaged.double(), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_buffers_are_taken_over_into_the_average() -> None:
-    modules = nn.ModuleDict({"a": nn.BatchNorm1d(3)})
-    learner = learner_of(modules)
-    for _ in range(3):
-        learner.update(modules["a"](torch.randn(8, 3) + 5).square().mean(), 0.01, 0.9)
-    ours, theirs = dict(learner.averaged.named_buffers()), dict(modules.named_buffers())
-    assert float(theirs["a.running_mean"].abs().min()) > 0.5
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-
-
-def test_frozen_parameters_stay_as_they_are() -> None:
-    modules = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
-    modules["a"].requires_grad_(False)
-    before = modules["a"].weight.clone()  # type: ignore[union-attr, operator]
-    learner = learner_of(modules)
-    learner.update(modules["b"](modules["a"](torch.randn(4, 3))).square().mean(), 0.1, 0.5)
-    averaged = dict(learner.averaged.named_parameters())["a.weight"]
-    assert torch.equal(modules["a"].weight, before)  # type: ignore[arg-type]
-    assert torch.equal(averaged, before)
-
-
-@pytest.mark.parametrize(("clip", "expected"), [(0.0, 500.0), (1.0, 1.0), (1000.0, 500.0)])
-def test_gradients_are_clipped_to_their_common_norm(clip: float, expected: float) -> None:
-    modules = nn.ModuleDict({"a": nn.Linear(1, 1, bias=False), "b": nn.Linear(1, 1, bias=False)})
-    learner = learner_of(modules, gradient_clip=clip)
-    a, b = modules["a"].weight, modules["b"].weight
-    learner.update((300 * a + 400 * b).sum(), 0.1, 0.5)  # type: ignore[operator]
-    gradients = torch.cat([value.grad.flatten() for value in modules.parameters() if value.grad is not None])
-    assert float(gradients.norm()) == pytest.approx(expected, rel=1e-4)
-    assert float(gradients[0] / gradients[1]) == pytest.approx(0.75)
-
-
-def test_a_step_is_that_of_adamw() -> None:
-    """Loshchilov & Hutter 2019, algorithm 2, written out."""
-    modules = nn.ModuleDict({"a": nn.Linear(3, 1, bias=False)})
-    learner = Learner(modules, CPU, weight_decay=0.1, gradient_clip=0.0)
-    (weight,) = modules.parameters()
-    expected = weight.detach().double().clone()
-    m = v = torch.zeros(1, 3, dtype=torch.float64)
-    for step in range(1, 6):
-        x = torch.randn(1, 3)
-        rate = 0.1 / step
-        learner.update((weight * x).sum(), rate, 0.9)
-        m, v = 0.9 * m + 0.1 * x.double(), 0.99 * v + 0.01 * x.double() ** 2
-        m_hat, v_hat = m / (1 - 0.9**step), v / (1 - 0.99**step)
-        expected = expected - rate * 0.1 * expected - rate * m_hat / (v_hat.sqrt() + 1e-8)
-    torch.testing.assert_close(weight.detach().double(), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
-    rates = [rise_and_fall(done, 100, 10, 0.2) for done in range(100)]
-    assert rates[:10] == pytest.approx([(1 + step) / 10 for step in range(10)])
-    assert rates[10:80] == [1.0] * 70
-    assert rates[80:] == pytest.approx([(20 - step) / 20 for step in range(20)])
-    assert [rise_and_fall(done, 5, 0, 0.0) for done in range(5)] == [1.0] * 5
-
-
-def test_the_average_forgets_its_beginning_fast_and_its_end_slowly() -> None:
-    decays = [ema_decay(0.99, done) for done in range(2000)]
-    assert decays[0] == 0.1
-    assert decays == sorted(decays)
-    assert decays[-1] == 0.99
-
-
-# log, checkpoints and weights
 
 
 def test_the_log_has_a_line_for_each_interval_with_the_mean_loss_since_the_last(tmp_path: Path) -> None:
@@ -263,57 +168,3 @@ def test_a_step_depends_on_the_seed(tmp_path: Path) -> None:
     for seed in (0, 1):
         train(make_run(tmp_path / str(seed)), seed=seed)
     assert log_of(tmp_path / "0")[0]["loss"] != log_of(tmp_path / "1")[0]["loss"]
-
-
-# divergence
-
-
-def spoil_images(run: Run, _at: int) -> Run:
-    class Spoilt(Colours):
-        def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, list[str]]:
-            images, captions = super().batch(seed, step, size)
-            return images * math.nan if step == _at else images, captions
-
-    return make_run(run.folder, dataset=Spoilt())
-
-
-def spoil_gradients(run: Run, at: int) -> Run:
-    """The loss stays finite at that step, and the gradient does not."""
-    backward = 0
-
-    def spoil(gradient: Tensor) -> Tensor:
-        nonlocal backward
-        backward += 1
-        return gradient * math.nan if backward == at + 1 else gradient
-
-    run.denoiser.get_parameter("first.weight").register_hook(spoil)
-    return run
-
-
-@pytest.mark.parametrize("spoil", [spoil_images, spoil_gradients])
-@pytest.mark.parametrize("at", [5, 9, 11])
-def test_training_that_diverges_stops_and_keeps_the_last_good_checkpoint(
-    tmp_path: Path, spoil: Callable[[Run, int], Run], at: int
-) -> None:
-    run = spoil(make_run(tmp_path), at)
-    with pytest.raises(TrainingDiverged) as raised:
-        train(run, checkpoint_every=3, gradient_clip=0.0, probe_every=100)
-    kept = existing(tmp_path)
-    assert load(kept[-1]).step == at // 3 * 3
-    assert str(kept[-1]) in str(raised.value)
-    for path in kept:
-        assert all(bool(value.isfinite().all()) for value in load_file(path).values())
-    assert not (tmp_path / "weights.safetensors").exists()
-    assert all(math.isfinite(line["loss"]) for line in log_of(tmp_path))
-
-
-@pytest.mark.parametrize("clip", [0.0, 1.0])
-def test_a_gradient_that_is_no_number_at_the_last_step_is_noticed(tmp_path: Path, clip: float) -> None:
-    with pytest.raises(TrainingDiverged, match="no checkpoint was written"):
-        train(spoil_gradients(make_run(tmp_path), 11), checkpoint_every=100, gradient_clip=clip)
-
-
-def test_divergence_is_noticed_when_a_run_is_asked_to_stop(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDiverged):
-        train(spoil_gradients(make_run(tmp_path), 1), stop_after=2)
-    assert existing(tmp_path) == []

@@ -27,7 +27,7 @@ COLOURS = torch.tensor([[0.8, -0.8, -0.8], [-0.8, 0.8, -0.8], [-0.8, -0.8, 0.8],
 
 
 class TinyDenoiser(Denoiser):
-    """Two convolutions between which time and text are added, with dropout and a buffer that training changes."""
+    """Three convolutions, time and text added; with dropout and a buffer that training changes."""
 
     calls: Tensor
 
@@ -70,7 +70,7 @@ class TinyDenoiser(Denoiser):
 
 
 class TinyTextEncoder(TextEncoder):
-    """One vector for each of `WORDS`; no prompt has a vector of its own, which is not that of the empty text."""
+    """A vector for each of `WORDS`, one for other texts, one for no prompt (which is not the empty text)."""
 
     def __init__(self) -> None:
         super().__init__()

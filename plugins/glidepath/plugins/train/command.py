@@ -79,8 +79,11 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
         weights = trainer.train(watched)
         stopped = interrupted()
     if weights is not None:
+        if session.first == session.total:
+            print("training was finished before; its weights are written again", file=sys.stderr)
         print(weights)
-        sample = ["glidepath", "sample", "a caption", "--spec", str(run.folder / SPEC)]
+        caption = run.dataset.batch(0, 0, 1)[1][0]
+        sample = ["glidepath", "sample", caption, "--spec", str(run.folder / SPEC)]
         print(f"sample with them: {shlex.join(sample)}", file=sys.stderr)
         return 0
     why = "interrupted" if stopped else "stopped"
@@ -103,18 +106,18 @@ class _Session:
         steps_now: int | None,
     ) -> None:
         self._began, self._show, self._interrupted, self._steps_now = began, show, interrupted, steps_now
-        self._first: int | None = None
+        self.first: int | None = None
         self.at = self.total = 0
 
     def progress(self, position: Position) -> None:
-        if self._first is None:
-            self._first = position.step
+        if self.first is None:
+            self.first = position.step
             self._began()
         self.at, self.total = position.step, position.total
         self._show(position)
 
     def is_to_stop(self) -> bool:
-        done = self.at - (self._first or 0)
+        done = self.at - (self.first or 0)
         return self._interrupted() or (self._steps_now is not None and done >= self._steps_now)
 
 
