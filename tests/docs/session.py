@@ -6,9 +6,9 @@ import contextlib
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,34 +20,38 @@ ROOT = Path(__file__).parents[2]
 _LONGEST = 300.0
 _END = "=== end of block:"
 
-_COMMANDS = {
-    # The project itself is installed already: what a test can hold is that its names are right. A package that
-    # the page has written is built and installed, without looking for its requirements, into a folder of the page.
-    "pip": """
-        import pathlib, re, subprocess, sys, tomllib
-        arguments = [it for it in sys.argv[2:] if it != "-e"]
-        assert sys.argv[1] == "install", sys.argv
-        if "-c" in arguments:
-            assert arguments.pop(arguments.index("-c") + 1) == "constraints.txt"
-            arguments.remove("-c")
-        [target] = arguments
-        folder, extras = re.fullmatch(r"([./\\w-]+)(?:\\[([\\w,-]+)\\])?", target).groups()
-        known = tomllib.loads(pathlib.Path({root!r}, "pyproject.toml").read_text())["project"]["optional-dependencies"]
-        if folder == "." and not pathlib.Path("pyproject.toml").exists():
-            assert set((extras or "test").split(",")) <= set(known), target
-            assert pathlib.Path({root!r}, "constraints.txt").is_file()
-            sys.exit()
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--no-build-isolation", "--upgrade", "--target", {site!r}, folder]
-        sys.exit(subprocess.run(command).returncode)
-    """,
-    # Without arguments it is the whole suite, of which this is a part.
-    "pytest": """
-        import subprocess, sys
-        if sys.argv[1:]:
-            sys.exit(subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sys.argv[1:]]).returncode)
-    """,
-}
+# The project itself is installed already: what a test can hold is that its names are right. A package that the page
+# has written is built and installed, without looking for its requirements, into a folder of the page.
+_PIP = """
+import pathlib, re, subprocess, sys, tomllib
+arguments = [it for it in sys.argv[2:] if it != "-e"]
+assert sys.argv[1] == "install", sys.argv
+if "-c" in arguments:
+    assert arguments.pop(arguments.index("-c") + 1) == "constraints.txt"
+    arguments.remove("-c")
+[target] = arguments
+folder, extras = re.fullmatch(r"([./\\w-]+)(?:\\[([\\w,-]+)\\])?", target).groups()
+if extras or not pathlib.Path(folder, "pyproject.toml").exists():
+    project = tomllib.loads(pathlib.Path(ROOT, "pyproject.toml").read_text())["project"]
+    assert folder == "." and set((extras or "test").split(",")) <= set(project["optional-dependencies"]), target
+    assert pathlib.Path(ROOT, "constraints.txt").is_file()
+    sys.exit()
+command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+command += ["--no-build-isolation", "--upgrade", "--target", SITE, folder]
+sys.exit(subprocess.run(command).returncode)
+"""
+
+# Over the whole project each is a step of .ci/run, and pytest is what runs this.
+_CHECK = """
+import pathlib, subprocess, sys
+name = pathlib.Path(sys.argv[0]).name
+files = [it for it in sys.argv[1:] if "/" in it]
+if files:
+    quiet = ["-q", "-p", "no:cacheprovider"] if name == "pytest" else []
+    sys.exit(subprocess.run([sys.executable, "-m", name, *sys.argv[1:], *quiet]).returncode)
+"""
+
+_COMMANDS = {"pip": _PIP, "pytest": _CHECK, "ruff": _CHECK, "mypy": _CHECK}
 
 
 class Session:
@@ -68,9 +72,8 @@ class Session:
         bin_.mkdir()
         self.site.mkdir()
         for name, source in _COMMANDS.items():
-            filled = textwrap.dedent(source).replace("{root!r}", repr(str(ROOT)))
             file = bin_ / name
-            file.write_text(f"#!{sys.executable}\n{filled.replace('{site!r}', repr(str(self.site)))}")
+            file.write_text(f"#!{sys.executable}\nROOT, SITE = {str(ROOT)!r}, {str(self.site)!r}\n{source}")
             file.chmod(0o755)
         path = os.pathsep.join([str(bin_), str(Path(sys.executable).parent), os.environ["PATH"]])
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
@@ -143,7 +146,7 @@ class _Shell:
         self._process.stdin.write(f"{f'( {source} )' if may_fail else source}; echo '{_END}' $?; set +e\n")
         self._process.stdin.flush()
         lines: list[str] = []
-        watchdog = threading.Timer(_LONGEST, self._process.kill)
+        watchdog = threading.Timer(_LONGEST, self._kill)
         watchdog.start()
         try:
             for line in self._process.stdout:
@@ -156,8 +159,14 @@ class _Shell:
         return self._process.wait(), "".join(lines)
 
     def close(self) -> None:
-        with self._process:
-            self._process.kill()
+        """End it, with all that it started."""
+        self._kill()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -57,7 +57,11 @@ def test_half_precision_weights_run_in_the_precision_of_the_runtime(tiny: Path) 
 
 def test_a_part_may_have_weights_of_its_own(tiny: Path) -> None:
     stored = load_file(tiny.with_name("tiny.safetensors"))
-    own = {name.removeprefix("denoiser."): value + 1 for name, value in stored.items() if name.startswith("denoiser.")}
+    own = {
+        name.removeprefix("denoiser."): value + 1
+        for name, value in stored.items()
+        if name.startswith("denoiser.")
+    }
     save_file(own, tiny.with_name("denoiser.safetensors"))
     text = {name: value for name, value in stored.items() if name.startswith("text_encoder.")}
     save_file(text, tiny.with_name("tiny.safetensors"))
@@ -67,7 +71,7 @@ def test_a_part_may_have_weights_of_its_own(tiny: Path) -> None:
 
 def test_weights_of_a_part_that_is_no_network_are_refused(tiny: Path) -> None:
     file = tiny.with_name("tiny.safetensors")
-    with pytest.raises(AssemblyError, match="sampler glidepath/ddim .* is no network"):
+    with pytest.raises(AssemblyError, match=r"sampler glidepath/ddim .* is no network"):
         assemble(tiny, overrides=[f"sampler.weights={file}"])
     with pytest.raises(AssemblyError, match=r"at guidance\[0\].* is no network"):
         assemble(tiny, overrides=[f"guidance[0].weights={file}"])
@@ -79,7 +83,9 @@ def test_a_part_inside_a_part_loads_its_own_weights(tiny: Path, site) -> None:
     site.bundle()
     site.plugin("acme", INNER_PLUGIN)
     (site.folder / "acme" / "parts.py").write_text(INNER_PARTS)
-    save_file({"weight": torch.tensor([[3.0]]), "bias": torch.tensor([4.0])}, tiny.with_name("inner.safetensors"))
+    save_file(
+        {"weight": torch.tensor([[3.0]]), "bias": torch.tensor([4.0])}, tiny.with_name("inner.safetensors")
+    )
     acme = load_catalogue(path=site.path)
     inner = f"guidance=[{{use: outer, inner: {{use: net, weights: {tiny.with_name('inner.safetensors')}}}}}]"
     (guidance,) = assemble(tiny, overrides=[inner], catalogue=acme).guidance
@@ -134,7 +140,10 @@ def test_without_weights_the_networks_start_the_same_each_time_and_leave_the_glo
     [
         (lambda it: it.pop("denoiser.out.2.bias"), "1 missing: out.2.bias"),
         (lambda it: it.update({"denoiser.extra": torch.ones(1)}), "1 not known to the part: extra"),
-        (lambda it: it.update({"denoiser.out.2.bias": torch.ones(7)}), "out.2.bias: [7] in the file, [3] in the part"),
+        (
+            lambda it: it.update({"denoiser.out.2.bias": torch.ones(7)}),
+            "out.2.bias: [7] in the file, [3] in the part",
+        ),
         (lambda it: it.update({"denoisr.x": torch.ones(1)}), "did you mean 'denoiser'"),
     ],
 )
@@ -249,7 +258,9 @@ def acme(site):
     return load_catalogue(path=site.path)
 
 
-def test_what_a_constructor_raises_names_the_component_its_distribution_and_its_place(acme, tiny: Path) -> None:
+def test_what_a_constructor_raises_names_the_component_its_distribution_and_its_place(
+    acme, tiny: Path
+) -> None:
     with pytest.raises(TypeError, match="from within") as caught:
         assemble(tiny, overrides=["sampler=raises"], catalogue=acme)
     (note,) = caught.value.__notes__
@@ -264,7 +275,9 @@ def test_what_a_constructor_raises_names_the_component_its_distribution_and_its_
         ("other", "made a Other, which is no Sampler"),
     ],
 )
-def test_a_component_that_cannot_be_built_is_blamed_on_its_plugin(acme, tiny: Path, part: str, message: str) -> None:
+def test_a_component_that_cannot_be_built_is_blamed_on_its_plugin(
+    acme, tiny: Path, part: str, message: str
+) -> None:
     with pytest.raises(AssemblyError) as caught:
         assemble(tiny, overrides=[f"sampler={part}"], catalogue=acme)
     assert message in str(caught.value)

@@ -13,7 +13,15 @@ from safetensors.torch import load_file, save_file
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli import main
-from glidepath.registry.images import ImageError, default_scale, grid, load_image, read_manifest, save_png, to_pil
+from glidepath.registry.images import (
+    ImageError,
+    default_scale,
+    grid,
+    load_image,
+    read_manifest,
+    save_png,
+    to_pil,
+)
 from glidepath.registry.provenance import FORMAT, Manifest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -30,7 +38,9 @@ def run(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
-def test_a_prompt_becomes_a_png_and_its_place_is_printed(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prompt_becomes_a_png_and_its_place_is_printed(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("sample", "a green star", "--spec", tiny) == 0
     out = Path(capsys.readouterr().out.strip())
     assert out == Path("images/a-green-star-seed0.png")
@@ -46,7 +56,9 @@ def test_progress_shows_images_and_time_left(tiny: Path, capsys: pytest.CaptureF
 
 
 def test_several_images_make_a_grid_with_a_row_for_each_prompt(tiny: Path) -> None:
-    assert run("sample", "a star", "a ring", "--spec", tiny, "--count", 3, "--out", "g.png", "--scale", 2) == 0
+    assert (
+        run("sample", "a star", "a ring", "--spec", tiny, "--count", 3, "--out", "g.png", "--scale", 2) == 0
+    )
     assert Image.open("g.png").size == (3 * 16 + 2 * 4, 2 * 16 + 4)
 
 
@@ -61,7 +73,10 @@ def test_separate_writes_each_image_too_with_its_own_manifest(tiny: Path) -> Non
 def test_the_png_carries_spec_seed_prompt_versions_and_weight_hash(tiny: Path) -> None:
     import hashlib
 
-    assert run("sample", "a star", "--spec", tiny, "--seed", 5, "--set", "sampler.eta=0.5", "--out", "x.png") == 0
+    assert (
+        run("sample", "a star", "--spec", tiny, "--seed", 5, "--set", "sampler.eta=0.5", "--out", "x.png")
+        == 0
+    )
     _, data = read_manifest(Path("x.png"))
     assert data["format"] == FORMAT
     assert data["shots"] == [{"prompt": "a star", "seed": 5, "sample": 0}]
@@ -79,7 +94,9 @@ def test_replay_makes_the_same_image_again(tiny: Path, capsys: pytest.CaptureFix
     assert Image.open("x.png").tobytes() == Image.open("x-replay.png").tobytes()
 
 
-def test_a_replayed_image_does_not_depend_on_the_batch(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replayed_image_does_not_depend_on_the_batch(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run("sample", "a star", "a ring", "a red ring", "--spec", tiny, "--batch", 3, "--out", "x.png")
     run("replay", "x.png", "--batch", 1)
     old = torch.tensor(list(Image.open("x.png").tobytes()), dtype=torch.int16)
@@ -137,7 +154,9 @@ def test_a_manifest_with_absurd_numbers_is_refused(tiny: Path) -> None:
             Manifest.from_json({**data, key: 10**9})
 
 
-def test_files_that_are_no_images_of_ours_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_no_images_of_ours_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text, plain, broken = tmp_path / "t.png", tmp_path / "p.png", tmp_path / "b.png"
     text.write_text("hello")
     Image.new("RGB", (4, 4)).save(plain)
@@ -200,7 +219,9 @@ def test_ctrl_c_keeps_the_images_that_are_finished(
     assert [shot["sample"] for shot in data["shots"]] == [0, 1]
 
 
-def test_a_wrong_override_ends_in_status_2_with_its_place(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_override_ends_in_status_2_with_its_place(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("sample", "a star", "--spec", tiny, "--set", "sampler.stepz=3") == 2
     said = capsys.readouterr().err
     assert "--set #1" in said
@@ -257,7 +278,13 @@ def test_a_grid_keeps_every_pixel() -> None:
     images = [torch.full((3, 2, 2), value, dtype=torch.uint8) for value in (10, 20, 30)]
     sheet = grid(images, 2)
     assert sheet.size == (2 + 4 + 2, 2 + 4 + 2)
-    assert [sheet.getpixel(at)[0] for at in ((0, 0), (6, 0), (0, 6), (6, 6), (3, 0))] == [10, 20, 30, 255, 255]
+    assert [sheet.getpixel(at)[0] for at in ((0, 0), (6, 0), (0, 6), (6, 6), (3, 0))] == [
+        10,
+        20,
+        30,
+        255,
+        255,
+    ]
     assert to_pil(torch.full((1, 2, 2), 7, dtype=torch.uint8)).getpixel((0, 0)) == (7, 7, 7)
 
 

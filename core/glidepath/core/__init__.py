@@ -61,7 +61,7 @@ _HOMES = {
     "fold": "guidance",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605 - the names above
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -28,10 +28,10 @@ class Pipeline:
         text_encoder: None for a denoiser that is not conditioned on text.
         guidance: folded left to right around the denoiser.
         codec: pixels to x_0 and back; the identity where None.
-        device, dtype: where the modules are moved, and in which precision the networks run. The state of the walk is
-            float32 whatever the dtype.
-        channels_last: the memory layout of a denoiser of two-dimensional images; faster convolutions on CPU and on
-            GPUs with tensor cores.
+        device, dtype: where the modules are moved, and in which precision the networks run. The state of the
+            walk is float32 whatever the dtype.
+        channels_last: the memory layout of a denoiser of two-dimensional images; faster convolutions on
+            CPU and on GPUs with tensor cores.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Pipeline:
         labels: Sequence[int] | None = None,
         noise: Noise | None = None,
     ) -> Tensor:
-        """Images of B prompts, [B, 3, H, W] uint8 on the pipeline's device. The arguments are those of `states`."""
+        """Images of B prompts, [B, 3, H, W] uint8 on the pipeline's device; arguments as for `states`."""
         last = None
         for state in self.states(prompts, seed=seed, samples=samples, labels=labels, noise=noise):
             last = state
@@ -88,9 +88,9 @@ class Pipeline:
         """Each state of the walk as it is made, for previews; stop iterating to cancel.
 
         prompts: B texts; for a denoiser without text they only say how many images there are.
-        seed, samples: which image of a prompt is made. Row i is decided by (prompts[i], seed, samples[i]), whatever
-            else is in the batch. `samples` defaults to counting the repetitions of each prompt: 0 for its first
-            occurrence, 1 for its second.
+        seed, samples: which image of a prompt is made. Row i is decided by (prompts[i], seed, samples[i]),
+            whatever else is in the batch. `samples` defaults to counting the repetitions of each prompt: 0 for
+            its first occurrence, 1 for its second.
         labels: B class labels, for a class-conditional denoiser.
         noise: another source of noise in place of `seed` and `samples`.
 

@@ -73,7 +73,7 @@ class VariancePreservingSchedule(NoiseSchedule):
     def levels(self, spacing: Spacing) -> NoiseLevels:
         """The grid of a spacing, noisy to clean.
 
-        Between neighbouring timesteps beta is the schedule's own, over a gap it is 1 - alpha_bar_t / alpha_bar_s;
+        Between neighbouring timesteps beta is the schedule's own, over a gap 1 - alpha_bar_t / alpha_bar_s;
         alpha_bar is built from these betas again, as the reference implementations do, to the last digit.
 
         Raises:

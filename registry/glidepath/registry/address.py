@@ -13,7 +13,7 @@ from glidepath.registry.catalogue import Unknown
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.files import locate
 from glidepath.registry.scalars import NULL
-from glidepath.registry.yamltree import Broken, MappingNode, Node, Scalar, describe, join
+from glidepath.registry.tree import Broken, MappingNode, Node, Scalar, describe, join
 
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue

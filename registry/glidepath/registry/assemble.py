@@ -1,4 +1,4 @@
-"""From a plan to a pipeline: targets imported, parts built, weights loaded, everything moved to its device."""
+"""From a plan to a pipeline: targets imported, parts built, weights loaded, all moved to its device."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
 
     catalogue.on_assemble(plan)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # what has no weights starts from the same ones each time, and nobody's stream is moved
+        # What has no weights starts from the same ones each time, and nobody's stream is moved.
+        torch.manual_seed(0)
         parts = build_parts(plan, PIPELINE_SLOTS, catalogue, load=load)
     if load:
         load_weights(plan, parts, catalogue)
@@ -166,14 +167,10 @@ def choose_device(name: str) -> torch.device:
     """
     import torch
 
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
-    kind = name.partition(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(kind, False):
+        name = next(known for known, is_there in there.items() if is_there)
+    if not there.get(name.partition(":")[0], False):
         usable = ", ".join(known for known, is_there in there.items() if is_there)
         raise PartError(f"device {name!r} is not available here; available: {usable}")
     return torch.device(name)
@@ -203,7 +200,9 @@ def _load_own(part: PartPlan, made: Any, catalogue: Catalogue) -> None:
     if part.weights is None:
         return
     if not isinstance(made, torch.nn.Module):
-        raise AssemblyError(f"{_whose(part)} has `weights` in the spec, and is no network that could load them")
+        raise AssemblyError(
+            f"{_whose(part)} has `weights` in the spec, and is no network that could load them"
+        )
     file = weights.locate(part.weights, catalogue)
     weights.load_into(made, weights.read(file), part=part.path, file=file)
 
@@ -213,7 +212,9 @@ def _import_target(target: str, part: PartPlan) -> Any:
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise AssemblyError(f"{_whose(part)} names a target that cannot be imported, {target}: {error}") from error
+        raise AssemblyError(
+            f"{_whose(part)} names a target that cannot be imported, {target}: {error}"
+        ) from error
 
 
 def _whose(part: PartPlan) -> str:

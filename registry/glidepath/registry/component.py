@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 API_VERSION = "1.0"
-"""The version of the interfaces in `glidepath.core` and of these descriptors; a component's `api` range is checked against it."""
+"""The version of the interfaces in `glidepath.core` and of these descriptors, for a component's `api` range."""
 
 PART = "glidepath.part"
 MANY = "glidepath.many"
@@ -47,7 +47,7 @@ class Need:
     """A value that must fit what another part provides.
 
     value: what is needed; any of them, when it is a tuple. Not looked at where `test` is given.
-    field: the parameter (of the needing part) that says so, for the place in the message; "" for the part itself.
+    field: the parameter (of the needing part) that says so, for the place in the message; "" for the part.
     why: a clause that ends the message, such as "the timestep embedding is 4 x channels wide".
     optional: no fault when no part provides the key.
     test: for a need that is more than equality: takes what is provided, returns what is wrong with it, or "".
@@ -75,7 +75,7 @@ class Component:
     kind: "sampler", "denoiser", ... or a kind that a plugin adds.
     name: lower-case words joined by hyphens; unique within its distribution and kind.
     target: "package.module:Class", imported only at assembly; called with the config and the nested parts.
-    config: an attrs class, or "package.module:Class" naming one in a torch-free module; None for no parameters.
+    config: an attrs class, or "package.module:Class" naming one in a torch-free module; None without parameters.
     summary: one line.
     api: the versions of `glidepath.registry.component.API_VERSION` that it works with.
     requires: modules from outside that it needs.
@@ -107,7 +107,7 @@ class Kind:
     many: the slot holds a list.
     required: a spec without it is a fault.
     default: the part that stands in an absent slot, "" for none.
-    sampling: whether the slot takes part in `sample`; others (training data, say) are checked and not built then.
+    sampling: whether the slot takes part in `sample`; others (training data, say) are checked and not built.
     """
 
     name: str

@@ -6,7 +6,7 @@ import os
 from pathlib import Path, PureWindowsPath
 
 from glidepath.registry.faults import Faults, shown
-from glidepath.registry.yamltree import Scalar
+from glidepath.registry.tree import Scalar
 
 
 def locate(node: Scalar, path: str, faults: Faults) -> Path | None:

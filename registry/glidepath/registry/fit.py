@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from glidepath.registry.component import Need
 from glidepath.registry.faults import Faults
 from glidepath.registry.parameters import yaml_text
-from glidepath.registry.yamltree import join
+from glidepath.registry.tree import join
 
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue

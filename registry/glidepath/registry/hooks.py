@@ -1,7 +1,7 @@
 """The hooks that a plugin may implement, as pluggy specifications.
 
-A plugin's entry point (group `glidepath.plugins`) is a module with functions marked `@hookimpl`. They return data;
-none runs while an image is made. Each plugin is called by itself, so that one failure costs one plugin.
+A plugin's entry point (group `glidepath.plugins`) is a module with functions marked `@hookimpl`. They return
+data; none runs while an image is made. Each plugin is called by itself, so that one failure costs one plugin.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from glidepath.registry.merge import as_part
 from glidepath.registry.problems import Place
 from glidepath.registry.scalars import NULL, TEXT, resolve
 from glidepath.registry.schema import Schema, Slot, used
-from glidepath.registry.yamltree import (
+from glidepath.registry.source import Source
+from glidepath.registry.tree import (
     MAX_DEPTH,
     MAX_NODES,
     Broken,
@@ -28,13 +29,12 @@ from glidepath.registry.yamltree import (
     MappingNode,
     Node,
     Scalar,
-    Source,
-    Unreadable,
     describe,
     entries,
     join,
     node_of,
 )
+from glidepath.registry.yamltree import Unreadable
 
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 _PATH = re.compile(r"\s*[^\s.\[\]:]+(?:\.[^\s.\[\]:]+|\[[0-9]{1,9}\])*\s*")

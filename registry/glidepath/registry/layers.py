@@ -14,19 +14,9 @@ from glidepath.registry.merge import merge
 from glidepath.registry.problems import Place, did_you_mean
 from glidepath.registry.scalars import NULL
 from glidepath.registry.schema import Schema
-from glidepath.registry.yamltree import (
-    MAX_BYTES,
-    MAX_NODES,
-    Broken,
-    ListNode,
-    MappingNode,
-    Node,
-    Scalar,
-    Source,
-    Unreadable,
-    describe,
-    read_tree,
-)
+from glidepath.registry.source import Source
+from glidepath.registry.tree import MAX_NODES, Broken, ListNode, MappingNode, Node, Scalar, describe
+from glidepath.registry.yamltree import MAX_BYTES, Unreadable, read_tree
 
 _MOST_FILES = 100
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glidepath.registry.schema import Schema, Slot, used
-from glidepath.registry.yamltree import Entry, MappingNode, Node, Scalar
+from glidepath.registry.tree import Entry, MappingNode, Node, Scalar
 
 
 def as_part(node: Node) -> Node:

@@ -12,20 +12,19 @@ from glidepath.registry.merge import as_part, merge
 from glidepath.registry.problems import Place
 from glidepath.registry.scalars import NULL
 from glidepath.registry.schema import Schema, Slot
-from glidepath.registry.yamltree import (
+from glidepath.registry.source import Source
+from glidepath.registry.tree import (
     MAX_DEPTH,
     Entry,
     ListNode,
     MappingNode,
     Node,
     Scalar,
-    Source,
-    Unreadable,
     describe,
     entries,
     join,
-    read_tree,
 )
+from glidepath.registry.yamltree import Unreadable, read_tree
 
 _SEGMENT = re.compile(r"(?P<dot>\.?)(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]{1,9})\]")
 

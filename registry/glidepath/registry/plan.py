@@ -21,8 +21,8 @@ from glidepath.registry.requirements import PluginsSection, check_requirements, 
 from glidepath.registry.resolved import resolved_tree
 from glidepath.registry.scalars import NULL
 from glidepath.registry.schema import SECTIONS, Schema, Slot, fields
+from glidepath.registry.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join, node_of
 from glidepath.registry.typed import FAILED
-from glidepath.registry.yamltree import Broken, ListNode, MappingNode, Node, Scalar, describe, join, node_of
 
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue, Registered
@@ -33,6 +33,8 @@ __all__ = ["Address", "PartPlan", "Plan", "Planner", "Runtime", "canonical_json"
 T = TypeVar("T")
 
 _MOST_PARTS = 100
+# what YAML forbids, or takes for the end of a line
+_NEEDS_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _LONGEST_NAME = 200
 
 
@@ -118,9 +120,14 @@ class Plan:
         }
 
 
-def canonical_json(value: object) -> str:
-    """JSON of a `Plan.tree` that is the same for the same values, to be hashed or kept."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+def canonical_json(value: object, indent: int | None = None) -> str:
+    """JSON of a `Plan.tree` that is the same for the same values, to be hashed, kept, or read as a spec again.
+
+    JSON's own escapes are no YAML beyond the first 65,536 characters, so what YAML takes as it is stays as it is.
+    """
+    separators = (",", ": " if indent else ":")
+    text = json.dumps(value, sort_keys=True, separators=separators, ensure_ascii=False, indent=indent)
+    return _NEEDS_ESCAPE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -> Plan:

@@ -1,4 +1,4 @@
-"""What an image or a checkpoint carries, so that it can be made again: spec, seed, versions, weight hashes."""
+"""What an image carries, so that it can be made again: spec, seed, versions, weight hashes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ class Manifest:
             GlidepathError: they are not a manifest that this version reads.
         """
         if data.get("format") != FORMAT:
-            raise GlidepathError(f"the manifest has format {data.get('format')!r}, and this version reads {FORMAT!r}")
+            raise GlidepathError(
+                f"the manifest has format {data.get('format')!r}, and this version reads {FORMAT!r}"
+            )
         try:
             shots = [Shot(str(it["prompt"]), int(it["seed"]), int(it["sample"])) for it in data["shots"]]
             manifest = Manifest(
@@ -75,7 +77,9 @@ class Manifest:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GlidepathError(f"the manifest is damaged: {type(error).__name__}: {error}") from error
         if not (0 < len(shots) <= 10_000 and 0 < manifest.columns <= 10_000 and 0 < manifest.scale <= 64):
-            raise GlidepathError("the manifest is damaged: its number of images, columns or scale makes no sense")
+            raise GlidepathError(
+                "the manifest is damaged: its number of images, columns or scale makes no sense"
+            )
         return manifest
 
 

@@ -9,7 +9,7 @@ import attrs
 from glidepath.registry.component import doc
 from glidepath.registry.discovery import canonical
 from glidepath.registry.faults import Faults, shown
-from glidepath.registry.yamltree import Entry, MappingNode, Scalar, join
+from glidepath.registry.tree import Entry, MappingNode, Scalar, join
 
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue, Registered

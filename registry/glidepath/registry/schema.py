@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.registry.component import MANY, PART
-from glidepath.registry.yamltree import MappingNode, Node, Scalar
+from glidepath.registry.tree import MappingNode, Node, Scalar
 
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue

@@ -19,16 +19,9 @@ from glidepath.registry.plan import Planner
 from glidepath.registry.problems import Place
 from glidepath.registry.requirements import PluginsSection
 from glidepath.registry.schema import Schema
-from glidepath.registry.yamltree import (
-    MAX_DEPTH,
-    MAX_NODES,
-    MappingNode,
-    Source,
-    Unreadable,
-    join,
-    plain,
-    walk,
-)
+from glidepath.registry.source import Source
+from glidepath.registry.tree import MAX_DEPTH, MAX_NODES, MappingNode, join, plain, walk
+from glidepath.registry.yamltree import Unreadable
 
 
 @attrs.frozen(eq=False, slots=False)

@@ -22,7 +22,7 @@ from glidepath.registry.faults import Faults, shown
 from glidepath.registry.files import locate
 from glidepath.registry.parameters import Parameter, type_text, yaml_text
 from glidepath.registry.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, resolve
-from glidepath.registry.yamltree import Broken, ListNode, MappingNode, Node, Scalar, describe, entries, join
+from glidepath.registry.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, entries, join
 
 FAILED: Any = object()
 """In place of a value that has a fault."""

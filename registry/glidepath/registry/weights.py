@@ -91,15 +91,23 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, fi
     ]
     if missing or extra or shapes:
         lines = [f"the weights in {file} do not fit {part}:"]
-        for title, names in (("missing", missing), ("not known to the part", extra), ("of another shape", shapes)):
+        for title, names in (
+            ("missing", missing),
+            ("not known to the part", extra),
+            ("of another shape", shapes),
+        ):
             if names:
-                lines.append(f"    {len(names)} {title}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
+                lines.append(
+                    f"    {len(names)} {title}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+                )
         raise WeightsError("\n".join(lines))
     module.load_state_dict(dict(tensors))
 
 
-def under(tensors: Mapping[str, Tensor], slots: Mapping[str, nn.Module], file: Path) -> dict[str, dict[str, Tensor]]:
-    """The tensors of a file that holds several parts, by slot: `denoiser.out.2.bias` is the denoiser's `out.2.bias`.
+def under(
+    tensors: Mapping[str, Tensor], slots: Mapping[str, nn.Module], file: Path
+) -> dict[str, dict[str, Tensor]]:
+    """The tensors of a file that holds several parts, by slot: `denoiser.out.bias` is the denoiser's `out.bias`.
 
     Raises:
         WeightsError: a key belongs to no slot, or a slot with parameters finds nothing.

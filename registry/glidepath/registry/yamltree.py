@@ -7,30 +7,34 @@ mappings.
 
 from __future__ import annotations
 
-import enum
 import re
-from bisect import bisect
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
-from itertools import accumulate
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
 import yaml  # type: ignore[import-untyped]
 
 from glidepath.registry.faults import Faults, shown
-from glidepath.registry.parameters import yaml_text
 from glidepath.registry.problems import Place
-from glidepath.registry.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, TEXT, Value, resolve
+from glidepath.registry.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, TEXT, resolve
+from glidepath.registry.source import Source
+from glidepath.registry.tree import (
+    MAX_DEPTH,
+    MAX_NODES,
+    Broken,
+    Entry,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    describe,
+    join,
+)
 
 MAX_BYTES = 1 << 19
-MAX_DEPTH = 50
-MAX_NODES = 10_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_BREAKS = "\n\r\x85\u2028\u2029"
 # What YAML 1.1 does not allow in a text, lone surrogates included; a BOM is taken off before.
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
@@ -43,9 +47,6 @@ _SCALAR_TAGS = {
     f"{_TAG}float": (FLOAT, INT, BASE_60),
 }
 _CORE_TAGS = ("!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq")
-
-_WIDTH = 100
-"""Longer lines are cut for display, to what is around the column."""
 
 _HINTS = {
     "mapping values are not allowed": "a text with ': ' in it needs quotes; a key starts a line of its own",
@@ -62,214 +63,8 @@ _HINTS = {
 }
 
 
-@attrs.frozen(eq=False, slots=False)
-class Source:
-    """A text that values come from.
-
-    name: as the user knows it: a path, "preset shapes", "--set #1".
-    folder: what relative paths in it are relative to; None where it may name no file.
-    skip: how many characters at the start are not YAML: the path and "=" of an override.
-    override: it is one, so that places in it have a column and no line.
-    trusted: it may name files outside its folder.
-    """
-
-    name: str
-    folder: Path | None
-    text: str = attrs.field(repr=False)
-    skip: int = 0
-    override: bool = False
-    trusted: bool = True
-
-    @cached_property
-    def _starts(self) -> list[int]:
-        """Where each line starts."""
-        lines = self.text[self.skip :].splitlines(keepends=True)
-        starts = list(accumulate(map(len, lines), initial=self.skip))
-        if lines and lines[-1][-1] not in _BREAKS:
-            starts.pop()  # no line starts at the end of the text
-        return starts
-
-    def place(self, line: int, column: int) -> Place:
-        """The place that YAML marks as `line` and `column`, both from 0."""
-        if line >= len(self._starts):  # the parser marks the end of the text behind it
-            line, column = len(self._starts) - 1, len(self.text) - self._starts[-1]
-        start = self._starts[line]
-        if self.override:
-            return self.at(start + column)
-        end = self._starts[line + 1] if line + 1 < len(self._starts) else len(self.text)
-        while end > start and self.text[end - 1] in _BREAKS:
-            end -= 1
-        text, shift = _cut(self.text, start, end, column)
-        return Place(self.name, line + 1, column + 1, text, shift)
-
-    def find(self, index: int) -> Place:
-        """The place of a character of the text, from 0."""
-        line = bisect(self._starts, index) - 1
-        return self.place(line, index - self._starts[line])
-
-    def at(self, index: int) -> Place:
-        """The place of a character of an override, from 0."""
-        text, shift = _cut(self.text, 0, len(self.text), index)
-        return Place(self.name, 0, index + 1, text, shift)
-
-
-def _cut(text: str, start: int, end: int, column: int) -> tuple[str, int]:
-    """What is shown of the line from `start` to `end`, and how many characters of its start are not."""
-    first, last = start, end
-    if end - start > _WIDTH:
-        first = max(start, min(start + column - _WIDTH // 2, end - _WIDTH))
-        last = first + _WIDTH
-    shown = "".join(
-        char if char.isprintable() else " " if char == "\t" else "\N{REPLACEMENT CHARACTER}"
-        for char in text[first:last]
-    )
-    if last < end:
-        shown += "..."
-    return (f"...{shown}", first - start - 3) if first > start else (shown, 0)
-
-
-@attrs.frozen(eq=False)
-class Scalar:
-    """A text, number, truth value or null. text: as written; value: as YAML reads it, by `rule`."""
-
-    text: str
-    value: Value
-    rule: str
-    place: Place
-    source: Source
-    size: int = 1
-    depth: int = 1
-
-    @property
-    def is_text(self) -> bool:
-        """Whether it is text for YAML: quoted, or like nothing else."""
-        return self.rule == TEXT
-
-
-@attrs.frozen(eq=False)
-class Broken:
-    """Stands where a fault was reported, so that nothing more is said about the value that is not there."""
-
-    place: Place
-    source: Source
-    size: int = 1
-    depth: int = 1
-
-
-@attrs.frozen(eq=False)
-class Entry:
-    """A value in a mapping, and where its key is."""
-
-    key: Place
-    node: Node
-
-
-def _size_of_mapping(node: MappingNode) -> int:
-    return 1 + sum(entry.node.size for entry in node.items.values())
-
-
-def _depth_of_mapping(node: MappingNode) -> int:
-    return 1 + max((entry.node.depth for entry in node.items.values()), default=0)
-
-
-@attrs.frozen(eq=False)
-class MappingNode:
-    """A mapping. size: how many nodes it stands for, aliases expanded; depth: how deep they go."""
-
-    items: Mapping[str, Entry]
-    place: Place
-    source: Source
-    size: int = attrs.field(init=False, default=attrs.Factory(_size_of_mapping, takes_self=True))
-    depth: int = attrs.field(init=False, default=attrs.Factory(_depth_of_mapping, takes_self=True))
-
-    def get(self, key: str) -> Node | None:
-        """The value of a key, None when it is not there."""
-        entry = self.items.get(key)
-        return entry.node if entry else None
-
-
-def _size_of_list(node: ListNode) -> int:
-    return 1 + sum(item.size for item in node.items)
-
-
-def _depth_of_list(node: ListNode) -> int:
-    return 1 + max((item.depth for item in node.items), default=0)
-
-
-@attrs.frozen(eq=False)
-class ListNode:
-    """A list."""
-
-    items: tuple[Node, ...]
-    place: Place
-    source: Source
-    size: int = attrs.field(init=False, default=attrs.Factory(_size_of_list, takes_self=True))
-    depth: int = attrs.field(init=False, default=attrs.Factory(_depth_of_list, takes_self=True))
-
-
-Node = Scalar | Broken | MappingNode | ListNode
-
-
 class Unreadable(Exception):
     """Nothing can be made of the text; why is among the faults."""
-
-
-def plain(node: Node) -> Any:
-    """The value as dicts, lists and YAML's scalars; None for what is broken."""
-    if isinstance(node, MappingNode):
-        return {key: plain(entry.node) for key, entry in node.items.items()}
-    if isinstance(node, ListNode):
-        return [plain(item) for item in node.items]
-    return node.value if isinstance(node, Scalar) else None
-
-
-def walk(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
-    """Every node below and at `node`, with its dotted path: "a.b", "list[0].c"."""
-    yield path, node
-    if isinstance(node, MappingNode):
-        for key, entry in node.items.items():
-            yield from walk(entry.node, join(path, key))
-    elif isinstance(node, ListNode):
-        for index, item in enumerate(node.items):
-            yield from walk(item, f"{path}[{index}]")
-
-
-def join(path: str, key: str) -> str:
-    """The dotted path of a key."""
-    return f"{path}.{key}" if path else key
-
-
-def describe(node: Node) -> str:
-    """What a node is, for a message: "text", "a number", "a list"."""
-    if isinstance(node, MappingNode):
-        return "a mapping"
-    if isinstance(node, ListNode):
-        return "a list"
-    rule = node.rule if isinstance(node, Scalar) else TEXT
-    return {NULL: "null", BOOL: "a truth value", TEXT: "text"}.get(rule, "a number")
-
-
-def entries(count: int) -> str:
-    """How many entries a list has."""
-    return "1 entry" if count == 1 else f"{count} entries"
-
-
-def node_of(value: object, place: Place, source: Source) -> Node:
-    """A tree for a value that nobody wrote: a default."""
-    kind: Any = type(value)
-    if attrs.has(kind):
-        fields = attrs.fields(kind)
-        value = {(field.alias or field.name): getattr(value, field.name) for field in fields}
-    if isinstance(value, Mapping):
-        items = {str(key): Entry(place, node_of(item, place, source)) for key, item in value.items()}
-        return MappingNode(items, place, source)
-    if isinstance(value, list | tuple):
-        return ListNode(tuple(node_of(item, place, source) for item in value), place, source)
-    if value is None or isinstance(value, bool | int | float):
-        rule = {type(None): NULL, bool: BOOL, int: INT}.get(type(value), FLOAT)
-        return Scalar(yaml_text(value), value, rule, place, source)
-    text = value.name if isinstance(value, enum.Enum) else str(value)
-    return Scalar(text, text, TEXT, place, source)
 
 
 def read_tree(source: Source, faults: Faults) -> Node | None:

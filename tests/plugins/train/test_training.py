@@ -126,12 +126,13 @@ def test_checkpoints_come_at_their_interval_and_at_the_end_of_a_stage_and_old_on
     assert [load(path).step for path in existing(tmp_path / "few")] == [10, 11, 12]
 
 
-def test_a_checkpoint_carries_the_spec_the_seed_and_the_stage(tmp_path: Path) -> None:
-    spec = {"denoiser": {"use": "tiny"}}
-    train(make_run(tmp_path, spec=spec), seed=3, stop_after=2)
+def test_a_checkpoint_carries_spec_seed_stage_and_versions(tmp_path: Path) -> None:
+    spec, versions = {"denoiser": {"use": "tiny"}}, {"glidepath": "0.1", "acme": "2"}
+    train(make_run(tmp_path, spec=spec, distributions=versions), seed=3, stop_after=2)
     found = load(existing(tmp_path)[-1])
     assert found.step == 2
     assert (found.meta["spec"], found.meta["seed"], found.meta["stage"]) == (spec, 3, "denoise")
+    assert (found.meta["distributions"], found.meta["torch"]) == (versions, torch.__version__)
 
 
 def test_the_weights_are_the_average_of_the_last_checkpoint_under_the_names_of_the_slots(

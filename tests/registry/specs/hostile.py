@@ -39,7 +39,9 @@ def laughs(opening: str, separator: str, closing: str, before: str = "") -> str:
     """An alias bomb: each line holds ten of the line before."""
     text = f"{before}a0: &a0 {opening}{closing}\n"
     for level in range(1, 12):
-        pieces = separator.join(f"*a{level - 1}" if separator == ", " else f"k{n}: *a{level - 1}" for n in range(10))
+        pieces = separator.join(
+            f"*a{level - 1}" if separator == ", " else f"k{n}: *a{level - 1}" for n in range(10)
+        )
         text += f"a{level}: &a{level} {opening}{pieces}{closing}\n"
     return text
 
@@ -55,8 +57,15 @@ def texts() -> Iterator[tuple[str, str]]:
     yield "levels beyond count", "[" * LONGEST
     yield "laughs in lists", laughs("[", ", ", "]")
     yield "laughs in mappings", laughs("{", ",, ", "}").replace(",, ", ", ")
-    yield "laughs in merge keys", "a0: &a0 {x: 1}\n" + lines(
-        lambda level: f"a{level + 1}: &a{level + 1} {{<<: [{', '.join([f'*a{level}'] * 300)}], k{level}: 1}}\n", 30
+    yield (
+        "laughs in merge keys",
+        "a0: &a0 {x: 1}\n"
+        + lines(
+            lambda level: (
+                f"a{level + 1}: &a{level + 1} {{<<: [{', '.join([f'*a{level}'] * 300)}], k{level}: 1}}\n"
+            ),
+            30,
+        ),
     )
     yield "an anchor in itself", "a: &a {b: *a}"
     yield "many anchors", lines(lambda index: f"- &a{index} {index}\n", 60_000)
@@ -69,12 +78,23 @@ def texts() -> Iterator[tuple[str, str]]:
     yield "python tuple", "a: !!python/tuple [1, 2]\n"
     yield "own tag", "%TAG ! tag:yaml.org,2002:python/\n---\na: !name:os.system x\n"
     yield "verbatim tag", "a: !<tag:yaml.org,2002:python/name:os.system> x\n"
-    yield "binary, set, omap, timestamp", "a: !!binary aGk=\nb: !!set {x}\nc: !!omap [a: 1]\nd: !!timestamp 2001-01-01\n"
+    yield (
+        "binary, set, omap, timestamp",
+        "a: !!binary aGk=\nb: !!set {x}\nc: !!omap [a: 1]\nd: !!timestamp 2001-01-01\n",
+    )
     yield "target", GOOD.replace("ddpm", "{_target_: os.system, command: touch pwned}")
     yield "dotted use", GOOD.replace("ddpm", "{use: os.system}")
     yield "colon use", GOOD.replace("ddpm", "{use: 'antigravity:fly'}")
     yield "path as use", GOOD.replace("ddpm", "{use: ../../../etc/passwd}")
-    for name in ("env:HOME", "decode:'1'", "select:sampler", "create:{}", "dict.keys:sampler", "deprecated:a", "coerce:a,b"):
+    for name in (
+        "env:HOME",
+        "decode:'1'",
+        "select:sampler",
+        "create:{}",
+        "dict.keys:sampler",
+        "deprecated:a",
+        "coerce:a,b",
+    ):
         yield f"oc.{name}", f"{GOOD}guidance: [{{use: odd, extra: '${{oc.{name}}}'}}]\n"
     yield "nested resolver", f"{GOOD}weights: '${{oc.${{sampler}}:HOME}}'\n"
     yield "environment in a path", f"{GOOD}weights: $HOME/x.bin\n"
@@ -91,11 +111,17 @@ def texts() -> Iterator[tuple[str, str]]:
     yield "many dangling references", lines(lambda n: f"x{n}: '${{y{n}}}'\n", 4_900)
     yield "open references", "a: '" + "${" * 200_000 + "'\n"
     yield "many unknown keys", lines(lambda n: f"key{n}: 1\n", 4_900)
-    yield "many unknown parameters", f"{GOOD}guidance: {{use: odd, {lines(lambda n: f'low{n}: 1, ', 4_900)}}}\n"
+    yield (
+        "many unknown parameters",
+        f"{GOOD}guidance: {{use: odd, {lines(lambda n: f'low{n}: 1, ', 4_900)}}}\n",
+    )
     yield "many parts", f"{GOOD}guidance: [{'classifier-free, ' * 9_900}]\n"
     yield "many unknown parts", f"{GOOD}guidance: [{'classifier-fre, ' * 9_900}]\n"
     yield "many wrong numbers", GOOD.replace("ddpm", f"{{use: ddim, steps: [{'a, ' * 9_900}]}}")
-    yield "many numbers", GOOD.replace("ddpm", f"{{use: ddim, stepz: 1, steps: [{lines(lambda n: f'{n}, ', 9_900)}]}}")
+    yield (
+        "many numbers",
+        GOOD.replace("ddpm", f"{{use: ddim, stepz: 1, steps: [{lines(lambda n: f'{n}, ', 9_900)}]}}"),
+    )
     yield "many values", "a: [" + "a, " * 150_000 + "]"
     yield "one long line", "a: [" + fill("aaaaaaaaaaaa" * 8 + ", ", LONGEST - 10) + "]"
     yield "one line of quotes", "a: [" + fill('"' + "b" * 100 + '", ', LONGEST - 10) + "]"
@@ -115,12 +141,51 @@ def texts() -> Iterator[tuple[str, str]]:
     yield "directives", fill("%TAG !a! tag:b\n")
     yield "many documents", fill("--- a\n")
     for name, piece in (
-        *(("breaks", "\n"), ("spaces", " "), ("comments", "#\n"), ("carriage returns", "\r"), ("colons", ":")),
-        *(("keys", "a: b\n"), ("open quotes", "a: '"), ("double quotes", '"'), ("escapes", '"\\u0041'), ("blocks", "|\n")),
-        *(("folds", "a: >\n b\n"), ("questions", "?\n"), ("dashes", "-\n"), ("anchors", "&a "), ("aliases", "*a "), ("tags", "! ")),
-        *(("braces", "{}"), ("brackets", "[],"), ("commas", ","), ("tabs", "\t"), ("controls", "\x07"), ("plain lines", "a\n")),
-        *(("wide", "\u65e5"), ("separators", "\u2028"), ("marks", "\ufeff"), ("percents", "a%\n"), ("dots", "...\n"), ("empty keys", ": ")),
-        *(("tagged", "!!str a\n"), ("many flows", "[a]\n"), ("keys of lists", "[a]: b\n"), ("keys in a line", "a: b, "), ("pairs", "[a: b, ")),
+        *(
+            ("breaks", "\n"),
+            ("spaces", " "),
+            ("comments", "#\n"),
+            ("carriage returns", "\r"),
+            ("colons", ":"),
+        ),
+        *(
+            ("keys", "a: b\n"),
+            ("open quotes", "a: '"),
+            ("double quotes", '"'),
+            ("escapes", '"\\u0041'),
+            ("blocks", "|\n"),
+        ),
+        *(
+            ("folds", "a: >\n b\n"),
+            ("questions", "?\n"),
+            ("dashes", "-\n"),
+            ("anchors", "&a "),
+            ("aliases", "*a "),
+            ("tags", "! "),
+        ),
+        *(
+            ("braces", "{}"),
+            ("brackets", "[],"),
+            ("commas", ","),
+            ("tabs", "\t"),
+            ("controls", "\x07"),
+            ("plain lines", "a\n"),
+        ),
+        *(
+            ("wide", "\u65e5"),
+            ("separators", "\u2028"),
+            ("marks", "\ufeff"),
+            ("percents", "a%\n"),
+            ("dots", "...\n"),
+            ("empty keys", ": "),
+        ),
+        *(
+            ("tagged", "!!str a\n"),
+            ("many flows", "[a]\n"),
+            ("keys of lists", "[a]: b\n"),
+            ("keys in a line", "a: b, "),
+            ("pairs", "[a: b, "),
+        ),
     ):
         yield f"nothing but {name}", fill(piece)
 
@@ -140,7 +205,11 @@ def files(folder: Path) -> Iterator[tuple[str, Path]]:
     yield "long extends", folder / "c0.yaml"
     for name in ("/dev/zero", "/dev/stdin", "/proc/self/mem", "/", "huge.yaml"):
         file = folder / f"x{name.replace('/', '_')}.yaml"
-        file.write_text(f"extends: '{name}'\n" if name.endswith("yaml") else f"extends: '{name}{'/.' if name == '/' else ''}'\n")
+        file.write_text(
+            f"extends: '{name}'\n"
+            if name.endswith("yaml")
+            else f"extends: '{name}{'/.' if name == '/' else ''}'\n"
+        )
         yield f"extends {name}", file
     if hasattr(os, "mkfifo"):
         os.mkfifo(folder / "pipe.yaml")
@@ -208,7 +277,15 @@ def main(folder: Path) -> None:
 
 def warm_up(catalogue: Catalogue) -> None:
     """Import what is imported on first use."""
-    make_plan(parse_spec(BASE + "plugins: {require: {acme: '>=1'}}\n", "s", ["guidance=[{use: odd, colour: RED}]"], catalogue=catalogue), catalogue)
+    make_plan(
+        parse_spec(
+            BASE + "plugins: {require: {acme: '>=1'}}\n",
+            "s",
+            ["guidance=[{use: odd, colour: RED}]"],
+            catalogue=catalogue,
+        ),
+        catalogue,
+    )
     for text in ("plugins: {require: {no-such-thing: '>=1'}}", "a: [", GOOD.replace("ddpm", "needy")):
         try:
             parse_spec(text, "s", ["a.b=1"], catalogue=catalogue)

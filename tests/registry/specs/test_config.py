@@ -29,8 +29,10 @@ from glidepath.registry.component import doc
 from glidepath.registry.config import ConfigReader
 from glidepath.registry.faults import Faults
 from glidepath.registry.problems import Problem
+from glidepath.registry.source import Source
+from glidepath.registry.tree import MappingNode
 from glidepath.registry.typed import FAILED
-from glidepath.registry.yamltree import MappingNode, Source, read_tree
+from glidepath.registry.yamltree import read_tree
 
 
 class Colour(enum.Enum):

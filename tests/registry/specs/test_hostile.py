@@ -50,7 +50,9 @@ def test_every_hostile_spec_was_read(outcomes: Mapping[str, Mapping[str, Any]], 
 
 
 def test_a_hostile_spec_ends_in_a_spec_error(outcomes: Mapping[str, Mapping[str, Any]]) -> None:
-    wrong = {name: outcome["result"] for name, outcome in outcomes.items() if outcome["result"] != "spec error"}
+    wrong = {
+        name: outcome["result"] for name, outcome in outcomes.items() if outcome["result"] != "spec error"
+    }
     assert wrong == {}
 
 
@@ -63,7 +65,9 @@ def test_a_hostile_spec_imports_nothing(outcomes: Mapping[str, Mapping[str, Any]
 
 
 def test_a_hostile_spec_reads_no_environment_variable(outcomes: Mapping[str, Mapping[str, Any]]) -> None:
-    assert {name: outcome["environment"] for name, outcome in outcomes.items() if outcome["environment"]} == {}
+    assert {
+        name: outcome["environment"] for name, outcome in outcomes.items() if outcome["environment"]
+    } == {}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """How often the images of a model show what their prompts say, by the pixel reader.
 
-`glidepath measure-shapes` draws prompts that training never saw: captions kept from training about combinations
-that it saw ("unseen"), and combinations that it never saw ("held-out").
+`glidepath measure-shapes` draws prompts that training never saw: captions kept from training about
+combinations that it saw ("unseen"), and combinations that it never saw ("held-out").
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Score:
 
 
 def measure(pipeline: Pipeline, *, count: int, seed: int = 0, batch: int = 50) -> list[Score]:
-    """Score `count` prompts of each split and number of objects; image i has sample index i, so each starts from noise of its own."""
+    """Score `count` prompts of each split and number of objects; image i is sample i, with noise of its own."""
     scores = []
     with tqdm(total=len(SPLITS) * 2 * count, unit="image", file=sys.stderr, leave=False) as bar:
         for split in SPLITS:
@@ -106,7 +106,9 @@ def table(scores: Sequence[Score]) -> str:
         row += [f"{hit / said:.1%}" if said else "-" for hit, said in score.right.values()]
         rows.append(row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -124,7 +126,9 @@ def main(arguments: Sequence[str]) -> int:
     found = measure(pipeline, count=chosen.count, seed=chosen.seed, batch=chosen.batch)
     real = ceiling(count=chosen.count, seed=chosen.seed)
     if chosen.json:
-        print(json.dumps({"model": [_plain(it) for it in found], "real": [_plain(it) for it in real]}, indent=2))
+        print(
+            json.dumps({"model": [_plain(it) for it in found], "real": [_plain(it) for it in real]}, indent=2)
+        )
         return 0
     print(table(found))
     print("\nreal renderings of the same prompts, which the reader ought to find right:")

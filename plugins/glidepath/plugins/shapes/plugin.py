@@ -1,4 +1,4 @@
-"""The plugin `shapes`: a captioned dataset, the preset of a small model trained on it, and a command that measures.
+"""The plugin `shapes`: a captioned dataset, the preset of a small model trained on it, and its measurement.
 
 Imports no torch.
 """

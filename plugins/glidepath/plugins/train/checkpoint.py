@@ -36,7 +36,8 @@ class Checkpoint:
     """Where a training run stood after `step` steps.
 
     tensors: by name, grouped by prefix: `model.`, `ema.`, `optimizer.`.
-    meta: plain JSON: the resolved spec, the seed, the stage, and what was not logged yet.
+    meta: plain JSON: the resolved spec, the seed, the stage, the losses that were not logged yet, and the
+        versions of torch and of the distributions that supply parts.
     """
 
     step: int

@@ -55,8 +55,7 @@ class DenoisingStage(Stage):
             squared = squared * upload(weight.to(squared.dtype), run.device)
         loss = squared.mean()
         if run.denoiser.learned_variance:
-            # the bound of the whole chain is the sum over its timesteps: num_steps times the mean over drawn
-            # ones
+            # the bound of the chain is a sum over its timesteps: num_steps times their mean
             weighed = config.variational_weight * run.schedule.num_steps
             loss = loss + weighed * self._bound.of_variance(prediction, x_0, t).mean()
         return loss

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +30,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         restore()
         asked.set()
-        print("\nstopping after this step; once more stops at once", file=sys.stderr, flush=True)
+        # not print: the signal may have come while something was printed, and then Python refuses
+        os.write(2, b"\nstopping after this step; once more stops at once\n")
 
     for number in before:
         signal.signal(number, stop)

@@ -20,7 +20,11 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
 def truncate(path: Path, step: int) -> None:
     """Drop what was logged after `step`, as those steps are done again, and a line that a kill cut short."""
     if path.exists():
-        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step(line) <= step]
+        kept = [
+            line
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if _step(line) <= step
+        ]
         write_text(path, "".join(line + "\n" for line in kept))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -134,6 +135,8 @@ class Loop:
             "seed": self.config.seed,
             "stage": self.stage.name,
             "unlogged": losses,
+            "distributions": dict(self.run.distributions),
+            "torch": torch.__version__,
         }
         checkpoints.save(self.run.folder, checkpoints.Checkpoint(self.step, tensors, meta), self.config.keep)
         self.saved = self.step
@@ -150,9 +153,11 @@ class Loop:
         )
 
 
-def _autocast(precision: str, device: torch.device) -> Callable[[], torch.autocast]:
+def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
     if precision == "auto":
         precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
     if precision not in ("float32", "bfloat16"):
         raise PartError(f"train.precision is auto, float32 or bfloat16, not {precision!r}")
-    return lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    if precision == "float32":
+        return nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

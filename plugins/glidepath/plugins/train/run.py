@@ -41,6 +41,7 @@ class Run:
         writes to it.
     spec: the resolved spec, plain JSON; checkpoints carry it, and a run resumes only under one that trains
         alike.
+    distributions: the version of each distribution that supplies a part; checkpoints and weights carry them.
     report: called with each line of the log.
     progress: called when a stage begins or resumes, and after each step.
     stop: asked before each step; True ends the call of `train`, with a checkpoint.
@@ -53,6 +54,7 @@ class Run:
     folder: Path
     spec: Mapping[str, Any]
     device: torch.device
+    distributions: Mapping[str, str] = attrs.field(factory=dict)
     report: Callable[[Mapping[str, Any]], object] = lambda _line: None
     progress: Callable[[Position], object] = lambda _position: None
     stop: Callable[[], bool] = lambda: False

@@ -77,6 +77,7 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
         folder=folder,
         spec=training_tree(plan),
         device=device,
+        distributions=plan.distributions,
     )
     return parts["train"], run
 

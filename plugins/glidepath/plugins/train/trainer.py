@@ -74,8 +74,14 @@ class DiffusionTrainer(Trainer):
             for name, value in newest.checkpoint.group("ema").items()
         }
         path = run.folder / WEIGHTS
-        spec, step = json.dumps(dict(run.spec)), str(newest.checkpoint.step)
-        write_tensors(path, weights, {"format": "glidepath-weights-1", "step": step, "spec": spec})
+        header = {
+            "format": "glidepath-weights-1",
+            "step": str(newest.checkpoint.step),
+            "spec": json.dumps(dict(run.spec)),
+            "distributions": json.dumps(dict(run.distributions)),
+            "torch": torch.__version__,
+        }
+        write_tensors(path, weights, header)
         return path
 
 

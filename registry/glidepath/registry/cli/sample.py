@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -238,7 +239,7 @@ def _columns(prompts: int, count: int) -> int:
     """A row for each prompt where each has several images; else a grid about as wide as high."""
     if prompts > 1 and count > 1:
         return count
-    return max(1, round((prompts * count) ** 0.5 + 0.25))
+    return max(1, round(math.sqrt(prompts * count) + 0.25))
 
 
 def _slug(arguments: argparse.Namespace) -> str:
