@@ -89,8 +89,8 @@ class Pipeline:
 
         prompts: B texts; for a denoiser without text they only say how many images there are.
         seed, samples: which image of a prompt is made. Row i is decided by (prompts[i], seed, samples[i]),
-            whatever else is in the batch. `samples` defaults to counting the repetitions of each prompt: 0 for
-            its first occurrence, 1 for its second.
+            whatever else is in the batch. `samples` defaults to counting each prompt's repetitions: 0 for its
+            first occurrence, 1 for its second.
         labels: B class labels, for a class-conditional denoiser.
         noise: another source of noise in place of `seed` and `samples`.
 

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 API_VERSION = "1.0"
-"""The version of the interfaces in `glidepath.core` and of these descriptors, for a component's `api` range."""
+"""The version of the interfaces in `glidepath.core` and of these descriptors; see `Component.api`."""
 
 PART = "glidepath.part"
 MANY = "glidepath.many"
@@ -75,7 +75,7 @@ class Component:
     kind: "sampler", "denoiser", ... or a kind that a plugin adds.
     name: lower-case words joined by hyphens; unique within its distribution and kind.
     target: "package.module:Class", imported only at assembly; called with the config and the nested parts.
-    config: an attrs class, or "package.module:Class" naming one in a torch-free module; None without parameters.
+    config: an attrs class, or "package.module:Class" naming one in a torch-free module; None for none.
     summary: one line.
     api: the versions of `glidepath.registry.component.API_VERSION` that it works with.
     requires: modules from outside that it needs.

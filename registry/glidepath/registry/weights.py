@@ -107,7 +107,7 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, fi
 def under(
     tensors: Mapping[str, Tensor], slots: Mapping[str, nn.Module], file: Path
 ) -> dict[str, dict[str, Tensor]]:
-    """The tensors of a file that holds several parts, by slot: `denoiser.out.bias` is the denoiser's `out.bias`.
+    """The tensors of a file that holds several parts, by slot: `denoiser.x` is the denoiser's `x`.
 
     Raises:
         WeightsError: a key belongs to no slot, or a slot with parameters finds nothing.

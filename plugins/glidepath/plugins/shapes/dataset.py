@@ -9,7 +9,7 @@ from glidepath.plugins.shapes.plugin import ShapesConfig
 
 
 class ShapesDataset:
-    """Endless: every batch is drawn anew, and none holds what scenes.py and captions.py keep from training."""
+    """Endless: each batch is drawn anew, and none holds what scenes.py and captions.py keep from training."""
 
     def __init__(self, config: ShapesConfig) -> None:
         self.config = config

@@ -57,7 +57,7 @@ class Score:
 
 
 def measure(pipeline: Pipeline, *, count: int, seed: int = 0, batch: int = 50) -> list[Score]:
-    """Score `count` prompts of each split and number of objects; image i is sample i, with noise of its own."""
+    """Score `count` prompts of each split and number of objects; image i is sample i, of its own noise."""
     scores = []
     with tqdm(total=len(SPLITS) * 2 * count, unit="image", file=sys.stderr, leave=False) as bar:
         for split in SPLITS:

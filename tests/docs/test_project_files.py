@@ -1,0 +1,125 @@
+"""The files at the top of the project agree with one another."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from glidepath.registry.images import read_manifest
+from glidepath.registry.weights import sha256
+
+from .blocks import blocks
+from .session import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+PINS = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1] not in ("", "#")
+)
+CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+INSTALL_FOR_TESTS = 'pip install -c constraints.txt -e ".[test]"'
+
+
+def _stated() -> list[Requirement]:
+    """What pyproject.toml asks for, the extras included."""
+    lines = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
+    return [requirement for requirement in map(Requirement, lines) if requirement.name != PROJECT["name"]]
+
+
+def _needed() -> set[str]:
+    """What is installed here and needed by the project or by something that it needs."""
+    needed: set[str] = set()
+    waiting = _stated()
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        extras = requirement.extras or {""}
+        applies = requirement.marker is None or any(requirement.marker.evaluate({"extra": it}) for it in extras)
+        if name in needed or not applies:
+            continue
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:  # of an extra that is not installed
+            continue
+        needed.add(name)
+        for line in found.requires or ():
+            inner = Requirement(line)
+            if inner.marker is None or any(inner.marker.evaluate({"extra": it}) for it in extras):
+                waiting.append(inner)
+    return needed
+
+
+def test_everything_that_is_stated_is_pinned_within_its_range() -> None:
+    for requirement in _stated():
+        version = PINS[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement} and {version}"
+
+
+def test_everything_that_is_needed_is_pinned() -> None:
+    assert _needed() - {*PINS, "glidepath"} == set()
+
+
+def test_pins_are_sorted_and_have_canonical_names() -> None:
+    assert list(PINS) == sorted(PINS)
+    assert all(name == canonicalize_name(name) and Version(version) for name, version in PINS.items())
+
+
+def test_the_readme_has_two_commands_that_install() -> None:
+    installing = [it.text for it in blocks(ROOT / "README.md") if it.text.startswith("pip install -c")]
+    sample = 'pip install -c constraints.txt . && glidepath sample "a large red circle above a small blue square"'
+    assert installing == [sample, f"{INSTALL_FOR_TESTS} && pytest"]
+
+
+def test_the_checks_run_the_second_command_of_the_readme_and_more() -> None:
+    lines = CI.splitlines()
+    at = [
+        next(index for index, line in enumerate(lines) if line.startswith(command))
+        for command in (INSTALL_FOR_TESTS, "ruff check .", "ruff format --check .", "mypy", "pytest ")
+    ]
+    assert at == sorted(at)
+    assert "set -euo pipefail" in lines
+    assert "--cov-fail-under=95" in CI
+
+
+def test_the_checks_can_be_started() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+def test_the_picture_is_of_the_weights_that_come_with_the_project() -> None:
+    _, manifest = read_manifest(ROOT / "docs" / "images" / "shapes.png")
+    weights = ROOT / "plugins" / "glidepath" / "plugins" / "shapes" / "shapes.safetensors"
+    assert manifest["weights"] == {"": sha256(weights)}, "see 'The picture in the README' in CONTRIBUTING.md"
+
+
+def test_the_changelog_speaks_of_the_current_version_first() -> None:
+    versions = re.findall(r"^## (\S+?),? ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert versions[0] == PROJECT["version"]
+
+
+def _texts() -> list[Path]:
+    """The files that the project is made of, without recorded data."""
+    folders = ["core", "registry", "plugins", "tests", "docs", "benchmarks", ".ci"]
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*")]
+    files += [file for file in ROOT.iterdir() if file.is_file()]
+    suffixes = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".typed", ""}
+    return sorted(it for it in files if it.is_file() and it.suffix in suffixes and it != Path(__file__))
+
+
+@pytest.mark.parametrize("host", ["pypi.org", "pythonhosted.org", "download.pytorch.org", "anaconda.org"])
+def test_no_file_names_the_host_of_a_package_registry(host: str) -> None:
+    assert [str(it) for it in _texts() if host in it.read_text(encoding="utf-8", errors="replace")] == []
+
+
+def test_no_file_names_a_folder_of_one_machine() -> None:
+    absolute = re.compile(r"[\"'\s(=](/work|/opt/gv|/root|/home/\w)/")
+    assert [str(it) for it in _texts() if absolute.search(it.read_text(encoding="utf-8", errors="replace"))] == []

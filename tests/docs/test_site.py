@@ -1,0 +1,91 @@
+"""The site builds without a warning, asks no other host for anything, and its reference has every part."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+
+import pytest
+import yaml
+
+from glidepath.registry import Catalogue, load_catalogue
+from glidepath.registry.cli import COMMANDS
+from glidepath.registry.parameters import REQUIRED, parameters
+
+from .session import ROOT
+
+CATALOGUE: Catalogue = load_catalogue(environ={}, no_plugins=True)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    # The theme prints a notice about its own future, which is no warning of this site.
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    assert "WARNING" not in printed
+    return folder
+
+
+def test_every_page_of_the_folder_is_in_the_site(site: Path) -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert (site / f"{page.stem}.html").is_file()
+    assert not (site / "reference.py").exists()
+
+
+def test_nothing_is_loaded_from_another_host(site: Path) -> None:
+    loading = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
+    for page in site.rglob("*.html"):
+        assert not loading.findall(page.read_text(encoding="utf-8")), page.name
+
+
+@pytest.mark.parametrize("kind", CATALOGUE.kinds)
+def test_the_reference_has_every_part_of_a_kind_with_every_parameter(site: Path, kind: str) -> None:
+    text = _text(site / "reference" / f"{kind}.html")
+    for registered in CATALOGUE.components(kind):
+        assert registered.component.summary.lower() in text.lower()
+        for reference in registered.component.references:
+            assert reference in text
+        for parameter in parameters(CATALOGUE.config_class(registered)):
+            assert parameter.name in text
+            assert " ".join(parameter.doc.split()) in text
+
+
+@pytest.mark.parametrize("kind", CATALOGUE.kinds)
+def test_the_examples_of_the_reference_are_the_defaults(site: Path, kind: str) -> None:
+    examples = re.findall(r'<div class="language-yaml highlight">(.*?)</div>', _html(site, kind), flags=re.DOTALL)
+    found = CATALOGUE.components(kind)
+    assert len(examples) == len(found)
+    for registered, example in zip(found, examples, strict=True):
+        (value,) = yaml.safe_load(unescape(re.sub(r"<[^>]+>", "", example))).values()
+        part = value[0] if isinstance(value, list) else value
+        part = {"use": part} if isinstance(part, str) else part
+        assert CATALOGUE.find(kind, part.pop("use")) == registered
+        described = parameters(CATALOGUE.config_class(registered))
+        assert list(part) == [parameter.name for parameter in described]
+        for parameter in described:
+            if parameter.default is not REQUIRED and not parameter.part:
+                default = parameter.default
+                assert part[parameter.name] == (list(default) if isinstance(default, tuple) else default)
+
+
+def test_the_reference_has_every_command(site: Path) -> None:
+    text = _text(site / "reference" / "commands.html")
+    for name in [*COMMANDS, *CATALOGUE.commands()]:
+        assert f"usage: glidepath {name}" in text
+
+
+def _html(site: Path, kind: str) -> str:
+    return (site / "reference" / f"{kind}.html").read_text(encoding="utf-8")
+
+
+def _text(page: Path) -> str:
+    """What a page says, in one line."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))).split())
