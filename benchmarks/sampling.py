@@ -3,17 +3,18 @@
     pip install 'glidepath[bench]'
     python benchmarks/sampling.py
 
-On the CPU, with random weights, by DDIM under classifier-free guidance (two forwards an image and step, as one
-batch). Two models: the embedded one (preset `shapes`, 50 steps), and a GLIDE-like one of 9M parameters at 64x64
-(benchmarks/glide-like.yaml, 10 steps). Walks are interleaved: each round makes one walk of every kind, so that
-what else the machine does falls on all alike. Printed are medians over the rounds; s/image also as a minimum.
+On the CPU, with random weights, by DDIM under classifier-free guidance (two forwards for an image and a step,
+as one batch). Two models: the embedded one (preset `shapes`, 50 steps), and a GLIDE-like one of 9M parameters
+at 64x64 (benchmarks/glide-like.yaml, 10 steps). Each round makes one walk of every kind, so that what else the
+machine does falls on all alike. Printed are medians over the rounds, and the fastest.
 
+s/image    from the prompt to 8 bits, by all steps
 outside    time in the loop outside the network, over time inside it; both are taken within the loop
-ratio      diffusers' time in the loop over glidepath's, of the same round, in float32
+ratio      diffusers' time in the loop over glidepath's in the same round, in float32; above 1, ours is faster
 
-diffusers runs UNet2DConditionModel with DDIMScheduler in the loop of its pipelines (its text embedded beforehand,
-under torch.no_grad), channels_last as ours. Its networks are built with other blocks: parameters and operations
-are printed with the ratio.
+diffusers runs UNet2DConditionModel with DDIMScheduler in the loop of its pipelines: text embedded beforehand,
+torch.no_grad, and channels_last, which ours has too. Its networks consist of other blocks; their parameters
+and operations (of convolutions and linear layers) are printed with the ratio.
 """
 
 from __future__ import annotations
@@ -128,9 +129,7 @@ def _measure(model: Model, options: argparse.Namespace, clock: Clock) -> dict[st
         Case("glidepath", dtype, batch, ours[dtype]) for dtype in options.dtypes for batch in options.batches
     ]
     peers = {} if options.alone else _peers(model)
-    cases += [
-        Case(name, "float32", batch, peer) for name, peer in peers.items() for batch in options.batches
-    ]
+    cases += [Case(name, "float32", batch, peer) for name, peer in peers.items() for batch in options.batches]
     for case in cases:
         case.subject.warm_up(case.batch)
     timings: list[list[Timing]] = [[] for _ in cases]
@@ -200,7 +199,9 @@ def _print(name: str, model: Model, measured: dict[str, Any]) -> None:
         f"{counts['text_encoder']} text encoder calls (the prompt, and no prompt), "
         f"{counts['text_projections']:g} projection of the text for each attention layer"
     )
-    print(f"{'':26}{'dtype':>10}{'batch':>7}{'s/image':>10}{'fastest':>10}{'outside':>10}   (goal {model.goal:g})")
+    print(
+        f"{'':26}{'dtype':>10}{'batch':>7}{'s/image':>10}{'fastest':>10}{'outside':>10}  goal {model.goal:g}"
+    )
     for case in measured["cases"]:
         print(
             f"{case['name']:26}{case['dtype']:>10}{case['batch']:>7}{case['seconds_an_image']:>10.3f}"
@@ -233,7 +234,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"])
+    parser.add_argument(
+        "--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"]
+    )
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16], metavar="B")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -241,7 +244,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--clock",
         choices=["wall", "cpu"],
         default="wall",
-        help="cpu: processor time of this thread, for a machine that is busy with other things; with one thread",
+        help="cpu: processor time of the thread, for a machine that is busy with other things too",
     )
     parser.add_argument("--alone", action="store_true", help="without diffusers")
     parser.add_argument("--json", metavar="FILE", help="write all figures there too")

@@ -1,4 +1,4 @@
-"""diffusers' side of the comparison: UNet2DConditionModel and DDIMScheduler, in the loop of their pipelines."""
+"""diffusers' side of the comparison: UNet2DConditionModel and DDIMScheduler, in its pipelines' loop."""
 
 from __future__ import annotations
 

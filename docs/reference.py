@@ -69,7 +69,7 @@ def overview(catalogue: Catalogue) -> str:
     return _page(
         "# Reference",
         "Made from what the plugins that come with glidepath say of themselves. `glidepath list` and "
-        "`glidepath show NAME` say the same of everything that is installed, other people's plugins included.",
+        "`glidepath show NAME` say the same of everything that is installed, with other people's plugins.",
         "## Kinds of part",
         _table(("kind", "what it is", "in a spec"), kinds),
         "## Parts",
@@ -107,7 +107,10 @@ def commands_page(catalogue: Catalogue) -> str:
         blocks += [f"## glidepath {name}", _fence(_builtin_help(name))]
     for name, command in sorted(catalogue.commands().items()):
         module, _, function = command.target.partition(":")
-        blocks += [f"## glidepath {name}", _fence(_printed(getattr(import_module(module), function), ["--help"]))]
+        blocks += [
+            f"## glidepath {name}",
+            _fence(_printed(getattr(import_module(module), function), ["--help"])),
+        ]
     return _page(*blocks)
 
 
@@ -236,7 +239,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _fence(text: str, language: str = "") -> str:
-    return f"```{language}\n{inspect.cleandoc(text).rstrip()}\n```"
+    return f"```{language}\n{text.strip(chr(10)).rstrip()}\n```"
 
 
 def _page(*blocks: str) -> str:

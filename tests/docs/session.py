@@ -1,4 +1,4 @@
-"""A page run as a reader would run it, in an empty folder: its files written, its commands and code run in order."""
+"""A page run as a reader would run it: its files written, its commands and code run, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 _LONGEST = 300.0
 _END = "=== end of block:"
 
-# The project itself is installed already: what a test can hold is that its names are right. A package that the page
-# has written is built and installed, without looking for its requirements, into a folder of the page.
+# The project itself is installed already: what a test can hold is that its names are right. A package that
+# the page has written is built and installed, without its requirements, into a folder of the page.
 _PIP = """
 import pathlib, re, subprocess, sys, tomllib
 arguments = [it for it in sys.argv[2:] if it != "-e"]
@@ -32,8 +32,8 @@ if "-c" in arguments:
 [target] = arguments
 folder, extras = re.fullmatch(r"([./\\w-]+)(?:\\[([\\w,-]+)\\])?", target).groups()
 if extras or not pathlib.Path(folder, "pyproject.toml").exists():
-    project = tomllib.loads(pathlib.Path(ROOT, "pyproject.toml").read_text())["project"]
-    assert folder == "." and set((extras or "test").split(",")) <= set(project["optional-dependencies"]), target
+    known = tomllib.loads(pathlib.Path(ROOT, "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert folder == "." and set((extras or "test").split(",")) <= set(known), target
     assert pathlib.Path(ROOT, "constraints.txt").is_file()
     sys.exit()
 command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
@@ -76,7 +76,9 @@ class Session:
             file.write_text(f"#!{sys.executable}\nROOT, SITE = {str(ROOT)!r}, {str(self.site)!r}\n{source}")
             file.chmod(0o755)
         path = os.pathsep.join([str(bin_), str(Path(sys.executable).parent), os.environ["PATH"]])
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))
+        }
         return {
             **inherited,
             "PATH": path,

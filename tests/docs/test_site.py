@@ -60,7 +60,9 @@ def test_the_reference_has_every_part_of_a_kind_with_every_parameter(site: Path,
 
 @pytest.mark.parametrize("kind", CATALOGUE.kinds)
 def test_the_examples_of_the_reference_are_the_defaults(site: Path, kind: str) -> None:
-    examples = re.findall(r'<div class="language-yaml highlight">(.*?)</div>', _html(site, kind), flags=re.DOTALL)
+    examples = re.findall(
+        r'<div class="language-yaml highlight">(.*?)</div>', _html(site, kind), flags=re.DOTALL
+    )
     found = CATALOGUE.components(kind)
     assert len(examples) == len(found)
     for registered, example in zip(found, examples, strict=True):

@@ -103,9 +103,7 @@ class _Reader:
     must_exist: bool
 
     def read(self) -> Address | None:
-        node, sha256, revision = (self.texts.get(key) for key in ("path", "sha256", "revision"))
-        if node is None:
-            return None
+        node, sha256, revision = self.texts["path"], self.texts.get("sha256"), self.texts.get("revision")
         before = len(self.faults)
         found = _SCHEME.fullmatch(node.text)
         scheme, value = (found[1], found[2]) if found else ("file", node.text)

@@ -57,11 +57,6 @@ class Faults:
         )
         self._problems[problem] = None
 
-    def include(self, problems: Iterable[Problem]) -> None:
-        """Add faults that were found elsewhere."""
-        for problem in problems:
-            self.add(problem.what, problem.place, problem.path, problem.hint, problem.allowed)
-
     def sorted(self) -> Sequence[Problem]:
         """Each fault once, in the order of the places; those without a place first."""
         ranks = {name: rank for rank, name in enumerate(self.files)}

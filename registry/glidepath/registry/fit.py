@@ -22,15 +22,14 @@ def check_fit(parts: Sequence[PartPlan], complete: bool, catalogue: Catalogue, f
         provide a value, the first counts.
     complete: no part is missing from them.
     """
-    provided = [(part, _asked(part, "provides", faults)) for part in parts]
+    provided = {part.path: _asked(part, "provides", faults) for part in parts}
     for part in parts:
         for key, need in _asked(part, "needs", faults).items():
-            others = [
-                (other, values[key]) for other, values in provided if other is not part and key in values
-            ]
-            if others:
-                _compare(part, key, need, *others[0], faults)
-            elif complete and not need.optional:
+            givers = [other for other in parts if other is not part and key in provided[other.path]]
+            # while parts are missing, one inside another part may only seem to be the first
+            if givers and (complete or "." not in givers[0].path):
+                _compare(part, key, need, givers[0], provided[givers[0].path][key], faults)
+            elif not givers and complete and not need.optional:
                 hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
                 _fault(part, need, f"{_named(part)} needs {key}, and no part provides it", hint, (), faults)
 
@@ -45,7 +44,7 @@ def _asked(part: PartPlan, what: str, faults: Faults) -> Mapping[str, Any]:
 
 
 def _compare(part: PartPlan, key: str, need: Need, other: PartPlan, value: object, faults: Faults) -> None:
-    hint = f"{other.path} is written at {other.place}"
+    hint = f"{other.path} is written at {other.place}" if other.place.line or other.place.column else ""
     if need.test is not None:
         try:
             wrong = need.test(value)

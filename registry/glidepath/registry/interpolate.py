@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from itertools import chain, islice
 from pathlib import Path
+from typing import NoReturn
 
 import attrs
 
@@ -51,6 +52,15 @@ class _At:
 
     node: Node
     slot: Slot | None = None
+
+
+@attrs.frozen
+class _Reference:
+    """What stands between "${" and "}"; its place, and the path of the value that it stands in."""
+
+    text: str
+    place: Place
+    path: str
 
 
 class _Stop(Exception):
@@ -103,7 +113,7 @@ class _Interpolation:
                 self.level -= 1
         return self.done[id(node)]
 
-    def _resolve(self, node: Node, path: str) -> Node:
+    def _resolve(self, node: Scalar | MappingNode | ListNode, path: str) -> Node:
         resolved: Node
         if isinstance(node, MappingNode):
             items = {
@@ -112,10 +122,9 @@ class _Interpolation:
             }
             resolved = MappingNode(items, node.place, node.source)
         elif isinstance(node, ListNode):
-            entries = [self.resolve(item, f"{path}[{index}]") for index, item in enumerate(node.items)]
-            resolved = ListNode(tuple(entries), node.place, node.source)
+            resolved_items = (self.resolve(item, f"{path}[{index}]") for index, item in enumerate(node.items))
+            resolved = ListNode(tuple(resolved_items), node.place, node.source)
         else:
-            assert isinstance(node, Scalar)
             self.active[id(node)] = path
             try:
                 resolved = self.scalar(node, path)
@@ -136,21 +145,14 @@ class _Interpolation:
         if whole:
             target = self.follow(whole[1], _within(node, whole.start()), path)
             return attrs.evolve(target, place=node.place)
-        rest = _REFERENCE.sub("", node.text)
-        if "${" in rest:
-            hint = "an interpolation is ${path}, such as ${text_encoder.width}; it holds no other"
-            self.faults.add(
-                "this interpolation is not closed, or holds another",
-                _within(node, node.text.find("${")),
-                path,
-                hint,
-            )
+        if "${" in _REFERENCE.sub("", node.text):
+            what, hint = "this interpolation is not closed, or holds another", "an interpolation is ${path}"
+            self.faults.add(what, _within(node, node.text.find("${")), path, hint)
             raise _Stop
         text = _REFERENCE.sub(lambda found: self.piece(node, found, path), node.text)
         if len(text) > _LONGEST_TEXT:
-            self.faults.add(
-                f"interpolations make this text longer than {_LONGEST_TEXT:,} characters", node.place, path
-            )
+            what = f"interpolations make this text longer than {_LONGEST_TEXT:,} characters"
+            self.faults.add(what, node.place, path)
             raise _Stop
         return Scalar(text, text, TEXT, node.place, node.source)
 
@@ -159,8 +161,7 @@ class _Interpolation:
         target = self.follow(found[1], place, path)
         if isinstance(target, Scalar) and target.rule != NULL:
             return target.text
-        if not isinstance(target, Broken):
-            self.faults.add(f"{found[0]} is {describe(target)}, which cannot be part of a text", place, path)
+        self.faults.add(f"{found[0]} is {describe(target)}, which cannot be part of a text", place, path)
         raise _Stop
 
     def follow(self, reference: str, place: Place, path: str) -> Node:
@@ -175,14 +176,12 @@ class _Interpolation:
             hint = "write the path from the top of the spec, such as ${text_encoder.width}"
             self.faults.add(f"{shown(reference)} is not a path", place, path, hint)
             raise _Stop
-        at = _At(self.root)
-        so_far = ""
-        for step in _STEP.findall(reference.strip()):
-            name = f"${{{reference.strip()}}}"
-            found = self.step(at, step, so_far, name, place, path)
+        at, so_far = _At(self.root), ""
+        for key in _STEP.findall(reference.strip()):
+            further = self.step(at, key, so_far, _Reference(reference.strip(), place, path))
             is_entry = isinstance(at.node, ListNode) or (at.slot is not None and at.slot.many)
-            so_far = f"{so_far}[{step}]" if is_entry else join(so_far, step)
-            at = found
+            so_far = f"{so_far}[{key}]" if is_entry else join(so_far, key)
+            at = further
         return self.settled(at.node, so_far)
 
     def settled(self, node: Node, path: str) -> Node:
@@ -192,44 +191,40 @@ class _Interpolation:
             raise _Stop  # it was reported where it stands
         return resolved
 
-    def step(self, at: _At, key: str, so_far: str, name: str, place: Place, path: str) -> _At:
-        """One key further."""
+    def step(self, at: _At, key: str, so_far: str, whose: _Reference) -> _At:
+        """One key further. so_far: the path of `at`."""
         node = at.node
         if isinstance(node, Scalar) and _has_reference(node):
             node = self.settled(node, so_far)
-        if isinstance(node, Broken):
-            raise _Stop
         if key.isdigit() and (isinstance(node, ListNode) or (at.slot and at.slot.many)):
             items = node.items if isinstance(node, ListNode) else (node,)
-            if int(key) < len(items):
-                return _At(items[int(key)], at.slot and Slot(at.slot.kind))
-            self.nowhere(name, f"{so_far} has {entries(len(items))}, counted from 0", place, path)
+            if int(key) >= len(items):
+                self.nowhere(whose, f"{so_far} has {entries(len(items))}, counted from 0")
+            return _At(items[int(key)], at.slot and Slot(at.slot.kind))
         part = as_part(node) if at.slot else node
-        top = node is self.root
-        if isinstance(part, MappingNode):
-            slot = self.schema.slot(key) if top else self.schema.below(at.slot, part, key)
-            value = part.get(key)
-            if value is not None:
-                return _At(value, slot)
-            if top and (default := self.schema.default(key)):
-                return _At(node_of(default, place, part.source), slot)
-            fields = self.schema.fields(at.slot, used(part))
-            if key in fields:
-                default_value = fields[key].default
-                if default_value is not attrs.NOTHING:
-                    return _At(node_of(default_value, place, part.source), slot)
-                self.nowhere(name, f"{so_far}.{key} is not written, and has no default", place, path)
+        if isinstance(part, Broken):
+            raise _Stop
+        if not isinstance(part, MappingNode):
+            self.nowhere(whose, f"{so_far} is {describe(node)}")
+        is_top = part is self.root
+        slot = self.schema.slot(key) if is_top else self.schema.below(at.slot, part, key)
+        value = part.get(key)
+        if value is not None:
+            return _At(value, slot)
+        if is_top and (default := self.schema.default(key)):
+            return _At(node_of(default, whose.place, part.source), slot)
+        fields = self.schema.fields(at.slot, used(part))
+        if key not in fields:
             written = (name for name in part.items if name not in fields and name != "use")
             known = list(islice(chain(fields, written), _MOST_KNOWN))
-            what = f"{so_far} has no {shown(key)}" if so_far else f"the spec has no {shown(key)}"
-            self.nowhere(name, what, place, path, key, known)
-        self.nowhere(name, f"{so_far} is {describe(node)}", place, path)
-        raise _Stop
+            self.nowhere(whose, f"{so_far or 'the spec'} has no {shown(key)}", key, known)
+        if fields[key].default is attrs.NOTHING:
+            self.nowhere(whose, f"{join(so_far, key)} is not written, and has no default")
+        return _At(node_of(fields[key].default, whose.place, part.source), slot)
 
-    def nowhere(
-        self, name: str, why: str, place: Place, path: str, key: str = "", known: Iterable[str] = ()
-    ) -> None:
-        self.faults.add(f"{name} leads nowhere: {why}", place, path, allowed=known, near=(key, known))
+    def nowhere(self, whose: _Reference, why: str, key: str = "", known: Iterable[str] = ()) -> NoReturn:
+        what = f"${{{whose.text}}} leads nowhere: {why}"
+        self.faults.add(what, whose.place, whose.path, allowed=known, near=(key, known))
         raise _Stop
 
     def resolver(self, reference: str, place: Place, path: str) -> Node:
@@ -240,22 +235,14 @@ class _Interpolation:
             self.faults.add(f"the resolver {shown(name)} is not accepted", place, path, hint)
             raise _Stop
         if not self.allow_env:
-            self.faults.add(
-                "a spec may not read the environment",
-                place,
-                path,
-                "write the value, or allow it with --allow-env",
-            )
+            hint = "write the value, or allow it with --allow-env"
+            self.faults.add("a spec may not read the environment", place, path, hint)
             raise _Stop
         variable, comma, default = (word.strip() for word in argument.partition(","))
         text = os.environ.get(variable, default if comma else None)
         if text is None:
-            self.faults.add(
-                f"the environment has no variable {shown(variable)}",
-                place,
-                path,
-                "set it, or write ${oc.env:NAME,default}",
-            )
+            what = f"the environment has no variable {shown(variable)}"
+            self.faults.add(what, place, path, "set it, or write ${oc.env:NAME,default}")
             raise _Stop
         if "${" in text:
             self.faults.add(f"the environment variable {shown(variable)} holds an interpolation", place, path)

@@ -104,12 +104,9 @@ class Layers:
         if origin.key not in self._parsed:
             self._parsed[origin.key] = self._parse(self._load(origin, place))
         root = self._parsed[origin.key]
-        self._files += 1
         self._size += root.size
-        if self._files > _MOST_FILES or self._size > MAX_NODES:
-            raise self._stop(
-                f"the spec extends more than {_MOST_FILES} files, or {MAX_NODES:,} values", place
-            )
+        if self._size > MAX_NODES:
+            raise self._stop(f"what the spec extends has more than {MAX_NODES:,} values", place)
         self._open.append(origin)
         try:
             return self._extend(root)
@@ -137,7 +134,7 @@ class Layers:
             return Source(origin.name, origin.file.parent, data.decode("utf-8").removeprefix("\ufeff"))
         except UnicodeDecodeError as error:
             whole = Source(origin.name, None, data.decode("utf-8", "replace"))
-            where = whole.find(len(data[: error.start].decode("utf-8")))
+            where = whole.at(len(data[: error.start].decode("utf-8")))
             self.complete = False
             self._faults.add(f"{origin.name} is not UTF-8", where, hint="save it as UTF-8")
             raise Unreadable from None

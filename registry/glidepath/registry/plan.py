@@ -33,9 +33,10 @@ __all__ = ["Address", "PartPlan", "Plan", "Planner", "Runtime", "canonical_json"
 T = TypeVar("T")
 
 _MOST_PARTS = 100
+_LONGEST_NAME = 200
+_DEFAULT = Place("default")
 # what YAML forbids, or takes for the end of a line
 _NEEDS_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-_LONGEST_NAME = 200
 
 
 class _Device:
@@ -121,9 +122,9 @@ class Plan:
 
 
 def canonical_json(value: object, indent: int | None = None) -> str:
-    """JSON of a `Plan.tree` that is the same for the same values, to be hashed, kept, or read as a spec again.
+    """JSON of a `Plan.tree`, the same for the same values: to be hashed, kept, or read as a spec again.
 
-    JSON's own escapes are no YAML beyond the first 65,536 characters, so what YAML takes as it is stays as it is.
+    Not `json.dumps` as it is: YAML does not know JSON's escapes of characters beyond the first 65,536.
     """
     separators = (",", ": " if indent else ":")
     text = json.dumps(value, sort_keys=True, separators=separators, ensure_ascii=False, indent=indent)
@@ -173,11 +174,8 @@ class Planner:
         """The plan, None when there are faults."""
         root = spec.root
         self._unknown_slots(root)
-        plugins, runtime = (
-            self._section(root, "plugins", PluginsSection),
-            self._section(root, "runtime", Runtime),
-        )
-        self._plugins = plugins or self._plugins
+        self._plugins = self._section(root, "plugins", PluginsSection) or self._plugins
+        runtime = self._section(root, "runtime", Runtime)
         check_requirements(root, self._catalogue, self._faults)
         weights = self._weights(root, "")
         parts = self._slots(root)
@@ -233,7 +231,7 @@ class Planner:
         for key, kind in self._catalogue.slots.items():
             node = _present(root.get(key))
             if node is None and kind.default:
-                node = node_of(kind.default, root.place, root.source)
+                node = node_of(kind.default, _DEFAULT, root.source)
             if node is not None:
                 part = self._position(node, Slot(kind.name, kind.many), key)
                 if part is not None:
@@ -350,7 +348,7 @@ class Planner:
                 self._whole = False
                 continue
             if node is None:
-                node = node_of(field.default, part.place, part.source)
+                node = node_of(field.default, _DEFAULT, part.source)
             if _present(node) is None and not field.default:
                 continue
             planned = self._position(node, field.slot, below)

@@ -32,9 +32,8 @@ def resolved_tree(
     if weights is not None:
         tree["weights"] = writer.address(weights)
     tree["runtime"] = writer.value(runtime)
-    stated = {name: value for name, value in attrs.asdict(plugins).items() if value}
-    if stated:
-        tree["plugins"] = writer.value(stated)
+    if plugins != type(plugins)():
+        tree["plugins"] = writer.value(plugins)
     return tree
 
 
@@ -85,7 +84,8 @@ class _Writer:
             each = len(inner) == 1 or Ellipsis in inner
             hints = inner if len(inner) == len(value) else (inner[0] if each else Any,) * len(value)
             return [self.value(item, of) for item, of in zip(value, hints, strict=True)]
-        if attrs.has(type(value)):
+        kind: Any = type(value)
+        if attrs.has(kind):
             return {
                 name: self.value(getattr(value, field.attribute.name), field.hint)
                 for name, field in fields(type(value)).items()

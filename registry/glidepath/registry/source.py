@@ -51,22 +51,18 @@ class Source:
             line, column = len(self._starts) - 1, len(self.text) - self._starts[-1]
         start = self._starts[line]
         if self.override:
-            return self.at(start + column)
+            text, shift = _cut(self.text, 0, len(self.text), start + column)
+            return Place(self.name, 0, start + column + 1, text, shift)
         end = self._starts[line + 1] if line + 1 < len(self._starts) else len(self.text)
         while end > start and self.text[end - 1] in _BREAKS:
             end -= 1
         text, shift = _cut(self.text, start, end, column)
         return Place(self.name, line + 1, column + 1, text, shift)
 
-    def find(self, index: int) -> Place:
-        """The place of a character of the text, from 0."""
-        line = bisect(self._starts, index) - 1
-        return self.place(line, index - self._starts[line])
-
     def at(self, index: int) -> Place:
-        """The place of a character of an override, from 0."""
-        text, shift = _cut(self.text, 0, len(self.text), index)
-        return Place(self.name, 0, index + 1, text, shift)
+        """The place of a character of the text, from 0."""
+        line = max(bisect(self._starts, index) - 1, 0)
+        return self.place(line, index - self._starts[line])
 
 
 def _cut(text: str, start: int, end: int, column: int) -> tuple[str, int]:

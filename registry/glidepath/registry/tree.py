@@ -15,7 +15,7 @@ from glidepath.registry.source import Source
 
 MAX_DEPTH = 50
 MAX_NODES = 10_000
-"""Limits of a tree, with aliases and interpolations expanded: whoever makes one larger, or walks it, is safe."""
+"""Limits of a tree, aliases and interpolations expanded; they make recursion over it safe."""
 
 
 @attrs.frozen(eq=False)

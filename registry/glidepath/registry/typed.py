@@ -1,7 +1,7 @@
 """One parameter: from a piece of a spec to a value as its annotation has it, or to every fault in it.
 
-Stricter than YAML and OmegaConf: text is text (`no`, 012 and 1.10 are not), a number in quotes is no number. The
-entries of lists, unions and nested classes are typed one by one, so that each fault is found at its place.
+Stricter than YAML and OmegaConf: text is text (`no`, 012 and 1.10 are not), a number in quotes is no number.
+The entries of lists, unions and nested classes are typed one by one; each fault is found at its place.
 OmegaConf has the word on types that YAML does not have, such as enumerations.
 """
 

@@ -128,16 +128,12 @@ class _Builder:
 
     def events(self) -> Iterator[yaml.Event]:
         text = self.source.text
-        for pattern, what, hint in (
-            (
-                _NOT_YAML,
-                "this character may not stand in YAML",
-                'write it as an escape in double quotes, such as "\\x07"',
-            ),
-            (_DIRECTIVE, "YAML directives are not accepted, and no other line may start with %", ""),
-        ):
-            if found := pattern.search(text, self.source.skip):
-                raise self.stop(what, self.source.find(found.start()), hint)
+        if found := _NOT_YAML.search(text, self.source.skip):
+            hint = 'write it as an escape in double quotes, such as "\\x07"'
+            raise self.stop("this character may not stand in YAML", self.source.at(found.start()), hint)
+        if found := _DIRECTIVE.search(text, self.source.skip):
+            what = "YAML directives are not accepted, and no other line may start with %"
+            raise self.stop(what, self.source.at(found.start()))
         events = yaml.parse(text[self.source.skip :], Loader=_Loader)
         while True:
             try:
@@ -145,25 +141,21 @@ class _Builder:
             except StopIteration:
                 return
             except yaml.MarkedYAMLError as error:
-                raise self._syntax(error) from None
+                raise self.syntax_error(error) from None
             except Exception as error:  # the parser's own limits, such as "\UFFFFFFFF" in the pure Python one
-                raise self.stop(f"YAML: {error}", self.source.place(0, 0)) from None
+                raise self.stop(f"YAML: {error}", self.source.at(self.source.skip)) from None
             yield event
 
-    def _syntax(self, error: yaml.MarkedYAMLError) -> Unreadable:
-        problem = str(error.problem or "syntax error").replace(" in this context", " here")
-        mark = error.problem_mark or error.context_mark
-        context = (
-            error.context if error.context and error.context != "while scanning for the next token" else ""
-        )
-        started = ""
-        if context and error.context_mark and mark and error.context_mark.line != mark.line:
-            started = f" that starts at line {error.context_mark.line + 1}"
+    def syntax_error(self, error: yaml.MarkedYAMLError) -> Unreadable:
+        problem = str(error.problem).replace(" in this context", " here")
+        what, mark, start = f"YAML: {problem}", error.problem_mark, error.context_mark
+        if error.context and error.context != "while scanning for the next token":
+            what += f" {error.context}"
+            if start and mark and start.line != mark.line:
+                what += f" that starts at line {start.line + 1}"
         hint = next((hint for start, hint in _HINTS.items() if problem.startswith(start)), "")
-        what = f"YAML: {problem}" + (f" {context}{started}" if context else "")
-        return self.stop(
-            what, self.source.place(mark.line, mark.column) if mark else self.source.place(0, 0), hint
-        )
+        mark = mark or start
+        return self.stop(what, self.source.place(mark.line, mark.column), hint)
 
     def fault(
         self,

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from glidepath.plugins.train.checkpoint import existing, load
-from glidepath.plugins.train.run import Run, TrainingDiverged
+from glidepath.plugins.train.run import LOG, Run, TrainingDiverged
 
-from .tiny import Colours, log_of, make_run, train
+from .tiny import Colours, make_run, train
 
 
 def spoil_images(run: Run, _at: int) -> Run:
@@ -45,14 +45,14 @@ def test_training_that_diverges_stops_and_keeps_the_last_good_checkpoint(
 ) -> None:
     run = spoil(make_run(tmp_path), at)
     with pytest.raises(TrainingDiverged) as raised:
-        train(run, checkpoint_every=3, gradient_clip=0.0, probe_every=100)
+        train(run, checkpoint_every=3, gradient_clip=0.0, probe_every=4)
     kept = existing(tmp_path)
     assert load(kept[-1]).step == at // 3 * 3
     assert str(kept[-1]) in str(raised.value)
     for path in kept:
         assert all(bool(value.isfinite().all()) for value in load_file(path).values())
     assert not (tmp_path / "weights.safetensors").exists()
-    assert all(math.isfinite(line["loss"]) for line in log_of(tmp_path))
+    assert "NaN" not in (tmp_path / LOG).read_text()
 
 
 @pytest.mark.parametrize("clip", [0.0, 1.0])

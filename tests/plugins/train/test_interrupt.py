@@ -21,10 +21,13 @@ def test_the_first_signal_asks_to_stop_and_interrupts_nothing(number: signal.Sig
 
 
 def test_the_second_signal_acts_as_it_would_have_before() -> None:
+    # a process that was started in the background ignores SIGINT
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with interruptible():
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 @BOTH

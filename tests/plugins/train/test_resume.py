@@ -110,14 +110,18 @@ def test_a_run_that_died_before_its_first_checkpoint_begins_its_log_anew(whole: 
     assert log_of(tmp_path) == log_of(whole)
 
 
-def test_a_run_of_another_spec_is_refused_and_every_difference_named(tmp_path: Path) -> None:
+def test_a_run_of_another_spec_is_refused_with_every_difference_and_changes_no_file(tmp_path: Path) -> None:
     spec = {"denoiser": {"use": "tiny", "width": [8, 8]}, "train": {"steps": 12, "learning_rate": 0.01}}
-    train(make_run(tmp_path, spec=spec), stop_after=2)
+    train(make_run(tmp_path, spec=spec), stop_after=5)
+    train(make_run(tmp_path, spec=spec), stop_after=8)
+    existing(tmp_path)[-1].write_bytes(b"damaged")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     other = {"denoiser": {"use": "tiny", "width": [8, 9]}, "train": {"steps": 12, "learning_rate": 0.02}}
     with pytest.raises(CheckpointError) as raised:
         train(make_run(tmp_path, spec={**other, "data": {"use": "shapes"}}))
     said = str(raised.value)
-    assert "checkpoint-00000002.safetensors" in said
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert "checkpoint-00000005.safetensors" in said
     assert "train.learning_rate was 0.01, and is 0.02" in said
     assert "denoiser.width[1] was 8, and is 9" in said
     assert 'data was null, and is {"use": "shapes"}' in said

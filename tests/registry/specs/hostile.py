@@ -237,7 +237,8 @@ def outcome(read: Callable[[], object]) -> dict[str, Any]:
     """What became of one spec, and in what time of this process."""
     modules = set(sys.modules)
     spy = SpiedEnvironment(dict(os.environ))
-    real, os.environ = os.environ, spy  # type: ignore[assignment]
+    real = os.environ
+    vars(os)["environ"] = spy
     start = time.process_time()
     problems: list[str] = []
     try:
@@ -251,7 +252,7 @@ def outcome(read: Callable[[], object]) -> dict[str, Any]:
     except BaseException as error:
         result = f"{type(error).__name__}: {error}"[:300]
     seconds = time.process_time() - start
-    os.environ = real
+    vars(os)["environ"] = real
     return {
         "result": result,
         "seconds": seconds,

@@ -25,7 +25,11 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[s
     """What became of every hostile spec."""
     folder = tmp_path_factory.mktemp("hostile")
     path = [str(ROOT), *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
-    program = f"import sys; sys.path[:0] = {path!r}; from {__package__}.hostile import main; from pathlib import Path; main(Path(sys.argv[1]))"
+    program = (
+        f"import sys, pathlib; sys.path[:0] = {path!r}\n"
+        f"from {__package__}.hostile import main\n"
+        "main(pathlib.Path(sys.argv[1]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program, str(folder)],
         capture_output=True,

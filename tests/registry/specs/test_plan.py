@@ -151,10 +151,20 @@ def test_an_inner_part_with_a_default_cannot_be_taken_away(fault: Fault) -> None
 def test_the_tree_of_a_plan_is_a_spec_that_gives_the_same_plan(plan: ToPlan, tmp_path: Path) -> None:
     text = """\
 schedule: cosine
-text_encoder: {use: transformer, tokenizer: {use: words, file: sub/words.txt, vocabulary: ['no', '012', "a\\u2028b"]}}
+text_encoder:
+  use: transformer
+  tokenizer:
+    use: words
+    file: sub/words.txt
+    vocabulary: ['no', '012', "a\\u2028b\\x7f\\x85\\ufeff\\U0001f600"]
 denoiser: {use: ensemble, members: [{use: tiny-unet, text_width: 512}], weights: d.pt}
 guidance:
-  - {use: odd, colour: GREEN, limits: [3, 4], weights_by_name: {a: .inf, b: 1e-7}, extra: [null, {k: 'on'}], amount: 2}
+  - use: odd
+    colour: GREEN
+    limits: [3, 4]
+    weights_by_name: {a: .inf, b: 1e-7}
+    extra: [null, {k: 'on'}]
+    amount: 2
   - classifier-free
 sampler: {use: ddim, steps: [1, 2], eta: 1}
 weights: {path: 'hub:a/b/c.pt', sha256: 'HASH'}
@@ -166,22 +176,32 @@ plugins: {require: {acme: '>=1'}, deny: [other]}
     assert dumped == made.tree
     for again in (
         plan(canonical_json(made.tree), folder=tmp_path),
-        plan(json.dumps(made.tree, indent=2), folder=tmp_path, untrusted=True),
-        plan(yaml.safe_dump(made.tree), folder=tmp_path),
+        plan(canonical_json(made.tree, indent=2), folder=tmp_path, untrusted=True),
+        plan(yaml.safe_dump(made.tree, allow_unicode=False), folder=tmp_path),
     ):
         assert canonical_json(again.tree) == canonical_json(made.tree)
     assert made.tree["text_encoder"]["tokenizer"]["file"] == "sub/words.txt"
     assert made.tree["guidance"][0]["colour"] == "GREEN"
     assert made.tree["guidance"][0]["decay"] == {"rate": 0.1, "floor": 0.0}
-    assert made.tree["plugins"] == {"require": {"acme": ">=1"}, "deny": ["other"]}
+    assert made.tree["plugins"] == {"require": {"acme": ">=1"}, "allow": None, "deny": ["other"]}
     assert made.tree["runtime"]["device"] == "cuda:1"
     assert "extends" not in made.tree
 
 
 def test_the_tree_does_not_depend_on_how_a_spec_is_written(plan: ToPlan) -> None:
-    long = "sampler: {steps: 150, use: glidepath/ddpm}\ndenoiser: {use: tiny-unet}\nschedule: {num_steps: 1000, use: cosine}\n"
+    long = """\
+sampler: {steps: 150, use: glidepath/ddpm}
+denoiser: {use: tiny-unet, channel_mult: [1.0, 2, 3, 4]}
+schedule: {num_steps: 1000, use: cosine}
+"""
     assert canonical_json(plan(long).tree) == canonical_json(plan(GOOD).tree)
     assert list(plan(long).tree) == list(plan(GOOD).tree)
+
+
+def test_a_spec_that_lets_no_plugin_in_stays_so(plan: ToPlan, faults: Callable[..., Any]) -> None:
+    for problem in faults(GOOD + "plugins: {allow: []}\n"):
+        assert problem.what.endswith("which plugins.allow keeps out")
+    assert "plugins" not in plan(GOOD + "plugins: {deny: [], allow: null}\n").tree
 
 
 def test_the_tree_does_not_depend_on_where_its_folder_is(plan: ToPlan, tmp_path: Path) -> None:
@@ -218,13 +238,23 @@ def test_a_runtime_may_be_null(plan: ToPlan) -> None:
 @pytest.mark.parametrize(
     ("written", "column", "path", "what", "hint"),
     [
-        ("{require: {acme: '>=3'}}", 27, "plugins.require.acme", "the spec requires acme >=3, and 2.0 is installed", 'pip install "acme>=3"'),
-        ("{require: {Acme: '<2'}}", 27, "plugins.require.Acme", "the spec requires Acme <2, and 2.0 is installed", 'pip install "Acme<2"'),
-        ("{require: {no-such: '>=3'}}", 21, "plugins.require.no-such", "the spec requires 'no-such', which is not installed", 'pip install "no-such>=3"'),
-        ("{require: {'': '>=3'}}", 21, "plugins.require", "the spec requires '', which is not installed", 'pip install ">=3"'),
-        ("{require: {acme: about 3}}", 27, "plugins.require.acme", "'about 3' is not a range of versions", 'such as ">=1.2,<2"'),
-        ("{require: {acme: 2.0}}", 27, "plugins.require.acme", "require takes text, and 2.0 without quotes is the number 2.0 in YAML", 'write it in quotes: "2.0"'),
-        ("{require: acme}", 20, "plugins.require", "require takes mapping of str to str, and 'acme' is text", None),
+        ("{require: {acme: '>=3'}}", 27, "plugins.require.acme",
+         "the spec requires acme >=3, and 2.0 is installed",
+         'pip install "acme>=3"'),
+        ("{require: {Acme: '<2'}}", 27, "plugins.require.Acme",
+         "the spec requires Acme <2, and 2.0 is installed",
+         'pip install "Acme<2"'),
+        ("{require: {no-such: '>=3'}}", 21, "plugins.require.no-such",
+         "the spec requires 'no-such', which is not installed", 'pip install "no-such>=3"'),
+        ("{require: {'': '>=3'}}", 21, "plugins.require", "the spec requires '', which is not installed",
+         'pip install ">=3"'),
+        ("{require: {acme: about 3}}", 27, "plugins.require.acme", "'about 3' is not a range of versions",
+         'such as ">=1.2,<2"'),
+        ("{require: {acme: 2.0}}", 27, "plugins.require.acme",
+         "require takes text, and 2.0 without quotes is the number 2.0 in YAML",
+         'write it in quotes: "2.0"'),
+        ("{require: acme}", 20, "plugins.require", "require takes mapping of str to str, and 'acme' is text",
+         None),
         ("{deny: acme}", 17, "plugins.deny", "deny takes list of str, and 'acme' is text", "write [acme]"),
         ("{forbid: [acme]}", 11, "plugins.forbid", "plugins has no parameter 'forbid'", ""),
         ("[acme]", 10, "plugins", "plugins takes a mapping, and this is a list", ""),
@@ -318,11 +348,14 @@ STRANGE = GOOD.replace("ddpm", "strange")
         ({"needs": _fails}, "glidepath/strange cannot say what it needs: ZeroDivisionError: oh"),
         (
             {"needs": lambda _config: {"image.channels": Need(test=_fails)}},
-            "sampler (strange) does not fit denoiser (tiny-unet), whose image.channels is 3: ZeroDivisionError: oh",
+            "sampler (strange) does not fit denoiser (tiny-unet), whose image.channels is 3: "
+            "ZeroDivisionError: oh",
         ),
-        ({"needs": lambda _config: {"no.such": Need(value=1)}}, "sampler (strange) needs no.such, and no part provides it"),
+        ({"needs": lambda _config: {"no.such": Need(value=1)}},
+         "sampler (strange) needs no.such, and no part provides it"),
         ({"api": ">=7"}, "glidepath/strange 1.2 is made for interfaces >=7; this glidepath has 1.0"),
-        ({"config": "no_such_module:C"}, "the parameters of glidepath/strange cannot be read: 'no_such_module:C': "
+        ({"config": "no_such_module:C"},
+         "the parameters of glidepath/strange cannot be read: 'no_such_module:C': "
          "ModuleNotFoundError: No module named 'no_such_module'"),
     ],
 )  # fmt: skip

@@ -71,8 +71,8 @@ def test_a_default_of_a_nested_part_can_be_taken(read: Read) -> None:
 
 
 def test_an_interpolated_value_stands_where_the_interpolation_does(fault: Fault) -> None:
-    text = "schedule: cosine\ndenoiser: {use: tiny-unet, text_width: '${sampler.steps}'}\nsampler: {use: ddpm, steps: a}\n"
-    problem = fault(text + "text_encoder: transformer\n")
+    text = GOOD.replace("tiny-unet", "{use: tiny-unet, text_width: '${sampler.steps}'}")
+    problem = fault(text.replace("ddpm", "{use: ddpm, steps: a}") + "text_encoder: transformer\n")
     assert problem.what == "text_width takes int | none, and 'a' is text"
     assert str(problem.place) == "s.yaml:2:40"
 
@@ -169,7 +169,39 @@ def test_a_word_of_the_environment_is_text_for_a_field_of_text(
     plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLIDEPATH_TEST", "012")
-    text = f"{GOOD}text_encoder: {{use: transformer, tokenizer: {{use: words, title: '${{oc.env:GLIDEPATH_TEST}}'}}}}\n"
-    made = plan(text, allow_env=True)
+    tokenizer = "{use: words, title: '${oc.env:GLIDEPATH_TEST}'}"
+    made = plan(f"{GOOD}text_encoder: {{use: transformer, tokenizer: {tokenizer}}}\n", allow_env=True)
     assert made.tree["text_encoder"]["tokenizer"]["title"] == "012"
     assert os.environ["GLIDEPATH_TEST"] == "012"
+
+
+def test_an_interpolation_goes_through_another(read: Read) -> None:
+    text = "{a: '${guidance[0].extra.b}', b: {c: 5}, d: '${guidance[0].extra.a.c}'}"
+    assert extra(read, text)["d"] == 5
+
+
+def test_what_leads_through_a_broken_value_is_not_said_again(fault: Fault) -> None:
+    text = "{a: '${nowhere}', b: '${guidance[0].extra.a.c}', c: !x [1], d: '${guidance[0].extra.c.e}'}"
+    with pytest.raises(AssertionError, match="tag '!x' is not accepted") as caught:
+        fault(f"{GOOD}guidance: [{{use: odd, extra: {text}}}]\n")
+    assert str(caught.value).count("leads nowhere") == 1
+
+
+def test_a_text_made_of_interpolations_has_a_limit(fault: Fault) -> None:
+    pieces = f"['{'x' * 6_000}', '${{guidance[0].extra[0]}}{'y' * 6_000}']"
+    problem = fault(f"{GOOD}guidance: [{{use: odd, extra: {pieces}}}]\n")
+    assert problem.what == "interpolations make this text longer than 10,000 characters"
+    assert problem.path == "guidance[0].extra[1]"
+
+
+def test_interpolations_have_a_limit(faults: Callable[..., Any]) -> None:
+    doubled = (
+        "{a0: [1, 2], " + ", ".join(f"a{n + 1}: ['${{x.a{n}}}', '${{x.a{n}}}']" for n in range(14)) + "}"
+    )
+    assert faults(f"{GOOD}x: {doubled}\n")[0].what.startswith("interpolations make the spec larger")
+    chained = "{" + ", ".join(f"a{n}: '${{x.a{n + 1}}}'" for n in range(150)) + ", a150: 1}"
+    assert any("lead too far" in problem.what for problem in faults(f"{GOOD}x: {chained}\n"))
+    counted = "[" + ", ".join(f"'{'${sampler}' * 100}'" for _ in range(120)) + "]"
+    assert any(
+        "more than 10,000 interpolations" in problem.what for problem in faults(f"{GOOD}x: {counted}\n")
+    )

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from glidepath.registry import yamltree
 from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.problems import Problem, SpecError
 from glidepath.registry.spec import Spec, parse_spec, plugin_switches, read_spec
+from glidepath.registry.yamltree import MAX_BYTES
 
 GOOD = "schedule: cosine\ndenoiser: tiny-unet\nsampler: {use: ddpm, steps: 30}\n"
 
@@ -375,3 +378,63 @@ def test_a_faulty_spec_has_no_switches(folder: Path, text: str) -> None:
     switches = plugin_switches("my.yaml")
     assert (switches.allow, switches.deny, switches.require) == (None, (), {})
     assert plugin_switches("not-there.yaml").deny == ()
+
+
+def test_a_text_longer_than_a_file_may_be_is_not_read(catalogue: Catalogue) -> None:
+    (problem,) = _text_problems("#" * (MAX_BYTES + 1), catalogue)
+    assert problem.what == "an image is longer than 524,288 characters"
+
+
+def test_a_file_larger_than_a_spec_is_not_read(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "my.yaml", "#" * (MAX_BYTES + 1))
+    assert problems("my.yaml", catalogue)[0].what == "my.yaml is larger than 524,288 bytes"
+
+
+def test_what_a_spec_extends_has_a_limit_in_all(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "many.yaml", "a: [" + "1, " * 6_000 + "]\n")
+    write(folder, "my.yaml", "extends: [many.yaml, many.yaml]\n")
+    assert problems("my.yaml", catalogue)[0].what == "what the spec extends has more than 10,000 values"
+    write(folder, "my.yaml", f"extends: [{'base, ' * 101}]\n")
+    assert problems("my.yaml", catalogue)[0].what == "the spec extends more than 100 files"
+    write(folder, "a.yaml", "a: [" + "1, " * 6_000 + "]\n")
+    write(folder, "my.yaml", "extends: a.yaml\nb: [" + "1, " * 6_000 + "]\n")
+    assert problems("my.yaml", catalogue)[0].what == "what the spec extends has more than 10,000 values"
+
+
+def test_overrides_count_towards_the_limits(folder: Path, catalogue: Catalogue) -> None:
+    write(folder, "my.yaml", "a: [" + "1, " * 6_000 + "]\n")
+    (problem,) = problems("my.yaml", catalogue, "b=[" + "1, " * 6_000 + "]")
+    assert problem.what == "the spec has more than 50 levels or 10,000 values"
+    (problem,) = problems("my.yaml", catalogue, "b." * 30 + "c=" + "[" * 30 + "]" * 30)
+    assert problem.what == "the spec has more than 50 levels or 10,000 values"
+
+
+def test_a_spec_that_is_one_refused_tag_is_one_fault(catalogue: Catalogue) -> None:
+    assert [problem.what for problem in _text_problems("!!python/none x\n", catalogue)] == [
+        "the tag '!!python/none' is not accepted here"
+    ]
+    assert [problem.what for problem in _text_problems("!own {a: 1}\n", catalogue)] == [
+        "the tag '!own' is not accepted here"
+    ]
+
+
+def test_a_refused_tag_inside_a_list_hides_its_content_only(catalogue: Catalogue) -> None:
+    (problem,) = _text_problems(f"{GOOD}guidance: [!x {{use: nothing}}, {{use: odd}}]\n", catalogue)
+    assert (problem.path, problem.place and problem.place.column) == ("guidance[0]", 12)
+    (problem,) = _text_problems(f"{GOOD}guidance: {{use: odd, extra: {{? !x a : 1, b: 2}}}}\n", catalogue)
+    assert problem.path == "guidance.extra"
+
+
+def test_a_merge_key_passes_over_what_is_broken(catalogue: Catalogue) -> None:
+    (problem,) = _text_problems(f"{GOOD}guidance: {{use: odd, extra: {{<<: *nothing, a: 1}}}}\n", catalogue)
+    assert problem.what == "there is no anchor &nothing before this"
+
+
+def test_the_pure_python_parser_reads_the_same(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"{GOOD}guidance: [{{use: odd, extra: [&a {{b: '1'}}, *a, !!str 2]}}]\n"
+    expected = parse_spec(text, "t", catalogue=catalogue)
+    monkeypatch.setattr(yamltree, "_Loader", yaml.SafeLoader)
+    spec = parse_spec(text, "t", catalogue=catalogue)
+    assert (spec.tree, spec.places, spec.keys) == (expected.tree, expected.places, expected.keys)
+    (problem,) = _text_problems('a: "\\UFFFFFFFF"\n', catalogue)
+    assert problem.what.startswith("YAML: ")

@@ -101,7 +101,7 @@ def test_addresses_have_three_schemes(plan: ToPlan, written: str, address: Addre
         ("{sha256: x}", 10, "", "weights has no path"),
         ("{path: }", 10, "", "weights has no path"),
         ("{path: 3}", 17, "weights.path", "path takes text, and this is a number"),
-        ("{path: 'hub:a/b/c.pt', sha256: [x]}", 41, "weights.sha256", "sha256 takes text, and this is a list"),
+        ("{path: 'hub:a/b/c.pt', sha256: []}", 41, "weights.sha256", "sha256 takes text, and this is a list"),
         ("{path: 'hub:a/b/c.pt', sha256: abc}", 41, "weights.sha256", "sha256 takes 64 hexadecimal digits"),
         (
             "{path: a.pt, revision: main}", 33, "weights.revision",

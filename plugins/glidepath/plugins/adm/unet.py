@@ -89,7 +89,7 @@ class AdmUNet(Denoiser):
             PartError: the conditioning does not fit this network. The predictor: nor does its x.
         """
         self._check_conditioning(conditioning)
-        t = levels.t.to(next(self.time_embed.parameters()).device)
+        t = levels.t.to(next(self.time_embed.parameters()).device, non_blocking=True)
         embeddings = self._embedding(t[:, None], conditioning)
         steps, rows, _ = embeddings.shape
         width = sum(block.projected_width for block in self._layers(ResBlock))

@@ -41,14 +41,14 @@ class DdpmSampler(Sampler):
             coef1, coef2, smaller, larger, variance, deviation = rows[step.index]
             prediction = predict(x, step)
             sample = prediction.sample.clamp(-1, 1) if self.clip else prediction.sample
-            mean = coef1 * sample + coef2 * x
+            mean = torch.addcmul(coef2 * x, coef1, sample)
             log_variance = self._learned(prediction, smaller, larger)
             if log_variance is not None:
                 variance, deviation = log_variance.exp(), (0.5 * log_variance).exp()
             if prediction.gradient is not None:
-                mean = mean + variance * prediction.gradient
+                mean = torch.addcmul(mean, variance, prediction.gradient)
             if adds_noise[step.index]:
-                x = mean + deviation * noise.step(step.index, x)
+                x = torch.addcmul(mean, deviation, noise.step(step.index, x))
             else:
                 noise.skip(step.index, x)
                 x = mean

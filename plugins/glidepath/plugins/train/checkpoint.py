@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,17 @@ class Checkpoint:
 class Newest:
     """What `newest` found.
 
-    damaged: newer files that could not be read, each with the reason; they were renamed, out of the way.
+    damaged: newer files that are not sound, each with the reason.
     """
 
     checkpoint: Checkpoint
     path: Path
-    damaged: Sequence[str]
+    damaged: Mapping[Path, str]
+
+    def set_damaged_aside(self) -> None:
+        """Rename the damaged files, so that they do not count among those that are kept."""
+        for path in self.damaged:
+            path.replace(path.with_name(f"{path.name}.damaged"))
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
@@ -114,21 +119,15 @@ def newest(folder: Path) -> Newest | None:
     Raises:
         CheckpointError: there are checkpoints, and all are damaged; or one is of another version.
     """
-    damaged: list[str] = []
+    damaged: dict[Path, str] = {}
     for path in reversed(existing(folder)):
         try:
-            found = load(path)
+            return Newest(load(path), path, damaged)
         except DamagedCheckpoint as error:
-            damaged.append(str(error))
-            continue
-        for broken in existing(folder):
-            if _step(broken) > found.step:
-                broken.replace(broken.with_name(f"{broken.name}.damaged"))
-        return Newest(found, path, damaged)
+            damaged[path] = str(error)
     if damaged:
-        raise CheckpointError(
-            "\n    ".join(["no checkpoint can be read; delete them all to start anew:", *damaged])
-        )
+        said = ["no checkpoint can be read; delete them all to start anew:", *damaged.values()]
+        raise CheckpointError("\n    ".join(said))
     return None
 
 

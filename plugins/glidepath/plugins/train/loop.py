@@ -111,7 +111,10 @@ class Loop:
             "images_per_second": round(rate, 1),
         }
         if probe:
-            line |= self.stage.probe(self.learner.averaged)
+            figures = self.stage.probe(self.learner.averaged)
+            if not all(map(math.isfinite, figures.values())):
+                raise self._diverged("state")
+            line |= figures
         log.append(self.run.folder / LOG, line)
         self.run.report(line)
         self._unlogged = []
@@ -147,9 +150,9 @@ class Loop:
         kept = f"the last good checkpoint is {found[-1]}" if found else "no checkpoint was written before"
         return TrainingDiverged(
             f"training diverged: the {what} of step {self.step}, or of the steps before it, is not finite; "
-            f"{kept}. Resuming from it would come to the same end; train into another folder with a lower "
-            f"train.learning_rate (now {self.config.learning_rate}), a lower train.gradient_clip (now "
-            f"{self.config.gradient_clip}) or train.precision=float32"
+            f"{kept}. Resuming would come to the same end; train into another folder with a lower "
+            f"train.learning_rate (now {self.config.learning_rate}), with another train.gradient_clip (now "
+            f"{self.config.gradient_clip}; 0 is none), or with train.precision=float32"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -89,8 +89,8 @@ def _resume(run: Run, stages: list[Stage]) -> Checkpoint | None:
     """The checkpoint to go on from; the log ends there, and says so."""
     run.folder.mkdir(parents=True, exist_ok=True)
     newest = checkpoints.newest(run.folder)
-    log.truncate(run.folder / LOG, 0 if newest is None else newest.checkpoint.step)
     if newest is None:
+        log.truncate(run.folder / LOG, 0)
         return None
     found = newest.checkpoint
     check_spec(found.meta["spec"], run.spec, newest.path)
@@ -102,9 +102,11 @@ def _resume(run: Run, stages: list[Stage]) -> Checkpoint | None:
         waiting = found.group(f"waiting.{slot}")
         if module is not None and waiting:
             module.load_state_dict(waiting)
-    line = {"step": found.step, "resumed_from": newest.path.name}
+    newest.set_damaged_aside()
+    log.truncate(run.folder / LOG, found.step)
+    line: dict[str, Any] = {"step": found.step, "resumed_from": newest.path.name}
     if newest.damaged:
-        line["damaged"] = list(newest.damaged)
+        line["damaged"] = list(newest.damaged.values())
     log.append(run.folder / LOG, line)
     run.report(line)
     return found
