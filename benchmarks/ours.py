@@ -105,4 +105,4 @@ def gigaflops(step: Callable[[], object]) -> float:
     """Of the convolutions and linear layers; a multiplication and its addition count as two."""
     with FlopCounterMode(display=False) as counter:
         step()
-    return counter.get_total_flops() / 1e9
+    return float(counter.get_total_flops()) / 1e9

@@ -5,8 +5,8 @@
 
 On the CPU, with random weights, by DDIM under classifier-free guidance (two forwards for an image and a step,
 as one batch). Two models: the embedded one (preset `shapes`, 50 steps), and a GLIDE-like one of 9M parameters
-at 64x64 (benchmarks/glide-like.yaml, 10 steps). Each round makes one walk of every kind, so that what else the
-machine does falls on all alike. Printed are medians over the rounds, and the fastest.
+at 64x64 (benchmarks/glide-like.yaml, 10 steps). Each round makes one walk of every kind, so that what else
+the machine does falls on all alike. Printed are medians over the rounds, and the fastest.
 
 s/image    from the prompt to 8 bits, by all steps
 outside    time in the loop outside the network, over time inside it; both are taken within the loop
@@ -238,7 +238,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"]
     )
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16], metavar="B")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--clock",

@@ -135,11 +135,11 @@ def test_a_step_is_one_forward(scale: float, rows: int) -> None:
     assert seen == [rows] * STEPS
 
 
-class OperatorsWatch(TorchDispatchMode):
+class OperatorsWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the operators that run, and forbids those that need a value on the host."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.ran = 0
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

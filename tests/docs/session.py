@@ -1,4 +1,4 @@
-"""A page run as a reader would run it: its files written, its commands and code run, in a folder of its own."""
+"""A page run as a reader would: its files written, its commands and code run, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ if "-c" in arguments:
 [target] = arguments
 folder, extras = re.fullmatch(r"([./\\w-]+)(?:\\[([\\w,-]+)\\])?", target).groups()
 if extras or not pathlib.Path(folder, "pyproject.toml").exists():
-    known = tomllib.loads(pathlib.Path(ROOT, "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    project = tomllib.loads(pathlib.Path(ROOT, "pyproject.toml").read_text())["project"]
+    known = project["optional-dependencies"]
     assert folder == "." and set((extras or "test").split(",")) <= set(known), target
     assert pathlib.Path(ROOT, "constraints.txt").is_file()
     sys.exit()

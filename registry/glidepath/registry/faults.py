@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 
 from glidepath.registry.problems import Place, Problem, SpecError, did_you_mean
 
@@ -19,10 +20,13 @@ class Faults:
     """Faults as they are found.
 
     files: the names of the files read, in order; faults are sorted by it, then by line and column.
+    lent: where an interpolated value is from, by the place of the interpolation. What is wrong with a value
+        is said where it is written, and not again where it is borrowed.
     """
 
-    def __init__(self, files: Iterable[str] = ()) -> None:
+    def __init__(self, files: Iterable[str] = (), lent: Mapping[Place, Place] = MappingProxyType({})) -> None:
         self.files = list(files)
+        self.lent = dict(lent)
         self._problems: dict[Problem, None] = {}
         self._beyond = 0
 
@@ -66,7 +70,9 @@ class Faults:
                 return (-1, 0, 0)
             return (ranks.get(problem.place.file, len(ranks)), problem.place.line, problem.place.column)
 
-        problems = sorted(self._problems, key=order)
+        places = {problem.place for problem in self._problems}
+        told = [it for it in self._problems if it.place is None or self.lent.get(it.place) not in places]
+        problems = sorted(told, key=order)
         if self._beyond:
             problems.append(Problem(what=f"and {self._beyond} more faults"))
         return problems

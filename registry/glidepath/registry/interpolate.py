@@ -144,6 +144,8 @@ class _Interpolation:
         whole = _REFERENCE.fullmatch(node.text)
         if whole:
             target = self.follow(whole[1], _within(node, whole.start()), path)
+            if target.place != node.place:  # a default has no place of its own
+                self.faults.lent[node.place] = target.place
             return attrs.evolve(target, place=node.place)
         if "${" in _REFERENCE.sub("", node.text):
             what, hint = "this interpolation is not closed, or holds another", "an interpolation is ${path}"

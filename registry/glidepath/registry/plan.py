@@ -139,7 +139,7 @@ def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -
     Raises:
         SpecError: with every fault of the spec.
     """
-    faults = Faults(spec.files)
+    faults = Faults(spec.files, spec.lent)
     plan = Planner(catalogue, faults, need_weights=need_weights).plan(spec)
     if plan is None:
         raise faults.error()

@@ -32,12 +32,14 @@ class Spec:
     folder: what its own relative paths are relative to, None for a text without one.
     root: the tree, every value with its place.
     files: the names of what it was read from, itself first.
+    lent: where an interpolated value is from, by the place of the interpolation.
     """
 
     name: str
     folder: Path | None
     root: MappingNode = attrs.field(repr=False)
     files: tuple[str, ...]
+    lent: Mapping[Place, Place] = attrs.field(repr=False)
 
     @cached_property
     def tree(self) -> dict[str, Any]:
@@ -147,7 +149,8 @@ class _Reading:
             root = self.settle(read(layers))
         except Unreadable:
             raise self.faults.error() from None
-        spec = Spec(root.source.name, root.source.folder, root, tuple(self.faults.files))
+        files, lent = tuple(self.faults.files), dict(self.faults.lent)
+        spec = Spec(root.source.name, root.source.folder, root, files, lent)
         if len(self.faults):
             # what a plan would find belongs to the same report
             Planner(self.catalogue, self.faults, complete=layers.complete).plan(spec)

@@ -251,7 +251,7 @@ specs = st.dictionaries(
 )
 
 
-@many
+@settings(many, max_examples=100)
 @given(specs, st.sampled_from(["json", "yaml", "flow"]))
 def test_any_structure_gives_a_spec_or_a_spec_error(spec: dict[str, Any], form: str) -> None:
     if form == "json":
@@ -312,7 +312,7 @@ sound = st.fixed_dictionaries(
 )
 
 
-@many
+@settings(many, max_examples=100)
 @given(sound)
 def test_a_sound_spec_survives_being_resolved_written_and_read(spec: dict[str, Any]) -> None:
     assume("${" not in repr(spec) and "'???'" not in repr(spec))
@@ -403,7 +403,7 @@ numbers = st.one_of(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(numbers)
 def test_plain_scalars_are_what_pyyaml_makes_of_them(text: str) -> None:
     """But for dates, which stay text, and for numbers with an exponent and no point."""

@@ -396,9 +396,9 @@ def test_a_kind_that_a_plugin_adds_is_a_slot(faults: Callable[..., Any]) -> None
 
 def test_reading_and_planning_take_little_time(catalogue: Catalogue) -> None:
     def once() -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         make_plan(parse_spec(BASE, "s.yaml", ["sampler.steps=20"], catalogue=catalogue), catalogue)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(once() for _ in range(10)) < 0.06
 
