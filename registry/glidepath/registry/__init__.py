@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glidepath.registry.assemble import assemble
-    from glidepath.registry.plan import Plan, make_plan
-    from glidepath.registry.spec import Spec, parse_spec, read_spec
-
     from glidepath.registry.catalogue import Catalogue, Registered, Unknown, load_catalogue
     from glidepath.registry.component import (
         API_VERSION,
@@ -29,7 +26,9 @@ if TYPE_CHECKING:
     )
     from glidepath.registry.discovery import PluginRecord
     from glidepath.registry.hooks import hookimpl
+    from glidepath.registry.plan import Plan, make_plan
     from glidepath.registry.problems import Problem, SpecError
+    from glidepath.registry.spec import Spec, parse_spec, read_spec
 
 __all__ = [
     "API_VERSION",

@@ -23,6 +23,7 @@ from glidepath.registry.problems import did_you_mean
 
 if TYPE_CHECKING:
     import pluggy
+
     from glidepath.core.pipeline import Pipeline
     from glidepath.registry.plan import Plan
 

@@ -31,7 +31,7 @@ class DdimSampler(Sampler):
         """Walk along `levels`; with eta 0, and on arrival at a clean image, no noise is drawn."""
         variance = self.eta**2 * levels.posterior_variance if self.eta else torch.zeros_like(levels.beta)
         kept = (levels.sigma[1:] ** 2 - variance).sqrt()
-        # epsilon = (x_t - alpha x_0) / sigma put into equation 12: two coefficients, made in float64, do for it
+        # epsilon = (x_t - alpha x_0) / sigma put into equation 12: two coefficients, made in float64, do
         of_x = kept / levels.sigma[:-1]
         of_sample = levels.alpha[1:] - of_x * levels.alpha[:-1]
         of_gradient = levels.sigma[:-1] ** 2 / levels.alpha[:-1]

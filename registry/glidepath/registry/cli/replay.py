@@ -51,11 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
         SpecError: its spec does not hold here; a part may not be installed.
         GlidepathError: the parts cannot be built.
     """
-    from glidepath.registry.plan import make_plan
-    from glidepath.registry.spec import parse_spec
-
     from glidepath.registry.images import grid, read_manifest, save_png
+    from glidepath.registry.plan import make_plan
     from glidepath.registry.provenance import Manifest, describe, differences
+    from glidepath.registry.spec import parse_spec
 
     old, data = read_manifest(arguments.image)
     then = Manifest.from_json(data.get("film", data))
