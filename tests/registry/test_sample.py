@@ -94,6 +94,19 @@ def test_replay_makes_the_same_image_again(tiny: Path, capsys: pytest.CaptureFix
     assert Image.open("x.png").tobytes() == Image.open("x-replay.png").tobytes()
 
 
+def test_weights_are_found_by_any_name_a_file_may_have(tiny: Path) -> None:
+    odd = Path("my weights: best #1.safetensors")
+    odd.write_bytes(Path("tiny.safetensors").read_bytes())
+    assert run("sample", "a star", "--spec", tiny, "--weights", odd, "--out", "x.png") == 0
+    assert run("replay", "x.png") == 0
+
+
+def test_a_spec_with_letters_beyond_the_basic_plane_is_replayed(tiny: Path) -> None:
+    tiny.write_text(SPEC.replace("red, star", "\U00010428, star"), encoding="utf-8")
+    assert run("sample", "a star", "--spec", tiny, "--out", "x.png") == 0
+    assert run("replay", "x.png") == 0
+
+
 def test_a_replayed_image_does_not_depend_on_the_batch(
     tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -42,7 +43,9 @@ def assemble(
         SpecError: the spec has faults; all are listed.
         GlidepathError: a part could not be built, or weights do not fit.
     """
-    given = [*overrides, f"weights={Path(weights).absolute()}"] if weights is not None else list(overrides)
+    given = list(overrides)
+    if weights is not None:
+        given.append(f"weights={json.dumps(str(Path(weights).absolute()), ensure_ascii=False)}")
     if catalogue is None:
         switches = plugin_switches(source, given)
         catalogue = load_catalogue(allow=switches.allow, deny=switches.deny)

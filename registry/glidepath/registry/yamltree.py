@@ -155,7 +155,10 @@ class _Builder:
                 what += f" that starts at line {start.line + 1}"
         hint = next((hint for start, hint in _HINTS.items() if problem.startswith(start)), "")
         mark = mark or start
-        return self.stop(what, self.source.place(mark.line, mark.column), hint)
+        place = self.source.place(mark.line, mark.column)
+        if problem.startswith("did not find expected ',' or") and "${" in place.text:
+            hint = 'inside brackets an interpolation needs quotes, such as "${text_encoder.width}"'
+        return self.stop(what, place, hint)
 
     def fault(
         self,

@@ -169,6 +169,7 @@ def test_a_duplicate_key_far_inside_has_its_path(fault: Fault) -> None:
         ("a: b: c", 1, 5, "mapping values are not allowed here", "needs quotes"),
         ("a: 1\n\tb: 2", 2, 1, "found a tab character", "spaces, not tabs"),
         ("a: [1, 2\nb: 3", 2, 2, "did not find expected ',' or ']'", "bracket left open"),
+        ("a: {b: ${c.d}}", 1, 9, "did not find expected ',' or '}'", "an interpolation needs quotes"),
         ('a: "open', 1, 9, "found unexpected end of stream", "left open"),
         ("a: 1\n b: 2\n", 2, 3, "mapping values are not allowed here", "needs quotes"),
         ("a: @x", 1, 4, "found character that cannot start", "@ or ` needs quotes"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         GlidepathError: the parts cannot be built.
     """
     from glidepath.registry.images import grid, read_manifest, save_png
-    from glidepath.registry.plan import make_plan
+    from glidepath.registry.plan import canonical_json, make_plan
     from glidepath.registry.provenance import Manifest, describe, differences
     from glidepath.registry.spec import parse_spec
 
@@ -60,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     then = Manifest.from_json(data.get("film", data))
     catalogue = open_catalogue(arguments)
     spec = parse_spec(
-        json.dumps(dict(then.spec), indent=2),
+        canonical_json(then.spec, indent=2),
         str(arguments.image),
         device_overrides(arguments),
         catalogue=catalogue,

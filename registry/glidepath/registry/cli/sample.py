@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import sys
@@ -86,7 +87,9 @@ def device_overrides(arguments: argparse.Namespace) -> list[str]:
         "runtime.dtype": arguments.dtype,
         "weights": arguments.weights,
     }
-    return [f"{key}={value}" for key, value in given.items() if value is not None]
+    return [
+        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value is not None
+    ]
 
 
 def run(arguments: argparse.Namespace) -> int:
