@@ -87,6 +87,7 @@ class Session:
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "110",
             "TQDM_DISABLE": "1",
+            "CUDA_VISIBLE_DEVICES": "",  # what the pages say of numbers is said of a CPU
         }
 
     def close(self) -> None:

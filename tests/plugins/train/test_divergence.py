@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
 from glidepath.plugins.train.checkpoint import existing, load
+from glidepath.plugins.train.denoising import DenoisingStage
 from glidepath.plugins.train.run import LOG, Run, TrainingDiverged
 
 from .tiny import Colours, make_run, train
@@ -59,6 +61,25 @@ def test_training_that_diverges_stops_and_keeps_the_last_good_checkpoint(
 def test_a_gradient_that_is_no_number_at_the_last_step_is_noticed(tmp_path: Path, clip: float) -> None:
     with pytest.raises(TrainingDiverged, match="no checkpoint was written"):
         train(spoil_gradients(make_run(tmp_path), 11), checkpoint_every=100, gradient_clip=clip)
+
+
+@pytest.mark.parametrize(("log_every", "checkpoint_every"), [(1, 100), (100, 1)])
+def test_a_loss_that_is_no_number_ends_training_though_the_weights_are_finite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_every: int, checkpoint_every: int
+) -> None:
+    right = DenoisingStage.loss
+    calls = 0
+
+    def spoilt(self: DenoisingStage, *arguments: Any) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return right(self, *arguments) + (math.nan if calls == 3 else 0)
+
+    monkeypatch.setattr(DenoisingStage, "loss", spoilt)
+    with pytest.raises(TrainingDiverged, match="the loss of step 3"):
+        train(make_run(tmp_path), log_every=log_every, checkpoint_every=checkpoint_every, probe_every=100)
+    log = tmp_path / LOG
+    assert not log.exists() or "NaN" not in log.read_text()
 
 
 def test_divergence_is_noticed_when_a_run_is_asked_to_stop(tmp_path: Path) -> None:

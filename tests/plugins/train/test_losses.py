@@ -21,6 +21,7 @@ from glidepath.plugins.train.loss import add_noise, min_snr_weight, predict, squ
 from glidepath.plugins.train.run import Run
 from glidepath.plugins.train.stage import Stage
 from glidepath.plugins.train.timesteps import log_snr, shifted_timesteps
+from glidepath.plugins.train.variational import VariationalBound
 
 from .tiny import SIZE, Colours, TinyDenoiser, config, make_run
 
@@ -175,6 +176,23 @@ def test_the_bound_trains_the_variance_and_leaves_the_mean_alone() -> None:
     torch.testing.assert_close(gradients[1.0][1], 1000 * gradients[0.001][1])
     for weight in (0.001, 1.0):
         assert torch.equal(gradients[weight][0], mean)
+
+
+def test_the_loss_holds_the_bound_of_the_whole_chain_at_its_weight() -> None:
+    """L_hybrid = L_simple + lambda L_vlb, and L_vlb sums over the timesteps of which one is drawn."""
+    run = make_run(NOWHERE, denoiser={"learned_variance": True})
+    simple, hybrid = (
+        one_loss(DenoisingStage(config(variational_weight=weight, caption_dropout=0.0), run), run)
+        for weight in (0.0, 0.001)
+    )
+    images, captions = Colours().batch(0, 0, 4)
+    generator = draws.generator(0, 0)
+    t = (torch.rand(4, generator=generator) * 100).long()
+    x_t, step = add_noise(run.schedule, images, torch.randn(images.shape, generator=generator), t)
+    assert run.text_encoder is not None
+    prediction = predict(run.denoiser, x_t, step, run.text_encoder(captions))
+    bound = VariationalBound(run.schedule.levels(100)).of_variance(prediction, images, t)
+    torch.testing.assert_close(hybrid - simple, 0.001 * 100 * bound.mean(), rtol=1e-3, atol=0)
 
 
 def test_the_contrastive_loss_is_that_of_clip() -> None:
