@@ -133,7 +133,8 @@ def _measure(model: Model, options: argparse.Namespace, clock: Clock) -> dict[st
     for case in cases:
         case.subject.warm_up(case.batch)
     timings: list[list[Timing]] = [[] for _ in cases]
-    for _ in range(options.rounds):
+    for number in range(options.rounds):
+        print(f"{model.spec}: round {number + 1} of {options.rounds}", file=sys.stderr)
         for case, taken in zip(cases, timings, strict=True):
             taken.append(case.subject.walk(case.batch, clock))
     any_of_ours = next(iter(ours.values()))

@@ -77,9 +77,8 @@ class Session:
             file.write_text(f"#!{sys.executable}\nROOT, SITE = {str(ROOT)!r}, {str(self.site)!r}\n{source}")
             file.chmod(0o755)
         path = os.pathsep.join([str(bin_), str(Path(sys.executable).parent), os.environ["PATH"]])
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))
-        }
+        ours = ("COV_", "PYTEST_", "GLIDEPATH_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return {
             **inherited,
             "PATH": path,
