@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.sampler import State
-from glidepath.registry.assemble import build_pipeline
+from glidepath.registry.assembly import build_pipeline
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.plan import make_plan
 from glidepath.registry.spec import read_spec

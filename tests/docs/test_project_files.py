@@ -105,6 +105,12 @@ def test_the_picture_is_of_the_weights_that_come_with_the_project() -> None:
     assert manifest["weights"] == {"": sha256(weights)}, "see 'The picture in the README' in CONTRIBUTING.md"
 
 
+def test_the_readme_names_the_prompts_of_the_picture_in_order() -> None:
+    _, manifest = read_manifest(ROOT / "docs" / "images" / "shapes.png")
+    said = "; ".join(f'"{shot["prompt"]}"' for shot in manifest["shots"])
+    assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+
+
 def test_the_changelog_speaks_of_the_current_version_first() -> None:
     versions = re.findall(r"^## (\S+?),? ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert versions[0] == PROJECT["version"]

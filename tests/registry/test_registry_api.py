@@ -38,3 +38,9 @@ def test_importing_the_package_imports_none_of_its_modules() -> None:
     root = Path(registry.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_no_module_hides_a_name_of_the_public_interface() -> None:
+    """`import glidepath.registry.x` puts x on the package, in place of a function called x."""
+    modules = {path.stem for path in Path(registry.__file__).parent.glob("*.py")}
+    assert not modules & set(registry.__all__)

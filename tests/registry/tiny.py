@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from glidepath.registry.assemble import PIPELINE_SLOTS, build_parts
+from glidepath.registry.assembly import PIPELINE_SLOTS, build_parts
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.plan import make_plan
 from glidepath.registry.spec import read_spec

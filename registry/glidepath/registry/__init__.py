@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glidepath.registry.assemble import assemble
+    from glidepath.registry.assembly import assemble
     from glidepath.registry.catalogue import Catalogue, Registered, Unknown, load_catalogue
     from glidepath.registry.component import (
         API_VERSION,
@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "assemble": ("assemble",),
+    "assembly": ("assemble",),
     "catalogue": ("Catalogue", "Registered", "Unknown", "load_catalogue"),
     "component": (
         "API_VERSION",

@@ -72,7 +72,7 @@ def measure(plan: Plan, catalogue: Catalogue) -> Measurement:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from glidepath.core.pipeline import Pipeline
-    from glidepath.registry.assemble import build_parts, choose_device, choose_dtype
+    from glidepath.registry.assembly import build_parts, choose_device, choose_dtype
 
     device = choose_device(plan.runtime.device)
     dtype = choose_dtype(plan.runtime.dtype, device)

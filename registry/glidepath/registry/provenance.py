@@ -87,7 +87,7 @@ def describe(
     plan: Plan, pipeline: Pipeline, catalogue: Catalogue, shots: Sequence[Shot], columns: int, scale: int
 ) -> Manifest:
     """The manifest of images that a pipeline makes."""
-    from glidepath.registry.assemble import weight_files
+    from glidepath.registry.assembly import weight_files
 
     return Manifest(
         spec=plan.tree,

@@ -17,7 +17,7 @@ from glidepath.plugins.train.checkpoint import existing
 from glidepath.plugins.train.display import Display
 from glidepath.plugins.train.lock import locked
 from glidepath.plugins.train.run import Position
-from glidepath.registry.assemble import assemble
+from glidepath.registry.assembly import assemble
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.cli import main
 from glidepath.registry.plan import make_plan

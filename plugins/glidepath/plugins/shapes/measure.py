@@ -22,7 +22,7 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.plugins.shapes.draws import prompts
 from glidepath.plugins.shapes.reader import Judgement, judge
 from glidepath.plugins.shapes.scenes import render
-from glidepath.registry.assemble import assemble
+from glidepath.registry.assembly import assemble
 
 ATTRIBUTES = ("count", "shape", "color", "size", "background", "relation")
 SPLITS = ("unseen", "held-out")

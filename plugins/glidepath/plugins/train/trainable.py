@@ -54,7 +54,7 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
 
     from glidepath.plugins.train.run import Run
     from glidepath.plugins.train.specfile import training_tree
-    from glidepath.registry.assemble import build_parts, choose_device, load_weights
+    from glidepath.registry.assembly import build_parts, choose_device, load_weights
 
     catalogue.on_assemble(plan)
     device = choose_device(plan.runtime.device)

@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     plan = make_plan(spec, catalogue)
 
-    from glidepath.registry.assemble import build_pipeline
+    from glidepath.registry.assembly import build_pipeline
 
     pipeline = build_pipeline(plan, catalogue)
     now = describe(plan, pipeline, catalogue, then.shots, then.columns, then.scale)

@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     plan = make_plan(spec, catalogue)
     note_failures(catalogue)
 
-    from glidepath.registry.assemble import build_pipeline
+    from glidepath.registry.assembly import build_pipeline
     from glidepath.registry.images import default_scale
     from glidepath.registry.provenance import Shot, describe
 
