@@ -15,6 +15,7 @@ from torch import Tensor
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.train.checkpoint import existing, load
+from glidepath.plugins.train.learner import Learner
 from glidepath.plugins.train.run import LOG, Run
 
 from .tiny import Colours, TinyDenoiser, log_of, make_run, train
@@ -110,6 +111,25 @@ def test_the_log_has_a_line_for_each_interval_with_the_mean_loss_since_the_last(
         json.loads(line)["images_per_second"] for line in (tmp_path / "some" / LOG).read_text().splitlines()
     ]
     assert min(speeds) > 0
+
+
+def test_learning_rate_and_average_begin_anew_in_each_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = Learner.update
+    seen: list[tuple[float, float]] = []
+
+    def watched(self: Learner, loss: Tensor, learning_rate: float, decay: float) -> None:
+        seen.append((learning_rate, decay))
+        update(self, loss, learning_rate, decay)
+
+    monkeypatch.setattr(Learner, "update", watched)
+    settings = {"learning_rate": 0.01, "warmup_steps": 3, "decay_share": 0.5, "ema": 0.3}
+    train(make_run(tmp_path), contrastive_steps=4, steps=8, **settings)
+    rates, decays = zip(*seen, strict=True)
+    assert rates[:4] == pytest.approx([0.01 / 3, 0.02 / 3, 0.01, 0.005])
+    assert rates[4:] == pytest.approx([0.01 / 3, 0.02 / 3, 0.01, 0.01, 0.01, 0.0075, 0.005, 0.0025])
+    assert decays[:4] == decays[4:8] == pytest.approx([1 / 10, 2 / 11, 3 / 12, 0.3])
 
 
 def test_a_line_of_the_log_is_reported_when_it_is_written(tmp_path: Path) -> None:
