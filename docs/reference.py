@@ -92,8 +92,8 @@ def sections_page() -> str:
     """The keys at the top of a spec that are no parts."""
     blocks = [
         "# Sections of a spec",
-        "Keys at the top of a spec that name no part: `extends`, `weights` "
-        "([Writing a spec](../specs.md) explains both), and these.",
+        "Keys at the top of a spec that name no part: `extends`, `weights`, `stages` "
+        "([Writing a spec](../specs.md) explains them), and these.",
     ]
     for name, config in SECTIONS.items():
         blocks += [f"## {name}", _docstring(config), _parameters(parameters(config))]

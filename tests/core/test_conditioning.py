@@ -31,6 +31,7 @@ def full(batch: int, value: float = 1.0) -> Conditioning:
         low_res=torch.full((batch, 3, 2, 2), value),
         image=torch.full((batch, 3, 4, 4), value),
         mask=torch.ones(batch, 1, 4, 4),
+        prompts=tuple(f"{value} {row}" for row in range(batch)),
         extras={"style": torch.full((batch, 2), value)},
     )
 
@@ -188,3 +189,16 @@ def test_joined_conditionings_can_be_made_null_again() -> None:
         assert null.text.pooled.shape[0] == 4
         assert null.labels is not None
         assert null.labels.tolist() == [10] * 4
+
+
+def test_the_texts_themselves_stay_when_the_prompt_is_dropped_and_when_batches_are_joined() -> None:
+    first, second = Conditioning(1, prompts=("a",)), Conditioning(2, prompts=("b", "c"))
+    assert first.null().prompts == ("a",)
+    assert second.to("cpu", torch.float64).prompts == ("b", "c")
+    assert Conditioning.cat([first, second]).prompts == ("a", "b", "c")
+    assert Conditioning.cat([Conditioning(1), Conditioning(1)]).prompts is None
+
+
+def test_texts_join_texts_only() -> None:
+    with pytest.raises(PartError, match="some have 'prompts' and others do not"):
+        Conditioning.cat([Conditioning(1, prompts=("a",)), Conditioning(1)])

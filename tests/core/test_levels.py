@@ -156,3 +156,33 @@ def test_tables_that_do_not_fit_each_other_are_refused(
 ) -> None:
     with pytest.raises(PartError, match="noise levels need"):
         NoiseLevels(torch.tensor(t), torch.tensor(alpha), torch.tensor(sigma))
+
+
+def test_each_step_says_how_many_there_are_and_how_noisy_it_is() -> None:
+    """sigma / alpha as a Python number, so that nobody reads a device to decide by it."""
+    levels = NoiseLevels(
+        torch.arange(3).flip(0), torch.tensor([0.6, 0.8, 0.96, 1]), torch.tensor([0.8, 0.6, 0.28, 0])
+    )
+    steps = list(levels.steps("cpu"))
+    assert [step.total for step in steps] == [3, 3, 3]
+    assert [step.noise_ratio for step in steps] == pytest.approx([4 / 3, 3 / 4, 7 / 24])
+    assert all(isinstance(step.noise_ratio, float) for step in steps)
+
+
+@given(process=PROCESSES, count=st.integers(1, 6))
+def test_the_tail_is_the_same_grid_from_a_later_point_on(process: Process, count: int) -> None:
+    noise = torch.linspace(0.9, 0.1, 6, dtype=torch.float64)
+    alpha, sigma = process(torch.cat([noise, torch.zeros(1)]))
+    levels = NoiseLevels(torch.arange(6).flip(0), alpha, sigma)
+    tail = levels.tail(count)
+    assert len(tail) == count
+    for table in ("t", "alpha", "sigma", "beta", "posterior_variance"):
+        expected = getattr(levels, table)[6 - count :]
+        torch.testing.assert_close(getattr(tail, table), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("count", [0, -1, 3])
+def test_a_tail_longer_than_the_grid_or_empty_is_refused(count: int) -> None:
+    levels = NoiseLevels(torch.tensor([1, 0]), torch.tensor([0.6, 0.8, 1]), torch.tensor([0.8, 0.6, 0]))
+    with pytest.raises(PartError, match=f"a grid of 2 points has no last {count}"):
+        levels.tail(count)

@@ -81,3 +81,16 @@ def test_reference_noise_for_two_copies_keeps_the_first() -> None:
     noise = ReferenceNoise(torch.Generator().manual_seed(5), copies=2)
     whole = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(5))
     assert torch.equal(noise.initial((2, *SHAPE), "cpu"), whole[:2])
+
+
+def test_each_stream_of_a_seed_is_independent_of_the_others() -> None:
+    """So that the stages of a cascade do not start from enlargements of one another's noise."""
+    seeds = [(0, 0), (0, 1), (7, 0)]
+    streams = [PerSampleNoise(seeds, stream=stream).initial((3, 64, 64), "cpu") for stream in range(3)]
+    drawn = torch.stack(streams).flatten(1)
+    # the off-diagonal correlations of N independent draws have a deviation of N^-1/2
+    assert float((torch.corrcoef(drawn) - torch.eye(3)).abs().max()) < 5 / drawn.shape[1] ** 0.5
+
+
+def test_the_first_stream_is_that_of_a_pipeline_by_itself() -> None:
+    assert torch.equal(PerSampleNoise([(3, 4)], stream=0).initial((1, *SHAPE), "cpu"), initial((3, 4)))

@@ -16,7 +16,7 @@ from glidepath.core.denoiser import Bind, Denoiser, Predict
 from glidepath.core.errors import PartError
 from glidepath.core.guidance import Guidance
 from glidepath.core.levels import NoiseLevels, Step
-from glidepath.core.noise import ReferenceNoise
+from glidepath.core.noise import PerSampleNoise, ReferenceNoise
 from glidepath.core.pipeline import Pipeline, occurrences
 from glidepath.core.prediction import Prediction
 from glidepath.core.text_encoder import TextEncoder
@@ -237,3 +237,190 @@ def test_a_guidance_may_take_gradients_through_the_denoiser_if_it_says_so() -> N
 
     plain, brighter = pipeline(), pipeline(guidance=[Brighter()])
     assert brighter(["a"]).float().mean() > plain(["a"]).float().mean()
+
+
+class Recorder(Denoiser):
+    """x_0 is always the same picture; what it was shown is remembered."""
+
+    predicts = "sample"
+    learned_variance = False
+    image_shape = SHAPE
+
+    def __init__(
+        self, sample: float = 0.25, *, needs_low_res: bool = False, num_classes: int | None = None
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.sample, self.needs_low_res, self.num_classes = sample, needs_low_res, num_classes
+        self.conditionings: list[Conditioning] = []
+        self.seen: list[tuple[int, Tensor]] = []
+
+    def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        raise NotImplementedError
+
+    def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
+        self.conditionings.append(conditioning)
+
+        def predict(x: Tensor, step: Step) -> Prediction:
+            self.seen.append((int(step.t), x))
+            return self.interpret(torch.full_like(x, self.sample), x, step)
+
+        return predict
+
+
+BETAS = [0.01, 0.1, 0.2, 0.4, 0.8]
+PICTURE = torch.randint(0, 256, (1, *SHAPE), generator=torch.Generator().manual_seed(0)).byte()
+
+
+def recording(denoiser: Denoiser, *, temperature: float = 1.0, guidance: Sequence[Guidance] = ()) -> Pipeline:
+    return Pipeline(
+        schedule=VariancePreservingSchedule(BETAS),
+        denoiser=denoiser,
+        sampler=DdimSampler(DdimConfig(steps=5, temperature=temperature)),
+        guidance=guidance,
+    )
+
+
+def first_noise(batch: int = 1) -> Tensor:
+    return PerSampleNoise([(7, 0)] * batch).initial((batch, *SHAPE), "cpu")
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.997, 0.5])
+def test_the_first_noise_is_multiplied_by_the_temperature_of_the_sampler(temperature: float) -> None:
+    denoiser = Recorder()
+    recording(denoiser, temperature=temperature)(["a"], seed=7)
+    assert torch.equal(denoiser.seen[0][1], temperature * first_noise())
+
+
+@pytest.mark.parametrize(
+    ("strength", "timesteps"),
+    [(1, [4, 3, 2, 1, 0]), (0.6, [2, 1, 0]), (0.5, [1, 0]), (0.2, [0]), (0.01, [0])],
+)
+def test_strength_is_the_share_of_the_steps_that_are_walked(strength: float, timesteps: list[int]) -> None:
+    denoiser = Recorder()
+    parts = recording(denoiser)
+    states = list(parts.states(["a"], image=PICTURE, strength=strength))
+    assert [t for t, _ in denoiser.seen] == timesteps
+    assert {state.total for state in states} == {len(timesteps)}
+    assert len(parts.levels(strength)) == len(timesteps)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.6, 0.2])
+def test_a_walk_from_an_image_begins_where_q_of_its_level_is(strength: float) -> None:
+    """x_t = alpha x_0 + sigma epsilon, with the alpha_bar of the first timestep that is visited."""
+    denoiser = Recorder()
+    recording(denoiser, temperature=0.9)(["a"], seed=7, image=PICTURE, strength=strength)
+    t, x = denoiser.seen[0]
+    alpha_bar = torch.tensor([1 - beta for beta in BETAS], dtype=torch.float64)[: t + 1].prod()
+    x_0 = PICTURE.double() / 127.5 - 1
+    expected = alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * 0.9 * first_noise()
+    assert torch.allclose(x.double(), expected, atol=1e-6)
+
+
+def test_an_exact_denoiser_gives_the_image_back_whatever_the_strength() -> None:
+    image = torch.full((1, *SHAPE), 200, dtype=torch.uint8)
+    for strength in (0.2, 0.6, 1):
+        made = recording(Recorder(200 / 127.5 - 1))(["a"], image=image, strength=strength)
+        assert torch.equal(made, image)
+
+
+def test_a_walk_from_an_image_follows_the_flow_of_gaussian_data() -> None:
+    """Deterministic sampling keeps (x_t - alpha mean) / deviation of x_t: the solution of the flow's ODE."""
+    mean, spread = 0.1, 0.2
+
+    class Exact(Recorder):
+        def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
+            def predict(x: Tensor, step: Step) -> Prediction:
+                self.seen.append((step.index, x))
+                variance = step.alpha**2 * spread**2 + step.sigma**2
+                return Prediction(
+                    mean + step.alpha * spread**2 / variance * (x - step.alpha * mean), "sample", x, step
+                )
+
+            return predict
+
+    denoiser = Exact()
+    parts = Pipeline(
+        schedule=VariancePreservingSchedule(torch.linspace(1e-5, 0.01, 2000, dtype=torch.float64)),
+        denoiser=denoiser,
+        sampler=DdimSampler(DdimConfig(steps=2000, clip=False)),
+    )
+    levels = parts.levels(0.5)
+    *_, last = parts.states(["a"], seed=7, image=PICTURE, strength=0.5)
+    alpha, sigma = levels.alpha[0], levels.sigma[0]
+    quantile = (denoiser.seen[0][1].double() - alpha * mean) / (alpha**2 * spread**2 + sigma**2).sqrt()
+    assert torch.allclose(last.x.double(), mean + spread * quantile, atol=2e-3)  # O(1 / steps)
+
+
+def test_an_upsampler_sees_the_small_image_from_minus_1_to_1() -> None:
+    denoiser = Recorder(needs_low_res=True)
+    low_res = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1)
+    recording(denoiser)(["a", "b"], low_res=low_res)
+    (conditioning,) = denoiser.conditionings
+    assert conditioning.low_res is not None
+    assert conditioning.low_res.shape == (2, 3, 1, 1)
+    assert conditioning.low_res[1].flatten().tolist() == pytest.approx([-1, -0.6, 1])
+
+
+def test_each_image_may_start_from_a_picture_of_its_own() -> None:
+    denoiser = Recorder(needs_low_res=True)
+    pictures = torch.cat([PICTURE, 255 - PICTURE])
+    recording(denoiser)(["a", "b"], low_res=pictures, image=pictures, strength=1)
+    (conditioning,) = denoiser.conditionings
+    for given in (conditioning.low_res, conditioning.image):
+        assert given is not None
+        assert torch.allclose((given + 1) * 127.5, pictures.float(), atol=1e-4)
+
+
+def test_without_pictures_a_conditioning_has_none() -> None:
+    denoiser = Recorder()
+    recording(denoiser)(["a"])
+    (conditioning,) = denoiser.conditionings
+    assert (conditioning.low_res, conditioning.image, conditioning.mask) == (None, None, None)
+    assert conditioning.prompts == ("a",)
+
+
+def test_labels_in_range_reach_the_denoiser() -> None:
+    denoiser = Recorder(num_classes=10)
+    recording(denoiser)(["", ""], labels=[0, 9])
+    labels = denoiser.conditionings[0].labels
+    assert labels is not None
+    assert labels.tolist() == [0, 9]
+
+
+MASK = torch.ones(1, 1, *SHAPE[1:])
+
+
+@pytest.mark.parametrize(
+    ("denoiser", "arguments", "message"),
+    [
+        (Recorder(num_classes=10), {"labels": [10]}, "label 10 is out of range: .* classes 0 to 9"),
+        (Recorder(num_classes=10), {"labels": [-1]}, "label -1 is out of range"),
+        (Recorder(), {"low_res": PICTURE}, "this denoiser is no upsampler"),
+        (Recorder(needs_low_res=True), {}, "this denoiser is an upsampler: it needs low_res"),
+        (Recorder(needs_low_res=True), {"low_res": PICTURE.float()}, r"low_res is \[B, 3, H, W\] uint8"),
+        (
+            Recorder(needs_low_res=True),
+            {"low_res": PICTURE.expand(3, -1, -1, -1)},
+            "3 rows of low_res were given for 1 prompts",
+        ),
+        (Recorder(), {"image": PICTURE[..., :4], "strength": 1}, "image is 4x4, and .* images of 4x6"),
+        (Recorder(), {"image": PICTURE[0], "strength": 1}, r"image is \[B, 3, H, W\] uint8"),
+        (Recorder(), {"image": PICTURE / 255, "strength": 1}, r"image is \[B, 3, H, W\] uint8"),
+        (Recorder(), {"image": PICTURE[:, :1], "strength": 1}, r"image is \[B, 3, H, W\] uint8"),
+        (Recorder(), {"strength": 0.5}, "strength says what is kept of an image, and there is no image"),
+        (Recorder(), {"mask": MASK}, "mask says what is kept of an image, and there is no image"),
+        (Recorder(), {"image": PICTURE, "mask": MASK[..., :4]}, r"mask is \[1, 1, 4, 4\], and must be"),
+        (Recorder(), {"image": PICTURE, "mask": 0.5 * MASK}, "values other than 0 .* and 1"),
+        (Recorder(), {"image": PICTURE, "mask": MASK.expand(3, -1, -1, -1)}, "3 rows of mask"),
+        (Recorder(), {"image": PICTURE, "strength": 0}, "strength is above 0 and at most 1"),
+        (Recorder(), {"image": PICTURE, "strength": 1.01}, "strength is above 0 and at most 1"),
+        (Recorder(), {"image": PICTURE, "strength": float("nan")}, "strength is above 0 and at most 1"),
+    ],
+)
+def test_pictures_and_labels_that_do_not_fit_are_refused_before_the_walk_begins(
+    denoiser: Recorder, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(PartError, match=message):
+        recording(denoiser).states(["a"], **arguments)  # type: ignore[arg-type]
+    assert not denoiser.conditionings

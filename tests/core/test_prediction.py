@@ -90,3 +90,11 @@ def test_a_variance_that_was_not_learned_is_missed_by_name() -> None:
     fraction = draw(2)
     learned = Prediction(draw(0), "epsilon", draw(1), at(0.6, 0.8), variance_fraction=fraction)
     assert learned.require_variance("sampler x") is fraction
+
+
+def test_what_was_predicted_before_guidance_is_kept_by_every_change() -> None:
+    before = Prediction(draw(0), "epsilon", draw(1), at(0.6, 0.8))
+    assert before.unguided is None
+    guided = Prediction(draw(2), "epsilon", draw(1), at(0.6, 0.8), unguided=before)
+    for after in (guided.with_sample(draw(3)), guided.with_epsilon(draw(3)), guided.with_gradient(draw(3))):
+        assert after.unguided is before

@@ -7,7 +7,7 @@ in the last place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -29,9 +29,13 @@ TOLERANCE = {
     "glide_base": 3e-5,
     "glide_plain": 1e-5,
     "glide_notext": 2e-5,
+    "glide_sr": 5e-5,
+    "glide_inpaint": 2e-5,
+    "glide_sr_inpaint": 1e-5,
     "adm_plain": 1e-5,
     "adm_1d": 4e-5,
     "adm_classcond": 2e-5,
+    "adm_sr": 3e-5,
 }
 TEXT_KEYS = (
     "transformer.",
@@ -110,7 +114,7 @@ class Golden:
     tensors: Mapping[str, Tensor]
 
     @classmethod
-    def load(cls, model: str, case: str) -> Golden:
+    def load(cls, model: str, case: str, image_size: int = 16) -> Golden:
         description = described(model)
         variant = description.get("variants", {}).get(
             description["cases"][case].get("variant", "default"), {}
@@ -121,12 +125,12 @@ class Golden:
             state |= {key: value.float() for key, value in load_file(DATA / file).items()}
         of_text = {key: value for key, value in state.items() if key.startswith(TEXT_KEYS)}
 
-        unet = AdmUNet(unet_config(settings))
+        unet = AdmUNet(unet_config(settings, description["class"], image_size))
         unet.load_state_dict({key: value for key, value in state.items() if key not in of_text}, strict=True)
         encoder = None
         if settings.get("xf_width"):
             encoder = TransformerTextEncoder(
-                text_config(settings), tokenizer=IdsOnly(vocabulary_size=description["n_vocab"])
+                text_config(settings), tokenizer=IdsAsText(vocabulary_size=description["n_vocab"])
             )
             encoder.load_state_dict(of_text, strict=True)
             encoder.eval()
@@ -144,32 +148,47 @@ class Golden:
         return self.encoder.embed(tokens, self.tensors.get("mask", torch.ones_like(tokens, dtype=torch.bool)))
 
     def conditioning(self) -> Conditioning:
-        return Conditioning(len(self.tensors["x"]), text=self.text(), labels=self.tensors.get("y"))
+        return Conditioning(
+            len(self.tensors["x"]),
+            text=self.text(),
+            labels=self.tensors.get("y"),
+            low_res=self.tensors.get("low_res"),
+            image=self.tensors.get("inpaint_image"),
+            mask=self.tensors.get("inpaint_mask"),
+        )
 
 
 @attrs.frozen
-class IdsOnly:
-    """Stands for a tokenizer where the tokens are given as ids."""
+class IdsAsText:
+    """Stands for a tokenizer: a text is its ids, written as numbers. The last id pads."""
 
     vocabulary_size: int
-    padding_id: int = 0
+
+    @property
+    def padding_id(self) -> int:
+        return self.vocabulary_size - 1
 
     def encode(self, text: str) -> list[int]:
-        raise NotImplementedError
+        return [int(word) for word in text.split()]
 
-    def decode(self, ids: object) -> str:
-        raise NotImplementedError
+    def decode(self, ids: Sequence[int]) -> str:
+        return " ".join(map(str, ids))
 
 
-def unet_config(settings: Mapping[str, Any]) -> AdmUNetConfig:
-    """Our configuration for the reference's arguments, which place attention by downsampling factors."""
-    image_size = settings.get("image_size", 16)
+def unet_config(settings: Mapping[str, Any], reference: str, image_size: int = 16) -> AdmUNetConfig:
+    """Our configuration for the reference's arguments, which place attention by downsampling factors.
+
+    reference: the name of its class, which says what it sees beside x_t.
+    """
+    image_size = settings.get("image_size", image_size)
     levels = len(settings["channel_mult"])
     factors = [factor for factor in settings["attention_resolutions"] if factor < 2**levels]
     channels = settings["in_channels"]
     return AdmUNetConfig(
         image_size=image_size,
         in_channels=channels,
+        upsamples="SuperRes" in reference,
+        inpaints="Inpaint" in reference,
         channels=settings["model_channels"],
         res_blocks=settings["num_res_blocks"],
         channel_mult=tuple(settings["channel_mult"]),

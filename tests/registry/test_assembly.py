@@ -193,29 +193,6 @@ def test_a_missing_weights_file_is_a_fault_of_the_spec_with_its_place(tiny: Path
         assemble(tiny)
 
 
-def test_a_hub_address_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(WeightsError, match=r"glidepath\[hub\]"):
-        locate(Address("hub", "owner/name/file.safetensors"), load_catalogue())
-
-
-def test_a_hub_address_is_fetched_by_the_hub_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "w.safetensors"
-    save_file({"x": torch.ones(1)}, file)
-    asked = []
-
-    class Hub:
-        @staticmethod
-        def hf_hub_download(repository: str, name: str, *, revision: str | None) -> str:
-            asked.append((repository, name, revision))
-            return str(file)
-
-    monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)
-    address = Address("hub", "owner/name/sub/w.safetensors", revision="abc", sha256=sha256(file))
-    assert locate(address, load_catalogue()) == file
-    assert asked == [("owner/name", "sub/w.safetensors", "abc")]
-
-
 def test_a_device_that_is_not_there_is_refused_with_those_that_are() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_dtype("auto", torch.device("cpu")) is torch.float32

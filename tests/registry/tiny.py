@@ -1,4 +1,4 @@
-"""A spec whose pipeline runs in a moment, with weights written beside it."""
+"""Specs of a pipeline and of a cascade that run in a moment, with weights written beside them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from glidepath.registry.assembly import PIPELINE_SLOTS, build_parts
+from glidepath.registry.assembly import build_parts
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.plan import make_plan
 from glidepath.registry.spec import read_spec
@@ -37,6 +37,20 @@ sampler: {use: ddim, steps: 4}
 weights: tiny.safetensors
 """
 
+CASCADE = """\
+stages:
+  small: {extends: tiny.yaml, weights: null}
+  large:
+    extends: tiny.yaml
+    weights: null
+    schedule: linear
+    denoiser: {image_size: 16, attention_resolutions: [16], upsamples: true}
+    guidance: []
+    sampler: {steps: 3, temperature: 0.997}
+weights: cascade.safetensors
+"""
+"""Images of 8 pixels, and of 16 from them. The names are in an order that sorting would not give."""
+
 
 def write_tiny(folder: Path, text: str = SPEC) -> Path:
     """Write tiny.yaml and tiny.safetensors, with weights from which something comes out; returns the spec."""
@@ -45,17 +59,33 @@ def write_tiny(folder: Path, text: str = SPEC) -> Path:
     spec.write_text(text, encoding="utf-8")
     if not weights.exists():
         weights.write_bytes(b"")
-        catalogue = load_catalogue()
-        plan = make_plan(read_spec(spec, catalogue=catalogue), catalogue)
-        parts = build_parts(plan, PIPELINE_SLOTS, catalogue)
-        generator = torch.Generator().manual_seed(1)
-        tensors = {
-            f"{slot}.{name}": _random(value, generator)
-            for slot in ("denoiser", "text_encoder")
-            for name, value in parts[slot].state_dict().items()
-        }
-        save_file(tensors, weights)
+        save_file(_weights(spec), weights)
     return spec
+
+
+def write_cascade(folder: Path, text: str = CASCADE) -> Path:
+    """Write cascade.yaml, what it extends, and cascade.safetensors; returns the spec."""
+    write_tiny(folder)
+    spec = folder / "cascade.yaml"
+    spec.write_text(text, encoding="utf-8")
+    weights = folder / "cascade.safetensors"
+    if not weights.exists():
+        weights.write_bytes(b"")
+        save_file(_weights(spec), weights)
+    return spec
+
+
+def _weights(spec: Path) -> dict[str, torch.Tensor]:
+    """Of every network of a spec, by stage, slot and name."""
+    catalogue = load_catalogue()
+    plan = make_plan(read_spec(spec, catalogue=catalogue), catalogue)
+    generator = torch.Generator().manual_seed(1)
+    return {
+        ".".join(filter(None, (stage, slot, name))): _random(value, generator)
+        for stage, pipeline in plan.pipelines().items()
+        for slot, part in build_parts(pipeline, ("denoiser", "text_encoder"), catalogue).items()
+        for name, value in part.state_dict().items()
+    }
 
 
 def _random(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -9,16 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from glidepath.core.cascade import Cascade as Cascade
     from glidepath.core.codec import Codec as Codec
     from glidepath.core.codec import IdentityCodec as IdentityCodec
     from glidepath.core.conditioning import Conditioning as Conditioning
     from glidepath.core.conditioning import TextEmbedding as TextEmbedding
+    from glidepath.core.contrast import Contrast as Contrast
     from glidepath.core.denoiser import Bind as Bind
     from glidepath.core.denoiser import Denoiser as Denoiser
     from glidepath.core.denoiser import Predict as Predict
     from glidepath.core.errors import GlidepathError as GlidepathError
     from glidepath.core.errors import PartError as PartError
     from glidepath.core.guidance import Guidance as Guidance
+    from glidepath.core.guidance import GuidanceModifier as GuidanceModifier
+    from glidepath.core.guidance import Weight as Weight
     from glidepath.core.guidance import fold as fold
     from glidepath.core.levels import NoiseLevels as NoiseLevels
     from glidepath.core.levels import Step as Step
@@ -33,14 +37,20 @@ if TYPE_CHECKING:
     from glidepath.core.spacing import Spacing as Spacing
     from glidepath.core.text_encoder import TextEncoder as TextEncoder
     from glidepath.core.text_encoder import Tokenizer as Tokenizer
+    from glidepath.core.variance_preserving import (
+        VariancePreservingSchedule as VariancePreservingSchedule,
+    )
 
 _HOMES = {
     "Bind": "denoiser",
+    "Cascade": "cascade",
     "Codec": "codec",
     "Conditioning": "conditioning",
+    "Contrast": "contrast",
     "Denoiser": "denoiser",
     "GlidepathError": "errors",
     "Guidance": "guidance",
+    "GuidanceModifier": "guidance",
     "IdentityCodec": "codec",
     "Noise": "noise",
     "NoiseLevels": "levels",
@@ -58,6 +68,8 @@ _HOMES = {
     "TextEmbedding": "conditioning",
     "TextEncoder": "text_encoder",
     "Tokenizer": "text_encoder",
+    "VariancePreservingSchedule": "variance_preserving",
+    "Weight": "guidance",
     "fold": "guidance",
 }
 

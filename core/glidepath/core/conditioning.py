@@ -51,6 +51,7 @@ class Conditioning:
     null_labels: [B] int64, what replaces `labels` in `null()`.
     low_res: [B, C, *spatial] in [-1, 1], the image that an upsampler starts from.
     image, mask: [B, C, *spatial] in [-1, 1] and [B, 1, *spatial]; mask 1 = known pixel (inpainting).
+    prompts: the B texts themselves, for what embeds them in its own way (CLIP guidance).
     extras: named tensors that a third party's parts agree upon between themselves.
     """
 
@@ -62,12 +63,13 @@ class Conditioning:
     low_res: Tensor | None = None
     image: Tensor | None = None
     mask: Tensor | None = None
+    prompts: tuple[str, ...] | None = None
     extras: Mapping[str, Tensor] = attrs.field(factory=dict, converter=_read_only)
 
     def null(self) -> Conditioning:
         """The same batch without its prompt: text and labels give way to their unconditional forms.
 
-        Images and extras stay: they are not what classifier-free guidance drops.
+        Images, extras and the texts themselves stay: they are not what classifier-free guidance drops.
 
         Raises:
             PartError: the batch has a text or labels for which no unconditional form is known.
@@ -106,6 +108,7 @@ class Conditioning:
             low_res=_cat("low_res", [part.low_res for part in parts]),
             image=_cat("image", [part.image for part in parts]),
             mask=_cat("mask", [part.mask for part in parts]),
+            prompts=_cat_prompts([part.prompts for part in parts]),
             extras={name: _present(_cat(name, [part.extras.get(name) for part in parts])) for name in names},
         )
 
@@ -127,6 +130,7 @@ class Conditioning:
             low_res=move_any(self.low_res),
             image=move_any(self.image),
             mask=move_any(self.mask),
+            prompts=self.prompts,
             extras={name: move(tensor) for name, tensor in self.extras.items()},
         )
 
@@ -137,6 +141,13 @@ def _cat_null_text(texts: Sequence[TextEmbedding | None]) -> TextEmbedding | Non
     if first is not None and first.pooled.shape[0] == 1:
         return first
     return _cat_text("null_text", texts)
+
+
+def _cat_prompts(prompts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    present = [some for some in prompts if some is not None]
+    if present and len(present) != len(prompts):
+        raise PartError("cannot join conditionings: some have 'prompts' and others do not")
+    return tuple(prompt for some in present for prompt in some) if present else None
 
 
 def _present(tensor: Tensor | None) -> Tensor:

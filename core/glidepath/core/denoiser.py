@@ -27,11 +27,15 @@ class Denoiser(nn.Module, ABC):
             between the two bounds of the log-variance (Nichol & Dhariwal 2021).
         image_shape: (C, *spatial) of the x that the denoiser was made for; a convolutional one takes other
             sizes too.
+        needs_low_res: whether it is an upsampler, which cannot predict without `Conditioning.low_res`.
+        num_classes: how many class labels it knows; None for a denoiser that takes no label.
     """
 
     predicts: PredictionKind
     learned_variance: bool
     image_shape: tuple[int, ...]
+    needs_low_res: bool = False
+    num_classes: int | None = None
 
     @abstractmethod
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:

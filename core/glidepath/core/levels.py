@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import attrs
@@ -18,12 +19,17 @@ class Step:
     index: 0 for the noisiest point, counting up. Python decides with it; it never reads the scalars back.
     t: [] what the denoiser receives as its timestep (integer or float).
     alpha, sigma: [] float32, of this point: x_t = alpha x_0 + sigma epsilon.
+    total: how many points the grid has.
+    noise_ratio: sigma / alpha as a Python float, for what Python decides by the noise level: the sigma of
+        Karras et al. 2022. nan where the step was made outside a grid.
     """
 
     index: int
     t: Tensor
     alpha: Tensor
     sigma: Tensor
+    total: int = 1
+    noise_ratio: float = math.nan
 
 
 def _float64(value: Tensor) -> Tensor:
@@ -110,8 +116,16 @@ class NoiseLevels:
         """The rows, noisy to clean, uploaded in one copy."""
         rows = self.rows(device, self.alpha[:-1], self.sigma[:-1])
         t = (self.t.to(torch.float32) if self.t.is_floating_point() else self.t).to(device, non_blocking=True)
-        for index, (t_i, (alpha, sigma)) in enumerate(zip(t.unbind(), rows, strict=True)):
-            yield Step(index, t_i, alpha, sigma)
+        ratios = (self.sigma[:-1] / self.alpha[:-1]).tolist()
+        for index, (t_i, (alpha, sigma), ratio) in enumerate(zip(t.unbind(), rows, ratios, strict=True)):
+            yield Step(index, t_i, alpha, sigma, len(self), ratio)
+
+    def tail(self, count: int) -> NoiseLevels:
+        """The last `count` points, 1 to N, and the end point: where a walk from a noised image begins."""
+        if not 1 <= count <= len(self):
+            raise PartError(f"a grid of {len(self)} points has no last {count}")
+        first = len(self) - count
+        return NoiseLevels(self.t[first:], self.alpha[first:], self.sigma[first:], self.beta[first:])
 
 
 def _replace_zero(variance: Tensor, beta: Tensor) -> Tensor:

@@ -33,9 +33,11 @@ class PerSampleNoise:
 
     seeds: for each row of the batch, its (seed, sample index). The draw is made on the host in float32, so
         that CPU and GPU start from the same bits.
+    stream: which of the independent streams of a seed; each stage of a cascade has its own.
     """
 
     seeds: Sequence[tuple[int, int]]
+    stream: int = 0
 
     def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
         """Standard normal noise of `shape`, from each row's stream."""
@@ -56,7 +58,8 @@ class PerSampleNoise:
         pinned = torch.device(device).type == "cuda"
         drawn = torch.empty(shape, pin_memory=pinned)
         for row, (seed, sample) in zip(drawn.unbind(), self.seeds, strict=True):
-            generator = torch.Generator().manual_seed(_mix(seed, sample, position))
+            of_stream = (self.stream,) if self.stream else ()
+            generator = torch.Generator().manual_seed(_mix(seed, sample, position, *of_stream))
             torch.randn(shape[1:], generator=generator, out=row)
         return drawn.to(device, non_blocking=True)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+import attrs
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from glidepath.core.codec import Codec, IdentityCodec
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
 from glidepath.core.guidance import Guidance, fold
+from glidepath.core.inpainting import keep_known
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise, PerSampleNoise
 from glidepath.core.sampler import Sampler, State
@@ -26,7 +28,7 @@ class Pipeline:
     Args:
         schedule, denoiser, sampler: the parts that every pipeline has.
         text_encoder: None for a denoiser that is not conditioned on text.
-        guidance: folded left to right around the denoiser.
+        guidance: folded left to right around the denoiser. Their networks are moved too.
         codec: pixels to x_0 and back; the identity where None.
         device, dtype: where the modules are moved, and in which precision the networks run. The state of the
             walk is float32 whatever the dtype.
@@ -53,9 +55,12 @@ class Pipeline:
         self.sampler = sampler
         self.guidance = tuple(guidance)
         self.codec = (codec or IdentityCodec()).to(self.device).eval()
-        self.denoiser = denoiser.to(self.device, dtype).eval().requires_grad_(False)
-        if channels_last and len(denoiser.image_shape) == 3:
-            self.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.denoiser = denoiser
+        for network in (denoiser, *self._guiding_networks().values()):
+            network.to(self.device, dtype if isinstance(network, Denoiser) else None)
+            network.eval().requires_grad_(False)
+            if channels_last and isinstance(network, Denoiser) and len(network.image_shape) == 3:
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.text_encoder = text_encoder
         if text_encoder is not None:
             self.text_encoder = text_encoder.to(self.device, dtype).eval().requires_grad_(False)
@@ -67,14 +72,29 @@ class Pipeline:
         seed: int = 0,
         samples: Sequence[int] | None = None,
         labels: Sequence[int] | None = None,
+        low_res: Tensor | None = None,
+        image: Tensor | None = None,
+        mask: Tensor | None = None,
+        strength: float | None = None,
         noise: Noise | None = None,
     ) -> Tensor:
         """Images of B prompts, [B, 3, H, W] uint8 on the pipeline's device; arguments as for `states`."""
+        walk = self.states(
+            prompts,
+            seed=seed,
+            samples=samples,
+            labels=labels,
+            low_res=low_res,
+            image=image,
+            mask=mask,
+            strength=strength,
+            noise=noise,
+        )
         last = None
-        for state in self.states(prompts, seed=seed, samples=samples, labels=labels, noise=noise):
+        for state in walk:
             last = state
         assert last is not None  # levels have at least one step
-        return self.decode(last.x)
+        return self.images(last)
 
     def states(
         self,
@@ -83,6 +103,10 @@ class Pipeline:
         seed: int = 0,
         samples: Sequence[int] | None = None,
         labels: Sequence[int] | None = None,
+        low_res: Tensor | None = None,
+        image: Tensor | None = None,
+        mask: Tensor | None = None,
+        strength: float | None = None,
         noise: Noise | None = None,
     ) -> Iterator[State]:
         """Each state of the walk as it is made, for previews; stop iterating to cancel.
@@ -92,6 +116,11 @@ class Pipeline:
             whatever else is in the batch. `samples` defaults to counting each prompt's repetitions: 0 for its
             first occurrence, 1 for its second.
         labels: B class labels, for a class-conditional denoiser.
+        low_res: [1 or B, 3, h, w] uint8, what an upsampler starts from.
+        image: [1 or B, 3, H, W] uint8, of the size that the denoiser was made for; what is changed.
+        mask: [1 or B, 1, H, W], 1 where the image is known: those pixels are restored in each predicted x_0.
+        strength: how far towards noise the walk begins, above 0 to 1: with the last `strength` of the steps,
+            from the image noised to their level (Meng et al. 2022, "SDEdit"). None: from noise alone.
         noise: another source of noise in place of `seed` and `samples`.
 
         Raises:
@@ -102,7 +131,14 @@ class Pipeline:
         if len(chosen) != len(prompts):
             raise PartError(f"{len(chosen)} sample indices were given for {len(prompts)} prompts")
         noise = noise or PerSampleNoise([(seed, sample) for sample in chosen])
-        return self._walk(prompts, labels, noise)
+        levels = self.levels(strength)
+        given = self._pictures(len(prompts), low_res, image, mask, strength)
+        steering = (prompts, _checked_labels(labels, len(prompts), self.num_classes))
+        return self._walk(*steering, given, levels, noise, start=strength is not None)
+
+    def images(self, state: State) -> Tensor:
+        """A state as images, [B, 3, H, W] uint8: the result when it is the last, a preview before."""
+        return self.decode(state.x)
 
     def decode(self, x: Tensor) -> Tensor:
         """x_0 [B, C, *spatial] to images [B, 3, H, W] uint8."""
@@ -110,13 +146,31 @@ class Pipeline:
             decoded: Tensor = self.codec.decode(x)
         return decoded
 
-    def conditioning(self, prompts: Sequence[str], labels: Sequence[int] | None = None) -> Conditioning:
-        """What steers a batch: each different prompt is embedded once."""
-        chosen = None if labels is None else torch.tensor(list(labels), device=self.device)
-        if chosen is not None and chosen.shape != (len(prompts),):
-            raise PartError(f"{len(chosen)} labels were given for {len(prompts)} prompts")
+    def conditioning(
+        self,
+        prompts: Sequence[str],
+        labels: Sequence[int] | None = None,
+        pictures: Mapping[str, Tensor] | None = None,
+    ) -> Conditioning:
+        """What steers a batch: each different prompt is embedded once.
+
+        pictures: the conditioning's `low_res`, `image` and `mask`, where it has them.
+        """
+        shown = pictures or {}
+        steering = Conditioning(
+            batch=len(prompts),
+            prompts=tuple(prompts),
+            low_res=shown.get("low_res"),
+            image=shown.get("image"),
+            mask=shown.get("mask"),
+        )
+        given = _checked_labels(labels, len(prompts), self.num_classes)
+        chosen = None if given is None else torch.tensor(given).to(self.device, non_blocking=True)
+        # labels that the denoiser does not hear are no part of what an unconditional prediction drops
+        null_labels = chosen if self.denoiser.num_classes is None else None
+        steering = attrs.evolve(steering, labels=chosen, null_labels=null_labels)
         if self.text_encoder is None:
-            return Conditioning(batch=len(prompts), labels=chosen)
+            return steering
         distinct = list(dict.fromkeys(prompts))
         text = self.text_encoder(distinct)
         if len(distinct) < len(prompts):
@@ -125,20 +179,48 @@ class Pipeline:
             )
             text = text.map(lambda tensor: tensor[rows])
         null = self.text_encoder.unconditional()
-        return Conditioning(batch=len(prompts), text=text, null_text=null, labels=chosen)
+        return attrs.evolve(steering, text=text, null_text=null)
 
-    def levels(self) -> NoiseLevels:
-        """The noise levels that the sampler visits."""
-        return self.schedule.levels(self.sampler.steps)
+    def levels(self, strength: float | None = None) -> NoiseLevels:
+        """The noise levels that the sampler visits: all, or the share `strength` that is nearest the image.
+
+        Raises:
+            PartError: strength is not above 0, or is above 1.
+        """
+        levels = self.schedule.levels(self.sampler.steps)
+        if strength is None:
+            return levels
+        if not 0 < strength <= 1:
+            raise PartError(
+                f"strength is above 0 and at most 1 (1 keeps nothing of the image), not {strength}"
+            )
+        return levels.tail(max(1, round(strength * len(levels))))
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many class labels there are, for a denoiser or a guidance that reads them; None for none."""
+        known = (self.denoiser.num_classes, *(guidance.num_classes for guidance in self.guidance))
+        return min((count for count in known if count is not None), default=None)
 
     def predictor(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
-        """The denoiser under all guidance, bound to a batch."""
-        bind = fold(self.guidance, lambda given: self.denoiser.prepare(given, levels))
-        return bind(conditioning)
+        """The denoiser under all guidance, bound to a batch; with a mask, known pixels are restored."""
+        bind = fold(self.guidance, lambda given: self.prepare(given, levels), levels)
+        return (bind if conditioning.mask is None else keep_known(bind))(conditioning)
+
+    def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
+        """The denoiser bound to a batch; labels that only a guidance reads are kept from it."""
+        if self.denoiser.num_classes is None and self.num_classes is not None:
+            conditioning = attrs.evolve(conditioning, labels=None, null_labels=None)
+        return self.denoiser.prepare(conditioning, levels)
 
     def parameters(self) -> Mapping[str, int]:
-        """How many parameters each part has that is a network."""
-        parts = {"text_encoder": self.text_encoder, "denoiser": self.denoiser, "codec": self.codec}
+        """How many parameters each network has, by its path: "denoiser", "guidance[0].clip"."""
+        parts = {
+            "text_encoder": self.text_encoder,
+            "denoiser": self.denoiser,
+            **self._guiding_networks(),
+            "codec": self.codec,
+        }
         counts = {
             name: sum(parameter.numel() for parameter in part.parameters())
             for name, part in parts.items()
@@ -146,14 +228,83 @@ class Pipeline:
         }
         return {name: count for name, count in counts.items() if count}
 
-    def _walk(self, prompts: list[str], labels: Sequence[int] | None, noise: Noise) -> Iterator[State]:
-        levels = self.levels()
+    def _guiding_networks(self) -> dict[str, nn.Module]:
+        """The networks of all guidances, by path."""
+        return {
+            f"guidance[{index}].{name}": network
+            for index, guidance in enumerate(self.guidance)
+            for name, network in guidance.networks().items()
+        }
+
+    def _pictures(
+        self,
+        batch: int,
+        low_res: Tensor | None,
+        image: Tensor | None,
+        mask: Tensor | None,
+        strength: float | None,
+    ) -> dict[str, Tensor]:
+        """The pictures that steer a batch, as `Conditioning` holds them."""
+        if image is None and (mask is not None or strength is not None):
+            name = "strength" if mask is None else "mask"
+            raise PartError(f"{name} says what is kept of an image, and there is no image")
+        if self.denoiser.needs_low_res and low_res is None:
+            raise PartError("this denoiser is an upsampler: it needs low_res, the images to start from")
+        if low_res is not None and not self.denoiser.needs_low_res:
+            raise PartError("low_res was given, and this denoiser is no upsampler")
+        given: dict[str, Tensor] = {}
+        with torch.inference_mode():
+            if low_res is not None:
+                given["low_res"] = _rows(
+                    _picture(low_res, "low_res").to(self.device) / 127.5 - 1, batch, "low_res"
+                )
+            if image is not None:
+                x_0 = self.codec.encode(_picture(image, "image").to(self.device))
+                if x_0.shape[1:] != torch.Size(self.denoiser.image_shape):
+                    sizes = (
+                        "x".join(map(str, image.shape[2:])),
+                        "x".join(map(str, self.denoiser.image_shape[1:])),
+                    )
+                    raise PartError(f"image is {sizes[0]}, and this pipeline makes images of {sizes[1]}")
+                given["image"] = _rows(x_0, batch, "image")
+            if mask is not None:
+                given["mask"] = _rows(self._checked_mask(mask), batch, "mask")
+        return given
+
+    def _checked_mask(self, mask: Tensor) -> Tensor:
+        wanted = (1, *self.denoiser.image_shape[1:])
+        if tuple(mask.shape[1:]) != wanted:
+            raise PartError(
+                f"mask is {list(mask.shape)}, and must be [1 or B, {', '.join(map(str, wanted))}]: one value "
+                "for each pixel of the image, 1 where it is known"
+            )
+        known = mask.to(torch.float32)
+        if not bool(((known == 0) | (known == 1)).all()):
+            raise PartError("mask holds values other than 0 (to be made) and 1 (known)")
+        return known.to(self.device)
+
+    def _walk(
+        self,
+        prompts: list[str],
+        labels: list[int] | None,
+        pictures: Mapping[str, Tensor],
+        levels: NoiseLevels,
+        noise: Noise,
+        *,
+        start: bool,
+    ) -> Iterator[State]:
         differentiates = any(guidance.differentiates for guidance in self.guidance)
         without_gradients = torch.no_grad if differentiates else torch.inference_mode
         # The mode is entered anew for each step: a generator that held it would leak it to its caller.
         with without_gradients():
-            predict = self.predictor(self.conditioning(prompts, labels), levels)
-            x = levels.prior_scale * noise.initial((len(prompts), *self.denoiser.image_shape), self.device)
+            conditioning = self.conditioning(prompts, labels, pictures)
+            predict = self.predictor(conditioning, levels)
+            x = noise.initial((len(prompts), *self.denoiser.image_shape), self.device)
+            x = self.sampler.temperature * x
+            if start:
+                x = float(levels.alpha[0]) * pictures["image"] + float(levels.sigma[0]) * x
+            else:
+                x = levels.prior_scale * x
             states = self.sampler.states(predict, x, levels, noise)
         while True:
             with without_gradients():
@@ -179,3 +330,33 @@ def _checked_prompts(prompts: Sequence[str]) -> list[str]:
     if not prompts:
         raise PartError("there are no prompts; an image needs at least one (it may be the empty text)")
     return list(prompts)
+
+
+def _checked_labels(labels: Sequence[int] | None, batch: int, num_classes: int | None) -> list[int] | None:
+    if labels is None:
+        return None
+    given = list(labels)
+    if len(given) != batch:
+        raise PartError(f"{len(given)} labels were given for {batch} prompts")
+    if num_classes is not None:
+        for label in given:
+            if not 0 <= label < num_classes:
+                raise PartError(
+                    f"label {label} is out of range: this pipeline has classes 0 to {num_classes - 1}"
+                )
+    return given
+
+
+def _picture(picture: Tensor, name: str) -> Tensor:
+    if picture.ndim != 4 or picture.shape[1] != 3 or picture.dtype != torch.uint8:
+        raise PartError(
+            f"{name} is [B, 3, H, W] uint8 (8 bits a colour), not {list(picture.shape)} {picture.dtype}"
+        )
+    return picture
+
+
+def _rows(tensor: Tensor, batch: int, name: str) -> Tensor:
+    """One row for each sample: a single one stands for all."""
+    if tensor.shape[0] not in (1, batch):
+        raise PartError(f"{tensor.shape[0]} rows of {name} were given for {batch} prompts")
+    return tensor.expand(batch, *tensor.shape[1:])

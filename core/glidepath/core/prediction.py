@@ -25,6 +25,7 @@ class Prediction:
     variance_fraction: [B, C, *spatial], where the log-variance lies between those of the posterior (0) and of
         beta (1) (Nichol & Dhariwal 2021, equation 15), not clamped; None when variance is not learned.
     gradient: [B, C, *spatial], a sum of grad_x log p(y given x_t); None when nothing guides by gradient.
+    unguided: what was predicted under the prompt before a guidance moved it; None when none did.
     """
 
     value: Tensor
@@ -33,6 +34,7 @@ class Prediction:
     step: Step
     variance_fraction: Tensor | None = None
     gradient: Tensor | None = None
+    unguided: Prediction | None = None
 
     @property
     def epsilon(self) -> Tensor:

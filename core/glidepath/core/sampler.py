@@ -22,21 +22,25 @@ class State:
     total: how many steps there are.
     x: [B, C, *spatial], the state after the step.
     sample: [B, C, *spatial], the x_0 that the step predicted, clipped where the sampler clips: a preview.
+    stage: which stage of a cascade made it, 0 for the first; `index` and `total` count over all stages.
     """
 
     index: int
     total: int
     x: Tensor
     sample: Tensor
+    stage: int = 0
 
 
 class Sampler(ABC):
     """Walks from noise to image. Holds no state: what a walk remembers is local to its generator.
 
     steps: which timesteps of the schedule are visited; `NoiseSchedule.levels` reads it.
+    temperature: what the first noise is multiplied by; GLIDE's upsampler uses 0.997.
     """
 
     steps: Spacing
+    temperature: float = 1.0
 
     @abstractmethod
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:

@@ -1,4 +1,4 @@
-"""From a plan to a pipeline: targets imported, parts built, weights loaded, all moved to its device."""
+"""From a plan to a pipeline or a cascade: targets imported, parts built, weights loaded, all on a device."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from glidepath.registry import weights
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.plan import PartPlan, Plan, make_plan
 from glidepath.registry.spec import plugin_switches, read_spec
+from glidepath.registry.tree import join
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
+    from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
 
 PIPELINE_SLOTS = ("schedule", "text_encoder", "denoiser", "guidance", "sampler", "codec")
@@ -32,8 +35,8 @@ def assemble(
     *,
     weights: str | Path | None = None,
     catalogue: Catalogue | None = None,
-) -> Pipeline:
-    """A pipeline from a spec: `assemble("shapes", overrides=["sampler.steps=27"])`.
+) -> Pipeline | Cascade:
+    """A pipeline from a spec, or a cascade: `assemble("shapes", overrides=["sampler.steps=27"])`.
 
     source: a preset's name, or a file.
     overrides: as `--set` takes them, "sampler.steps=27".
@@ -52,22 +55,39 @@ def assemble(
     return build_pipeline(make_plan(read_spec(source, given, catalogue=catalogue), catalogue), catalogue)
 
 
-def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pipeline:
-    """The pipeline of a plan.
+def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pipeline | Cascade:
+    """The pipeline of a plan, or its cascade.
 
     load: False leaves the networks as they were initialised, from a fixed seed.
     """
+    from glidepath.core.cascade import Cascade
+
+    plans = plan.pipelines()
+    for one in plans.values():
+        catalogue.on_assemble(one)
+    built = {name: _built(one, catalogue, load) for name, one in plans.items()}
+    if load and plan.stages:
+        _load_stages(plan, built, catalogue)
+    pipelines = {name: _pipeline(one, built[name], catalogue) for name, one in plans.items()}
+    return Cascade(pipelines) if plan.stages else pipelines[""]
+
+
+def _built(plan: Plan, catalogue: Catalogue, load: bool) -> dict[str, Any]:
+    """The parts of a pipeline or of a stage, with the weights that the plan names for it."""
     import torch
 
-    from glidepath.core.pipeline import Pipeline
-
-    catalogue.on_assemble(plan)
     with torch.random.fork_rng(devices=[]):
         # What has no weights starts from the same ones each time, and nobody's stream is moved.
         torch.manual_seed(0)
         parts = build_parts(plan, PIPELINE_SLOTS, catalogue, load=load)
     if load:
         load_weights(plan, parts, catalogue)
+    return parts
+
+
+def _pipeline(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> Pipeline:
+    from glidepath.core.pipeline import Pipeline
+
     device = choose_device(plan.runtime.device)
     pipeline = Pipeline(
         **parts,
@@ -135,31 +155,61 @@ def load_weights(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> 
         WeightsError: a file is missing or damaged, or does not fit.
         AssemblyError: a part has weights in the spec, and is no network.
     """
-    import torch
-
-    shared: dict[str, torch.nn.Module] = {}
     for slot, built in parts.items():
         planned = plan.parts[slot]
         if not isinstance(planned, PartPlan):
             for one, made in zip(planned, built, strict=True):
                 _load_own(one, made, catalogue)
-        elif planned.weights is not None:
+        else:
             _load_own(planned, built, catalogue)
-        elif isinstance(built, torch.nn.Module) and built.state_dict():
-            shared[slot] = built
     if plan.weights is not None:
         file = weights.locate(plan.weights, catalogue)
-        for slot, tensors in weights.under(weights.read(file), shared, file).items():
-            weights.load_into(shared[slot], tensors, part=slot, file=file)
+        _load_shared(plan, parts, weights.read(file), file)
+
+
+def _load_stages(plan: Plan, stages: Mapping[str, Mapping[str, Any]], catalogue: Catalogue) -> None:
+    """Load the one file of a cascade, `up.denoiser.x`: what it holds is of the stages without a file."""
+    if plan.weights is None:
+        return
+    file = weights.locate(plan.weights, catalogue)
+    waiting = {
+        name: parts
+        for name, parts in stages.items()
+        if plan.stages[name].weights is None and _shared(plan.stages[name], parts)
+    }
+    if not waiting:
+        raise weights.WeightsError(
+            f"{file} is for stages without weights of their own, and here each has some; "
+            f"name another file for one of them: stages.{next(iter(stages))}.weights"
+        )
+    for name, tensors in weights.under(weights.read(file), waiting, file).items():
+        _load_shared(plan.stages[name], waiting[name], tensors, file)
+
+
+def _load_shared(plan: Plan, parts: Mapping[str, Any], tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Load the tensors of several parts, by the names of their slots."""
+    shared = _shared(plan, parts)
+    for slot, some in weights.under(tensors, shared, file).items():
+        weights.load_into(shared[slot], some, part=join(plan.path, slot), file=file)
+
+
+def _shared(plan: Plan, parts: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
+    """The networks in slots that have no file of weights to themselves."""
+    import torch
+
+    return {
+        slot: built
+        for slot, built in parts.items()
+        if isinstance(planned := plan.parts[slot], PartPlan)
+        and planned.weights is None
+        and isinstance(built, torch.nn.Module)
+        and built.state_dict()
+    }
 
 
 def weight_files(plan: Plan, catalogue: Catalogue) -> dict[str, Path]:
-    """The files of weights that a pipeline reads, by the dotted path of the part ("" for the whole spec)."""
-    found = {} if plan.weights is None else {"": weights.locate(plan.weights, catalogue)}
-    for part in plan.all_parts():
-        if part.weights is not None:
-            found[part.path] = weights.locate(part.weights, catalogue)
-    return found
+    """The files of weights that a plan reads, by the dotted path of what they are for ("" for the whole)."""
+    return {path: weights.locate(address, catalogue) for path, address in plan.all_weights().items()}
 
 
 def choose_device(name: str) -> torch.device:

@@ -80,7 +80,8 @@ class Component:
     api: the versions of `glidepath.registry.component.API_VERSION` that it works with.
     requires: modules from outside that it needs.
     provides: config -> values by key ("text.width", "prediction.learned_variance").
-    needs: config -> what it needs of other parts, by the same keys.
+    needs: config -> what it needs of other parts, by the same keys; "before.KEY" is needed of a part that
+        stands earlier in the same list.
     check: config -> faults that attrs validators of single fields cannot see, as (field, message) pairs.
     references: where it comes from (paper, section, equation).
     """

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from glidepath.registry.component import Need
 from glidepath.registry.faults import Faults
@@ -15,23 +18,130 @@ if TYPE_CHECKING:
     from glidepath.registry.plan import PartPlan
 
 
-def check_fit(parts: Sequence[PartPlan], complete: bool, catalogue: Catalogue, faults: Faults) -> None:
+UPSAMPLES = "image.upsamples"
+"""A denoiser that provides it as true is an upsampler; one that does not provide it is none."""
+
+BEFORE = "before."
+"""A need of "before.KEY" is one of a part that stands earlier in the same list; the nearest one counts."""
+
+
+def check_fit(
+    parts: Sequence[PartPlan], complete: bool, catalogue: Catalogue, faults: Faults, path: str = ""
+) -> None:
     """Add a fault for every need that is not met.
 
     parts: those without faults of their own, the ones in slots before those inside them: where several
         provide a value, the first counts.
     complete: no part is missing from them.
+    path: of the stage whose parts they are, "" for a spec without stages.
     """
+    top = f"{path}." if path else ""
     provided = {part.path: _asked(part, "provides", faults) for part in parts}
     for part in parts:
         for key, need in _asked(part, "needs", faults).items():
+            if key.startswith(BEFORE):
+                _check_before(
+                    part, key.removeprefix(BEFORE), need, parts, provided, complete, catalogue, faults
+                )
+                continue
             givers = [other for other in parts if other is not part and key in provided[other.path]]
             # while parts are missing, one inside another part may only seem to be the first
-            if givers and (complete or "." not in givers[0].path):
+            if givers and (complete or "." not in givers[0].path.removeprefix(top)):
                 _compare(part, key, need, givers[0], provided[givers[0].path][key], faults)
             elif not givers and complete and not need.optional:
                 hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
                 _fault(part, need, f"{_named(part)} needs {key}, and no part provides it", hint, (), faults)
+
+
+def check_cascade(stages: Mapping[str, Sequence[PartPlan]], faults: Faults) -> None:
+    """Add a fault for every stage that does not fit its place: after the first, each enlarges what is there.
+
+    stages: the parts of each, without those that have faults of their own, by the stage's path.
+    """
+    before: _Maker | None = None
+    for index, (path, parts) in enumerate(stages.items()):
+        maker = _Maker.among(parts, path, faults)
+        if maker is not None:
+            _check_place(maker, index > 0, faults)
+        if maker is not None and before is not None and maker.codec == before.codec:
+            _check_growth(before, maker, faults)
+        before = maker
+
+
+@attrs.frozen
+class _Maker:
+    """What makes the images of a stage: its denoiser, what that provides, and the codec that decodes them."""
+
+    part: PartPlan
+    provides: Mapping[str, Any]
+    codec: str
+
+    @classmethod
+    def among(cls, parts: Sequence[PartPlan], path: str, faults: Faults) -> _Maker | None:
+        slots = {part.path: part for part in parts}
+        part, codec = slots.get(join(path, "denoiser")), slots.get(join(path, "codec"))
+        if part is None or codec is None:
+            return None
+        # what is inside a denoiser speaks for it where it says nothing itself
+        inner = [other for other in parts if other.path.startswith(f"{part.path}.")]
+        provides = ChainMap(*(dict(_asked(one, "provides", faults)) for one in (part, *inner)))
+        return cls(part, provides, codec.registered.full_name)
+
+
+def _check_place(maker: _Maker, is_after: bool, faults: Faults) -> None:
+    upsamples = maker.provides.get(UPSAMPLES, False)
+    if upsamples == is_after:
+        return
+    if is_after:
+        what = f"{_named(maker.part)} is no upsampler, and stands after another stage"
+        hint = f"it would not see the image that was made; a denoiser that does provides {UPSAMPLES}: true"
+    else:
+        what = f"{_named(maker.part)} is an upsampler, and its stage is the first"
+        hint = "the first stage makes images from noise alone"
+    faults.add(what, maker.part.place, maker.part.path, hint)
+
+
+def _check_growth(before: _Maker, maker: _Maker, faults: Faults) -> None:
+    """Image against image. Where codecs differ, the denoisers' own sizes say nothing of those of images."""
+    for key in ("image.channels", "image.size"):
+        if key not in before.provides or key not in maker.provides:
+            continue
+        had, has = before.provides[key], maker.provides[key]
+        if key == "image.channels" and had != has:
+            wrong = f"has {key} {yaml_text(has)}, and {_named(before.part)}, before it, {yaml_text(had)}"
+        elif key == "image.size" and isinstance(had, int) and isinstance(has, int) and had >= has:
+            wrong = f"makes images of {yaml_text(has)} pixels from images of {yaml_text(had)}"
+        else:
+            continue
+        hint = f"{before.part.path} is written at {before.part.place}" if before.part.place.line else ""
+        faults.add(f"{_named(maker.part)} {wrong}", maker.part.place, maker.part.path, hint)
+
+
+def _check_before(
+    part: PartPlan,
+    key: str,
+    need: Need,
+    parts: Sequence[PartPlan],
+    provided: Mapping[str, Mapping[str, Any]],
+    complete: bool,
+    catalogue: Catalogue,
+    faults: Faults,
+) -> None:
+    """A need of what stands before a part in its list. Other lists have no order to speak of."""
+    listed = [other for other in parts if _list_of(other) == _list_of(part) != ""]
+    before = listed[: listed.index(part)] if listed else []
+    earlier = [other for other in before if key in provided[other.path]]
+    if earlier:
+        _compare(part, key, need, earlier[-1], provided[earlier[-1].path][key], faults)
+    elif complete and not need.optional:
+        hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
+        what = f"{_named(part)} needs a part before it in the list that provides {key}"
+        _fault(part, need, what, hint, (), faults)
+
+
+def _list_of(part: PartPlan) -> str:
+    """The path of the list that a part stands in; "" for none."""
+    return part.path.rpartition("[")[0] if part.path.endswith("]") else ""
 
 
 def _asked(part: PartPlan, what: str, faults: Faults) -> Mapping[str, Any]:

@@ -56,9 +56,9 @@ def checks(kind: str) -> Iterable[Callable[[Any], None]]:
 
 @hookspec
 def on_assemble(plan: Plan) -> None:
-    """Called before anything is built. Raise to refuse."""
+    """Called before anything is built; for a cascade once for each stage, with its plan. Raise to refuse."""
 
 
 @hookspec
 def on_built(pipeline: Pipeline, plan: Plan) -> None:
-    """Called when the pipeline is built, before it makes anything."""
+    """Called when the pipeline is built, before it makes anything; for a cascade once for each stage."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from glidepath.core.errors import GlidepathError
 
@@ -103,15 +103,32 @@ def load_image(path: Path, size: int) -> Tensor:
     Raises:
         ImageError: the file cannot be read as an image.
     """
+    return to_tensor(middle_square(open_image(path)).resize((size, size), Image.Resampling.LANCZOS))
+
+
+def open_image(path: Path) -> Image.Image:
+    """A picture in RGB, as it is meant to be seen: turned as its EXIF says.
+
+    Raises:
+        ImageError: the file cannot be read as an image.
+    """
+    try:
+        with Image.open(path) as picture:
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError(f"cannot read {path} as an image: {error}") from error
+
+
+def middle_square(picture: Image.Image) -> Image.Image:
+    """The largest square in the middle of a picture."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
+
+
+def to_tensor(picture: Image.Image) -> Tensor:
+    """A picture as [1, 3, H, W] uint8."""
     import numpy as np
     import torch
 
-    try:
-        with Image.open(path) as picture:
-            whole = picture.convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise ImageError(f"cannot read {path} as an image: {error}") from error
-    side = min(whole.size)
-    left, top = (whole.width - side) // 2, (whole.height - side) // 2
-    square = whole.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].contiguous()
+    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].contiguous()

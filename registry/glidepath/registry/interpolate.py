@@ -1,6 +1,7 @@
 """`${text_encoder.width}`: values taken from elsewhere in the spec, or from the default of a parameter.
 
-Paths start at the top of the spec. Nothing is computed and no resolver is called; `${oc.env:NAME}` reads the
+Paths start at the top of the spec; in a stage of a cascade, at the top of the stage, or at `stages` for what
+stands in another one. Nothing is computed and no resolver is called; `${oc.env:NAME}` reads the
 environment, where the caller allows it and nowhere else.
 """
 
@@ -19,7 +20,7 @@ from glidepath.registry.faults import Faults, shown
 from glidepath.registry.merge import as_part
 from glidepath.registry.problems import Place
 from glidepath.registry.scalars import NULL, TEXT, resolve
-from glidepath.registry.schema import Schema, Slot, used
+from glidepath.registry.schema import Level, Position, Schema, Slot, used
 from glidepath.registry.source import Source
 from glidepath.registry.tree import (
     MAX_DEPTH,
@@ -47,11 +48,24 @@ _MOST_REFERENCES = 10_000
 
 
 @attrs.frozen
+class _Scope:
+    """Where paths start: the whole spec, or a stage of a cascade. path: its own, "" or "stages.NAME"."""
+
+    node: MappingNode
+    path: str = ""
+
+
+@attrs.frozen
 class _At:
-    """A position in the spec, and what it takes."""
+    """A place in the spec. position: what it takes; scope: where paths in its values start."""
 
     node: Node
-    slot: Slot | None = None
+    position: Position | None
+    scope: _Scope
+
+    @property
+    def slot(self) -> Slot | None:
+        return self.position if isinstance(self.position, Slot) else None
 
 
 @attrs.frozen
@@ -73,7 +87,7 @@ def interpolate(root: MappingNode, schema: Schema, faults: Faults, allow_env: bo
     Raises:
         Unreadable: the spec becomes too large, which is among the faults.
     """
-    resolved = _Interpolation(root, schema, faults, allow_env).resolve(root, "")
+    resolved = _Interpolation(root, schema, faults, allow_env).resolve(root, "", _Scope(root))
     if not isinstance(resolved, MappingNode):
         raise Unreadable
     return resolved
@@ -85,65 +99,78 @@ class _Interpolation:
         self.schema = schema
         self.faults = faults
         self.allow_env = allow_env
-        self.done: dict[int, Node] = {}
-        self.active: dict[int, str] = {}
+        # by the id of the node and the path of its scope: stages may share what they extend
+        self.done: dict[tuple[int, str], Node] = {}
+        self.active: dict[tuple[int, str], str] = {}
         self.kept: list[Node] = []
         self.level = 0
         self.count = 0
 
-    def resolve(self, node: Node, path: str) -> Node:
+    def resolve(self, node: Node, path: str, scope: _Scope) -> Node:
         """`node` without references. The same node is resolved once, however many refer to it."""
         if isinstance(node, Broken) or (isinstance(node, Scalar) and not _has_reference(node)):
             return node
-        if id(node) in self.active:
+        key = (id(node), scope.path)
+        if key in self.active:
             ring = list(self.active.values())
-            ring = [*ring[ring.index(self.active[id(node)]) :], self.active[id(node)]]
+            ring = [*ring[ring.index(self.active[key]) :], self.active[key]]
             what = "interpolations refer to one another in a circle"
-            self.faults.add(what, node.place, self.active[id(node)], " -> ".join(ring))
+            self.faults.add(what, node.place, self.active[key], " -> ".join(ring))
             raise _Stop
-        if id(node) not in self.done:
+        if key not in self.done:
             if self.level >= _MOST_LEVELS:
                 self.faults.add("interpolations lead too far into one another", node.place, path)
                 raise _Stop
             self.kept.append(node)  # so that no other node gets its id
             self.level += 1
             try:
-                self.done[id(node)] = self._resolve(node, path)
+                self.done[key] = self._resolve(node, path, scope)
             finally:
                 self.level -= 1
-        return self.done[id(node)]
+        return self.done[key]
 
-    def _resolve(self, node: Scalar | MappingNode | ListNode, path: str) -> Node:
+    def _resolve(self, node: Scalar | MappingNode | ListNode, path: str, scope: _Scope) -> Node:
         resolved: Node
         if isinstance(node, MappingNode):
             items = {
-                key: Entry(entry.key, self.resolve(entry.node, join(path, key)))
+                key: Entry(
+                    entry.key,
+                    self.resolve(entry.node, join(path, key), self.scope(path, key, entry.node, scope)),
+                )
                 for key, entry in node.items.items()
             }
             resolved = MappingNode(items, node.place, node.source)
         elif isinstance(node, ListNode):
-            resolved_items = (self.resolve(item, f"{path}[{index}]") for index, item in enumerate(node.items))
+            resolved_items = (
+                self.resolve(item, f"{path}[{index}]", scope) for index, item in enumerate(node.items)
+            )
             resolved = ListNode(tuple(resolved_items), node.place, node.source)
         else:
-            self.active[id(node)] = path
+            key = (id(node), scope.path)
+            self.active[key] = path
             try:
-                resolved = self.scalar(node, path)
+                resolved = self.scalar(node, path, scope)
             except _Stop:
                 resolved = Broken(node.place, node.source)
-            del self.active[id(node)]
+            del self.active[key]
         if resolved.size > MAX_NODES or resolved.depth > MAX_DEPTH:
             what = f"interpolations make the spec larger than {MAX_NODES:,} values or {MAX_DEPTH} levels"
             self.faults.add(what, node.place, path)
             return Broken(node.place, node.source)
         return resolved
 
-    def scalar(self, node: Scalar, path: str) -> Node:
+    def scope(self, path: str, key: str, node: Node, outer: _Scope) -> _Scope:
+        """Where paths start in what stands under `key` of the mapping at `path`: a stage is a spec itself."""
+        is_stage = path == "stages" and not outer.path and isinstance(node, MappingNode)
+        return _Scope(node, join(path, key)) if is_stage and isinstance(node, MappingNode) else outer
+
+    def scalar(self, node: Scalar, path: str, scope: _Scope) -> Node:
         if node.text == "???":
             self.faults.add("a value must be filled in here", node.place, path, f"such as --set {path}=VALUE")
             raise _Stop
         whole = _REFERENCE.fullmatch(node.text)
         if whole:
-            target = self.follow(whole[1], _within(node, whole.start()), path)
+            target = self.follow(whole[1], _within(node, whole.start()), path, scope)
             if target.place != node.place:  # a default has no place of its own
                 self.faults.lent[node.place] = target.place
             return attrs.evolve(target, place=node.place)
@@ -151,22 +178,22 @@ class _Interpolation:
             what, hint = "this interpolation is not closed, or holds another", "an interpolation is ${path}"
             self.faults.add(what, _within(node, node.text.find("${")), path, hint)
             raise _Stop
-        text = _REFERENCE.sub(lambda found: self.piece(node, found, path), node.text)
+        text = _REFERENCE.sub(lambda found: self.piece(node, found, path, scope), node.text)
         if len(text) > _LONGEST_TEXT:
             what = f"interpolations make this text longer than {_LONGEST_TEXT:,} characters"
             self.faults.add(what, node.place, path)
             raise _Stop
         return Scalar(text, text, TEXT, node.place, node.source)
 
-    def piece(self, node: Scalar, found: re.Match[str], path: str) -> str:
+    def piece(self, node: Scalar, found: re.Match[str], path: str, scope: _Scope) -> str:
         place = _within(node, found.start())
-        target = self.follow(found[1], place, path)
+        target = self.follow(found[1], place, path, scope)
         if isinstance(target, Scalar) and target.rule != NULL:
             return target.text
         self.faults.add(f"{found[0]} is {describe(target)}, which cannot be part of a text", place, path)
         raise _Stop
 
-    def follow(self, reference: str, place: Place, path: str) -> Node:
+    def follow(self, reference: str, place: Place, path: str, scope: _Scope) -> Node:
         """What a reference leads to, itself resolved."""
         self.count += 1
         if self.count > _MOST_REFERENCES:
@@ -178,17 +205,19 @@ class _Interpolation:
             hint = "write the path from the top of the spec, such as ${text_encoder.width}"
             self.faults.add(f"{shown(reference)} is not a path", place, path, hint)
             raise _Stop
-        at, so_far = _At(self.root), ""
-        for key in _STEP.findall(reference.strip()):
+        keys = _STEP.findall(reference.strip())
+        start = _Scope(self.root) if keys[0] == "stages" else scope
+        at, so_far = _At(start.node, Level.SPEC, start), start.path
+        for key in keys:
             further = self.step(at, key, so_far, _Reference(reference.strip(), place, path))
             is_entry = isinstance(at.node, ListNode) or (at.slot is not None and at.slot.many)
             so_far = f"{so_far}[{key}]" if is_entry else join(so_far, key)
             at = further
-        return self.settled(at.node, so_far)
+        return self.settled(at.node, so_far, at.scope)
 
-    def settled(self, node: Node, path: str) -> Node:
+    def settled(self, node: Node, path: str, scope: _Scope) -> Node:
         """`node` resolved."""
-        resolved = self.resolve(node, path)
+        resolved = self.resolve(node, path, scope)
         if isinstance(resolved, Broken):
             raise _Stop  # it was reported where it stands
         return resolved
@@ -197,32 +226,31 @@ class _Interpolation:
         """One key further. so_far: the path of `at`."""
         node = at.node
         if isinstance(node, Scalar) and _has_reference(node):
-            node = self.settled(node, so_far)
+            node = self.settled(node, so_far, at.scope)
         if key.isdigit() and (isinstance(node, ListNode) or (at.slot and at.slot.many)):
             items = node.items if isinstance(node, ListNode) else (node,)
             if int(key) >= len(items):
                 self.nowhere(whose, f"{so_far} has {entries(len(items))}, counted from 0")
-            return _At(items[int(key)], at.slot and Slot(at.slot.kind))
+            return _At(items[int(key)], at.slot and Slot(at.slot.kind), at.scope)
         part = as_part(node) if at.slot else node
         if isinstance(part, Broken):
             raise _Stop
         if not isinstance(part, MappingNode):
             self.nowhere(whose, f"{so_far} is {describe(node)}")
-        is_top = part is self.root
-        slot = self.schema.slot(key) if is_top else self.schema.below(at.slot, part, key)
+        below = self.schema.below(at.position, part, key)
         value = part.get(key)
         if value is not None:
-            return _At(value, slot)
-        if is_top and (default := self.schema.default(key)):
-            return _At(node_of(default, whose.place, part.source), slot)
-        fields = self.schema.fields(at.slot, used(part))
+            return _At(value, below, self.scope(so_far, key, value, at.scope))
+        if at.position is Level.SPEC and (default := self.schema.default(key)):
+            return _At(node_of(default, whose.place, part.source), below, at.scope)
+        fields = self.schema.fields(at.position, used(part))
         if key not in fields:
             written = (name for name in part.items if name not in fields and name != "use")
             known = list(islice(chain(fields, written), _MOST_KNOWN))
             self.nowhere(whose, f"{so_far or 'the spec'} has no {shown(key)}", key, known)
         if fields[key].default is attrs.NOTHING:
             self.nowhere(whose, f"{join(so_far, key)} is not written, and has no default")
-        return _At(node_of(fields[key].default, whose.place, part.source), slot)
+        return _At(node_of(fields[key].default, whose.place, part.source), below, at.scope)
 
     def nowhere(self, whose: _Reference, why: str, key: str = "", known: Iterable[str] = ()) -> NoReturn:
         what = f"${{{whose.text}}} leads nowhere: {why}"

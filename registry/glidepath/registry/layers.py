@@ -1,9 +1,10 @@
-"""A spec and what it extends, read from files and presets and merged into one tree."""
+"""A spec and what it and its stages extend, read from files and presets and merged into one tree."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -13,9 +14,19 @@ from glidepath.registry.faults import Faults, shown
 from glidepath.registry.merge import merge
 from glidepath.registry.problems import Place, did_you_mean
 from glidepath.registry.scalars import NULL
-from glidepath.registry.schema import Schema
+from glidepath.registry.schema import Level, Schema
 from glidepath.registry.source import Source
-from glidepath.registry.tree import MAX_NODES, Broken, ListNode, MappingNode, Node, Scalar, describe
+from glidepath.registry.tree import (
+    MAX_NODES,
+    Broken,
+    Entry,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    describe,
+    join,
+)
 from glidepath.registry.yamltree import MAX_BYTES, Unreadable, read_tree
 
 _MOST_FILES = 100
@@ -41,6 +52,7 @@ class Layers:
         self._schema = schema
         self._faults = faults
         self._open: list[_Origin] = []
+        self._path = "extends"
         self._parsed: dict[str, MappingNode] = {}
         self._files = 0
         self._size = 0
@@ -66,11 +78,14 @@ class Layers:
 
     def _alone(self, source: Source) -> MappingNode:
         root = self._parse(self._bounded(source))
-        if entry := root.items.get("extends"):
-            self.complete = False
-            what = "a spec that came with an image or a checkpoint extends nothing"
-            self._faults.add(what, entry.key, "extends", "such a spec holds all of its values")
-        return _without_extends(root)
+        for path, node in (("", root), *_stages(root).items()):
+            if entry := node.items.get("extends"):
+                self.complete = False
+                what = "a spec that came with an image or a checkpoint extends nothing"
+                hint = "such a spec holds all of its values"
+                self._faults.add(what, entry.key, join(path, "extends"), hint)
+        whole = {path: _without(stage, "extends") for path, stage in _stages(root).items()}
+        return _without(_with_stages(root, whole), "extends")
 
     def _bounded(self, source: Source) -> Source:
         if len(source.text) > MAX_BYTES:
@@ -157,17 +172,30 @@ class Layers:
         raise Unreadable
 
     def _extend(self, root: MappingNode) -> MappingNode:
-        """A spec on what it extends."""
-        own = _without_extends(root)
+        """A spec on what it extends. Each of its stages is a spec too."""
+        stages = {path: self._on_base(stage, path) for path, stage in _stages(root).items()}
+        return self._on_base(_with_stages(root, stages), "")
+
+    def _on_base(self, own: MappingNode, path: str) -> MappingNode:
+        """The spec or the stage at `path` on what it extends.
+
+        A stage takes from there what samples: where it runs is for its cascade to say, and it is not trained.
+        """
+        outer, self._path = self._path, join(path, "extends")
         base: Node | None = None
-        for name in self._extended(root.get("extends")):
+        for name in self._extended(own.get("extends")):
             try:
                 folder = name.source.folder or Path()
                 layer = self._read(self._find(name.text, folder, name.place), name.place)
             except Unreadable:
                 continue
-            base = layer if base is None else merge(base, layer, self._schema, top=True)
-        merged = own if base is None else merge(base, own, self._schema, top=True)
+            if path:
+                kinds = self._schema.catalogue.slots.items()
+                layer = _without(layer, "runtime", *(slot for slot, kind in kinds if not kind.sampling))
+            base = layer if base is None else merge(base, layer, self._schema, Level.SPEC)
+        self._path = outer
+        own = _without(own, "extends")
+        merged = own if base is None else merge(base, own, self._schema, Level.SPEC)
         assert isinstance(merged, MappingNode)
         return merged
 
@@ -181,20 +209,42 @@ class Layers:
             else:
                 self.complete = False
                 what = "extends takes the name of a preset, or of a file next to this one, or a list of them"
-                self._faults.add(what, item.place, "extends", allowed=self._schema.catalogue.presets())
+                self._faults.add(what, item.place, self._path, allowed=self._schema.catalogue.presets())
         return names
 
     def _stop(self, what: str, place: Place, hint: str = "", allowed: tuple[str, ...] = ()) -> Unreadable:
         self.complete = False
-        self._faults.add(what, place, "extends" if place.line else "", hint, allowed)
+        self._faults.add(what, place, self._path if place.line else "", hint, allowed)
         return Unreadable()
 
 
-def _without_extends(root: MappingNode) -> MappingNode:
-    if "extends" not in root.items:
-        return root
-    items = {key: entry for key, entry in root.items.items() if key != "extends"}
+def _without(root: MappingNode, *keys: str) -> MappingNode:
+    items = {key: entry for key, entry in root.items.items() if key not in keys}
     return MappingNode(items, root.place, root.source)
+
+
+def _stages(root: MappingNode) -> dict[str, MappingNode]:
+    """The stages of a spec that are mappings, by dotted path."""
+    stages = root.get("stages")
+    items = stages.items if isinstance(stages, MappingNode) else {}
+    return {
+        join("stages", name): entry.node
+        for name, entry in items.items()
+        if isinstance(entry.node, MappingNode)
+    }
+
+
+def _with_stages(root: MappingNode, stages: Mapping[str, MappingNode]) -> MappingNode:
+    """The spec with other stages in the place of its own."""
+    entry = root.items.get("stages")
+    if not stages or entry is None or not isinstance(entry.node, MappingNode):
+        return root
+    items = {
+        name: Entry(it.key, stages.get(join("stages", name), it.node))
+        for name, it in entry.node.items.items()
+    }
+    node = MappingNode(items, entry.node.place, entry.node.source)
+    return MappingNode({**root.items, "stages": Entry(entry.key, node)}, root.place, root.source)
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -111,14 +112,19 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
     from glidepath.core.guidance import fold
 
     # torch counts attention on accelerators, and not what the CPU has for it
-    attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+    attention = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+    }
+    counter: Any = FlopCounterMode(display=False, custom_mapping=attention)
+    counter.mod_tracker = _NoModules()
 
     denoiser, levels = pipeline.denoiser, pipeline.levels()
     evaluations = _evaluations(pipeline)
     rows: list[int] = []
 
     def bind(conditioning: Conditioning) -> Predict:
-        predict = denoiser.prepare(conditioning, levels)
+        predict = pipeline.prepare(conditioning, levels)
 
         def counted(x: Tensor, step: Any) -> Any:
             rows.append(x.shape[0])
@@ -126,21 +132,26 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
 
         return counted
 
-    with fake, torch.inference_mode():
+    step = next(levels.steps("cpu"))
+    # as the pipeline does: autograd refuses the tensors of inference mode
+    differentiates = any(guidance.differentiates for guidance in pipeline.guidance)
+    with fake, torch.no_grad() if differentiates else torch.inference_mode():
         x = torch.empty((1, *denoiser.image_shape))
-        step = next(levels.steps("cpu"))
-        labels = _labels(pipeline, levels)
-        with _watch() as memory, FlopCounterMode(display=False, custom_mapping=attention) as counter:
-            conditioning = pipeline.conditioning([""], labels)
+        pictures = _pictures(pipeline)
+        labels = _labels(pipeline, levels, pictures)
+        with _watch() as memory, counter:
+            conditioning = pipeline.conditioning([""], labels, pictures)
             text = counter.get_total_flops()
-            predict = fold(pipeline.guidance, bind)(conditioning)
+            predict = fold(pipeline.guidance, bind, levels)(conditioning)
             prepare = counter.get_total_flops() - text
             predict(x, step)
             evaluation = counter.get_total_flops() - text - prepare
             peak = memory.most
             pipeline.codec.decode(x)
             codec = counter.get_total_flops() - text - prepare - evaluation
-    modules = [it for it in (pipeline.text_encoder, denoiser, pipeline.codec) if it is not None]
+    guiding = [network for guidance in pipeline.guidance for network in guidance.networks().values()]
+    networks = (pipeline.text_encoder, denoiser, pipeline.codec, *guiding)
+    modules = [it for it in networks if it is not None]
     tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
     return Measurement(
         parameters=pipeline.parameters(),
@@ -155,12 +166,24 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
     )
 
 
-def _labels(pipeline: Pipeline, levels: NoiseLevels) -> list[int] | None:
-    """A class label, for a denoiser that refuses to go without one."""
+def _pictures(pipeline: Pipeline) -> dict[str, Tensor]:
+    """What an upsampler starts from: an image of a quarter of its size."""
+    import torch
+
+    if not pipeline.denoiser.needs_low_res:
+        return {}
+    channels, *size = pipeline.denoiser.image_shape
+    return {"low_res": torch.empty((1, channels, *[max(1, side // 4) for side in size]))}
+
+
+def _labels(pipeline: Pipeline, levels: NoiseLevels, pictures: Mapping[str, Tensor]) -> list[int] | None:
+    """A class label, where there are classes, or for a denoiser that refuses to go without one."""
     from glidepath.core.errors import PartError
 
+    if pipeline.num_classes is not None:
+        return [0]
     try:
-        pipeline.denoiser.prepare(pipeline.conditioning([""]), levels)
+        pipeline.denoiser.prepare(pipeline.conditioning([""], pictures=pictures), levels)
     except PartError:
         return [0]
     return None
@@ -170,6 +193,20 @@ def _attention_flops(q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: A
     """Of shapes [B, H, L, c]: the products q k^T, and those of the weights with v."""
     batch, heads, queries, width = q
     return 2 * batch * heads * queries * k[-2] * (width + v[-1])
+
+
+def _attention_backward_flops(
+    _grad: Any, q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """Five products where forward has two: q k^T again, and one for each gradient, of the weights too."""
+    batch, heads, queries, width = q
+    return 2 * batch * heads * queries * k[-2] * (3 * width + 2 * v[-1])
+
+
+class _NoModules(nullcontext[None]):
+    """In place of what tells a counter which module runs: torch's refuses gradients of a module's input."""
+
+    parents = ("Global",)
 
 
 def _evaluations(pipeline: Pipeline) -> int:

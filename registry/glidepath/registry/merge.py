@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glidepath.registry.schema import Schema, Slot, used
+from glidepath.registry.schema import Position, Schema, Slot, used
 from glidepath.registry.tree import Entry, MappingNode, Node, Scalar
 
 
@@ -13,27 +13,27 @@ def as_part(node: Node) -> Node:
     return node
 
 
-def merge(base: Node, over: Node, schema: Schema, slot: Slot | None = None, top: bool = False) -> Node:
+def merge(base: Node, over: Node, schema: Schema, position: Position | None = None) -> Node:
     """`over` on `base`: mappings merge, all else replaces. A part with another `use` replaces the part whole.
 
-    slot: what the position takes, None for a value that is no part. top: the position is the whole spec.
+    position: what stands there, None for a value that is no part.
     """
-    if slot is not None and not (isinstance(base, Scalar) and isinstance(over, Scalar)):
+    is_part = isinstance(position, Slot)
+    if is_part and not (isinstance(base, Scalar) and isinstance(over, Scalar)):
         base, over = as_part(base), as_part(over)
     if not isinstance(base, MappingNode) or not isinstance(over, MappingNode):
         return over
-    if slot is not None and used(over) and used(over) != used(base):
+    if is_part and used(over) and used(over) != used(base):
         return over
     part = over if used(over) else base
     items = dict(base.items)
     for key, entry in over.items.items():
         # an address is one thing: the hash of another file would not do
         if key in items and key != "weights":
-            below = schema.slot(key) if top else schema.below(slot, part, key)
+            below = schema.below(position, part, key)
             items[key] = Entry(entry.key, merge(items[key].node, entry.node, schema, below))
         else:
             items[key] = entry
     # a part is where its `use` is
-    return (
-        MappingNode(items, part.place, part.source) if slot else MappingNode(items, over.place, over.source)
-    )
+    whole = part if is_part else over
+    return MappingNode(items, whole.place, whole.source)

@@ -9,9 +9,9 @@ import attrs
 
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.merge import as_part, merge
-from glidepath.registry.problems import Place
+from glidepath.registry.problems import Place, did_you_mean
 from glidepath.registry.scalars import NULL
-from glidepath.registry.schema import Schema, Slot
+from glidepath.registry.schema import Level, Position, Schema, Slot
 from glidepath.registry.source import Source
 from glidepath.registry.tree import (
     MAX_DEPTH,
@@ -47,7 +47,8 @@ def apply(root: MappingNode, source: Source, schema: Schema, faults: Faults) -> 
     """The spec with an override applied. A faulty override is reported and changes nothing.
 
     "sampler.steps=20" sets a parameter, "sampler=ddim" puts another part in a slot, "guidance[0].scale=2" and
-    "guidance.0.scale=2" reach into a list. The value is YAML; a mapping is merged into what is there.
+    "guidance.0.scale=2" reach into a list, "stages.up.sampler.steps=27" into a stage of a cascade. The value
+    is YAML; a mapping is merged into what is there.
     """
     if not source.skip:
         place = source.at(len(source.text))
@@ -56,16 +57,17 @@ def apply(root: MappingNode, source: Source, schema: Schema, faults: Faults) -> 
     segments = _segments(source, faults)
     if segments is None:
         return root
-    if segments[0].key == "extends":
-        faults.add(
-            "extends cannot be set", segments[0].place, "extends", "name the preset or the file as the spec"
-        )
+    keys = [segment.key for segment in segments]
+    if keys[0] == "extends" or (keys[0] == "stages" and keys[2:3] == ["extends"]):
+        hint = "name the preset or the file as the spec" if len(keys) < 3 else "write it in a file"
+        place = segments[min(len(segments) - 1, 2)].place
+        faults.add("extends cannot be set", place, ".".join(keys[:3]), hint)
         return root
     try:
         value = read_tree(source, faults) or Scalar("", None, NULL, source.at(source.skip), source)
     except Unreadable:
         return root
-    changed = _Override(source, value, schema, faults).put(root, segments, "", None, top=True)
+    changed = _Override(source, value, schema, faults).put(root, segments, "", Level.SPEC)
     return changed if isinstance(changed, MappingNode) else root
 
 
@@ -99,12 +101,13 @@ class _Override:
     faults: Faults
 
     def put(
-        self, node: Node | None, segments: list[_Segment], path: str, slot: Slot | None, top: bool = False
+        self, node: Node | None, segments: list[_Segment], path: str, position: Position | None
     ) -> Node | None:
         """`node` with the value at `segments` below it; None when that cannot be."""
         if not segments:
-            return self.value if node is None else merge(node, self.value, self.schema, slot)
+            return self.value if node is None else merge(node, self.value, self.schema, position)
         segment, *rest = segments
+        slot = position if isinstance(position, Slot) else None
         if isinstance(node, ListNode):
             return self.put_in_list(node, segment, rest, path, slot)
         if slot is not None and slot.many and segment.index is not None:
@@ -122,7 +125,13 @@ class _Override:
             wanted = "a list" if not segment.key else "a mapping"
             self.faults.add(f"{path or 'the spec'} is {what}, not {wanted}", segment.place, path)
             return None
-        below = self.schema.slot(segment.key) if top else self.schema.below(slot, node, segment.key)
+        if position is Level.STAGES and rest and segment.key not in node.items:
+            # a value alone makes no stage
+            hint = did_you_mean(segment.key, node.items)
+            what = f"there is no stage {shown(segment.key)}"
+            self.faults.add(what, segment.place, join(path, segment.key), hint, node.items)
+            return None
+        below = self.schema.below(position, node, segment.key)
         changed = self.put(node.get(segment.key), rest, join(path, segment.key), below)
         if changed is None:
             return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
@@ -14,13 +15,13 @@ from glidepath.registry.catalogue import Unknown
 from glidepath.registry.component import doc
 from glidepath.registry.config import ConfigReader
 from glidepath.registry.faults import Faults, shown
-from glidepath.registry.fit import check_fit, flat
+from glidepath.registry.fit import check_cascade, check_fit, flat
 from glidepath.registry.merge import as_part
 from glidepath.registry.problems import Place, did_you_mean
 from glidepath.registry.requirements import PluginsSection, check_requirements, refused_by
 from glidepath.registry.resolved import resolved_tree
 from glidepath.registry.scalars import NULL
-from glidepath.registry.schema import SECTIONS, Schema, Slot, fields
+from glidepath.registry.schema import SECTIONS, STAGE_SECTIONS, Schema, Slot, fields
 from glidepath.registry.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join, node_of
 from glidepath.registry.typed import FAILED
 
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 _MOST_PARTS = 100
 _LONGEST_NAME = 200
+_STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DEFAULT = Place("default")
 # what YAML forbids, or takes for the end of a line
 _NEEDS_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -69,7 +71,7 @@ class Runtime:
 class PartPlan:
     """A part of a plan.
 
-    path: "sampler", "guidance[0]", "text_encoder.tokenizer".
+    path: "sampler", "guidance[0]", "text_encoder.tokenizer"; in a cascade "stages.up.sampler".
     config: of the component's config class; None when it has no parameters.
     parts: inner parts by parameter; a tuple where the parameter takes a list; absent where there is none.
     places: where each parameter was written, None for a default.
@@ -90,26 +92,45 @@ class PartPlan:
         return {name: "default" if place is None else str(place) for name, place in self.places.items()}
 
 
+_Parts = Mapping[str, PartPlan | tuple[PartPlan, ...]]
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Plan:
-    """A spec that can be assembled.
+    """A spec that can be assembled. That of a cascade has stages in the place of parts.
 
     parts: by slot; a tuple where the slot takes several. An optional slot that is empty is absent.
-    weights: one file that holds the weights of all parts under the names of their slots.
+    weights: one file that holds the weights of all parts under the names of their slots, in a cascade under
+        those of stage and slot.
     tree: the spec with every default written out, as values that JSON has. It is itself a spec of this plan.
     distributions: the version of each distribution that supplies a part.
+    stages: of a cascade, in order: a plan for each, with the cascade's runtime.
+    path: where it stands in the spec: "", or "stages.NAME".
     """
 
-    parts: Mapping[str, PartPlan | tuple[PartPlan, ...]]
+    parts: _Parts
     runtime: Runtime
     weights: Address | None
     spec: Spec
     tree: Mapping[str, Any]
     distributions: Mapping[str, str]
+    stages: Mapping[str, Plan] = MappingProxyType({})
+    path: str = ""
+
+    def pipelines(self) -> Mapping[str, Plan]:
+        """The plan of each pipeline by its stage's name; that of a spec without stages, under ""."""
+        return self.stages or {"": self}
 
     def all_parts(self) -> Iterator[PartPlan]:
-        """Every part, those in slots before those inside them."""
-        return flat(self.parts)
+        """Every part, those in slots before those inside them, stage by stage."""
+        for plan in self.pipelines().values():
+            yield from flat(plan.parts)
+
+    def all_weights(self) -> Mapping[str, Address]:
+        """Every file of weights, by what it belongs to: "" for the whole, a stage's path, or a part's."""
+        of_plans = [(plan.path, plan.weights) for plan in (self, *self.stages.values())]
+        of_parts = [(part.path, part.weights) for part in self.all_parts()]
+        return {path: address for path, address in (*of_plans, *of_parts) if address is not None}
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -124,11 +145,23 @@ class Plan:
 def canonical_json(value: object, indent: int | None = None) -> str:
     """JSON of a `Plan.tree`, the same for the same values: to be hashed, kept, or read as a spec again.
 
-    Not `json.dumps` as it is: YAML does not know JSON's escapes of characters beyond the first 65,536.
+    Keys are sorted, but for the stages of a cascade, whose order says something. Not `json.dumps` as it is:
+    YAML does not know JSON's escapes of characters beyond the first 65,536.
     """
     separators = (",", ": " if indent else ":")
-    text = json.dumps(value, sort_keys=True, separators=separators, ensure_ascii=False, indent=indent)
+    text = json.dumps(_ordered(value), separators=separators, ensure_ascii=False, indent=indent)
     return _NEEDS_ESCAPE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _ordered(value: object, is_top: bool = True) -> object:
+    if isinstance(value, list | tuple):
+        return [_ordered(item, False) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    ordered = {key: _ordered(value[key], False) for key in sorted(value)}
+    if is_top and isinstance(value.get("stages"), Mapping):
+        ordered["stages"] = {name: _ordered(stage, False) for name, stage in value["stages"].items()}
+    return ordered
 
 
 def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -> Plan:
@@ -165,6 +198,7 @@ class Planner:
         self._faults = faults
         self._complete = complete
         self._whole = complete
+        self._top = "spec"
         self._need_weights = need_weights
         self._configs = ConfigReader(faults)
         self._plugins = PluginsSection()
@@ -173,27 +207,116 @@ class Planner:
     def plan(self, spec: Spec) -> Plan | None:
         """The plan, None when there are faults."""
         root = spec.root
-        self._unknown_slots(root)
+        stages = _present(root.get("stages"))
+        if stages is None:
+            self._unknown_keys(root, "", SECTIONS)
+        else:
+            self._keys_of_a_cascade(root)
         self._plugins = self._section(root, "plugins", PluginsSection) or self._plugins
         runtime = self._section(root, "runtime", Runtime)
         check_requirements(root, self._catalogue, self._faults)
+        if stages is None:
+            weights, parts = self._pipeline(root, "")
+            if len(self._faults) or runtime is None:
+                return None
+            return self._made(spec, runtime, weights, parts)
         weights = self._weights(root, "")
-        parts = self._slots(root)
-        check_fit(tuple(flat(parts)), self._whole, self._catalogue, self._faults)
+        pipelines = self._stages(stages)
+        check_cascade({path: tuple(flat(parts)) for path, (_, parts) in pipelines.items()}, self._faults)
         if len(self._faults) or runtime is None:
             return None
+        made = {
+            path.removeprefix("stages."): self._made(spec, runtime, *pipeline, path=path)
+            for path, pipeline in pipelines.items()
+        }
+        return self._made(spec, runtime, weights, {}, stages=made)
+
+    def _made(
+        self,
+        spec: Spec,
+        runtime: Runtime,
+        weights: Address | None,
+        parts: _Parts,
+        *,
+        stages: Mapping[str, Plan] = MappingProxyType({}),
+        path: str = "",
+    ) -> Plan:
+        """A plan of what was found without fault."""
         versions = {part.registered.distribution: part.registered.version for part in flat(parts)}
+        for stage in stages.values():
+            versions.update(stage.distributions)
         return Plan(
             parts=parts,
             runtime=runtime,
             weights=weights,
             spec=spec,
-            tree=resolved_tree(parts, runtime, weights, self._plugins, spec.folder),
+            tree=resolved_tree(parts, runtime, weights, self._plugins, spec.folder, stages),
             distributions=dict(sorted(versions.items())),
+            stages=stages,
+            path=path,
         )
 
-    def _unknown_slots(self, root: MappingNode) -> None:
-        known = [*self._catalogue.slots, *SECTIONS]
+    def _keys_of_a_cascade(self, root: MappingNode) -> None:
+        """Parts stand in stages, not beside them."""
+        slots = {key for key, entry in root.items.items() if key in self._catalogue.slots}
+        for key in slots:
+            if _present(root.get(key)) is not None:
+                what = f"a cascade has no {key} of its own: each of its stages has one"
+                hint = f"write it in a stage; `stages` is written at {root.items['stages'].key}"
+                self._faults.add(what, root.items[key].key, key, hint)
+        others = {key: entry for key, entry in root.items.items() if key not in slots}
+        self._unknown_keys(MappingNode(others, root.place, root.source), "", SECTIONS)
+
+    def _stages(self, node: Node) -> dict[str, tuple[Address | None, _Parts]]:
+        """The weights and parts of each stage, by its path."""
+        if not isinstance(node, MappingNode):
+            if not isinstance(node, Broken):
+                what = f"stages takes a mapping of names to specs, and this is {describe(node)}"
+                self._faults.add(what, node.place, "stages", "such as stages: {base: ..., up: ...}")
+            return {}
+        found = {}
+        for name, entry in node.items.items():
+            path = join("stages", name)
+            stage = _present(entry.node)
+            if stage is not None and not _STAGE_NAME.fullmatch(name):
+                what = f"{shown(name)} is no name of a stage"
+                self._faults.add(what, entry.key, path, "letters, digits, - and _, a letter or digit first")
+            if isinstance(stage, MappingNode):
+                self._keys_of_a_stage(stage, path)
+                found[path] = self._pipeline(stage, path)
+            elif stage is not None and not isinstance(stage, Broken):
+                what = f"a stage takes a spec, and this is {describe(stage)}"
+                hint = "a preset or a file stands behind `extends`: {extends: NAME}"
+                self._faults.add(what, stage.place, path, hint)
+        if not any(_present(entry.node) for entry in node.items.values()) and self._complete:
+            self._faults.add("a cascade needs at least one stage", node.place, "stages")
+        return found
+
+    def _keys_of_a_stage(self, stage: MappingNode, path: str) -> None:
+        others = dict(stage.items)
+        reasons = {
+            "runtime": ("a stage has no runtime of its own", "write it at the top of the cascade"),
+            "plugins": ("a stage has no plugins of its own", "write it at the top of the cascade"),
+            "stages": ("a stage is no cascade itself", "write its stages beside the others"),
+            "extends": ("extends cannot be set", "write it in a file"),
+        }
+        for key, (what, hint) in reasons.items():
+            entry = others.pop(key, None)
+            if entry is not None and _present(entry.node) is not None:
+                self._faults.add(what, entry.key, join(path, key), hint)
+        self._unknown_keys(MappingNode(others, stage.place, stage.source), path, STAGE_SECTIONS)
+
+    def _pipeline(self, root: MappingNode, path: str) -> tuple[Address | None, _Parts]:
+        """The weights and parts of a spec without stages, or of a stage."""
+        self._whole = self._complete
+        self._top = "stage" if path else "spec"
+        weights = self._weights(root, path)
+        parts = self._slots(root, path)
+        check_fit(tuple(flat(parts)), self._whole, self._catalogue, self._faults, path)
+        return weights, parts
+
+    def _unknown_keys(self, root: MappingNode, path: str, sections: Sequence[str]) -> None:
+        known = [*self._catalogue.slots, *sections]
         for key, entry in root.items.items():
             if key not in known:
                 hint = did_you_mean(key[:_LONGEST_NAME], known)
@@ -204,7 +327,8 @@ class Planner:
                         f"the {record.title} failed to load and may add it: {record.error}"
                         for record in self._catalogue.failures
                     )
-                self._faults.add(f"a spec has no {shown(key)}", entry.key, key, hint, known)
+                what = f"a {'stage' if path else 'spec'} has no {shown(key)}"
+                self._faults.add(what, entry.key, join(path, key), hint, known)
 
     def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:
         node = _present(root.get(key))
@@ -226,21 +350,22 @@ class Planner:
             written, join(path, "weights"), self._catalogue, self._faults, must_exist=self._need_weights
         )
 
-    def _slots(self, root: MappingNode) -> dict[str, PartPlan | tuple[PartPlan, ...]]:
+    def _slots(self, root: MappingNode, path: str) -> _Parts:
         parts: dict[str, PartPlan | tuple[PartPlan, ...]] = {}
         for key, kind in self._catalogue.slots.items():
             node = _present(root.get(key))
             if node is None and kind.default:
                 node = node_of(kind.default, _DEFAULT, root.source)
             if node is not None:
-                part = self._position(node, Slot(kind.name, kind.many), key)
+                part = self._position(node, Slot(kind.name, kind.many), join(path, key))
                 if part is not None:
                     parts[key] = part
             elif kind.required:
                 if self._complete:
                     place = root.items[key].node.place if key in root.items else root.place
-                    what, hint = f"a spec needs a {key}, and this has none", f"{key}: {kind.summary}"
-                    self._faults.add(what, place, key, hint, self._names(kind.name))
+                    what = f"a {'stage' if path else 'spec'} needs a {key}, and this has none"
+                    hint = f"{key}: {kind.summary}"
+                    self._faults.add(what, place, join(path, key), hint, self._names(kind.name))
                 self._whole = False
         return parts
 
@@ -287,7 +412,7 @@ class Planner:
             return None
         owner = f"{kind} {registered.component.name}"
         elsewhere = {
-            slot: f"{slot} is a slot of its own: write it at the top of the spec"
+            slot: f"{slot} is a slot of its own: write it at the top of the {self._top}"
             for slot in self._catalogue.slots
         }
         config = self._configs.read(config_class or _NoParameters, part, path, owner, elsewhere=elsewhere)

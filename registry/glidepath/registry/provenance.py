@@ -9,23 +9,29 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.pictures import NAMES, Carried, Inputs, carried_inputs
 from glidepath.registry.weights import sha256
 
 if TYPE_CHECKING:
+    from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
     from glidepath.registry.catalogue import Catalogue
     from glidepath.registry.plan import Plan
 
 FORMAT = "glidepath-image-1"
 
+_OPTIONAL = ("pictures", "strength")
+_MOST_CLASSES = 2**31
+
 
 @attrs.frozen
 class Shot:
-    """Which image: a prompt, a seed, and the how-manieth image of that prompt and seed."""
+    """Which image: a prompt, a seed, the how-manieth image of that prompt and seed; and a class, or none."""
 
     prompt: str
     seed: int
     sample: int
+    label: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +44,7 @@ class Manifest:
     distributions: version of each distribution whose parts were used.
     weights: sha256 of each weights file, by the dotted path of the part; "" is the whole spec's.
     environment: torch, Python, device and dtype.
+    pictures: what the images started from, by what it was for. strength: how far from it (`Pipeline.states`).
     """
 
     spec: Mapping[str, Any]
@@ -47,10 +54,26 @@ class Manifest:
     distributions: Mapping[str, str]
     weights: Mapping[str, str]
     environment: Mapping[str, str]
+    pictures: Mapping[str, Carried] = attrs.field(factory=dict)
+    strength: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"format": FORMAT, **attrs.asdict(self)}
+        """Plain values, without those that are absent."""
+        values = {"format": FORMAT, **attrs.asdict(self)}
+        for shot in values["shots"]:
+            if shot["label"] is None:
+                del shot["label"]
+        return {
+            key: value for key, value in values.items() if key not in _OPTIONAL or value not in (None, {})
+        }
+
+    def inputs(self) -> Inputs:
+        """What the images started from beside their prompts.
+
+        Raises:
+            GlidepathError: they carry not all of it.
+        """
+        return carried_inputs(self.pictures, self.strength)
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Manifest:
@@ -64,7 +87,8 @@ class Manifest:
                 f"the manifest has format {data.get('format')!r}, and this version reads {FORMAT!r}"
             )
         try:
-            shots = [Shot(str(it["prompt"]), int(it["seed"]), int(it["sample"])) for it in data["shots"]]
+            shots = [_shot(it) for it in data["shots"]]
+            strength = data.get("strength")
             manifest = Manifest(
                 spec=dict(data["spec"]),
                 shots=shots,
@@ -73,9 +97,13 @@ class Manifest:
                 distributions=_strings(data["distributions"]),
                 weights=_strings(data["weights"]),
                 environment=_strings(data["environment"]),
+                pictures={name: _carried(data["pictures"][name]) for name in data.get("pictures", {})},
+                strength=None if strength is None else float(strength),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GlidepathError(f"the manifest is damaged: {type(error).__name__}: {error}") from error
+        if not set(manifest.pictures) <= set(NAMES):
+            raise GlidepathError("the manifest is damaged: it holds pictures that this version does not know")
         if not (0 < len(shots) <= 10_000 and 0 < manifest.columns <= 10_000 and 0 < manifest.scale <= 64):
             raise GlidepathError(
                 "the manifest is damaged: its number of images, columns or scale makes no sense"
@@ -84,7 +112,13 @@ class Manifest:
 
 
 def describe(
-    plan: Plan, pipeline: Pipeline, catalogue: Catalogue, shots: Sequence[Shot], columns: int, scale: int
+    plan: Plan,
+    pipeline: Pipeline | Cascade,
+    catalogue: Catalogue,
+    shots: Sequence[Shot],
+    columns: int,
+    scale: int,
+    inputs: Inputs | None = None,
 ) -> Manifest:
     """The manifest of images that a pipeline makes."""
     from glidepath.registry.assembly import weight_files
@@ -97,18 +131,23 @@ def describe(
         distributions=dict(plan.distributions),
         weights={path: sha256(file) for path, file in weight_files(plan, catalogue).items()},
         environment=environment(pipeline),
+        pictures=inputs.carried() if inputs else {},
+        strength=inputs.strength if inputs else None,
     )
 
 
-def environment(pipeline: Pipeline) -> dict[str, str]:
+def environment(pipeline: Pipeline | Cascade) -> dict[str, str]:
     """What else the numbers depend on."""
     import torch
 
+    from glidepath.core.cascade import stages_of
+
+    first = next(iter(stages_of(pipeline).values()))  # all stages run alike
     return {
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "device": str(pipeline.device),
-        "dtype": str(pipeline.dtype).removeprefix("torch."),
+        "device": str(first.device),
+        "dtype": str(first.dtype).removeprefix("torch."),
     }
 
 
@@ -126,6 +165,18 @@ def differences(then: Manifest, now: Manifest) -> list[str]:
             if was != has:
                 found.append(f"{f'{what} {name}'.strip()} was {was}, and is {has}")
     return found
+
+
+def _shot(data: Mapping[str, Any]) -> Shot:
+    label = None if data.get("label") is None else int(data["label"])
+    if label is not None and not 0 <= label < _MOST_CLASSES:
+        raise ValueError(f"{label} is no class")
+    return Shot(str(data["prompt"]), int(data["seed"]), int(data["sample"]), label)
+
+
+def _carried(data: Mapping[str, Any]) -> Carried:
+    png = data.get("png")
+    return Carried(str(data["sha256"]), None if png is None else str(png))
 
 
 def _strings(data: Mapping[str, Any]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,7 +16,7 @@ from glidepath.registry.address import Address
 from glidepath.registry.schema import fields
 
 if TYPE_CHECKING:
-    from glidepath.registry.plan import PartPlan, Runtime
+    from glidepath.registry.plan import PartPlan, Plan, Runtime
     from glidepath.registry.requirements import PluginsSection
 
 
@@ -25,10 +26,16 @@ def resolved_tree(
     weights: Address | None,
     plugins: PluginsSection,
     folder: Path | None,
+    stages: Mapping[str, Plan] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The tree. Components have their full names; files below `folder` are written relative to it."""
+    """The tree. Components have their full names; files below `folder` are written relative to it.
+
+    parts: without those of `stages`, which a cascade has.
+    """
     writer = _Writer(folder.absolute() if folder is not None else None)
-    tree: dict[str, Any] = {slot: writer.position(part) for slot, part in parts.items()}
+    tree = writer.pipeline(parts, None)
+    if stages:
+        tree["stages"] = {name: writer.pipeline(stage.parts, stage.weights) for name, stage in stages.items()}
     if weights is not None:
         tree["weights"] = writer.address(weights)
     tree["runtime"] = writer.value(runtime)
@@ -40,6 +47,14 @@ def resolved_tree(
 @attrs.frozen
 class _Writer:
     folder: Path | None
+
+    def pipeline(
+        self, parts: Mapping[str, PartPlan | tuple[PartPlan, ...]], weights: Address | None
+    ) -> dict[str, Any]:
+        tree: dict[str, Any] = {slot: self.position(part) for slot, part in parts.items()}
+        if weights is not None:
+            tree["weights"] = self.address(weights)
+        return tree
 
     def position(self, part: PartPlan | tuple[PartPlan, ...]) -> Any:
         return [self.part(one) for one in part] if isinstance(part, tuple) else self.part(part)

@@ -1,7 +1,8 @@
-"""What may stand where in a spec: slots at the top, parts and their parameters below."""
+"""What may stand where in a spec: slots at the top, or stages of slots; parts and their parameters below."""
 
 from __future__ import annotations
 
+import enum
 import typing
 from collections.abc import Mapping
 from functools import cache
@@ -15,8 +16,11 @@ from glidepath.registry.tree import MappingNode, Node, Scalar
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue
 
-SECTIONS = ("extends", "weights", "runtime", "plugins")
+SECTIONS = ("extends", "weights", "runtime", "plugins", "stages")
 """Keys at the top of a spec that are no parts."""
+
+STAGE_SECTIONS = ("extends", "weights")
+"""Keys of a stage that are no parts."""
 
 RESERVED = ("use", "weights")
 """Keys of a part that are no parameters."""
@@ -28,6 +32,17 @@ class Slot:
 
     kind: str
     many: bool = False
+
+
+class Level(enum.Enum):
+    """A position that holds parts and is none. SPEC: a whole spec or a stage; STAGES: a mapping of stages."""
+
+    SPEC = enum.auto()
+    STAGES = enum.auto()
+
+
+Position = Slot | Level
+"""What stands at a place of a spec, where it is no mere value."""
 
 
 @attrs.frozen(eq=False)
@@ -96,10 +111,11 @@ class Schema:
         kind = self.catalogue.slots.get(key)
         return kind.default if kind else ""
 
-    def fields(self, slot: Slot | None, use: str) -> Mapping[str, Field]:
+    def fields(self, position: Position | None, use: str) -> Mapping[str, Field]:
         """The parameters of a part."""
-        if slot is None or not use:
+        if not isinstance(position, Slot) or not use:
             return {}
+        slot = position
         key = (slot.kind, use)
         if key not in self._fields:
             try:
@@ -109,9 +125,13 @@ class Schema:
                 self._fields[key] = {}
         return self._fields[key]
 
-    def below(self, slot: Slot | None, node: Node, key: str) -> Slot | None:
-        """What a key of a part takes."""
-        field = self.fields(slot, used(node)).get(key)
+    def below(self, position: Position | None, node: Node, key: str) -> Position | None:
+        """What a key of the node at a position takes."""
+        if position is Level.SPEC:
+            return Level.STAGES if key == "stages" else self.slot(key)
+        if position is Level.STAGES:
+            return Level.SPEC
+        field = self.fields(position, used(node)).get(key)
         return field.slot if field else None
 
 

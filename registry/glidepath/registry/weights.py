@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.core.errors import GlidepathError
 from glidepath.registry.problems import did_you_mean
+from glidepath.registry.tensorfile import WeightsError as WeightsError
+from glidepath.registry.tensorfile import read_tensors, require_numbers, shortened
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from glidepath.registry.catalogue import Catalogue
     from glidepath.registry.plan import Address
-
-
-class WeightsError(GlidepathError):
-    """A weights file cannot be found or read, or does not fit the parts."""
 
 
 def locate(address: Address, catalogue: Catalogue) -> Path:
@@ -38,7 +35,9 @@ def locate(address: Address, catalogue: Catalogue) -> Path:
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}")
     if address.sha256 and sha256(path) != address.sha256.lower():
-        raise WeightsError(f"{path} has sha256 {sha256(path)}, and the spec expects {address.sha256}")
+        raise WeightsError(
+            f"{path} has sha256 {sha256(path)}, and the spec expects {address.sha256}; nothing of it is used"
+        )
     return path
 
 
@@ -60,26 +59,15 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is damaged, or holds something else than tensors.
     """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        import torch
-
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(f"cannot read weights from {path}: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise WeightsError(f"{path} does not hold a flat mapping of names to tensors (a state dict)")
-    return found
+    return read_tensors(path)
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, file: Path) -> None:
     """Load a part's weights, all of them and nothing else, in the module's own precision.
 
     Raises:
-        WeightsError: keys are missing, extra or of another shape; the message names them.
+        WeightsError: keys are missing, extra or of another shape, or tensors hold integers, NaN or infinite
+            values; the message names them.
     """
     own = module.state_dict()
     missing = sorted(own.keys() - tensors.keys())
@@ -90,49 +78,84 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, fi
         if own[name].shape != tensors[name].shape
     ]
     if missing or extra or shapes:
-        lines = [f"the weights in {file} do not fit {part}:"]
-        for title, names in (
-            ("missing", missing),
-            ("not known to the part", extra),
-            ("of another shape", shapes),
-        ):
-            if names:
-                lines.append(
-                    f"    {len(names)} {title}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
-                )
-        raise WeightsError("\n".join(lines))
+        raise WeightsError(_misfit(f"the weights in {file} do not fit {part}", missing, extra, shapes))
+    require_numbers(tensors, file, part)
     module.load_state_dict(dict(tensors))
 
 
-def under(
-    tensors: Mapping[str, Tensor], slots: Mapping[str, nn.Module], file: Path
-) -> dict[str, dict[str, Tensor]]:
+def under(tensors: Mapping[str, Tensor], slots: Collection[str], file: Path) -> dict[str, dict[str, Tensor]]:
     """The tensors of a file that holds several parts, by slot: `denoiser.x` is the denoiser's `x`.
 
+    slots: their names; those of stages, for a file that holds a cascade.
+
     Raises:
-        WeightsError: a key belongs to no slot, or a slot with parameters finds nothing.
+        WeightsError: keys belong to no slot.
     """
     found: dict[str, dict[str, Tensor]] = {slot: {} for slot in slots}
+    strangers = []
     for name, tensor in tensors.items():
         slot, _, key = name.partition(".")
-        if slot not in found:
-            known = did_you_mean(slot, found)
-            raise WeightsError(
-                f"{file} holds {name!r}, and this spec has no part {slot!r} with weights"
-                f" (it has {', '.join(sorted(found))}){'; ' + known if known else ''}"
-            )
-        found[slot][key] = tensor
-    return found
+        if slot in found:
+            found[slot][key] = tensor
+        else:
+            strangers.append(name)
+    if not strangers:
+        return found
+    if len(strangers) == len(tensors):
+        raise WeightsError(
+            f"none of the {len(tensors)} keys of {file} begins with a part of this spec"
+            f" ({_parts(slots)}): {shortened(strangers)}; `glidepath convert` makes such a file of one that "
+            "GLIDE or ADM published"
+        )
+    slot = strangers[0].partition(".")[0]
+    hint = did_you_mean(slot, found)
+    raise WeightsError(
+        f"{file} holds {len(strangers)} keys of parts that this spec has no weights for (it has "
+        f"{_parts(slots)}): {shortened(strangers)}{'; ' + hint if hint else ''}"
+    )
+
+
+def _misfit(what: str, missing: Sequence[str], extra: Sequence[str], shapes: Sequence[str]) -> str:
+    """What does not fit, one line for each way of not fitting."""
+    told = (("missing", missing), ("not known to the part", extra), ("of another shape", shapes))
+    lines = [f"    {len(names)} {title}: {shortened(names)}" for title, names in told if names]
+    return "\n".join([f"{what}:", *lines])
+
+
+def _parts(slots: Collection[str]) -> str:
+    return ", ".join(f"{slot}." for slot in sorted(slots)) or "none"
 
 
 def _from_hub(address: Address) -> Path:
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, utils
     except ModuleNotFoundError as error:
         raise WeightsError(
             f"weights hub:{address.value} need huggingface_hub; install it with: pip install 'glidepath[hub]'"
         ) from error
     owner, _, rest = address.value.partition("/")
     name, _, file = rest.partition("/")
+    repository, revision = f"{owner}/{name}", address.revision
     fetch: Callable[..., str] = hf_hub_download
-    return Path(fetch(f"{owner}/{name}", file, revision=address.revision))
+    where = f"weights hub:{address.value}" + (f" at revision {revision!r}" if revision else "")
+    try:
+        return Path(fetch(repository, file, revision=revision))
+    except utils.GatedRepoError as error:
+        why = f"{repository} is given to those only who agreed to its terms; log in with: hf auth login"
+        raise WeightsError(f"{where}: {why}") from error
+    except utils.RepositoryNotFoundError as error:
+        why = f"the hub has no repository {repository}, or none that you may read; log in with: hf auth login"
+        raise WeightsError(f"{where}: {why}") from error
+    except utils.RevisionNotFoundError as error:
+        why = f"{repository} has no such branch, tag or commit"
+        raise WeightsError(f"{where}: {why}") from error
+    except (utils.LocalEntryNotFoundError, utils.OfflineModeIsEnabled, ConnectionError) as error:
+        why = "the hub cannot be reached, and the file is not in the cache of huggingface_hub here"
+        raise WeightsError(f"{where}: {why}") from error
+    except utils.EntryNotFoundError as error:
+        raise WeightsError(f"{where}: {repository} has no file {file}") from error
+    except (OSError, ValueError) as error:
+        said = str(error).strip().splitlines()
+        raise WeightsError(
+            f"{where} cannot be fetched: {said[0] if said else type(error).__name__}"
+        ) from error

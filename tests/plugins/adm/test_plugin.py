@@ -14,7 +14,7 @@ from glidepath.plugins.adm.plugin import AdmUNetConfig, components, faults
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.registry.component import DOC
 
-(ADM_UNET,) = components()
+ADM_UNET = next(component for component in components() if component.name == "adm-unet")
 
 
 def test_the_plugin_imports_without_torch() -> None:
@@ -43,6 +43,7 @@ def test_what_is_provided_follows_the_parameters() -> None:
     assert ADM_UNET.provides(config) == {
         "image.channels": 4,
         "image.size": 32,
+        "image.upsamples": False,
         "prediction.kind": "velocity",
         "prediction.learned_variance": False,
     }

@@ -261,15 +261,28 @@ def test_autocast_stays_near_float32() -> None:
     assert relative(prepared_outside, in_float32) < 0.03
 
 
-@pytest.mark.parametrize("keeps_float32", [(), ("time_embed", "out")])
-def test_a_network_in_bfloat16_stays_near_float32(keeps_float32: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_16_bits_the_embeddings_and_the_head_stay_in_float32(dtype: torch.dtype) -> None:
+    unet = trained(attrs.evolve(SMALL, num_classes=5))
+    before = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
+    unet.to(dtype)
+    wide = {name for name, tensor in unet.state_dict().items() if tensor.dtype == torch.float32}
+    assert wide == {
+        name
+        for name in before
+        if name.startswith(("time_embed.", "label_emb.", "out.")) or ".emb_layers." in name
+    }
+    assert all(torch.equal(unet.state_dict()[name], before[name]) for name in wide)
+    unet.to(torch.float64)
+    assert {tensor.dtype for tensor in unet.state_dict().values()} == {torch.float64}
+
+
+def test_a_network_in_bfloat16_stays_near_float32() -> None:
     unet, x, conditioning = trained(SMALL), noise(SMALL, 2), conditioning_of(SMALL, 2)
     t = torch.tensor([10, 900])
     with torch.no_grad():
         expected = unet(x, t, conditioning)
         unet.to(torch.bfloat16)
-        for name in keeps_float32:
-            unet.get_submodule(name).float()
         output = unet(x, t, conditioning)
         prepared = unet.prepare(conditioning, LEVELS)(x, steps()[0]).value
     assert output.dtype == prepared.dtype == torch.float32

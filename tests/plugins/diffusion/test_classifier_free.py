@@ -12,7 +12,8 @@ from torch import Tensor
 from glidepath.core.conditioning import Conditioning, TextEmbedding
 from glidepath.core.denoiser import Predict
 from glidepath.core.errors import PartError
-from glidepath.core.levels import Step
+from glidepath.core.guidance import Weight, fold
+from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction, PredictionKind
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.diffusion.plugin import ClassifierFreeConfig
@@ -30,9 +31,11 @@ class Labelled:
     learned_variance: bool = True
     gradient: bool = False
     batches: list[int] = attrs.Factory(list)
+    bound: list[int] = attrs.Factory(list)
 
     def bind(self, conditioning: Conditioning) -> Predict:
         assert conditioning.labels is not None
+        self.bound.append(conditioning.batch)
         value = conditioning.labels.float().reshape(-1, 1, 1, 1)
 
         def predict(x: Tensor, step: Step) -> Prediction:
@@ -128,3 +131,49 @@ def test_a_prompt_without_an_unconditional_form_is_refused_before_anything_runs(
     bind = ClassifierFreeGuidance(ClassifierFreeConfig())(Labelled().bind)
     with pytest.raises(PartError, match="null label"):
         bind(Conditioning(batch=1, labels=torch.tensor([3])))
+
+
+LEVELS = NoiseLevels(torch.arange(4).flip(0), torch.linspace(0.2, 1, 5), torch.linspace(0.9, 0, 5))
+
+
+def walk(weight: Weight, denoiser: Labelled, scale: float = 3.0) -> list[list[float]]:
+    """epsilon at each step of four, of the two prompts."""
+    guidance = ClassifierFreeGuidance(ClassifierFreeConfig(scale=scale)).weighted(weight)
+    predict = fold([guidance], denoiser.bind, LEVELS)(PROMPTS)
+    return [rows(predict(X, step).epsilon) for step in LEVELS.steps("cpu")]
+
+
+def test_the_scale_follows_the_weight() -> None:
+    weights = [0.0, 0.5, 1.0, 2.0]
+    assert walk(lambda step: weights[step.index], Labelled()) == [[5, 7], [10, 14], [15, 21], [25, 35]]
+
+
+@given(weight=st.floats(0, 3), scale=st.floats(1, 20))
+def test_a_constant_weight_is_another_scale(weight: float, scale: float) -> None:
+    for epsilon in walk(lambda _step: weight, Labelled(), scale):
+        expected = rows(guide(1 + weight * (scale - 1), Labelled()).epsilon)
+        assert epsilon == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_weight_of_zero_makes_no_second_forward() -> None:
+    denoiser = Labelled()
+    walk(lambda step: step.index % 2, denoiser)
+    assert denoiser.batches == [2, 4, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("weight", "bound"),
+    [(lambda _step: 0.0, [2]), (lambda _step: 0.5, [4]), (lambda step: step.index % 2, [2, 4])],
+)
+def test_only_what_some_step_asks_for_is_prepared(weight: Weight, bound: list[int]) -> None:
+    denoiser = Labelled()
+    walk(weight, denoiser)
+    assert denoiser.bound == bound
+
+
+def test_what_was_predicted_with_the_prompt_alone_is_kept() -> None:
+    unguided = guide(3.0, Labelled(gradient=True)).unguided
+    assert unguided is not None
+    assert rows(unguided.epsilon) == [5, 7]
+    assert rows(unguided.variance_fraction) == [0.5, 0.7]
+    assert guide(1.0, Labelled()).unguided is None

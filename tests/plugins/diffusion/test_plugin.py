@@ -115,10 +115,11 @@ def test_a_sampler_needs_a_schedule_that_has_its_steps(
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine"])
-def test_a_schedule_provides_its_number_of_steps(name: str) -> None:
+def test_a_schedule_provides_its_timesteps(name: str) -> None:
     component = COMPONENTS[name]
     assert isinstance(component.config, type)
-    assert component.provides(component.config(num_steps=300)) == {"schedule.num_steps": 300}
+    provided = component.provides(component.config(num_steps=300, rescale_timesteps=True))
+    assert provided == {"schedule.num_steps": 300, "schedule.rescale_timesteps": True}
 
 
 def test_only_a_learned_variance_needs_a_denoiser_that_learned_one() -> None:

@@ -381,7 +381,7 @@ def test_sizes_are_told_apart_halfway_between_the_nominal_radii() -> None:
         "large",
         "large",
     ]
-    assert [size_word(radius / 32, 2) for radius in (4.3, 5.1, 5.2, 6.0)] == [
+    assert [size_word(radius / 32, 2) for radius in (4.6, 5.2, 5.4, 6.0)] == [
         "small",
         "small",
         "large",

@@ -148,6 +148,23 @@ def test_text_is_cut_as_the_published_pattern_does() -> None:
     agree()
 
 
+def test_without_files_it_has_the_sizes_of_gpt2_and_reads_the_empty_text_alone() -> None:
+    tokenizer = BpeTokenizer(BpeConfig())
+    assert isinstance(tokenizer, Tokenizer)
+    assert (tokenizer.vocabulary_size, tokenizer.padding_id) == (50257, 50256)
+    assert tokenizer.encode("") == []
+    assert tokenizer.decode([]) == ""
+    with pytest.raises(
+        PartError, match=r"cannot read 'a cat': .*vocabulary: encoder\.json, merges: vocab\.bpe"
+    ):
+        tokenizer.encode("a cat")
+
+
+def test_one_file_without_the_other_is_refused(folder: Path) -> None:
+    with pytest.raises(PartError, match="merges is missing"):
+        BpeTokenizer(BpeConfig(vocabulary=folder / "encoder.json"))
+
+
 @pytest.mark.parametrize(
     ("encoder", "merges", "message"),
     [

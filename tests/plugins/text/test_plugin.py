@@ -14,6 +14,7 @@ from glidepath.plugins.text.plugin import (
     BpeConfig,
     TransformerConfig,
     WordsConfig,
+    bpe_faults,
     components,
     transformer_faults,
     words_faults,
@@ -72,6 +73,9 @@ def test_parameters_out_of_range_are_refused(field: str) -> None:
         TransformerConfig(**{field: 0})
 
 
-def test_the_files_of_bpe_have_no_default() -> None:
-    required = [field.name for field in attrs.fields(BpeConfig) if field.default is attrs.NOTHING]
-    assert required == ["vocabulary", "merges"]
+def test_the_files_of_bpe_are_given_together_or_not_at_all() -> None:
+    assert COMPONENTS["bpe"].check is bpe_faults
+    assert bpe_faults(BpeConfig()) == []
+    assert bpe_faults(BpeConfig(vocabulary="encoder.json", merges="vocab.bpe")) == []
+    assert [field for field, _ in bpe_faults(BpeConfig(vocabulary="encoder.json"))] == ["merges"]
+    assert [field for field, _ in bpe_faults(BpeConfig(merges="vocab.bpe"))] == ["vocabulary"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from glidepath.plugins.train.stage import Stage
 from glidepath.plugins.train.timesteps import log_snr, shifted_timesteps
 from glidepath.plugins.train.variational import VariationalBound
 
-from .tiny import SIZE, Colours, TinyDenoiser, config, make_run
+from .tiny import SIZE, WORDS, Colours, TinyDenoiser, config, make_run
 
 NOWHERE = Path("nowhere")
 COSINE = CosineSchedule(CosineConfig())
@@ -204,6 +205,38 @@ def test_the_contrastive_loss_is_that_of_clip() -> None:
     logits = texts @ images.T / 0.07
     rows, columns = logits.softmax(dim=1).diagonal().log(), logits.softmax(dim=0).diagonal().log()
     torch.testing.assert_close(head(x, snr, pooled), -(rows.mean() + columns.mean()) / 2)
+
+
+def test_captions_that_are_no_image_s_count_against_images_alone() -> None:
+    """Yuksekgonul et al. 2023, section 4: more columns for an image to be told from, no more rows."""
+    head = ContrastiveHead(3, SIZE, 4).eval()
+    x, snr, pooled = torch.randn(5, 3, SIZE, SIZE), torch.randn(5), torch.randn(8, 4)
+    images = torch.nn.functional.normalize(head.image_encoder(x, snr))
+    texts = torch.nn.functional.normalize(head.project(pooled))
+    logits = texts @ images.T / 0.07
+    of_texts = logits[:5].softmax(dim=1).diagonal().log()
+    of_images = logits.softmax(dim=0)[:5].diagonal().log()
+    torch.testing.assert_close(head(x, snr, pooled), -(of_texts.mean() + of_images.mean()) / 2)
+
+
+class NearColours(Colours):
+    """Of each colour the next one is said."""
+
+    def near_misses(self, captions: Sequence[str], seed: int) -> list[str]:
+        self.asked = (list(captions), seed)
+        return [WORDS[(WORDS.index(caption) + 1) % len(WORDS)] for caption in captions]
+
+
+def test_the_first_stage_asks_the_dataset_for_near_misses() -> None:
+    dataset = NearColours()
+    run = make_run(NOWHERE, dataset=dataset)
+    stage = ContrastStage(config(contrastive_steps=1), run)
+    images, captions = dataset.batch(0, 0, 4)
+    with_misses = stage.loss(images, captions, draws.generator(0, 0))
+    assert dataset.asked[0] == captions
+    plain = ContrastStage(config(contrastive_steps=1), make_run(NOWHERE))
+    without = plain.loss(images, captions, draws.generator(0, 0))
+    assert float(with_misses.detach()) > float(without.detach())
 
 
 def test_the_first_stage_needs_a_text_encoder_and_images() -> None:

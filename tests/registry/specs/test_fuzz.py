@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,14 @@ from glidepath.registry.spec import parse_spec, read_spec
 from .conftest import BASE, make_catalogue
 
 CATALOGUE = make_catalogue()
+SMALL = "stages:\n  small:\n" + textwrap.indent(BASE, "    ")
 SLOTS = ["schedule", "denoiser", "text_encoder", "guidance", "sampler", "codec", "data"]
 WORDS = [
     *SLOTS,
     *(
         "extends",
+        "stages",
+        "small",
         "weights",
         "runtime",
         "plugins",
@@ -84,6 +88,7 @@ WORDS = [
     *(
         "${sampler}",
         "${sampler.steps}",
+        "${stages.small.sampler}",
         "${a}",
         "${oc.env:HOME}",
         "???",
@@ -249,10 +254,14 @@ specs = st.dictionaries(
     st.sampled_from([*SLOTS, "weights", "runtime", "plugins"]),
     st.one_of(parts, st.lists(parts, max_size=3), values),
 )
+cascades = st.one_of(
+    st.fixed_dictionaries({"stages": st.dictionaries(words, st.one_of(specs, values), max_size=3)}),
+    st.tuples(specs, values).map(lambda pair: {**pair[0], "stages": pair[1]}),
+)
 
 
-@settings(many, max_examples=100)
-@given(specs, st.sampled_from(["json", "yaml", "flow"]))
+@settings(many, max_examples=150)
+@given(st.one_of(specs, cascades), st.sampled_from(["json", "yaml", "flow"]))
 def test_any_structure_gives_a_spec_or_a_spec_error(spec: dict[str, Any], form: str) -> None:
     if form == "json":
         text = json.dumps(spec, ensure_ascii=False)
@@ -312,8 +321,14 @@ sound = st.fixed_dictionaries(
 )
 
 
+def as_cascade(spec: dict[str, Any]) -> dict[str, Any]:
+    stage = {key: value for key, value in spec.items() if key != "runtime"}
+    whole = {key: value for key, value in spec.items() if key == "runtime"}
+    return {"stages": {"small": stage}, **whole}
+
+
 @settings(many, max_examples=100)
-@given(sound)
+@given(st.one_of(sound, sound.map(as_cascade)))
 def test_a_sound_spec_survives_being_resolved_written_and_read(spec: dict[str, Any]) -> None:
     assume("${" not in repr(spec) and "'???'" not in repr(spec))
     assert spec_or_error(canonical_json(spec)) == []
@@ -328,7 +343,19 @@ def test_a_sound_spec_survives_being_resolved_written_and_read(spec: dict[str, A
                 "=".join
             ),
             st.tuples(
-                st.sampled_from(["guidance[0]", "guidance.0", "sampler", "[0]", "denoiser.channel_mult[1]"]),
+                st.sampled_from(
+                    [
+                        "guidance[0]",
+                        "guidance.0",
+                        "sampler",
+                        "[0]",
+                        "denoiser.channel_mult[1]",
+                        "stages.small",
+                        "stages.small.sampler",
+                        "stages.a",
+                        "stages",
+                    ]
+                ),
                 words,
             ).map("=".join),
         ),
@@ -337,13 +364,17 @@ def test_a_sound_spec_survives_being_resolved_written_and_read(spec: dict[str, A
 )
 def test_any_override_gives_a_spec_or_a_spec_error(overrides: list[str]) -> None:
     spec_or_error(BASE, *overrides)
+    spec_or_error(SMALL, *overrides)
 
 
 @many
 @given(
     st.lists(
         st.sampled_from(
-            ["a", "b", "guidance", "sampler", "steps", "${", "}", ".", "[0]", "x", ":", "$", "\\"]
+            [
+                *("a", "b", "guidance", "sampler", "steps", "stages", "small"),
+                *("${", "}", ".", "[0]", "x", ":", "$", "\\"),
+            ]
         ),
         max_size=12,
     )
@@ -351,6 +382,7 @@ def test_any_override_gives_a_spec_or_a_spec_error(overrides: list[str]) -> None
 def test_any_interpolation_gives_a_spec_or_a_spec_error(pieces: list[str]) -> None:
     spec_or_error(f"{BASE}weights: '${{{''.join(pieces)}}}'\n")
     spec_or_error(BASE.replace("scale: 3", f"scale: '{''.join(pieces)}'"))
+    spec_or_error(SMALL.replace("scale: 3", f"scale: '{''.join(pieces)}'"))
 
 
 @many

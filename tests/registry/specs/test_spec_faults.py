@@ -111,7 +111,7 @@ def test_an_unknown_slot_is_found_at_its_key(fault: Fault) -> None:
     assert problem.hint == "did you mean 'guidance'?"
     assert problem.allowed == (
         *("schedule", "denoiser", "text_encoder", "guidance", "sampler", "codec", "data"),
-        *("extends", "weights", "runtime", "plugins"),
+        *("extends", "weights", "runtime", "plugins", "stages"),
     )
 
 

@@ -7,7 +7,8 @@ positions, W text width, H heads, c channels of a head (H c = C).
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,30 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
     steps = torch.arange(half, dtype=torch.float32, device=t.device)
     phase = t.to(torch.float32)[:, None] * torch.exp(-math.log(10000) * steps / half)
     return F.pad(torch.cat([phase.cos(), phase.sin()], dim=1), (0, width % 2))
+
+
+class Wide(nn.Module):
+    """Keeps its parameters in float32 when the network around it is moved to 16 bits.
+
+    So do the programs of ADM and GLIDE with what hears time and class, and with the head. It costs next to
+    nothing: the one is computed once for a walk, the other is small.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def widely(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.itemsize >= tensor.itemsize else tensor.to(moved.device)
+
+        super()._apply(widely, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+class WideSequential(Wide, nn.Sequential):
+    """Layers in a row that stay in float32."""
+
+
+class WideEmbedding(Wide, nn.Embedding):
+    """A table that stays in float32."""
 
 
 class GroupNorm(nn.GroupNorm):
@@ -127,7 +152,7 @@ class ResBlock(nn.Module):
         self.resample = {None: None, "up": upsample, "down": downsample}[resample]
         self.projected_width = 2 * outputs if scale_shift else outputs
         self.in_layers = nn.Sequential(GroupNorm(inputs), nn.SiLU(), conv(dims, inputs, outputs, 3))
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, self.projected_width))
+        self.emb_layers = WideSequential(nn.SiLU(), nn.Linear(embedding, self.projected_width))
         self.out_layers = nn.Sequential(
             GroupNorm(outputs), nn.SiLU(), nn.Dropout(dropout), zeroed(conv(dims, outputs, outputs, 3))
         )

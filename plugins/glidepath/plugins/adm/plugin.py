@@ -1,14 +1,18 @@
-"""What this plugin supplies: the denoiser `adm-unet`, and its parameters. Imports no torch."""
+"""What this plugin supplies: ADM's networks, codec and presets; the parameters of `adm-unet`.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Literal
 
 import attrs
 from attrs.validators import deep_iterable, ge, gt, in_, le, min_len, optional
 
-from glidepath.registry.component import Component, Need, doc
+from glidepath.registry.component import Component, Kind, Need, Preset, doc
 from glidepath.registry.hooks import hookimpl
 
 GROUPS = 32
@@ -27,7 +31,21 @@ class AdmUNetConfig:
             "attention_resolutions is read against this one"
         ),
     )
-    in_channels: int = attrs.field(default=3, validator=ge(1), metadata=doc("channels of the images"))
+    in_channels: int = attrs.field(
+        default=3, validator=ge(1), metadata=doc("channels of the images, which it takes and predicts")
+    )
+    upsamples: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "an upsampler: it also sees a smaller image, enlarged to the size of its own, and makes it sharp"
+        ),
+    )
+    inpaints: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "it also sees the known pixels of an image, and which those are; without them it makes all of it"
+        ),
+    )
     channels: int = attrs.field(
         default=192,
         validator=ge(1),
@@ -129,6 +147,12 @@ class AdmUNetConfig:
         return [int(multiple * self.channels) for multiple in self.channel_mult]
 
     @property
+    def input_channels(self) -> int:
+        """The channels that enter: of x, of the known pixels and their mask, of the enlarged image."""
+        inpainting = self.in_channels + 1 if self.inpaints else 0
+        return self.in_channels + inpainting + (self.in_channels if self.upsamples else 0)
+
+    @property
     def size_multiple(self) -> int:
         """Every size that the network takes is a multiple of this one."""
         return int(self.patch_size * 2 ** (len(self.channel_mult) - 1))
@@ -182,6 +206,7 @@ def _provides(config: AdmUNetConfig) -> dict[str, object]:
     return {
         "image.channels": config.in_channels,
         "image.size": config.image_size,
+        "image.upsamples": config.upsamples,
         "prediction.kind": config.predicts,
         "prediction.learned_variance": config.learned_variance,
     }
@@ -210,14 +235,16 @@ def _hears_no_text(_width: object) -> str:
 
 @hookimpl
 def components() -> Iterable[Component]:
-    """The denoiser."""
+    """The denoiser, the codec, and what guides by a classifier."""
+    from glidepath.plugins.adm import classifier_config  # which reads this module
+
     return (
         Component(
             kind="denoiser",
             name="adm-unet",
             target="glidepath.plugins.adm.unet:AdmUNet",
             config=AdmUNetConfig,
-            summary="the UNet of ADM and GLIDE, conditioned on text, on class labels, or on neither",
+            summary="the UNet of ADM and GLIDE: from text, class labels or neither; upsampling, inpainting",
             provides=_provides,
             needs=_needs,
             check=faults,
@@ -228,4 +255,45 @@ def components() -> Iterable[Component]:
                 "arXiv:2207.04316",
             ),
         ),
+        Component(
+            kind="codec",
+            name="truncating",
+            target="glidepath.plugins.adm.codec:TruncatingCodec",
+            summary="pixels: 8 bits to [-1, 1] and back, fractions cut off as ADM does",
+            references=("Dhariwal & Nichol 2021, the program published with it (guided-diffusion)",),
+        ),
+        *classifier_config.COMPONENTS,
     )
+
+
+@hookimpl
+def kinds() -> Iterable[Kind]:
+    """The classifiers that a guidance asks."""
+    from glidepath.plugins.adm import classifier_config
+
+    return classifier_config.KINDS
+
+
+_PRESETS = {
+    "adm-64": "ADM, 64 x 64, one of 1000 classes; you give the weights",
+    "adm-128": "ADM, 128 x 128, one of 1000 classes; you give the weights",
+    "adm-256": "ADM, 256 x 256, one of 1000 classes; you give the weights",
+    "adm-256-uncond": "ADM, 256 x 256, without classes; you give the weights",
+    "adm-512": "ADM, 512 x 512, one of 1000 classes; you give the weights",
+    "adm-64-256": "ADM's upsampler, 64 x 64 to 256 x 256 (ADM-U); you give the weights",
+    "adm-128-512": "ADM's upsampler, 128 x 128 to 512 x 512 (ADM-U); you give the weights",
+    "adm-u-256": "ADM-U at 256 x 256: adm-64, then adm-64-256",
+    "adm-u-512": "ADM-U at 512 x 512: adm-128, then adm-128-512",
+}
+
+
+@hookimpl
+def presets() -> Iterable[Preset]:
+    """The published models."""
+    from glidepath.plugins.adm import classifier_config
+
+    folder = Path(__file__).with_name("presets")
+    return [
+        Preset(name=name, file=folder / f"{name}.yaml", summary=summary)
+        for name, summary in {**_PRESETS, **classifier_config.PRESETS}.items()
+    ]

@@ -39,36 +39,16 @@ class Stages:
 def build(config: AdmUNetConfig) -> Stages:
     """Lay out the stages between the images and the head."""
     make = _Layers(config)
+    down, skips = build_down(config)
+    middle = build_middle(config)
     heads_up = config.heads if config.heads_upsample is None else config.heads_upsample
     levels = list(zip(config.sizes, config.widths, strict=True))
-
-    channels = config.widths[0]
-    down = [Stage([conv(config.dims, config.in_channels * config.patch_size**config.dims, channels, 3)])]
-    skips = [channels]
-    for level, (size, width) in enumerate(levels):
-        for _ in range(config.res_blocks):
-            layers: list[nn.Module] = [make.res_block(channels, width)]
-            channels = width
-            if size in config.attention_resolutions:
-                layers.append(make.attention(channels, config.heads))
-            down.append(Stage(layers))
-            skips.append(channels)
-        if level < len(levels) - 1:
-            down.append(Stage([make.downsample(channels)]))
-            skips.append(channels)
-
-    middle = Stage(
-        [
-            make.res_block(channels, channels),
-            make.attention(channels, config.heads),
-            make.res_block(channels, channels),
-        ]
-    )
+    channels = skips[-1]
 
     up = []
     for level, (size, width) in reversed(list(enumerate(levels))):
         for index in range(config.res_blocks + 1):
-            layers = [make.res_block(channels + skips.pop(), width)]
+            layers: list[nn.Module] = [make.res_block(channels + skips.pop(), width)]
             channels = width
             if size in config.attention_resolutions:
                 layers.append(make.attention(channels, heads_up))
@@ -76,6 +56,39 @@ def build(config: AdmUNetConfig) -> Stages:
                 layers.append(make.upsample(channels))
             up.append(Stage(layers))
     return Stages(down, middle, up)
+
+
+def build_down(config: AdmUNetConfig) -> tuple[list[Stage], list[int]]:
+    """The stages from the images to the smallest size, and how many channels each of them gives."""
+    make = _Layers(config)
+    levels = list(zip(config.sizes, config.widths, strict=True))
+    channels = config.widths[0]
+    down = [Stage([conv(config.dims, config.input_channels * config.patch_size**config.dims, channels, 3)])]
+    given = [channels]
+    for level, (size, width) in enumerate(levels):
+        for _ in range(config.res_blocks):
+            layers: list[nn.Module] = [make.res_block(channels, width)]
+            channels = width
+            if size in config.attention_resolutions:
+                layers.append(make.attention(channels, config.heads))
+            down.append(Stage(layers))
+            given.append(channels)
+        if level < len(levels) - 1:
+            down.append(Stage([make.downsample(channels)]))
+            given.append(channels)
+    return down, given
+
+
+def build_middle(config: AdmUNetConfig) -> Stage:
+    """What stands at the smallest size; there is always attention in it."""
+    make, channels = _Layers(config), config.widths[-1]
+    return Stage(
+        [
+            make.res_block(channels, channels),
+            make.attention(channels, config.heads),
+            make.res_block(channels, channels),
+        ]
+    )
 
 
 @attrs.frozen

@@ -24,10 +24,13 @@ from glidepath.plugins.adm.layers import (
     GroupNorm,
     KeysValues,
     ResBlock,
+    WideEmbedding,
+    WideSequential,
     conv,
     timestep_embedding,
     zeroed,
 )
+from glidepath.plugins.adm.pictures import check_pictures, picture_channels, picture_size
 from glidepath.plugins.adm.plugin import AdmUNetConfig, faults
 from glidepath.plugins.adm.stages import Stage, build
 
@@ -40,8 +43,10 @@ Layer = TypeVar("Layer", bound=nn.Module)
 class AdmUNet(Denoiser):
     """A UNet with attention at some of its sizes, conditioned on the timestep, and on text or class labels.
 
-    It runs in the dtype of its parameters, or under autocast. Embeddings and the head keep the dtype of their
-    own parameters, so they may stay in float32 where the rest does not.
+    It may see pictures beside x_t: the image that it upsamples, or the pixels that are known (`pictures`).
+
+    It runs in the dtype of its parameters, or under autocast. The embeddings of time and class and the head
+    stay in float32 (`Wide`) where the rest does not.
 
     Raises:
         PartError: the configuration does not fit together (`faults` of the plugin says how).
@@ -54,20 +59,24 @@ class AdmUNet(Denoiser):
         self.config = config
         self.predicts = config.predicts
         self.learned_variance = config.learned_variance
+        self.num_classes = config.num_classes
+        self.needs_low_res = config.upsamples
         self.image_shape = (config.in_channels, *[config.image_size] * config.dims)
 
         width = 4 * config.channels
         self.embedding_width = width
-        self.time_embed = nn.Sequential(nn.Linear(config.channels, width), nn.SiLU(), nn.Linear(width, width))
+        self.time_embed = WideSequential(
+            nn.Linear(config.channels, width), nn.SiLU(), nn.Linear(width, width)
+        )
         if config.num_classes is not None:
-            self.label_emb = nn.Embedding(config.num_classes, width)
+            self.label_emb = WideEmbedding(config.num_classes, width)
         stages = build(config)
         self.input_blocks = nn.ModuleList(stages.down)
         self.middle_block = stages.middle
         self.output_blocks = nn.ModuleList(stages.up)
         inner = config.widths[0]
         outputs = config.in_channels * (2 if config.learned_variance else 1) * config.patch_size**config.dims
-        self.out = nn.Sequential(GroupNorm(inner), nn.SiLU(), zeroed(conv(config.dims, inner, outputs, 3)))
+        self.out = WideSequential(GroupNorm(inner), nn.SiLU(), zeroed(conv(config.dims, inner, outputs, 3)))
 
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict, with nothing prepared.
@@ -78,18 +87,20 @@ class AdmUNet(Denoiser):
             PartError: x or the conditioning does not fit this network.
         """
         self._check_conditioning(conditioning)
-        self._check_input(x, conditioning.batch)
+        self._check_input(x, conditioning)
         projected = self._project(self._embedding(t, conditioning))
-        return self.trunk(x, projected, self._text_keys_values(conditioning))
+        pictures = self._pictures(conditioning, x.shape[2:], x.device)
+        return self.trunk(x, projected, self._text_keys_values(conditioning), pictures)
 
     def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
-        """Compute the embeddings of every step and the text's keys and values; the predictor looks them up.
+        """Compute the embeddings of every step, the text's keys and values, the pictures in x's size.
 
         Raises:
             PartError: the conditioning does not fit this network. The predictor: nor does its x.
         """
         self._check_conditioning(conditioning)
-        t = levels.t.to(next(self.time_embed.parameters()).device, non_blocking=True)
+        device = next(self.time_embed.parameters()).device
+        t = levels.t.to(device, non_blocking=True)
         embeddings = self._embedding(t[:, None], conditioning)
         steps, rows, _ = embeddings.shape
         width = sum(block.projected_width for block in self._layers(ResBlock))
@@ -98,23 +109,36 @@ class AdmUNet(Denoiser):
         by_block = [of_block.unbind() for of_block in self._project(embeddings)] if fits else []
         prepared = [list(of_step) for of_step in zip(*by_block, strict=True)]
         text = self._text_keys_values(conditioning)
+        pictures = self._pictures(conditioning, picture_size(self.config, conditioning), device)
 
         def predict(x: Tensor, step: Step) -> Prediction:
-            self._check_input(x, conditioning.batch)
+            self._check_input(x, conditioning)
             projected = prepared[step.index] if prepared else self._project(embeddings[step.index])
-            return self.interpret(self.trunk(x, projected, text), x, step)
+            beside = pictures
+            if beside is not None and beside.shape[2:] != x.shape[2:]:
+                beside = self._pictures(conditioning, x.shape[2:], x.device)
+            return self.interpret(self.trunk(x, projected, text, beside), x, step)
 
         return predict
 
-    def trunk(self, x: Tensor, embeddings: Sequence[Tensor], text: Sequence[KeysValues] | None) -> Tensor:
+    def trunk(
+        self,
+        x: Tensor,
+        embeddings: Sequence[Tensor],
+        text: Sequence[KeysValues] | None,
+        pictures: Tensor | None = None,
+    ) -> Tensor:
         """The network proper, given all that does not depend on x.
 
         x: [B, C, *spatial]; embeddings: [1 or B, its projected width] for each residual block, in order;
-        text: the keys and values for each attention block, in order. Returns [B, C or 2C, *spatial] float32.
+        text: the keys and values for each attention block, in order; pictures: [B, its channels, *spatial],
+        what stands after x's channels. Returns [B, C or 2C, *spatial] float32.
         """
         embedding = iter(embeddings)
         keys_values: Iterator[KeysValues | None] = repeat(None) if text is None else iter(text)
         h = x.to(next(self.input_blocks.parameters()).dtype)
+        if pictures is not None:
+            h = torch.cat([h, pictures.to(h.dtype)], dim=1)
         if self.config.patch_size > 1:
             h = F.pixel_unshuffle(h, self.config.patch_size)
         skips = []
@@ -157,9 +181,10 @@ class AdmUNet(Denoiser):
             return F.silu(embedding)
 
     def _project(self, embedding: Tensor) -> list[Tensor]:
-        """For each residual block, in order: [..., width] -> [..., its projected width]."""
+        """For each residual block, in order: [..., width] -> [..., its width], in the dtype of the trunk."""
+        dtype = next(self.input_blocks.parameters()).dtype
         with torch.autocast(embedding.device.type, enabled=False):
-            return [block.project(embedding) for block in self._layers(ResBlock)]
+            return [block.project(embedding).to(dtype) for block in self._layers(ResBlock)]
 
     def _text_keys_values(self, conditioning: Conditioning) -> list[KeysValues] | None:
         """For each attention block, in order."""
@@ -168,14 +193,21 @@ class AdmUNet(Denoiser):
         tokens = conditioning.text.tokens
         return [block.text_keys_values(tokens) for block in self._layers(AttentionBlock)]
 
+    def _pictures(
+        self, conditioning: Conditioning, size: Sequence[int], device: torch.device
+    ) -> Tensor | None:
+        """The pictures beside x, in the dtype in which the trunk takes them in. They are made in float32."""
+        made = picture_channels(self.config, conditioning, size, device)
+        return None if made is None else made.to(next(self.input_blocks.parameters()).dtype)
+
     def _layers(self, kind: type[Layer]) -> Iterator[Layer]:
         """The layers of a kind, in the order in which the trunk comes to them."""
         for stage in (*self.input_blocks, self.middle_block, *self.output_blocks):
             assert isinstance(stage, Stage)
             yield from (layer for layer in stage if isinstance(layer, kind))
 
-    def _check_input(self, x: Tensor, batch: int) -> None:
-        config = self.config
+    def _check_input(self, x: Tensor, conditioning: Conditioning) -> None:
+        config, batch = self.config, conditioning.batch
         if x.ndim != 2 + config.dims or x.shape[1] != config.in_channels:
             raise PartError(
                 f"adm-unet takes x of [B, {config.in_channels}{', size' * config.dims}], got {list(x.shape)}"
@@ -187,10 +219,17 @@ class AdmUNet(Denoiser):
                 f"adm-unet takes sizes that are multiples of {config.size_multiple} (patch_size, and a "
                 f"halving for each entry of channel_mult after the first), got {list(x.shape[2:])}"
             )
+        for picture in (conditioning.image, conditioning.mask) if config.inpaints else ():
+            if picture is not None and picture.shape[2:] != x.shape[2:]:
+                raise PartError(
+                    f"adm-unet was given x of size {list(x.shape[2:])}, and an image or mask to inpaint of "
+                    f"size {list(picture.shape[2:])}"
+                )
 
     def _check_conditioning(self, conditioning: Conditioning) -> None:
         config, batch = self.config, conditioning.batch
         _check_text(conditioning.text, batch, config.text_width, self.embedding_width)
+        check_pictures(config, conditioning)
         labels = conditioning.labels
         if config.num_classes is None and labels is not None:
             raise PartError("adm-unet was given class labels, and has no num_classes")

@@ -26,6 +26,7 @@ class DdimSampler(Sampler):
         self.steps = config.steps
         self.eta = config.eta
         self.clip = config.clip
+        self.temperature = config.temperature
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Walk along `levels`; with eta 0, and on arrival at a clean image, no noise is drawn."""

@@ -25,6 +25,7 @@ class DdpmSampler(Sampler):
         self.steps = config.steps
         self.variance = config.variance
         self.clip = config.clip
+        self.temperature = config.temperature
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Walk along `levels`; no noise is added on arrival at a clean image."""

@@ -17,6 +17,7 @@ _STEPS = (
     "'leading50', 'trailing50', or a list ([0, 10, 500])"
 )
 _CLIP = "clip each predicted x_0 to [-1, 1]; false for latent spaces"
+_TEMPERATURE = "what the first noise is multiplied by; GLIDE's upsampler uses 0.997"
 _RESCALE = "give the denoiser t * 1000 / N, a float, in place of t"
 
 
@@ -62,6 +63,7 @@ class DdpmConfig:
         ),
     )
     clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
+    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
 
 
 @attrs.frozen(kw_only=True)
@@ -77,6 +79,7 @@ class DdimConfig:
         ),
     )
     clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
+    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
 
 
 @attrs.frozen(kw_only=True)
@@ -93,7 +96,10 @@ class ClassifierFreeConfig:
 
 
 def _provides_steps(config: LinearConfig | CosineConfig) -> dict[str, object]:
-    return {"schedule.num_steps": config.num_steps}
+    return {
+        "schedule.num_steps": config.num_steps,
+        "schedule.rescale_timesteps": config.rescale_timesteps,
+    }
 
 
 def _needs_spacing(config: DdpmConfig | DdimConfig) -> dict[str, Need]:
@@ -106,6 +112,10 @@ def _needs_spacing(config: DdpmConfig | DdimConfig) -> dict[str, Need]:
 
     # optional: a schedule that does not say its number of steps still refuses the spacing itself, when built
     return {"schedule.num_steps": Need(field="steps", test=fault, optional=True)}
+
+
+def _provides_contrast(_config: ClassifierFreeConfig) -> dict[str, object]:
+    return {"guidance.contrast": True, "guidance.weight": True}
 
 
 def _needs_of_ddpm(config: DdpmConfig) -> dict[str, Need]:
@@ -178,6 +188,7 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.classifier_free:ClassifierFreeGuidance",
             config=ClassifierFreeConfig,
             summary="pulls each step further from the prediction without a prompt",
+            provides=_provides_contrast,
             references=(f"{_GLIDE}, section 2.3", f"{_CFG}, equation 6"),
         ),
         Component(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 from torch import Tensor
 
 from glidepath.plugins.shapes.draws import sample_batch
+from glidepath.plugins.shapes.near_misses import near_miss
 from glidepath.plugins.shapes.plugin import ShapesConfig
 
 
@@ -19,3 +23,8 @@ class ShapesDataset:
         return sample_batch(
             seed, step, size, image_size=self.config.image_size, two_objects=self.config.two_objects
         )
+
+    def near_misses(self, captions: Sequence[str], seed: int) -> list[str]:
+        """For each caption one that is nearly right and wrong, for the contrastive stage of training."""
+        rng = np.random.default_rng(seed)
+        return [near_miss(caption, rng) for caption in captions]

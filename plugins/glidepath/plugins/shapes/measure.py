@@ -18,6 +18,7 @@ import attrs
 from torch import Tensor
 from tqdm import tqdm
 
+from glidepath.core.cascade import Cascade
 from glidepath.core.pipeline import Pipeline
 from glidepath.plugins.shapes.draws import prompts
 from glidepath.plugins.shapes.reader import Judgement, judge
@@ -56,7 +57,7 @@ class Score:
         return middle - half, middle + half
 
 
-def measure(pipeline: Pipeline, *, count: int, seed: int = 0, batch: int = 50) -> list[Score]:
+def measure(pipeline: Pipeline | Cascade, *, count: int, seed: int = 0, batch: int = 50) -> list[Score]:
     """Score `count` prompts of each split and number of objects; image i is sample i, of its own noise."""
     scores = []
     with tqdm(total=len(SPLITS) * 2 * count, unit="image", file=sys.stderr, leave=False) as bar:

@@ -11,7 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from glidepath.core.errors import PartError
-from glidepath.plugins.text.plugin import BpeConfig
+from glidepath.plugins.text.plugin import BpeConfig, bpe_faults
+
+GPT2_TOKENS = 50257
+"""How many tokens GPT-2 has; the last one, <|endoftext|>, pads."""
 
 
 class BpeTokenizer:
@@ -19,20 +22,31 @@ class BpeTokenizer:
 
     Text is cut into pieces (a word with the space before it, a run of digits, of other signs, of spaces), and
     merges stay within a piece.
+
+    Without files it has GPT-2's sizes, so that networks can be built and measured, and knows the empty text.
+
+    Raises:
+        PartError: a file cannot be read, or the two do not belong together.
     """
 
     def __init__(self, config: BpeConfig) -> None:
+        for field, fault in bpe_faults(config):
+            raise PartError(f"tokenizer bpe: {field} {fault}")
         self._lowercase = config.lowercase
-        self._ids: dict[str, int] = _read_ids(config.vocabulary)
+        self._ids: dict[str, int] = {}
+        self._ranks: dict[tuple[str, str], int] = {}
+        self._size, self._padding_id = GPT2_TOKENS, GPT2_TOKENS - 1
+        if config.vocabulary is not None and config.merges is not None:
+            self._ids = _read_ids(config.vocabulary)
+            self._ranks = {pair: rank for rank, pair in enumerate(_merges(_read(config.merges)))}
+            _check(self._ids, self._ranks, config)
+            self._size, self._padding_id = len(self._ids), self._ids[config.padding]
         self._tokens = {index: token for token, index in self._ids.items()}
-        self._ranks = {pair: rank for rank, pair in enumerate(_merges(_read(config.merges)))}
-        _check(self._ids, self._ranks, config)
-        self._padding_id = self._ids[config.padding]
 
     @property
     def vocabulary_size(self) -> int:
         """How many different ids there are, the padding id included."""
-        return len(self._ids)
+        return self._size
 
     @property
     def padding_id(self) -> int:
@@ -40,7 +54,19 @@ class BpeTokenizer:
         return self._padding_id
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text. No token marks its beginning or its end."""
+        """The ids of a text. No token marks its beginning or its end.
+
+        Raises:
+            PartError: there are no files to read a text with.
+        """
+        if text and not self._ids:
+            raise PartError(
+                f"tokenizer bpe cannot read {text!r}: it was given no vocabulary. It takes GPT-2's two "
+                "files, which come with GLIDE's program and with GPT-2: in a spec, text_encoder: {tokenizer: "
+                "{vocabulary: encoder.json, merges: vocab.bpe}}; on the command line, "
+                "--set text_encoder.tokenizer.vocabulary=encoder.json "
+                "--set text_encoder.tokenizer.merges=vocab.bpe (for a cascade: stages.base.text_encoder...)"
+            )
         if self._lowercase:
             text = text.lower()
         # a lone surrogate is no character; it is read as the question mark that UTF-8 puts in its place

@@ -40,11 +40,17 @@ class TransformerConfig:
 class BpeConfig:
     """GPT-2's byte-level byte-pair encoding. The defaults other than the files are GLIDE's."""
 
-    vocabulary: Path = attrs.field(
-        converter=Path, metadata=doc("encoder.json, which gives each token its id; .gz is read too")
+    vocabulary: Path | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Path),
+        metadata=doc(
+            "encoder.json, which gives each token its id; .gz is read too; none: no prompt can be read until "
+            "it is given, and the sizes are GPT-2's"
+        ),
     )
-    merges: Path = attrs.field(
-        converter=Path,
+    merges: Path | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Path),
         metadata=doc("vocab.bpe, which lists the merges, first to last; .gz is read too"),
     )
     lowercase: bool = attrs.field(default=True, metadata=doc("read text in lower case"))
@@ -85,6 +91,15 @@ def words_faults(config: WordsConfig) -> list[tuple[str, str]]:
     return []
 
 
+def bpe_faults(config: BpeConfig) -> list[tuple[str, str]]:
+    """What is wrong with a configuration that no parameter shows by itself: (parameter, what) pairs."""
+    files = {"vocabulary": config.vocabulary, "merges": config.merges}
+    missing = [field for field, file in files.items() if file is None]
+    if len(missing) == 1:
+        return [(missing[0], f"is missing: {' and '.join(files)} are given together, or neither is")]
+    return []
+
+
 def _provides(config: TransformerConfig) -> dict[str, object]:
     return {"text.width": config.width, "text.pooled": config.pooled_width, "text.context": config.context}
 
@@ -112,6 +127,7 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.bpe:BpeTokenizer",
             config=BpeConfig,
             summary="GPT-2's byte-level byte-pair encoding, from files that you give (GLIDE)",
+            check=bpe_faults,
             references=(
                 'Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2',
                 'Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units", '

@@ -72,7 +72,8 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
 
         def began() -> None:
             # not before the trainer has agreed to go on with what the folder holds
-            write_text(run.folder / SPEC, spec_text(run.spec, command))
+            text = spec_text(run.spec, command, with_weights=getattr(trainer, "trains_spec", True))
+            write_text(run.folder / SPEC, text)
 
         session = _Session(began, display.progress, interrupted, steps_now)
         watched = attrs.evolve(run, report=display.report, progress=session.progress, stop=session.is_to_stop)
@@ -82,6 +83,9 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
         if session.first == session.total:
             print("training was finished before; its weights are written again", file=sys.stderr)
         print(weights)
+        if not getattr(trainer, "trains_spec", True):
+            print("name them as `weights` of the part that was trained", file=sys.stderr)
+            return 0
         caption = run.dataset.batch(0, 0, 1)[1][0]
         sample = ["glidepath", "sample", caption, "--spec", str(run.folder / SPEC)]
         print(f"sample with them: {shlex.join(sample)}", file=sys.stderr)

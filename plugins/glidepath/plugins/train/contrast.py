@@ -4,6 +4,9 @@ A denoiser that is trained from scratch together with its text encoder learns fo
 the caption. A noised CLIP's text encoder (GLIDE, Nichol et al. 2021, section 2.4) has already learned what
 the words mean for noisy images. Here a small image network and the text encoder are trained with the
 symmetric contrastive loss of CLIP (Radford et al. 2021, figure 3); the image network is then thrown away.
+Where the dataset writes captions that are nearly right, each image is told from those as well: without them
+a text encoder learns which words there are, and not what they do to one another (Yuksekgonul et al. 2023,
+arXiv:2210.01936).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glidepath.core.errors import PartError
+from glidepath.plugins.train.dataset import near_misses
 from glidepath.plugins.train.loss import add_noise, upload
 from glidepath.plugins.train.run import Run
 from glidepath.plugins.train.stage import Stage
@@ -58,7 +62,8 @@ class ContrastStage(Stage):
         noise = upload(torch.randn(images.shape, generator=generator), run.device)
         x_t, _ = add_noise(run.schedule, upload(images, run.device), noise, t)
         log_snrs = upload(self._log_snrs[t].to(torch.float32), run.device)
-        loss: Tensor = self.head(x_t, log_snrs, self.text_encoder(captions).pooled)
+        wrong = near_misses(run.dataset, captions, generator) or []
+        loss: Tensor = self.head(x_t, log_snrs, self.text_encoder([*captions, *wrong]).pooled)
         return loss
 
 
@@ -72,12 +77,15 @@ class ContrastiveHead(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def forward(self, x_t: Tensor, log_snr: Tensor, pooled: Tensor) -> Tensor:
-        """The symmetric cross-entropy of B images against B captions: a scalar."""
+        """The symmetric cross-entropy of B images against their captions: a scalar.
+
+        pooled: [B or more, width]; those after the first B are of captions that fit none of the images.
+        """
         images = self.image_encoder(x_t, log_snr)
         texts = F.normalize(self.project(pooled).float(), dim=1)
         logits = self.log_scale.exp().clamp(max=100) * texts @ images.T
-        own = torch.arange(logits.shape[0], device=logits.device)
-        return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+        own = torch.arange(len(images), device=logits.device)
+        return (F.cross_entropy(logits[: len(images)], own) + F.cross_entropy(logits.T, own)) / 2
 
 
 class NoisedImageEncoder(nn.Module):

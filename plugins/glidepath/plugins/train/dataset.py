@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 
@@ -13,6 +15,9 @@ class CaptionedDataset(Protocol):
 
     `batch` is a pure function of its arguments, so that a training run resumes without any state of the
     dataset.
+
+    A dataset may also have `near_misses(captions, seed) -> list[str]`: for each caption one that is nearly
+    right and wrong, a pure function of its arguments. Contrastive training then tells these apart too.
     """
 
     def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, list[str]]:
@@ -20,3 +25,14 @@ class CaptionedDataset(Protocol):
 
         Images are [size, C, *spatial] float32 in [-1, 1], on the host.
         """
+
+
+def near_misses(
+    dataset: CaptionedDataset, captions: Sequence[str], generator: torch.Generator
+) -> list[str] | None:
+    """Captions that are nearly right and wrong, drawn by `generator`; None of a dataset that has none."""
+    written = getattr(dataset, "near_misses", None)
+    if written is None:
+        return None
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    return list(written(captions, seed))

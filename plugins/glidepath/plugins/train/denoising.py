@@ -14,6 +14,7 @@ from glidepath.plugins.train.loss import (
     drop_captions,
     min_snr_weight,
     predict,
+    reduced,
     squared_error,
     upload,
 )
@@ -48,7 +49,7 @@ class DenoisingStage(Stage):
         text = None if run.text_encoder is None else drop_captions(run.text_encoder, captions, dropped)
         x_0 = upload(images, run.device)
         x_t, step = add_noise(run.schedule, x_0, noise, t)
-        prediction = predict(run.denoiser, x_t, step, text)
+        prediction = predict(run.denoiser, x_t, step, text, self._low_res(x_0, generator))
         squared = squared_error(prediction, x_0, noise)
         if config.min_snr_gamma:
             weight = min_snr_weight(prediction.kind, *run.schedule.alpha_sigma(t), config.min_snr_gamma)
@@ -59,6 +60,19 @@ class DenoisingStage(Stage):
             weighed = config.variational_weight * run.schedule.num_steps
             loss = loss + weighed * self._bound.of_variance(prediction, x_0, t).mean()
         return loss
+
+    def _low_res(self, x_0: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
+        """What an upsampler starts from; with a generator, as noisy as training makes it."""
+        if self.config.low_res is None:
+            return None
+        low_res = reduced(x_0, self.config.low_res)
+        if generator is None or not self.config.low_res_noise:
+            return low_res
+        deviation = self.config.low_res_noise * torch.rand(
+            (len(x_0), *[1] * (x_0.ndim - 1)), generator=generator
+        )
+        noise = torch.randn(low_res.shape, generator=generator)
+        return low_res + upload(deviation * noise, x_0.device)
 
     @torch.no_grad()
     def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:
@@ -80,6 +94,7 @@ class DenoisingStage(Stage):
         x_t, step = add_noise(run.schedule, x_0, noise, t)
         figures = {}
         for name, said in (("own_caption", captions), ("other_caption", captions[1:] + captions[:1])):
-            error = squared_error(predict(denoiser, x_t, step, text_encoder(said)), x_0, noise)
+            prediction = predict(denoiser, x_t, step, text_encoder(said), self._low_res(x_0))
+            error = squared_error(prediction, x_0, noise)
             figures[name] = round(float(error.mean()), 6)
         return figures

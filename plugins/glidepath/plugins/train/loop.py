@@ -20,7 +20,7 @@ from glidepath.plugins.train.run import LOG, Position, Run, TrainingDiverged
 from glidepath.plugins.train.stage import Stage
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.plugin import DiffusionTrainerConfig
+    from glidepath.plugins.train.plugin import TrainingConfig
 
 
 class Loop:
@@ -30,9 +30,7 @@ class Loop:
     checkpoint gives the weights that an uninterrupted run has, bit for bit on one device.
     """
 
-    def __init__(
-        self, config: DiffusionTrainerConfig, run: Run, stage: Stage, first: int, total: int
-    ) -> None:
+    def __init__(self, config: TrainingConfig, run: Run, stage: Stage, first: int, total: int) -> None:
         self.config, self.run, self.stage, self.first, self.total = config, run, stage, first, total
         self.step = self.saved = first
         self.learner = Learner(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from glidepath.core.conditioning import Conditioning, TextEmbedding
@@ -34,9 +35,21 @@ def add_noise(schedule: NoiseSchedule, x_0: Tensor, noise: Tensor, t: Tensor) ->
     return alpha * x_0 + sigma * noise, Step(0, upload(schedule.model_time(t), x_0.device), alpha, sigma)
 
 
-def predict(denoiser: Denoiser, x_t: Tensor, step: Step, text: TextEmbedding | None) -> Prediction:
+def reduced(images: Tensor, size: int) -> Tensor:
+    """What an upsampler starts from: [B, C, *spatial] in [-1, 1], each side `size`, by area, in 8 bits."""
+    smaller = F.interpolate(images, size=[size] * (images.ndim - 2), mode="area")
+    return ((smaller + 1) * 127.5).round() / 127.5 - 1
+
+
+def predict(
+    denoiser: Denoiser,
+    x_t: Tensor,
+    step: Step,
+    text: TextEmbedding | None,
+    low_res: Tensor | None = None,
+) -> Prediction:
     """What the denoiser says of x_t."""
-    output = denoiser(x_t, step.t, Conditioning(batch=x_t.shape[0], text=text))
+    output = denoiser(x_t, step.t, Conditioning(batch=x_t.shape[0], text=text, low_res=low_res))
     return denoiser.interpret(output, x_t, step)
 
 

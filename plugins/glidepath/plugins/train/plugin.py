@@ -1,4 +1,4 @@
-"""What this plugin supplies: the kinds `dataset` and `trainer`, one of each, and the command `train`.
+"""What this plugin supplies: the kinds `dataset` and `trainer`, parts of both, and the command `train`.
 
 Imports no torch.
 """
@@ -6,24 +6,27 @@ Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
-from attrs.validators import ge, gt, le, lt
+from attrs.validators import ge, gt, le, lt, optional
 
-from glidepath.registry.component import Command, Component, Kind, Need, doc
+from glidepath.registry.component import Command, Component, Kind, Need, doc, part
 from glidepath.registry.hooks import hookimpl
 
 _HERE = "glidepath.plugins.train"
 
 
 @attrs.frozen(kw_only=True)
-class DiffusionTrainerConfig:
-    """How a denoiser and its text encoder are trained."""
+class TrainingConfig:
+    """How any network is trained."""
 
     steps: int = attrs.field(
-        default=100_000, validator=ge(1), metadata=doc("optimizer steps of the denoiser")
+        default=100_000,
+        validator=ge(1),
+        metadata=doc("optimizer steps (of the last stage, where there are several)"),
     )
     batch: int = attrs.field(default=64, validator=ge(1), metadata=doc("images in a step"))
     learning_rate: float = attrs.field(
@@ -48,6 +51,36 @@ class DiffusionTrainerConfig:
         validator=[ge(0), lt(1)],
         metadata=doc("decay of the moving average of the weights, which is what is kept in the end"),
     )
+    precision: Literal["auto", "float32", "bfloat16"] = attrs.field(
+        default="auto",
+        metadata=doc(
+            "of the forward pass: auto is bfloat16 on a GPU that has it; weights and optimizer are float32"
+        ),
+    )
+    seed: int = attrs.field(
+        default=0,
+        validator=ge(0),
+        metadata=doc("decides the first weights and, together with the step, every draw"),
+    )
+    log_every: int = attrs.field(default=50, validator=ge(1), metadata=doc("steps between lines of the log"))
+    probe_every: int = attrs.field(
+        default=500,
+        validator=ge(1),
+        metadata=doc("steps between probes of whether the caption is heard, for the log"),
+    )
+    checkpoint_every: int = attrs.field(
+        default=500, validator=ge(1), metadata=doc("steps between checkpoints")
+    )
+    keep: int = attrs.field(default=2, validator=ge(1), metadata=doc("how many checkpoints are kept"))
+    export_dtype: Literal["float32", "float16", "bfloat16"] = attrs.field(
+        default="float32", metadata=doc("of the weights that are written at the end")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DiffusionTrainerConfig(TrainingConfig):
+    """How a denoiser and its text encoder are trained."""
+
     caption_dropout: float = attrs.field(
         default=0.2,
         validator=[ge(0), le(1)],
@@ -68,6 +101,21 @@ class DiffusionTrainerConfig:
         validator=ge(0),
         metadata=doc("lambda of L_hybrid: the weight of the variational bound, where variance is learned"),
     )
+    low_res: int | None = attrs.field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata=doc(
+            "for an upsampler: the size of the images it starts from, made of the dataset's by area"
+        ),
+    )
+    low_res_noise: float = attrs.field(
+        default=0.0,
+        validator=ge(0),
+        metadata=doc(
+            "for an upsampler: most of the Gaussian noise added to what it starts from, as a standard "
+            "deviation in [-1, 1]; so that it bears the flaws of a base model's images"
+        ),
+    )
     contrastive_steps: int = attrs.field(
         default=0,
         validator=ge(0),
@@ -76,33 +124,19 @@ class DiffusionTrainerConfig:
     contrastive_batch: int = attrs.field(
         default=256, validator=ge(2), metadata=doc("images in a step of the first stage")
     )
-    precision: Literal["auto", "float32", "bfloat16"] = attrs.field(
-        default="auto",
-        metadata=doc(
-            "of the forward pass: auto is bfloat16 on a GPU that has it; weights and optimizer are float32"
-        ),
-    )
     init_from_weights: bool = attrs.field(
         default=False, metadata=doc("begin with the spec's weights; false: from scratch, ignoring them")
     )
-    seed: int = attrs.field(
-        default=0,
-        validator=ge(0),
-        metadata=doc("decides the first weights and, together with the step, every draw"),
+
+
+@attrs.frozen(kw_only=True)
+class ContrastiveTrainerConfig(TrainingConfig):
+    """How a CLIP is trained, which guidance then asks."""
+
+    batch: int = attrs.field(
+        default=256, validator=ge(2), metadata=doc("images in a step, each told apart from all the others")
     )
-    log_every: int = attrs.field(default=50, validator=ge(1), metadata=doc("steps between lines of the log"))
-    probe_every: int = attrs.field(
-        default=500,
-        validator=ge(1),
-        metadata=doc("steps between probes of whether the caption is heard, for the log"),
-    )
-    checkpoint_every: int = attrs.field(
-        default=500, validator=ge(1), metadata=doc("steps between checkpoints")
-    )
-    keep: int = attrs.field(default=2, validator=ge(1), metadata=doc("how many checkpoints are kept"))
-    export_dtype: Literal["float32", "float16", "bfloat16"] = attrs.field(
-        default="float32", metadata=doc("of the weights that are written at the end")
-    )
+    clip: Any = attrs.field(default=None, metadata=part("clip", "what is trained"))
 
 
 @attrs.frozen(kw_only=True)
@@ -130,10 +164,19 @@ class CaptionedFolderConfig:
 
 
 def _needs_of_trainer(config: DiffusionTrainerConfig) -> dict[str, Need]:
-    if not config.contrastive_steps:
-        return {}
-    why = "the first stage trains a text encoder; 0 leaves it out"
-    return {"text.pooled": Need(field="contrastive_steps", test=lambda _width: "", why=why)}
+    needs = {"image.upsamples": Need(field="low_res", test=partial(_fault_of_low_res, config), optional=True)}
+    if config.contrastive_steps:
+        why = "the first stage trains a text encoder; 0 leaves it out"
+        needs["text.pooled"] = Need(field="contrastive_steps", test=lambda _width: "", why=why)
+    return needs
+
+
+def _fault_of_low_res(config: DiffusionTrainerConfig, upsamples: bool) -> str:
+    if upsamples and config.low_res is None:
+        return "an upsampler is trained with low_res, the size of the images that it starts from"
+    if not upsamples and config.low_res is not None:
+        return "low_res is for upsamplers, and this denoiser is none"
+    return ""
 
 
 def _provides_of_folder(config: CaptionedFolderConfig) -> dict[str, object]:
@@ -175,7 +218,7 @@ def kinds() -> Iterable[Kind]:
 
 @hookimpl
 def components() -> Iterable[Component]:
-    """A trainer and a dataset."""
+    """Trainers and a dataset."""
     return (
         Component(
             kind="trainer",
@@ -189,7 +232,19 @@ def components() -> Iterable[Component]:
                 'Nichol & Dhariwal 2021, "Improved DDPM", arXiv:2102.09672, section 3.1 (learned variance)',
                 'Ho & Salimans 2022, "Classifier-Free Diffusion Guidance", arXiv:2207.12598, algorithm 1',
                 'Hoogeboom et al. 2023, "simple diffusion", arXiv:2301.11093, equation 4 (shift)',
+                'Ho et al. 2022, "Cascaded Diffusion Models", arXiv:2106.15282, section 4 (low_res_noise)',
                 'Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting", arXiv:2303.09556',
+            ),
+        ),
+        Component(
+            kind="trainer",
+            name="contrastive",
+            target=f"{_HERE}.contrastive:ContrastiveTrainer",
+            config=ContrastiveTrainerConfig,
+            summary="trains a CLIP, on noisy images if it is a noised one; resumes exactly",
+            references=(
+                'Radford et al. 2021, "Learning Transferable Visual Models", arXiv:2103.00020, figure 3',
+                'Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 2.4 (noised CLIP)',
             ),
         ),
         Component(

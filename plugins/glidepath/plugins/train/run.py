@@ -62,7 +62,11 @@ class Run:
 
 @runtime_checkable
 class Trainer(Protocol):
-    """Trains the parts of a spec."""
+    """Trains the parts of a spec.
+
+    A trainer whose weights are not those of the spec's denoiser and text encoder (but of a part that another
+    spec names) says so by an attribute `trains_spec` that is False.
+    """
 
     def train(self, run: Run, *, stop_after: int | None = None) -> Path | None:
         """Train to the end, from the newest checkpoint of `run.folder` if there is one.

@@ -27,9 +27,10 @@ def training_tree(plan: Plan) -> dict[str, Any]:
     return tree
 
 
-def spec_text(tree: Mapping[str, Any], command: str) -> str:
-    """YAML of a tree, with the weights that training will write beside it."""
-    lines = [f"# Written by: {' '.join(command.split())}", *_block({**tree, "weights": WEIGHTS}, "")]
+def spec_text(tree: Mapping[str, Any], command: str, *, with_weights: bool = True) -> str:
+    """YAML of a tree, with the weights that training will write beside it if they are the spec's."""
+    whole = {**tree, "weights": WEIGHTS} if with_weights else tree
+    lines = [f"# Written by: {' '.join(command.split())}", *_block(whole, "")]
     return "\n".join(lines) + "\n"
 
 

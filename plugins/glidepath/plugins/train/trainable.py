@@ -29,6 +29,15 @@ def check_trainable(plan: Plan, catalogue: Catalogue) -> None:
 
 def _obstacles(plan: Plan, catalogue: Catalogue) -> Iterator[Problem]:
     root = plan.spec.root.place
+    if plan.stages:
+        what = "this spec is a cascade, and training is done one stage at a time"
+        name = next(iter(plan.stages))
+        hint = (
+            "write each stage as a spec of its own and train that; the cascade then builds on what was "
+            f"trained: {name}: {{extends: runs/{name}/spec.yaml}}"
+        )
+        yield Problem(what=what, place=plan.spec.keys["stages"], path="stages", hint=hint)
+        return
     for slot in ("data", "train"):
         if slot not in plan.parts:
             kind = catalogue.slots[slot]
@@ -58,9 +67,11 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
 
     catalogue.on_assemble(plan)
     device = choose_device(plan.runtime.device)
-    parts = build_parts(plan, ("train", "data", "schedule"), catalogue)
+    seed = getattr(_one(plan, "train").config, "seed", 0)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(getattr(_one(plan, "train").config, "seed", 0))
+        torch.manual_seed(seed)
+        parts = build_parts(plan, ("train", "data", "schedule"), catalogue)
+        torch.manual_seed(seed)
         networks = build_parts(plan, TRAINED, catalogue)
     if _begins_with_weights(plan):
         load_weights(plan, networks, catalogue)

@@ -1,12 +1,15 @@
-"""The trainer `diffusion`: a denoiser and its text encoder, trained together."""
+"""Trainers that go through stages, and the trainer `diffusion`: a denoiser and its text encoder together."""
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from glidepath.plugins.train import checkpoint as checkpoints
 from glidepath.plugins.train import log
@@ -20,19 +23,30 @@ from glidepath.plugins.train.run import LOG, WEIGHTS, Run, Trainer
 from glidepath.plugins.train.stage import Stage
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.plugin import DiffusionTrainerConfig
+    from glidepath.plugins.train.plugin import DiffusionTrainerConfig, TrainingConfig
 
 
-class DiffusionTrainer(Trainer):
-    """Trains in stages: the text encoder by contrast, if asked for, then both by denoising.
+class StagedTrainer(Trainer, ABC):
+    """Trains in stages, one after the other.
 
     Every random draw derives from (seed, step), dropout's included, so a run has no random state. A run that
     was killed at any moment resumes from its newest checkpoint to the weights of an uninterrupted one, bit
     for bit on one device in float32.
     """
 
-    def __init__(self, config: DiffusionTrainerConfig) -> None:
-        self.config = config
+    config: TrainingConfig
+
+    @abstractmethod
+    def stages(self, run: Run) -> list[Stage]:
+        """What is done, in order.
+
+        Raises:
+            PartError: the config asks for what the parts cannot do.
+        """
+
+    def exported(self, averaged: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The weights that are kept, of the averages of the last stage, named as they are loaded."""
+        return averaged
 
     def train(self, run: Run, *, stop_after: int | None = None) -> Path | None:
         """See Trainer.train. A finished run is not trained further; its weights are written again.
@@ -44,7 +58,7 @@ class DiffusionTrainer(Trainer):
         """
         devices = [run.device] if run.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):  # the caller's global streams stay as they were
-            stages = self._stages(run)
+            stages = self.stages(run)
             resumed = _resume(run, stages)
             first, total = 0, sum(stage.steps for stage in stages)
             for stage in stages:
@@ -58,12 +72,6 @@ class DiffusionTrainer(Trainer):
                 first += stage.steps
             return self._export(run)
 
-    def _stages(self, run: Run) -> list[Stage]:
-        stages: list[Stage] = [DenoisingStage(self.config, run)]
-        if self.config.contrastive_steps:
-            stages.insert(0, ContrastStage(self.config, run))
-        return stages
-
     def _export(self, run: Run) -> Path:
         """Write the averaged weights of the last checkpoint, named as a spec's `weights` expects them."""
         newest = checkpoints.newest(run.folder)
@@ -71,7 +79,7 @@ class DiffusionTrainer(Trainer):
         dtype = getattr(torch, self.config.export_dtype)
         weights = {
             name: value.to(dtype) if value.is_floating_point() else value
-            for name, value in newest.checkpoint.group("ema").items()
+            for name, value in self.exported(newest.checkpoint.group("ema")).items()
         }
         path = run.folder / WEIGHTS
         header = {
@@ -83,6 +91,22 @@ class DiffusionTrainer(Trainer):
         }
         write_tensors(path, weights, header)
         return path
+
+
+class DiffusionTrainer(StagedTrainer):
+    """Trains the text encoder by contrast, if asked for, then denoiser and text encoder by denoising."""
+
+    config: DiffusionTrainerConfig
+
+    def __init__(self, config: DiffusionTrainerConfig) -> None:
+        self.config = config
+
+    def stages(self, run: Run) -> list[Stage]:
+        """Denoising, after a stage of contrast where the config has one."""
+        stages: list[Stage] = [DenoisingStage(self.config, run)]
+        if self.config.contrastive_steps:
+            stages.insert(0, ContrastStage(self.config, run))
+        return stages
 
 
 def _resume(run: Run, stages: list[Stage]) -> Checkpoint | None:

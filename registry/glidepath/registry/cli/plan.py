@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,6 +20,7 @@ from glidepath.registry.cli.common import (
     table,
 )
 from glidepath.registry.parameters import parameters, yaml_text
+from glidepath.registry.tree import join
 
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue
@@ -60,30 +62,36 @@ def run(arguments: argparse.Namespace) -> int:
     catalogue, spec = open_spec(arguments)
     plan = make_plan(spec, catalogue)
     if arguments.json:
-        cost, reason = (None, "") if arguments.quick else _measure(plan, catalogue)
-        print_json(_document(arguments.spec, plan, cost, reason))
+        costs, reason = ({}, "") if arguments.quick else _measure(plan, catalogue)
+        print_json(_document(arguments.spec, plan, costs, reason))
         return 0
     print(_text(plan), flush=True)
     if not arguments.quick:
-        cost, reason = _measure(plan, catalogue)
-        print(f"\n{_cost_text(cost) if cost else reason}")
+        costs, reason = _measure(plan, catalogue)
+        print(f"\n{_costs_text(costs) if costs else reason}")
     return 0
 
 
-def _measure(plan: Plan, catalogue: Catalogue) -> tuple[Measurement | None, str]:
-    """The cost, or why it is not known: that is no fault of the spec."""
+def _measure(plan: Plan, catalogue: Catalogue) -> tuple[Mapping[str, Measurement], str]:
+    """The cost of each stage, or why it is not known: that is no fault of the spec."""
     from glidepath.registry.measure import measure
 
     try:
-        return measure(plan, catalogue), ""
+        return {name: measure(stage, catalogue) for name, stage in plan.pipelines().items()}, ""
     except GlidepathError as error:
-        return None, f"cost unknown: {error}"
+        return {}, f"cost unknown: {error}"
 
 
-def _in_order(plan: Plan) -> list[PartPlan]:
-    """Every part, each slot's own before those inside it."""
-    slots = list(plan.parts)
-    return sorted(plan.all_parts(), key=lambda part: slots.index(re.split(r"[.\[]", part.path)[0]))
+def _in_order(plan: Plan) -> Iterator[PartPlan]:
+    """Every part, each slot's own before those inside it, stage by stage."""
+    for pipeline in plan.pipelines().values():
+        slots = [join(pipeline.path, slot) for slot in pipeline.parts]
+        yield from sorted(pipeline.all_parts(), key=lambda part: _slot_of(part.path, slots))
+
+
+def _slot_of(path: str, slots: Sequence[str]) -> int:
+    """Which of some slots a part stands in, or in a part in it."""
+    return next(index for index, slot in enumerate(slots) if re.match(rf"{re.escape(slot)}([.\[]|$)", path))
 
 
 def _values(part: PartPlan) -> list[tuple[str, object, str]]:
@@ -109,7 +117,28 @@ def _text(plan: Plan) -> str:
         blocks.append("\n".join([head, indent(table(rows))]) if rows else head)
     runtime = [(name, yaml_text(value)) for name, value in attrs.asdict(plan.runtime).items()]
     blocks.append("runtime\n" + indent(table(runtime)))
-    blocks.append(f"weights: {plan.weights if plan.weights is not None else 'none; as initialised'}")
+    for stage in plan.stages.values():
+        if stage.weights is not None:
+            blocks.append(f"{join(stage.path, 'weights')}: {stage.weights}")
+    if plan.weights is not None or not any(stage.weights for stage in plan.stages.values()):
+        blocks.append(f"weights: {plan.weights if plan.weights is not None else 'none; as initialised'}")
+    return "\n".join(blocks)
+
+
+def _costs_text(costs: Mapping[str, Measurement]) -> str:
+    blocks = [
+        f"cost of one image{f', stage {name}' if name else ''}\n{_cost_text(cost)}"
+        for name, cost in costs.items()
+    ]
+    if len(costs) > 1:
+        weights = sum(cost.weight_bytes for cost in costs.values())
+        rows = [
+            ("parameters in all", f"{sum(sum(cost.parameters.values()) for cost in costs.values()):,}"),
+            ("weights", _bytes(weights)),
+            ("activations", f"{_bytes(max(cost.activation_bytes for cost in costs.values()))} at the most"),
+            ("in all", _flops(sum(cost.total_flops for cost in costs.values()))),
+        ]
+        blocks.append("cost of one image, all stages\n" + indent(table(rows)))
     return "\n".join(blocks)
 
 
@@ -126,7 +155,7 @@ def _cost_text(cost: Measurement) -> str:
         ("once", _flops(sum(cost.flops.values()) - cost.flops["denoiser"])),
         ("in all", _flops(cost.total_flops)),
     ]
-    return "cost of one image\n" + indent(table(rows))
+    return indent(table(rows))
 
 
 def _bytes(count: int) -> str:
@@ -140,7 +169,7 @@ def _flops(count: int) -> str:
     return f"{count} FLOP"
 
 
-def _document(name: str, plan: Plan, cost: Measurement | None, reason: str) -> dict[str, object]:
+def _document(name: str, plan: Plan, costs: Mapping[str, Measurement], reason: str) -> dict[str, object]:
     parts = [
         {
             "path": part.path,
@@ -154,14 +183,22 @@ def _document(name: str, plan: Plan, cost: Measurement | None, reason: str) -> d
         }
         for part in _in_order(plan)
     ]
-    measured = attrs.asdict(cost) | {"total_flops": cost.total_flops} if cost else None
+    measured = {
+        stage: attrs.asdict(cost) | {"total_flops": cost.total_flops} for stage, cost in costs.items()
+    }
+    total = sum(cost.total_flops for cost in costs.values())
+    cost = {"stages": measured, "total_flops": total} if plan.stages else measured.get("")
     return {
         "spec": name,
         "parts": parts,
         "runtime": attrs.asdict(plan.runtime),
         "weights": str(plan.weights) if plan.weights is not None else None,
+        "stages": {
+            stage: {"weights": str(of_stage.weights) if of_stage.weights is not None else None}
+            for stage, of_stage in plan.stages.items()
+        },
         "distributions": dict(plan.distributions),
         "tree": plan.tree,
-        "cost": measured,
+        "cost": cost if measured else None,
         "cost_unknown": reason,
     }

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 EPILOG = """\
-Reads the spec, seed and prompts that the PNG carries, assembles the same pipeline and makes the same
-image. Says what is not as it was (versions, weights, torch, device), and how far the new image is
-from the old one. The exit status is 0 if they are equal pixel for pixel, 1 if not.
+Reads the spec, seed and prompts that the PNG carries, and the pictures that it started from, assembles
+the same pipeline and makes the same image. Says what is not as it was (versions, weights, torch, device),
+and how far the new image is from the old one. The exit status is 0 if they are equal pixel for pixel, 1
+if not.
 
 examples:
   glidepath replay images/a-green-star-seed0.png
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         ImageError: the file carries no manifest.
+        GlidepathError: it does not carry a picture that its image started from: that was too large.
         SpecError: its spec does not hold here; a part may not be installed.
         GlidepathError: the parts cannot be built.
     """
@@ -57,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     old, data = read_manifest(arguments.image)
     then = Manifest.from_json(data.get("film", data))
+    inputs = then.inputs()
     catalogue = open_catalogue(arguments)
     spec = parse_spec(
         canonical_json(then.spec, indent=2),
@@ -71,10 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
     from glidepath.registry.assembly import build_pipeline
 
     pipeline = build_pipeline(plan, catalogue)
-    now = describe(plan, pipeline, catalogue, then.shots, then.columns, then.scale)
+    now = describe(plan, pipeline, catalogue, then.shots, then.columns, then.scale, inputs)
     for difference in differences(then, now):
         print(f"differs: {difference}", file=sys.stderr)
-    made = [image for images in draw(pipeline, then.shots, arguments.batch) for image in images]
+    made = [image for images in draw(pipeline, then.shots, arguments.batch, inputs) for image in images]
     new = grid(made, now.columns, now.scale)
     out = arguments.out or arguments.image.with_name(f"{arguments.image.stem}-replay.png")
     save_png(new, out, now.to_json())

@@ -7,9 +7,9 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.common import add_spec_options, note_failures, open_spec
@@ -17,7 +17,11 @@ from glidepath.registry.cli.common import add_spec_options, note_failures, open_
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
+    from glidepath.core.sampler import State
+    from glidepath.registry.pictures import Inputs
+    from glidepath.registry.plan import Plan
     from glidepath.registry.provenance import Manifest, Shot
 
 DEFAULT_SPEC = "shapes"
@@ -27,11 +31,18 @@ EPILOG = """\
 The default spec is the preset `shapes`: a small model that comes with glidepath and knows
 circles, squares, triangles, stars, rings and crosses.
 
+A mask is a picture of the size of --image. WHITE IS PAINTED ANEW, BLACK IS KEPT (grey counts as the nearer
+of the two). Pictures are cut to their middle square and resized to the model's size, the mask alike.
+
 examples:
   glidepath sample "a large red circle above a small blue square"
   glidepath sample "a green star" "a blue ring on pink" --count 4 --seed 7
   glidepath sample "a green star" --set sampler.steps=27 --set sampler.eta=1
   glidepath sample "a green star" --set sampler=ddpm --film
+  glidepath sample "a green star" --image photo.png --mask hole.png --spec glide-inpaint
+  glidepath sample "a green star" --image sketch.png --strength 0.6
+  glidepath sample --label 207 --label 360 --count 4 --spec adm-64
+  glidepath sample "a green star" --low-res small.png --spec glide-upsample
   glidepath sample --noise-film photo.png
 """
 
@@ -62,6 +73,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--batch", type=_positive, default=8, metavar="N", help="images made at once (default: %(default)s)"
     )
     add_device_options(parser)
+    _add_input_options(parser)
     parser.add_argument(
         "--film", action="store_true", help="also write a strip of states, from noise to image"
     )
@@ -70,6 +82,41 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=Path,
         metavar="IMAGE",
         help="write a strip of the forward chain: IMAGE, ever noisier",
+    )
+
+
+def _add_input_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what an image starts from")
+    group.add_argument(
+        "--image", type=Path, metavar="FILE", help="a picture to change, with --mask or --strength or both"
+    )
+    group.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="a picture of the size of --image: WHITE IS PAINTED ANEW, BLACK IS KEPT",
+    )
+    group.add_argument(
+        "--strength",
+        type=_share,
+        metavar="S",
+        help="begin from --image, noised to the last S of the steps: near 0 changes little, 1 nearly all",
+    )
+    group.add_argument(
+        "--low-res",
+        type=Path,
+        metavar="FILE",
+        help="the picture that an upsampler enlarges, where the spec is an upsampler and no cascade",
+    )
+    group.add_argument(
+        "--label",
+        dest="labels",
+        type=_natural,
+        action="append",
+        default=[],
+        metavar="N",
+        help="the class to show, counted from 0, for a model of classes; may be repeated: one for all "
+        "prompts, or one for each, or several without a prompt",
     )
 
 
@@ -97,62 +144,143 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         SpecError: the spec has faults.
-        GlidepathError: the parts cannot be built, or the prompts do not suit them.
+        GlidepathError: the parts cannot be built, or the prompts or the pictures do not suit them.
     """
-    if not arguments.prompts and arguments.noise_film is None:
-        raise GlidepathError(
-            'there is nothing to draw; give a prompt, such as: glidepath sample "a green star"'
-        )
+    _check_arguments(arguments)
+    from glidepath.registry.pictures import open_pictures
     from glidepath.registry.plan import make_plan
 
     arguments.overrides = [*arguments.overrides, *device_overrides(arguments)]
     catalogue, spec = open_spec(arguments)
     plan = make_plan(spec, catalogue)
+    wanted = _wanted(arguments, plan)
+    opened = open_pictures(image=arguments.image, mask=arguments.mask, low_res=arguments.low_res)
     note_failures(catalogue)
 
+    from glidepath.core.cascade import stages_of
     from glidepath.registry.assembly import build_pipeline
     from glidepath.registry.images import default_scale
     from glidepath.registry.provenance import Shot, describe
 
-    if plan.weights is None and not any(part.weights for part in plan.all_parts()):
+    if not plan.all_weights():
         print("glidepath: warning: the spec names no weights; its networks know nothing yet", file=sys.stderr)
     pipeline = build_pipeline(plan, catalogue)
-    _warn_of_lost_words(pipeline, arguments.prompts)
-    size = pipeline.denoiser.image_shape[-1]
+    stages = stages_of(pipeline)
+    _check_model(stages, arguments)
+    _warn_of_lost_words(stages, arguments.prompts)
+    size = tuple(stages.values())[-1].denoiser.image_shape[-1]
+    inputs = opened.fitted(size, arguments.strength)
     scale = arguments.scale or default_scale(size)
     shots = [
-        Shot(prompt, arguments.seed, sample)
-        for prompt in arguments.prompts
+        Shot(prompt, arguments.seed, sample, label)
+        for prompt, label in wanted
         for sample in range(arguments.count)
     ]
-    manifest = describe(
-        plan, pipeline, catalogue, shots, _columns(len(arguments.prompts), arguments.count), scale
-    )
+    columns = _columns(len(wanted), arguments.count)
+    manifest = describe(plan, pipeline, catalogue, shots, columns, scale, inputs)
+    _warn_of_what_is_not_carried(manifest)
     out = arguments.out or Path("images") / f"{_slug(arguments)}-seed{arguments.seed}.png"
     if out.suffix.lower() != ".png":
         raise GlidepathError(f"--out {out}: images are written as PNG; name a file that ends in .png")
     if arguments.noise_film is not None:
-        _write_noise_film(
-            pipeline, arguments, out.with_name(f"{arguments.noise_film.stem}-noise-film.png"), scale
-        )
+        film = out.with_name(f"{arguments.noise_film.stem}-noise-film.png")
+        _write_noise_film(next(iter(stages.values())), arguments, film, scale)
     if not shots:
         return 0
-    return _make(pipeline, manifest, arguments, out)
+    return _make(pipeline, manifest, inputs, arguments, out)
 
 
-def _warn_of_lost_words(pipeline: Pipeline, prompts: Sequence[str]) -> None:
+def _check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse what does not go together, before anything is read."""
+    for option in ("mask", "strength"):
+        if getattr(arguments, option) is not None and arguments.image is None:
+            raise GlidepathError(
+                f"--{option} says what becomes of an image: give the image too, with --image"
+            )
+    if arguments.image is not None and arguments.mask is None and arguments.strength is None:
+        raise GlidepathError(
+            "--image needs --mask, a picture whose white pixels are painted anew, or --strength, how much of "
+            "the image is changed (such as 0.6), or both"
+        )
+    prompts, labels = len(arguments.prompts), len(arguments.labels)
+    if prompts and labels not in (0, 1, prompts):
+        raise GlidepathError(
+            f"{labels} labels were given for {prompts} prompts; give one for all, or one for each"
+        )
+
+
+def _wanted(arguments: argparse.Namespace, plan: Plan) -> list[tuple[str, int | None]]:
+    """The prompt and the class of each image that is asked for, before they are counted."""
+    prompts, labels = list(arguments.prompts), list(arguments.labels)
+    if not prompts and not labels:
+        if arguments.noise_film is not None:
+            return []
+        if any("text_encoder" in pipeline.parts for pipeline in plan.pipelines().values()):
+            raise GlidepathError(
+                'there is nothing to draw; give a prompt, such as: glidepath sample "a green star"'
+            )
+        return [("", None)]
+    if not labels:
+        return [(prompt, None) for prompt in prompts]
+    if not prompts:
+        return [("", label) for label in labels]
+    return list(zip(prompts, labels * len(prompts) if len(labels) == 1 else labels, strict=True))
+
+
+def _check_model(stages: Mapping[str, Pipeline], arguments: argparse.Namespace) -> None:
+    """Refuse what the model cannot do, before it begins."""
+    first = next(iter(stages.values()))
+    if arguments.low_res is not None and not first.denoiser.needs_low_res:
+        what = "this cascade makes the images that it enlarges" if len(stages) > 1 else "this model is none"
+        raise GlidepathError(f"--low-res is for an upsampler by itself, and {what}")
+    counts = [count for stage in stages.values() if (count := stage.num_classes) is not None]
+    if arguments.labels and not counts:
+        raise GlidepathError("--label is for a model of classes, and this one knows none")
+    if not arguments.prompts and not arguments.labels and arguments.noise_film is not None:
+        return
+    if first.denoiser.needs_low_res and arguments.low_res is None:
+        raise GlidepathError("this model is an upsampler: give the picture that it enlarges, with --low-res")
+    if counts and not arguments.labels:
+        raise GlidepathError(f"this model is one of classes: choose from 0 to {min(counts) - 1} with --label")
+    for label in arguments.labels:
+        if label >= min(counts):
+            raise GlidepathError(f"--label {label}: the classes of this model are 0 to {min(counts) - 1}")
+
+
+def _warn_of_lost_words(stages: Mapping[str, Pipeline], prompts: Sequence[str]) -> None:
     for prompt in dict.fromkeys(prompts):
-        lost = pipeline.text_encoder.truncated(prompt) if pipeline.text_encoder else ""
-        if lost:
-            print(f"glidepath: warning: {prompt!r} is too long; not read: {lost!r}", file=sys.stderr)
+        lost: dict[str, list[str]] = {}
+        for name, stage in stages.items():
+            if stage.text_encoder is not None and (words := stage.text_encoder.truncated(prompt)):
+                lost.setdefault(words, []).append(name)
+        for words, names in lost.items():
+            where = f" in stage {' and '.join(names)}" if len(names) < len(stages) else ""
+            print(f"glidepath: warning: {prompt!r} is too long; not read{where}: {words!r}", file=sys.stderr)
 
 
-def _make(pipeline: Pipeline, manifest: Manifest, arguments: argparse.Namespace, out: Path) -> int:
+def _warn_of_what_is_not_carried(manifest: Manifest) -> None:
+    for name, carried in manifest.pictures.items():
+        if carried.png is None:
+            option = f"--{name.replace('_', '-')}"
+            print(
+                f"glidepath: warning: the picture of {option} is too large for the image to carry; "
+                "it cannot be replayed from its own file",
+                file=sys.stderr,
+            )
+
+
+def _make(
+    pipeline: Pipeline | Cascade,
+    manifest: Manifest,
+    inputs: Inputs,
+    arguments: argparse.Namespace,
+    out: Path,
+) -> int:
     film: list[list[Tensor]] | None = [] if arguments.film else None
     made: list[Tensor] = []
     interrupted = False
     try:
-        for images in draw(pipeline, manifest.shots, arguments.batch, film):
+        for images in draw(pipeline, manifest.shots, arguments.batch, inputs, film):
             made.extend(images)
     except KeyboardInterrupt:
         interrupted = True
@@ -167,33 +295,83 @@ def _make(pipeline: Pipeline, manifest: Manifest, arguments: argparse.Namespace,
 
 
 def draw(
-    pipeline: Pipeline, shots: Sequence[Shot], batch: int, film: list[list[Tensor]] | None = None
+    pipeline: Pipeline | Cascade,
+    shots: Sequence[Shot],
+    batch: int,
+    inputs: Inputs,
+    film: list[list[Tensor]] | None = None,
 ) -> Iterator[list[Tensor]]:
     """Make images in batches, each [3, H, W] uint8 on the CPU, under a progress bar.
 
-    film: receives, for each image, its frames from noise to image.
+    film: receives, for each image, its frames from noise to image, all of the image's size.
     """
     from tqdm import tqdm
 
-    steps = len(pipeline.levels())
-    wanted = {round(index * (steps - 1) / (_FILM_FRAMES - 2)) + 1 for index in range(_FILM_FRAMES - 1)}
+    from glidepath.core.cascade import stages_of
+
+    stages = stages_of(pipeline)
+    lengths = [len(stage.levels()) for stage in stages.values()]
+    lengths[0] = len(next(iter(stages.values())).levels(inputs.strength))
+    wanted = _frames(lengths)
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
-    with tqdm(total=len(shots) * steps, bar_format=layout, file=sys.stderr, leave=False) as bar:
+    with tqdm(total=len(shots) * sum(lengths), bar_format=layout, file=sys.stderr, leave=False) as bar:
         for first in range(0, len(shots), batch):
             some = shots[first : first + batch]
-            bar.set_description_str(f"{first} of {len(shots)} images")
-            walk = pipeline.states(
-                [shot.prompt for shot in some], seed=some[0].seed, samples=[shot.sample for shot in some]
-            )
-            frames: list[Tensor] = []
-            for state in walk:
+            states: list[State] = []
+            last = None
+            for state in _states(pipeline, some, inputs):
+                if last is None or last.stage != state.stage:
+                    _describe(bar, first, len(shots), tuple(stages)[state.stage])
+                last = state
                 if film is not None and state.index in wanted:
-                    frames.append(pipeline.decode(state.x).cpu())
+                    states.append(state)
                 bar.update(len(some))
+            assert last is not None  # each stage has at least one step
+            images = pipeline.images(last).cpu()
             if film is not None:
+                frames = [_enlarged(pipeline.images(state).cpu(), images) for state in states]
                 film.extend([frame[row] for frame in frames] for row in range(len(some)))
-            bar.set_description_str(f"{first + len(some)} of {len(shots)} images")
-            yield list(pipeline.decode(state.x).cpu())
+            _describe(bar, first + len(some), len(shots), "")
+            yield list(images)
+
+
+def _states(pipeline: Pipeline | Cascade, shots: Sequence[Shot], inputs: Inputs) -> Iterator[State]:
+    from glidepath.core.pipeline import Pipeline
+
+    labels = [shot.label for shot in shots if shot.label is not None]
+    if "low_res" in inputs.pictures and not isinstance(pipeline, Pipeline):
+        raise GlidepathError("a cascade makes the images that it enlarges: it starts from no smaller picture")
+    return pipeline.states(
+        [shot.prompt for shot in shots],
+        seed=shots[0].seed,
+        samples=[shot.sample for shot in shots],
+        labels=labels or None,
+        **inputs.arguments(),
+    )
+
+
+def _describe(bar: Any, done: int, count: int, stage: str) -> None:
+    bar.set_description_str(f"{done} of {count} images{f', stage {stage}' if stage else ''}")
+
+
+def _frames(lengths: Sequence[int]) -> set[int]:
+    """Which states make the film: as many of each stage, spread over its steps; the last of each is one."""
+    wanted: set[int] = set()
+    each, more = divmod(_FILM_FRAMES - 1, len(lengths))
+    for stage, length in enumerate(lengths):
+        count = max(2, each + (stage < more))
+        done = sum(lengths[:stage])
+        wanted |= {done + round(index * (length - 1) / (count - 1)) + 1 for index in range(count)}
+    return wanted
+
+
+def _enlarged(frame: Tensor, images: Tensor) -> Tensor:
+    """A frame in the size of the images: pixels of an earlier stage of a cascade are seen as they are."""
+    import torch.nn.functional as F
+
+    if frame.shape == images.shape:
+        return frame
+    return F.interpolate(frame, size=images.shape[2:], mode="nearest")
 
 
 def _write(manifest: Manifest, made: Sequence[Tensor], out: Path, separate: bool) -> None:
@@ -246,7 +424,7 @@ def _columns(prompts: int, count: int) -> int:
 
 
 def _slug(arguments: argparse.Namespace) -> str:
-    text = arguments.prompts[0] if arguments.prompts else "image"
+    text = arguments.prompts[0] if arguments.prompts else " ".join(map("class {}".format, arguments.labels))
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "image"
 
 
@@ -254,6 +432,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
     return value
 
 

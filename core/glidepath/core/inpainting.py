@@ -1,0 +1,33 @@
+"""Keeping what is known of an image while the rest is made."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from glidepath.core.conditioning import Conditioning
+from glidepath.core.denoiser import Bind, Predict
+from glidepath.core.errors import PartError
+from glidepath.core.levels import Step
+from glidepath.core.prediction import Prediction
+
+
+def keep_known(bind: Bind) -> Bind:
+    """Restore the known pixels in each predicted x_0, before the sampler clips it.
+
+    x_0 = mask image + (1 - mask) x_0: as GLIDE inpaints (Nichol et al. 2021, section 4).
+    """
+
+    def bound(conditioning: Conditioning) -> Predict:
+        if conditioning.image is None or conditioning.mask is None:
+            raise PartError("to keep known pixels, a conditioning needs both image and mask")
+        predict = bind(conditioning)
+        unknown: Tensor = 1 - conditioning.mask
+        known = conditioning.image * conditioning.mask
+
+        def restored(x: Tensor, step: Step) -> Prediction:
+            prediction = predict(x, step)
+            return prediction.with_sample(known + unknown * prediction.sample)
+
+        return restored
+
+    return bound

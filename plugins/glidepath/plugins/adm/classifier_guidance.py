@@ -1,0 +1,95 @@
+"""Guidance by the gradient of a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from glidepath.core.conditioning import Conditioning
+from glidepath.core.denoiser import Bind, Predict
+from glidepath.core.errors import PartError
+from glidepath.core.guidance import Guidance, Weight
+from glidepath.core.levels import Step
+from glidepath.core.prediction import Prediction
+from glidepath.plugins.adm.classifier import Classifier
+from glidepath.plugins.adm.classifier_config import ClassifierGuidanceConfig
+
+
+class ClassifierGuidance(Guidance):
+    """gradient += scale grad_x log p(label given x_t) (Dhariwal & Nichol 2021, algorithms 1 and 2).
+
+    The gradient is taken through the classifier alone, at x_t, in float32, whatever the denoiser runs in.
+    Labels are those of the conditioning, which a denoiser without classes does not hear; where it has none,
+    the configuration's label.
+
+    Raises:
+        PartError: the configuration's label is none of the classifier's.
+    """
+
+    differentiates = True
+
+    def __init__(self, config: ClassifierGuidanceConfig, *, classifier: Classifier) -> None:
+        if config.label is not None and config.label >= classifier.num_classes:
+            last = classifier.num_classes - 1
+            raise PartError(f"label {config.label} is out of range: this classifier has classes 0 to {last}")
+        self.config = config
+        self.classifier = classifier
+        self.num_classes = classifier.num_classes
+        self._weight: Weight | None = None
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """The classifier."""
+        return {"classifier": self.classifier}
+
+    def weighted(self, weight: Weight) -> Self:
+        """With weight(step) scale in place of the scale; where that is 0 the classifier does not run."""
+        before = self._weight
+        changed = copy(self)
+        changed._weight = weight if before is None else lambda step: before(step) * weight(step)
+        return changed
+
+    def __call__(self, bind: Bind) -> Bind:
+        """Wrap `bind`."""
+        if self.config.scale == 0:
+            return bind
+
+        def bound(conditioning: Conditioning) -> Predict:
+            labels = self._labels(conditioning)
+            predict = bind(conditioning)
+
+            def guided(x: Tensor, step: Step) -> Prediction:
+                prediction = predict(x, step)
+                scale = self.config.scale * (1.0 if self._weight is None else self._weight(step))
+                if scale == 0:
+                    return prediction
+                return prediction.with_gradient(scale * self.gradient(x, step.t.expand(len(x)), labels))
+
+            return guided
+
+        return bound
+
+    def gradient(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        """The gradient of sum_i log p(labels_i given x_i) with respect to x, of the shape of x.
+
+        x: [B, C, *spatial]; t: [B] timesteps as the denoiser receives them; labels: [B] int64.
+        """
+        with torch.enable_grad():
+            free = x.detach().float().requires_grad_(True)
+            log_p = self.classifier(free, t).float().log_softmax(dim=-1)
+            chosen = log_p.gather(1, labels[:, None]).sum()
+            return torch.autograd.grad(chosen, free)[0]
+
+    def _labels(self, conditioning: Conditioning) -> Tensor:
+        if conditioning.labels is not None:
+            return conditioning.labels
+        if self.config.label is None:
+            raise PartError(
+                "classifier guidance needs class labels: give them to the pipeline, or set label for a class "
+                "that all images are to have"
+            )
+        device = next(self.classifier.parameters()).device
+        return torch.full((conditioning.batch,), self.config.label, device=device)

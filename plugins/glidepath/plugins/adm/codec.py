@@ -1,0 +1,19 @@
+"""Pixels as guided-diffusion writes them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from glidepath.core.codec import IdentityCodec
+
+
+class TruncatingCodec(IdentityCodec):
+    """8 bits to [-1, 1] and back; on the way back fractions are cut off, where GLIDE rounds.
+
+    The published samples of ADM, and what its upsamplers receive, are such images.
+    """
+
+    def decode(self, x: Tensor) -> Tensor:
+        """float32 -> uint8; values outside [-1, 1] are clamped."""
+        return ((x + 1) * 127.5).clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,183 @@
+"""The byte-pair encoding of OpenAI's CLIP models (Radford et al. 2021, section 2.4)."""
+
+from __future__ import annotations
+
+import gzip
+import html
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from glidepath.core.errors import PartError
+from glidepath.plugins.clip import repair
+from glidepath.plugins.clip.plugin import ClipBpeConfig
+
+TOKENS = 49408
+"""How many tokens CLIP has: 256 bytes, each also as the end of a word, the merges, and two marks."""
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+_WORD_END = "</w>"
+_MERGES = TOKENS - 2 * 256 - 2
+
+
+class ClipBpeTokenizer:
+    """Bytes of words, merged pair by pair in the order that a training corpus gave; white space is lost.
+
+    Text is mended (`repair`), HTML entities are replaced, and it is read in lower case. The marks of the
+    beginning and the end of a text have ids that `encode` only gives where they are written out in the text.
+
+    Without a file it has CLIP's sizes, so that networks can be built and measured, and knows the empty text.
+
+    Raises:
+        PartError: the file cannot be read, or is no list of merges.
+    """
+
+    padding_id = 0
+    """What fills unused positions: zeros, as in the references. It is also the id of an exclamation mark."""
+
+    def __init__(self, config: ClipBpeConfig) -> None:
+        self._config = config
+        self._ranks: dict[tuple[str, str], int] = {}
+        self._ids: dict[str, int] = {}
+        self._size = TOKENS
+        if config.vocabulary is not None:
+            merges = _read(config.vocabulary)
+            self._ranks = {pair: rank for rank, pair in enumerate(merges)}
+            letters = list(_LETTERS.values())
+            ends = [letter + _WORD_END for letter in letters]
+            tokens = [*letters, *ends, *map("".join, merges), START, END]
+            self._ids = {token: index for index, token in enumerate(tokens)}
+            self._size = len(tokens)
+        self._tokens = {index: token for token, index in self._ids.items()}
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many different ids there are, the two marks included."""
+        return self._size
+
+    @property
+    def start_id(self) -> int:
+        """The id of the mark before a text."""
+        return self._size - 2
+
+    @property
+    def end_id(self) -> int:
+        """The id of the mark after a text."""
+        return self._size - 1
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without the marks of its beginning and its end.
+
+        Raises:
+            PartError: there is no file to read a text with.
+        """
+        if text and not self._ids:
+            raise PartError(
+                f"tokenizer clip-bpe cannot read {text!r}: it was given no vocabulary. It takes CLIP's file "
+                "bpe_simple_vocab_16e6.txt.gz, which comes with GLIDE's program, with OpenAI's CLIP and with "
+                "open_clip; in a spec: tokenizer: {use: clip-bpe, vocabulary: bpe_simple_vocab_16e6.txt.gz}"
+            )
+        return [self._ids[token] for word in split(self._cleaned(text)) for token in self._merge(word)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The words of some ids, separated by spaces; bytes that are no UTF-8 become U+FFFD."""
+        letters = "".join(self._tokens[index] for index in ids)
+        text = b"".join(_BYTES[letter] for letter in letters).decode("utf-8", errors="replace")
+        return text.replace(_WORD_END, " ").strip()
+
+    def _cleaned(self, text: str) -> str:
+        text = repair.by_ftfy(text) if self._config.repair == "ftfy" else repair.plain(text)
+        # twice, because captions of the web are often escaped twice
+        return html.unescape(html.unescape(text)).lower()
+
+    def _merge(self, word: str) -> list[str]:
+        """Join the pair that was learned first, everywhere in the word, until no pair was learned."""
+        if word in (START, END):
+            return [word]
+        *symbols, last = (_LETTERS[byte] for byte in word.encode("utf-8", errors="replace"))
+        symbols.append(last + _WORD_END)
+        while len(symbols) > 1:
+            pairs = set(pairwise(symbols))
+            first = min(pairs, key=lambda pair: self._ranks.get(pair, len(self._ranks)))
+            if first not in self._ranks:
+                break
+            symbols = list(_joined(symbols, first))
+        return symbols
+
+
+def split(text: str) -> list[str]:
+    r"""Cut a text into words: runs of letters, single digits, runs of other signs; white space is dropped.
+
+    The pattern: `<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+`, in
+    any case. The standard library knows no Unicode classes, so one letter stands for each character's class,
+    and these are matched.
+    """
+    classes = "".join(map(_character_class, text))
+    words = []
+    start = 0
+    while start < len(text):
+        match = _WHOLE.match(text, start) or _WORD.match(classes, start)
+        if match is not None:
+            words.append(text[start : match.end()])
+        start = match.end() if match is not None else start + 1
+    return words
+
+
+_WHOLE = re.compile(r"<\|startoftext\|>|<\|endoftext\|>|'(?:s|t|re|ve|m|ll|d)", re.IGNORECASE)
+_WORD = re.compile(r"L+|N|O+")
+
+
+def _character_class(character: str) -> str:
+    """L letter, N number, O any other sign, and a space for white space."""
+    category = unicodedata.category(character)[0]
+    if category in "LN":
+        return category
+    return " " if _SPACE.match(character) else "O"
+
+
+# Unicode's White_Space property; str.isspace also has the separators U+001C to U+001F
+_SPACE = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+
+
+def _byte_letters() -> dict[int, str]:
+    """A printable letter for each byte: itself where Latin-1 prints it, first; then the next from U+0100."""
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
+
+
+_LETTERS = _byte_letters()
+_BYTES = {letter: bytes([byte]) for byte, letter in _LETTERS.items()}
+
+
+def _joined(symbols: Sequence[str], pair: tuple[str, str]) -> Iterator[str]:
+    index = 0
+    while index < len(symbols):
+        if tuple(symbols[index : index + 2]) == pair:
+            yield pair[0] + pair[1]
+            index += 2
+        else:
+            yield symbols[index]
+            index += 1
+
+
+def _read(file: Path) -> list[tuple[str, str]]:
+    """The merges of CLIP's file: a line of its version, then one merge a line; only the first are CLIP's."""
+    try:
+        data = file.read_bytes()
+        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise PartError(f"tokenizer clip-bpe cannot read {file}: {error}") from error
+    lines = [line.split() for line in text.split("\n")[1 : _MERGES + 1] if line]
+    merges = [(line[0], line[1]) for line in lines if len(line) == 2]
+    if not merges or len(merges) < len(lines):
+        raise PartError(
+            f"tokenizer clip-bpe: {file} is no list of merges, two tokens a line after a line of its version"
+        )
+    return merges

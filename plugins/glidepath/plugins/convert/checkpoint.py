@@ -1,0 +1,55 @@
+"""A published checkpoint as it lies on the disk: its tensors, and what they are of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from glidepath.core.errors import GlidepathError
+from glidepath.plugins.convert.recognise import Recognised, recognise
+from glidepath.registry.tensorfile import bytes_text, read_tensors, require_numbers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_WRAPPED = "module."  # what torch.nn.DataParallel puts before every key
+
+
+@attrs.frozen(eq=False)
+class Checkpoint:
+    """A checkpoint that was read and recognised."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    found: Recognised
+
+    @property
+    def summary(self) -> str:
+        """What it holds, how many parameters, in which precisions, in how many bytes."""
+        sizes: Counter[str] = Counter()
+        for tensor in self.tensors.values():
+            sizes[str(tensor.dtype).removeprefix("torch.")] += tensor.numel() * tensor.element_size()
+        count = sum(tensor.numel() for tensor in self.tensors.values())
+        parts = ", ".join(f"{bytes_text(size)} of {dtype}" for dtype, size in sizes.most_common())
+        return f"{self.found.name}: {count:,} parameters, {parts}"
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint, find out what it is, and look at every number in it.
+
+    Raises:
+        GlidepathError: it cannot be read, is of no known model, or holds what no network can use.
+    """
+    if path.is_dir():
+        raise GlidepathError(f"{path} is a folder; name the checkpoint in it")
+    if not path.exists():
+        raise GlidepathError(f"there is no file {path}")
+    tensors = read_tensors(path)
+    if all(name.startswith(_WRAPPED) for name in tensors):
+        tensors = {name.removeprefix(_WRAPPED): tensor for name, tensor in tensors.items()}
+    found = recognise({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
+    require_numbers(tensors, path)
+    return Checkpoint(path, tensors, found)

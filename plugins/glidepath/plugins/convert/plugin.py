@@ -1,0 +1,26 @@
+"""What this plugin supplies: the command `convert`. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from glidepath.registry.component import Command, Component
+from glidepath.registry.hooks import hookimpl
+
+
+@hookimpl
+def components() -> Iterable[Component]:
+    """None: a converted checkpoint runs with the parts of other plugins."""
+    return ()
+
+
+@hookimpl
+def commands() -> Iterable[Command]:
+    """`glidepath convert`."""
+    return (
+        Command(
+            name="convert",
+            target="glidepath.plugins.convert.command:main",
+            summary="make safetensors and a spec of a checkpoint of GLIDE or of ADM",
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Presets of the published GLIDE models (Nichol et al. 2021)."""

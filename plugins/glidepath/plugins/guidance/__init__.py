@@ -1,0 +1,1 @@
+"""Ways of guiding that came after GLIDE and ADM."""

@@ -1,0 +1,55 @@
+"""Each predicted x_0 brought back to [-1, 1] by what most of its pixels need."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from glidepath.core.conditioning import Conditioning
+from glidepath.core.denoiser import Bind, Predict
+from glidepath.core.guidance import Guidance
+from glidepath.core.levels import Step
+from glidepath.core.prediction import Prediction
+from glidepath.plugins.guidance.plugin import DynamicThresholdConfig
+
+
+class DynamicThreshold(Guidance):
+    """x_0 = clip(x_0, -s, s) / s, s a percentile of |x_0|, at least 1 (Saharia et al. 2022, section 2.3).
+
+    Each sample has its own s. An x_0 that lies within [-1, 1] stays as it is. A learned variance, a gradient
+    and what was predicted before guidance stay too.
+    """
+
+    def __init__(self, config: DynamicThresholdConfig) -> None:
+        self.config = config
+
+    def __call__(self, bind: Bind) -> Bind:
+        """Wrap `bind`."""
+
+        def bound(conditioning: Conditioning) -> Predict:
+            predict = bind(conditioning)
+
+            def thresholded(x: Tensor, step: Step) -> Prediction:
+                prediction = predict(x, step)
+                return prediction.with_sample(self._threshold(prediction.sample))
+
+            return thresholded
+
+        return bound
+
+    def _threshold(self, sample: Tensor) -> Tensor:
+        bound = percentile(sample.abs().flatten(1), self.config.percentile).clamp_min(1)
+        bound = bound.reshape(-1, *[1] * (sample.ndim - 1))
+        return sample.clamp(-bound, bound) / bound
+
+
+def percentile(values: Tensor, share: float) -> Tensor:
+    """The value below which `share` of each row lies, between two values in proportion: [B, N] -> [B].
+
+    torch.quantile has no more than 16 million values, which a batch of large images exceeds.
+    """
+    position = share * (values.shape[1] - 1)
+    below, above = math.floor(position), math.ceil(position)
+    largest = values.topk(values.shape[1] - below, dim=1).values
+    return largest[:, -1].lerp(largest[:, below - above - 1], position - below)

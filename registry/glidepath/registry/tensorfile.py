@@ -1,0 +1,225 @@
+"""Files of tensors: how they are read without running code, and what is wrong with one that cannot be."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glidepath.core.errors import GlidepathError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+_HEADER_BYTES = 8  # of a safetensors file: the length of the JSON that follows, little-endian
+_MOST_NAMES = 5
+_REFUSED = re.compile(r"GLOBAL ([\w.]+)")
+_CUT_SHORT = re.compile(r"unexpected EOF|ran out of input|expected \d+ more bytes|central directory", re.I)
+
+
+class WeightsError(GlidepathError):
+    """A weights file cannot be found or read, or does not fit the parts."""
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or of a PyTorch file read with weights_only, whatever it is called.
+
+    Raises:
+        WeightsError: the file is damaged, is something else, or holds something else than tensors.
+    """
+    start = _start(path)
+    # first: a header may be 128 bytes long, or so many more that its length begins as a pickle does
+    if start[_HEADER_BYTES:].startswith(b"{"):
+        return _read_safetensors(path)
+    if start.startswith((_ZIP, _PICKLE)):
+        return _state_dict(_read_pytorch(path, mapped=start.startswith(_ZIP)), path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    raise WeightsError(
+        f"cannot read weights from {path}: it is no checkpoint: it begins neither as a safetensors file "
+        "nor as one that PyTorch saved"
+    )
+
+
+def require_numbers(tensors: Mapping[str, Tensor], file: Path, part: str = "") -> None:
+    """Refuse tensors that no network can hold.
+
+    A sum shows at once whether all of a tensor is finite; where it is not, as it also may overflow, each
+    element is looked at.
+
+    Raises:
+        WeightsError: some are of integers, or hold NaN or infinite values; the first are named.
+    """
+    wrong = [f"{name} ({_dtype(value)})" for name, value in tensors.items() if not value.is_floating_point()]
+    if wrong:
+        raise WeightsError(
+            f"{_of(file, part)} {_are(wrong, 'not of floating-point numbers')}: {shortened(wrong)}"
+        )
+    bad = {name: value for name, value in tensors.items() if not bool(value.sum().isfinite())}
+    broken = [
+        f"{name} ({count} of {value.numel()})"
+        for name, value in bad.items()
+        if (count := value.numel() - int(value.isfinite().sum()))
+    ]
+    if broken:
+        raise WeightsError(
+            f"{_of(file, part)} {_are(broken, 'NaN or infinite')}: {shortened(broken)}; "
+            "it was saved from a training run that diverged, or is damaged"
+        )
+
+
+def shortened(names: Iterable[str], most: int = _MOST_NAMES) -> str:
+    """The first of some names, and how many more there are."""
+    listed = list(names)
+    more = f", and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes in words: "96 bytes", "1.5 GB"."""
+    size, units = float(count), ["kB", "MB", "GB", "TB"]
+    if count < 1000:
+        return f"{count} bytes"
+    while size >= 999.5 and units:
+        size /= 1000
+        unit = units.pop(0)
+    return f"{size:.3g} {unit}"
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise WeightsError(f"cannot read weights from {path}: {error.strerror or error}") from error
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    reasons = {
+        "it is empty": not start,
+        "it is a web page (HTML), not a checkpoint; download the file itself": text.startswith(
+            (b"<!doctype", b"<html", b"<head", b"<?xml")
+        ),
+        "it is a Git LFS pointer, which stands for the file; get the file itself with `git lfs pull`": (
+            text.startswith(b"version https://git-lfs")
+        ),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise WeightsError(f"cannot read weights from {path}: {reason}")
+    return start
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:
+        raise WeightsError(f"cannot read weights from {path}: {_safetensors_fault(path, error)}") from error
+
+
+def _safetensors_fault(path: Path, error: Exception) -> str:
+    """What is wrong with a safetensors file, from its own header where that can be read."""
+    import json
+
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(_HEADER_BYTES), "little")
+        if size < _HEADER_BYTES or (header > size - _HEADER_BYTES and file.read(1) in (b"{", b"")):
+            return f"it is cut short: {bytes_text(size)}, which is less than its header"
+        if header > size:
+            return f"it is no safetensors file, or damaged ({error})"
+        file.seek(_HEADER_BYTES)
+        try:
+            entries = json.loads(file.read(header))
+            ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return f"its header is damaged ({error})"
+    whole = _HEADER_BYTES + header + max(ends, default=0)
+    if size < whole:
+        return f"it is cut short: {size:,} bytes of {whole:,}; get it again"
+    return str(error)
+
+
+def _read_pytorch(path: Path, *, mapped: bool) -> Any:
+    import torch
+
+    if mapped and not zipfile.is_zipfile(path):
+        raise WeightsError(
+            f"cannot read weights from {path}: it is cut short: {bytes_text(path.stat().st_size)}, and the "
+            "directory that ends such a file is missing; get it again"
+        )
+    try:
+        if path.suffix == ".safetensors":  # torch would believe the name
+            with path.open("rb") as file:
+                return torch.load(file, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:
+        raise WeightsError(f"cannot read weights from {path}: {_pytorch_fault(error)}") from error
+
+
+def _pytorch_fault(error: Exception) -> str:
+    said = str(error)
+    refused = _REFUSED.search(said)
+    if refused or "Weights only load failed" in said:
+        what = f"such as {refused[1]}" if refused else "which weights_only refuses"
+        return (
+            f"it holds Python objects beside tensors, {what}; reading those can run code, so nothing of it "
+            "was read. Whoever made it can save the tensors alone: torch.save(model.state_dict(), ...)"
+        )
+    if _CUT_SHORT.search(said) or isinstance(error, EOFError):
+        return f"it is cut short or damaged ({said.splitlines()[0] if said else 'it ends too early'})"
+    return said.splitlines()[0] if said else type(error).__name__
+
+
+def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
+    import torch
+
+    if isinstance(found, Mapping) and found and all(isinstance(it, torch.Tensor) for it in found.values()):
+        return {str(name): value for name, value in found.items()}
+    raise WeightsError(
+        f"{path} does not hold a flat mapping of names to tensors (a state dict): {_holds(found)}"
+    )
+
+
+def _holds(found: Any) -> str:
+    """What a PyTorch file holds in place of a state dict, and where a state dict may be."""
+    import torch
+
+    if not isinstance(found, Mapping):
+        return f"it holds a {type(found).__name__}"
+    if not found:
+        return "it holds nothing"
+    if {"state", "param_groups"} <= found.keys():
+        return "it holds the state of an optimizer; the weights are in another file"
+    inner = [
+        f"{name!r} ({len(value)} tensors)"
+        for name, value in found.items()
+        if isinstance(value, Mapping)
+        and value
+        and all(isinstance(item, torch.Tensor) for item in value.values())
+    ]
+    if inner:
+        return (
+            f"it holds state dicts under {shortened(inner)}; save the one that is meant in a file of its own"
+        )
+    others = [
+        f"{name!r} ({type(value).__name__})"
+        for name, value in found.items()
+        if not isinstance(value, torch.Tensor)
+    ]
+    return f"it also holds {shortened(others)}"
+
+
+def _of(file: Path, part: str) -> str:
+    return f"the weights of {part} in {file}:" if part else f"{file}:"
+
+
+def _are(names: list[str], what: str) -> str:
+    return f"1 tensor is {what}" if len(names) == 1 else f"{len(names)} tensors are {what}"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

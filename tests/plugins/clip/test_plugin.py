@@ -1,0 +1,85 @@
+"""The descriptors of the clip plugin: what they accept, need and offer, without torch."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+from glidepath.plugins.clip.plugin import (
+    ClipBpeConfig,
+    ClipGuidanceConfig,
+    NoisedClipConfig,
+    OpenClipConfig,
+    components,
+    kinds,
+    noised_clip_faults,
+    open_clip_faults,
+)
+from glidepath.registry.component import DOC, PART, Component
+
+COMPONENTS = {f"{component.kind}/{component.name}": component for component in components()}
+
+
+def test_the_plugin_imports_without_torch() -> None:
+    code = "import sys, glidepath.plugins.clip.plugin; sys.exit('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
+
+
+@pytest.mark.parametrize("component", COMPONENTS.values(), ids=COMPONENTS)
+def test_a_descriptor_names_its_class_and_parameters(component: Component) -> None:
+    module, _, name = component.target.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    assert isinstance(component.config, type)
+    assert [field.name for field in attrs.fields(component.config) if not field.metadata.get(DOC)] == []
+
+
+def test_the_parts_are_of_core_kinds_and_of_one_that_the_plugin_adds() -> None:
+    assert set(COMPONENTS) == {"clip/noised-clip", "clip/open-clip", "tokenizer/clip-bpe", "guidance/clip"}
+    (kind,) = kinds()
+    module, _, name = kind.interface.partition(":")
+    assert (kind.name, kind.slot) == ("clip", "")
+    assert isinstance(getattr(importlib.import_module(module), name), type)
+
+
+def test_a_tokenizer_and_a_clip_are_parts_of_their_own() -> None:
+    inner = {
+        f"{config.__name__}.{field.name}": field.metadata[PART]
+        for config in (NoisedClipConfig, OpenClipConfig, ClipBpeConfig, ClipGuidanceConfig)
+        for field in attrs.fields(config)
+        if PART in field.metadata
+    }
+    assert inner == {"NoisedClipConfig.tokenizer": "tokenizer", "ClipGuidanceConfig.clip": "clip"}
+
+
+def test_parameters_that_do_not_fit_together_are_faults() -> None:
+    assert COMPONENTS["clip/noised-clip"].check is noised_clip_faults
+    assert noised_clip_faults(NoisedClipConfig()) == []
+    faults = noised_clip_faults(NoisedClipConfig(text_heads=7, image_heads=5, patch_size=3))
+    assert [field for field, _ in faults] == ["text_heads", "image_heads", "patch_size"]
+    assert COMPONENTS["clip/open-clip"].check is open_clip_faults
+    assert open_clip_faults(OpenClipConfig(model="ViT-B-32", pretrained="openai")) == []
+    both = OpenClipConfig(model="ViT-B-32", pretrained="openai", checkpoint=Path("clip.pt"))
+    assert [field for field, _ in open_clip_faults(both)] == ["pretrained"]
+
+
+def test_a_noised_clip_needs_its_own_timesteps_and_image_size() -> None:
+    needs = COMPONENTS["clip/noised-clip"].needs(NoisedClipConfig(timesteps=300, image_size=32))
+    wanted = {key: need.value for key, need in needs.items()}
+    assert wanted == {"schedule.num_steps": 300, "schedule.rescale_timesteps": False, "image.size": 32}
+    assert not needs["schedule.num_steps"].optional
+
+
+def test_a_clip_for_clean_images_fits_any_schedule_and_size() -> None:
+    assert COMPONENTS["clip/noised-clip"].needs(NoisedClipConfig(timesteps=0)) == {}
+    assert COMPONENTS["clip/open-clip"].needs(OpenClipConfig(model="ViT-B-32")) == {}
+
+
+def test_the_guidance_can_be_weighted_by_step() -> None:
+    assert COMPONENTS["guidance/clip"].provides(ClipGuidanceConfig(clip=None)) == {"guidance.weight": True}

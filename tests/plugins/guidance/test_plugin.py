@@ -1,0 +1,102 @@
+"""What the plugin says of its parts, without importing them."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import subprocess
+import sys
+from typing import Any
+
+import attrs
+import pytest
+
+from glidepath.core.contrast import Contrast
+from glidepath.core.guidance import Guidance, GuidanceModifier
+from glidepath.plugins.guidance import plugin
+from glidepath.registry.component import DOC, Component
+
+COMPONENTS = {component.name: component for component in plugin.components()}
+
+
+def target(component: Component) -> Any:
+    module, _, name = component.target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def test_it_supplies_guidances() -> None:
+    assert sorted(COMPONENTS) == [
+        "apg",
+        "autoguidance",
+        "dynamic-threshold",
+        "interval",
+        "rescale",
+        "scale-schedule",
+    ]
+    assert {component.kind for component in COMPONENTS.values()} == {"guidance"}
+
+
+@pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
+def test_each_is_a_guidance_that_names_its_paper_and_its_parameters(component: Component) -> None:
+    assert issubclass(target(component), Guidance)
+    assert component.references
+    assert all("arXiv:" in reference for reference in component.references)
+    assert isinstance(component.config, type)
+    for field in attrs.fields(component.config):
+        assert field.metadata[DOC], field.name
+
+
+@pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
+def test_what_it_provides_and_needs_follows_what_it_is(component: Component) -> None:
+    provides, needs = component.provides(None), component.needs(None)
+    kind = target(component)
+    assert ("guidance.contrast" in provides) == issubclass(kind, Contrast)
+    assert ("guidance.weight" in provides) != issubclass(kind, GuidanceModifier)
+    assert ("before.guidance.weight" in needs) == issubclass(kind, GuidanceModifier)
+    if "guidance.weight" in provides:
+        assert provides["guidance.weight"] == (kind.weighted is not Guidance.weighted)
+
+
+def test_describing_the_parts_imports_no_torch() -> None:
+    code = "import sys; from glidepath.plugins.guidance import plugin; plugin.components();"
+    path = ":".join(entry for entry in sys.path if entry)
+    subprocess.run(
+        [sys.executable, "-c", code + "assert 'torch' not in sys.modules"],
+        check=True,
+        env={"PYTHONPATH": path},
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("rescale", {"phi": 1.1}),
+        ("rescale", {"phi": -0.1}),
+        ("interval", {"low": -1.0}),
+        ("interval", {"high": 0.0}),
+        ("scale-schedule", {"power": 0.0}),
+        ("scale-schedule", {"floor": -1.0}),
+        ("scale-schedule", {"weights": ()}),
+        ("scale-schedule", {"weights": (1.0, -1.0)}),
+        ("dynamic-threshold", {"percentile": 0.0}),
+        ("dynamic-threshold", {"percentile": 99.5}),
+        ("apg", {"scale": -1.0}),
+        ("apg", {"eta": -1.0}),
+        ("apg", {"norm_threshold": 0.0}),
+        ("apg", {"momentum": 1.0}),
+        ("autoguidance", {"scale": -1.0, "denoiser": None}),
+    ],
+)
+def test_parameters_out_of_range_are_refused(name: str, change: dict[str, Any]) -> None:
+    config: Any = COMPONENTS[name].config
+    with pytest.raises(ValueError, match=next(iter(change))):
+        config(**change)
+
+
+def test_an_interval_without_any_level_is_a_fault() -> None:
+    check = COMPONENTS["interval"].check
+    assert check(plugin.IntervalConfig()) == []
+    assert check(plugin.IntervalConfig(low=0.2, high=math.inf)) == []
+    ((field, message),) = check(plugin.IntervalConfig(low=2.0, high=2.0))
+    assert field == "low"
+    assert "no noise level above 2.0 and up to 2.0" in message

@@ -1,0 +1,350 @@
+"""Files of weights: where they come from, which are refused, and what is said."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save, save_file
+from torch import nn
+
+from glidepath.registry import assemble
+from glidepath.registry.address import Address
+from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.tensorfile import bytes_text, require_numbers, shortened
+from glidepath.registry.weights import WeightsError, load_into, locate, read, sha256, under
+
+from .tiny import write_tiny
+
+FILE = "owner/name/sub/w.safetensors"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return write_tiny(tmp_path)
+
+
+def linear(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"weight": torch.ones(2, 3), "bias": torch.ones(2), **changes}
+
+
+def refusal(tensors: dict[str, torch.Tensor]) -> str:
+    with pytest.raises(WeightsError) as caught:
+        load_into(nn.Linear(3, 2), tensors, part="denoiser", file=Path("w.safetensors"))
+    return str(caught.value)
+
+
+def test_weights_that_fit_are_loaded_in_the_precision_of_the_part() -> None:
+    part = nn.Linear(3, 2)
+    load_into(part, {name: value.half() for name, value in linear().items()}, part="p", file=Path("w"))
+    assert part.weight.dtype == torch.float32
+    assert torch.equal(part.weight, torch.ones(2, 3))
+
+
+def test_each_way_of_not_fitting_has_a_count_and_its_first_keys() -> None:
+    strange = {f"extra.{index}": torch.ones(1) for index in range(7)}
+    said = refusal({"weight": torch.ones(3, 2), **strange})
+    assert said == (
+        "the weights in w.safetensors do not fit denoiser:\n"
+        "    1 missing: bias\n"
+        "    7 not known to the part: extra.0, extra.1, extra.2, extra.3, extra.4, and 2 more\n"
+        "    1 of another shape: weight: [3, 2] in the file, [2, 3] in the part"
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("place", [0, 3, 5])
+def test_a_value_that_is_no_number_is_refused_wherever_it_is(
+    value: float, dtype: torch.dtype, place: int
+) -> None:
+    weight = torch.ones(6, dtype=dtype)
+    weight[place] = value
+    said = refusal(linear(weight=weight.view(2, 3)))
+    assert said.startswith(
+        "the weights of denoiser in w.safetensors: 1 tensor is NaN or infinite: weight (1 of 6); "
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_largest_numbers_are_numbers(dtype: torch.dtype) -> None:
+    """Though their sum is not."""
+    largest = torch.full((1000,), torch.finfo(dtype).max, dtype=dtype)
+    require_numbers({"x": largest, "empty": torch.empty(0, dtype=dtype)}, Path("w"))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64])
+def test_weights_of_another_kind_of_number_are_refused(dtype: torch.dtype) -> None:
+    said = refusal(linear(bias=torch.ones(2).to(dtype)))
+    name = str(dtype).removeprefix("torch.")
+    assert f"1 tensor is not of floating-point numbers: bias ({name})" in said
+
+
+def test_a_tensor_is_looked_at_after_its_shape() -> None:
+    """A checkpoint of another architecture is called that, whatever it holds."""
+    assert "do not fit" in refusal({"x": torch.full((3,), float("nan"))})
+
+
+def test_keys_of_no_part_are_counted() -> None:
+    tensors = {"denoiser.weight": torch.ones(1), **{f"clip.{index}": torch.ones(1) for index in range(6)}}
+    with pytest.raises(WeightsError) as caught:
+        under(tensors, {"denoiser": nn.Linear(1, 1)}, Path("w.pt"))
+    assert "w.pt holds 6 keys of parts that this spec has no weights for (it has denoiser.)" in str(
+        caught.value
+    )
+    assert "clip.0, clip.1, clip.2, clip.3, clip.4, and 1 more" in str(caught.value)
+
+
+def test_a_published_checkpoint_is_sent_to_be_converted(tiny: Path) -> None:
+    tensors = load_file(tiny.with_name("tiny.safetensors"))
+    torch.save({name.partition(".")[2]: value for name, value in tensors.items()}, tiny.with_name("base.pt"))
+    with pytest.raises(WeightsError) as caught:
+        assemble(tiny, weights=tiny.with_name("base.pt"))
+    assert "none of the " in str(caught.value)
+    assert "begins with a part of this spec (denoiser., text_encoder.)" in str(caught.value)
+    assert "`glidepath convert`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: {**tensors, "denoiser.out.2.bias": torch.full((3,), float("nan"))},
+        lambda tensors: {**tensors, "denoiser.out.2.bias": torch.ones(3, dtype=torch.int32)},
+        lambda tensors: {**tensors, "denoiser.out.2.bias": torch.ones(4)},
+        lambda tensors: {"denoiser.x": torch.ones(1)},
+    ],
+)
+def test_bad_weights_end_in_one_error_before_anything_is_sampled(
+    tiny: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+) -> None:
+    file = tiny.with_name("tiny.safetensors")
+    save_file(change(load_file(file)), file)
+    with pytest.raises(WeightsError, match=r"tiny\.safetensors"):
+        assemble(tiny)
+
+
+def test_what_a_file_is_decides_how_it_is_read_and_not_its_name(tmp_path: Path) -> None:
+    torch.save(linear(), tmp_path / "a.safetensors")
+    (tmp_path / "b.pt").write_bytes(save(linear()))
+    assert torch.equal(read(tmp_path / "a.safetensors")["bias"], torch.ones(2))
+    assert torch.equal(read(tmp_path / "b.pt")["bias"], torch.ones(2))
+
+
+@pytest.mark.parametrize("end", [0, 3, 8, 40, 1000])
+def test_a_safetensors_file_cut_anywhere_is_refused(tmp_path: Path, end: int) -> None:
+    whole = save({"x": torch.ones(1000)})
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(whole[:end])
+    with pytest.raises(
+        WeightsError, match=r"cannot read weights from .*w\.safetensors: it is (empty|cut short)"
+    ):
+        read(file)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"not json",
+        b'{"x": 3}',
+        b'{"x": {"dtype": "F32", "shape": [9], "data_offsets": [0, 4]}}',
+        b"[]",
+        b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [-9, 4]}}',
+    ],
+)
+def test_a_damaged_header_is_refused(tmp_path: Path, header: bytes) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(WeightsError, match=r"cannot read weights from .*w\.safetensors"):
+        read(file)
+
+
+def test_names_are_shortened_with_the_count_of_the_rest() -> None:
+    assert shortened(["a", "b"]) == "a, b"
+    assert shortened("abcdefg") == "a, b, c, d, e, and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(96, "96 bytes"), (1000, "1 kB"), (999_499, "999 kB"), (999_999, "1 MB"), (1_540_000_000, "1.54 GB")],
+)
+def test_sizes_are_told_in_three_digits(count: int, text: str) -> None:
+    assert bytes_text(count) == text
+
+
+# the hub
+
+
+def test_a_hub_address_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(WeightsError, match=r"pip install 'glidepath\[hub\]'"):
+        locate(Address("hub", FILE), load_catalogue())
+
+
+class Hub(types.ModuleType):
+    """huggingface_hub, as far as it is used: the function, and the errors by the names that `utils` has."""
+
+    def __init__(self, answer: Path | str) -> None:
+        super().__init__("huggingface_hub")
+        self.asked: list[tuple[str, str, str | None]] = []
+        self.answer = answer
+        self.utils = types.SimpleNamespace(
+            HfHubHTTPError=(http := type("HfHubHTTPError", (OSError,), {})),
+            RepositoryNotFoundError=(repository := type("RepositoryNotFoundError", (http,), {})),
+            GatedRepoError=type("GatedRepoError", (repository,), {}),
+            RevisionNotFoundError=type("RevisionNotFoundError", (http,), {}),
+            EntryNotFoundError=(entry := type("EntryNotFoundError", (Exception,), {})),
+            LocalEntryNotFoundError=type("LocalEntryNotFoundError", (FileNotFoundError, entry), {}),
+            OfflineModeIsEnabled=type("OfflineModeIsEnabled", (ConnectionError,), {}),
+        )
+
+    def hf_hub_download(self, repository: str, name: str, *, revision: str | None) -> str:
+        self.asked.append((repository, name, revision))
+        if isinstance(self.answer, Path):
+            return str(self.answer)
+        raise getattr(self.utils, self.answer)("a page of text\nand more")
+
+
+def test_a_hub_address_is_fetched_at_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(linear(), tmp_path / "w.safetensors")
+    hub = Hub(tmp_path / "w.safetensors")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    address = Address("hub", FILE, revision="abc", sha256=sha256(tmp_path / "w.safetensors"))
+    assert locate(address, load_catalogue()) == tmp_path / "w.safetensors"
+    assert hub.asked == [("owner/name", "sub/w.safetensors", "abc")]
+
+
+def test_a_fetched_file_of_another_sha256_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_file(linear(), tmp_path / "w.safetensors")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", Hub(tmp_path / "w.safetensors"))
+    with pytest.raises(WeightsError) as caught:
+        locate(Address("hub", FILE, sha256="0" * 64), load_catalogue())
+    for part in (sha256(tmp_path / "w.safetensors"), f"the spec expects {'0' * 64}", "nothing of it is used"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("RepositoryNotFoundError", "the hub has no repository owner/name, or none that you may read"),
+        ("GatedRepoError", "owner/name is given to those only who agreed to its terms"),
+        ("RevisionNotFoundError", "owner/name has no such branch, tag or commit"),
+        ("EntryNotFoundError", "owner/name has no file sub/w.safetensors"),
+        ("LocalEntryNotFoundError", "the hub cannot be reached, and the file is not in the cache"),
+        ("OfflineModeIsEnabled", "the hub cannot be reached, and the file is not in the cache"),
+        ("HfHubHTTPError", "cannot be fetched: a page of text"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_in_one_line(
+    raised: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", Hub(raised))
+    with pytest.raises(WeightsError) as caught:
+        locate(Address("hub", FILE, revision="v1"), load_catalogue())
+    assert str(caught.value).startswith(f"weights hub:{FILE} at revision 'v1'")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+CONTENT = save(linear())
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Server(BaseHTTPRequestHandler):
+    """A hub of one repository, owner/name, with one file at one revision, v1."""
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def _answer(self, *, with_body: bool) -> None:
+        repository, _, rest = self.path.removeprefix("/").partition("/resolve/")
+        revision, _, file = rest.partition("/")
+        missing = (
+            "RepoNotFound" if repository != "owner/name"
+            else "RevisionNotFound" if revision not in ("v1", COMMIT)
+            else "EntryNotFound" if file != "sub/w.safetensors"
+            else ""
+        )  # fmt: skip
+        self.send_response(404 if missing else 200)
+        if missing:
+            self.send_header("X-Error-Code", missing)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{hashlib.sha256(CONTENT).hexdigest()}"')
+        self.send_header("Content-Length", str(0 if missing else len(CONTENT)))
+        self.end_headers()
+        if with_body and not missing:
+            self.wfile.write(CONTENT)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def fetch(endpoint: str, home: Path, value: str = FILE, **address: str) -> str:
+    """What `locate` gives or says in a process whose hub is at an address of this machine."""
+    code = (
+        "import json, sys\n"
+        "from glidepath.registry.address import Address\n"
+        "from glidepath.registry.catalogue import load_catalogue\n"
+        "from glidepath.registry.weights import WeightsError, locate\n"
+        "value, address = json.loads(sys.argv[1])\n"
+        "try:\n"
+        "    print(locate(Address('hub', value, **address), load_catalogue()))\n"
+        "except WeightsError as error:\n"
+        "    print('refused:', error)\n"
+    )
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    command = [sys.executable, "-c", code, json.dumps([value, {"revision": "v1", **address}])]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def test_huggingface_hub_fetches_from_a_server_and_its_errors_are_understood(
+    endpoint: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("huggingface_hub", reason="the extra [hub] is not installed")
+    right = hashlib.sha256(CONTENT).hexdigest()
+    assert Path(fetch(endpoint, tmp_path, sha256=right)).read_bytes() == CONTENT
+    assert f"has sha256 {right}, and the spec expects {'1' * 64}" in fetch(
+        endpoint, tmp_path, sha256="1" * 64
+    )
+    assert "has no such branch, tag or commit" in fetch(endpoint, tmp_path, revision="v2")
+    assert "owner/name has no file x.safetensors" in fetch(endpoint, tmp_path, "owner/name/x.safetensors")
+    assert "the hub has no repository owner/other" in fetch(endpoint, tmp_path, "owner/other/w.safetensors")
+    nobody = "http://127.0.0.1:1"
+    assert "the hub cannot be reached" in fetch(nobody, tmp_path / "empty")
+    # what is in the cache needs no hub
+    assert Path(fetch(nobody, tmp_path, revision=COMMIT)).read_bytes() == CONTENT
