@@ -2,9 +2,9 @@
 
     python benchmarks/glide.py
 
-A GLIDE-like network at 64x64 (benchmarks/glide-like.yaml), random weights, DDIM with classifier-free guidance,
-one image. Each round runs every kind once, so that what else the machine does falls on all alike; printed are
-medians over the rounds.
+A GLIDE-like network at 64x64 (benchmarks/glide-like.yaml), random weights, DDIM with classifier-free
+guidance, one image. Each round runs every kind once, so that what else the machine does falls on all alike;
+printed are medians over the rounds.
 
 published  the loop in plain PyTorch (benchmarks/published.py), float32
 limit      the rate of a 128-channel 3x3 convolution at 32x32, two rows, in the same precision
@@ -152,11 +152,8 @@ class _Given:
 
 
 def _difference(subject: Ours, x: Tensor, wanted: Tensor) -> float:
-    state = None
-    for state in subject.pipeline.states([PROMPT], noise=_Given(x)):
-        pass
-    assert state is not None
-    return float((state.x - wanted).abs().max())
+    *_, last = subject.pipeline.states([PROMPT], noise=_Given(x))
+    return float((last.x - wanted).abs().max())
 
 
 def _parts(subject: Ours) -> dict[str, float]:

@@ -142,9 +142,7 @@ class Published:
         q, k, v = qkv.reshape(batch * heads, 3 * c, length).split(c, dim=1)
         text_k, text_v = text.reshape(batch * heads, 2 * c, -1).split(c, dim=1)
         h = _attend(q, torch.cat([text_k, k], dim=-1), torch.cat([text_v, v], dim=-1))
-        h = F.conv1d(
-            h.reshape(batch, -1, length), w[f"{name}.proj_out.weight"], w[f"{name}.proj_out.bias"]
-        )
+        h = F.conv1d(h.reshape(batch, -1, length), w[f"{name}.proj_out.weight"], w[f"{name}.proj_out.bias"])
         return (flat + h).reshape(x.shape)
 
     def _text(self, ids: Tensor, mask: Tensor) -> Tensor:

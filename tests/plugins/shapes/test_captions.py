@@ -17,6 +17,7 @@ from glidepath.plugins.shapes.captions import (
     is_held_out_caption,
     parse,
 )
+from glidepath.plugins.shapes.draws import NEAR_FIRST, prompts, sample_batch
 from glidepath.plugins.shapes.scenes import (
     BACKGROUNDS,
     COLORS,
@@ -124,9 +125,20 @@ def test_size_is_said_in_70_percent_and_background_in_50(objects: int) -> None:
     assert np.mean([claim.background is not None for claim in claims]) == pytest.approx(0.5, abs=0.035)
 
 
-def test_a_relation_is_said_the_other_way_round_in_30_percent() -> None:
-    mirrored = [parse(caption).relation != scene.relation for scene, caption in captions(5000, 2)]
-    assert np.mean(mirrored) == pytest.approx(0.3, abs=0.035)
+@pytest.mark.parametrize("near_first", [0.0, 0.5, 0.85, 1.0])
+def test_the_upper_or_left_object_comes_first_in_the_share_that_is_asked_for(near_first: float) -> None:
+    rng = np.random.default_rng(1)
+    claims = [parse(describe(sample_scene(rng, 2), rng, near_first=near_first)) for _ in range(3000)]
+    firsts = [claim.relation in ("above", "left of") for claim in claims]
+    assert np.mean(firsts) == pytest.approx(near_first, abs=0.03)
+
+
+def test_training_says_the_upper_or_left_object_first_more_often_and_prompts_either_alike() -> None:
+    trained = [parse(caption) for step in range(20) for caption in sample_batch(0, step, 100)[1]]
+    asked = [parse(caption) for caption, _ in prompts(2000, "unseen", objects=2)]
+    for claims, share in ((trained, NEAR_FIRST), (asked, 0.5)):
+        firsts = [claim.relation in ("above", "left of") for claim in claims if claim.relation]
+        assert np.mean(firsts) == pytest.approx(share, abs=0.04)
 
 
 def test_every_template_occurs() -> None:

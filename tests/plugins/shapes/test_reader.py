@@ -387,7 +387,7 @@ def test_sizes_are_told_apart_halfway_between_the_nominal_radii() -> None:
         "large",
         "large",
     ]
-    assert size_word(5.2 / 32, 3) == "large"
+    assert size_word(5.4 / 32, 3) == "large"
 
 
 def test_a_relation_goes_by_the_axis_of_the_larger_distance() -> None:

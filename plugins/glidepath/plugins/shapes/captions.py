@@ -51,15 +51,21 @@ class Claim:
     relation: str | None = None
 
 
-def describe(scene: Scene, rng: np.random.Generator) -> str:
+def describe(scene: Scene, rng: np.random.Generator, *, near_first: float = 0.5) -> str:
     """Write one of the captions of a scene, drawn with `rng`; at most `MAX_WORDS` words of `VOCABULARY`.
 
-    Sizes are said in 70 % of captions (of both objects or of neither), the background in 50 %; a relation
-    is said the other way round ("B below A" for A above B) in 30 %.
+    Sizes are said in 70 % of captions (of both objects or of neither), the background in 50 %.
+
+    near_first: the share of captions of two objects that begin with the upper or left one ("A above B"); the
+        others say the same the other way round ("B below A"). At 0.5 neither the order nor the word for the
+        relation alone tells where an object is, only both together; a text encoder finds that out late, or
+        never, unless one way round is the more frequent in training.
     """
     with_size = rng.random() < 0.7
-    write = _describe_one if len(scene.objects) == 1 else _describe_two
-    body = write(scene, with_size, rng)
+    if len(scene.objects) == 1:
+        body = _describe_one(scene, with_size, rng)
+    else:
+        body = _describe_two(scene, with_size, rng, near_first)
     if rng.random() >= 0.5:
         return body
     form = rng.random()
@@ -107,11 +113,11 @@ def _describe_one(scene: Scene, with_size: bool, rng: np.random.Generator) -> st
     return f"a picture of {_thing(item, with_size, 'a')}"
 
 
-def _describe_two(scene: Scene, with_size: bool, rng: np.random.Generator) -> str:
+def _describe_two(scene: Scene, with_size: bool, rng: np.random.Generator, near_first: float) -> str:
     first, second = scene.objects
     relation = scene.relation
     assert relation is not None
-    if rng.random() < 0.3:
+    if (relation in ("above", "left of")) != (rng.random() < near_first):
         first, second, relation = second, first, MIRROR[relation]
     if relation in ("left of", "right of") and rng.random() < 0.4:
         relation = f"to the {relation}"

@@ -14,6 +14,10 @@ from glidepath.plugins.shapes.scenes import Scene, is_held_out, render, sample_s
 
 SPLITS: Final = ("train", "unseen", "held-out")
 
+#: The share of a batch's captions of two objects that begin with the upper or left one (see `describe`).
+#: Prompts for evaluation begin with either equally often.
+NEAR_FIRST: Final = 0.85
+
 # Tells the random streams of `prompts` apart from those of `sample_batch` at the same seed.
 _PROMPT_STREAM: Final = 1 << 40
 
@@ -44,7 +48,9 @@ def sample_batch(
         ValueError: unknown split.
     """
     rng = np.random.default_rng((seed, step, _split_index(split)))
-    draws = [_draw(rng, split, 2 if rng.random() < two_objects else 1) for _ in range(batch_size)]
+    draws = [
+        _draw(rng, split, 2 if rng.random() < two_objects else 1, NEAR_FIRST) for _ in range(batch_size)
+    ]
     return render([scene for _, scene in draws], image_size), [caption for caption, _ in draws]
 
 
@@ -70,12 +76,14 @@ def prompts(n: int, split: str, objects: int = 1, seed: int = 0) -> list[tuple[s
     return list(found.items())
 
 
-def _draw(rng: np.random.Generator, split: str, objects: int) -> tuple[str, Scene]:
+def _draw(
+    rng: np.random.Generator, split: str, objects: int, near_first: float = 0.5
+) -> tuple[str, Scene]:
     while True:
         scene = sample_scene(rng, objects)
         if is_held_out(scene) != (split == "held-out"):
             continue
-        caption = describe(scene, rng)
+        caption = describe(scene, rng, near_first=near_first)
         if split == "held-out" or is_held_out_caption(caption) == (split == "unseen"):
             return caption, scene
 
