@@ -150,10 +150,17 @@ def test_list_works_beside_plugins_that_fail_and_notes_them(acme: Any, glidepath
 
 
 def test_a_switch_that_names_nothing_is_noted(
-    acme: Any, glidepath: Any, monkeypatch: pytest.MonkeyPatch
+    acme: Any, glidepath: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GLIDEPATH_DISABLE", "acmee")
-    assert "did you mean 'acme'?" in glidepath("list")[2]
+    (acme.folder / "acme" / "tune.py").write_text("main = print")
+    Path("my.yaml").write_text("sampler: ddim")
+    for command in (["list"], ["show", "ddim"], ["check", "my.yaml"], ["plugins", "--json"], ["tune"]):
+        said = glidepath(*command)[2]
+        assert (
+            said.count("GLIDEPATH_DISABLE names 'acmee', which is not installed; did you mean 'acme'?") == 1
+        )
 
 
 @pytest.mark.parametrize(
@@ -374,6 +381,44 @@ def test_wrong_arguments_are_status_2(site: Any, glidepath: Any) -> None:
     assert glidepath("show")[0] == 2
     assert glidepath("--nonsense")[0] == 2
     assert glidepath("list", "--nonsense")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "message"),
+    [
+        (
+            ["sample", "x", "--cuont", "3"],
+            "sample",
+            "unrecognized arguments: --cuont 3; did you mean --count?",
+        ),
+        (["sample", "x", "--coun", "3"], "sample", "unrecognized arguments: --coun 3; did you mean --count?"),
+        (["list", "--jsn"], "list", "unrecognized arguments: --jsn; did you mean --json?"),
+        (["train", "x", "--devic=cpu"], "train", "did you mean --device?"),
+        (["convert", "x.pt", "--overwrit"], "convert", "did you mean --overwrite?"),
+        (["measure-shapes", "--coun", "3"], "measure-shapes", "did you mean --count?"),
+        (
+            ["sample", "x", "--count", "many"],
+            "sample",
+            "argument --count: 'many' is not a whole number of at least 1",
+        ),
+        (["sample", "x", "--seed=-1"], "sample", "argument --seed: '-1' is not a whole number of at least 0"),
+        (["replay", "x.png", "--batch", "0"], "replay", "'0' is not a whole number of at least 1"),
+        (
+            ["sample", "x", "--strength", "much"],
+            "sample",
+            "argument --strength: 'much' is not a number above 0 and at most 1",
+        ),
+        (["train", "x", "--steps-now", "1.5"], "train", "'1.5' is not a whole number of at least 1"),
+    ],
+)
+def test_wrong_arguments_are_told_with_the_usage_of_their_command(
+    site: Any, glidepath: Any, arguments: list[str], usage: str, message: str
+) -> None:
+    site.bundle()
+    status, out, err = glidepath(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"usage: glidepath {usage} ")
+    assert message in err
 
 
 def test_a_command_of_a_plugin_gets_its_arguments_and_gives_its_status(acme: Any, glidepath: Any) -> None:

@@ -131,7 +131,24 @@ def measured(spec: Path, *overrides: str) -> Measurement:
 def test_a_right_spec_is_ok(acme: Any, glidepath: Any) -> None:
     assert glidepath("check", "spec.yaml") == (0, "spec.yaml: ok\n", "")
     document = json.loads(glidepath("check", "spec.yaml", "--json")[1])
-    assert document == {"spec": "spec.yaml", "ok": True, "problems": []}
+    assert document == {"spec": "spec.yaml", "ok": True, "problems": [], "warnings": []}
+
+
+def test_weights_that_are_not_there_are_a_warning_of_check(acme: Any, glidepath: Any, tmp_path: Path) -> None:
+    told = "weights: there is no file {} yet"
+    for written, file in (
+        ("weights: nosuch.safetensors", str(tmp_path / "nosuch.safetensors")),
+        ("weights: package:acme/nosuch.safetensors", "package:acme/nosuch.safetensors"),
+    ):
+        text = (tmp_path / "spec.yaml").read_text()
+        (tmp_path / "new.yaml").write_text(f"{text}{written}\n")
+        expected = (0, "new.yaml: ok\n", f"glidepath: warning: {told.format(file)}\n")
+        assert glidepath("check", "new.yaml") == expected
+        document = json.loads(glidepath("check", "new.yaml", "--json")[1])
+        assert (document["ok"], document["warnings"]) == (True, [told.format(file)])
+    assert glidepath("check", "spec.yaml", "--set", "denoiser.weights=w.pt")[2].startswith(
+        "glidepath: warning: denoiser.weights: there is no file"
+    )
 
 
 def test_every_fault_is_told_with_its_place(acme: Any, glidepath: Any, tmp_path: Path) -> None:

@@ -146,6 +146,92 @@ def test_replay_of_a_strangers_image_reads_no_file_outside_its_folder(
     assert run("replay", "inner/x.png", "--weights", tiny.with_name("tiny.safetensors")) == 0
 
 
+def trained(folder: Path) -> Path:
+    """A spec as training leaves it, with weights beside it under a bare name."""
+    folder.mkdir(parents=True)
+    for name in ("tiny.yaml", "tiny.safetensors"):
+        Path(name).rename(folder / name)
+    return folder / "tiny.yaml"
+
+
+def test_an_image_of_a_spec_in_another_folder_is_replayed(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("sample", "a star", "--spec", trained(Path("runs/x")), "--out", "images/x.png") == 0
+    assert read_manifest(Path("images/x.png"))[1]["spec"]["weights"] == "runs/x/tiny.safetensors"
+    assert run("replay", "images/x.png") == 0
+    assert "the same image, pixel for pixel" in capsys.readouterr().out
+
+
+def test_an_image_carries_no_path_outside_the_current_directory(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("here").mkdir()
+    spec = trained(tmp_path / "private").absolute()
+    monkeypatch.chdir("here")
+    assert run("sample", "a star", "--spec", spec, "--out", "../x.png") == 0
+    picture, data = read_manifest(tmp_path / "x.png")
+    assert data["spec"]["weights"] == "tiny.safetensors"
+    assert str(tmp_path) not in json.dumps(data)
+    capsys.readouterr()
+    assert run("replay", "../x.png") == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    for word in ("tiny.safetensors", data["weights"][""], "--weights FILE"):
+        assert word in said
+    assert run("replay", "../x.png", "--weights", "none.safetensors") == 1
+    assert "--weights none.safetensors: there is no such file" in capsys.readouterr().err
+    assert run("replay", "../x.png", "--weights", spec.with_name("tiny.safetensors")) == 0
+    data["spec"]["weights"] = "runs/x/tiny.safetensors"  # as an image that was made elsewhere has it
+    save_png(picture, tmp_path / "x.png", data)
+    spec.with_name("tiny.safetensors").rename(tmp_path / "tiny.safetensors")
+    assert run("replay", "../x.png") == 0
+
+
+def test_replay_prefers_the_file_below_the_current_directory(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("sample", "a star", "--spec", tiny, "--out", "images/x.png") == 0
+    Path("images/tiny.safetensors").write_bytes(b"of something else")
+    assert run("replay", "images/x.png") == 0
+
+
+def test_a_strangers_link_out_of_both_folders_is_not_followed(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("sample", "a star", "--spec", tiny, "--out", "images/x.png") == 0
+    Path("here").mkdir()
+    Path("images/tiny.safetensors").symlink_to(tmp_path / "tiny.safetensors")
+    monkeypatch.chdir("here")
+    assert run("replay", "../images/x.png") == 1
+    assert "tiny.safetensors" in capsys.readouterr().err
+
+
+def test_sampling_without_the_weights_is_an_error_before_anything_is_built(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("tiny.safetensors").unlink()
+    monkeypatch.setattr("glidepath.registry.assembly.build_pipeline", None)
+    assert run("sample", "a star", "--spec", tiny) == 2
+    said = capsys.readouterr().err
+    assert "there is no file 'tiny.safetensors'" in said
+    line = SPEC.splitlines().index("weights: tiny.safetensors") + 1
+    assert f"{tiny}:{line}:10" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--dtype", "half"), ("--device", "gpu"), ("--weights", "nosuch.safetensors")]
+)
+def test_a_wrong_option_is_called_by_the_name_that_was_typed(
+    tiny: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    arguments = ["sample", "a star", "--spec", tiny, "--set", "sampler.steps=3", option, value]
+    assert run(*arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{option} {value}: ")
+    assert "--set" not in said
+
+
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
@@ -199,6 +285,61 @@ def test_film_shows_the_walk_from_noise_to_the_image(tiny: Path) -> None:
     assert film.width == 4 * 8 + 3 * 4  # four steps, at half the scale
     last = film.crop((film.width - 8, 0, film.width, 8)).resize((16, 16), Image.Resampling.NEAREST)
     assert last.tobytes() == image.tobytes()
+
+
+def test_a_film_is_replayed_as_a_film(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("sample", "a star", "a ring", "--spec", tiny, "--film", "--out", "x.png", "--scale", 2)
+    assert run("replay", "x-film.png") == 0
+    assert "the same image, pixel for pixel" in capsys.readouterr().out
+    assert run("replay", "x-film-replay.png") == 0
+
+
+def test_a_noise_film_is_not_replayed_and_says_what_makes_it(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (20, 10), (255, 0, 0)).save("photo.jpg")
+    run("sample", "--noise-film", "photo.jpg", "--spec", tiny)
+    capsys.readouterr()
+    assert run("replay", "images/photo-noise-film.png") == 1
+    said = capsys.readouterr().err
+    assert "is a noise film: `glidepath sample --noise-film` makes it again" in said
+    assert said.count("\n") == 1
+
+
+def test_without_out_no_file_is_overwritten(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for steps in (3, 4):
+        run("sample", "a star", "--spec", tiny, "--set", f"sampler.steps={steps}")
+    run("sample", "a star", "--spec", tiny, "--film", "--separate", "--count", 2)
+    assert [Path(name).name for name in capsys.readouterr().out.split()] == [
+        "a-star-seed0.png",
+        "a-star-seed0-2.png",
+        "a-star-seed0-3.png",
+        "a-star-seed0-3-0.png",
+        "a-star-seed0-3-1.png",
+        "a-star-seed0-3-film.png",
+    ]
+    assert read_manifest(Path("images/a-star-seed0.png"))[1]["spec"]["sampler"]["steps"] == 3
+
+
+def test_what_goes_with_an_image_is_not_overwritten_either(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("images").mkdir()
+    for name in ("a-star-seed0-film.png", "a-star-seed0-2-1.png", "photo-noise-film.png"):
+        Path("images", name).touch()
+    Image.new("RGB", (20, 10), (255, 0, 0)).save("photo.jpg")
+    arguments = ("--film", "--separate", "--count", 2, "--noise-film", "photo.jpg")
+    run("sample", "a star", "--spec", tiny, *arguments)
+    written = capsys.readouterr().out.split()
+    assert written[:2] == ["images/photo-noise-film-2.png", "images/a-star-seed0-3.png"]
+    assert not Path("images/a-star-seed0-film.png").read_bytes()
+
+
+def test_with_out_the_file_is_replaced(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for steps in (3, 4):
+        run("sample", "a star", "--spec", tiny, "--set", f"sampler.steps={steps}", "--out", "x.png")
+    assert capsys.readouterr().out == "x.png\nx.png\n"
+    assert read_manifest(Path("x.png"))[1]["spec"]["sampler"]["steps"] == 4
 
 
 def test_noise_film_shows_the_forward_chain(tiny: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import attrs
 
 from glidepath.registry.catalogue import Unknown
 from glidepath.registry.faults import Faults, shown
-from glidepath.registry.files import locate
+from glidepath.registry.files import is_there, locate
 from glidepath.registry.scalars import NULL
 from glidepath.registry.tree import Broken, MappingNode, Node, Scalar, describe, join
 
@@ -50,6 +50,20 @@ class Address:
 
     def __str__(self) -> str:
         return self.value if self.scheme == "file" else f"{self.scheme}:{self.value}"
+
+
+def local_file(address: Address, catalogue: Catalogue) -> Path | None:
+    """Where the file of an address is, or would be; None for one of a hub, which is not asked.
+
+    Raises:
+        Unknown: no working plugin is in the package.
+    """
+    if address.scheme == "hub":
+        return None
+    if address.scheme == "file":
+        return Path(address.value)
+    package, _, name = address.value.partition("/")
+    return catalogue.package_folder(package) / name
 
 
 def read_address(
@@ -131,7 +145,7 @@ class _Reader:
 
     def file(self, node: Scalar, name: str) -> str:
         located = locate(node, self.paths["path"], self.faults)
-        if located is not None and self.must_exist and not located.is_file():
+        if located is not None and self.must_exist and not is_there(located):
             self.fault("path", f"there is no file {shown(name)}", f"it would be {located}")
         return str(located)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry import weights
+from glidepath.registry.blame import whose
 from glidepath.registry.catalogue import Catalogue, load_catalogue
+from glidepath.registry.overrides import Override, option_override
 from glidepath.registry.plan import PartPlan, Plan, make_plan
 from glidepath.registry.spec import plugin_switches, read_spec
 from glidepath.registry.tree import join
@@ -46,9 +47,9 @@ def assemble(
         SpecError: the spec has faults; all are listed.
         GlidepathError: a part could not be built, or weights do not fit.
     """
-    given = list(overrides)
+    given: list[str | Override] = list(overrides)
     if weights is not None:
-        given.append(f"weights={json.dumps(str(Path(weights).absolute()), ensure_ascii=False)}")
+        given.append(option_override("weights", "weights", str(Path(weights).absolute())))
     if catalogue is None:
         switches = plugin_switches(source, given)
         catalogue = load_catalogue(allow=switches.allow, deny=switches.deny)
@@ -137,12 +138,12 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
     try:
         made = target(*arguments, **nested)
     except Exception as error:
-        error.add_note(f"while building {_whose(part)}")
+        error.add_note(f"while building {whose(part)}")
         raise
     interface = _import_target(catalogue.kinds[component.kind].interface, part)
     if not isinstance(made, interface):
         raise AssemblyError(
-            f"{_whose(part)} made a {type(made).__qualname__}, "
+            f"{whose(part)} made a {type(made).__qualname__}, "
             f"which is no {interface.__name__} (the interface of kind {component.kind!r})"
         )
     return made
@@ -254,7 +255,7 @@ def _load_own(part: PartPlan, made: Any, catalogue: Catalogue) -> None:
         return
     if not isinstance(made, torch.nn.Module):
         raise AssemblyError(
-            f"{_whose(part)} has `weights` in the spec, and is no network that could load them"
+            f"{whose(part)} has `weights` in the spec, and is no network that could load them"
         )
     file = weights.locate(part.weights, catalogue)
     weights.load_into(made, weights.read(file), part=part.path, file=file)
@@ -266,14 +267,5 @@ def _import_target(target: str, part: PartPlan) -> Any:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise AssemblyError(
-            f"{_whose(part)} names a target that cannot be imported, {target}: {error}"
+            f"{whose(part)} names a target that cannot be imported, {target}: {error}"
         ) from error
-
-
-def _whose(part: PartPlan) -> str:
-    registered = part.registered
-    where = f", written at {part.place}" if part.place else ""
-    return (
-        f"{registered.component.kind} {registered.full_name} "
-        f"({registered.distribution} {registered.version}) at {part.path}{where}"
-    )

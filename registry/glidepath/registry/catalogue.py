@@ -178,16 +178,17 @@ class Catalogue:
         ]
         return registered.component.name if len(same) == 1 else registered.full_name
 
-    def find(self, kind: str, name: str) -> Registered:
+    def find(self, kind: str, name: str, own: str = "") -> Registered:
         """The component that a spec's `use` means, fit to be used.
 
         name: "name", or "distribution/name".
+        own: the distribution that the spec ships with: of several parts of a name, its own is meant.
 
         Raises:
             Unknown: nothing has the name; or two have it and it must say which; or the component is made for
                 another version of the interfaces, or needs a module that is not installed.
         """
-        registered = self.look_up(kind, name)
+        registered = self.look_up(kind, name, own)
         component = registered.component
         if not _accepts(component.api):
             raise Unknown(
@@ -204,8 +205,8 @@ class Catalogue:
             )
         return registered
 
-    def look_up(self, kind: str, name: str) -> Registered:
-        """The component of a kind and name, whether or not it can be used here.
+    def look_up(self, kind: str, name: str, own: str = "") -> Registered:
+        """The component of a kind and name, whether or not it can be used here. The arguments are `find`'s.
 
         Raises:
             Unknown: no component has the name, or several.
@@ -220,6 +221,7 @@ class Catalogue:
             for entry in self.components(kind)
             if entry.component.name == short and (not slash or entry.distribution == canonical(distribution))
         ]
+        matches = [entry for entry in matches if entry.distribution == own] or matches
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -310,21 +312,22 @@ class Catalogue:
         """
         return self.preset_source(name).item
 
-    def preset_source(self, name: str) -> Supplied[Preset]:
-        """The preset of a name, and its plugin. Raises as `preset` does."""
-        return self._one(self._presets, "preset", name)
+    def preset_source(self, name: str, own: str = "") -> Supplied[Preset]:
+        """The preset of a name, and its plugin. own: as for `find`. Raises as `preset` does."""
+        return self._one(self._presets, "preset", name, own)
 
     def command_source(self, name: str) -> Supplied[Command]:
         """The command of a name, and its plugin. Raises as `preset` does."""
         return self._one(self._commands, "command", name)
 
-    def _one(self, supplied: Sequence[Supplied[N]], what: str, name: str) -> Supplied[N]:
+    def _one(self, supplied: Sequence[Supplied[N]], what: str, name: str, own: str = "") -> Supplied[N]:
         distribution, slash, short = name.rpartition("/")
         matches = [
             it
             for it in supplied
             if it.item.name == short and (not slash or it.record.distribution == canonical(distribution))
         ]
+        matches = [it for it in matches if it.record.distribution == own] or matches
         if len(matches) == 1:
             return matches[0]
         if matches:

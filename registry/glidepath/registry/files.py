@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.tree import Scalar
@@ -12,10 +12,10 @@ from glidepath.registry.tree import Scalar
 def locate(node: Scalar, path: str, faults: Faults) -> Path | None:
     """The absolute path of the file that a text names, relative to the folder of the file it stands in.
 
-    A text that came with an image or a checkpoint names files in its folder only: no absolute path, no "..",
-    no link that leads out of it. None after a fault.
+    A text that came with an image or a checkpoint names files in its folders only: no absolute path, no "..",
+    no link that leads out of them. None after a fault.
     """
-    name, folder = node.text, node.source.folder
+    name, folder, beside = node.text, node.source.folder, node.source.beside
     if not name or not name.isprintable():
         faults.add(f"{shown(name)} is not the name of a file", node.place, path)
         return None
@@ -24,13 +24,35 @@ def locate(node: Scalar, path: str, faults: Faults) -> Path | None:
             "a spec without a folder may name no file", node.place, path, "say which folder its files are in"
         )
         return None
-    located = Path(os.path.abspath(folder / name))
-    if not node.source.trusted and not _stays_within(folder, name):
+    folders = [folder] if beside is None else [folder, beside]
+    if not node.source.trusted:
+        folders = [one for one in folders if _stays_within(one, name)]
+    if not folders:
         what = f"{shown(name)} is outside the folder of the spec"
         hint = "a spec that came with an image or a checkpoint may name files of its own folder only"
         faults.add(what, node.place, path, hint)
         return None
-    return located
+    candidates = [one / name for one in folders]
+    if beside is not None and _stays_within(beside, Path(name).name):
+        candidates.append(beside / Path(name).name)
+    found = next((file for file in candidates if is_there(file)), candidates[0])
+    return Path(os.path.abspath(found))
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; no file has a name that the system does not take."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def below_here(path: PurePath) -> str:
+    """A file relative to the current directory when it is below it, else its bare name: nothing private."""
+    here = Path.cwd()
+    if not path.is_absolute():
+        return str(path)
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
 
 
 def _stays_within(folder: Path, name: str) -> bool:

@@ -20,7 +20,7 @@ from glidepath.registry.faults import Faults, shown
 from glidepath.registry.merge import as_part
 from glidepath.registry.problems import Place
 from glidepath.registry.scalars import NULL, TEXT, resolve
-from glidepath.registry.schema import Level, Position, Schema, Slot, used
+from glidepath.registry.schema import Level, Position, Schema, Slot, owner, used
 from glidepath.registry.source import Source
 from glidepath.registry.tree import (
     MAX_DEPTH,
@@ -243,7 +243,7 @@ class _Interpolation:
             return _At(value, below, self.scope(so_far, key, value, at.scope))
         if at.position is Level.SPEC and (default := self.schema.default(key)):
             return _At(node_of(default, whose.place, part.source), below, at.scope)
-        fields = self.schema.fields(at.position, used(part))
+        fields = self.schema.fields(at.position, used(part), owner(part))
         if key not in fields:
             written = (name for name in part.items if name not in fields and name != "use")
             known = list(islice(chain(fields, written), _MOST_KNOWN))

@@ -11,6 +11,7 @@ import attrs
 
 from glidepath.registry.catalogue import Unknown
 from glidepath.registry.faults import Faults, shown
+from glidepath.registry.files import is_there
 from glidepath.registry.merge import merge
 from glidepath.registry.problems import Place, did_you_mean
 from glidepath.registry.scalars import NULL
@@ -34,11 +35,12 @@ _MOST_FILES = 100
 
 @attrs.frozen
 class _Origin:
-    """Where a text comes from. key: the same for two names of one file."""
+    """Where a text comes from. key: the same for two names of one file. distribution: as of `Source`."""
 
     name: str
     file: Path
     key: str
+    distribution: str = ""
 
 
 class Layers:
@@ -53,7 +55,7 @@ class Layers:
         self._faults = faults
         self._open: list[_Origin] = []
         self._path = "extends"
-        self._parsed: dict[str, MappingNode] = {}
+        self._parsed: dict[tuple[str, str], MappingNode] = {}
         self._files = 0
         self._size = 0
 
@@ -92,22 +94,26 @@ class Layers:
             raise self._stop(f"{source.name} is longer than {MAX_BYTES:,} characters", Place(source.name))
         return source
 
-    def _find(self, name: str, folder: Path, place: Place, is_file: bool = False) -> _Origin:
-        """What a name stands for: a file when it looks like one, a preset otherwise."""
+    def _find(self, name: str, folder: Path, place: Place, is_file: bool = False, own: str = "") -> _Origin:
+        """What a name stands for: a file when it looks like one, a preset otherwise.
+
+        own: the distribution that the name ships with, and so does a file that it names.
+        """
         self._files += 1
         if self._files > _MOST_FILES:
             raise self._stop(f"the spec extends more than {_MOST_FILES} files", place)
         file = folder / name
         if not is_file and not name.startswith((".", "/")) and not name.endswith((".yaml", ".yml")):
             try:
-                preset = self._schema.catalogue.preset(name)
-                return _Origin(f"preset {name}", preset.file, str(preset.file))
+                found = self._schema.catalogue.preset_source(name, own)
+                preset = found.item.file
+                return _Origin(f"preset {name}", preset, str(preset), found.record.distribution)
             except Unknown as unknown:
-                if not _is_file(file):
+                if not is_there(file):
                     hint = "; ".join(filter(None, (unknown.hint, "the name of a file ends in .yaml")))
                     raise self._stop(unknown.what, place, hint, unknown.allowed) from None
         try:
-            return _Origin(os.path.normpath(file), file, os.path.realpath(file))
+            return _Origin(os.path.normpath(file), file, os.path.realpath(file), own)
         except (OSError, ValueError) as error:
             raise self._stop(f"{shown(name)} is not the name of a file: {error}", place) from None
 
@@ -116,9 +122,10 @@ class Layers:
         if any(origin.key == other.key for other in self._open):
             ring = " -> ".join([*(other.name for other in self._open), origin.name])
             raise self._stop("extends leads in a circle", place, ring)
-        if origin.key not in self._parsed:
-            self._parsed[origin.key] = self._parse(self._load(origin, place))
-        root = self._parsed[origin.key]
+        key = (origin.key, origin.distribution)
+        if key not in self._parsed:
+            self._parsed[key] = self._parse(self._load(origin, place))
+        root = self._parsed[key]
         self._size += root.size
         if self._size > MAX_NODES:
             raise self._stop(f"what the spec extends has more than {MAX_NODES:,} values", place)
@@ -146,7 +153,8 @@ class Layers:
             )
         self._faults.files.append(origin.name)
         try:
-            return Source(origin.name, origin.file.parent, data.decode("utf-8").removeprefix("\ufeff"))
+            text = data.decode("utf-8").removeprefix("\ufeff")
+            return Source(origin.name, origin.file.parent, text, distribution=origin.distribution)
         except UnicodeDecodeError as error:
             whole = Source(origin.name, None, data.decode("utf-8", "replace"))
             where = whole.at(len(data[: error.start].decode("utf-8")))
@@ -186,7 +194,8 @@ class Layers:
         for name in self._extended(own.get("extends")):
             try:
                 folder = name.source.folder or Path()
-                layer = self._read(self._find(name.text, folder, name.place), name.place)
+                origin = self._find(name.text, folder, name.place, own=name.source.distribution)
+                layer = self._read(origin, name.place)
             except Unreadable:
                 continue
             if path:
@@ -250,13 +259,6 @@ def _with_stages(root: MappingNode, stages: Mapping[str, MappingNode]) -> Mappin
 def _open_without_waiting(path: str, flags: int) -> int:
     # a named pipe without a writer would block here for ever
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _is_file(file: Path) -> bool:
-    try:
-        return file.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _neighbours(file: Path) -> list[str]:

@@ -18,12 +18,12 @@ def merge(base: Node, over: Node, schema: Schema, position: Position | None = No
 
     position: what stands there, None for a value that is no part.
     """
-    is_part = isinstance(position, Slot)
-    if is_part and not (isinstance(base, Scalar) and isinstance(over, Scalar)):
+    slot = position if isinstance(position, Slot) else None
+    if slot and not (isinstance(base, Scalar) and isinstance(over, Scalar)):
         base, over = as_part(base), as_part(over)
     if not isinstance(base, MappingNode) or not isinstance(over, MappingNode):
         return over
-    if is_part and used(over) and used(over) != used(base):
+    if slot and used(over) and not schema.same(slot, over, base):
         return over
     part = over if used(over) else base
     items = dict(base.items)
@@ -35,5 +35,5 @@ def merge(base: Node, over: Node, schema: Schema, position: Position | None = No
         else:
             items[key] = entry
     # a part is where its `use` is
-    whole = part if is_part else over
+    whole = part if slot else over
     return MappingNode(items, whole.place, whole.source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -30,6 +31,19 @@ _SEGMENT = re.compile(r"(?P<dot>\.?)(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]{1,9})\]
 
 
 @attrs.frozen
+class Override:
+    """An override that messages call by the name of the option which stands for it, not `--set`."""
+
+    text: str
+    name: str
+
+
+def option_override(path: str, option: str, value: str) -> Override:
+    """What an option with its value, `--dtype half`, stands for."""
+    return Override(f"{path}={json.dumps(value, ensure_ascii=False)}", f"{option} {value}")
+
+
+@attrs.frozen
 class _Segment:
     """A piece of a path. index: set for "[3]" and for "3"; key: "" for "[3]"."""
 
@@ -38,9 +52,12 @@ class _Segment:
     place: Place
 
 
-def override_source(number: int, text: str) -> Source:
+def override_source(number: int, override: str | Override) -> Source:
     """The source of an override, counted from 1. Its relative paths are relative to the current directory."""
-    return Source(f"--set #{number}", Path(), text, skip=text.find("=") + 1, override=True)
+    if isinstance(override, str):
+        override = Override(override, f"--set #{number}")
+    text = override.text
+    return Source(override.name, Path(), text, skip=text.find("=") + 1, override=True)
 
 
 def apply(root: MappingNode, source: Source, schema: Schema, faults: Faults) -> MappingNode:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from glidepath.registry.address import Address, read_address
+from glidepath.registry.address import Address, local_file, read_address
 from glidepath.registry.catalogue import Unknown
 from glidepath.registry.component import doc
 from glidepath.registry.config import ConfigReader
 from glidepath.registry.faults import Faults, shown
+from glidepath.registry.files import below_here, is_there
 from glidepath.registry.fit import check_cascade, check_fit, flat
 from glidepath.registry.merge import as_part
 from glidepath.registry.problems import Place, did_you_mean
@@ -37,6 +39,7 @@ _MOST_PARTS = 100
 _LONGEST_NAME = 200
 _STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DEFAULT = Place("default")
+_NOT_USE = ("name", "type", "kind", "class", "target", "_target_", "uses")
 # what YAML forbids, or takes for the end of a line
 _NEEDS_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
@@ -102,8 +105,10 @@ class Plan:
     parts: by slot; a tuple where the slot takes several. An optional slot that is empty is absent.
     weights: one file that holds the weights of all parts under the names of their slots, in a cascade under
         those of stage and slot.
-    tree: the spec with every default written out, as values that JSON has. It is itself a spec of this plan.
+    tree: the spec with every default written out, as values that JSON has. It is itself a spec of this plan;
+        files below the spec's folder are relative to that.
     distributions: the version of each distribution that supplies a part.
+    plugins: which plugins the spec lets in.
     stages: of a cascade, in order: a plan for each, with the cascade's runtime.
     path: where it stands in the spec: "", or "stages.NAME".
     """
@@ -114,8 +119,15 @@ class Plan:
     spec: Spec
     tree: Mapping[str, Any]
     distributions: Mapping[str, str]
+    plugins: PluginsSection = attrs.field(factory=PluginsSection)
     stages: Mapping[str, Plan] = MappingProxyType({})
     path: str = ""
+
+    def portable_tree(self) -> Mapping[str, Any]:
+        """The tree as an image carries it: a file below the current directory is written relative to that,
+        any other as its bare name.
+        """
+        return resolved_tree(self.parts, self.runtime, self.weights, self.plugins, below_here, self.stages)
 
     def pipelines(self) -> Mapping[str, Plan]:
         """The plan of each pipeline by its stage's name; that of a spec without stages, under ""."""
@@ -125,6 +137,14 @@ class Plan:
         """Every part, those in slots before those inside them, stage by stage."""
         for plan in self.pipelines().values():
             yield from flat(plan.parts)
+
+    def missing_weights(self, catalogue: Catalogue) -> Mapping[str, Address]:
+        """Those of `all_weights` whose file is not there. Whether a hub has one is not asked."""
+        return {
+            path: address
+            for path, address in self.all_weights().items()
+            if (file := local_file(address, catalogue)) is not None and not is_there(file)
+        }
 
     def all_weights(self) -> Mapping[str, Address]:
         """Every file of weights, by what it belongs to: "" for the whole, a stage's path, or a part's."""
@@ -250,7 +270,8 @@ class Planner:
             runtime=runtime,
             weights=weights,
             spec=spec,
-            tree=resolved_tree(parts, runtime, weights, self._plugins, spec.folder, stages),
+            tree=resolved_tree(parts, runtime, weights, self._plugins, _below(spec.folder), stages),
+            plugins=self._plugins,
             distributions=dict(sorted(versions.items())),
             stages=stages,
             path=path,
@@ -436,7 +457,10 @@ class Planner:
         if use is None:
             if self._complete:
                 what = f"{path} does not say which {kind} it is"
-                self._faults.add(what, part.place, path, "name it as 'use'", self._names(kind))
+                hint = "name it as 'use'"
+                if key := next((key for key in _NOT_USE if _present(part.get(key)) is not None), ""):
+                    hint = f"the key is 'use', not {key!r}"
+                self._faults.add(what, part.place, path, hint, self._names(kind))
             return None
         if (
             not isinstance(use, Scalar)
@@ -448,7 +472,7 @@ class Planner:
                 self._faults.add(what, use.place, join(path, "use"), allowed=self._names(kind))
             return None
         try:
-            registered = self._catalogue.find(kind, use.text)
+            registered = self._catalogue.find(kind, use.text, use.source.distribution)
         except Unknown as unknown:
             self._faults.add(unknown.what, use.place, path, unknown.hint, unknown.allowed)
             return None
@@ -496,6 +520,18 @@ class Planner:
 
     def _names(self, kind: str) -> list[str]:
         return [self._catalogue.spelling(registered) for registered in self._catalogue.components(kind)]
+
+
+def _below(folder: Path | None) -> Callable[[PurePath], str]:
+    """How files are named that are relative to a folder where they are below it."""
+    home = folder.absolute() if folder is not None else None
+
+    def written(path: PurePath) -> str:
+        if home is not None and path.is_absolute() and path.is_relative_to(home):
+            return path.relative_to(home).as_posix()
+        return str(path)
+
+    return written
 
 
 def _present(node: Node | None) -> Node | None:

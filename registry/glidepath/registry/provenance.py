@@ -124,7 +124,7 @@ def describe(
     from glidepath.registry.assembly import weight_files
 
     return Manifest(
-        spec=plan.tree,
+        spec=plan.portable_tree(),
         shots=shots,
         columns=columns,
         scale=scale,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,14 @@ def resolved_tree(
     runtime: Runtime,
     weights: Address | None,
     plugins: PluginsSection,
-    folder: Path | None,
+    written: Callable[[PurePath], str],
     stages: Mapping[str, Plan] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The tree. Components have their full names; files below `folder` are written relative to it.
+    """The tree. Components have their full names.
 
-    parts: without those of `stages`, which a cascade has.
+    parts: without those of `stages`, which a cascade has. written: how a file is named.
     """
-    writer = _Writer(folder.absolute() if folder is not None else None)
+    writer = _Writer(written)
     tree = writer.pipeline(parts, None)
     if stages:
         tree["stages"] = {name: writer.pipeline(stage.parts, stage.weights) for name, stage in stages.items()}
@@ -46,7 +46,7 @@ def resolved_tree(
 
 @attrs.frozen
 class _Writer:
-    folder: Path | None
+    file: Callable[[PurePath], str]
 
     def pipeline(
         self, parts: Mapping[str, PartPlan | tuple[PartPlan, ...]], weights: Address | None
@@ -77,11 +77,6 @@ class _Writer:
         extra = {"revision": address.revision, "sha256": address.sha256}
         stated = {key: value for key, value in extra.items() if value}
         return {"path": path, **stated} if stated else path
-
-    def file(self, path: PurePath) -> str:
-        if self.folder is not None and path.is_absolute() and path.is_relative_to(self.folder):
-            return path.relative_to(self.folder).as_posix()
-        return str(path)
 
     def value(self, value: Any, hint: Any = Any) -> Any:
         """hint: the annotation: a default of 1 where a float is meant is 1.0, as a 1 in a spec would be."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from glidepath.registry.catalogue import Unknown
 from glidepath.registry.component import MANY, PART
 from glidepath.registry.tree import MappingNode, Node, Scalar
 
@@ -99,7 +100,7 @@ class Schema:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        self._fields: dict[tuple[str, str], Mapping[str, Field]] = {}
+        self._fields: dict[tuple[str, str, str], Mapping[str, Field]] = {}
 
     def slot(self, key: str) -> Slot | None:
         """What a key at the top takes."""
@@ -111,15 +112,15 @@ class Schema:
         kind = self.catalogue.slots.get(key)
         return kind.default if kind else ""
 
-    def fields(self, position: Position | None, use: str) -> Mapping[str, Field]:
-        """The parameters of a part."""
+    def fields(self, position: Position | None, use: str, own: str = "") -> Mapping[str, Field]:
+        """The parameters of a part. own: as for `Catalogue.find`."""
         if not isinstance(position, Slot) or not use:
             return {}
         slot = position
-        key = (slot.kind, use)
+        key = (slot.kind, use, own)
         if key not in self._fields:
             try:
-                config = self.catalogue.config_class(self.catalogue.look_up(slot.kind, use))
+                config = self.catalogue.config_class(self.catalogue.look_up(slot.kind, use, own))
                 self._fields[key] = fields(config) if config is not None else {}
             except Exception:
                 self._fields[key] = {}
@@ -131,11 +132,31 @@ class Schema:
             return Level.STAGES if key == "stages" else self.slot(key)
         if position is Level.STAGES:
             return Level.SPEC
-        field = self.fields(position, used(node)).get(key)
+        field = self.fields(position, used(node), owner(node)).get(key)
         return field.slot if field else None
+
+    def same(self, slot: Slot, one: Node, other: Node) -> bool:
+        """Whether two parts in a slot are the same component, each named in its own way."""
+        return used(one) == used(other) or self._full_name(slot, one) == self._full_name(slot, other) != ""
+
+    def _full_name(self, slot: Slot, node: Node) -> str:
+        try:
+            return self.catalogue.look_up(slot.kind, used(node), owner(node)).full_name
+        except Unknown:
+            return ""
 
 
 def used(node: Node) -> str:
     """The name that a part's `use` gives, "" when it does not give one."""
-    use = node.get("use") if isinstance(node, MappingNode) else node
+    use = _use(node)
     return use.text if isinstance(use, Scalar) and use.is_text else ""
+
+
+def owner(node: Node) -> str:
+    """The distribution that a part's `use` ships with, whose own part its short name means first."""
+    use = _use(node)
+    return use.source.distribution if use is not None else ""
+
+
+def _use(node: Node) -> Node | None:
+    return node.get("use") if isinstance(node, MappingNode) else node

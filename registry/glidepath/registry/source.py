@@ -24,9 +24,11 @@ class Source:
 
     name: as the user knows it: a path, "preset shapes", "--set #1".
     folder: what relative paths in it are relative to; None where it may name no file.
+    beside: a second folder, for files that are not in the first; there the bare name will do.
     skip: how many characters at the start are not YAML: the path and "=" of an override.
     override: it is one, so that places in it have a column and no line.
     trusted: it may name files outside its folder.
+    distribution: the one that the text ships with, whose own parts its short names mean first; "" for none.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Source:
     skip: int = 0
     override: bool = False
     trusted: bool = True
+    distribution: str = ""
+    beside: Path | None = None
 
     @cached_property
     def _starts(self) -> list[int]:

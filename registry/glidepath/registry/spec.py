@@ -14,7 +14,7 @@ from glidepath.registry.config import ConfigReader
 from glidepath.registry.faults import Faults
 from glidepath.registry.interpolate import interpolate
 from glidepath.registry.layers import Layers
-from glidepath.registry.overrides import apply, override_source
+from glidepath.registry.overrides import Override, apply, override_source
 from glidepath.registry.plan import Planner
 from glidepath.registry.problems import Place
 from glidepath.registry.requirements import PluginsSection
@@ -70,7 +70,7 @@ class Spec:
 
 def read_spec(
     source: str | Path,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Override] = (),
     *,
     catalogue: Catalogue,
     allow_env: bool = False,
@@ -79,7 +79,7 @@ def read_spec(
     """The spec in a file, or of a preset, with overrides applied.
 
     source: a path; or a name, of a preset or of a file.
-    overrides: "path=value", applied in order.
+    overrides: "path=value", applied in order; an `Override` has a name for messages.
     allow_env: `${oc.env:NAME}` may read the environment.
     untrusted: the file came from a stranger: it extends nothing, and names no file outside its folder.
 
@@ -94,10 +94,11 @@ def read_spec(
 def parse_spec(
     text: str,
     name: str,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Override] = (),
     *,
     catalogue: Catalogue,
     folder: Path | None = None,
+    beside: Path | None = None,
     allow_env: bool = False,
     untrusted: bool = False,
 ) -> Spec:
@@ -105,16 +106,17 @@ def parse_spec(
 
     name: what places call the text.
     folder: what its relative paths are relative to; None: it may name no file.
+    beside: a second folder, for files that are not in the first; there the bare name will do.
     The rest is as for `read_spec`.
 
     Raises:
         SpecError: as for `read_spec`.
     """
-    source = Source(name, folder, text.removeprefix("\ufeff"), trusted=not untrusted)
+    source = Source(name, folder, text.removeprefix("\ufeff"), trusted=not untrusted, beside=beside)
     return _Reading(catalogue, overrides, allow_env).spec(lambda layers: layers.from_text(source))
 
 
-def plugin_switches(source: str | Path, overrides: Sequence[str] = ()) -> PluginsSection:
+def plugin_switches(source: str | Path, overrides: Sequence[str | Override] = ()) -> PluginsSection:
     """What a spec says of plugins, for `load_catalogue`: read before any plugin loads.
 
     Presets come from plugins, so what those extend is not looked into. Nothing is raised over a faulty spec:
@@ -136,7 +138,7 @@ def plugin_switches(source: str | Path, overrides: Sequence[str] = ()) -> Plugin
 class _Reading:
     """One reading of one spec."""
 
-    def __init__(self, catalogue: Catalogue, overrides: Sequence[str], allow_env: bool) -> None:
+    def __init__(self, catalogue: Catalogue, overrides: Sequence[str | Override], allow_env: bool) -> None:
         self.catalogue = catalogue
         self.overrides = overrides
         self.allow_env = allow_env
@@ -159,8 +161,8 @@ class _Reading:
 
     def settle(self, root: MappingNode) -> MappingNode:
         """A merged tree with overrides and interpolations applied."""
-        for number, text in enumerate(self.overrides, 1):
-            source = override_source(number, text)
+        for number, override in enumerate(self.overrides, 1):
+            source = override_source(number, override)
             self.faults.files.append(source.name)
             root = apply(root, source, self.schema, self.faults)
         if root.depth > MAX_DEPTH or root.size > MAX_NODES:

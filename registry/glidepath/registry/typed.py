@@ -109,6 +109,8 @@ class Typing:
         if len(rest) < len(members) and isinstance(node, Scalar) and node.rule == NULL:
             return None
         fitting = rest if len(rest) == 1 else [member for member in rest if _fits(node, member)]
+        if not fitting and int in rest and _whole(node) is not None:
+            return self._wrong(node, path)
         # a number is not taken for text while a member takes numbers, even where any word is text
         fitting = sorted(
             fitting or [member for member in rest if _fits(node, member, _is_lenient(node))], key=_width
@@ -238,8 +240,8 @@ class Typing:
             this = f"{shown(node.text) if node.is_text else node.text} is {describe(node)}"
             if node.is_text and resolve(node.text)[1] in (INT, FLOAT):
                 hint = hint or f"write it without quotes: {node.text}"
-            elif isinstance(node.value, float) and node.value.is_integer() and node.rule == FLOAT:
-                hint = hint or f"write {int(node.value)}"
+            elif (whole := _whole(node)) is not None:
+                hint = hint or f"write {whole}"
         self._fault(
             f"{self.name} takes {type_text(self.annotation)}, and {this}",
             node,
@@ -269,6 +271,12 @@ def _about(parameter: Parameter | None) -> str:
 def _is_lenient(node: Node) -> bool:
     """On the command line nobody quotes twice: any word is text for a field that takes text."""
     return isinstance(node, Scalar) and node.source.override and node.rule != NULL
+
+
+def _whole(node: Node) -> int | None:
+    """The whole number that a float without a fraction is, as 10.0 and 1e1 are in YAML."""
+    value = node.value if isinstance(node, Scalar) and node.rule == FLOAT else None
+    return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def _fits(node: Node, member: Any, lenient: bool = False) -> bool:

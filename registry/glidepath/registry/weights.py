@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glidepath.registry.address import local_file
 from glidepath.registry.problems import did_you_mean
 from glidepath.registry.tensorfile import WeightsError as WeightsError
 from glidepath.registry.tensorfile import read_tensors, require_numbers, shortened
@@ -25,13 +26,7 @@ def locate(address: Address, catalogue: Catalogue) -> Path:
     Raises:
         WeightsError: there is no such file, or it is not the one that was meant (sha256).
     """
-    if address.scheme == "package":
-        package, _, name = address.value.partition("/")
-        path = catalogue.package_folder(package) / name
-    elif address.scheme == "hub":
-        path = _from_hub(address)
-    else:
-        path = Path(address.value)
+    path = local_file(address, catalogue) or _from_hub(address)
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}")
     if address.sha256 and sha256(path) != address.sha256.lower():

@@ -146,7 +146,7 @@ def test_a_pool_of_means_takes_other_sizes_too() -> None:
 @pytest.mark.parametrize(
     ("change", "field", "message"),
     [
-        ({"image_size": 15}, "image_size", "must be a multiple of 2"),
+        ({"image_size": 15}, "image_size", "is not a multiple of 2"),
         ({"attention_resolutions": (4,)}, "attention_resolutions", "4 is no size"),
         ({"channels": 20}, "channel_mult", "not a multiple of 32"),
         ({"head_channels": 24}, "head_channels", "24 does not divide"),

@@ -69,8 +69,8 @@ def test_a_denoiser_without_text_refuses_a_text_encoder() -> None:
 @pytest.mark.parametrize(
     ("change", "field", "message"),
     [
-        ({"image_size": 60}, "image_size", "must be a multiple of 8"),
-        ({"image_size": 64, "patch_size": 3}, "image_size", "must be a multiple of 24"),
+        ({"image_size": 60}, "image_size", "is not a multiple of 8"),
+        ({"image_size": 64, "patch_size": 3}, "image_size", "is not a multiple of 24"),
         ({"attention_resolutions": (4,)}, "attention_resolutions", "4 is no size .* 64, 32, 16, 8"),
         (
             {"patch_size": 2, "attention_resolutions": (64,)},

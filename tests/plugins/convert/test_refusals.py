@@ -193,7 +193,7 @@ def test_a_setting_that_cannot_be(refused: Refusal, setting: str, message: str) 
         ("denoiser.heads=5", "5 does not divide the 32 channels"),
         ("denoiser.haeds=4", "did you mean 'heads'"),
         ("sampler.stepz=4", "did you mean 'steps'"),
-        ("denoiser.image_size=1", "must be a multiple of 2"),
+        ("denoiser.image_size=1", "is not a multiple of 2"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_a_fault_of_the_spec(

@@ -38,6 +38,17 @@ def test_a_misspelt_part_is_found_at_its_name(fault: Fault) -> None:
     assert problem.allowed == SAMPLERS
 
 
+def test_a_part_in_other_letters_is_recognised(fault: Fault) -> None:
+    assert "did you mean 'ddpm'?" in fault(GOOD.replace("ddpm", "{use: DDPM}")).hint
+
+
+@pytest.mark.parametrize("key", ["name", "type"])
+def test_a_part_named_by_another_key_is_told_the_right_one(fault: Fault, key: str) -> None:
+    problem = fault(GOOD.replace("ddpm", f"{{{key}: ddpm}}"))
+    assert problem.what == "sampler does not say which sampler it is"
+    assert problem.hint == f"the key is 'use', not {key!r}"
+
+
 def test_a_misspelt_bare_part_is_found_too(fault: Fault) -> None:
     problem = fault("schedule: cosin\ndenoiser: tiny-unet\nsampler: ddpm\n")
     assert where(problem) == ("s.yaml", 1, 11)
@@ -330,7 +341,7 @@ def test_a_fault_of_an_override_is_at_the_override(fault: Fault) -> None:
 
 
 def test_a_part_without_use_is_told_the_names(fault: Fault) -> None:
-    problem = fault(GOOD.replace("ddpm", "{name: ddpm, steps: 3}"))
+    problem = fault(GOOD.replace("ddpm", "{steps: 3}"))
     assert problem.what == "sampler does not say which sampler it is"
     assert where(problem) == ("s.yaml", 3, 10)
     assert problem.hint == "name it as 'use'"

@@ -169,8 +169,8 @@ def _faults_of_sizes(config: AdmUNetConfig) -> Iterator[tuple[str, str]]:
     if config.image_size % config.size_multiple:
         yield (
             "image_size",
-            f"must be a multiple of {config.size_multiple}: patch_size, and a halving for each entry of "
-            "channel_mult after the first",
+            f"image_size {config.image_size} is not a multiple of {config.size_multiple}: patch_size, and a "
+            "halving for each entry of channel_mult after the first",
         )
         return
     for resolution in config.attention_resolutions:

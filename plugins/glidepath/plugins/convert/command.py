@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.cli.arguments import Parser
 from glidepath.registry.cli.common import note_failures
 
 EPILOG = """\
@@ -85,7 +86,7 @@ def _require_free(paths: Sequence[Path], overwrite: bool, read: set[Path]) -> No
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="glidepath convert",
         description="Make safetensors and a spec of a checkpoint of GLIDE or of ADM.",
         epilog=EPILOG,

@@ -132,9 +132,7 @@ class AutoguidanceConfig:
 def _faults_of_interval(config: IntervalConfig) -> list[tuple[str, str]]:
     if config.low < config.high:
         return []
-    return [
-        ("low", f"must be below high: there is no noise level above {config.low} and up to {config.high}")
-    ]
+    return [("low", f"low must be below high: no noise level above {config.low} and up to {config.high}")]
 
 
 def _contrast(_config: object) -> dict[str, object]:

@@ -48,9 +48,7 @@ def sample_batch(
         ValueError: unknown split.
     """
     rng = np.random.default_rng((seed, step, _split_index(split)))
-    draws = [
-        _draw(rng, split, 2 if rng.random() < two_objects else 1, NEAR_FIRST) for _ in range(batch_size)
-    ]
+    draws = [_draw(rng, split, 2 if rng.random() < two_objects else 1, NEAR_FIRST) for _ in range(batch_size)]
     return render([scene for _, scene in draws], image_size), [caption for caption, _ in draws]
 
 
@@ -76,9 +74,7 @@ def prompts(n: int, split: str, objects: int = 1, seed: int = 0) -> list[tuple[s
     return list(found.items())
 
 
-def _draw(
-    rng: np.random.Generator, split: str, objects: int, near_first: float = 0.5
-) -> tuple[str, Scene]:
+def _draw(rng: np.random.Generator, split: str, objects: int, near_first: float = 0.5) -> tuple[str, Scene]:
     while True:
         scene = sample_scene(rng, objects)
         if is_held_out(scene) != (split == "held-out"):

@@ -6,7 +6,6 @@ combinations that it saw ("unseen"), and combinations that it never saw ("held-o
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -24,6 +23,7 @@ from glidepath.plugins.shapes.draws import prompts
 from glidepath.plugins.shapes.reader import Judgement, judge
 from glidepath.plugins.shapes.scenes import render
 from glidepath.registry.assembly import assemble
+from glidepath.registry.cli.arguments import Parser, natural, positive
 
 ATTRIBUTES = ("count", "shape", "color", "size", "background", "relation")
 SPLITS = ("unseen", "held-out")
@@ -114,13 +114,17 @@ def table(scores: Sequence[Score]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """The command `glidepath measure-shapes`."""
-    parser = argparse.ArgumentParser(prog="glidepath measure-shapes", description=__doc__)
+    parser = Parser(prog="glidepath measure-shapes", description=__doc__)
     parser.add_argument("--spec", default="shapes", help="a YAML file or a preset (default: %(default)s)")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights in place of the spec's own")
-    parser.add_argument("--count", type=int, default=500, help="prompts of each row (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of prompts and noise (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=50, help="images made at once (default: %(default)s)")
+    parser.add_argument(
+        "--count", type=positive, default=500, help="prompts of each row (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=natural, default=0, help="of prompts and noise (default: %(default)s)")
+    parser.add_argument(
+        "--batch", type=positive, default=50, help="images made at once (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     chosen = parser.parse_args(list(arguments))
     pipeline = assemble(chosen.spec, chosen.overrides, weights=chosen.weights)

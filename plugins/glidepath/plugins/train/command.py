@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.plugins.train.lock import locked
+from glidepath.registry.cli.arguments import Parser, positive
 from glidepath.registry.cli.common import add_spec_arguments, note_failures, open_spec
+from glidepath.registry.overrides import option_override
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.run import Position, Run, Trainer
@@ -42,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = _parser().parse_args(argv)
     if arguments.device is not None:
-        arguments.overrides = [*arguments.overrides, f"runtime.device={arguments.device}"]
+        device = option_override("runtime.device", "--device", arguments.device)
+        arguments.overrides = [*arguments.overrides, device]
     from glidepath.registry.plan import make_plan
 
     catalogue, spec = open_spec(arguments)
@@ -126,7 +129,7 @@ class _Session:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="glidepath train",
         description="Train the denoiser and the text encoder of a spec, or go on training them.",
         epilog=EPILOG,
@@ -138,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps (default: as the spec says)")
     parser.add_argument(
-        "--steps-now", type=_positive, metavar="N", help="stop after N more steps, with a checkpoint"
+        "--steps-now", type=positive, metavar="N", help="stop after N more steps, with a checkpoint"
     )
     parser.add_argument("--strict", action="store_true", help="a plugin that fails is an error")
     parser.add_argument(
@@ -150,10 +153,3 @@ def _parser() -> argparse.ArgumentParser:
 def _name(spec: str) -> str:
     """A folder's name for a preset or a file."""
     return re.sub(r"[^\w.-]+", "-", Path(spec).stem) or "spec"
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value

@@ -19,7 +19,7 @@ SPEC = "spec.yaml"
 
 def training_tree(plan: Plan) -> dict[str, Any]:
     """The plan's tree without weights of what is trained, with absolute paths: it holds in any folder."""
-    tree = resolved_tree(plan.parts, plan.runtime, None, PluginsSection(), None)
+    tree = resolved_tree(plan.parts, plan.runtime, None, PluginsSection(), str)
     if "plugins" in plan.tree:
         tree["plugins"] = plan.tree["plugins"]
     for slot in TRAINED:

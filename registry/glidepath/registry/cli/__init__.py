@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.cli.arguments import Parser
+from glidepath.registry.cli.telling import warn_once
 from glidepath.registry.problems import SpecError, did_you_mean
 
 COMMANDS = {
@@ -35,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done; 1 an error; 2 a spec with faults, or wrong arguments; 130 interrupted.
     """
+    warn_once.cache_clear()
     try:
         return _main(list(sys.argv[1:] if argv is None else argv))
     except SpecError as error:
@@ -60,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(arguments: list[str]) -> int:
     first = next((index for index, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
-    top = argparse.ArgumentParser(prog="glidepath", add_help=False, usage="glidepath [options] COMMAND ...")
+    top = Parser(prog="glidepath", add_help=False, usage="glidepath [options] COMMAND ...")
     _add_common(top)
     top.add_argument("--version", action="store_true")
     top.add_argument("-h", "--help", action="store_true")
@@ -82,11 +85,11 @@ def _main(arguments: list[str]) -> int:
 def _run(name: str, rest: list[str], options: argparse.Namespace) -> int:
     # No module of this package may be called `list`: it would hide the builtin here.
     module = import_module(f"{__name__}.{'listing' if name == 'list' else name}")
-    parser = argparse.ArgumentParser(prog="glidepath")
-    commands = parser.add_subparsers()
+    commands = Parser(prog="glidepath").add_subparsers()
     module.add_parser(commands)
-    _add_common(commands.choices[name])
-    arguments = parser.parse_args([name, *rest])
+    parser = commands.choices[name]
+    _add_common(parser)
+    arguments = parser.parse_args(rest)
     for option in ("strict", "no_plugins"):
         setattr(arguments, option, getattr(options, option) or getattr(arguments, option, False))
     return int(module.run(arguments))

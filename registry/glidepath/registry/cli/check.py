@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from glidepath.registry.cli.common import add_json_argument, add_spec_arguments, open_spec, print_json
 from glidepath.registry.problems import Problem, SpecError
+from glidepath.registry.tree import join
 
 EPILOG = """\
 Reads the spec, its presets and overrides, finds the parts, checks every parameter, and checks
 that the parts fit one another. Builds nothing, reads no weights, imports no torch. The exit
-status is 2 if there are faults.
+status is 2 if there are faults. A file of weights that is not there is a warning: it may yet
+be trained.
 
 examples:
   glidepath check my.yaml
@@ -40,18 +43,24 @@ def run(arguments: argparse.Namespace) -> int:
     from glidepath.registry.plan import make_plan
 
     problems: tuple[Problem, ...] = ()
+    warnings: list[str] = []
     try:
         catalogue, spec = open_spec(arguments)
-        make_plan(spec, catalogue)
+        plan = make_plan(spec, catalogue)
+        warnings = [
+            f"{join(path, 'weights')}: there is no file {address} yet"
+            for path, address in plan.missing_weights(catalogue).items()
+        ]
     except SpecError as error:
         if not arguments.json:
             raise
         problems = error.problems
     if arguments.json:
-        print_json(
-            {"spec": arguments.spec, "ok": not problems, "problems": [_as_json(it) for it in problems]}
-        )
+        told = [_as_json(it) for it in problems]
+        print_json({"spec": arguments.spec, "ok": not problems, "problems": told, "warnings": warnings})
         return 2 if problems else 0
+    for warning in warnings:
+        print(f"glidepath: warning: {warning}", file=sys.stderr)
     print(f"{arguments.spec}: ok")
     return 0
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from glidepath.registry.catalogue import Catalogue, load_catalogue
+from glidepath.registry.cli.telling import warn_once
 from glidepath.registry.discovery import DISTRIBUTION
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ WIDTH = 118
 def open_catalogue(
     arguments: argparse.Namespace, *, allow: Collection[str] | None = None, deny: Collection[str] = ()
 ) -> Catalogue:
-    """The catalogue under the command's `--no-plugins` and `--strict`.
+    """The catalogue under the command's `--no-plugins` and `--strict`. Warns of a switch that names nothing.
 
     Raises:
         PluginFailures: a plugin fails, and the command is strict.
@@ -30,6 +31,8 @@ def open_catalogue(
     # What a plugin prints while it is imported must not end up in a --json document.
     with contextlib.redirect_stdout(sys.stderr):
         catalogue = load_catalogue(no_plugins=arguments.no_plugins, allow=allow, deny=deny)
+    for warning in catalogue.warnings:
+        warn_once(warning)
     if arguments.strict:
         catalogue.require_working()
     return catalogue
@@ -120,8 +123,6 @@ def print_json(document: object) -> None:
 
 def note_failures(catalogue: Catalogue) -> None:
     """Say on the standard error that something that is installed does not work, if so."""
-    for warning in catalogue.warnings:
-        print(f"glidepath: warning: {warning}", file=sys.stderr)
     count = len(catalogue.failures)
     if count:
         plugins = "1 plugin has faults" if count == 1 else f"{count} plugins have faults"

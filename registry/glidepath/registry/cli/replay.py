@@ -7,17 +7,25 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.cli.arguments import positive
 from glidepath.registry.cli.common import open_catalogue
-from glidepath.registry.cli.sample import add_device_options, device_overrides, draw
+from glidepath.registry.cli.sample import add_device_options, device_overrides, draw, film_strips
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
+
+    from glidepath.registry.catalogue import Catalogue
+    from glidepath.registry.plan import Plan
+    from glidepath.registry.provenance import Manifest
 
 EPILOG = """\
 Reads the spec, seed and prompts that the PNG carries, and the pictures that it started from, assembles
-the same pipeline and makes the same image. Says what is not as it was (versions, weights, torch, device),
-and how far the new image is from the old one. The exit status is 0 if they are equal pixel for pixel, 1
-if not.
+the same pipeline and makes the same image, or the same film. Says what is not as it was (versions,
+weights, torch, device), and how far the new image is from the old one. The exit status is 0 if they are
+equal pixel for pixel, 1 if not. Files of weights are looked for below the current directory, then beside
+the image.
 
 examples:
   glidepath replay images/a-green-star-seed0.png
@@ -38,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--out", type=Path, metavar="FILE", help="where the new PNG goes (default: IMAGE-replay.png)"
     )
     parser.add_argument(
-        "--batch", type=int, default=8, metavar="N", help="images made at once (default: %(default)s)"
+        "--batch", type=positive, default=8, metavar="N", help="images made at once (default: %(default)s)"
     )
     add_device_options(parser)
 
@@ -48,17 +56,21 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         ImageError: the file carries no manifest.
+        GlidepathError: a file of weights is not there.
         GlidepathError: it does not carry a picture that its image started from: that was too large.
         SpecError: its spec does not hold here; a part may not be installed.
         GlidepathError: the parts cannot be built.
     """
-    from glidepath.registry.images import grid, read_manifest, save_png
+    from glidepath.registry.images import ImageError, grid, read_manifest, save_png
     from glidepath.registry.plan import canonical_json, make_plan
     from glidepath.registry.provenance import Manifest, describe, differences
     from glidepath.registry.spec import parse_spec
 
     old, data = read_manifest(arguments.image)
-    then = Manifest.from_json(data.get("film", data))
+    if "timesteps" in data:
+        raise ImageError(f"{arguments.image} is a noise film: `glidepath sample --noise-film` makes it again")
+    is_film = isinstance(data.get("film"), dict)
+    then = Manifest.from_json(data["film"] if is_film else data)
     inputs = then.inputs()
     catalogue = open_catalogue(arguments)
     spec = parse_spec(
@@ -67,22 +79,42 @@ def run(arguments: argparse.Namespace) -> int:
         device_overrides(arguments),
         catalogue=catalogue,
         untrusted=True,
-        folder=arguments.image.parent,
+        folder=Path(),
+        beside=arguments.image.parent,
     )
     plan = make_plan(spec, catalogue)
+    _require_weights(plan, then, arguments, catalogue)
 
     from glidepath.registry.assembly import build_pipeline
+    from glidepath.registry.blame import naming_the_part
 
-    pipeline = build_pipeline(plan, catalogue)
-    now = describe(plan, pipeline, catalogue, then.shots, then.columns, then.scale, inputs)
-    for difference in differences(then, now):
-        print(f"differs: {difference}", file=sys.stderr)
-    made = [image for images in draw(pipeline, then.shots, arguments.batch, inputs) for image in images]
-    new = grid(made, now.columns, now.scale)
+    film: list[list[Tensor]] | None = [] if is_film else None
+    with naming_the_part(plan):
+        pipeline = build_pipeline(plan, catalogue)
+        now = describe(plan, pipeline, catalogue, then.shots, then.columns, then.scale, inputs)
+        for difference in differences(then, now):
+            print(f"differs: {difference}", file=sys.stderr)
+        drawn = draw(pipeline, then.shots, arguments.batch, inputs, film)
+        made = [image for images in drawn for image in images]
+    new = grid(made, now.columns, now.scale) if film is None else film_strips(film, now.scale)
     out = arguments.out or arguments.image.with_name(f"{arguments.image.stem}-replay.png")
-    save_png(new, out, now.to_json())
+    save_png(new, out, {"film": now.to_json()} if is_film else now.to_json())
     print(out)
     return _compare(old, new)
+
+
+def _require_weights(plan: Plan, then: Manifest, arguments: argparse.Namespace, catalogue: Catalogue) -> None:
+    for path, address in plan.missing_weights(catalogue).items():
+        if not path and arguments.weights is not None:
+            raise GlidepathError(f"--weights {arguments.weights}: there is no such file")
+        name = Path(address.value).name if address.scheme == "file" else str(address)
+        hash_ = then.weights.get(path)
+        whose = f" of {path}" if path else ""
+        raise GlidepathError(
+            f"{arguments.image} was made with weights{whose} from {name}"
+            f"{f' (sha256 {hash_})' if hash_ else ''}, which is neither below the current directory nor "
+            "beside the image: put it beside the image" + ("" if path else ", or name it with --weights FILE")
+        )
 
 
 def _compare(old: Image, new: Image) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import math
 import re
 import sys
@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.cli.arguments import natural, positive, share
 from glidepath.registry.cli.common import add_spec_options, note_failures, open_spec
+from glidepath.registry.overrides import Override, option_override
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
     from glidepath.core.sampler import State
-    from glidepath.registry.pictures import Inputs
+    from glidepath.registry.catalogue import Catalogue
+    from glidepath.registry.pictures import Inputs, Opened
     from glidepath.registry.plan import Plan
     from glidepath.registry.provenance import Manifest, Shot
 
@@ -58,19 +62,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("prompts", metavar="PROMPT", nargs="*", help="what the image shows; one or several")
     parser.add_argument("--spec", default=DEFAULT_SPEC, help="a YAML file or a preset (default: %(default)s)")
     add_spec_options(parser)
-    parser.add_argument("--seed", type=_natural, default=0, help="decides the noise (default: %(default)s)")
-    parser.add_argument("--count", type=_positive, default=1, metavar="N", help="images of each prompt")
+    parser.add_argument("--seed", type=natural, default=0, help="decides the noise (default: %(default)s)")
+    parser.add_argument("--count", type=positive, default=1, metavar="N", help="images of each prompt")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="where the PNG goes (default: images/PROMPT-seedN.png)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="where the PNG goes; a file that is there is replaced (default: images/PROMPT-seedN.png, or "
+        "PROMPT-seedN-2.png and so on where that is there)",
     )
     parser.add_argument(
         "--separate", action="store_true", help="also write each image of a grid to a file of its own"
     )
     parser.add_argument(
-        "--scale", type=_positive, metavar="N", help="enlarge N times (default: to about 256 pixels)"
+        "--scale", type=positive, metavar="N", help="enlarge N times (default: to about 256 pixels)"
     )
     parser.add_argument(
-        "--batch", type=_positive, default=8, metavar="N", help="images made at once (default: %(default)s)"
+        "--batch", type=positive, default=8, metavar="N", help="images made at once (default: %(default)s)"
     )
     add_device_options(parser)
     _add_input_options(parser)
@@ -98,7 +106,7 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--strength",
-        type=_share,
+        type=share,
         metavar="S",
         help="begin from --image, noised to the last S of the steps: near 0 changes little, 1 nearly all",
     )
@@ -111,7 +119,7 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--label",
         dest="labels",
-        type=_natural,
+        type=natural,
         action="append",
         default=[],
         metavar="N",
@@ -127,15 +135,13 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", help="auto, float32, bfloat16, float16 (default: as the spec says)")
 
 
-def device_overrides(arguments: argparse.Namespace) -> list[str]:
+def device_overrides(arguments: argparse.Namespace) -> list[Override]:
     """What `add_device_options` read, as overrides."""
-    given = {
-        "runtime.device": arguments.device,
-        "runtime.dtype": arguments.dtype,
-        "weights": arguments.weights,
-    }
+    given = {"runtime.device": "device", "runtime.dtype": "dtype", "weights": "weights"}
     return [
-        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value is not None
+        option_override(key, f"--{option}", value)
+        for key, option in given.items()
+        if (value := getattr(arguments, option)) is not None
     ]
 
 
@@ -152,19 +158,33 @@ def run(arguments: argparse.Namespace) -> int:
 
     arguments.overrides = [*arguments.overrides, *device_overrides(arguments)]
     catalogue, spec = open_spec(arguments)
-    plan = make_plan(spec, catalogue)
+    plan = make_plan(spec, catalogue, need_weights=True)
     wanted = _wanted(arguments, plan)
     opened = open_pictures(image=arguments.image, mask=arguments.mask, low_res=arguments.low_res)
     note_failures(catalogue)
 
-    from glidepath.core.cascade import stages_of
     from glidepath.registry.assembly import build_pipeline
-    from glidepath.registry.images import default_scale
-    from glidepath.registry.provenance import Shot, describe
+    from glidepath.registry.blame import naming_the_part
 
     if not plan.all_weights():
         print("glidepath: warning: the spec names no weights; its networks know nothing yet", file=sys.stderr)
-    pipeline = build_pipeline(plan, catalogue)
+    with naming_the_part(plan):
+        pipeline = build_pipeline(plan, catalogue)
+        return _sample(plan, pipeline, catalogue, wanted, opened, arguments)
+
+
+def _sample(
+    plan: Plan,
+    pipeline: Pipeline | Cascade,
+    catalogue: Catalogue,
+    wanted: Sequence[tuple[str, int | None]],
+    opened: Opened,
+    arguments: argparse.Namespace,
+) -> int:
+    from glidepath.core.cascade import stages_of
+    from glidepath.registry.images import default_scale
+    from glidepath.registry.provenance import Shot, describe
+
     stages = stages_of(pipeline)
     _check_model(stages, arguments)
     _warn_of_lost_words(stages, arguments.prompts)
@@ -179,11 +199,13 @@ def run(arguments: argparse.Namespace) -> int:
     columns = _columns(len(wanted), arguments.count)
     manifest = describe(plan, pipeline, catalogue, shots, columns, scale, inputs)
     _warn_of_what_is_not_carried(manifest)
-    out = arguments.out or Path("images") / f"{_slug(arguments)}-seed{arguments.seed}.png"
+    out = arguments.out or _free_name(arguments, len(shots))
     if out.suffix.lower() != ".png":
         raise GlidepathError(f"--out {out}: images are written as PNG; name a file that ends in .png")
     if arguments.noise_film is not None:
         film = out.with_name(f"{arguments.noise_film.stem}-noise-film.png")
+        if arguments.out is None:
+            film = next(name for name in _numbered(film) if not name.exists())
         _write_noise_film(next(iter(stages.values())), arguments, film, scale)
     if not shots:
         return 0
@@ -276,6 +298,8 @@ def _make(
     arguments: argparse.Namespace,
     out: Path,
 ) -> int:
+    import attrs
+
     film: list[list[Tensor]] | None = [] if arguments.film else None
     made: list[Tensor] = []
     interrupted = False
@@ -284,10 +308,11 @@ def _make(
             made.extend(images)
     except KeyboardInterrupt:
         interrupted = True
+    finished = attrs.evolve(manifest, shots=list(manifest.shots[: len(made)]))
     if made:
-        _write(manifest, made, out, arguments.separate)
+        _write(finished, made, out, arguments.separate)
     if film:
-        _write_film(film, manifest, out.with_name(f"{out.stem}-film.png"))
+        _write_film(film, finished, _film_name(out))
     if interrupted:
         print(f"interrupted; {len(made)} of {len(manifest.shots)} images were finished", file=sys.stderr)
         return 130
@@ -379,25 +404,28 @@ def _write(manifest: Manifest, made: Sequence[Tensor], out: Path, separate: bool
 
     from glidepath.registry.images import grid, save_png, to_pil
 
-    finished = attrs.evolve(manifest, shots=list(manifest.shots[: len(made)]))
-    save_png(grid(made, manifest.columns, manifest.scale), out, finished.to_json())
+    save_png(grid(made, manifest.columns, manifest.scale), out, manifest.to_json())
     print(out)
     if not separate:
         return
-    digits = len(str(len(made) - 1))
-    for index, image in enumerate(made):
-        path = out.with_name(f"{out.stem}-{index:0{digits}d}.png")
+    for index, (image, path) in enumerate(zip(made, _separate_names(out, len(made)), strict=True)):
         single = attrs.evolve(manifest, shots=[manifest.shots[index]], columns=1)
         save_png(to_pil(image, manifest.scale), path, single.to_json())
         print(path)
 
 
 def _write_film(film: Sequence[Sequence[Tensor]], manifest: Manifest, path: Path) -> None:
-    from glidepath.registry.images import grid, save_png
+    from glidepath.registry.images import save_png
 
-    frames = [frame for row in film for frame in row]
-    save_png(grid(frames, len(film[0]), max(1, manifest.scale // 2)), path, {"film": manifest.to_json()})
+    save_png(film_strips(film, manifest.scale), path, {"film": manifest.to_json()})
     print(path)
+
+
+def film_strips(film: Sequence[Sequence[Tensor]], scale: int) -> Image:
+    """A strip of frames for each image, at half the scale of the image."""
+    from glidepath.registry.images import grid
+
+    return grid([frame for row in film for frame in row], len(film[0]), max(1, scale // 2))
 
 
 def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, path: Path, scale: int) -> None:
@@ -423,27 +451,34 @@ def _columns(prompts: int, count: int) -> int:
     return max(1, round(math.sqrt(prompts * count) + 0.25))
 
 
+def _free_name(arguments: argparse.Namespace, count: int) -> Path:
+    """A default name for the PNG under which nothing would be overwritten: with -2, -3, ... where need be."""
+    for out in _numbered(Path("images") / f"{_slug(arguments)}-seed{arguments.seed}.png"):
+        written = [out]
+        if arguments.film:
+            written.append(_film_name(out))
+        if arguments.separate:
+            written += _separate_names(out, count)
+        if not any(path.exists() for path in written):
+            break
+    return out
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _film_name(out: Path) -> Path:
+    return out.with_name(f"{out.stem}-film.png")
+
+
+def _separate_names(out: Path, count: int) -> list[Path]:
+    digits = len(str(count - 1))
+    return [out.with_name(f"{out.stem}-{index:0{digits}d}.png") for index in range(count)]
+
+
 def _slug(arguments: argparse.Namespace) -> str:
     text = arguments.prompts[0] if arguments.prompts else " ".join(map("class {}".format, arguments.labels))
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "image"
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
-    return value
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
