@@ -1,8 +1,8 @@
 """Single layers give the outputs of openai/glide-text2im and openai/guided-diffusion.
 
-Elsewhere: `attention_pool` (test_classifier.py) and `clip_layernorm_small` (test_clip.py). Not here: `bilinear_*`,
-which test_unets.py sees through the upsamplers; and `groupnorm_swish1.7`, a slope of SiLU that the reference can
-have and none of its networks has.
+Elsewhere: `attention_pool` (test_classifier.py) and `clip_layernorm_small` (test_clip.py). Not here:
+`bilinear_*`, which test_unets.py sees through the upsamplers; and `groupnorm_swish1.7`, a slope of SiLU that
+the reference can have and none of its networks has.
 """
 
 from __future__ import annotations
