@@ -10,16 +10,32 @@ import contextlib
 import inspect
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from glidepath.registry import Catalogue, Component, Kind, Registered, load_catalogue
-from glidepath.registry.cli import COMMANDS
-from glidepath.registry.parameters import REQUIRED, Parameter, example, parameters, yaml_text
+from glidepath.registry import (
+    Catalogue,
+    Command,
+    Component,
+    Extra,
+    Kind,
+    Need,
+    Preset,
+    Registered,
+    doc,
+    hooks,
+    load_catalogue,
+    part,
+    parts,
+)
+from glidepath.registry.cli import COMMANDS, module_of
+from glidepath.registry.markdown import parameter_table, table
+from glidepath.registry.parameters import example, parameters
 from glidepath.registry.plan import Runtime
 from glidepath.registry.requirements import PluginsSection
 
@@ -48,6 +64,7 @@ def pages() -> Iterator[tuple[str, str, str]]:
     yield "Parts", "reference/index.md", overview(catalogue)
     for kind in catalogue.kinds.values():
         yield kind.name, f"reference/{kind.name}.md", kind_page(kind, catalogue)
+    yield "Hooks of a plugin", "reference/hooks.md", hooks_page()
     yield "Sections of a spec", "reference/sections.md", sections_page()
     yield "Commands", "reference/commands.md", commands_page(catalogue)
 
@@ -71,11 +88,11 @@ def overview(catalogue: Catalogue) -> str:
         "Made from what the plugins that come with glidepath say of themselves. `glidepath list` and "
         "`glidepath show NAME` say the same of everything that is installed, with other people's plugins.",
         "## Kinds of part",
-        _table(("kind", "what it is", "in a spec"), kinds),
+        table(("kind", "what it is", "in a spec"), kinds),
         "## Parts",
-        _table(("kind", "name", "what it is"), parts),
+        table(("kind", "name", "what it is"), parts),
         "## Presets",
-        _table(("name", "what it is"), presets),
+        table(("name", "what it is"), presets),
     )
 
 
@@ -96,7 +113,30 @@ def sections_page() -> str:
         "([Writing a spec](../specs.md) explains them), and these.",
     ]
     for name, config in SECTIONS.items():
-        blocks += [f"## {name}", _docstring(config), _parameters(parameters(config))]
+        blocks += [f"## {name}", _docstring(config), parameter_table(config)]
+    return _page(*blocks)
+
+
+def hooks_page() -> str:
+    """What a plugin may implement, and the values that its hooks return."""
+    blocks = ["# Hooks of a plugin", *_paragraphs(hooks.__doc__ or ""), "## Functions"]
+    blocks.append(
+        "Each is a function of the plugin's module, marked with `@hookimpl`. A plugin has `components`, and "
+        "of the others those that it needs."
+    )
+    for name, function in vars(hooks).items():
+        if hasattr(function, f"{hooks.PROJECT}_spec"):
+            blocks += [f"### {name}", f"`{name}{_signature(function)}`", _docstring(function, code=True)]
+    blocks.append("## What they return")
+    for value in (Component, Need, Extra, Kind, Preset, Command):
+        blocks += [f"### {value.__name__}", _docstring(value, code=True)]
+    blocks.append("## What the fields of a config class say")
+    for function in (doc, part, parts):
+        blocks += [
+            f"### {function.__name__}",
+            f"`{function.__name__}{_signature(function)}`",
+            _docstring(function, code=True),
+        ]
     return _page(*blocks)
 
 
@@ -121,7 +161,7 @@ def _component(registered: Registered, kind: Kind, catalogue: Catalogue) -> Iter
     yield _sentence(component.summary)
     if config is not None and (text := _docstring(config)) and text.rstrip(".") != component.summary:
         yield text
-    yield _parameters(described) if described else "It has no parameters."
+    yield parameter_table(config)
     names = {name: [catalogue.spelling(it) for it in catalogue.components(name)] for name in catalogue.kinds}
     yield "In a spec, with every default written out:"
     yield _fence(example(kind, catalogue.spelling(registered), described, names), "yaml")
@@ -144,19 +184,6 @@ def _contracts(component: Component, config: type | None) -> Iterator[str]:
         yield "Needs " + ", ".join(f"`{key}`" for key in sorted(needs)) + "."
 
 
-def _parameters(described: Sequence[Parameter]) -> str:
-    rows = [
-        (
-            f"`{parameter.name}`",
-            f"{parameter.type} {parameter.limits}".rstrip(),
-            "*required*" if parameter.default is REQUIRED else f"`{yaml_text(parameter.default)}`",
-            parameter.doc,
-        )
-        for parameter in described
-    ]
-    return _table(("parameter", "type", "default", "meaning"), rows)
-
-
 def _interface(target: str) -> Iterator[str]:
     """The docstring of an interface, and of each of its public methods and properties."""
     module, _, name = target.partition(":")
@@ -176,9 +203,14 @@ def _interface(target: str) -> Iterator[str]:
         yield _docstring(call, code=True)
 
 
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n")]
+
+
 def _signature(function: Callable[..., Any]) -> str:
     text = str(inspect.signature(function, eval_str=False))
-    return text.replace("(self, ", "(").replace("(self)", "()").replace("'", "")
+    text = re.sub(r"'([^']+)'", r"\1", text)  # annotations are quoted, and so is an empty default
+    return text.replace("(self, ", "(").replace("(self)", "()")
 
 
 def _docstring(subject: Any, *, code: bool = False) -> str:
@@ -191,7 +223,7 @@ def _docstring(subject: Any, *, code: bool = False) -> str:
 
 
 def _builtin_help(name: str) -> str:
-    module = import_module(f"glidepath.registry.cli.{'listing' if name == 'list' else name}")
+    module = import_module(f"glidepath.registry.cli.{module_of(name)}")
     commands = argparse.ArgumentParser(prog="glidepath").add_subparsers()
     with _columns(100):
         module.add_parser(commands)
@@ -231,11 +263,6 @@ def _where(kind: Kind, *, sentence: bool = False) -> str:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
 def _fence(text: str, language: str = "") -> str:

@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 ROOT = Path(__file__).parents[2]
+KIT = ROOT / "registry" / "glidepath" / "testing"
 CORE, REGISTRY, PLUGINS = (ROOT / name / "glidepath" / name for name in ("core", "registry", "plugins"))
 
 CORE_MAY_IMPORT = {"torch", "attrs", "glidepath.core"}
@@ -93,8 +94,8 @@ def test_the_registry_imports_torch_and_core_only_where_it_assembles(file: Path)
             assert it.module in TORCH_FREE_CORE, f"line {it.line} imports {it.module}, which imports torch"
 
 
-@pytest.mark.parametrize("file", _files(REGISTRY), ids=_name)
-def test_the_registry_imports_no_plugin(file: Path) -> None:
+@pytest.mark.parametrize("file", [*_files(REGISTRY), *_files(KIT)], ids=_name)
+def test_the_registry_and_the_conformance_kit_import_no_plugin(file: Path) -> None:
     assert not [it for it in _imports(file) if it.within("glidepath.plugins")]
 
 

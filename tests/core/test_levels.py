@@ -186,3 +186,14 @@ def test_a_tail_longer_than_the_grid_or_empty_is_refused(count: int) -> None:
     levels = NoiseLevels(torch.tensor([1, 0]), torch.tensor([0.6, 0.8, 1]), torch.tensor([0.8, 0.6, 0]))
     with pytest.raises(PartError, match=f"a grid of 2 points has no last {count}"):
         levels.tail(count)
+
+
+def test_another_end_point_changes_the_last_step_alone() -> None:
+    alpha = torch.tensor([0.1, 0.6, 0.9, 1.0], dtype=torch.float64)
+    levels = NoiseLevels(torch.tensor([9, 5, 2]), alpha, (1 - alpha**2).sqrt())
+    end = torch.tensor(0.95, dtype=torch.float64)
+    changed = levels.ending(end, (1 - end**2).sqrt())
+    assert changed.alpha.tolist() == [0.1, 0.6, 0.9, 0.95]
+    assert torch.equal(changed.beta[:-1], levels.beta[:-1])
+    # of a chain that preserves variance, beta is 1 - (alpha_t / alpha_s)^2
+    assert float(changed.beta[-1]) == pytest.approx(1 - (0.9 / 0.95) ** 2)

@@ -27,9 +27,14 @@ PUBLISHED = {  # on 1000 timesteps
     "ddim27": list(range(0, 1000, 38)),
     "ddim250": list(range(0, 1000, 4)),
     "leading4": [0, 250, 500, 750],
+    "leading3": [0, 333, 666],
+    "leading4+1": [1, 251, 501, 751],
     "trailing4": [249, 499, 749, 999],
+    "uniform4": [250, 500, 749, 999],
 }
-"""leading and trailing are those of Lin et al. 2024, table 2; the others GLIDE's and guided-diffusion's."""
+"""leading and trailing are those of Lin et al. 2024, table 2; uniform is DPM-Solver's without its end point.
+
+The others are GLIDE's and guided-diffusion's."""
 
 DDIM_COUNTS = [*range(1, 37), 38, 39, 40, 42, 44, 46, 48, 50, 53, 56, 59, 63, 67, 72, 77, 84, 91, 100, 112,
     125, 143, 167, 200, 250, 334, 500, 1000]
@@ -107,6 +112,9 @@ def test_a_list_is_visited_in_order_without_repetition(chosen: list[int]) -> Non
         ("ddim0", 1000, "cannot take 0 of 1000 steps"),
         ("leading11", 10, "cannot take 11 of 10 steps"),
         ("trailing0", 10, "cannot take 0 of 10 steps"),
+        ("uniform10", 10, "cannot take 10 of 9 steps"),
+        ("leading10+1", 10, "would visit timestep 10; the last one is 9"),
+        ("leading5+", 10, "'leading5\\+' is not a spacing"),
         ("fast27", 49, "at least 50 steps, this one has 49"),
         ("fast", 1000, "'fast' is not a spacing; write a number of steps such as 50"),
         ("ddim", 1000, "'ddim' is not a spacing"),

@@ -5,8 +5,10 @@
     ```text     what the block before it prints; `...` stands for any text, alone on a line for any lines
     ```         shown and not run: formulas, trees of folders
 
-A block of any language whose first line is `# file: NAME` is a file, and is written. Before a block,
-`<!-- exits with N -->` says with which status its commands end, when it is not 0.
+A block of any language whose first line is `# file: NAME` is a file, and is written. One whose first line is
+`# from: NAME` is an excerpt of a file of the project, which must have these lines; `# ...` stands for lines
+that are left out, and nothing is run. Before a block, `<!-- exits with N -->` says with which status its
+commands end, when it is not 0.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ LANGUAGES = {"sh", "python", "text", "yaml", "toml", ""}
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[^\s`]*)[^`]*$")
 _STATUS = re.compile(r"^ *<!-- exits with (\d+) -->$")
 _FILE = re.compile(r"^# file: (\S+)$")
+_FROM = re.compile(r"^# from: (\S+)$")
 
 
 @attrs.frozen
@@ -38,6 +41,12 @@ class Block:
     def file(self) -> str:
         """The file that it is to be written to, "" for none."""
         found = _FILE.match(self.text.partition("\n")[0])
+        return found[1] if found else ""
+
+    @property
+    def source(self) -> str:
+        """The file of the project that it shows, "" for none."""
+        found = _FROM.match(self.text.partition("\n")[0])
         return found[1] if found else ""
 
     @property
@@ -66,6 +75,18 @@ def blocks(page: Path) -> list[Block]:
             body.append(line)
     assert opened is None, f"{page.name}:{start}: this block is not closed"
     return found
+
+
+def is_excerpt(text: str, whole: str) -> bool:
+    """Whether the lines of a text stand in another, in order; a line `# ...` stands for any others."""
+    position = 0
+    for piece in re.split(r"^# \.\.\.$", text, flags=re.MULTILINE):
+        lines = piece.strip("\n")
+        found = f"\n{whole}".find(f"\n{lines}\n" if lines else "", position)
+        if found < 0:
+            return False
+        position = found + len(lines)
+    return True
 
 
 def matches(expected: str, printed: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .blocks import Block, matches
+from .blocks import Block, is_excerpt, matches
 
 ROOT = Path(__file__).parents[2]
 _LONGEST = 300.0
@@ -100,7 +100,10 @@ class Session:
             AssertionError: a command failed, or printed something else than the page says.
             Exception: whatever the code of a block raises.
         """
-        if block.file:
+        if block.source:
+            shown, whole = block.text.partition("\n")[2], (ROOT / block.source).read_text(encoding="utf-8")
+            assert is_excerpt(shown, whole), f"{block.place}: {block.source} does not have these lines"
+        elif block.file:
             file = self.folder / block.file
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text + "\n", encoding="utf-8")

@@ -7,21 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from .blocks import LANGUAGES, Block, blocks, matches
+from .blocks import LANGUAGES, Block, blocks, is_excerpt, matches
 from .session import ROOT, Session, copy_of_project
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-WITH_PROJECT = {"CONTRIBUTING.md"}
-"""Pages whose commands are run in a copy of the project, as they change it."""
+PROJECT = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", "core", "registry", "plugins")
+COPIED = {"CONTRIBUTING.md": PROJECT, "rectified-flow.md": ("examples",)}
+"""What of the project is copied to where the commands of a page are run."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_of_a_page_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
     folder = tmp_path / "page"
     folder.mkdir()
-    if page.name in WITH_PROJECT:
-        names = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", "core", "registry", "plugins")
-        copy_of_project(folder, names)
+    copy_of_project(folder, COPIED.get(page.name, ()))
     session = Session(folder, tmp_path)
     try:
         for block in blocks(page):
@@ -36,7 +35,8 @@ def test_every_block_says_what_it_is(page: Path) -> None:
     for block in blocks(page):
         assert block.language in LANGUAGES, f"{block.place}: {block.language!r}"
         if block.language in ("yaml", "toml"):
-            assert block.file, f"{block.place}: without '# file: NAME' it is neither written nor checked"
+            named = block.file or block.source
+            assert named, f"{block.place}: without '# file: NAME' it is neither written nor checked"
         if block.language == "text":
             assert before is not None, f"{block.place}: there is no block before it that prints something"
             assert before.language in ("sh", "python"), f"{block.place}: the block before it prints nothing"
@@ -81,3 +81,16 @@ def test_an_expected_output_matches_up_to_its_dots(expected: str, printed: str) 
 )
 def test_an_expected_output_does_not_match_another(expected: str, printed: str) -> None:
     assert not matches(expected, printed)
+
+
+WHOLE = "a = 1\nb = 2\n\n\nc = 3\nd = 4\n"
+
+
+@pytest.mark.parametrize("text", ["a = 1", "b = 2\n\n\nc = 3", "a = 1\n# ...\nd = 4", "c = 3\n# ...", WHOLE])
+def test_an_excerpt_has_whole_lines_of_its_file_in_order(text: str) -> None:
+    assert is_excerpt(text, WHOLE)
+
+
+@pytest.mark.parametrize("text", ["a", "a = 1\nc = 3", "d = 4\n# ...\na = 1", "e = 5"])
+def test_what_is_no_excerpt_is_told_apart(text: str) -> None:
+    assert not is_excerpt(text, WHOLE)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from glidepath.registry import Catalogue, load_catalogue
+from glidepath.registry import Catalogue, hooks, load_catalogue
 from glidepath.registry.cli import COMMANDS
 from glidepath.registry.parameters import REQUIRED, parameters
 
@@ -76,6 +76,15 @@ def test_the_examples_of_the_reference_are_the_defaults(site: Path, kind: str) -
             if parameter.default is not REQUIRED and not parameter.part:
                 default = parameter.default
                 assert part[parameter.name] == (list(default) if isinstance(default, tuple) else default)
+
+
+def test_the_reference_has_every_hook_with_what_is_said_of_it(site: Path) -> None:
+    text = _text(site / "reference" / "hooks.html")
+    specified = [value for name, value in vars(hooks).items() if hasattr(value, f"{hooks.PROJECT}_spec")]
+    assert hooks.components in specified
+    for hook in specified:
+        assert f"{hook.__name__}(" in text
+        assert " ".join((hook.__doc__ or "").replace("`", "").split()) in text.replace("`", "")
 
 
 def test_the_reference_has_every_command(site: Path) -> None:

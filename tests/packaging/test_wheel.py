@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from .wheels import build_wheels
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKAGES = ("core", "registry", "plugins")
@@ -19,14 +21,7 @@ NAMESPACES = (PurePosixPath("glidepath"), PurePosixPath("glidepath/plugins"))
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel, built by the build backend itself: no network, no environment of its own."""
-    folder = tmp_path_factory.mktemp("wheel")
-    code = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    (file,) = folder.glob("*.whl")
+    (file,) = build_wheels([ROOT], tmp_path_factory.mktemp("wheel"))
     return zipfile.ZipFile(file)
 
 
@@ -75,10 +70,18 @@ def test_presets_and_weights_of_the_bundled_plugins_ship(wheel: zipfile.ZipFile)
     assert set(data) <= set(names)
 
 
+def test_the_conformance_kit_ships(wheel: zipfile.ZipFile) -> None:
+    """With its types, for the authors of plugins."""
+    names = set(wheel.namelist())
+    assert {f"glidepath/testing/{name}" for name in ("__init__.py", "py.typed", "author.py")} <= names
+    assert "glidepath/testing/kinds/__init__.py" in names
+
+
 def test_no_test_ships(wheel: zipfile.ZipFile) -> None:
-    assert not [
-        name for name in wheel.namelist() if "tests/" in name or "/test_" in name or "conftest" in name
-    ]
+    """Those of the template are for the plugins that are made from it; `test-plugin` is a command."""
+    command = "glidepath/registry/cli/test_plugin.py"
+    names = [name for name in wheel.namelist() if not name.endswith(".template") and name != command]
+    assert not [name for name in names if "tests/" in name or "/test_" in name or "conftest" in name]
 
 
 def test_entry_points_name_modules_that_ship(wheel: zipfile.ZipFile) -> None:

@@ -1,7 +1,4 @@
-"""q(x_t | x_0), q(x_s | x_t, x_0), and x_0 from epsilon and back, as in the reference implementations.
-
-The recorded training losses are not compared here.
-"""
+"""q(x_t | x_0), q(x_s | x_t, x_0), and x_0 from epsilon and back, as in the reference implementations."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""The noise schedules are those of openai/guided-diffusion and openai/glide-text2im, in float64.
-
-The recorded `legacy_*` schedules (quadratic, constant, warm-up) are not offered, so not compared.
-"""
+"""The noise schedules are those of openai/guided-diffusion and openai/glide-text2im, in float64."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,6 +10,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from glidepath.core.variance_preserving import VariancePreservingSchedule
+from glidepath.plugins.diffusion.plugin import ConstantConfig, LinearConfig, QuadraticConfig, WarmUpConfig
+from glidepath.plugins.diffusion.schedules import (
+    ConstantSchedule,
+    LinearSchedule,
+    QuadraticSchedule,
+    WarmUpSchedule,
+)
 
 from .recorded import DATA, described, make_schedule
 
@@ -18,6 +24,7 @@ TOLERANCE = 1e-12
 TABLES = load_file(DATA / "schedules.safetensors")
 SCHEDULES = {name: row for name, row in described("schedules")["schedules"].items() if "legacy" not in row}
 ARRAYS = [key for key in TABLES if not key.startswith("legacy")]
+LEGACY = {name: row for name, row in described("schedules")["schedules"].items() if "legacy" in row}
 
 
 @pytest.mark.parametrize("key", ARRAYS)
@@ -34,6 +41,19 @@ def test_betas_are_the_references_to_the_last_bit(name: str) -> None:
     assert isinstance(schedule, VariancePreservingSchedule)
     assert torch.equal(schedule.beta, TABLES[f"{name}.betas"])
     assert torch.equal(schedule.alpha_bar, TABLES[f"{name}.alphas_cumprod"])
+
+
+@pytest.mark.parametrize("name", LEGACY)
+def test_betas_that_no_published_model_uses_are_the_references_too(name: str) -> None:
+    row = LEGACY[name]
+    ends = {"num_steps": row["T"], "beta_start": row["beta_start"], "beta_end": row["beta_end"]}
+    makers: dict[str, Callable[[], VariancePreservingSchedule]] = {
+        "linear": lambda: LinearSchedule(LinearConfig(**ends)),
+        "quad": lambda: QuadraticSchedule(QuadraticConfig(**ends)),
+        "const": lambda: ConstantSchedule(ConstantConfig(num_steps=row["T"], beta=row["beta_end"])),
+        "warmup10": lambda: WarmUpSchedule(WarmUpConfig(**ends, share=0.1)),
+    }
+    assert torch.equal(makers[row["legacy"]]().beta, TABLES[f"{name}.betas"])
 
 
 def table(array: str, schedule: VariancePreservingSchedule) -> Tensor:

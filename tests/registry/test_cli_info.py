@@ -71,6 +71,8 @@ def acme(site: Any) -> Any:
     """A plugin with something of everything."""
     site.plugin("acme", DIFFUSION, version="1.2")
     (site.folder / "acme" / "fast.yaml").write_text("sampler: {use: ddim, steps: 10}\n")
+    for module, names in (("samplers", "Ddim"), ("text", "Wide, Bpe, Words"), ("guidance", "Nothing")):
+        (site.folder / "acme" / f"{module}.py").write_text(f"from acme.implementation import {names}\n")
     (site.folder / "acme" / "tune.py").write_text(
         "def main(arguments):\n    print('tuning', arguments)\n    return 7 if arguments else None\n"
     )
@@ -144,9 +146,14 @@ def test_list_works_beside_plugins_that_fail_and_notes_them(acme: Any, glidepath
     status, out, err = glidepath("list", "sampler")
     assert status == 0
     assert "ddim" in out
-    assert err == "glidepath: note: 1 plugin has faults; `glidepath plugins` tells which\n"
+    assert err == (
+        "glidepath: note: 1 plugin has faults; `glidepath plugins` tells more\n"
+        "    plugin 'broken' of broken 1.0: import: RuntimeError: boom\n"
+    )
     acme.add("torn", text="nonsense [glidepath.plugins]")
-    assert "2 plugins have faults" in glidepath("list")[2]
+    noted = glidepath("list")[2]
+    assert "2 plugins have faults" in noted
+    assert "\n    torn 1.0: scan: " in noted
 
 
 def test_a_switch_that_names_nothing_is_noted(
@@ -198,7 +205,7 @@ def test_show_of_a_part_with_nested_and_required_parameters(acme: Any, glidepath
     tokenizer: bpe  # or words
 """
     assert example in out
-    why = "acme/wide needs absent_module, which is not installed; pip install acme[text]"
+    why = "acme/wide 1.2 needs absent_module, which is not installed; pip install acme[text]"
     assert f"It cannot be used here: {why}" in rows
     assert "needs absent_module (acme[text])" in rows
 
@@ -267,7 +274,7 @@ def test_plugins_shows_what_each_supplies_and_what_is_wrong(
     status, out, _ = glidepath("plugins")
     rows = [" ".join(line.split()) for line in out.splitlines()]
     assert status == 0
-    assert rows[0] == "glidepath 9.9, interfaces 1.0"
+    assert rows[0] == "glidepath 9.9"
     assert (
         "acme acme 1.2 ok sampler ddim; text_encoder wide; tokenizer bpe, words; guidance none; preset fast; "
         "command tune, stray" in rows
@@ -280,8 +287,14 @@ def test_plugins_shows_what_each_supplies_and_what_is_wrong(
     assert rows[place + 1] == "import: ModuleNotFoundError: No module named 'absent_dependency'"
     assert rows[place + 2] == f"{acme.folder / 'broken' / 'plugin.py'}:3"
     assert rows[place + 3].startswith("pip install absent_dependency")
-    assert "sampler acme/ddim" in rows
-    assert "sampler other/ddim" in rows
+    assert "sampler acme/ddim (acme 1.2)" in rows
+    assert "sampler other/ddim (other 1.0)" in rows
+    place = rows.index("parts that cannot be used here:")
+    assert rows[place + 1 : place + 4] == [
+        "plugin 'acme' of acme 1.2",
+        "requires: acme/wide 1.2 needs absent_module, which is not installed",
+        "pip install acme[text]",
+    ]
     assert any("names 'offf', which is not installed" in row for row in rows)
     assert any("stranger-0.2" in row and "may hide a plugin" in row for row in rows)
 
@@ -291,6 +304,7 @@ def test_plugins_as_json(acme: Any, glidepath: Any) -> None:
     document = json.loads(glidepath("plugins", "--json")[1])
     good, broken = document["plugins"]
     assert (good["stage"], good["works"], good["presets"]) == ("ok", True, ["fast"])
+    assert good["lacks"][0]["hint"] == "pip install acme[text]"
     assert (broken["stage"], broken["works"]) == ("import", False)
     assert broken["faults"][0]["error"] == "RuntimeError: boom"
     assert document["warnings"] == []

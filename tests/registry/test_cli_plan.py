@@ -35,7 +35,7 @@ class HeunConfig:
 def components():
     return [
         Component(kind="denoiser", name="conv", target="acme.parts:Conv", config=ConvConfig, summary="x"),
-        Component(kind="sampler", name="heun", target="acme.parts:Heun", config=HeunConfig, summary="x"),
+        Component(kind="sampler", name="trapezoid", target="acme.parts:Heun", config=HeunConfig, summary="x"),
         Component(kind="guidance", name="twice", target="acme.parts:Twice", summary="x"),
     ]
 """
@@ -93,7 +93,7 @@ class Twice(Guidance):
             return guided
         return both
 """
-SPEC = "schedule: {use: cosine, num_steps: 100}\ndenoiser: conv\nsampler: {use: heun, steps: 4}\n"
+SPEC = "schedule: {use: cosine, num_steps: 100}\ndenoiser: conv\nsampler: {use: trapezoid, steps: 4}\n"
 CONV_FLOPS = 2 * 8 * 8 * 3 * 3 * 9  # a multiply-add for each output, input channel and tap
 
 
@@ -152,7 +152,9 @@ def test_weights_that_are_not_there_are_a_warning_of_check(acme: Any, glidepath:
 
 
 def test_every_fault_is_told_with_its_place(acme: Any, glidepath: Any, tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text("schedule: cosin\ndenoiser: {use: conv, channels: 0}\nsampler: heun\n")
+    (tmp_path / "bad.yaml").write_text(
+        "schedule: cosin\ndenoiser: {use: conv, channels: 0}\nsampler: trapezoid\n"
+    )
     status, out, err = glidepath("check", "bad.yaml", "--set", "sampler.stepz=3")
     assert (status, out) == (2, "")
     assert "bad.yaml:1:11: " in err
@@ -163,7 +165,7 @@ def test_every_fault_is_told_with_its_place(acme: Any, glidepath: Any, tmp_path:
 
 
 def test_faults_as_json(acme: Any, glidepath: Any, tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text("schedule: cosin\ndenoiser: conv\nsampler: heun\n")
+    (tmp_path / "bad.yaml").write_text("schedule: cosin\ndenoiser: conv\nsampler: trapezoid\n")
     status, out, err = glidepath("check", "bad.yaml", "--json")
     document = json.loads(out)
     (problem,) = document["problems"]
@@ -232,13 +234,13 @@ def test_a_plan_puts_inner_parts_behind_their_outer_ones(acme: Any, glidepath: A
 def test_a_plan_as_json(acme: Any, glidepath: Any) -> None:
     document = json.loads(glidepath("plan", "spec.yaml", "--quick", "--json")[1])
     (sampler,) = (part for part in document["parts"] if part["path"] == "sampler")
-    assert sampler["use"] == "acme/heun"
+    assert sampler["use"] == "acme/trapezoid"
     assert (sampler["distribution"], sampler["version"], sampler["place"]) == (
         "acme",
         "1.2",
         "spec.yaml:3:16",
     )
-    assert sampler["parameters"] == {"steps": {"value": 4, "source": "spec.yaml:3:29"}}
+    assert sampler["parameters"] == {"steps": {"value": 4, "source": "spec.yaml:3:34"}}
     assert document["distributions"] == {"acme": "1.2", "glidepath": "9.9"}
     assert document["runtime"]["device"] == "auto"
     assert document["tree"]["denoiser"] == {"use": "acme/conv", "channels": 3, "mode": "plain"}

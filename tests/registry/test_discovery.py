@@ -37,7 +37,9 @@ def test_names_of_distributions_are_canonical_and_versions_come_from_the_folder(
 
 def test_other_groups_are_passed_over(site: Any) -> None:
     site.add("tool", text="[console_scripts]\nglide = tool:main\n")
-    assert scan(site.path) == scan([])
+    answer = scan(site.path)
+    assert (answer.found, answer.malformed) == ((), ())
+    assert answer.versions == {"glidepath": "9.9"}
 
 
 @pytest.mark.parametrize("fault", MALFORMED)

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from glidepath.core.conditioning import Conditioning as Conditioning
     from glidepath.core.conditioning import TextEmbedding as TextEmbedding
     from glidepath.core.contrast import Contrast as Contrast
+    from glidepath.core.contrast import Move as Move
+    from glidepath.core.contrast import Pair as Pair
+    from glidepath.core.contrast import with_and_without_prompt as with_and_without_prompt
     from glidepath.core.denoiser import Bind as Bind
     from glidepath.core.denoiser import Denoiser as Denoiser
     from glidepath.core.denoiser import Predict as Predict
+    from glidepath.core.errors import Diverged as Diverged
     from glidepath.core.errors import GlidepathError as GlidepathError
     from glidepath.core.errors import PartError as PartError
     from glidepath.core.guidance import Guidance as Guidance
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from glidepath.core.sampler import State as State
     from glidepath.core.schedule import NoiseSchedule as NoiseSchedule
     from glidepath.core.spacing import Spacing as Spacing
+    from glidepath.core.spacing import spacing_fault as spacing_fault
     from glidepath.core.text_encoder import TextEncoder as TextEncoder
     from glidepath.core.text_encoder import Tokenizer as Tokenizer
     from glidepath.core.variance_preserving import (
@@ -48,13 +53,16 @@ _HOMES = {
     "Conditioning": "conditioning",
     "Contrast": "contrast",
     "Denoiser": "denoiser",
+    "Diverged": "errors",
     "GlidepathError": "errors",
     "Guidance": "guidance",
     "GuidanceModifier": "guidance",
     "IdentityCodec": "codec",
+    "Move": "contrast",
     "Noise": "noise",
     "NoiseLevels": "levels",
     "NoiseSchedule": "schedule",
+    "Pair": "contrast",
     "PartError": "errors",
     "PerSampleNoise": "noise",
     "Pipeline": "pipeline",
@@ -71,6 +79,8 @@ _HOMES = {
     "VariancePreservingSchedule": "variance_preserving",
     "Weight": "guidance",
     "fold": "guidance",
+    "spacing_fault": "spacing",
+    "with_and_without_prompt": "contrast",
 }
 
 __all__ = sorted(_HOMES)

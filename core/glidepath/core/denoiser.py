@@ -29,6 +29,8 @@ class Denoiser(nn.Module, ABC):
             sizes too.
         needs_low_res: whether it is an upsampler, which cannot predict without `Conditioning.low_res`.
         num_classes: how many class labels it knows; None for a denoiser that takes no label.
+        null_label: the label that stands for none of them, where it was trained with one: what guidance
+            without a classifier compares with.
     """
 
     predicts: PredictionKind
@@ -36,6 +38,7 @@ class Denoiser(nn.Module, ABC):
     image_shape: tuple[int, ...]
     needs_low_res: bool = False
     num_classes: int | None = None
+    null_label: int | None = None
 
     @abstractmethod
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:

@@ -7,3 +7,7 @@ class GlidepathError(Exception):
 
 class PartError(GlidepathError):
     """A part was asked for something it cannot do, or was given values that do not fit it."""
+
+
+class Diverged(GlidepathError):
+    """Numbers became infinite or undefined: in training, or on the way to an image."""

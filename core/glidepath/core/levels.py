@@ -127,6 +127,18 @@ class NoiseLevels:
         first = len(self) - count
         return NoiseLevels(self.t[first:], self.alpha[first:], self.sigma[first:], self.beta[first:])
 
+    def ending(self, alpha: Tensor, sigma: Tensor) -> NoiseLevels:
+        """The same points, with q(x | x_0) = N(alpha x_0, sigma^2 I) as the end point in place of theirs.
+
+        alpha, sigma: [] or [1].
+        """
+        alpha, sigma = (
+            torch.cat([table[:-1], _float64(end).reshape(1)])
+            for table, end in ((self.alpha, alpha), (self.sigma, sigma))
+        )
+        last = NoiseLevels(self.t[-1:], alpha[-2:], sigma[-2:])
+        return NoiseLevels(self.t, alpha, sigma, torch.cat([self.beta[:-1], last.beta]))
+
 
 def _replace_zero(variance: Tensor, beta: Tensor) -> Tensor:
     before = torch.cat([beta[:1], variance[:-1]])

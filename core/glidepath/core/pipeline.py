@@ -166,8 +166,12 @@ class Pipeline:
         )
         given = _checked_labels(labels, len(prompts), self.num_classes)
         chosen = None if given is None else torch.tensor(given).to(self.device, non_blocking=True)
-        # labels that the denoiser does not hear are no part of what an unconditional prediction drops
-        null_labels = chosen if self.denoiser.num_classes is None else None
+        null_labels = None
+        if self.denoiser.num_classes is None:
+            # labels that the denoiser does not hear are no part of what an unconditional prediction drops
+            null_labels = chosen
+        elif chosen is not None and self.denoiser.null_label is not None:
+            null_labels = torch.full_like(chosen, self.denoiser.null_label)
         steering = attrs.evolve(steering, labels=chosen, null_labels=null_labels)
         if self.text_encoder is None:
             return steering
@@ -187,14 +191,13 @@ class Pipeline:
         Raises:
             PartError: strength is not above 0, or is above 1.
         """
-        levels = self.schedule.levels(self.sampler.steps)
         if strength is None:
-            return levels
+            return self.sampler.levels(self.schedule)
         if not 0 < strength <= 1:
             raise PartError(
                 f"strength is above 0 and at most 1 (1 keeps nothing of the image), not {strength}"
             )
-        return levels.tail(max(1, round(strength * len(levels))))
+        return self.sampler.levels(self.schedule, strength)
 
     @property
     def num_classes(self) -> int | None:

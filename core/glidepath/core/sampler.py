@@ -11,6 +11,7 @@ from torch import Tensor
 from glidepath.core.denoiser import Predict
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise
+from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.spacing import Spacing
 
 
@@ -35,12 +36,23 @@ class State:
 class Sampler(ABC):
     """Walks from noise to image. Holds no state: what a walk remembers is local to its generator.
 
-    steps: which timesteps of the schedule are visited; `NoiseSchedule.levels` reads it.
+    steps: which timesteps of the schedule are visited; `levels` reads it.
     temperature: what the first noise is multiplied by; GLIDE's upsampler uses 0.997.
     """
 
     steps: Spacing
     temperature: float = 1.0
+
+    def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
+        """The grid that it walks on a schedule: the schedule's own for `steps`, unless overridden.
+
+        strength: which share of the steps is walked, above 0 to 1: those nearest the image.
+
+        Raises:
+            ValueError: the steps do not exist for this schedule.
+        """
+        levels = schedule.levels(self.steps)
+        return levels.tail(max(1, round(strength * len(levels))))
 
     @abstractmethod
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:

@@ -2,7 +2,8 @@
 
 Sources: `space_timesteps` of guided-diffusion (Dhariwal & Nichol 2021) and GLIDE (Nichol et al. 2021);
 "leading" and "trailing" after Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are
-Flawed", table 2.
+Flawed", table 2; "uniform" after Lu et al. 2022, "DPM-Solver", appendix C.4 (uniform in time), whose last
+point is where a walk ends.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ Spacing = int | str | Sequence[int]
 "10,10,5"        the range in as many near-equal sections, with so many steps each
 "fast27"         GLIDE's 27 steps for its upsampler
 "ddim50"         a whole stride from 0, as the DDIM paper has it; N - 1 is not among them
-"leading50"      floor(i N / 50), i = 0..49
+"leading50"      i floor(N / 50), i = 0..49
+"leading50+1"    the same, each later by 1: the offset that Stable Diffusion's samplers have
 "trailing50"     round(N - i N / 50) - 1, i = 0..49; N - 1 is always among them
+"uniform50"      round(i (N - 1) / 50), i = 1..50: 51 points evenly, without 0, which is nearly the image
 [0, 10, 500]     just these
 """
 
@@ -37,10 +40,21 @@ def timesteps(spacing: Spacing, num_steps: int) -> list[int]:
     text = spacing.strip()
     if text == "fast27":
         return _fast27(num_steps)
-    for name, choose in (("ddim", _ddim), ("leading", _leading), ("trailing", _trailing)):
+    if text.startswith("leading") and "+" in text:
+        return _later(text, spacing, num_steps)
+    for name, choose in _NAMED.items():
         if text.startswith(name):
             return choose(_count(text.removeprefix(name), spacing), num_steps)
     return _sections([_count(part, spacing) for part in text.split(",")], num_steps)
+
+
+def spacing_fault(spacing: Spacing, num_steps: int) -> str:
+    """What is wrong with a spacing out of so many timesteps; "" where nothing is."""
+    try:
+        timesteps(spacing, num_steps)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _count(text: str, spacing: str) -> int:
@@ -49,7 +63,7 @@ def _count(text: str, spacing: str) -> int:
     except ValueError:
         raise ValueError(
             f"{spacing!r} is not a spacing; write a number of steps such as 50, sections such as '10,10,5', "
-            "'fast27', 'ddim50', 'leading50', 'trailing50', or a list of timesteps"
+            "'fast27', 'ddim50', 'leading50', 'trailing50', 'uniform50', or a list of timesteps"
         ) from None
     return count
 
@@ -103,12 +117,28 @@ def _fast27(num_steps: int) -> list[int]:
 
 def _leading(count: int, num_steps: int) -> list[int]:
     _check_count(count, num_steps)
-    return [index * num_steps // count for index in range(count)]
+    return [index * (num_steps // count) for index in range(count)]
 
 
 def _trailing(count: int, num_steps: int) -> list[int]:
     _check_count(count, num_steps)
     return [round(num_steps - index * num_steps / count) - 1 for index in reversed(range(count))]
+
+
+def _uniform(count: int, num_steps: int) -> list[int]:
+    _check_count(count, num_steps - 1)
+    return [round(index * ((num_steps - 1) / count)) for index in range(1, count + 1)]
+
+
+def _later(text: str, spacing: str, num_steps: int) -> list[int]:
+    before, _, offset = text.removeprefix("leading").partition("+")
+    steps = [step + _count(offset, spacing) for step in _leading(_count(before, spacing), num_steps)]
+    if steps[-1] >= num_steps or steps[0] < 0:
+        raise ValueError(f"{spacing!r} would visit timestep {steps[-1]}; the last one is {num_steps - 1}")
+    return steps
+
+
+_NAMED = {"ddim": _ddim, "leading": _leading, "trailing": _trailing, "uniform": _uniform}
 
 
 def _check_count(count: int, num_steps: int) -> None:

@@ -22,10 +22,18 @@ class VariancePreservingSchedule(NoiseSchedule):
     alpha_bar: [N] what is left of x_0's variance.
     """
 
-    def __init__(self, betas: Sequence[float] | Tensor, rescale_timesteps: bool = False) -> None:
+    def __init__(
+        self,
+        betas: Sequence[float] | Tensor,
+        rescale_timesteps: bool = False,
+        zero_terminal_snr: bool = False,
+    ) -> None:
         """Take N betas, each between 0 and 1 (both excluded).
 
         rescale_timesteps: the denoiser receives t * 1000 / N as a float, and not t.
+        zero_terminal_snr: alpha is shifted and scaled, so that the last timestep is noise alone and the
+            first stays as it is (Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are
+            Flawed", algorithm 1); the last beta is then 1.
 
         Raises:
             ValueError: a beta outside of that range, or none at all.
@@ -44,7 +52,12 @@ class VariancePreservingSchedule(NoiseSchedule):
         self.num_steps = self.beta.shape[0]
         self.rescale_timesteps = rescale_timesteps
         self.alpha_bar = self.beta.neg().add(1).cumprod(0)
-        self._log_snr = self.alpha_bar.log() - self.alpha_bar.neg().log1p()
+        if zero_terminal_snr:
+            self.alpha_bar = _without_terminal_signal(self.alpha_bar)
+            before = torch.cat([torch.ones(1, dtype=torch.float64), self.alpha_bar[:-1]])
+            self.beta = 1 - self.alpha_bar / before
+        # the interpolation takes no infinity; at -200 alpha is 4e-44
+        self._log_snr = (self.alpha_bar.log() - self.alpha_bar.neg().log1p()).clamp(min=-200)
 
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """alpha and sigma at times t from 0 to N - 1 (any shape), float64, on t's device.
@@ -91,6 +104,12 @@ class VariancePreservingSchedule(NoiseSchedule):
         if t.numel() and not bool(((t >= 0) & (t <= self.num_steps - 1)).all()):
             low, high = float(t.min()), float(t.max())
             raise ValueError(f"times run from 0 to {self.num_steps - 1}, got {low:g} to {high:g}")
+
+
+def _without_terminal_signal(alpha_bar: Tensor) -> Tensor:
+    alpha = alpha_bar.sqrt()
+    alpha = (alpha - alpha[-1]) * (alpha[0] / (alpha[0] - alpha[-1]))
+    return alpha**2
 
 
 def _gather(table: Tensor, index: Tensor) -> Tensor:

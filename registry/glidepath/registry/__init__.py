@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from glidepath.registry.discovery import PluginRecord
     from glidepath.registry.hooks import hookimpl
+    from glidepath.registry.markdown import parameter_table
     from glidepath.registry.plan import Plan, make_plan
     from glidepath.registry.problems import Problem, SpecError
     from glidepath.registry.spec import Spec, parse_spec, read_spec
@@ -51,6 +52,7 @@ __all__ = [
     "hookimpl",
     "load_catalogue",
     "make_plan",
+    "parameter_table",
     "parse_spec",
     "part",
     "parts",
@@ -74,6 +76,7 @@ _HOMES = {
     ),
     "discovery": ("PluginRecord",),
     "hooks": ("hookimpl",),
+    "markdown": ("parameter_table",),
     "plan": ("Plan", "make_plan"),
     "problems": ("Problem", "SpecError"),
     "spec": ("Spec", "parse_spec", "read_spec"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry import weights
-from glidepath.registry.blame import whose
+from glidepath.registry.blame import remedy, whose
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.overrides import Override, option_override
 from glidepath.registry.plan import PartPlan, Plan, make_plan
@@ -138,13 +138,13 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
     try:
         made = target(*arguments, **nested)
     except Exception as error:
-        error.add_note(f"while building {whose(part)}")
+        error.add_note(f"while building {whose(part)}; {remedy(part)}")
         raise
     interface = _import_target(catalogue.kinds[component.kind].interface, part)
     if not isinstance(made, interface):
         raise AssemblyError(
             f"{whose(part)} made a {type(made).__qualname__}, "
-            f"which is no {interface.__name__} (the interface of kind {component.kind!r})"
+            f"which is no {interface.__name__} (the interface of kind {component.kind!r}); {remedy(part)}"
         )
     return made
 
@@ -267,5 +267,5 @@ def _import_target(target: str, part: PartPlan) -> Any:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise AssemblyError(
-            f"{whose(part)} names a target that cannot be imported, {target}: {error}"
+            f"{whose(part)} names a target that cannot be imported, {target}: {error}; {remedy(part)}"
         ) from error

@@ -43,6 +43,15 @@ def whose(part: PartPlan) -> str:
     )
 
 
+def remedy(part: PartPlan) -> str:
+    """What a person can do about a part that fails."""
+    registered = part.registered
+    return (
+        f"if its parameters are right, report it to the authors of {registered.distribution}, "
+        f"or choose another {registered.component.kind}"
+    )
+
+
 def _raisers(trace: TracebackType | None, parts: Sequence[PartPlan]) -> list[PartPlan]:
     """The parts to which the innermost frame of any part belongs: several where one module has several."""
     for frame in reversed([frame for frame, _ in traceback.walk_tb(trace)]):

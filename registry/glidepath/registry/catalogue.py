@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from importlib.machinery import PathFinder
-from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -15,15 +18,14 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.component import API_VERSION, Command, Component, Extra, Kind, Preset
+from glidepath.registry.component import Command, Component, Extra, Kind, Preset
 from glidepath.registry.discovery import PluginRecord, Scan, Switch, canonical, scan, switches
 from glidepath.registry.kinds import CORE_KINDS
-from glidepath.registry.loading import Loaded, call, load, plugin_manager
+from glidepath.registry.loading import PATIENCE, Hooks, Loaded, call, load, plugin_manager
+from glidepath.registry.modules import is_importable
 from glidepath.registry.problems import did_you_mean
 
 if TYPE_CHECKING:
-    import pluggy
-
     from glidepath.core.pipeline import Pipeline
     from glidepath.registry.plan import Plan
 
@@ -112,7 +114,7 @@ class Catalogue:
         *,
         malformed: Iterable[PluginRecord] = (),
         warnings: Iterable[str] = (),
-        manager: pluggy.PluginManager | None = None,
+        manager: Hooks | None = None,
     ) -> None:
         self._plugins = tuple(plugins)
         self._manager = manager
@@ -129,7 +131,7 @@ class Catalogue:
             )
         )
         self.warnings = tuple(warnings)
-        self._components = tuple(
+        registered = (
             Registered(
                 component=component,
                 distribution=plugin.record.distribution,
@@ -140,6 +142,15 @@ class Catalogue:
             for plugin in self._plugins
             for component in plugin.components
         )
+        order = {name: index for index, name in enumerate(self.kinds)}
+        self._components = tuple(
+            sorted(registered, key=lambda it: (order[it.component.kind], it.component.name, it.distribution))
+        )
+        self._of_kind: dict[str, tuple[Registered, ...]] = {
+            kind: tuple(entries)
+            for kind, entries in groupby(self._components, key=lambda it: it.component.kind)
+        }
+        self._namesakes = Counter((it.component.kind, it.component.name) for it in self._components)
         self._presets = tuple(
             Supplied(preset, plugin.record) for plugin in self._plugins for preset in plugin.presets
         )
@@ -163,46 +174,27 @@ class Catalogue:
 
     def components(self, kind: str | None = None) -> tuple[Registered, ...]:
         """All components, or those of a kind: in the order of kinds, then by name and distribution."""
-        order = {name: index for index, name in enumerate(self.kinds)}
-        chosen = [entry for entry in self._components if kind in (None, entry.component.kind)]
-        return tuple(
-            sorted(chosen, key=lambda it: (order[it.component.kind], it.component.name, it.distribution))
-        )
+        return self._components if kind is None else self._of_kind.get(kind, ())
 
     def spelling(self, registered: Registered) -> str:
         """The shortest name that stands for a component: its own while it is unique within its kind."""
-        same = [
-            other
-            for other in self.components(registered.component.kind)
-            if other.component.name == registered.component.name
-        ]
-        return registered.component.name if len(same) == 1 else registered.full_name
+        component = registered.component
+        alone = self._namesakes[component.kind, component.name] == 1
+        return component.name if alone else registered.full_name
 
     def find(self, kind: str, name: str, own: str = "") -> Registered:
         """The component that a spec's `use` means, fit to be used.
 
-        name: "name", or "distribution/name".
+        name: "name", or "distribution/name"; an earlier name serves where nothing has it now.
         own: the distribution that the spec ships with: of several parts of a name, its own is meant.
 
         Raises:
-            Unknown: nothing has the name; or two have it and it must say which; or the component is made for
-                another version of the interfaces, or needs a module that is not installed.
+            Unknown: nothing has the name; or two have it and it must say which; or the component needs a
+                module that is not installed.
         """
         registered = self.look_up(kind, name, own)
-        component = registered.component
-        if not _accepts(component.api):
-            raise Unknown(
-                f"{registered.full_name} {registered.version} is made for interfaces {component.api}; "
-                f"this glidepath has {API_VERSION}",
-                f"install a version of {registered.distribution} for {API_VERSION}",
-            )
-        missing = [extra for extra in component.requires if not _importable(extra.module)]
-        if missing:
-            raise Unknown(
-                f"{registered.full_name} needs {_and(extra.module for extra in missing)}, "
-                f"which {'is' if len(missing) == 1 else 'are'} not installed",
-                "; ".join(_how_to_install(extra) for extra in missing),
-            )
+        if lacking := hindrance(registered):
+            raise lacking
         return registered
 
     def look_up(self, kind: str, name: str, own: str = "") -> Registered:
@@ -216,11 +208,13 @@ class Catalogue:
                 f"there is no kind of part {kind!r}", did_you_mean(kind, self.kinds), tuple(self.kinds)
             )
         distribution, slash, short = name.rpartition("/")
-        matches = [
+        among = [
             entry
             for entry in self.components(kind)
-            if entry.component.name == short and (not slash or entry.distribution == canonical(distribution))
+            if not slash or entry.distribution == canonical(distribution)
         ]
+        matches = [entry for entry in among if entry.component.name == short]
+        matches = matches or [entry for entry in among if short in entry.component.formerly]
         matches = [entry for entry in matches if entry.distribution == own] or matches
         if len(matches) == 1:
             return matches[0]
@@ -298,11 +292,11 @@ class Catalogue:
 
     def presets(self) -> Mapping[str, Preset]:
         """Presets by the name that stands for them: "distribution/name" where two have one name."""
-        return {_spelling(it, self._presets): it.item for it in self._presets}
+        return _by_spelling(self._presets)
 
     def commands(self) -> Mapping[str, Command]:
         """Commands that plugins add, by the name that stands for them."""
-        return {_spelling(it, self._commands): it.item for it in self._commands}
+        return _by_spelling(self._commands)
 
     def preset(self, name: str) -> Preset:
         """The preset of a name, "name" or "distribution/name".
@@ -333,7 +327,7 @@ class Catalogue:
         if matches:
             count = f"{len(matches)} installed plugins supply a {what} named {name!r}"
             raise Unknown(count, "write which one is meant", [it.full_name for it in matches])
-        allowed = [_spelling(it, supplied) for it in supplied]
+        allowed = list(_by_spelling(supplied))
         near = did_you_mean(name, [*allowed, *(it.full_name for it in supplied)])
         hints = [near, *self._may_supply(distribution)]
         raise Unknown(f"there is no {what} named {name!r}", "; ".join(filter(None, hints)), allowed)
@@ -395,6 +389,16 @@ class Catalogue:
         """Tell every plugin that a pipeline is built."""
         self._call("on_built", pipeline=pipeline, plan=plan)
 
+    def told_of_builds(self) -> tuple[PluginRecord, ...]:
+        """The plugins that hear of what is built (`on_assemble`, `on_built`) and so may change it."""
+        return tuple(
+            plugin.record
+            for plugin in self._plugins
+            if plugin.plugin is not None
+            and self._manager is not None
+            and self._manager.implemented(plugin.plugin).keys() & {"on_assemble", "on_built"}
+        )
+
     def _call(self, hook: str, **arguments: object) -> list[Any]:
         results: list[Any] = []
         for plugin in self._plugins:
@@ -426,7 +430,7 @@ def load_catalogue(
     """Find and load the installed plugins. Never raises over one that fails: see `Catalogue.failures`.
 
     environ: GLIDEPATH_PLUGINS names the only plugins to load, GLIDEPATH_DISABLE those not to load,
-        separated by commas.
+        separated by commas. GLIDEPATH_PATIENCE: the seconds that one may take to import, 0 for no limit.
     no_plugins: load what comes with glidepath and nothing else.
     allow, deny: the `plugins` section of a spec; names as in the variables.
     path: folders to search instead of sys.path.
@@ -435,17 +439,47 @@ def load_catalogue(
     """
     folders = tuple(sys.path if path is None else path)
     chosen = switches(environ, no_plugins=no_plugins, allow=allow, deny=deny)
-    key = (chosen, tuple((folder, _modified(folder)) for folder in folders))
+    patience, warnings = _patience(environ)
+    key = (chosen, patience, tuple((folder, _modified(folder)) for folder in folders))
     if key not in _loaded:
-        _loaded[key] = _load(scan(folders), chosen)
+        with _collecting_no_garbage():
+            _loaded[key] = _load(scan(folders), chosen, patience, warnings)
     return _loaded[key]
 
 
-def _load(installed: Scan, chosen: tuple[Switch, ...]) -> Catalogue:
+def _load(installed: Scan, chosen: tuple[Switch, ...], patience: float, warnings: Sequence[str]) -> Catalogue:
     manager = plugin_manager()
-    plugins, kinds = load(installed.found, chosen, manager, CORE_KINDS)
-    warnings = [warning for switch in chosen for warning in switch.unmatched(installed.found)]
-    return Catalogue(plugins, kinds, malformed=installed.malformed, warnings=warnings, manager=manager)
+    plugins, kinds = load(
+        installed.found, chosen, manager, CORE_KINDS, versions=installed.versions, patience=patience
+    )
+    unmatched = [warning for switch in chosen for warning in switch.unmatched(installed.found)]
+    return Catalogue(
+        plugins, kinds, malformed=installed.malformed, warnings=[*warnings, *unmatched], manager=manager
+    )
+
+
+@contextmanager
+def _collecting_no_garbage() -> Iterator[None]:
+    """Imports make much that stays, and the collector would look through all of it again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _patience(environ: Mapping[str, str]) -> tuple[float, list[str]]:
+    """Seconds that a plugin may take, and what is wrong with the variable that says so."""
+    text = environ.get("GLIDEPATH_PATIENCE", "").strip()
+    try:
+        seconds = float(text or PATIENCE)
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds, []
+    except ValueError:
+        pass
+    return PATIENCE, [f"GLIDEPATH_PATIENCE is {text!r}, which is no number of seconds; {PATIENCE:g} is taken"]
 
 
 def _modified(folder: str) -> int:
@@ -455,34 +489,22 @@ def _modified(folder: str) -> int:
         return 0
 
 
-def _spelling(supplied: Supplied[N], among: Sequence[Supplied[N]]) -> str:
-    same = [other for other in among if other.item.name == supplied.item.name]
-    return supplied.item.name if len(same) == 1 else supplied.full_name
+def hindrance(registered: Registered) -> Unknown | None:
+    """Why a component cannot be used here though nothing is wrong with it: modules that are not installed."""
+    missing = [extra for extra in registered.component.requires if not is_importable(extra.module)]
+    if not missing:
+        return None
+    return Unknown(
+        f"{registered.full_name} {registered.version} needs {_and(extra.module for extra in missing)}, "
+        f"which {'is' if len(missing) == 1 else 'are'} not installed",
+        "; ".join(_how_to_install(extra) for extra in missing),
+    )
 
 
-def _accepts(api: str) -> bool:
-    if api == attrs.fields(Component).api.default and API_VERSION == "1.0":
-        return True
-    from packaging.specifiers import SpecifierSet
-
-    return SpecifierSet(api).contains(API_VERSION, prereleases=True)
-
-
-def _importable(module: str) -> bool:
-    """Whether a module is installed, found without importing it or its parents."""
-    if module in sys.modules:
-        return True
-    top, *rest = module.split(".")
-    try:
-        spec = find_spec(top)
-        for index, _ in enumerate(rest):
-            if spec is None or spec.submodule_search_locations is None:
-                return False
-            name = ".".join([top, *rest[: index + 1]])
-            spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
-    except (ImportError, ValueError):
-        return False
-    return spec is not None
+def _by_spelling(supplied: Sequence[Supplied[N]]) -> dict[str, N]:
+    """Presets or commands by their own names, where those are unique, else by their full ones."""
+    namesakes = Counter(it.item.name for it in supplied)
+    return {it.item.name if namesakes[it.item.name] == 1 else it.full_name: it.item for it in supplied}
 
 
 def _how_to_install(extra: Extra) -> str:

@@ -8,30 +8,52 @@ from typing import Any
 
 import attrs
 
-API_VERSION = "1.0"
-"""The version of the interfaces in `glidepath.core` and of these descriptors; see `Component.api`."""
+API_VERSION = "0.1"
+"""The version of the interfaces in `glidepath.core` and of these descriptors: the first two numbers of
+the version of glidepath. A plugin says in its dependencies which versions of glidepath it works with."""
 
 PART = "glidepath.part"
 MANY = "glidepath.many"
 DOC = "glidepath.doc"
+FORMERLY = "glidepath.formerly"
+DEPRECATED = "glidepath.deprecated"
+
+RESERVED = ("use", "weights")
+"""Keys of a part in a spec that are no parameters: no field of a config has such a name."""
 
 
-def doc(text: str) -> dict[str, object]:
-    """Field metadata: what a parameter means, with its unit and range."""
-    return {DOC: text}
+def doc(text: str, *, formerly: Sequence[str] = (), deprecated: str = "") -> dict[str, object]:
+    """Field metadata: what a parameter means, with its unit and range.
+
+    formerly: its earlier names. A spec that writes one means this parameter, and is warned.
+    deprecated: what to write in its place, since when, and when it goes: "use steps; goes in 0.4". A spec
+        that writes the parameter is warned.
+
+    Raises:
+        TypeError: `formerly` is one name and not a list of them.
+    """
+    if isinstance(formerly, str):
+        raise TypeError(f"formerly is a list of names: write [{formerly!r}]")
+    metadata: dict[str, object] = {DOC: text}
+    if formerly:
+        metadata[FORMERLY] = tuple(formerly)
+    if deprecated:
+        metadata[DEPRECATED] = deprecated
+    return metadata
 
 
-def part(kind: str, text: str) -> dict[str, object]:
+def part(kind: str, text: str, *, formerly: Sequence[str] = (), deprecated: str = "") -> dict[str, object]:
     """Field metadata: this parameter is itself a part of `kind`, written and checked as a slot is.
 
     The config object holds None in its place; the built part reaches the constructor as a keyword argument.
+    The rest is as for `doc`.
     """
-    return {DOC: text, PART: kind}
+    return {**doc(text, formerly=formerly, deprecated=deprecated), PART: kind}
 
 
-def parts(kind: str, text: str) -> dict[str, object]:
-    """Field metadata: this parameter is a list of parts of `kind`."""
-    return {DOC: text, PART: kind, MANY: True}
+def parts(kind: str, text: str, *, formerly: Sequence[str] = (), deprecated: str = "") -> dict[str, object]:
+    """Field metadata: this parameter is a list of parts of `kind`. The rest is as for `doc`."""
+    return {**part(kind, text, formerly=formerly, deprecated=deprecated), MANY: True}
 
 
 @attrs.frozen(kw_only=True)
@@ -77,13 +99,20 @@ class Component:
     target: "package.module:Class", imported only at assembly; called with the config and the nested parts.
     config: an attrs class, or "package.module:Class" naming one in a torch-free module; None for none.
     summary: one line.
-    api: the versions of `glidepath.registry.component.API_VERSION` that it works with.
     requires: modules from outside that it needs.
     provides: config -> values by key ("text.width", "prediction.learned_variance").
     needs: config -> what it needs of other parts, by the same keys; "before.KEY" is needed of a part that
         stands earlier in the same list.
     check: config -> faults that attrs validators of single fields cannot see, as (field, message) pairs.
     references: where it comes from (paper, section, equation).
+    formerly: its earlier names. A spec that writes one means this part, and is warned.
+    deprecated: what to use in its place, since when, and when it goes: "use euler; goes in 0.4". A spec that
+        names the part is warned.
+    example: parameters, as a spec writes them, with which it can be tried in a moment: for a part that has no
+        working defaults, or large ones. The conformance kit (`glidepath.testing`) builds it so. A text says
+        why none can be given, such as a file that does not come with it.
+    neutral: of a guidance: the parameters, laid over the example, with which it changes nothing; None where
+        there are none.
     """
 
     kind: str
@@ -91,12 +120,15 @@ class Component:
     target: str
     config: type | str | None = None
     summary: str
-    api: str = ">=1,<2"
     requires: Sequence[Extra] = ()
     provides: Provides = _nothing
     needs: Needs = _nothing
     check: Callable[[Any], Sequence[tuple[str, str]]] = lambda _config: ()
     references: Sequence[str] = ()
+    formerly: Sequence[str] = ()
+    deprecated: str = ""
+    example: Mapping[str, object] | str = attrs.field(factory=dict)
+    neutral: Mapping[str, object] | None = None
 
 
 @attrs.frozen(kw_only=True)

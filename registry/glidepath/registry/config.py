@@ -9,10 +9,11 @@ from typing import Any
 
 import attrs
 
+from glidepath.registry.component import RESERVED
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.parameters import Parameter, parameters, type_text, yaml_text
 from glidepath.registry.problems import Place
-from glidepath.registry.schema import RESERVED, Field, fields
+from glidepath.registry.schema import Field, fields
 from glidepath.registry.tree import MappingNode, Node, Scalar, join
 from glidepath.registry.typed import FAILED, Leaves, Typing
 

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
-from glidepath.registry.component import Command, Component, Extra, Kind, Preset
+from glidepath.registry.component import RESERVED, Command, Component, Extra, Kind, Preset
 from glidepath.registry.kinds import RESERVED_KINDS, RESERVED_SLOTS
 from glidepath.registry.problems import did_you_mean
 
-BUILTIN_COMMANDS = frozenset({"check", "list", "plan", "plugins", "replay", "sample", "show"})
+BUILTIN_COMMANDS = frozenset(
+    {
+        "check",
+        "completion",
+        "diff",
+        "list",
+        "lock",
+        "new-plugin",
+        "plan",
+        "plugins",
+        "replay",
+        "sample",
+        "schema",
+        "show",
+        "test-plugin",
+    }
+)
 """Commands of glidepath's own; a plugin's command has another name."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -45,10 +61,12 @@ def _component(component: Component, kinds: Collection[str], absent: Sequence[st
             yield f"config {component.config!r} is not of the form 'package.module:Class'"
     elif component.config is not None and not _is_attrs_class(component.config):
         yield f"config {component.config!r} is not an attrs class, nor a string that names one"
+    else:
+        for name in RESERVED:
+            if component.config is not None and name in attrs.fields_dict(component.config):
+                yield f"a parameter cannot be named {name!r}, which specs say of every part"
     if not isinstance(component.summary, str) or not component.summary.strip():
         yield "summary is missing"
-    if not is_range(component.api):
-        yield f"api {component.api!r} is not a range of versions such as '>=1,<2'"
     for name in ("provides", "needs", "check"):
         if not callable(getattr(component, name)):
             yield f"{name} {getattr(component, name)!r} is not a function of the config"
@@ -56,6 +74,15 @@ def _component(component: Component, kinds: Collection[str], absent: Sequence[st
         yield f"requires {component.requires!r} is not a list of Extra"
     if not _is_list_of(str, component.references):
         yield f"references {component.references!r} is not a list of strings"
+    if not _is_list_of(str, component.formerly) or not all(_is(_NAME, name) for name in component.formerly):
+        yield f"formerly {component.formerly!r} is not a list of names"
+    if not isinstance(component.deprecated, str):
+        yield f"deprecated {component.deprecated!r} is not a text that says what to use instead"
+    for name, given in (("example", component.example), ("neutral", component.neutral or {})):
+        if name == "example" and isinstance(given, str) and given.strip():
+            continue
+        if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+            yield f"{name} {given!r} is not a mapping of parameters to values"
 
 
 def kind_faults(kind: object) -> list[str]:
@@ -102,19 +129,6 @@ def command_faults(command: object) -> list[str]:
     if not _is(_TARGET, command.target):
         faults.append(f"target {command.target!r} is not of the form 'package.module:function'")
     return [f"command {command.name!r}: {fault}" for fault in faults]
-
-
-def is_range(text: object) -> bool:
-    """Whether `text` is a range of versions in the notation of PEP 440."""
-    if text == attrs.fields(Component).api.default:
-        return True  # what nearly every component says; it spares every start the import of `packaging`
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        SpecifierSet(str(text))
-    except InvalidSpecifier:
-        return False
-    return isinstance(text, str) and bool(text.strip())
 
 
 def _is(pattern: re.Pattern[str], value: object) -> bool:

@@ -12,22 +12,32 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 from entrypoints import BadEntryPoint, CaseSensitiveConfigParser, Distribution, EntryPoint
 
 from glidepath.registry.hooks import GROUP
+from glidepath.registry.metadata import canonical as canonical
+from glidepath.registry.metadata import stated_version
 from glidepath.registry.problems import did_you_mean
 
 DISTRIBUTION = "glidepath"
 """Our own distribution: the one that `--no-plugins` leaves."""
+
+NOT_LOADED = ("scan", "requires", "import", "register")
+"""Stages of which a fault means that nothing of the plugin can be used."""
+
+
+_HEADER = re.compile(r"\[([\w.-]+)\]", re.ASCII)
+_ENTRY = re.compile(r"([\w.-]+) ?= ?([\w.:-]+)", re.ASCII)
 
 
 @attrs.frozen(kw_only=True)
 class Fault:
     """Why a plugin, or something that it supplies, cannot be used.
 
-    stage: where it came to light: "scan", "import", "register", "hook components", "hook kinds", ...
+    stage: where it came to light: "scan", "requires", "import", "register", "hook components", "target", ...
     error: what is wrong, in one sentence.
     hint: what would put it right.
     where: "file:line" of the cause, where it is known.
@@ -50,6 +60,8 @@ class PluginRecord:
     disabled: which switch keeps it from loading, "" when none does.
     faults: all that is wrong with it, in the order in which it came to light.
     warnings: what its author should know, and what stops nothing.
+    requires: which versions of glidepath and of other plugins its distribution asks for, "glidepath>=0.1".
+    lacks: why parts of it cannot be used here, where nothing is wrong with them; `examination` fills it.
     components: "kind/name" of each part that it supplies; kinds, presets, commands: the names of those.
     """
 
@@ -61,6 +73,8 @@ class PluginRecord:
     disabled: str = ""
     faults: tuple[Fault, ...] = ()
     warnings: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    lacks: tuple[Fault, ...] = ()
     components: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     presets: tuple[str, ...] = ()
@@ -86,9 +100,7 @@ class PluginRecord:
     @property
     def works(self) -> bool:
         """Whether it was imported and registered: what of it is sound can be used."""
-        return not self.disabled and not any(
-            fault.stage in ("scan", "import", "register") for fault in self.faults
-        )
+        return not self.disabled and not any(fault.stage in NOT_LOADED for fault in self.faults)
 
     @property
     def title(self) -> str:
@@ -128,18 +140,22 @@ class Found:
         """The module that it names."""
         return str(self.entry.module_name)
 
+    @property
+    def info(self) -> Path:
+        """The folder of the distribution's metadata."""
+        return self.file.parent
+
 
 @attrs.frozen
 class Scan:
-    """What is installed: entry points, by distribution and name; and records of those that are malformed."""
+    """What is installed: entry points, by distribution and name; and records of those that are malformed.
+
+    versions: of glidepath and of the distributions with plugins, by name; "" where nothing states it.
+    """
 
     found: tuple[Found, ...]
     malformed: tuple[PluginRecord, ...]
-
-
-def canonical(name: str) -> str:
-    """A name as it is compared (PEP 503): lower case, a hyphen for each run of hyphens, dots, underscores."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    versions: Mapping[str, str] = MappingProxyType({})
 
 
 def scan(path: Sequence[str] | None = None) -> Scan:
@@ -150,7 +166,10 @@ def scan(path: Sequence[str] | None = None) -> Scan:
     """
     found: list[Found] = []
     malformed: list[PluginRecord] = []
+    versions: dict[str, str] = {}
     for info in _distributions(sys.path if path is None else path):
+        if canonical(info.stem.partition("-")[0]) == DISTRIBUTION:  # without plugins of its own, too
+            versions[DISTRIBUTION] = str(_identity(info).version or "")
         file = info / "entry_points.txt"
         try:
             content = file.read_bytes()
@@ -160,6 +179,7 @@ def scan(path: Sequence[str] | None = None) -> Scan:
         if GROUP.encode() not in content:
             continue
         distro = _identity(info)
+        versions[distro.name] = str(distro.version or "")
         try:
             entries, twice = _parse(content)
         except (configparser.Error, UnicodeDecodeError) as error:
@@ -177,6 +197,7 @@ def scan(path: Sequence[str] | None = None) -> Scan:
     return Scan(
         tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name))),
         tuple(sorted(malformed, key=lambda record: (record.distribution, record.name))),
+        MappingProxyType(versions),
     )
 
 
@@ -229,27 +250,17 @@ def _distributions(path: Sequence[str]) -> Iterator[Path]:
 
 def _identity(info: Path) -> Distribution:
     distro = Distribution.from_name_version(info.stem)
-    version = re.sub(r"-py\d.*", "", distro.version) if distro.version else _metadata_version(info)
+    # the folder of an .egg-info in a source tree has no version in its name
+    version = re.sub(r"-py\d.*", "", distro.version) if distro.version else stated_version(info)
     return Distribution(canonical(distro.name), version)
-
-
-def _metadata_version(info: Path) -> str:
-    """The version in the metadata, for a folder whose name has none: an .egg-info in a source tree."""
-    for name in ("METADATA", "PKG-INFO"):
-        try:
-            text = (info / name).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        stated = re.search(r"^Version:\s*(\S+)", text, re.MULTILINE | re.IGNORECASE)
-        if stated:
-            return stated[1]
-    return ""
 
 
 def _parse(content: bytes) -> tuple[dict[str, str], list[str]]:
     """The group's entries by name, and the names that occur twice among them."""
     text = content.decode("utf-8-sig")
     twice: list[str] = []
+    if (plain := _plain(text)) is not None:
+        return plain, twice
     try:
         parser = _parser(text, strict=True)
     except configparser.DuplicateOptionError as error:
@@ -259,6 +270,29 @@ def _parse(content: bytes) -> tuple[dict[str, str], list[str]]:
     except configparser.DuplicateSectionError:
         parser = _parser(text, strict=False)
     return (dict(parser[GROUP]) if parser.has_section(GROUP) else {}), twice
+
+
+def _plain(text: str) -> dict[str, str] | None:
+    """The group's entries in a file as build tools write it; None for any other, which takes longer."""
+    entries: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    section = ""
+    for line in text.splitlines():
+        if header := _HEADER.fullmatch(line):
+            section = header[1]
+            name = ""
+        elif entry := _ENTRY.fullmatch(line):
+            name = entry[1]
+            if section == GROUP:
+                entries[name] = entry[2]
+        elif line:
+            return None
+        else:
+            continue
+        if not section or (section, name) in seen:
+            return None
+        seen.add((section, name))
+    return entries
 
 
 def _parser(text: str, *, strict: bool) -> configparser.ConfigParser:

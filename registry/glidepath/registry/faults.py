@@ -28,6 +28,7 @@ class Faults:
         self.files = list(files)
         self.lent = dict(lent)
         self._problems: dict[Problem, None] = {}
+        self._warnings: dict[Problem, None] = {}
         self._beyond = 0
 
     def __len__(self) -> int:
@@ -61,21 +62,34 @@ class Faults:
         )
         self._problems[problem] = None
 
+    def warn(self, what: str, place: Place | None, path: str = "", hint: str = "") -> None:
+        """Add what is right as yet, and is to go."""
+        if len(self._warnings) < MOST:
+            problem = Problem(
+                what=printable(what, 1000), place=place, path=printable(path, 300), hint=printable(hint, 1000)
+            )
+            self._warnings[problem] = None
+
+    @property
+    def warnings(self) -> Sequence[Problem]:
+        """What is to go, in the order of the places."""
+        return sorted(self._warnings, key=self._order)
+
     def sorted(self) -> Sequence[Problem]:
         """Each fault once, in the order of the places; those without a place first."""
-        ranks = {name: rank for rank, name in enumerate(self.files)}
-
-        def order(problem: Problem) -> tuple[int, int, int]:
-            if problem.place is None:
-                return (-1, 0, 0)
-            return (ranks.get(problem.place.file, len(ranks)), problem.place.line, problem.place.column)
-
         places = {problem.place for problem in self._problems}
         told = [it for it in self._problems if it.place is None or self.lent.get(it.place) not in places]
-        problems = sorted(told, key=order)
+        problems = sorted(told, key=self._order)
         if self._beyond:
             problems.append(Problem(what=f"and {self._beyond} more faults"))
         return problems
+
+    def _order(self, problem: Problem) -> tuple[int, int, int]:
+        if problem.place is None:
+            return (-1, 0, 0)
+        known = problem.place.file in self.files
+        rank = self.files.index(problem.place.file) if known else len(self.files)
+        return (rank, problem.place.line, problem.place.column)
 
     def error(self) -> SpecError:
         """All of them as one exception."""

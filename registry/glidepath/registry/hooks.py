@@ -16,6 +16,7 @@ from glidepath.registry.component import Command, Component, Kind, Preset
 if TYPE_CHECKING:
     from glidepath.core.pipeline import Pipeline
     from glidepath.registry.plan import Plan
+    from glidepath.testing import Trial
 
 PROJECT = "glidepath"
 GROUP = "glidepath.plugins"
@@ -49,8 +50,13 @@ def commands() -> Iterable[Command]:
 
 
 @hookspec
-def checks(kind: str) -> Iterable[Callable[[Any], None]]:
-    """Conformance checks for parts of `kind`: each takes a built part and raises AssertionError."""
+def checks(kind: str) -> Iterable[Callable[[Any], None] | type[Trial]]:
+    """Conformance checks for parts of `kind`, whoever supplies the part; `glidepath test-plugin` runs them.
+
+    Each is a function that takes a freshly built part and raises AssertionError; it is named for the
+    function. For a kind that the plugin adds, a class derived from `glidepath.testing.Trial` may be among
+    them: it says how such a part is used, and all checks of any use then apply to it.
+    """
     return ()
 
 

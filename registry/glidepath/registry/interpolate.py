@@ -237,6 +237,7 @@ class _Interpolation:
             raise _Stop
         if not isinstance(part, MappingNode):
             self.nowhere(whose, f"{so_far} is {describe(node)}")
+        key = self.schema.written(at.position, part, part, key)
         below = self.schema.below(at.position, part, key)
         value = part.get(key)
         if value is not None:

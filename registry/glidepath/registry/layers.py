@@ -78,6 +78,10 @@ class Layers:
             return self._alone(source)
         return self._extend(self._parse(self._bounded(source)))
 
+    def from_tree(self, root: MappingNode) -> MappingNode:
+        """A spec that stands inside another file, on what its `extends` names. Raises as `from_name` does."""
+        return self._extend(root)
+
     def _alone(self, source: Source) -> MappingNode:
         root = self._parse(self._bounded(source))
         for path, node in (("", root), *_stages(root).items()):

@@ -5,8 +5,13 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
+import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from types import ModuleType
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import FrameType, MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 import attrs
@@ -15,10 +20,21 @@ import pluggy
 from glidepath.registry import hooks
 from glidepath.registry.component import Command, Component, Kind, Preset
 from glidepath.registry.descriptors import command_faults, component_faults, kind_faults, preset_faults
-from glidepath.registry.discovery import Fault, Found, PluginRecord, Switch
+from glidepath.registry.discovery import DISTRIBUTION, Fault, Found, PluginRecord, Switch
+from glidepath.registry.metadata import Requires, stated_requirements, unmet
+from glidepath.registry.patience import Done, Hanging, run_each
 from glidepath.registry.problems import did_you_mean
 
 T = TypeVar("T")
+
+PATIENCE = 10.0
+"""Seconds that the import of a plugin, or one of its hooks, may take."""
+
+_MARK = f"{hooks.PROJECT}_impl"
+"""What `hookimpl` sets on a function."""
+
+_stuck: dict[str, Hanging] = {}
+"""Modules whose import was given up: another attempt would wait for the first."""
 
 
 @attrs.frozen(eq=False)
@@ -36,35 +52,110 @@ class Loaded:
     commands: tuple[Command, ...] = ()
 
 
-def plugin_manager() -> pluggy.PluginManager:
-    """A pluggy manager that knows our hooks and no plugin."""
-    manager = pluggy.PluginManager(hooks.PROJECT)
-    manager.add_hookspecs(hooks)
-    return manager
+class Hooks(pluggy.PluginManager):
+    """A pluggy manager that knows our hooks, and which plugin implements which.
+
+    specifications: modules or objects with the specifications.
+    """
+
+    def __init__(self, specifications: Sequence[Any] = (hooks,)) -> None:
+        super().__init__(hooks.PROJECT)
+        for one in specifications:
+            self.add_hookspecs(one)
+        self.known = {name: hook for name, hook in vars(self.hook).items() if hook.has_spec()}
+        self._implemented: dict[int, dict[str, list[pluggy.HookImpl]]] = {}
+        self._marked: Counter[str] = Counter()
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        """As pluggy does, without a closer look at what is not marked in a module."""
+        if isinstance(plugin, ModuleType) and not hasattr(vars(plugin).get(name), _MARK):
+            return None
+        options = super().parse_hookimpl_opts(plugin, name)
+        if options is not None:
+            self._marked[options.get("specname") or name] += 1
+        return options
+
+    def register(self, plugin: object, name: str | None = None) -> str | None:
+        """Take in a plugin, or raise `pluggy.PluginValidationError`."""
+        self._marked.clear()
+        registered = super().register(plugin, name)
+        # from the end, where pluggy puts the latest: all plugins are not looked through for each of them
+        self._implemented[id(plugin)] = {
+            hook: list(islice((it for it in reversed(self._all(hook)) if it.plugin is plugin), count))
+            for hook, count in self._marked.items()
+        }
+        return registered
+
+    def implemented(self, plugin: object) -> Mapping[str, Sequence[pluggy.HookImpl]]:
+        """A plugin's implementations by the hook, in the order in which they are called."""
+        return self._implemented.get(id(plugin), {})
+
+    def _all(self, hook: str) -> list[pluggy.HookImpl]:
+        caller: pluggy.HookCaller = getattr(self.hook, hook)
+        return caller.get_hookimpls()
+
+
+def plugin_manager() -> Hooks:
+    """A manager that knows no plugin."""
+    return Hooks()
 
 
 def load(
-    found: Iterable[Found], switches: Collection[Switch], manager: pluggy.PluginManager, kinds: Iterable[Kind]
+    found: Iterable[Found],
+    switches: Collection[Switch],
+    manager: Hooks,
+    kinds: Iterable[Kind],
+    *,
+    versions: Mapping[str, str] = MappingProxyType({}),
+    patience: float = PATIENCE,
 ) -> tuple[list[Loaded], dict[str, Kind]]:
     """Load what no switch refuses, in the order given. Returns the plugins, and `kinds` and theirs by name.
 
-    The module of a refused plugin is not imported. The kinds of all plugins come first, so that a plugin may
-    supply parts of a kind that another adds.
+    The module of a refused plugin is not imported, nor is that of one which requires other versions than are
+    installed.
+    The kinds of all plugins come first, so that a plugin may supply parts of a kind that another adds.
+
+    versions: of glidepath and of the distributions with plugins, by name.
+    patience: seconds that an import or a hook may take; 0 for no limit.
     """
     loading = [_Loading(entry) for entry in found]
+    requirements: dict[Path, tuple[Requires, ...]] = {}
     for plugin in loading:
         plugin.disabled = next((switch.source for switch in switches if switch.refuses(plugin.found)), "")
-        if not plugin.disabled and plugin.import_module() and plugin.register(manager, loading):
-            plugin.kinds = plugin.ask(manager, "kinds", Kind, kind_faults)
+        if not plugin.disabled:
+            if plugin.found.info not in requirements:
+                requirements[plugin.found.info] = stated_requirements(plugin.found.info, versions)
+            plugin.require(requirements[plugin.found.info], versions)
+    importing = [plugin for plugin in loading if not plugin.disabled and not plugin.faults]
+    for plugin, outcome in zip(
+        importing, run_each([plugin.import_module for plugin in importing], patience), strict=True
+    ):
+        plugin.imported(outcome, patience)
+    registered: dict[int, _Loading] = {}
+    for plugin in importing:
+        if not plugin.faults and plugin.register(manager, registered):
+            registered[id(plugin.plugin)] = plugin
+
+    def ask(hook: str, what: type[T], faults: Callable[[object], list[str]]) -> dict[_Loading, list[T]]:
+        asked = [plugin for plugin in loading if plugin.registered and hook in plugin.hooks]
+        outcomes = run_each([partial(plugin.answers, manager, hook) for plugin in asked], patience)
+        return {
+            plugin: plugin.sound(hook, what, faults, outcome, patience)
+            for plugin, outcome in zip(asked, outcomes, strict=True)
+        }
+
+    for plugin, own in ask("kinds", Kind, kind_faults).items():
+        plugin.kinds = own
     known = _merge_kinds(kinds, loading)
     absent = [plugin.title for plugin in loading if not plugin.registered]
-    for plugin in loading:
-        if plugin.registered:
-            plugin.components = plugin.ask(
-                manager, "components", Component, lambda item: component_faults(item, known, absent)
-            )
-            plugin.presets = plugin.ask(manager, "presets", Preset, preset_faults)
-            plugin.commands = plugin.ask(manager, "commands", Command, command_faults)
+    for plugin, components in ask(
+        "components", Component, lambda item: component_faults(item, known, absent)
+    ).items():
+        plugin.components = components
+    for plugin, presets in ask("presets", Preset, preset_faults).items():
+        plugin.presets = presets
+    for plugin, commands in ask("commands", Command, command_faults).items():
+        plugin.commands = commands
     owners: dict[tuple[str, ...], str] = {}
     for plugin in loading:
         plugin.components = plugin.first(
@@ -82,7 +173,9 @@ class _Loading:
         self.found = found
         self.plugin: object = None
         self.registered = False
+        self.hooks: Collection[str] = ()
         self.disabled = ""
+        self.requires: tuple[Requires, ...] = ()
         self.faults: list[Fault] = []
         self.warnings: list[str] = []
         self.components: list[Component] = []
@@ -94,55 +187,98 @@ class _Loading:
     def title(self) -> str:
         return f"plugin {self.found.name!r} of {self.found.distribution}"
 
+    @property
+    def release(self) -> str:
+        return f"{self.found.distribution} {self.found.version}".strip()
+
     def fail(self, stage: str, error: str, hint: str = "", where: str = "") -> None:
+        hint = hint or _authors_hint(self.found)
         self.faults.append(Fault(stage=stage, error=error, hint=hint, where=where))
 
-    def import_module(self) -> bool:
+    def require(self, requirements: tuple[Requires, ...], versions: Mapping[str, str]) -> None:
+        """Hold what the distribution requires against what is installed."""
+        self.requires = requirements
+        for requires, version in unmet(requirements, versions):
+            instead = f'pip install "{requires}"'
+            if requires.name == DISTRIBUTION:
+                error = f"it is made for glidepath {requires.versions}, and this is glidepath {version}"
+                hint = (
+                    f"install a version of {self.found.distribution} for glidepath {version}, or: {instead}"
+                )
+            else:
+                error = f"it requires {requires.name} {requires.versions}, and {version} is installed"
+                hint = instead
+            self.fail("requires", error, hint, str(self.found.info))
+
+    def import_module(self) -> object:
+        """What the entry point names; or that an earlier import of it still hangs."""
+        if (before := _stuck.get(self.found.module)) and before.thread.is_alive():
+            return before
         without_torch = "torch" not in sys.modules
-        try:
-            self.plugin = self.found.entry.load()
-        except KeyboardInterrupt:
-            raise
-        except (
-            BaseException
-        ) as error:  # SystemExit too: a plugin must not end the command that it is not part of
-            where, hint = _where(error, self.found.module), _import_hint(error, self.found)
-            self.fail("import", _describe(error), hint, where)
-            return False
+        plugin = self.found.entry.load()
         if without_torch and "torch" in sys.modules:
             self.warnings.append(
                 f"{self.found.module} imports torch, which costs every command seconds; "
                 "import it in the modules that the components' targets name"
             )
-        return True
+        return plugin
 
-    def register(self, manager: pluggy.PluginManager, others: Iterable[_Loading]) -> bool:
-        for other in others:
-            if other is not self and other.registered and other.plugin is self.plugin:
-                hint = "one of the two entry points is enough"
-                self.fail("register", f"{self.found.module} is already the {other.title}", hint)
-                return False
+    def imported(self, outcome: Done[object] | Hanging, patience: float) -> None:
+        """Take in what came of `import_module`.
+
+        Raises:
+            KeyboardInterrupt: as the import did.
+        """
+        if isinstance(outcome, Done) and isinstance(outcome.value, Hanging):
+            outcome = outcome.value
+        if isinstance(outcome, Hanging):
+            _stuck[self.found.module] = outcome
+            self.hangs("import", f"{self.found.module} was not imported", outcome, patience)
+        elif isinstance(outcome.error, KeyboardInterrupt):
+            raise outcome.error
+        elif outcome.error is not None:  # SystemExit too: a plugin must not end a command that is not its own
+            where, hint = _where(outcome.error, self.found.module), _import_hint(outcome.error, self.found)
+            self.fail("import", _describe(outcome.error), hint, where)
+        else:
+            self.plugin = outcome.value
+
+    def hangs(self, stage: str, what: str, outcome: Hanging, patience: float) -> None:
+        """A fault of a plugin that is still at it."""
+        frames = (frame for frame, _ in traceback.walk_stack(outcome.frame)) if outcome.frame else iter(())
+        where = _place_of([(frame, frame.f_lineno) for frame in frames], self.found.module)
+        hint = (
+            f"set GLIDEPATH_DISABLE={self.found.name} to do without it; where it is merely slow, "
+            f"GLIDEPATH_PATIENCE says how many seconds it may take; report it to the authors of "
+            f"{self.found.distribution}"
+        )
+        self.fail(stage, f"it hangs: {what} within {patience:g} s", hint, where)
+
+    def register(self, manager: Hooks, registered: Mapping[int, _Loading]) -> bool:
+        """Make its hooks known. registered: the plugins before it, by the id of their modules."""
+        if other := registered.get(id(self.plugin)):
+            hint = "one of the two entry points is enough"
+            self.fail("register", f"{self.found.module} is already the {other.title}", hint)
+            return False
         try:
-            manager.register(self.plugin, name=f"{self.found.distribution}/{self.found.name}")
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                manager.register(self.plugin, name=f"{self.found.distribution}/{self.found.name}")
         except Exception as error:
-            self.fail(
-                "register", _describe(error), "see glidepath.registry.hooks for the hooks and their arguments"
-            )
+            self.fail("register", _describe(error), f"the hooks are {_signatures(manager)}")
             return False
         self.registered = True
+        self.hooks = manager.implemented(self.plugin)
+        self.warnings += [f"{it.filename}:{it.lineno}: {it.message}" for it in told]
         self._report_misspelt_hooks(manager)
         return True
 
-    def _report_misspelt_hooks(self, manager: pluggy.PluginManager) -> None:
-        callers = manager.get_hookcallers(self.plugin) or []
-        known = [name for name in vars(manager.hook) if getattr(manager.hook, name).has_spec()]
-        implemented = {caller.name for caller in callers}
-        for caller in callers:
-            optional = any(impl.optionalhook for impl in caller.get_hookimpls() if impl.plugin is self.plugin)
-            if not caller.has_spec() and not optional:
-                hint = did_you_mean(caller.name, known) or f"the hooks are {', '.join(sorted(known))}"
-                self.fail("register hooks", f"no hook is named {caller.name!r}", hint)
-        if "components" not in implemented:
+    def _report_misspelt_hooks(self, manager: Hooks) -> None:
+        known = manager.known
+        for name, implementations in manager.implemented(self.plugin).items():
+            if name not in known and not any(it.optionalhook for it in implementations):
+                hint = did_you_mean(name, known) or f"the hooks are {', '.join(sorted(known))}"
+                self.fail("register hooks", f"no hook is named {name!r}", hint)
+        if "components" not in self.hooks:
             unmarked = inspect.isroutine(getattr(self.plugin, "components", None))
             self.fail(
                 "hook components",
@@ -152,39 +288,46 @@ class _Loading:
                 else "every plugin implements it; one without parts returns ()",
             )
 
-    def ask(
-        self, manager: pluggy.PluginManager, hook: str, what: type[T], faults: Callable[[object], list[str]]
+    def answers(self, manager: Hooks, hook: str) -> list[Any]:
+        """What a hook returns, generators run to their ends."""
+        return [list(result) if _is_many(result) else result for result in call(manager, self.plugin, hook)]
+
+    def sound(
+        self,
+        hook: str,
+        what: type[T],
+        faults: Callable[[object], list[str]],
+        outcome: Done[list[Any]] | Hanging,
+        patience: float,
     ) -> list[T]:
-        """The sound items that a hook returns. A hook that fails supplies nothing."""
+        """The sound items among the answers of a hook. One that fails supplies nothing."""
         stage = f"hook {hook}"
-        items: list[object] = []
-        try:
-            for result in call(manager, self.plugin, hook):
-                if (
-                    result is None
-                    or isinstance(result, str | bytes | Mapping)
-                    or not isinstance(result, Iterable)
-                ):
-                    hint = f"return a list of {what.__name__}"
-                    self.fail(
-                        stage, f"{hook}() returned {result!r}, which is not a list of {what.__name__}", hint
-                    )
-                    return []
-                items.extend(result)  # a generator runs here
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            where = _where(error, self.found.module)
-            self.fail(stage, f"{hook}() raised {_describe(error)}", where=where)
+        if isinstance(outcome, Hanging):
+            self.hangs(stage, f"{hook}() did not return", outcome, patience)
             return []
-        sound: list[T] = []
+        if isinstance(outcome.error, KeyboardInterrupt):
+            raise outcome.error
+        if outcome.error is not None:
+            where = _where(outcome.error, self.found.module)
+            self.fail(stage, f"{hook}() raised {_describe(outcome.error)}", where=where)
+            return []
+        items: list[object] = []
+        for result in outcome.value or ():
+            if not _is_many(result):
+                hint = f"return a list of {what.__name__}"
+                self.fail(
+                    stage, f"{hook}() returned {result!r}, which is not a list of {what.__name__}", hint
+                )
+                return []
+            items.extend(result)
+        kept: list[T] = []
         for item in items:
             wrong = faults(item)
             for fault in wrong:
                 self.fail(stage, fault)
             if isinstance(item, what) and not wrong:
-                sound.append(item)
-        return sound
+                kept.append(item)
+        return kept
 
     def first(
         self, what: str, items: Iterable[T], name: Callable[[T], str], owners: dict[tuple[str, ...], str]
@@ -197,6 +340,7 @@ class _Loading:
                 self.fail(
                     f"hook {what}s",
                     f"{what} {name(item)!r} is supplied twice; the {owners[key]} has it already",
+                    f"a name is given once; report it to the authors of {self.found.distribution}",
                 )
             else:
                 owners[key] = self.title
@@ -213,6 +357,7 @@ class _Loading:
             disabled=self.disabled,
             faults=tuple(self.faults),
             warnings=tuple(self.warnings),
+            requires=tuple(map(str, self.requires)),
             components=tuple(f"{component.kind}/{component.name}" for component in self.components),
             kinds=tuple(kind.name for kind in self.kinds),
             presets=tuple(preset.name for preset in self.presets),
@@ -232,19 +377,19 @@ class _Loading:
         return str(getattr(module, "__file__", None) or self.found.file)
 
 
-def call(manager: pluggy.PluginManager, plugin: object, hook: str, **arguments: object) -> list[Any]:
+def call(manager: Hooks, plugin: object, hook: str, **arguments: object) -> list[Any]:
     """What one plugin's implementations of a hook return, its wrappers included.
 
     None stays in the result, where pluggy drops it: a hook without a `return` is a fault to report.
     """
-    others = [other for other in manager.get_plugins() if other is not plugin]
-    caller = manager.subset_hook_caller(hook, remove_plugins=others)
-    mine = [impl for impl in caller.get_hookimpls() if impl.plugin is plugin]
-    if not mine:
-        return []
-    results = caller(**arguments)
-    plain = sum(not (impl.wrapper or impl.hookwrapper) for impl in mine)
-    return [*results, *[None] * (plain - len(results))]
+    mine = manager.implemented(plugin).get(hook, ())
+    if any(impl.wrapper or impl.hookwrapper for impl in mine):
+        others = [other for other in manager.get_plugins() if other is not plugin]
+        results = manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+        plain = sum(not (impl.wrapper or impl.hookwrapper) for impl in mine)
+        return [*results, *[None] * (plain - len(results))]
+    # pluggy's own way, without asking every plugin whether it is this one
+    return [impl.function(*(arguments[name] for name in impl.argnames)) for impl in mine]
 
 
 def _merge_kinds(core: Iterable[Kind], loading: Sequence[_Loading]) -> dict[str, Kind]:
@@ -278,6 +423,10 @@ def _merge_kinds(core: Iterable[Kind], loading: Sequence[_Loading]) -> dict[str,
     return known | {kind.name: kind for plugin in loading for kind in plugin.kinds}
 
 
+def _is_many(result: object) -> bool:
+    return isinstance(result, Iterable) and not isinstance(result, str | bytes | Mapping)
+
+
 def _describe(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -287,13 +436,16 @@ def _where(error: BaseException, module: str) -> str:
     """ "file:line" of the innermost frame that is the plugin's own."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
+    return _place_of(list(reversed(list(traceback.walk_tb(error.__traceback__)))), module)
+
+
+def _place_of(frames: Iterable[tuple[FrameType, int]], module: str) -> str:
+    """ "file:line" of the first frame that is of a plugin's package, "" when none is."""
     package = module.rpartition(".")[0] or module
-    places = [
-        f"{frame.f_code.co_filename}:{line}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if _within(str(frame.f_globals.get("__name__", "")), package)
-    ]
-    return places[-1] if places else ""
+    for frame, line in frames:
+        if _within(str(frame.f_globals.get("__name__", "")), package):
+            return f"{frame.f_code.co_filename}:{line}"
+    return ""
 
 
 def _within(module: str, package: str) -> bool:
@@ -315,4 +467,14 @@ def _import_hint(error: BaseException, found: Found) -> str:
         and found.entry.object_name
     ):
         return f"the entry point names {found.module}:{found.entry.object_name}"
+    return _authors_hint(found)
+
+
+def _authors_hint(found: Found) -> str:
     return f"report it to the authors of {found.distribution}, or set GLIDEPATH_DISABLE={found.name}"
+
+
+def _signatures(manager: Hooks) -> str:
+    """The hooks with their arguments: "checks(kind), components(), ..."."""
+    specs = ((name, hook.spec) for name, hook in sorted(manager.known.items()))
+    return ", ".join(f"{name}({', '.join(spec.argnames)})" for name, spec in specs)

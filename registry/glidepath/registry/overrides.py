@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -60,18 +61,26 @@ def override_source(number: int, override: str | Override) -> Source:
     return Source(override.name, Path(), text, skip=text.find("=") + 1, override=True)
 
 
-def apply(root: MappingNode, source: Source, schema: Schema, faults: Faults) -> MappingNode:
+def apply(
+    root: MappingNode,
+    source: Source,
+    schema: Schema,
+    faults: Faults,
+    position: Position | None = Level.SPEC,
+) -> MappingNode:
     """The spec with an override applied. A faulty override is reported and changes nothing.
 
     "sampler.steps=20" sets a parameter, "sampler=ddim" puts another part in a slot, "guidance[0].scale=2" and
     "guidance.0.scale=2" reach into a list, "stages.up.sampler.steps=27" into a stage of a cascade. The value
     is YAML; a mapping is merged into what is there.
+
+    position: what the root is; None for a file that is no spec, and holds values only.
     """
     if not source.skip:
         place = source.at(len(source.text))
         faults.add("an override is PATH=VALUE, and this has no '='", place, hint="such as sampler.steps=50")
         return root
-    segments = _segments(source, faults)
+    segments = _segments(source.text[: source.skip - 1], source.at, faults)
     if segments is None:
         return root
     keys = [segment.key for segment in segments]
@@ -84,12 +93,23 @@ def apply(root: MappingNode, source: Source, schema: Schema, faults: Faults) -> 
         value = read_tree(source, faults) or Scalar("", None, NULL, source.at(source.skip), source)
     except Unreadable:
         return root
-    changed = _Override(source, value, schema, faults).put(root, segments, "", Level.SPEC)
+    changed = _Override(source, value, schema, faults).put(root, segments, "", position)
     return changed if isinstance(changed, MappingNode) else root
 
 
-def _segments(source: Source, faults: Faults) -> list[_Segment] | None:
-    text = source.text[: source.skip - 1]
+def put(root: MappingNode, path: Scalar, value: Node, schema: Schema, faults: Faults) -> MappingNode:
+    """The spec with a value at a path that another file states, such as "sampler.steps", as `apply` does it.
+
+    A path that leads nowhere is reported and changes nothing.
+    """
+    segments = _segments(path.text, lambda _index: path.place, faults)
+    if segments is None:
+        return root
+    changed = _Override(path.source, value, schema, faults).put(root, segments, "", Level.SPEC)
+    return changed if isinstance(changed, MappingNode) else root
+
+
+def _segments(text: str, at: Callable[[int], Place], faults: Faults) -> list[_Segment] | None:
     segments: list[_Segment] = []
     position = 0
     while position < len(text) or not segments:
@@ -97,12 +117,12 @@ def _segments(source: Source, faults: Faults) -> list[_Segment] | None:
         # a dot stands between keys, and nowhere else
         if not found or (found["key"] is not None and bool(found["dot"]) != bool(segments)):
             hint = "write names joined by dots, and [0] for an entry of a list: guidance[0].scale"
-            faults.add("this is not a path", source.at(position), hint=hint)
+            faults.add("this is not a path", at(position), hint=hint)
             return None
         key = (found["key"] or "").strip()
         digits = found["index"] or (key if key.isascii() and key.isdigit() and len(key) < 10 else "")
         index = int(digits) if digits else None
-        segments.append(_Segment(key, index, source.at(position + len(found["dot"] or ""))))
+        segments.append(_Segment(key, index, at(position + len(found["dot"] or ""))))
         position = found.end()
     if len(segments) >= MAX_DEPTH:
         faults.add(f"the path is more than {MAX_DEPTH - 1} levels deep", segments[0].place)
@@ -149,10 +169,13 @@ class _Override:
             self.faults.add(what, segment.place, join(path, segment.key), hint, node.items)
             return None
         below = self.schema.below(position, node, segment.key)
-        changed = self.put(node.get(segment.key), rest, join(path, segment.key), below)
+        written = self.schema.written(position, node, node, segment.key)
+        changed = self.put(node.get(written), rest, join(path, segment.key), below)
         if changed is None:
             return None
         items = dict(node.items)
+        if written != segment.key and written in items:
+            items[segment.key] = items.pop(written)
         # where only a value below changes, the key is still where it was
         key = items[segment.key].key if rest and segment.key in items else segment.place
         items[segment.key] = Entry(key, changed)

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import attrs
 
-from glidepath.registry.component import DOC, MANY, PART, Kind
+from glidepath.registry.component import DEPRECATED, DOC, MANY, PART, Kind
 
 _FACTORY: Any = attrs.Factory  # a class; attrs declares it as a function
 
@@ -58,12 +58,17 @@ def _parameters(config: type[Any]) -> Iterator[Parameter]:
             type=(f"list of {kind}" if many else kind)
             if kind
             else type_text(hints.get(field.name, field.type)),
-            limits=", ".join(_limits(field.validator)),
+            limits=", ".join(map(str, limits(field.validator))),
             default=_default(field),
-            doc=str(field.metadata.get(DOC, "")),
+            doc=_doc(field),
             part=kind,
             many=many,
         )
+
+
+def _doc(field: attrs.Attribute[Any]) -> str:
+    text, deprecated = str(field.metadata.get(DOC, "")), field.metadata.get(DEPRECATED)
+    return f"{text} (deprecated: {deprecated})" if deprecated else text
 
 
 def _default(field: attrs.Attribute[Any]) -> object:
@@ -99,28 +104,59 @@ def type_text(annotation: Any) -> str:
     return str(getattr(annotation, "__name__", annotation))
 
 
-def _limits(validator: Any) -> Iterator[str]:
-    """What attrs validators ask, read from their attributes: attrs does not publish their classes."""
+@attrs.frozen
+class Limit:
+    """What a validator asks of a value.
+
+    ask: ">=", ">", "<=", "<", "one of", "at least", "at most" (entries, or characters), or "matches".
+    value: the bound, the options, the count, or the pattern.
+    each: it is asked of each entry of the value.
+    others: a pattern of values that do as well as the options, which are examples; None where there are none.
+    """
+
+    ask: str
+    value: Any
+    each: bool = False
+    others: re.Pattern[str] | None = None
+
+    def __str__(self) -> str:
+        text = {
+            "one of": lambda: f"one of {', '.join(str(option) for option in self.value)}",
+            "at least": lambda: f"at least {self.value} long",
+            "at most": lambda: f"at most {self.value} long",
+            "matches": lambda: f"matches {self.value.pattern}",
+        }.get(self.ask, lambda: f"{self.ask} {self.value}")()
+        return f"each {text}" if self.each else text
+
+
+def limits(validator: Any) -> Iterator[Limit]:
+    """What attrs validators ask, read from their attributes: attrs does not publish their classes.
+
+    What cannot be put in words is passed over.
+    """
     if validator is None:
         return
     if isinstance(validator, list | tuple) or hasattr(validator, "_validators"):
         for one in getattr(validator, "_validators", validator):
-            yield from _limits(one)
+            yield from limits(one)
     elif hasattr(validator, "compare_op") and hasattr(validator, "bound"):
-        yield f"{validator.compare_op} {validator.bound}"
+        yield Limit(validator.compare_op, validator.bound)
     elif hasattr(validator, "options"):
-        yield f"one of {', '.join(str(option) for option in validator.options)}"
+        # a validator of a plugin's own may show examples so
+        own = not type(validator).__module__.startswith("attr")
+        others = getattr(validator, "pattern", re.compile("")) if own else None
+        yield Limit("one of", tuple(validator.options), others=others)
     elif hasattr(validator, "min_length"):
-        yield f"at least {validator.min_length} long"
+        yield Limit("at least", validator.min_length)
     elif hasattr(validator, "max_length"):
-        yield f"at most {validator.max_length} long"
+        yield Limit("at most", validator.max_length)
     elif hasattr(validator, "pattern"):
-        yield f"matches {validator.pattern.pattern}"
+        yield Limit("matches", validator.pattern)
     elif hasattr(validator, "member_validator"):
-        yield from (f"each {limit}" for limit in _limits(validator.member_validator))
-        yield from _limits(getattr(validator, "iterable_validator", None))
+        yield from (attrs.evolve(limit, each=True) for limit in limits(validator.member_validator))
+        yield from limits(getattr(validator, "iterable_validator", None))
     elif hasattr(validator, "validator"):  # optional(...)
-        yield from _limits(validator.validator)
+        yield from limits(validator.validator)
 
 
 def yaml_text(value: object) -> str:

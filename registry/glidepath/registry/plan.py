@@ -19,13 +19,15 @@ from glidepath.registry.faults import Faults, shown
 from glidepath.registry.files import below_here, is_there
 from glidepath.registry.fit import check_cascade, check_fit, flat
 from glidepath.registry.merge import as_part
-from glidepath.registry.problems import Place, did_you_mean
+from glidepath.registry.problems import Place, Problem, did_you_mean
 from glidepath.registry.requirements import PluginsSection, check_requirements, refused_by
 from glidepath.registry.resolved import resolved_tree
 from glidepath.registry.scalars import NULL
-from glidepath.registry.schema import SECTIONS, STAGE_SECTIONS, Schema, Slot, fields
+from glidepath.registry.schema import SECTIONS, STAGE_SECTIONS, Schema, Slot, current, fields
+from glidepath.registry.source import Source
 from glidepath.registry.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join, node_of
 from glidepath.registry.typed import FAILED
+from glidepath.registry.writable import unwritable
 
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue, Registered
@@ -48,9 +50,10 @@ class _Device:
     """Validator: a device as torch names it."""
 
     options = ("auto", "cpu", "cuda", "cuda:N", "mps")
+    pattern = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?|mps")
 
     def __call__(self, _instance: object, _attribute: object, value: str) -> None:
-        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?|mps", value):
+        if not self.pattern.fullmatch(value):
             raise ValueError(f"{value!r} is none of {', '.join(self.options)}")
 
 
@@ -111,6 +114,7 @@ class Plan:
     plugins: which plugins the spec lets in.
     stages: of a cascade, in order: a plan for each, with the cascade's runtime.
     path: where it stands in the spec: "", or "stages.NAME".
+    warnings: what of the spec is right as yet, and is to go; of the whole plan, not of its stages.
     """
 
     parts: _Parts
@@ -122,6 +126,7 @@ class Plan:
     plugins: PluginsSection = attrs.field(factory=PluginsSection)
     stages: Mapping[str, Plan] = MappingProxyType({})
     path: str = ""
+    warnings: Sequence[Problem] = ()
 
     def portable_tree(self) -> Mapping[str, Any]:
         """The tree as an image carries it: a file below the current directory is written relative to that,
@@ -199,6 +204,24 @@ def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -
     return plan
 
 
+def plan_part(kind: str, name: str, parameters: Mapping[str, object], catalogue: Catalogue) -> PartPlan:
+    """The plan of one part that stands in no spec. Imports no implementation and builds nothing.
+
+    name: as `use` would give it. parameters: as a spec would write them beside it; relative paths are
+        relative to the current directory.
+
+    Raises:
+        SpecError: with every fault.
+    """
+    title = f"{kind}/{name}"
+    faults = Faults([title])
+    node = node_of({**parameters, "use": name}, Place(title), Source(title, Path(), ""))
+    planned = Planner(catalogue, faults)._planned(node, kind, kind)
+    if planned is None or len(faults):
+        raise faults.error()
+    return planned
+
+
 @attrs.frozen
 class _NoParameters:
     """The config class of a component without one."""
@@ -251,6 +274,13 @@ class Planner:
         }
         return self._made(spec, runtime, weights, {}, stages=made)
 
+    def part(self, node: Node, slot: Slot, path: str) -> PartPlan | tuple[PartPlan, ...] | None:
+        """What stands in a slot, or in a place for parts of another file; None, or fewer, after a fault.
+
+        Whether it fits other parts is for `check_fit`.
+        """
+        return self._position(node, slot, path)
+
     def _made(
         self,
         spec: Spec,
@@ -275,6 +305,7 @@ class Planner:
             distributions=dict(sorted(versions.items())),
             stages=stages,
             path=path,
+            warnings=() if path else self._faults.warnings,
         )
 
     def _keys_of_a_cascade(self, root: MappingNode) -> None:
@@ -432,6 +463,7 @@ class Planner:
             self._faults.add(unknown.what, place, path, unknown.hint, unknown.allowed)
             return None
         owner = f"{kind} {registered.component.name}"
+        part = self._in_words_of_today(part, config_class or _NoParameters, registered, path)
         elsewhere = {
             slot: f"{slot} is a slot of its own: write it at the top of the {self._top}"
             for slot in self._catalogue.slots
@@ -480,7 +512,50 @@ class Planner:
             what = f"{registered.full_name} is of the plugin {registered.plugin!r}, which {switch} keeps out"
             self._faults.add(what, use.place, path, f"change {switch}, or choose another {kind}")
             return None
+        self._warn_of_age(use, registered, path)
         return registered
+
+    def _warn_of_age(self, use: Scalar, registered: Registered, path: str) -> None:
+        component = registered.component
+        name = use.text.rpartition("/")[2]
+        if name != component.name:
+            what = f"the {component.kind} {name!r} is called {component.name!r} now"
+            self._faults.warn(what, use.place, path, f"write {use.text[: -len(name)]}{component.name}")
+        if component.deprecated:
+            what = f"{component.kind} {registered.full_name} is deprecated: {component.deprecated}"
+            self._faults.warn(what, use.place, path)
+
+    def _in_words_of_today(
+        self, part: MappingNode, config: type[Any], registered: Registered, path: str
+    ) -> MappingNode:
+        """A part with the names that its parameters have now."""
+        try:
+            known, odd = fields(config), unwritable(config)
+        except Exception:  # told where the parameters are read
+            return part
+        owner = f"{registered.component.kind} {registered.component.name}"
+        items = {}
+        for key, entry in part.items.items():
+            name, below = current(known, key), join(path, key)
+            if name != key and name in part.items:
+                hint = f"leave out {key!r}, which is its earlier name"
+                what = f"{owner}: {name!r} is written twice, also as {key!r}"
+                self._faults.add(what, entry.key, below, hint)
+                continue
+            if name != key:
+                what = f"{owner}: the parameter {key!r} is called {name!r} now"
+                self._faults.warn(what, entry.key, below, f"write {name}")
+            if name in known and known[name].deprecated:
+                what = f"{owner}: the parameter {name!r} is deprecated: {known[name].deprecated}"
+                self._faults.warn(what, entry.key, below)
+            if name in odd:
+                what = f"{owner}: {name!r} is {odd[name]}, which no spec can write"
+                release = f"{registered.distribution} {registered.version}"
+                hint = f"leave it out, and report it to the authors of {release}"
+                self._faults.add(what, entry.key, below, hint)
+                continue
+            items[name] = entry
+        return MappingNode(items, part.place, part.source)
 
     def _inner(
         self, registered: Registered, part: MappingNode, kind: str, path: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.drift import changed, shown
 from glidepath.registry.pictures import NAMES, Carried, Inputs, carried_inputs
 from glidepath.registry.weights import sha256
 
@@ -158,13 +159,11 @@ def differences(then: Manifest, now: Manifest) -> list[str]:
         ("sha256 of weights", then.weights, now.weights),
         ("", then.environment, now.environment),
     )
-    found = []
-    for what, before, after in pairs:
-        for name in sorted({*before, *after}):
-            was, has = before.get(name, "absent"), after.get(name, "absent")
-            if was != has:
-                found.append(f"{f'{what} {name}'.strip()} was {was}, and is {has}")
-    return found
+    return [
+        f"{f'{what} {name}'.strip()} was {shown(was)}, and is {shown(has)}"
+        for what, before, after in pairs
+        for name, was, has in changed(before, after)
+    ]
 
 
 def _shot(data: Mapping[str, Any]) -> Shot:

@@ -44,6 +44,11 @@ def resolved_tree(
     return tree
 
 
+def plain_value(value: object, hint: Any = Any) -> Any:
+    """A value of a parameter, such as its default, as `resolved_tree` writes it. hint: the annotation."""
+    return _Writer(str).value(value, hint)
+
+
 @attrs.frozen
 class _Writer:
     file: Callable[[PurePath], str]

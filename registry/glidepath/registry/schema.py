@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.registry.catalogue import Unknown
-from glidepath.registry.component import MANY, PART
+from glidepath.registry.component import DEPRECATED, FORMERLY, MANY, PART
 from glidepath.registry.tree import MappingNode, Node, Scalar
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ SECTIONS = ("extends", "weights", "runtime", "plugins", "stages")
 
 STAGE_SECTIONS = ("extends", "weights")
 """Keys of a stage that are no parts."""
-
-RESERVED = ("use", "weights")
-"""Keys of a part that are no parameters."""
 
 
 @attrs.frozen
@@ -51,12 +48,15 @@ class Field:
     """A parameter of a config class, under the name that a spec gives it.
 
     hint: its annotation, resolved. slot: set when it is itself a part.
+    formerly: its earlier names. deprecated: what to write in its place, "" when it stays.
     """
 
     name: str
     hint: Any
     attribute: attrs.Attribute[Any]
     slot: Slot | None
+    formerly: tuple[str, ...] = ()
+    deprecated: str = ""
 
     @property
     def required(self) -> bool:
@@ -91,8 +91,22 @@ def _fields(config: Any) -> Mapping[str, Field]:
             kind = attribute.metadata.get(PART)
             slot = Slot(str(kind), bool(attribute.metadata.get(MANY))) if kind else None
             name = attribute.alias or attribute.name
-            found[name] = Field(name, hints.get(attribute.name, Any), attribute, slot)
+            found[name] = Field(
+                name,
+                hints.get(attribute.name, Any),
+                attribute,
+                slot,
+                formerly=tuple(attribute.metadata.get(FORMERLY, ())),
+                deprecated=str(attribute.metadata.get(DEPRECATED, "")),
+            )
     return found
+
+
+def current(known: Mapping[str, Field], name: str) -> str:
+    """The name that a parameter has now; the same, when it is no earlier name of one."""
+    if name in known:
+        return name
+    return next((field.name for field in known.values() if name in field.formerly), name)
 
 
 class Schema:
@@ -132,8 +146,19 @@ class Schema:
             return Level.STAGES if key == "stages" else self.slot(key)
         if position is Level.STAGES:
             return Level.SPEC
-        field = self.fields(position, used(node), owner(node)).get(key)
+        known = self.fields(position, used(node), owner(node))
+        field = known.get(current(known, key))
         return field.slot if field else None
+
+    def written(self, position: Position | None, part: Node, node: MappingNode, key: str) -> str:
+        """The key under which `node` has a parameter, of several names; where it has it not, its name now.
+
+        part: says which component it is.
+        """
+        known = self.fields(position, used(part), owner(part))
+        name = current(known, key)
+        names = (key, name, *known[name].formerly) if name in known else (key,)
+        return next((one for one in names if one in node.items), name)
 
     def same(self, slot: Slot, one: Node, other: Node) -> bool:
         """Whether two parts in a slot are the same component, each named in its own way."""

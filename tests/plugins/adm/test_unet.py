@@ -42,6 +42,7 @@ LEVELS = NoiseLevels(
         SMALL,
         WITH_LABELS,
         UNCONDITIONAL,
+        attrs.evolve(SMALL, text_attention=False),
         attrs.evolve(SMALL, scale_shift_norm=False, learned_variance=False),
         attrs.evolve(SMALL, patch_size=2, attention_resolutions=(4,)),
         attrs.evolve(UNCONDITIONAL, dims=3, image_size=8, attention_resolutions=(4,)),
@@ -50,6 +51,20 @@ LEVELS = NoiseLevels(
 def test_a_prepared_predictor_predicts_what_forward_does(config: AdmUNetConfig) -> None:
     unet, conditioning = trained(config), conditioning_of(config, 3)
     assert_prepared_equals_forward(unet, conditioning)
+
+
+def test_without_text_attention_the_pooled_vector_alone_is_heard() -> None:
+    unet, conditioning = trained(attrs.evolve(SMALL, text_attention=False)), conditioning_of(SMALL, 2)
+    text = conditioning.text
+    assert text is not None
+    assert not [name for name, _ in unet.named_parameters() if "encoder_kv" in name]
+    x, t = torch.randn(2, 3, 16, 16), torch.tensor([500, 1])
+    with torch.no_grad():
+        said = unet(x, t, conditioning)
+        others = unet(x, t, Conditioning(2, text=attrs.evolve(text, tokens=text.tokens + 1)))
+        another = unet(x, t, Conditioning(2, text=attrs.evolve(text, pooled=text.pooled + 1)))
+    assert torch.equal(said, others)
+    assert not torch.allclose(said, another)
 
 
 def test_a_prepared_predictor_takes_rows_that_are_one_row_expanded() -> None:

@@ -12,7 +12,6 @@ import attrs
 import pytest
 
 from glidepath.plugins.clip.plugin import (
-    ClipBpeConfig,
     ClipGuidanceConfig,
     NoisedClipConfig,
     OpenClipConfig,
@@ -41,7 +40,7 @@ def test_a_descriptor_names_its_class_and_parameters(component: Component) -> No
 
 
 def test_the_parts_are_of_core_kinds_and_of_one_that_the_plugin_adds() -> None:
-    assert set(COMPONENTS) == {"clip/noised-clip", "clip/open-clip", "tokenizer/clip-bpe", "guidance/clip"}
+    assert set(COMPONENTS) == {"clip/noised-clip", "clip/open-clip", "guidance/clip"}
     (kind,) = kinds()
     module, _, name = kind.interface.partition(":")
     assert (kind.name, kind.slot) == ("clip", "")
@@ -51,7 +50,7 @@ def test_the_parts_are_of_core_kinds_and_of_one_that_the_plugin_adds() -> None:
 def test_a_tokenizer_and_a_clip_are_parts_of_their_own() -> None:
     inner = {
         f"{config.__name__}.{field.name}": field.metadata[PART]
-        for config in (NoisedClipConfig, OpenClipConfig, ClipBpeConfig, ClipGuidanceConfig)
+        for config in (NoisedClipConfig, OpenClipConfig, ClipGuidanceConfig)
         for field in attrs.fields(config)
         if PART in field.metadata
     }

@@ -140,3 +140,47 @@ def test_the_last_step_lands_on_the_predicted_image_for_every_eta() -> None:
     for eta in (0.0, 1.0):
         last = walk(Gaussian(0.3, 0.5), SCHEDULES["cosine"].levels(10), eta)[-1]
         torch.testing.assert_close(last.x, last.sample)
+
+
+def test_the_predicted_epsilon_may_be_kept_where_the_image_is_clipped() -> None:
+    levels = SCHEDULES["linear"].levels(10)
+
+    def loud(x: Tensor, step: Step) -> Prediction:
+        return Prediction(torch.full_like(x, 3.0), "sample", x, step)
+
+    sampler = DdimSampler(DdimConfig(epsilon="predicted"))
+    state = next(iter(sampler.states(loud, X, levels, Forbidden())))
+    alpha, sigma = levels.alpha.float(), levels.sigma.float()
+    torch.testing.assert_close(state.x, alpha[1] + sigma[1] * (X - 3 * alpha[0]) / sigma[0])
+
+
+def test_where_nothing_is_clipped_both_epsilons_are_one_and_a_gradient_moves_them_alike() -> None:
+    def pulled(x: Tensor, step: Step) -> Prediction:
+        return Prediction(0.1 * x, "sample", x, step).with_gradient(-0.01 * x)
+
+    levels = SCHEDULES["linear"].levels(list(range(0, 400, 40)))
+    ours, theirs = (
+        DdimSampler(DdimConfig(epsilon=epsilon)).states(pulled, X, levels, Forbidden())
+        for epsilon in ("clipped", "predicted")
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one.x, other.x, rtol=1e-4, atol=1e-5)
+
+
+def test_a_walk_may_end_at_the_noise_of_the_first_timestep() -> None:
+    schedule = SCHEDULES["linear"]
+    levels = DdimSampler(DdimConfig(steps="leading10+1", end="first")).levels(schedule)
+    assert levels.t.tolist() == list(range(901, 0, -100))
+    assert float(levels.alpha[-1]) ** 2 == pytest.approx(0.9999)
+    short = DdimSampler(DdimConfig(steps="leading10+1", end="first")).levels(schedule, 0.3)
+    assert short.t.tolist() == [201, 101, 1]
+    assert torch.equal(short.alpha, levels.alpha[-4:])
+
+
+def test_a_walk_may_begin_where_no_signal_is_left() -> None:
+    """The first x_0 is all that is known there; towards a single image every state lies on one line."""
+    levels = LinearSchedule(LinearConfig(zero_terminal_snr=True)).levels("trailing8")
+    assert float(levels.alpha[0]) == 0
+    for index, state in enumerate(walk(Gaussian(0.7, 0.0), levels)):
+        alpha, sigma = levels.alpha[index + 1].float(), levels.sigma[index + 1].float()
+        torch.testing.assert_close(state.x, alpha * 0.7 + sigma * X, rtol=1e-4, atol=1e-4)

@@ -24,6 +24,9 @@ def test_it_supplies_schedules_samplers_guidance_and_codec() -> None:
     assert {name: component.kind for name, component in COMPONENTS.items()} == {
         "linear": "schedule",
         "cosine": "schedule",
+        "quadratic": "schedule",
+        "constant": "schedule",
+        "warm-up": "schedule",
         "ddpm": "sampler",
         "ddim": "sampler",
         "classifier-free": "guidance",
@@ -74,6 +77,10 @@ def test_describing_the_parts_imports_no_torch() -> None:
         (plugin.CosineConfig, "num_steps", 0),
         (plugin.CosineConfig, "max_beta", 1.0),
         (plugin.CosineConfig, "max_beta", 0.0),
+        (plugin.LinearConfig, "beta_end", 1.0),
+        (plugin.QuadraticConfig, "beta_start", 0.0),
+        (plugin.ConstantConfig, "beta", 1.0),
+        (plugin.WarmUpConfig, "share", 1.1),
         (plugin.DdimConfig, "eta", -0.1),
         (plugin.DdimConfig, "eta", 1.1),
         (plugin.ClassifierFreeConfig, "scale", -1.0),
@@ -114,12 +121,28 @@ def test_a_sampler_needs_a_schedule_that_has_its_steps(
     assert bool(need.test(num_steps)) == bool(fault)
 
 
-@pytest.mark.parametrize("name", ["linear", "cosine"])
+SCHEDULES = ["linear", "cosine", "quadratic", "constant", "warm-up"]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
 def test_a_schedule_provides_its_timesteps(name: str) -> None:
     component = COMPONENTS[name]
     assert isinstance(component.config, type)
     provided = component.provides(component.config(num_steps=300, rescale_timesteps=True))
-    assert provided == {"schedule.num_steps": 300, "schedule.rescale_timesteps": True}
+    assert provided == {
+        "schedule.num_steps": 300,
+        "schedule.rescale_timesteps": True,
+        "schedule.zero_terminal_snr": False,
+    }
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_noise_alone_asks_for_a_denoiser_that_says_what_the_image_is(name: str) -> None:
+    component = COMPONENTS[name]
+    assert isinstance(component.config, type)
+    assert component.needs(component.config()) == {}
+    need = component.needs(component.config(zero_terminal_snr=True))["prediction.kind"]
+    assert (need.value, need.field) == (("velocity", "sample"), "zero_terminal_snr")
 
 
 def test_only_a_learned_variance_needs_a_denoiser_that_learned_one() -> None:

@@ -25,6 +25,7 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "ddpm-fixed-large": lambda: DdpmSampler(DdpmConfig(steps=6, variance="fixed-large")),
     "ddim": lambda: DdimSampler(DdimConfig(steps=6)),
     "ddim-eta": lambda: DdimSampler(DdimConfig(steps=6, eta=0.5)),
+    "ddim-predicted-epsilon": lambda: DdimSampler(DdimConfig(steps=6, epsilon="predicted")),
 }
 SCHEDULE = CosineSchedule(CosineConfig())
 SHAPE = (2, 3, 4, 4)

@@ -7,8 +7,20 @@ import math
 import pytest
 import torch
 
-from glidepath.plugins.diffusion.plugin import CosineConfig, LinearConfig
-from glidepath.plugins.diffusion.schedules import CosineSchedule, LinearSchedule
+from glidepath.plugins.diffusion.plugin import (
+    ConstantConfig,
+    CosineConfig,
+    LinearConfig,
+    QuadraticConfig,
+    WarmUpConfig,
+)
+from glidepath.plugins.diffusion.schedules import (
+    ConstantSchedule,
+    CosineSchedule,
+    LinearSchedule,
+    QuadraticSchedule,
+    WarmUpSchedule,
+)
 
 
 def test_linear_betas_run_from_1e_4_to_2e_2_over_1000_steps() -> None:
@@ -62,3 +74,43 @@ def test_timesteps_are_rescaled_only_when_asked(schedule: type) -> None:
     assert schedule(config(num_steps=4000)).levels("5").t.dtype == torch.int64
     rescaled = schedule(config(num_steps=4000, rescale_timesteps=True)).levels([4, 3999])
     assert rescaled.t.tolist() == [999.75, 1.0]
+
+
+@pytest.mark.parametrize("schedule", [LinearSchedule, CosineSchedule])
+def test_without_terminal_signal_the_ends_are_where_they_ought_to_be(schedule: type) -> None:
+    """Lin et al. 2024, algorithm 1: alpha is 0 at the last timestep, at the first what it was."""
+    config = LinearConfig if schedule is LinearSchedule else CosineConfig
+    before, after = schedule(config()), schedule(config(zero_terminal_snr=True))
+    assert float(after.alpha_bar[-1]) == 0
+    assert float(after.beta[-1]) == 1
+    assert float(after.alpha_bar[0]) == pytest.approx(float(before.alpha_bar[0]), rel=1e-12)
+    slopes = after.alpha_bar.sqrt().diff() / before.alpha_bar.sqrt().diff()
+    torch.testing.assert_close(slopes, slopes[:1].expand_as(slopes), rtol=1e-6, atol=0)
+    torch.testing.assert_close((1 - after.beta).cumprod(0), after.alpha_bar)
+
+
+def test_without_terminal_signal_times_between_timesteps_are_finite() -> None:
+    schedule = LinearSchedule(LinearConfig(zero_terminal_snr=True))
+    alpha, sigma = schedule.alpha_sigma(torch.tensor([998.5, 999.0]))
+    assert bool(alpha.isfinite().all())
+    torch.testing.assert_close(alpha**2 + sigma**2, torch.ones(2, dtype=torch.float64))
+    assert float(alpha[1]) < 1e-40
+
+
+def test_the_betas_of_stable_diffusion_have_evenly_spaced_roots() -> None:
+    beta = QuadraticSchedule(QuadraticConfig(beta_start=0.00085, beta_end=0.012)).beta
+    assert beta[[0, -1]].tolist() == pytest.approx([0.00085, 0.012], rel=1e-12)
+    steps = beta.sqrt().diff()
+    torch.testing.assert_close(steps, steps[:1].expand_as(steps))
+
+
+def test_betas_warm_up_for_their_share_of_the_chain() -> None:
+    beta = WarmUpSchedule(WarmUpConfig(num_steps=40, share=0.5, beta_end=0.01)).beta
+    assert beta[19:].tolist() == [0.01] * 21
+    steps = beta[:20].diff()
+    torch.testing.assert_close(steps, steps[:1].expand_as(steps))
+
+
+def test_a_constant_beta_leaves_a_power_of_the_image() -> None:
+    schedule = ConstantSchedule(ConstantConfig(num_steps=30, beta=0.1))
+    torch.testing.assert_close(schedule.alpha_bar, 0.9 ** torch.arange(1, 31, dtype=torch.float64))

@@ -56,7 +56,7 @@ def test_a_larger_power_sets_in_later() -> None:
 
 
 def test_a_list_gives_each_step_its_weight() -> None:
-    assert weights(weights=(0.0, 2.0, 0.5, 1.0)) == [0, 2, 0.5, 1]
+    assert weights(values=(0.0, 2.0, 0.5, 1.0)) == [0, 2, 0.5, 1]
 
 
 @given(total=st.integers(1, 40), count=st.integers(1, 40))
@@ -64,16 +64,16 @@ def test_a_shorter_list_is_spread_evenly(total: int, count: int) -> None:
     given_weights = tuple(float(index) for index in range(count))
     if count > total:
         with pytest.raises(PartError, match=f"has {count} weights, and the sampler takes {total} steps"):
-            weights(total, weights=given_weights)
+            weights(total, values=given_weights)
         return
-    spread = weights(total, weights=given_weights)
+    spread = weights(total, values=given_weights)
     assert spread == sorted(spread)
     uses = [spread.count(weight) for weight in given_weights]
     assert max(uses) - min(uses) <= 1
 
 
 def test_guidance_follows_the_weights() -> None:
-    guided = walk(CFG, ScaleSchedule(ScaleScheduleConfig(weights=(0.0, 1.0, 2.0))))
+    guided = walk(CFG, ScaleSchedule(ScaleScheduleConfig(values=(0.0, 1.0, 2.0))))
     for index, scale in enumerate([1.0, 1.0, 4.0, 7.0]):
         expected = walk(ClassifierFreeGuidance(ClassifierFreeConfig(scale=scale)))[index]
         torch.testing.assert_close(guided[index].value, expected.value)
@@ -81,7 +81,7 @@ def test_guidance_follows_the_weights() -> None:
 
 def test_a_weight_of_zero_makes_no_second_forward() -> None:
     denoiser = Labelled()
-    walk(CFG, ScaleSchedule(ScaleScheduleConfig(weights=(0.0, 1.0))), denoiser=denoiser)
+    walk(CFG, ScaleSchedule(ScaleScheduleConfig(values=(0.0, 1.0))), denoiser=denoiser)
     assert denoiser.batches == [2, 2, 4, 4]
 
 
@@ -92,6 +92,6 @@ def test_a_constant_schedule_is_the_guidance_itself() -> None:
 def test_too_many_weights_are_refused_before_anything_is_predicted() -> None:
     denoiser = Labelled()
     with pytest.raises(PartError, match="has 5 weights"):
-        walk(CFG, ScaleSchedule(ScaleScheduleConfig(weights=(1.0,) * 5)), denoiser=denoiser)
+        walk(CFG, ScaleSchedule(ScaleScheduleConfig(values=(1.0,) * 5)), denoiser=denoiser)
     assert denoiser.batches == []
     assert len(STEPS) == 4

@@ -40,7 +40,12 @@ def test_a_descriptor_names_its_class_and_parameters(component: Component) -> No
 
 def test_the_kinds_are_those_of_the_registry() -> None:
     kinds = {name: component.kind for name, component in COMPONENTS.items()}
-    assert kinds == {"transformer": "text_encoder", "bpe": "tokenizer", "words": "tokenizer"}
+    assert kinds == {
+        "transformer": "text_encoder",
+        "bpe": "tokenizer",
+        "clip-bpe": "tokenizer",
+        "words": "tokenizer",
+    }
 
 
 def test_the_text_encoder_asks_for_a_tokenizer_as_a_part() -> None:

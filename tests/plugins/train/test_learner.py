@@ -96,3 +96,16 @@ def test_the_average_forgets_its_beginning_fast_and_its_end_slowly() -> None:
     assert decays[0] == 0.1
     assert decays == sorted(decays)
     assert decays[-1] == 0.99
+
+
+def test_a_rate_scales_the_steps_of_its_module_alone() -> None:
+    """The first step of AdamW is the learning rate times the sign of the gradient."""
+    modules = nn.ModuleDict({"a": nn.Linear(3, 2), "b": nn.Linear(3, 2)})
+    rates = {"b": 0.25}
+    learner = Learner(modules, CPU, weight_decay=0.0, gradient_clip=0.0, rates=rates)
+    before = {name: value.detach().clone() for name, value in modules.named_parameters()}
+    x = torch.randn(5, 3)
+    learner.update((modules["a"](x) + modules["b"](x)).square().mean(), 0.01, 0.5)
+    moved = {name: (value.detach() - before[name]).abs() for name, value in modules.named_parameters()}
+    torch.testing.assert_close(moved["a.weight"], torch.full((2, 3), 0.01), rtol=1e-3, atol=0)
+    torch.testing.assert_close(moved["b.weight"], torch.full((2, 3), 0.0025), rtol=1e-3, atol=0)

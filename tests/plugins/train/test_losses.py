@@ -21,6 +21,7 @@ from glidepath.plugins.train.denoising import DenoisingStage
 from glidepath.plugins.train.loss import add_noise, min_snr_weight, predict, squared_error
 from glidepath.plugins.train.run import Run
 from glidepath.plugins.train.stage import Stage
+from glidepath.plugins.train.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.timesteps import log_snr, shifted_timesteps
 from glidepath.plugins.train.variational import VariationalBound
 
@@ -204,7 +205,19 @@ def test_the_contrastive_loss_is_that_of_clip() -> None:
     texts = torch.nn.functional.normalize(head.project(pooled))
     logits = texts @ images.T / 0.07
     rows, columns = logits.softmax(dim=1).diagonal().log(), logits.softmax(dim=0).diagonal().log()
-    torch.testing.assert_close(head(x, snr, pooled), -(rows.mean() + columns.mean()) / 2)
+    loss = symmetric_cross_entropy(head(x, snr, pooled), torch.eye(5, dtype=torch.bool))
+    torch.testing.assert_close(loss, -(rows.mean() + columns.mean()) / 2)
+
+
+def test_captions_that_say_the_same_share_the_probability() -> None:
+    same = says_the_same(["red", "blue", "red"], ["green"])
+    assert same.int().tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0]]
+    logits = torch.randn(3, 4)
+    of_images, of_texts = logits.log_softmax(1), logits[:, :3].T.log_softmax(1)
+    expected = sum(
+        (one[0, 0] + one[0, 2] + one[2, 0] + one[2, 2]) / 2 + one[1, 1] for one in (of_images, of_texts)
+    )
+    torch.testing.assert_close(symmetric_cross_entropy(logits, same), -expected / 6)
 
 
 def test_captions_that_are_no_image_s_count_against_images_alone() -> None:
@@ -216,7 +229,9 @@ def test_captions_that_are_no_image_s_count_against_images_alone() -> None:
     logits = texts @ images.T / 0.07
     of_texts = logits[:5].softmax(dim=1).diagonal().log()
     of_images = logits.softmax(dim=0)[:5].diagonal().log()
-    torch.testing.assert_close(head(x, snr, pooled), -(of_texts.mean() + of_images.mean()) / 2)
+    same = torch.eye(5, 8, dtype=torch.bool)
+    loss = symmetric_cross_entropy(head(x, snr, pooled), same)
+    torch.testing.assert_close(loss, -(of_texts.mean() + of_images.mean()) / 2)
 
 
 class NearColours(Colours):

@@ -14,44 +14,50 @@ from torch import Tensor
 from glidepath.plugins.train.checkpoint import CheckpointError, existing
 from glidepath.plugins.train.run import LOG, Position, Run
 
-from .tiny import log_of, make_run, steps_of, train
+from .tiny import KnownColours, log_of, make_run, steps_of, train
 
-TWO_STAGES: dict[str, Any] = {"contrastive_steps": 5, "steps": 8, "checkpoint_every": 100}
+STAGES: dict[str, Any] = {
+    "contrastive_steps": 3,
+    "facts_steps": 2,
+    "steps": 8,
+    "checkpoint_every": 100,
+    "text_encoder_rate": 0.5,
+}
 LAST = 13
 
 
 def run_of(folder: Path, **changes: Any) -> Run:
-    return make_run(folder, denoiser={"dropout": 0.2}, **changes)
+    return make_run(folder, denoiser={"dropout": 0.2}, **({"dataset": KnownColours()} | changes))
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing stopped."""
     folder = tmp_path_factory.mktemp("whole")
-    assert train(run_of(folder), **TWO_STAGES) is not None
+    assert train(run_of(folder), **STAGES) is not None
     return folder
 
 
 @pytest.mark.parametrize("stop", range(1, LAST))
 def test_stopping_after_any_step_of_any_stage_changes_no_bit(whole: Path, stop: int, tmp_path: Path) -> None:
-    assert train(run_of(tmp_path), stop_after=stop, **TWO_STAGES) is None
-    assert train(run_of(tmp_path), **TWO_STAGES) is not None
+    assert train(run_of(tmp_path), stop_after=stop, **STAGES) is None
+    assert train(run_of(tmp_path), **STAGES) is not None
     assert_same_run(tmp_path, whole)
 
 
 def test_stopping_after_every_step_changes_no_bit(whole: Path, tmp_path: Path) -> None:
     for stop in range(1, LAST + 1):
-        train(run_of(tmp_path), stop_after=stop, **TWO_STAGES)
+        train(run_of(tmp_path), stop_after=stop, **STAGES)
     assert_same_run(tmp_path, whole)
 
 
 @pytest.mark.parametrize("stop", [2, 5, 9])
 def test_a_checkpoint_holds_all_that_training_depends_on(whole: Path, stop: int, tmp_path: Path) -> None:
     """Networks initialised otherwise, or another state of torch's global stream, make no difference."""
-    train(run_of(tmp_path), stop_after=stop, **TWO_STAGES)
+    train(run_of(tmp_path), stop_after=stop, **STAGES)
     run = run_of(tmp_path, init=99)
     torch.rand(7)
-    train(run, **TWO_STAGES)
+    train(run, **STAGES)
     assert_same_run(tmp_path, whole)
 
 
@@ -60,17 +66,17 @@ def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
 ) -> None:
     seen: list[Position] = []
     run = run_of(tmp_path, progress=seen.append, stop=lambda: len(seen) > 3)
-    assert train(run, **TWO_STAGES) is None
+    assert train(run, **STAGES) is None
     assert seen[-1] == Position(3, LAST, "contrast")
     assert [path.name for path in existing(tmp_path)] == ["checkpoint-00000003.safetensors"]
-    train(run_of(tmp_path), **TWO_STAGES)
+    train(run_of(tmp_path), **STAGES)
     assert_same_run(tmp_path, whole)
 
 
 def test_a_request_to_stop_between_two_stages_is_heard(tmp_path: Path) -> None:
     seen: list[Position] = []
     run = run_of(tmp_path, progress=seen.append, stop=lambda: seen[-1].step >= 5)
-    assert train(run, **TWO_STAGES) is None
+    assert train(run, **STAGES) is None
     assert seen[-1] == Position(5, LAST, "denoise")
 
 
@@ -78,7 +84,7 @@ def test_a_finished_run_writes_its_weights_again_and_trains_no_further(whole: Pa
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     (tmp_path / "weights.safetensors").unlink()
     seen: list[Position] = []
-    assert train(run_of(tmp_path, progress=seen.append), **TWO_STAGES) is not None
+    assert train(run_of(tmp_path, progress=seen.append), **STAGES) is not None
     assert [position.step for position in seen] == [LAST]
     assert_same_run(tmp_path, whole)
 
@@ -94,11 +100,11 @@ def test_weights_in_channels_last_layout_resume_to_the_same_bits(tmp_path: Path)
 
 
 def test_the_log_of_a_resumed_run_is_that_of_an_uninterrupted_one(whole: Path, tmp_path: Path) -> None:
-    train(run_of(tmp_path), stop_after=7, **TWO_STAGES)
+    train(run_of(tmp_path), stop_after=7, **STAGES)
     lines = (tmp_path / LOG).read_text()
     # as if it had gone on to step 9 before it was killed in the middle of a line
     (tmp_path / LOG).write_text(lines + '{"step": 8, "stage": "denoise", "loss": 0.5}\n{"step": 9, "sta')
-    train(run_of(tmp_path), **TWO_STAGES)
+    train(run_of(tmp_path), **STAGES)
     assert steps_of(tmp_path) == steps_of(whole)
     (resumed,) = [line for line in log_of(tmp_path) if "loss" not in line]
     assert resumed == {"step": 7, "resumed_from": "checkpoint-00000007.safetensors"}
@@ -106,7 +112,7 @@ def test_the_log_of_a_resumed_run_is_that_of_an_uninterrupted_one(whole: Path, t
 
 def test_a_run_that_died_before_its_first_checkpoint_begins_its_log_anew(whole: Path, tmp_path: Path) -> None:
     (tmp_path / LOG).write_text('{"step": 4, "stage": "contrast", "loss": 1.5}\n')
-    train(run_of(tmp_path), **TWO_STAGES)
+    train(run_of(tmp_path), **STAGES)
     assert log_of(tmp_path) == log_of(whole)
 
 

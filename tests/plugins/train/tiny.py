@@ -100,6 +100,16 @@ class Colours:
         return images.clone(), [WORDS[index] for index in chosen.tolist()]
 
 
+class KnownColours(Colours):
+    """Asked which word it is, and whether it is the first; of the last word the second is open."""
+
+    answers = (len(WORDS), 2)
+
+    def facts(self, captions: Sequence[str]) -> Tensor:
+        numbers = [WORDS.index(caption) for caption in captions]
+        return torch.tensor([(it, -1 if it == len(WORDS) - 1 else int(it == 0)) for it in numbers])
+
+
 def config(**changes: Any) -> DiffusionTrainerConfig:
     """A short training, with everything on that costs nothing."""
     values: dict[str, Any] = {

@@ -327,7 +327,7 @@ def test_a_part_whose_name_two_plugins_have_must_say_which(fault: Fault) -> None
 
 def test_a_part_that_needs_a_module_says_how_to_install_it(fault: Fault) -> None:
     problem = fault(GOOD.replace("ddpm", "needy"))
-    assert problem.what == "glidepath/needy needs no_such_module, which is not installed"
+    assert problem.what == "glidepath/needy 1.2 needs no_such_module, which is not installed"
     assert problem.hint == "pip install no-such-module"
 
 

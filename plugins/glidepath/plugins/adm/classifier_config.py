@@ -141,6 +141,17 @@ KINDS = (
     ),
 )
 
+_SMALL = {
+    "image_size": 16,
+    "num_classes": 5,
+    "channels": 32,
+    "channel_mult": [1, 2],
+    "res_blocks": 1,
+    "attention_resolutions": [8],
+    "head_channels": 16,
+}
+"""Parameters with which a classifier is tried."""
+
 COMPONENTS = (
     Component(
         kind="classifier",
@@ -149,6 +160,7 @@ COMPONENTS = (
         config=AdmClassifierConfig,
         summary="ADM's classifier of noisy images: the way down of its UNet, and a head",
         check=faults,
+        example=_SMALL,
         references=(f"{_PAPER}, section 4 and appendix H",),
     ),
     Component(
@@ -158,6 +170,8 @@ COMPONENTS = (
         config=ClassifierGuidanceConfig,
         summary="pulls each step to where a classifier sees the label",
         provides=lambda _config: {"guidance.weight": True},
+        example={"classifier": {"use": "glidepath/adm-classifier", **_SMALL}},
+        neutral={"scale": 0},
         references=(f"{_PAPER}, section 4, algorithms 1 and 2",),
     ),
 )

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 from attrs.validators import deep_iterable, ge, gt, in_, le, min_len, optional
 
 from glidepath.registry.component import Component, Kind, Need, Preset, doc
 from glidepath.registry.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from glidepath.testing import Trial
 
 GROUPS = 32
 """Every normalisation has so many groups, so every width is a multiple of it."""
@@ -110,10 +113,24 @@ class AdmUNetConfig:
         validator=optional(ge(1)),
         metadata=doc("how many class labels there are; none: it takes no label"),
     )
+    null_class: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "one more label stands for no class, as a denoiser has it that was trained to do without some of "
+            "its labels; classifier-free guidance needs it"
+        ),
+    )
     text_width: int | None = attrs.field(
         default=None,
         validator=optional(ge(1)),
         metadata=doc("width of the text encoder's token vectors; none: it hears no text"),
+    )
+    text_attention: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "the tokens of a text enter every attention layer; false: only its pooled vector is heard, in "
+            "the timestep embedding, as a class would be"
+        ),
     )
     learned_variance: bool = attrs.field(
         default=True, metadata=doc("predict the variance of each step too, in as many channels again")
@@ -160,7 +177,12 @@ class AdmUNetConfig:
 
 def faults(config: AdmUNetConfig) -> list[tuple[str, str]]:
     """What is wrong with a configuration that no parameter shows by itself: (parameter, what) pairs."""
-    return [*_faults_of_sizes(config), *_faults_of_widths(config)]
+    return [*_faults_of_labels(config), *_faults_of_sizes(config), *_faults_of_widths(config)]
+
+
+def _faults_of_labels(config: AdmUNetConfig) -> Iterator[tuple[str, str]]:
+    if config.null_class and config.num_classes is None:
+        yield "null_class", "null_class is a label beside those of num_classes, and that is none"
 
 
 def _faults_of_sizes(config: AdmUNetConfig) -> Iterator[tuple[str, str]]:
@@ -203,7 +225,9 @@ def _faults_of_widths(config: AdmUNetConfig) -> Iterator[tuple[str, str]]:
 
 
 def _provides(config: AdmUNetConfig) -> dict[str, object]:
+    classes = {} if config.num_classes is None else {"labels.null": config.null_class}
     return {
+        **classes,
         "image.channels": config.in_channels,
         "image.size": config.image_size,
         "image.upsamples": config.upsamples,
@@ -248,6 +272,15 @@ def components() -> Iterable[Component]:
             provides=_provides,
             needs=_needs,
             check=faults,
+            example={
+                "image_size": 8,
+                "channels": 32,
+                "channel_mult": [1, 2],
+                "res_blocks": 1,
+                "attention_resolutions": [4],
+                "head_channels": 16,
+                "text_width": 32,
+            },
             references=(
                 'Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", arXiv:2105.05233',
                 'Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 2.2',
@@ -272,6 +305,16 @@ def kinds() -> Iterable[Kind]:
     from glidepath.plugins.adm import classifier_config
 
     return classifier_config.KINDS
+
+
+@hookimpl
+def checks(kind: str) -> Iterable[type[Trial]]:
+    """How the conformance kit uses a classifier."""
+    if kind != "classifier":
+        return ()
+    from glidepath.plugins.adm.conformance import ClassifierTrial
+
+    return (ClassifierTrial,)
 
 
 _PRESETS = {

@@ -113,7 +113,8 @@ class _Layers:
         config = self.config
         if config.head_channels is not None:
             heads = channels // config.head_channels
-        return AttentionBlock(channels, heads, text_width=config.text_width, order=config.attention_order)
+        text_width = config.text_width if config.text_attention else None
+        return AttentionBlock(channels, heads, text_width=text_width, order=config.attention_order)
 
     def downsample(self, channels: int) -> nn.Module:
         if self.config.resblock_updown:

@@ -69,7 +69,8 @@ class AdmUNet(Denoiser):
             nn.Linear(config.channels, width), nn.SiLU(), nn.Linear(width, width)
         )
         if config.num_classes is not None:
-            self.label_emb = WideEmbedding(config.num_classes, width)
+            self.null_label = config.num_classes if config.null_class else None
+            self.label_emb = WideEmbedding(config.num_classes + config.null_class, width)
         stages = build(config)
         self.input_blocks = nn.ModuleList(stages.down)
         self.middle_block = stages.middle
@@ -188,7 +189,7 @@ class AdmUNet(Denoiser):
 
     def _text_keys_values(self, conditioning: Conditioning) -> list[KeysValues] | None:
         """For each attention block, in order."""
-        if conditioning.text is None:
+        if conditioning.text is None or not self.config.text_attention:
             return None
         tokens = conditioning.text.tokens
         return [block.text_keys_values(tokens) for block in self._layers(AttentionBlock)]

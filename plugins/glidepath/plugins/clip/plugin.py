@@ -1,16 +1,19 @@
-"""What this plugin supplies: the kind `clip`, its parts, their tokenizer, and guidance. Imports no torch."""
+"""What this plugin supplies: the kind `clip`, its parts, and guidance. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs.validators import ge, gt, le, optional
 
 from glidepath.registry.component import Component, Extra, Kind, Need, doc, part
 from glidepath.registry.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from glidepath.testing import Trial
 
 _AT_LEAST_1: Any = optional(ge(1))  # attrs types the validator of an optional field as of the field itself
 
@@ -94,27 +97,6 @@ class OpenClipConfig:
         metadata=doc(
             "one of open_clip's tags for the model, such as openai or laion2b_s34b_b79k, which it downloads; "
             "open_clip.list_pretrained()"
-        ),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class ClipBpeConfig:
-    """The byte-pair encoding of OpenAI's CLIP models: 49,408 tokens, text in lower case."""
-
-    vocabulary: Path | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(Path),
-        metadata=doc(
-            "bpe_simple_vocab_16e6.txt.gz, which lists the merges, first to last; none: no prompt can be "
-            "read until it is given, and the sizes are CLIP's"
-        ),
-    )
-    repair: Literal["plain", "ftfy"] = attrs.field(
-        default="plain",
-        metadata=doc(
-            "what is mended in a text before it is read. plain: curly quotes, wide forms, ligatures, control "
-            "characters, decomposed letters; ftfy: also text that was decoded wrongly, by the package ftfy"
         ),
     )
 
@@ -221,6 +203,23 @@ _VQGAN_CLIP = (
     'Guidance", arXiv:2204.08583'
 )
 _HERE = "glidepath.plugins.clip"
+_SMALL = {
+    "width": 16,
+    "text_width": 32,
+    "text_layers": 1,
+    "text_heads": 2,
+    "context": 8,
+    "vocabulary_rows": None,
+    "image_size": 16,
+    "image_width": 32,
+    "image_layers": 1,
+    "image_heads": 2,
+    "tokenizer": {
+        "use": "glidepath/words",
+        "vocabulary": ["a", "red", "tan", "circle", "square", "ribbon"],
+    },
+}
+"""Parameters with which a noised CLIP is tried."""
 
 
 @hookimpl
@@ -236,8 +235,18 @@ def kinds() -> Iterable[Kind]:
 
 
 @hookimpl
+def checks(kind: str) -> Iterable[type[Trial]]:
+    """How the conformance kit uses a CLIP."""
+    if kind != "clip":
+        return ()
+    from glidepath.plugins.clip.conformance import ClipTrial
+
+    return (ClipTrial,)
+
+
+@hookimpl
 def components() -> Iterable[Component]:
-    """The networks, the tokenizer and the guidance."""
+    """The networks and the guidance."""
     return (
         Component(
             kind="clip",
@@ -247,6 +256,7 @@ def components() -> Iterable[Component]:
             summary="GLIDE's CLIP for noisy images",
             needs=_needs_of_noised_clip,
             check=noised_clip_faults,
+            example=_SMALL,
             references=(f"{_GLIDE}, section 2.4", _CLIP),
         ),
         Component(
@@ -264,20 +274,14 @@ def components() -> Iterable[Component]:
             ),
         ),
         Component(
-            kind="tokenizer",
-            name="clip-bpe",
-            target=f"{_HERE}.bpe:ClipBpeTokenizer",
-            config=ClipBpeConfig,
-            summary="the byte-pair encoding of CLIP, from a file that you give",
-            references=(f"{_CLIP}, section 2.4",),
-        ),
-        Component(
             kind="guidance",
             name="clip",
             target=f"{_HERE}.guidance:ClipGuidance",
             config=ClipGuidanceConfig,
             summary="pulls each step towards what a CLIP finds fitting for the prompt",
             provides=_provides_weight,
+            example={"clip": {"use": "glidepath/noised-clip", **_SMALL}},
+            neutral={"scale": 0},
             references=(f"{_GLIDE}, section 2.4", f"{_VQGAN_CLIP}, section 2"),
         ),
     )

@@ -1,11 +1,20 @@
-"""The two noise schedules of GLIDE and ADM."""
+"""The noise schedules of DDPM, GLIDE and ADM."""
 
 from __future__ import annotations
 
 import math
 
+import torch
+from torch import Tensor
+
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.diffusion.plugin import CosineConfig, LinearConfig
+from glidepath.plugins.diffusion.plugin import (
+    ConstantConfig,
+    CosineConfig,
+    LinearConfig,
+    QuadraticConfig,
+    WarmUpConfig,
+)
 
 
 class LinearSchedule(VariancePreservingSchedule):
@@ -13,11 +22,9 @@ class LinearSchedule(VariancePreservingSchedule):
 
     def __init__(self, config: LinearConfig) -> None:
         count = config.num_steps
-        first, last = 1000 / count * 1e-4, 1000 / count * 0.02
-        step = (last - first) / (count - 1)
-        super().__init__(
-            [*(first + index * step for index in range(count - 1)), last], config.rescale_timesteps
-        )
+        first = 1000 / count * 1e-4 if config.beta_start is None else config.beta_start
+        last = 1000 / count * 0.02 if config.beta_end is None else config.beta_end
+        super().__init__(_evenly(first, last, count), config.rescale_timesteps, config.zero_terminal_snr)
 
 
 class CosineSchedule(VariancePreservingSchedule):
@@ -30,4 +37,40 @@ class CosineSchedule(VariancePreservingSchedule):
             return math.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
 
         betas = [1 - alpha_bar((index + 1) / count) / alpha_bar(index / count) for index in range(count)]
-        super().__init__([min(beta, config.max_beta) for beta in betas], config.rescale_timesteps)
+        super().__init__(
+            [min(beta, config.max_beta) for beta in betas], config.rescale_timesteps, config.zero_terminal_snr
+        )
+
+
+class QuadraticSchedule(VariancePreservingSchedule):
+    """The root of beta grows linearly (Ho et al. 2020, their program; Stable Diffusion's "scaled linear")."""
+
+    def __init__(self, config: QuadraticConfig) -> None:
+        roots = _evenly(config.beta_start**0.5, config.beta_end**0.5, config.num_steps)
+        super().__init__(roots**2, config.rescale_timesteps, config.zero_terminal_snr)
+
+
+class ConstantSchedule(VariancePreservingSchedule):
+    """Every beta is the same (Ho et al. 2020, their program)."""
+
+    def __init__(self, config: ConstantConfig) -> None:
+        super().__init__([config.beta] * config.num_steps, config.rescale_timesteps, config.zero_terminal_snr)
+
+
+class WarmUpSchedule(VariancePreservingSchedule):
+    """beta grows linearly for the first part of the chain, and stays (Ho et al. 2020, their program)."""
+
+    def __init__(self, config: WarmUpConfig) -> None:
+        growing = int(config.num_steps * config.share)
+        betas = torch.full((config.num_steps,), config.beta_end, dtype=torch.float64)
+        betas[:growing] = _evenly(config.beta_start, config.beta_end, growing)
+        super().__init__(betas, config.rescale_timesteps, config.zero_terminal_snr)
+
+
+def _evenly(first: float, last: float, count: int) -> Tensor:
+    """[count] float64 from first to last, each first + i step: the last bit is that of the references."""
+    step = (last - first) / max(count - 1, 1)
+    values = [first + index * step for index in range(count)]
+    if count > 1:
+        values[-1] = last
+    return torch.tensor(values, dtype=torch.float64)

@@ -58,7 +58,7 @@ class ScaleScheduleConfig:
     floor: float = attrs.field(
         default=0.0, validator=ge(0), metadata=doc("no weight is lower (clamp-linear, clamp-cosine)")
     )
-    weights: tuple[float, ...] | None = attrs.field(
+    values: tuple[float, ...] | None = attrs.field(
         default=None,
         validator=optional(deep_iterable(ge(0), min_len(1))),  # type: ignore[arg-type]  # attrs infers None
         metadata=doc(
@@ -195,6 +195,14 @@ _AUTO = (
 )
 
 
+def _needs_null(config: AdaptiveProjectedConfig) -> dict[str, Need]:
+    if config.scale == 1:
+        return {}
+    why = "without a label for no class there is nothing to compare with"
+    # optional: only a denoiser that hears class labels says whether it has one
+    return {"labels.null": Need(value=True, why=why, optional=True)}
+
+
 @hookimpl
 def components() -> Iterable[Component]:
     """Guidances."""
@@ -206,6 +214,8 @@ def components() -> Iterable[Component]:
             config=AdaptiveProjectedConfig,
             summary="classifier-free guidance that does not oversaturate at high scales",
             provides=_contrast,
+            needs=_needs_null,
+            neutral={"scale": 1},
             references=(_APG,),
         ),
         Component(
@@ -215,6 +225,19 @@ def components() -> Iterable[Component]:
             config=AutoguidanceConfig,
             summary="pulls each step away from what a worse denoiser predicts",
             provides=_contrast,
+            example={
+                "denoiser": {
+                    "use": "glidepath/adm-unet",
+                    "image_size": 8,
+                    "channels": 32,
+                    "channel_mult": [1],
+                    "res_blocks": 1,
+                    "attention_resolutions": [8],
+                    "head_channels": 16,
+                    "text_width": 32,
+                }
+            },
+            neutral={"scale": 1},
             references=(_AUTO,),
         ),
         Component(
@@ -234,6 +257,8 @@ def components() -> Iterable[Component]:
             summary="the guidance before it acts at some noise levels only, and costs nothing at others",
             needs=_needs_weight,
             check=_faults_of_interval,
+            example={"low": 0.5, "high": 5.0},
+            neutral={"low": 0.0, "high": math.inf},
             references=(_INTERVAL,),
         ),
         Component(
@@ -244,6 +269,7 @@ def components() -> Iterable[Component]:
             summary="takes back the spread that guidance added, which overexposes images",
             provides=_weight,
             needs=_needs_contrast,
+            neutral={"phi": 0},
             references=(_FLAWED,),
         ),
         Component(
@@ -253,6 +279,7 @@ def components() -> Iterable[Component]:
             config=ScaleScheduleConfig,
             summary="the guidance before it acts more at some steps than at others",
             needs=_needs_weight,
+            neutral={"shape": "constant"},
             references=(_SCHEDULERS, _MUSE, _MDT),
         ),
     )

@@ -35,7 +35,7 @@ class ScaleSchedule(GuidanceModifier):
         Raises:
             PartError: it cannot be weighted by step.
         """
-        if self.config.shape == "constant" and self.config.floor <= 1 and self.config.weights is None:
+        if self.config.shape == "constant" and self.config.floor <= 1 and self.config.values is None:
             return guidance
         return guidance.weighted(self.weight)
 
@@ -46,8 +46,8 @@ class ScaleSchedule(GuidanceModifier):
             PartError: there are more weights than steps.
         """
         config = self.config
-        if config.weights is not None:
-            return _spread(config.weights, step)
+        if config.values is not None:
+            return _spread(config.values, step)
         return max(config.floor, SHAPES[config.shape]((step.index + 1) / step.total, config.power))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import attrs
 from attrs.validators import ge, le
@@ -27,9 +28,21 @@ class ShapesConfig:
     )
 
 
+@attrs.frozen(kw_only=True)
+class AccuracyConfig:
+    """What has to be right."""
+
+    of: Literal["all", "count", "shape", "color", "size", "background", "relation"] = attrs.field(
+        default="all",
+        metadata=doc(
+            "all that the prompt says, or one thing; images whose prompt does not say it do not count"
+        ),
+    )
+
+
 @hookimpl
 def components() -> Iterable[Component]:
-    """The dataset."""
+    """The dataset, and a metric of images of it."""
     return (
         Component(
             kind="dataset",
@@ -37,21 +50,35 @@ def components() -> Iterable[Component]:
             target="glidepath.plugins.shapes.dataset:ShapesDataset",
             config=ShapesConfig,
             summary="scenes of one or two flat shapes: colour, size, background and relation, with captions",
-            provides=lambda config: {"data.channels": 3, "data.size": config.image_size},
+            provides=lambda config: {
+                "data.channels": 3,
+                "data.size": config.image_size,
+                "data.facts": True,
+            },
+        ),
+        Component(
+            kind="metric",
+            name="shapes-accuracy",
+            target="glidepath.plugins.shapes.accuracy:ShapesAccuracy",
+            config=AccuracyConfig,
+            summary="the share of images of shapes that show what their prompts say, read from the pixels",
         ),
     )
 
 
 @hookimpl
 def presets() -> Iterable[Preset]:
-    """The embedded model."""
-    return (
-        Preset(
-            name="shapes",
-            file=Path(__file__).with_name("shapes.yaml"),
-            summary="a small model that comes with glidepath: one or two shapes, 32 x 32",
-        ),
-    )
+    """The embedded models."""
+    summaries = {
+        "shapes": "a small model that comes with glidepath: one or two shapes, 32 x 32",
+        "shapes-clip": "the model shapes, steered by a noised CLIP of its own",
+        "shapes-upsample": "doubles each side of what shapes draws: 32 x 32 to 64 x 64",
+        "shapes-64": "the cascade of shapes and shapes-upsample: 64 x 64",
+    }
+    return [
+        Preset(name=name, file=Path(__file__).with_name(f"{name}.yaml"), summary=summary)
+        for name, summary in summaries.items()
+    ]
 
 
 @hookimpl

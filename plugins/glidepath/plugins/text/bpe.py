@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from glidepath.core.errors import PartError
+from glidepath.plugins.text.merging import BYTES, LETTERS, character_class, merge, read_text
 from glidepath.plugins.text.plugin import BpeConfig, bpe_faults
 
 GPT2_TOKENS = 50257
@@ -38,7 +36,7 @@ class BpeTokenizer:
         self._size, self._padding_id = GPT2_TOKENS, GPT2_TOKENS - 1
         if config.vocabulary is not None and config.merges is not None:
             self._ids = _read_ids(config.vocabulary)
-            self._ranks = {pair: rank for rank, pair in enumerate(_merges(_read(config.merges)))}
+            self._ranks = {pair: rank for rank, pair in enumerate(_merges(read_text(config.merges, "bpe")))}
             _check(self._ids, self._ranks, config)
             self._size, self._padding_id = len(self._ids), self._ids[config.padding]
         self._tokens = {index: token for token, index in self._ids.items()}
@@ -72,35 +70,27 @@ class BpeTokenizer:
         # a lone surrogate is no character; it is read as the question mark that UTF-8 puts in its place
         pieces = (piece.encode("utf-8", errors="replace") for piece in split(text))
         return [
-            self._ids[token] for piece in pieces for token in self._merge([_LETTERS[byte] for byte in piece])
+            self._ids[token]
+            for piece in pieces
+            for token in merge((LETTERS[byte] for byte in piece), self._ranks)
         ]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids; bytes that are no UTF-8 become U+FFFD."""
         letters = "".join(self._tokens[index] for index in ids)
         # a letter that stands for no byte can only come from a special token, and stands for itself
-        return b"".join(_BYTES.get(letter, letter.encode()) for letter in letters).decode(
+        return b"".join(BYTES.get(letter, letter.encode()) for letter in letters).decode(
             "utf-8", errors="replace"
         )
-
-    def _merge(self, symbols: list[str]) -> list[str]:
-        """Join the pair that was learned first, everywhere in the piece, until no pair was learned."""
-        while len(symbols) > 1:
-            pairs = set(pairwise(symbols))
-            first = min(pairs, key=lambda pair: self._ranks.get(pair, len(self._ranks)))
-            if first not in self._ranks:
-                break
-            symbols = list(_join(symbols, first))
-        return symbols
 
 
 def split(text: str) -> list[str]:
     r"""Cut a text into the pieces of GPT-2's pattern, which together are the text.
 
     The pattern: `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`. The standard
-    library knows no Unicode classes, so one letter stands for each character's class, and these are matched.
+    library knows no Unicode classes, so the pattern is matched on a letter for each character's class.
     """
-    classes = "".join(map(_character_class, text))
+    classes = "".join(map(character_class, text))
     pieces = []
     start = 0
     while start < len(text):
@@ -115,46 +105,6 @@ _CONTRACTION = re.compile(r"'(?:s|t|re|ve|m|ll|d)")
 _PIECE = re.compile(r" ?L+| ?N+| ?O+|[ S]+(?![^ S])|[ S]+")
 
 
-def _character_class(character: str) -> str:
-    """L letter, N number, S white space other than the space, O anything else; the space is itself."""
-    if character == " ":
-        return " "
-    category = unicodedata.category(character)[0]
-    if category in "LN":
-        return category
-    return "S" if _SPACE.match(character) else "O"
-
-
-# Unicode's White_Space property; str.isspace also has the separators U+001C to U+001F
-_SPACE = re.compile(r"[\t-\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
-
-
-def _byte_letters() -> dict[int, str]:
-    """A printable letter for each byte: itself where Latin-1 prints it, else the next from U+0100."""
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
-
-
-_LETTERS = _byte_letters()
-_BYTES = {letter: bytes([byte]) for byte, letter in _LETTERS.items()}
-
-
-def _join(symbols: Sequence[str], pair: tuple[str, str]) -> Iterator[str]:
-    index = 0
-    while index < len(symbols):
-        if tuple(symbols[index : index + 2]) == pair:
-            yield pair[0] + pair[1]
-            index += 2
-        else:
-            yield symbols[index]
-            index += 1
-
-
 def _merges(text: str) -> Iterator[tuple[str, str]]:
     lines = text.split("\n")
     for line in lines[1:] if lines[0].startswith("#version") else lines:
@@ -163,17 +113,9 @@ def _merges(text: str) -> Iterator[tuple[str, str]]:
             yield first, second
 
 
-def _read(file: Path) -> str:
-    try:
-        data = file.read_bytes()
-        return (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise PartError(f"tokenizer bpe cannot read {file}: {error}") from error
-
-
 def _read_ids(file: Path) -> dict[str, int]:
     try:
-        ids: object = json.loads(_read(file))
+        ids: object = json.loads(read_text(file, "bpe"))
     except json.JSONDecodeError as error:
         raise PartError(f"tokenizer bpe: {file} is not JSON: {error}") from error
     if not isinstance(ids, dict) or set(ids.values()) != set(range(len(ids))):
@@ -184,7 +126,7 @@ def _read_ids(file: Path) -> dict[str, int]:
 def _check(ids: Mapping[str, int], merges: Iterable[tuple[str, str]], config: BpeConfig) -> None:
     if config.padding not in ids:
         raise PartError(f"tokenizer bpe: the padding token {config.padding!r} is not in {config.vocabulary}")
-    missing = [token for token in (*_BYTES, *map("".join, merges)) if token not in ids]
+    missing = [token for token in (*BYTES, *map("".join, merges)) if token not in ids]
     if missing:
         raise PartError(
             f"tokenizer bpe: {config.vocabulary} and {config.merges} do not belong together: the first lacks "

@@ -1,4 +1,4 @@
-"""What this plugin supplies: text encoder `transformer`, tokenizers `bpe` and `words`. Imports no torch."""
+"""What this plugin supplies: text encoder `transformer`; tokenizers `bpe`, `clip-bpe`, `words`. No torch."""
 
 from __future__ import annotations
 
@@ -60,6 +60,27 @@ class BpeConfig:
 
 
 @attrs.frozen(kw_only=True)
+class ClipBpeConfig:
+    """The byte-pair encoding of OpenAI's CLIP models: 49,408 tokens, text in lower case."""
+
+    vocabulary: Path | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Path),
+        metadata=doc(
+            "bpe_simple_vocab_16e6.txt.gz, which lists the merges, first to last; none: no prompt can be "
+            "read until it is given, and the sizes are CLIP's"
+        ),
+    )
+    repair: Literal["plain", "ftfy"] = attrs.field(
+        default="plain",
+        metadata=doc(
+            "what is mended in a text before it is read. plain: curly quotes, wide forms, ligatures, control "
+            "characters, decomposed letters; ftfy: also text that was decoded wrongly, by the package ftfy"
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
 class WordsConfig:
     """Whole words from a list: one id each, in the list's order, and one more for padding."""
 
@@ -105,6 +126,7 @@ def _provides(config: TransformerConfig) -> dict[str, object]:
 
 
 _HERE = "glidepath.plugins.text"
+_WORDS = {"vocabulary": ["a", "red", "tan", "circle", "square", "ribbon"]}
 
 
 @hookimpl
@@ -119,6 +141,14 @@ def components() -> Iterable[Component]:
             summary="GLIDE's text encoder, trained together with its denoiser",
             provides=_provides,
             check=transformer_faults,
+            example={
+                "width": 32,
+                "layers": 2,
+                "heads": 2,
+                "context": 8,
+                "pooled_width": 48,
+                "tokenizer": {"use": "glidepath/words", **_WORDS},
+            },
             references=('Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 2.2',),
         ),
         Component(
@@ -136,10 +166,21 @@ def components() -> Iterable[Component]:
         ),
         Component(
             kind="tokenizer",
+            name="clip-bpe",
+            target=f"{_HERE}.clip_bpe:ClipBpeTokenizer",
+            config=ClipBpeConfig,
+            summary="the byte-pair encoding of CLIP, from a file that you give",
+            references=(
+                'Radford et al. 2021, "Learning Transferable Visual Models", arXiv:2103.00020, section 2.4',
+            ),
+        ),
+        Component(
+            kind="tokenizer",
             name="words",
             target=f"{_HERE}.words:WordsTokenizer",
             config=WordsConfig,
             summary="whole words from a list, for small vocabularies",
             check=words_faults,
+            example=_WORDS,
         ),
     )

@@ -24,8 +24,10 @@ class TransformerTextEncoder(TextEncoder):
     vector is read from the last position, whatever stands there.
     """
 
-    def __init__(self, config: TransformerConfig, *, tokenizer: Tokenizer) -> None:
+    def __init__(self, config: TransformerConfig, *, tokenizer: Tokenizer | None = None) -> None:
         super().__init__()
+        if tokenizer is None:
+            raise PartError("text encoder transformer: tokenizer: it needs one, to read prompts with")
         for field, fault in transformer_faults(config):
             raise PartError(f"text encoder transformer: {field}: {fault}")
         self.config = config

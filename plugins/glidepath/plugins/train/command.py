@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from glidepath.plugins.train.lock import locked
 from glidepath.registry.cli.arguments import Parser, positive
 from glidepath.registry.cli.common import add_spec_arguments, note_failures, open_spec
+from glidepath.registry.cli.locked import add_locked_option, check_lock, minding_the_lock
 from glidepath.registry.overrides import option_override
 
 if TYPE_CHECKING:
@@ -40,16 +41,19 @@ def main(argv: Sequence[str]) -> int:
 
     Raises:
         SpecError: the spec has faults, or cannot be trained.
+        LockError: under `--locked`, something is not as the lock has it.
         GlidepathError: training cannot begin, or failed.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     if arguments.device is not None:
         device = option_override("runtime.device", "--device", arguments.device)
         arguments.overrides = [*arguments.overrides, device]
     from glidepath.registry.plan import make_plan
 
-    catalogue, spec = open_spec(arguments)
-    plan = make_plan(spec, catalogue)
+    with minding_the_lock(arguments):
+        catalogue, spec = open_spec(arguments)
+        plan = make_plan(spec, catalogue)
+    check_lock(plan, catalogue, arguments)
     note_failures(catalogue)
 
     from glidepath.plugins.train.files import remove_partial
@@ -128,7 +132,8 @@ class _Session:
         return self._interrupted() or (self._steps_now is not None and done >= self._steps_now)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Its arguments. Completion in shells asks for them."""
     parser = Parser(
         prog="glidepath train",
         description="Train the denoiser and the text encoder of a spec, or go on training them.",
@@ -136,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_spec_arguments(parser)
+    add_locked_option(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where its files go (default: runs/NAME, NAME of the spec)"
     )

@@ -24,6 +24,7 @@ from glidepath.plugins.train.dataset import near_misses
 from glidepath.plugins.train.loss import add_noise, upload
 from glidepath.plugins.train.run import Run
 from glidepath.plugins.train.stage import Stage
+from glidepath.plugins.train.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.timesteps import log_snr
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class ContrastStage(Stage):
         x_t, _ = add_noise(run.schedule, upload(images, run.device), noise, t)
         log_snrs = upload(self._log_snrs[t].to(torch.float32), run.device)
         wrong = near_misses(run.dataset, captions, generator) or []
-        loss: Tensor = self.head(x_t, log_snrs, self.text_encoder([*captions, *wrong]).pooled)
-        return loss
+        logits = self.head(x_t, log_snrs, self.text_encoder([*captions, *wrong]).pooled)
+        return symmetric_cross_entropy(logits, upload(says_the_same(captions, wrong), run.device))
 
 
 class ContrastiveHead(nn.Module):
@@ -77,15 +78,11 @@ class ContrastiveHead(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def forward(self, x_t: Tensor, log_snr: Tensor, pooled: Tensor) -> Tensor:
-        """The symmetric cross-entropy of B images against their captions: a scalar.
-
-        pooled: [B or more, width]; those after the first B are of captions that fit none of the images.
-        """
+        """How well B images (rows) fit B or more captions (columns): logits, [B, B or more]."""
         images = self.image_encoder(x_t, log_snr)
         texts = F.normalize(self.project(pooled).float(), dim=1)
-        logits = self.log_scale.exp().clamp(max=100) * texts @ images.T
-        own = torch.arange(len(images), device=logits.device)
-        return (F.cross_entropy(logits[: len(images)], own) + F.cross_entropy(logits.T, own)) / 2
+        logits: Tensor = self.log_scale.exp().clamp(max=100) * images @ texts.T
+        return logits
 
 
 class NoisedImageEncoder(nn.Module):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glidepath.core.errors import PartError
@@ -14,6 +13,7 @@ from glidepath.plugins.train.dataset import near_misses
 from glidepath.plugins.train.loss import add_noise, upload
 from glidepath.plugins.train.run import Run
 from glidepath.plugins.train.stage import Stage
+from glidepath.plugins.train.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.trainer import StagedTrainer
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class ContrastiveTrainer(StagedTrainer):
     config: ContrastiveTrainerConfig
     trains_spec = False
 
-    def __init__(self, config: ContrastiveTrainerConfig, *, clip: nn.Module) -> None:
+    def __init__(self, config: ContrastiveTrainerConfig, *, clip: nn.Module | None = None) -> None:
+        if clip is None:
+            raise PartError("trainer contrastive: clip: it needs one, to train")
         self.config = config
         self.clip = clip
 
@@ -73,7 +75,7 @@ class ContrastiveStage(Stage):
 
     def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
         """Cross-entropy of images against captions and of captions against images, in equal parts."""
-        return _cross_entropy(*self._compared(self.clip, images, captions, generator))
+        return symmetric_cross_entropy(*self._compared(self.clip, images, captions, generator))
 
     @torch.no_grad()
     def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:
@@ -113,19 +115,4 @@ class ContrastiveStage(Stage):
             t = upload(times, run.device)
         wrong = (near_misses(run.dataset, captions, generator) or []) if at is None else []
         logits = self.clip.logit_scale * clip.embed_images(x, t) @ clip.embed_texts([*captions, *wrong]).T
-        numbers = {caption: number for number, caption in enumerate([*captions, *wrong])}
-        rows, columns = (
-            torch.tensor([numbers[it] for it in said]) for said in (captions, [*captions, *wrong])
-        )
-        same = upload(rows[:, None] == columns[None], run.device)
-        return logits.float(), same
-
-
-def _cross_entropy(logits: Tensor, same: Tensor) -> Tensor:
-    """Both ways; captions that say the same word for word share the probability.
-
-    logits, same: [B, B or more]; the columns after the first B are of captions that are no image's.
-    """
-    of_images = F.cross_entropy(logits, same / same.sum(1, keepdim=True))
-    logits, same = logits.T[: len(logits)], same.T[: len(same)]
-    return (of_images + F.cross_entropy(logits, same / same.sum(1, keepdim=True))) / 2
+        return logits.float(), upload(says_the_same(captions, wrong), run.device)

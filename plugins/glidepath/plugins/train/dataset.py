@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+#: In place of an answer: the caption leaves the question open.
+OPEN: Final = -1
 
 
 @runtime_checkable
@@ -25,6 +28,19 @@ class CaptionedDataset(Protocol):
 
         Images are [size, C, *spatial] float32 in [-1, 1], on the host.
         """
+
+
+@runtime_checkable
+class FactualDataset(CaptionedDataset, Protocol):
+    """A dataset that knows what its captions say, as answers to the same few questions.
+
+    answers: how many answers each question has.
+    """
+
+    answers: tuple[int, ...]
+
+    def facts(self, captions: Sequence[str]) -> Tensor:
+        """What captions say: [captions, questions] int64, on the host, in [0, answers) or `OPEN`."""
 
 
 def near_misses(

@@ -37,6 +37,7 @@ class DenoisingStage(Stage):
         self.modules = nn.ModuleDict({"denoiser": run.denoiser})
         if run.text_encoder is not None:
             self.modules["text_encoder"] = run.text_encoder
+            self.rates = {"text_encoder": config.text_encoder_rate}
         self._log_snrs = log_snr(run.schedule)
         self._bound = VariationalBound(run.schedule.levels(run.schedule.num_steps))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,29 @@ class Learner:
     """Weights that learn, by AdamW (Loshchilov & Hutter 2019), and their exponential moving average."""
 
     def __init__(
-        self, modules: nn.ModuleDict, device: torch.device, *, weight_decay: float, gradient_clip: float
+        self,
+        modules: nn.ModuleDict,
+        device: torch.device,
+        *,
+        weight_decay: float,
+        gradient_clip: float,
+        rates: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
-        """modules: on `device`; parameters that do not require gradients stay as they are."""
+        """modules: on `device`; parameters that do not require gradients stay as they are.
+
+        rates: for some of the modules a factor of the learning rate.
+        """
         self.modules = modules.train()
         self.averaged = copy.deepcopy(modules).eval().requires_grad_(False)
         self.gradient_clip = gradient_clip
-        self._named = {name: value for name, value in modules.named_parameters() if value.requires_grad}
+        self._named: dict[str, nn.Parameter] = {}
+        groups = []
+        for name, module in modules.items():
+            own = {f"{name}.{key}": it for key, it in module.named_parameters() if it.requires_grad}
+            self._named |= own
+            groups.append({"params": list(own.values()), "rate": rates.get(name, 1.0)})
         self._optimizer = torch.optim.AdamW(
-            self._named.values(),
+            groups,
             betas=(0.9, 0.99),
             weight_decay=weight_decay,
             fused=device.type in ("cpu", "cuda"),
@@ -36,7 +51,7 @@ class Learner:
         never.
         """
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = group["rate"] * learning_rate
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.gradient_clip:

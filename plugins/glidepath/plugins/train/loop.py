@@ -34,7 +34,11 @@ class Loop:
         self.config, self.run, self.stage, self.first, self.total = config, run, stage, first, total
         self.step = self.saved = first
         self.learner = Learner(
-            stage.modules, run.device, weight_decay=config.weight_decay, gradient_clip=config.gradient_clip
+            stage.modules,
+            run.device,
+            weight_decay=config.weight_decay,
+            gradient_clip=config.gradient_clip,
+            rates=stage.rates,
         )
         self._autocast = _autocast(config.precision, run.device)
         self._unlogged: list[Tensor] = []
@@ -91,9 +95,8 @@ class Loop:
 
     def _learning_rate(self, done: int) -> float:
         config = self.config
-        return config.learning_rate * rise_and_fall(
-            done, self.stage.steps, config.warmup_steps, config.decay_share
-        )
+        highest = self.stage.learning_rate or config.learning_rate
+        return highest * rise_and_fall(done, self.stage.steps, config.warmup_steps, config.decay_share)
 
     def _log(self, *, probe: bool) -> None:
         """A line with the mean loss since the last one. Between checkpoints only this waits for a GPU."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 from attrs.validators import ge, gt, le, lt, optional
 
 from glidepath.registry.component import Command, Component, Kind, Need, doc, part
 from glidepath.registry.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from glidepath.testing import Trial
 
 _HERE = "glidepath.plugins.train"
 
@@ -124,6 +127,28 @@ class DiffusionTrainerConfig(TrainingConfig):
     contrastive_batch: int = attrs.field(
         default=256, validator=ge(2), metadata=doc("images in a step of the first stage")
     )
+    facts_steps: int = attrs.field(
+        default=0,
+        validator=ge(0),
+        metadata=doc(
+            "steps of a stage that first teaches the text encoder what captions say, if the dataset knows; "
+            "0: none"
+        ),
+    )
+    facts_batch: int = attrs.field(
+        default=64, validator=ge(1), metadata=doc("captions in a step of that stage")
+    )
+    facts_learning_rate: float = attrs.field(
+        default=1e-3, validator=gt(0), metadata=doc("of that stage, at its highest")
+    )
+    text_encoder_rate: float = attrs.field(
+        default=1.0,
+        validator=ge(0),
+        metadata=doc(
+            "learning rate of the text encoder while the denoiser learns, as a factor of learning_rate; less "
+            "than 1 keeps what a first stage taught it, 0 freezes it"
+        ),
+    )
     init_from_weights: bool = attrs.field(
         default=False, metadata=doc("begin with the spec's weights; false: from scratch, ignoring them")
     )
@@ -168,6 +193,12 @@ def _needs_of_trainer(config: DiffusionTrainerConfig) -> dict[str, Need]:
     if config.contrastive_steps:
         why = "the first stage trains a text encoder; 0 leaves it out"
         needs["text.pooled"] = Need(field="contrastive_steps", test=lambda _width: "", why=why)
+    elif config.facts_steps:
+        why = "a stage trains a text encoder; 0 leaves it out"
+        needs["text.pooled"] = Need(field="facts_steps", test=lambda _width: "", why=why)
+    if config.facts_steps:
+        why = "the dataset says what its captions say; 0 leaves the stage out"
+        needs["data.facts"] = Need(value=True, field="facts_steps", why=why)
     return needs
 
 
@@ -217,6 +248,16 @@ def kinds() -> Iterable[Kind]:
 
 
 @hookimpl
+def checks(kind: str) -> Iterable[type[Trial]]:
+    """How the conformance kit uses a dataset."""
+    if kind != "dataset":
+        return ()
+    from glidepath.plugins.train.conformance import DatasetTrial
+
+    return (DatasetTrial,)
+
+
+@hookimpl
 def components() -> Iterable[Component]:
     """Trainers and a dataset."""
     return (
@@ -242,6 +283,21 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.contrastive:ContrastiveTrainer",
             config=ContrastiveTrainerConfig,
             summary="trains a CLIP, on noisy images if it is a noised one; resumes exactly",
+            example={
+                "clip": {
+                    "use": "glidepath/noised-clip",
+                    "width": 16,
+                    "text_width": 32,
+                    "text_layers": 1,
+                    "text_heads": 2,
+                    "vocabulary_rows": 10,
+                    "image_size": 16,
+                    "image_width": 32,
+                    "image_layers": 1,
+                    "image_heads": 2,
+                    "tokenizer": {"use": "glidepath/words", "vocabulary": ["a", "star"]},
+                }
+            },
             references=(
                 'Radford et al. 2021, "Learning Transferable Visual Models", arXiv:2103.00020, figure 3',
                 'Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 2.4 (noised CLIP)',
@@ -255,6 +311,7 @@ def components() -> Iterable[Component]:
             summary="a folder of images and their captions",
             provides=_provides_of_folder,
             needs=_needs_of_folder,
+            example="it reads a folder of images, and none comes with it",
         ),
     )
 

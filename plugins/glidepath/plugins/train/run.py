@@ -10,7 +10,7 @@ import attrs
 import torch
 
 from glidepath.core.denoiser import Denoiser
-from glidepath.core.errors import GlidepathError
+from glidepath.core.errors import Diverged
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.text_encoder import TextEncoder
 from glidepath.plugins.train.dataset import CaptionedDataset
@@ -19,7 +19,7 @@ LOG = "log.jsonl"
 WEIGHTS = "weights.safetensors"
 
 
-class TrainingDiverged(GlidepathError):
+class TrainingDiverged(Diverged):
     """The loss or the weights are no longer numbers. The last good checkpoint is kept."""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +17,16 @@ class Stage(ABC):
     steps: how many optimizer steps it takes.
     batch: how many images are in one.
     modules: what learns, by the names that checkpoints give them.
+    learning_rate: at its highest; None: the trainer's.
+    rates: for some of the modules a factor of the learning rate.
     """
 
     name: str
     steps: int
     batch: int
     modules: nn.ModuleDict
+    learning_rate: float | None = None
+    rates: Mapping[str, float] = MappingProxyType({})
 
     @abstractmethod
     def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:

@@ -16,6 +16,7 @@ from glidepath.plugins.train import log
 from glidepath.plugins.train.checkpoint import Checkpoint, CheckpointError
 from glidepath.plugins.train.contrast import ContrastStage
 from glidepath.plugins.train.denoising import DenoisingStage
+from glidepath.plugins.train.facts import FactsStage
 from glidepath.plugins.train.files import write_tensors
 from glidepath.plugins.train.loop import Loop
 from glidepath.plugins.train.resume import check_spec
@@ -94,7 +95,7 @@ class StagedTrainer(Trainer, ABC):
 
 
 class DiffusionTrainer(StagedTrainer):
-    """Trains the text encoder by contrast, if asked for, then denoiser and text encoder by denoising."""
+    """Trains the text encoder by contrast or by facts, if asked to, then it and the denoiser by denoising."""
 
     config: DiffusionTrainerConfig
 
@@ -102,11 +103,13 @@ class DiffusionTrainer(StagedTrainer):
         self.config = config
 
     def stages(self, run: Run) -> list[Stage]:
-        """Denoising, after a stage of contrast where the config has one."""
-        stages: list[Stage] = [DenoisingStage(self.config, run)]
+        """Denoising, after the stages that train the text encoder alone, where the config has some."""
+        stages: list[Stage] = []
         if self.config.contrastive_steps:
-            stages.insert(0, ContrastStage(self.config, run))
-        return stages
+            stages.append(ContrastStage(self.config, run))
+        if self.config.facts_steps:
+            stages.append(FactsStage(self.config, run))
+        return [*stages, DenoisingStage(self.config, run)]
 
 
 def _resume(run: Run, stages: list[Stage]) -> Checkpoint | None:

@@ -10,7 +10,7 @@ from importlib import import_module
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import Parser
-from glidepath.registry.cli.telling import warn_once
+from glidepath.registry.cli.telling import tell_error, warn_once
 from glidepath.registry.problems import SpecError, did_you_mean
 
 COMMANDS = {
@@ -21,6 +21,12 @@ COMMANDS = {
     "plan": "what a spec stands for: each part and parameter, and what an image costs",
     "sample": "make images from prompts",
     "replay": "make an image again from what it carries",
+    "lock": "write down what a spec stands for here: versions, files, weights",
+    "diff": "what differs between two specs, locks or images, part by part",
+    "schema": "a JSON Schema of specs, with which editors complete and check them",
+    "completion": "what makes a shell complete commands, options, presets and parts",
+    "test-plugin": "whether the parts of an installed plugin keep their contracts",
+    "new-plugin": "write a plugin package of your own, complete and working",
 }
 
 EXAMPLES = """\
@@ -44,9 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(problem.render() for problem in error.problems), file=sys.stderr)
         return 2
     except GlidepathError as error:
-        print(
-            "\n    ".join([f"glidepath: error: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr
-        )
+        tell_error(error)
         return 1
     except KeyboardInterrupt:
         print("glidepath: interrupted", file=sys.stderr)
@@ -59,6 +63,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stop.code, str):
             print(stop.code, file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+
+
+def module_of(name: str) -> str:
+    """The module of this package that holds a command."""
+    # None may be called `list`: it would hide the builtin here.
+    return "listing" if name == "list" else name.replace("-", "_")
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """The arguments of one of our own commands."""
+    commands = Parser(prog="glidepath").add_subparsers()
+    import_module(f"{__name__}.{module_of(name)}").add_parser(commands)
+    parser = commands.choices[name]
+    _add_common(parser)
+    return parser
 
 
 def _main(arguments: list[str]) -> int:
@@ -83,12 +102,7 @@ def _main(arguments: list[str]) -> int:
 
 
 def _run(name: str, rest: list[str], options: argparse.Namespace) -> int:
-    # No module of this package may be called `list`: it would hide the builtin here.
-    module = import_module(f"{__name__}.{'listing' if name == 'list' else name}")
-    commands = Parser(prog="glidepath").add_subparsers()
-    module.add_parser(commands)
-    parser = commands.choices[name]
-    _add_common(parser)
+    module, parser = import_module(f"{__name__}.{module_of(name)}"), command_parser(name)
     arguments = parser.parse_args(rest)
     for option in ("strict", "no_plugins"):
         setattr(arguments, option, getattr(options, option) or getattr(arguments, option, False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from glidepath.registry.problems import nearest
@@ -17,6 +18,21 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **{"allow_abbrev": False, **keywords})
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but for `OptionalFile`, which takes the next word only if it can be its file."""
+        if args is not None:
+            args = list(self._with_files_apart(args))
+        return super().parse_known_args(args, namespace)
+
+    def _with_files_apart(self, words: Sequence[str]) -> Iterator[str]:
+        for index, word in enumerate(words):
+            action = self._option_string_actions.get(word)
+            following = words[index + 1] if index + 1 < len(words) else ""
+            if isinstance(action, OptionalFile) and not following.endswith(action.suffix):
+                yield f"{word}="
+            else:
+                yield word
+
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, and exit with status 2."""
         if message.startswith(_UNKNOWN):
@@ -26,6 +42,23 @@ class Parser(argparse.ArgumentParser):
                     message += f"; did you mean {near}?"
                     break
         super().error(message)
+
+
+class OptionalFile(argparse.Action):
+    """An option with a file behind it or none, in front of any argument: "" stands for none.
+
+    suffix: how the name of such a file ends.
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, *, suffix: str, **keywords: Any) -> None:
+        super().__init__(option_strings, dest, **keywords, nargs="?", const="")
+        self.suffix = suffix
+
+    def __call__(
+        self, _parser: object, namespace: argparse.Namespace, value: Any, _option: object = None
+    ) -> None:
+        """Keep the file."""
+        setattr(namespace, self.dest, value)
 
 
 def positive(text: str) -> int:

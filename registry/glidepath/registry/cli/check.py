@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from glidepath.registry.cli.common import add_json_argument, add_spec_arguments, open_spec, print_json
+from glidepath.registry.cli.common import (
+    add_json_argument,
+    add_spec_arguments,
+    heed_warnings,
+    open_spec,
+    print_json,
+)
 from glidepath.registry.problems import Problem, SpecError
 from glidepath.registry.tree import join
 
@@ -40,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: with all faults of the spec; with `--json` they are the document instead.
     """
+    from glidepath.registry.examination import require_targets
     from glidepath.registry.plan import make_plan
 
     problems: tuple[Problem, ...] = ()
@@ -47,7 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         catalogue, spec = open_spec(arguments)
         plan = make_plan(spec, catalogue)
-        warnings = [
+        require_targets(plan)
+        if arguments.json:
+            warnings = [problem.render() for problem in plan.warnings]
+            if arguments.strict and plan.warnings:
+                raise SpecError(plan.warnings)
+        else:
+            heed_warnings(plan, arguments)
+        warnings += [
             f"{join(path, 'weights')}: there is no file {address} yet"
             for path, address in plan.missing_weights(catalogue).items()
         ]

@@ -14,6 +14,7 @@ from glidepath.registry.cli.telling import warn_once
 from glidepath.registry.discovery import DISTRIBUTION
 
 if TYPE_CHECKING:
+    from glidepath.registry.plan import Plan
     from glidepath.registry.spec import Spec
 
 WIDTH = 118
@@ -79,6 +80,20 @@ def open_spec(arguments: argparse.Namespace) -> tuple[Catalogue, Spec]:
     return catalogue, spec
 
 
+def heed_warnings(plan: Plan, arguments: argparse.Namespace) -> None:
+    """Say on the standard error what of a plan's spec is to go.
+
+    Raises:
+        SpecError: something is, and the command is strict.
+    """
+    from glidepath.registry.problems import SpecError
+
+    if plan.warnings and arguments.strict:
+        raise SpecError(plan.warnings)
+    for problem in plan.warnings:
+        warn_once(problem.render())
+
+
 def version() -> str:
     """Our own version, "unknown" when glidepath runs from a source tree without being installed."""
     from glidepath.registry.discovery import installed_version
@@ -126,4 +141,6 @@ def note_failures(catalogue: Catalogue) -> None:
     count = len(catalogue.failures)
     if count:
         plugins = "1 plugin has faults" if count == 1 else f"{count} plugins have faults"
-        print(f"glidepath: note: {plugins}; `glidepath plugins` tells which", file=sys.stderr)
+        named = [f"{it.title}: {it.stage}: {shorten(it.error)}" for it in catalogue.failures]
+        note = "\n    ".join([f"glidepath: note: {plugins}; `glidepath plugins` tells more", *named])
+        print(note, file=sys.stderr)

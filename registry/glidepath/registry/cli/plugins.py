@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 import attrs
 
-from glidepath.registry.catalogue import Catalogue
+from glidepath.registry.catalogue import Catalogue, PluginFailures
 from glidepath.registry.cli.common import (
     add_json_argument,
     indent,
@@ -15,8 +16,8 @@ from glidepath.registry.cli.common import (
     table,
     version,
 )
-from glidepath.registry.component import API_VERSION
-from glidepath.registry.discovery import PluginRecord, unreadable
+from glidepath.registry.discovery import Fault, PluginRecord, unreadable
+from glidepath.registry.examination import examine
 
 EPILOG = """\
 A plugin that fails costs nothing but what it would have supplied, unless `--strict` is given.
@@ -43,37 +44,38 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table, and every fault below it. With `--strict` a fault is an error, after the table."""
     strict, arguments.strict = arguments.strict, False
     catalogue = open_catalogue(arguments)
+    records = examine(catalogue)
     others = unreadable()
     if arguments.json:
-        records = [
-            attrs.asdict(record) | {"stage": record.stage, "works": record.works}
-            for record in catalogue.records
-        ]
+        told = [attrs.asdict(record) | {"stage": record.stage, "works": record.works} for record in records]
         unread = [{"file": file, "error": error} for file, error in others]
-        print_json({"plugins": records, "warnings": catalogue.warnings, "unreadable": unread})
+        print_json({"plugins": told, "warnings": catalogue.warnings, "unreadable": unread})
     else:
-        print(_text(catalogue, others))
-    if strict:
-        catalogue.require_working()
+        print(_text(catalogue, records, others))
+    if strict and (failing := [record for record in records if record.faults]):
+        raise PluginFailures(failing)
     return 0
 
 
-def _text(catalogue: Catalogue, others: tuple[tuple[str, str], ...]) -> str:
-    blocks = [f"glidepath {version()}, interfaces {API_VERSION}"]
-    if catalogue.records:
+def _text(catalogue: Catalogue, records: Sequence[PluginRecord], others: Sequence[tuple[str, str]]) -> str:
+    blocks = [f"glidepath {version()}"]
+    if records:
         rows = [
-            (it.name or "-", it.distribution, it.version or "-", _status(it), _supplies(it))
-            for it in catalogue.records
+            (it.name or "-", it.distribution, it.version or "-", _status(it), _supplies(it)) for it in records
         ]
         blocks.append(table([("NAME", "DISTRIBUTION", "VERSION", "STATUS", "SUPPLIES"), *rows]))
     else:
         blocks.append(
             "no plugins are installed (is glidepath itself installed? `pip install -e .` in its folder)"
         )
-    if catalogue.failures:
-        blocks.append("faults:\n" + "\n".join(indent(_faults(record)) for record in catalogue.failures))
+    if any(record.faults for record in records):
+        told = (indent(_told(record, record.faults)) for record in records if record.faults)
+        blocks.append("faults:\n" + "\n".join(told))
+    if any(record.lacks for record in records):
+        told = (indent(_told(record, record.lacks)) for record in records if record.lacks)
+        blocks.append("parts that cannot be used here:\n" + "\n".join(told))
     doubles = [
-        f"{entry.component.kind} {entry.full_name}"
+        f"{entry.component.kind} {entry.full_name} ({entry.distribution} {entry.version})"
         for entry in catalogue.components()
         if catalogue.spelling(entry) == entry.full_name
     ]
@@ -81,7 +83,7 @@ def _text(catalogue: Catalogue, others: tuple[tuple[str, str], ...]) -> str:
         blocks.append("one name, several plugins; specs must write the whole:\n" + indent("\n".join(doubles)))
     warnings = [
         *catalogue.warnings,
-        *(f"{record.title}: {warning}" for record in catalogue.records for warning in record.warnings),
+        *(f"{record.title}: {warning}" for record in records for warning in record.warnings),
         *(f"{file} cannot be read, and may hide a plugin: {error}" for file, error in others),
     ]
     if warnings:
@@ -109,9 +111,9 @@ def _supplies(record: PluginRecord) -> str:
     return "; ".join(f"{what} {', '.join(names)}" for what, names in supplied.items()) or "-"
 
 
-def _faults(record: PluginRecord) -> str:
+def _told(record: PluginRecord, faults: Sequence[Fault]) -> str:
     lines = [record.title]
-    for fault in record.faults:
+    for fault in faults:
         lines.append(f"  {fault.stage}: {fault.error}")
         lines += [f"    {line}" for line in (fault.where, fault.hint) if line]
     return "\n".join(lines)

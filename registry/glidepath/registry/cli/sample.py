@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import natural, positive, share
-from glidepath.registry.cli.common import add_spec_options, note_failures, open_spec
+from glidepath.registry.cli.common import add_spec_options, heed_warnings, note_failures, open_spec
+from glidepath.registry.cli.locked import add_locked_option, check_lock, minding_the_lock
 from glidepath.registry.overrides import Override, option_override
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("prompts", metavar="PROMPT", nargs="*", help="what the image shows; one or several")
     parser.add_argument("--spec", default=DEFAULT_SPEC, help="a YAML file or a preset (default: %(default)s)")
     add_spec_options(parser)
+    add_locked_option(parser)
     parser.add_argument("--seed", type=natural, default=0, help="decides the noise (default: %(default)s)")
     parser.add_argument("--count", type=positive, default=1, metavar="N", help="images of each prompt")
     parser.add_argument(
@@ -150,6 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         SpecError: the spec has faults.
+        LockError: under `--locked`, something is not as the lock has it.
         GlidepathError: the parts cannot be built, or the prompts or the pictures do not suit them.
     """
     _check_arguments(arguments)
@@ -157,8 +160,11 @@ def run(arguments: argparse.Namespace) -> int:
     from glidepath.registry.plan import make_plan
 
     arguments.overrides = [*arguments.overrides, *device_overrides(arguments)]
-    catalogue, spec = open_spec(arguments)
-    plan = make_plan(spec, catalogue, need_weights=True)
+    with minding_the_lock(arguments):
+        catalogue, spec = open_spec(arguments)
+        plan = make_plan(spec, catalogue, need_weights=True)
+    heed_warnings(plan, arguments)
+    check_lock(plan, catalogue, arguments)
     wanted = _wanted(arguments, plan)
     opened = open_pictures(image=arguments.image, mask=arguments.mask, low_res=arguments.low_res)
     note_failures(catalogue)

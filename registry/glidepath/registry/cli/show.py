@@ -16,6 +16,7 @@ from glidepath.registry.cli.common import (
     table,
 )
 from glidepath.registry.component import Preset
+from glidepath.registry.markdown import parameter_table
 from glidepath.registry.parameters import REQUIRED, Parameter, example, parameters, yaml_text
 from glidepath.registry.problems import did_you_mean
 
@@ -40,6 +41,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "name", metavar="NAME", help="a part: NAME, KIND/NAME, DISTRIBUTION/NAME or KIND/DISTRIBUTION/NAME"
     )
     add_json_argument(parser)
+    parser.add_argument(
+        "--markdown", action="store_true", help="print its parameters as a table of Markdown, for a README"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,7 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     catalogue = open_catalogue(arguments)
     found = _find(catalogue, arguments.name)
-    if isinstance(found, Supplied):
+    if arguments.markdown and isinstance(found, Registered):
+        print(parameter_table(catalogue.config_class(found)))
+    elif isinstance(found, Supplied):
         _show_preset(found, as_json=arguments.json)
     else:
         _show_part(catalogue, found, as_json=arguments.json)
@@ -138,7 +144,7 @@ def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> Non
                 "plugin": found.plugin,
                 "file": found.file,
                 "target": component.target,
-                "api": component.api,
+                "deprecated": component.deprecated,
                 "requires": [extra.module for extra in component.requires],
                 "unusable": hindrance,
                 "references": list(component.references),
@@ -151,7 +157,8 @@ def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> Non
         ("from", f"{found.distribution} {found.version}, plugin {found.plugin}"),
         ("file", found.file),
         ("built by", component.target),
-        ("interfaces", component.api),
+        *([("deprecated", component.deprecated)] if component.deprecated else ()),
+        *(("formerly", name) for name in component.formerly),
         *(("needs", f"{extra.module} ({extra.install})") for extra in component.requires),
         *(("see", reference) for reference in component.references),
     ]

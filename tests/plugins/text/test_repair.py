@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glidepath.core.errors import PartError
-from glidepath.plugins.clip import repair
+from glidepath.plugins.text import repair
 
 
 @pytest.mark.parametrize(

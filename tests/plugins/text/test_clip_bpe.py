@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from glidepath.core.errors import PartError
 from glidepath.core.text_encoder import Tokenizer
-from glidepath.plugins.clip.bpe import END, START, TOKENS, ClipBpeTokenizer, split
 from glidepath.plugins.clip.noised import MarkingTokenizer
-from glidepath.plugins.clip.plugin import ClipBpeConfig
+from glidepath.plugins.text.clip_bpe import END, START, TOKENS, ClipBpeTokenizer, split
+from glidepath.plugins.text.plugin import ClipBpeConfig
 
 MERGES = ["c a", "ca t</w>", "ca t", "a t</w>", "' s</w>", "Ã ©</w>"]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import html
 import re
-import unicodedata
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 
 from glidepath.core.errors import PartError
-from glidepath.plugins.clip import repair
-from glidepath.plugins.clip.plugin import ClipBpeConfig
+from glidepath.plugins.text import repair
+from glidepath.plugins.text.merging import BYTES, LETTERS, character_class, merge, read_text
+from glidepath.plugins.text.plugin import ClipBpeConfig
 
 TOKENS = 49408
 """How many tokens CLIP has: 256 bytes, each also as the end of a word, the merges, and two marks."""
@@ -45,7 +43,7 @@ class ClipBpeTokenizer:
         if config.vocabulary is not None:
             merges = _read(config.vocabulary)
             self._ranks = {pair: rank for rank, pair in enumerate(merges)}
-            letters = list(_LETTERS.values())
+            letters = list(LETTERS.values())
             ends = [letter + _WORD_END for letter in letters]
             tokens = [*letters, *ends, *map("".join, merges), START, END]
             self._ids = {token: index for index, token in enumerate(tokens)}
@@ -84,7 +82,7 @@ class ClipBpeTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The words of some ids, separated by spaces; bytes that are no UTF-8 become U+FFFD."""
         letters = "".join(self._tokens[index] for index in ids)
-        text = b"".join(_BYTES[letter] for letter in letters).decode("utf-8", errors="replace")
+        text = b"".join(BYTES[letter] for letter in letters).decode("utf-8", errors="replace")
         return text.replace(_WORD_END, " ").strip()
 
     def _cleaned(self, text: str) -> str:
@@ -93,18 +91,12 @@ class ClipBpeTokenizer:
         return html.unescape(html.unescape(text)).lower()
 
     def _merge(self, word: str) -> list[str]:
-        """Join the pair that was learned first, everywhere in the word, until no pair was learned."""
+        """The tokens of a word, the last of them marked as its end."""
         if word in (START, END):
             return [word]
-        *symbols, last = (_LETTERS[byte] for byte in word.encode("utf-8", errors="replace"))
+        *symbols, last = (LETTERS[byte] for byte in word.encode("utf-8", errors="replace"))
         symbols.append(last + _WORD_END)
-        while len(symbols) > 1:
-            pairs = set(pairwise(symbols))
-            first = min(pairs, key=lambda pair: self._ranks.get(pair, len(self._ranks)))
-            if first not in self._ranks:
-                break
-            symbols = list(_joined(symbols, first))
-        return symbols
+        return merge(symbols, self._ranks)
 
 
 def split(text: str) -> list[str]:
@@ -114,7 +106,7 @@ def split(text: str) -> list[str]:
     any case. The standard library knows no Unicode classes, so one letter stands for each character's class,
     and these are matched.
     """
-    classes = "".join(map(_character_class, text))
+    classes = "".join(map(character_class, text))
     words = []
     start = 0
     while start < len(text):
@@ -129,52 +121,9 @@ _WHOLE = re.compile(r"<\|startoftext\|>|<\|endoftext\|>|'(?:s|t|re|ve|m|ll|d)", 
 _WORD = re.compile(r"L+|N|O+")
 
 
-def _character_class(character: str) -> str:
-    """L letter, N number, O any other sign, and a space for white space."""
-    category = unicodedata.category(character)[0]
-    if category in "LN":
-        return category
-    return " " if _SPACE.match(character) else "O"
-
-
-# Unicode's White_Space property; str.isspace also has the separators U+001C to U+001F
-_SPACE = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
-
-
-def _byte_letters() -> dict[int, str]:
-    """A printable letter for each byte: itself where Latin-1 prints it, first; then the next from U+0100."""
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
-
-
-_LETTERS = _byte_letters()
-_BYTES = {letter: bytes([byte]) for byte, letter in _LETTERS.items()}
-
-
-def _joined(symbols: Sequence[str], pair: tuple[str, str]) -> Iterator[str]:
-    index = 0
-    while index < len(symbols):
-        if tuple(symbols[index : index + 2]) == pair:
-            yield pair[0] + pair[1]
-            index += 2
-        else:
-            yield symbols[index]
-            index += 1
-
-
 def _read(file: Path) -> list[tuple[str, str]]:
     """The merges of CLIP's file: a line of its version, then one merge a line; only the first are CLIP's."""
-    try:
-        data = file.read_bytes()
-        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise PartError(f"tokenizer clip-bpe cannot read {file}: {error}") from error
-    lines = [line.split() for line in text.split("\n")[1 : _MERGES + 1] if line]
+    lines = [line.split() for line in read_text(file, "clip-bpe").split("\n")[1 : _MERGES + 1] if line]
     merges = [(line[0], line[1]) for line in lines if len(line) == 2]
     if not merges or len(merges) < len(lines):
         raise PartError(

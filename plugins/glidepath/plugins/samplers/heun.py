@@ -1,0 +1,64 @@
+"""Heun's method: a step of Euler's, corrected by the slope at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from glidepath.core.denoiser import Predict
+from glidepath.core.levels import NoiseLevels
+from glidepath.core.noise import Noise
+from glidepath.core.sampler import State
+from glidepath.plugins.samplers.grid import GridSampler
+from glidepath.plugins.samplers.plugin import HeunConfig
+from glidepath.plugins.samplers.solver import denoiser_along, weighted_sum
+
+
+class HeunSampler(GridSampler):
+    """The mean of the slopes at both ends of a step (Karras et al. 2022, algorithm 1).
+
+    The slope of x / alpha over sigma / alpha is epsilon. Two predictions for each step but the last, which
+    arrives at a clean image and is one of Euler's; N steps predict 2 N - 1 times. A step that begins where no
+    signal is left (sigma / alpha infinite) is one of Euler's too.
+    """
+
+    def __init__(self, config: HeunConfig) -> None:
+        super().__init__(config)
+
+    def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
+        """Walk along `levels`; a state's sample is the x_0 that was predicted last."""
+        of_x = levels.sigma[1:] / levels.sigma[:-1]
+        of_sample = levels.alpha[1:] - of_x * levels.alpha[:-1]
+        first = levels.rows(x.device, of_x, of_sample)
+        second = levels.rows(x.device, *_correction(levels))
+        corrects = (levels.alpha[:-1] > 0).tolist()
+        denoise = denoiser_along(levels, predict, x.device, self.clip)
+        for index, weights in enumerate(first):
+            sample = denoise(x, index)
+            reached = weighted_sum(weights, (x, sample))
+            if index + 1 < len(levels) and corrects[index]:
+                corrected = denoise(reached, index + 1)
+                reached = weighted_sum(second[index], (reached, x, sample, corrected))
+                sample = corrected
+            x = reached
+            noise.skip(index, x)
+            yield State(index + 1, len(levels), x, sample)
+
+
+def _correction(levels: NoiseLevels) -> list[Tensor]:
+    """[N] each: the weights of x_s as reached, of x_t, and of the x_0 predicted from each, x_t's first.
+
+    x_s + alpha_s (r_s - r_t) / 2 (epsilon_s - epsilon_t), where r = sigma / alpha and
+    epsilon = (x - alpha x_0) / sigma. Nothing of it holds in the last row.
+    """
+    ratio = levels.sigma / levels.alpha
+    half = levels.alpha[1:] * (ratio[1:] - ratio[:-1]) / 2
+    sigma_s = torch.where(levels.sigma[1:] > 0, levels.sigma[1:], 1)
+    return [
+        1 + half / sigma_s,
+        -half / levels.sigma[:-1],
+        half / ratio[:-1],
+        -half * levels.alpha[1:] / sigma_s,
+    ]

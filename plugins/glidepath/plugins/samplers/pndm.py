@@ -1,0 +1,128 @@
+"""PNDM: multistep methods of the fourth order, whose steps stay among noisy images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from glidepath.core.denoiser import Predict
+from glidepath.core.errors import PartError
+from glidepath.core.levels import NoiseLevels
+from glidepath.core.noise import Noise
+from glidepath.core.sampler import Sampler, State
+from glidepath.core.schedule import NoiseSchedule
+from glidepath.core.spacing import timesteps
+from glidepath.plugins.samplers.plugin import PndmConfig
+from glidepath.plugins.samplers.solver import denoiser_along, weighted_sum
+
+ADAMS_BASHFORTH = (
+    (1.0,),
+    (3 / 2, -1 / 2),
+    (23 / 12, -16 / 12, 5 / 12),
+    (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+)
+"""The weights of the last epsilons, newest first: the last row is equation 12 of Liu et al. 2022."""
+
+RUNGE_KUTTA = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
+"""The weights of the four epsilons of a warm-up step (Liu et al. 2022, equation 13)."""
+
+WARM_UP_STEPS = 3
+
+
+class PndmSampler(Sampler):
+    """DDIM's step along a combination of the last four epsilons (Liu et al. 2022, algorithm 2).
+
+    The first steps have no such past. `runge-kutta` takes three pseudo Runge-Kutta steps of four predictions
+    each, over timesteps half way between, which the grid then holds too; `heun` corrects the first step with
+    the epsilon at its end, which is one prediction more (PLMS, as Stable Diffusion's program has it). The
+    weights are those of steps that are even in time.
+    """
+
+    def __init__(self, config: PndmConfig) -> None:
+        self.steps = config.steps
+        self.warm_up = config.warm_up
+        self.end = config.end
+        self.clip = config.clip
+        self.temperature = config.temperature
+
+    def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
+        """The grid of the steps; where Runge-Kutta warms up, with the middles of the first three."""
+        visited = timesteps(self.steps, schedule.num_steps)[::-1]
+        visited = visited[len(visited) - max(1, round(strength * len(visited))) :]
+        if self.warm_up == "runge-kutta":
+            first = visited[: WARM_UP_STEPS + 1]
+            visited = [*visited, *(t - (t - following) // 2 for t, following in pairwise(first))]
+        levels = schedule.levels(visited)
+        if self.end == "clean":
+            return levels
+        return levels.ending(*schedule.alpha_sigma(torch.zeros(1, dtype=torch.int64)))
+
+    def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
+        """Walk along `levels`; a state for each of its points, the middles of the first steps too.
+
+        Raises:
+            PartError: there is no signal at the first point, where epsilon alone says nothing of x_0.
+        """
+        if not bool(levels.alpha[0] > 0):
+            raise PartError(
+                "sampler pndm cannot begin at noise alone (zero_terminal_snr); use dpmpp-2m or ddim"
+            )
+        count, walk = len(levels), _Walk(levels, predict, x.device, self.clip)
+        past: list[Tensor] = []
+        warmed = 2 * min(WARM_UP_STEPS, (count - 1) // 2) if self.warm_up == "runge-kutta" else 0
+        for start in range(0, warmed, 2):
+            middle, end = start + 1, start + 2
+            first, _ = walk.slope(x, start)
+            second, sample = walk.slope(walk.step(x, first, start, middle), middle)
+            half_way = walk.step(x, second, start, middle)
+            noise.skip(start, half_way)
+            yield State(middle, count, half_way, sample)
+            third, _ = walk.slope(half_way, middle)
+            fourth, sample = walk.slope(walk.step(x, third, start, end), end)
+            x = walk.step(x, _combined(RUNGE_KUTTA, (first, second, third, fourth)), start, end)
+            past = [first, *past]
+            noise.skip(middle, x)
+            yield State(end, count, x, sample)
+        for index in range(warmed, count):
+            epsilon, sample = walk.slope(x, index)
+            past = [epsilon, *past][: len(ADAMS_BASHFORTH)]
+            combined = _combined(ADAMS_BASHFORTH[len(past) - 1], past)
+            if index == 0 and count > 1:
+                following, sample = walk.slope(walk.step(x, epsilon, 0, 1), 1)
+                combined = (epsilon + following) / 2
+            x = walk.step(x, combined, index, index + 1)
+            noise.skip(index, x)
+            yield State(index + 1, count, x, sample)
+
+
+class _Walk:
+    """A denoiser seen as epsilon along a grid, and DDIM's step along an epsilon, over one or two points."""
+
+    def __init__(self, levels: NoiseLevels, predict: Predict, device: torch.device, clip: bool) -> None:
+        self._denoise = denoiser_along(levels, predict, device, clip)
+        sigma, alpha = levels.sigma[:-1], levels.alpha[:-1]
+        self._of_slope = levels.rows(device, 1 / sigma, -alpha / sigma)
+        self._of_step = {}
+        for span in (1, 2):
+            of_x = levels.alpha[span:] / levels.alpha[:-span]
+            of_epsilon = levels.sigma[span:] - of_x * levels.sigma[:-span]
+            self._of_step[span] = levels.rows(device, of_x, of_epsilon) if len(of_x) else []
+
+    def slope(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """Epsilon and x_0, predicted from x at a point."""
+        sample = self._denoise(x, index)
+        return weighted_sum(self._of_slope[index], (x, sample)), sample
+
+    def step(self, x: Tensor, epsilon: Tensor, start: int, end: int) -> Tensor:
+        """From a point to a later one along epsilon (Liu et al. 2022, equation 11)."""
+        return weighted_sum(self._of_step[end - start][start], (x, epsilon))
+
+
+def _combined(weights: Sequence[float], tensors: Sequence[Tensor]) -> Tensor:
+    total = weights[0] * tensors[0]
+    for weight, tensor in zip(weights[1:], tensors[1:], strict=True):
+        total = torch.add(total, tensor, alpha=weight)
+    return total

@@ -1,0 +1,1 @@
+"""Ablation studies: arms from one file, run with resume, compared with statistics."""

@@ -1,0 +1,224 @@
+"""From the store to `StudyResults`: scores as arrays, costs, failures, pictures, where they are from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from glidepath.plugins.studies.files import read_json, write_whole
+from glidepath.plugins.studies.graph import Graph, Trial
+from glidepath.plugins.studies.orders import IMAGES
+from glidepath.plugins.studies.results import (
+    Arm,
+    Axis,
+    Cost,
+    Failure,
+    Metric,
+    Picture,
+    Provenance,
+    StudyResults,
+)
+from glidepath.plugins.studies.spec import Study
+from glidepath.plugins.studies.store import ENVIRONMENT, Attempt, Store
+
+_MOST_PICTURED = 8
+
+
+def collect(
+    study: Study,
+    graph: Graph,
+    store: Store,
+    *,
+    command: str = "",
+    real: Mapping[str, float] = MappingProxyType({}),
+) -> StudyResults:
+    """What a store holds of a study, run to its end or part of the way.
+
+    Scores are [training seeds, sampling seeds, prompts], NaN where a trial has no result; a metric of whole
+    sets has one entry in place of the prompts. Pictures are written, as PNG, of the first seeds and prompts.
+
+    real: what metrics say of real images, by label.
+    """
+    reading = _Reading(study, graph, store, real)
+    arms = tuple(reading.arms())
+    scores = {arm.name: reading.scores(arm.name) for arm in arms}
+    attempts = [attempt for attempt in reading.done.values() if attempt is not None]
+    return StudyResults(
+        name=study.name,
+        question=study.about.question,
+        arms=arms,
+        baseline=study.baseline.name,
+        metrics=tuple(reading.metrics()),
+        scores=scores,
+        training_seeds=tuple(study.train_seeds) or (0,),
+        sampling_seeds=tuple(study.sample_seeds),
+        prompts=tuple(study.prompts),
+        axes=tuple(_axes(study)),
+        shared_checkpoint=not study.trains or graph.counts()["train"] == len(study.train_seeds),
+        level=study.stats.confidence,
+        costs={arm.name: reading.cost(arm.name) for arm in arms},
+        failures=tuple(reading.failures()),
+        pictures=tuple(reading.pictures()),
+        provenance=_provenance(study, attempts, command),
+        warnings=tuple(study.warnings),
+    )
+
+
+class _Reading:
+    """One reading of a store, each node once."""
+
+    def __init__(self, study: Study, graph: Graph, store: Store, real: Mapping[str, float]) -> None:
+        self.study, self.graph, self.store, self.real = study, graph, store, real
+        self.done: dict[str, Attempt | None] = {key: store.done(key) for key in graph.nodes}
+        self._trials: dict[str, list[Trial]] = {}
+        for trial in graph.trials:
+            self._trials.setdefault(trial.arm, []).append(trial)
+
+    def arms(self) -> Iterator[Arm]:
+        for arm in self.study.arms:
+            parts = {name: value for name, value in arm.factors.items() if isinstance(value, bool)}
+            removed = tuple(name for name, there in parts.items() if not there)
+            yield Arm(name=arm.name, values=dict(arm.factors), removed=removed)
+
+    def metrics(self) -> Iterator[Metric]:
+        """The metrics that have been measured at least once: only they have told their direction."""
+        for metric in self.study.metrics:
+            said = self._said(metric.label)
+            if said is not None:
+                yield Metric(
+                    name=metric.label,
+                    title=f"{metric.label}: {said['name']}" if said["name"] != metric.label else "",
+                    direction=said["direction"],
+                    unit=said["unit"],
+                    primary=metric.family == "primary",
+                    margin=self.study.stats.equivalence.get(metric.label),
+                    floor=self.real.get(metric.label) if said["direction"] == "lower" else None,
+                    ceiling=self.real.get(metric.label) if said["direction"] == "higher" else None,
+                )
+
+    def scores(self, arm: str) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+        found = {}
+        for metric in self.study.metrics:
+            said = self._said(metric.label)
+            if said is None:
+                continue
+            seeds = (max(1, len(self.study.train_seeds)), len(self.study.sample_seeds))
+            values = np.full((*seeds, len(said["scores"])), np.nan)
+            for trial in self._trials[arm]:
+                attempt = self.done[trial.nodes[f"measure {metric.label}"]]
+                if attempt is not None:
+                    row = [np.nan if score is None else score for score in attempt.said["scores"]]
+                    values[trial.train, trial.sample] = row
+            found[metric.label] = values
+        return found
+
+    def _said(self, label: str) -> Mapping[str, Any] | None:
+        """What some attempt said of a metric."""
+        for trial in self.graph.trials:
+            attempt = self.done[trial.nodes[f"measure {label}"]]
+            if attempt is not None:
+                return attempt.said
+        return None
+
+    def cost(self, arm: str) -> Cost:
+        trials = self._trials[arm]
+        keys = dict.fromkeys(key for trial in trials for key in trial.nodes.values())
+        own = [self.done[key] for key in keys if self.graph.nodes[key].arm.name == arm]
+        drawn = [self.done[trial.nodes["sample"]] for trial in trials]
+        said = [attempt.said for attempt in drawn if attempt is not None]
+        computed = [attempt for attempt in own if attempt is not None]
+        if not said:
+            return Cost(computed=len(computed), reused=len(keys) - len(own))
+        images = sum(int(it["images"]) for it in said)
+        seconds = sum(attempt.seconds for attempt in computed)
+        return Cost(
+            seconds=seconds,
+            device_hours=seconds / 3600,
+            seconds_per_image=sum(float(it["draw_seconds"]) for it in said) / images,
+            peak_bytes=max(int(it["peak_bytes"]) for it in said),
+            evaluations=float(np.mean([it["evaluations"] for it in said])),
+            computed=len(computed),
+            reused=len(keys) - len(own),
+        )
+
+    def failures(self) -> Iterator[Failure]:
+        for arm, trials in self._trials.items():
+            for trial in trials:
+                for key in trial.nodes.values():
+                    counted = self.store.counted(key) if self.done[key] is None else []
+                    if counted:
+                        yield Failure(
+                            arm=arm,
+                            trial=f"training seed {trial.train}, sampling seed {trial.sample}",
+                            stage=self.graph.nodes[key].stage,
+                            kind=counted[-1].state,
+                            message=counted[-1].message,
+                            attempts=len(counted),
+                        )
+
+    def pictures(self) -> Iterator[Picture]:
+        """The first image of the first prompts, of the first seeds."""
+        for arm, trials in self._trials.items():
+            trial = trials[0]
+            attempt = self.done[trial.nodes["sample"]]
+            if attempt is not None:
+                yield from self._drawn(arm, trial, attempt)
+
+    def _drawn(self, arm: str, trial: Trial, attempt: Attempt) -> Iterator[Picture]:
+        images = None
+        for prompt in range(min(_MOST_PICTURED, len(self.study.prompts))):
+            file = attempt.folder / f"prompt-{prompt:04d}.png"
+            if not file.exists():
+                if images is None:
+                    images = np.load(attempt.folder / IMAGES, mmap_mode="r", allow_pickle=False)
+                _write_png(images[prompt * self.study.data.per_prompt], file)
+            yield Picture(
+                arm=arm, prompt=prompt, file=file, training_seed=trial.train, sampling_seed=trial.sample
+            )
+
+
+def _write_png(pixels: Any, file: Path) -> None:
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(np.transpose(pixels, (1, 2, 0))))
+    write_whole(file, lambda opened: picture.save(opened, format="PNG"))
+
+
+def _axes(study: Study) -> Iterator[Axis]:
+    """What arms vary, but for the parts that are there or not."""
+    values: dict[str, list[Any]] = {}
+    for arm in study.arms:
+        for name, value in arm.factors.items():
+            values.setdefault(name, []).append(value)
+    for name, found in values.items():
+        if not all(isinstance(value, bool) for value in found):
+            yield Axis(name=name)
+
+
+def _provenance(study: Study, attempts: list[Attempt], command: str) -> Provenance:
+    """Where the results are from: the machines and versions of all attempts that have a result."""
+    environments = [read_json(attempt.folder / ENVIRONMENT) or {} for attempt in attempts]
+    machines = {f"{it.get('gpu') or 'CPU'}, {it.get('platform')}" for it in environments if it}
+    packages = {name: {str(it[name]) for it in environments if it.get(name)} for name in ("torch", "python")}
+    distributions: dict[str, str] = {}
+    for arm in study.arms:
+        distributions.update(arm.common.distributions)
+    began = [float(attempt.said.get("began", 0.0)) for attempt in attempts]
+    ended = [start + attempt.seconds for start, attempt in zip(began, attempts, strict=True)]
+    return Provenance(
+        command=command,
+        started=_time(min(began, default=0.0)),
+        finished=_time(max(ended, default=0.0)),
+        hardware="; ".join(sorted(machines)),
+        distributions=dict(sorted(distributions.items())),
+        packages={name: ", ".join(sorted(found)) for name, found in packages.items()},
+    )
+
+
+def _time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds)) if seconds else ""

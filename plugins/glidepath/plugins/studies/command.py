@@ -1,0 +1,533 @@
+"""`glidepath study`: plan, run and look into a study."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glidepath.core.errors import GlidepathError
+from glidepath.plugins.studies.files import StoreError, locked, read_json, take_lock, write_json
+from glidepath.plugins.studies.sections import FAILURES
+from glidepath.plugins.studies.store import GRAPH, STOP, Store
+from glidepath.registry.cli.arguments import Parser
+from glidepath.registry.cli.common import indent, note_failures, open_catalogue, print_json, shorten, table
+from glidepath.registry.parameters import yaml_text
+
+if TYPE_CHECKING:
+    from glidepath.plugins.studies.graph import Graph
+    from glidepath.plugins.studies.index import Index
+    from glidepath.plugins.studies.spec import Study
+    from glidepath.registry.catalogue import Catalogue
+
+EPILOG = """\
+STUDY is a study file, or the folder of one that has run.
+
+examples:
+  glidepath study plan scales.yaml
+  glidepath study run scales.yaml --set engine.slots=2
+  glidepath study show scales.yaml scale=3 > arm.yaml
+  glidepath study status scales.yaml
+  glidepath study why scales.yaml scale=3
+  glidepath study export scales.yaml --out scores.csv
+"""
+
+_MOST_LISTED = 30
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one of the subcommands.
+
+    Raises:
+        SpecError: the study has faults; all are listed.
+        GlidepathError: the store cannot be used, or nothing has the name that was given.
+    """
+    arguments = _parser().parse_args(argv)
+    status: int = arguments.run(arguments)
+    return status
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="glidepath study",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, reads: bool) -> Parser:
+        one: Parser = commands.add_parser(name, help=text, description=text)
+        one.set_defaults(run=run)
+        if name != "list":
+            one.add_argument("study", metavar="STUDY", type=Path, help="a study file")
+            one.add_argument(
+                "--store", type=Path, metavar="FOLDER", help="of the results (default: runs/studies/NAME)"
+            )
+        if reads:
+            one.add_argument(
+                "--set",
+                metavar="KEY=VALUE",
+                dest="overrides",
+                action="append",
+                default=[],
+                help="change a value of the study, such as seeds.sample=2 or base.sampler.steps=10",
+            )
+        one.add_argument("--strict", action="store_true", help="a plugin that fails is an error")
+        one.add_argument("--no-plugins", action="store_true", help="load no plugins but glidepath's own")
+        one.add_argument("--json", action="store_true", help="print one JSON document")
+        return one
+
+    plan = add(
+        "plan", _plan, "what a study would run, what is there already, and what it can show", reads=True
+    )
+    plan.add_argument("--all", action="store_true", help=f"list all arms, not {_MOST_LISTED} of them")
+    show = add("show", _show, "an arm as an ordinary spec", reads=True)
+    show.add_argument("arm", metavar="ARM", help="its name, as `study plan` lists it")
+    add("run", _run, "run what is missing of a study; the same command resumes it", reads=True)
+    retry = add("retry", _retry, "try again what has failed for good, and run the rest", reads=True)
+    retry.add_argument(
+        "--class", dest="classes", action="append", choices=FAILURES, help="only what failed so; repeatable"
+    )
+    why = add("why", _why, "why a stage of an arm runs again, or how it failed", reads=True)
+    why.add_argument("node", metavar="NODE", help="an arm's name, or the beginning of a key")
+    add("status", _status, "how far a study is", reads=False)
+    stop = add("stop", _stop, "let a running study end: what runs is finished first", reads=False)
+    stop.add_argument("--now", action="store_true", help="kill what runs")
+    export = add("export", _export, "every score of a study as CSV", reads=False)
+    export.add_argument("--out", type=Path, metavar="FILE", help="default: the standard output")
+    report = add("report", _report, "compare the arms: a page, tables and figures", reads=True)
+    report.add_argument("--out", type=Path, metavar="FOLDER", help="default: `report` beside the results")
+    listed = add("list", _list, "the studies that have run", reads=False)
+    listed.add_argument(
+        "folder", nargs="?", type=Path, default=Path("runs/studies"), help="default: %(default)s"
+    )
+    return parser
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    _catalogue, study, graph = _read(arguments)
+    store = Store(_folder(arguments, study))
+    done = {key for key in graph.nodes if store.done(key) is not None} if _exists(store) else set()
+    with _index(store) as index:
+        seconds = index.mean_seconds() if index is not None else {}
+    stages = [
+        (stage, count, sum(graph.nodes[key].stage == stage for key in done))
+        for stage, count in graph.counts().items()
+        if count
+    ]
+    estimate = _estimate(stages, seconds, study)
+    foresight = _foresight(study)
+    if arguments.json:
+        print_json(
+            {
+                "study": study.name,
+                "arms": [
+                    {"name": arm.name, "factors": dict(arm.factors), "also": list(arm.also)}
+                    for arm in study.arms
+                ],
+                "baseline": study.baseline.name,
+                "excluded": [{"name": it.name, "reason": it.reason} for it in study.excluded],
+                "trials": len(graph.trials),
+                "stages": {stage: {"nodes": count, "done": found} for stage, count, found in stages},
+                "seconds": estimate,
+                "foresight": foresight,
+                "warnings": list(study.warnings),
+            }
+        )
+        return 0
+    print(f"{study.name}: {study.about.question}" if study.about.question else study.name)
+    shown = study.arms if arguments.all else study.arms[:_MOST_LISTED]
+    print(f"\n{len(study.arms)} arms, {len(graph.trials)} trials; the baseline is {study.baseline.name}")
+    print(indent(table([_arm_row(arm) for arm in shown])))
+    if len(shown) < len(study.arms):
+        print(f"  ... and {len(study.arms) - len(shown)} more (--all)")
+    for excluded in study.excluded[: None if arguments.all else _MOST_LISTED]:
+        print(f"  without {excluded.name}: {excluded.reason}")
+    rows = [("stage", "nodes", "done", "mean seconds")]
+    for stage, count, found in stages:
+        rows.append(
+            (stage, str(count), str(found), f"{seconds[stage]:.2f}" if stage in seconds else "unknown")
+        )
+    print("\n" + table(rows))
+    images = len(study.prompts) * study.data.per_prompt
+    print(f"\n{images} images in each trial, of {len(study.prompts)} prompts")
+    print(
+        f"about {_duration(estimate)} of this machine are left"
+        if estimate is not None
+        else "how long it takes is not known before a trial of each stage has run"
+    )
+    for line in foresight:
+        print(line)
+    for warning in study.warnings:
+        print(f"warning: {warning}")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from glidepath.plugins.studies.spec import read_study
+
+    catalogue = open_catalogue(arguments)
+    study = read_study(arguments.study, arguments.overrides, catalogue=catalogue)
+    tree = study.arm(arguments.arm).tree()
+    if arguments.json:
+        print_json(tree)
+    else:
+        print("\n".join([f"# arm {arguments.arm} of {study.name}", *_block(tree, "")]))
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    catalogue, study, graph = _read(arguments)
+    return _drive(arguments, catalogue, study, graph)
+
+
+def _retry(arguments: argparse.Namespace) -> int:
+    catalogue, study, graph = _read(arguments)
+    store = Store(_folder(arguments, study))
+    forgiven = 0
+    with locked(store.folder):
+        for key in graph.nodes:
+            counted = store.counted(key)
+            if counted and (not arguments.classes or counted[-1].state in arguments.classes):
+                store.forgive(key)
+                forgiven += 1
+    print(f"{forgiven} failed nodes are tried again", file=sys.stderr)
+    return _drive(arguments, catalogue, study, graph)
+
+
+def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, graph: Graph) -> int:
+    from glidepath.plugins.studies.display import Display, ask, interrupts
+    from glidepath.plugins.studies.driver import Driver
+    from glidepath.plugins.studies.index import Index
+    from glidepath.registry.assembly import build_part
+
+    store = Store(_folder(arguments, study))
+    for warning in study.warnings:
+        print(f"glidepath: warning: {warning}", file=sys.stderr)
+    with ExitStack() as stack:
+        stack.enter_context(locked(store.folder))
+        store.close_unfinished()
+        index = stack.enter_context(Index.rebuilt(store))
+        interrupted = stack.enter_context(interrupts())
+        display = stack.enter_context(Display())
+        driver = Driver(
+            study,
+            graph,
+            store,
+            index,
+            build_part(study.engine, catalogue),
+            report=display.report,
+            interrupted=interrupted,
+            go_on=ask,
+            no_plugins=arguments.no_plugins,
+        )
+        outcome = driver.run()
+        failures = index.failures()
+    if arguments.json:
+        print_json(
+            {
+                "folder": str(store.folder),
+                "ran": outcome.ran,
+                "found": outcome.found,
+                "failed": outcome.failed,
+                "blocked": outcome.blocked,
+                "stopped": outcome.stopped,
+            }
+        )
+    else:
+        print(
+            f"{outcome.ran} nodes were run, {outcome.found} had a result before; "
+            f"{outcome.failed} failed, and {outcome.blocked} wait for them. Results: {store.folder}"
+        )
+        for stage, key, state, message, count in failures[:10]:
+            print(f"  {stage} {key[:12]}: {state} after {count} attempts: {shorten(message, 90)}")
+    if outcome.stopped:
+        print(f"stopped: {outcome.stopped}. The same command goes on from here.", file=sys.stderr)
+        return 130 if outcome.stopped == "it was told to stop" else 1
+    return 1 if outcome.failed else 0
+
+
+def _why(arguments: argparse.Namespace) -> int:
+    _catalogue, study, graph = _read(arguments)
+    store = Store(_folder(arguments, study))
+    keys = [key for key in graph.nodes if key.startswith(arguments.node)] if _is_key(arguments.node) else []
+    if not keys:
+        name = study.arm(arguments.node).name
+        keys = list(
+            dict.fromkeys(key for trial in graph.trials if trial.arm == name for key in trial.nodes.values())
+        )
+    from glidepath.plugins.studies.explain import explain
+
+    answers = [explain(graph.nodes[key], store) for key in keys]
+    if arguments.json:
+        print_json(answers)
+        return 0
+    for answer in answers:
+        print(f"{answer['label']} ({answer['key'][:12]}): {answer['state']}")
+        for line in answer["why"]:
+            print(f"  {line}")
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    store = Store(_store_folder(arguments))
+    if not _exists(store):
+        raise GlidepathError(f"no study has run in {store.folder}: `glidepath study run` begins one")
+    graph = read_json(store.folder / GRAPH) or {}
+    running = _is_running(store)
+    with _index(store) as index:
+        assert index is not None  # the store exists
+        states, arms, failures = index.states(), index.by_arm(), index.failures()
+        seconds = index.mean_seconds()
+    if arguments.json:
+        print_json(
+            {
+                "study": graph.get("study"),
+                "folder": str(store.folder),
+                "running": running,
+                "stages": states,
+                "arms": {
+                    arm: {"done": done, "failed": failed, "all": count}
+                    for arm, (done, failed, count) in arms.items()
+                },
+                "failures": [
+                    dict(zip(("stage", "key", "class", "message", "attempts"), it, strict=True))
+                    for it in failures
+                ],
+            }
+        )
+        return 0
+    print(f"{graph.get('study')} is {'running' if running else 'not running'}; {store.folder}")
+    names = ("done", "running", "failed", "waiting")
+    rows: list[tuple[str, ...]] = [("stage", *names, "mean seconds")]
+    for stage, found in states.items():
+        mean = f"{seconds[stage]:.2f}" if stage in seconds else ""
+        rows.append((stage, *(str(found.get(name, 0)) for name in names), mean))
+    print("\n" + table(rows))
+    unfinished = [(arm, it) for arm, it in arms.items() if it[0] < it[2]]
+    if unfinished:
+        print("\narms that are not finished")
+        lines = [
+            (arm, f"{done} of {count}", f"{failed} failed" if failed else "")
+            for arm, (done, failed, count) in unfinished[:_MOST_LISTED]
+        ]
+        print(indent(table(lines)))
+        if len(unfinished) > _MOST_LISTED:
+            print(f"  ... and {len(unfinished) - _MOST_LISTED} more")
+    for stage, key, state, message, count in failures[:10]:
+        print(f"{stage} {key[:12]}: {state} after {count} attempts: {shorten(message, 90)}")
+    return 0
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    store = Store(_store_folder(arguments))
+    if not _exists(store) or not _is_running(store):
+        raise GlidepathError(f"no study runs in {store.folder}")
+    write_json(store.folder / STOP, {"now": arguments.now})
+    print("told: what runs is killed" if arguments.now else "told: it ends when what runs is finished")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    store = Store(_store_folder(arguments))
+    if not _exists(store):
+        raise GlidepathError(f"no study has run in {store.folder}")
+    with _index(store) as index:
+        assert index is not None  # the store exists
+        if arguments.out is None:
+            index.write_csv(sys.stdout)
+            return 0
+        try:
+            with arguments.out.open("w", encoding="utf-8", newline="") as file:
+                count = index.write_csv(file)
+        except OSError as error:
+            raise StoreError(f"cannot write {arguments.out}: {error.strerror or error}") from error
+    print(f"{count} scores: {arguments.out}", file=sys.stderr)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from glidepath.plugins.studies.collect import collect
+    from glidepath.plugins.studies.real import real_values
+    from glidepath.plugins.studies.report.write import write_report
+
+    catalogue, study, graph = _read(arguments)
+    store = Store(_folder(arguments, study))
+    if not _exists(store):
+        raise GlidepathError(f"no study has run in {store.folder}: `glidepath study run` begins one")
+    command = f"glidepath study run {arguments.study}"
+    results = collect(study, graph, store, command=command, real=real_values(study, catalogue))
+    if not results.metrics:
+        raise GlidepathError("nothing was measured yet")
+    folder: Path = arguments.out or store.folder / "report"
+    try:
+        page = write_report(results, folder)
+    except OSError as error:
+        raise StoreError(f"cannot write the report: {error}") from error
+    if arguments.json:
+        print_json({"page": str(page)})
+    else:
+        print(page)
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    rows: list[dict[str, Any]] = []
+    for path in sorted(arguments.folder.glob(f"*/{GRAPH}")):
+        graph = read_json(path) or {}
+        store = Store(path.parent)
+        rows.append(
+            {
+                "study": graph.get("study"),
+                "arms": len(graph.get("arms", ())),
+                "trials": len(graph.get("trials", ())),
+                "running": _is_running(store),
+                "folder": str(path.parent),
+            }
+        )
+    if arguments.json:
+        print_json(rows)
+    elif not rows:
+        print(f"no study has run in {arguments.folder}")
+    else:
+        lines = [
+            (
+                str(it["study"]),
+                f"{it['arms']} arms",
+                f"{it['trials']} trials",
+                "running" if it["running"] else "",
+                it["folder"],
+            )
+            for it in rows
+        ]
+        print(table(lines))
+    return 0
+
+
+def _read(arguments: argparse.Namespace) -> tuple[Catalogue, Study, Graph]:
+    """The study that the arguments name, and its graph."""
+    from glidepath.plugins.studies.graph import build_graph, resolved_runtime
+    from glidepath.plugins.studies.spec import read_study
+    from glidepath.plugins.studies.store import STUDY
+
+    if arguments.study.is_dir():
+        arguments.store = arguments.store or arguments.study
+        raise GlidepathError(
+            f"{arguments.study} is a folder: name the study's file "
+            f"(as it was when it ran last, it is {arguments.study / STUDY})"
+        )
+    catalogue = open_catalogue(arguments)
+    study = read_study(arguments.study, arguments.overrides, catalogue=catalogue)
+    note_failures(catalogue)
+    runtime = resolved_runtime(study)
+    return (
+        catalogue,
+        study,
+        build_graph(study, catalogue, runtime=runtime),
+    )
+
+
+def _folder(arguments: argparse.Namespace, study: Study) -> Path:
+    store: Path | None = arguments.store
+    return store or Path("runs/studies") / study.name
+
+
+def _store_folder(arguments: argparse.Namespace) -> Path:
+    """The folder of a study's results, found without reading the specs of its arms."""
+    if arguments.store is not None or arguments.study.is_dir():
+        folder: Path = arguments.store or arguments.study
+        return folder
+    from glidepath.plugins.studies.spec import name_of
+
+    return Path("runs/studies") / name_of(arguments.study)
+
+
+def _exists(store: Store) -> bool:
+    return (store.folder / GRAPH).exists()
+
+
+def _is_running(store: Store) -> bool:
+    """Whether a driver holds the store's lock."""
+    import os
+
+    if not (store.folder / ".lock").exists():
+        return False
+    try:
+        descriptor = take_lock(store.folder / ".lock")
+    except StoreError:  # where we may not write, nobody that we could hinder runs
+        return False
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
+@contextmanager
+def _index(store: Store) -> Iterator[Index | None]:
+    """The index for reading, made of the folders: whoever writes them need not wait, nor be waited for."""
+    from glidepath.plugins.studies.index import Index
+
+    if not _exists(store):
+        yield None
+        return
+    with Index.rebuilt(store, in_memory=True) as index:
+        yield index
+
+
+def _estimate(
+    stages: Sequence[tuple[str, int, int]], seconds: dict[str, float], study: Study
+) -> float | None:
+    """Seconds that are left, by what each stage took so far; None while one has not run yet."""
+    left = [(stage, count - done) for stage, count, done in stages if count > done]
+    if any(stage not in seconds for stage, _ in left):
+        return None
+    slots = max(1, int(getattr(study.engine.config, "slots", 1)))
+    return sum(seconds[stage] * count for stage, count in left) / slots
+
+
+def _foresight(study: Study) -> list[str]:
+    """What the number of seeds can show, in sentences."""
+    from glidepath.plugins.studies.power import foresee
+
+    units = (
+        len(study.train_seeds) if len(study.train_seeds) > 1 else len(study.sample_seeds) * len(study.prompts)
+    )
+    primary = sum(metric.family == "primary" for metric in study.metrics)
+    comparisons = (len(study.arms) - 1) * primary
+    if units < 2 or comparisons < 1:
+        return []
+    try:
+        found = foresee(units, comparisons, level=study.stats.confidence)
+    except GlidepathError as error:
+        return [f"what it can show is not known: {error}"]
+    return [str(found.sentence)] if hasattr(found, "sentence") else [str(found)]
+
+
+def _arm_row(arm: Any) -> tuple[str, str]:
+    values = ", ".join(f"{name} {yaml_text(value)}" for name, value in arm.factors.items())
+    return arm.name, shorten(values + (f" (also {', '.join(arm.also)})" if arm.also else ""))
+
+
+def _is_key(text: str) -> bool:
+    return len(text) >= 6 and all(letter in "0123456789abcdef" for letter in text)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown time"
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def _block(mapping: dict[str, Any], margin: str) -> Iterator[str]:
+    for key, value in mapping.items():
+        if isinstance(value, dict) and value:
+            yield f"{margin}{yaml_text(key)}:"
+            yield from _block(value, margin + "  ")
+        else:
+            yield f"{margin}{yaml_text(key)}: {yaml_text(value)}"

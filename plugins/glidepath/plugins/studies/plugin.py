@@ -1,0 +1,107 @@
+"""What this plugin supplies: the kinds `metric` and `engine`, parts of both, and the command `study`.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+from attrs.validators import ge, gt
+
+from glidepath.plugins.studies.feature_components import feature_metrics
+from glidepath.registry.component import Command, Component, Kind, doc
+from glidepath.registry.hooks import hookimpl
+
+_HERE = "glidepath.plugins.studies"
+
+
+@attrs.frozen(kw_only=True)
+class LocalConfig:
+    """Processes on this machine."""
+
+    slots: int = attrs.field(
+        default=1, validator=ge(1), metadata=doc("trials that run at the same time; they share the cores")
+    )
+    gpus: int = attrs.field(
+        default=0,
+        validator=ge(0),
+        metadata=doc("GPUs that trials may use, numbered from 0; 0: they see what this process sees"),
+    )
+    per_gpu: int = attrs.field(
+        default=1, validator=ge(1), metadata=doc("trials that share a GPU at the same time")
+    )
+    warm_up: float = attrs.field(
+        default=120.0,
+        validator=gt(0),
+        metadata=doc("seconds within which the process that trials start from must be ready"),
+    )
+
+
+@hookimpl
+def kinds() -> Iterable[Kind]:
+    """What a study is made of, besides specs."""
+    return (
+        Kind(
+            name="metric",
+            interface=f"{_HERE}.interface:Metric",
+            summary="judges the images of an arm of a study",
+        ),
+        Kind(
+            name="engine",
+            interface=f"{_HERE}.interface:Engine",
+            summary="runs the trials of a study, each in a process of its own",
+        ),
+    )
+
+
+@hookimpl
+def components() -> Iterable[Component]:
+    """Engines, and metrics of what images cost."""
+    return (
+        Component(
+            kind="engine",
+            name="local",
+            target=f"{_HERE}.local:LocalEngine",
+            config=LocalConfig,
+            summary="one process for each trial on this machine, forked from one that has imported torch",
+        ),
+        Component(
+            kind="engine",
+            name="in-process",
+            target=f"{_HERE}.in_process:InProcessEngine",
+            summary="one trial after the other in the process of the study itself, to look into a fault",
+        ),
+        Component(
+            kind="metric",
+            name="seconds-per-image",
+            target=f"{_HERE}.costs:SecondsPerImage",
+            summary="how long an image takes, in the batch that the study draws it in",
+        ),
+        Component(
+            kind="metric",
+            name="network-evaluations",
+            target=f"{_HERE}.costs:NetworkEvaluations",
+            summary="how often the denoiser is asked for an image; twice a step when guided",
+        ),
+        Component(
+            kind="metric",
+            name="peak-memory",
+            target=f"{_HERE}.costs:PeakMemory",
+            summary="the most memory in use while images are drawn: of the GPU, else of the process",
+        ),
+        *feature_metrics(),
+    )
+
+
+@hookimpl
+def commands() -> Iterable[Command]:
+    """`glidepath study`."""
+    return (
+        Command(
+            name="study",
+            target=f"{_HERE}.command:main",
+            summary="vary a spec, run every arm, and compare them",
+        ),
+    )

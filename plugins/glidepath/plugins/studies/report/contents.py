@@ -1,0 +1,215 @@
+"""What stands in the report of a study, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glidepath.plugins.studies.report.curves import curves
+from glidepath.plugins.studies.report.document import (
+    Block,
+    Cell,
+    Code,
+    Document,
+    Drawing,
+    Lines,
+    Section,
+    file_name,
+    table,
+)
+from glidepath.plugins.studies.report.forest import MOST_ARMS, forest
+from glidepath.plugins.studies.report.leave_one_out import leave_one_out, shares
+from glidepath.plugins.studies.report.methods import methods
+from glidepath.plugins.studies.report.pareto import front, pareto
+from glidepath.plugins.studies.report.pictures import best_and_worst, image_grid
+from glidepath.plugins.studies.report.tables import (
+    cost_table,
+    difference_table,
+    failure_table,
+    interaction_table,
+    main_table,
+    trend_table,
+    variance_table,
+)
+from glidepath.plugins.studies.report.verdicts import sentence, summary
+from glidepath.plugins.studies.results import Metric, StudyResults
+from glidepath.plugins.studies.stat_series import series
+from glidepath.plugins.studies.statistics import Analysis
+
+# Panels of a figure, and metrics of the main table: more make neither clearer.
+_MOST_PANELS = 6
+_MOST_COLUMNS = 7
+# Verdicts that are spelled out; the table has them all.
+_MOST_SENTENCES = 12
+
+
+def document(analysis: Analysis) -> Document:
+    """The report of a study. Sections that a study has nothing for are left out.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    results = analysis.results
+    metrics = sorted(results.metrics, key=lambda it: not it.primary)
+    primary = [it for it in metrics if it.primary]
+    sections = [
+        Section("verdict", "Verdict", _verdict(analysis)),
+        Section("main", "Results", (main_table(analysis, metrics[:_MOST_COLUMNS]),)),
+        Section("differences", "Differences from the baseline", _differences(analysis, primary, metrics)),
+        Section("curves", "Curves", _curves(analysis, metrics)),
+        Section("pareto", "What is traded for what", _pareto(analysis, metrics)),
+        Section("leave-one-out", "What each part is worth", _leave_one_out(analysis, primary or metrics)),
+        Section("variance", "What explains the variance", _variance(analysis, metrics)),
+        Section("images", "Images", _images(results)),
+        Section("cost", "Cost", (cost_table(analysis),) if results.costs else ()),
+        Section("failures", "Failures", _failures(analysis)),
+        Section("methods", "Methods", tuple(methods(analysis))),
+        Section("provenance", "Provenance", _provenance(results)),
+    ]
+    return Document(
+        title=results.name,
+        question=results.question,
+        summary=summary(analysis),
+        sections=tuple(it for it in sections if it.blocks),
+    )
+
+
+def _verdict(analysis: Analysis) -> tuple[Block, ...]:
+    told = [Cell(sentence(analysis, it), it.verdict) for it in analysis.family]
+    # what is decided first
+    told.sort(key=lambda it: it.tone == "undecided")
+    blocks: list[Block] = []
+    if told:
+        blocks.append(Lines(tuple(told[:_MOST_SENTENCES])))
+    if len(told) > _MOST_SENTENCES:
+        blocks.append(f"{len(told) - _MOST_SENTENCES} more stand in the table of differences.")
+    blocks.append(analysis.claim)
+    blocks += [f"Note: {warning}" for warning in analysis.results.warnings]
+    return tuple(blocks)
+
+
+def _differences(
+    analysis: Analysis, primary: Sequence[Metric], metrics: Sequence[Metric]
+) -> tuple[Block, ...]:
+    results = analysis.results
+    if not results.rivals:
+        return ()
+    others = [it for it in metrics if not it.primary]
+    shown = (primary or others)[:_MOST_PANELS]
+    cut = f" The {MOST_ARMS} arms that differ most." if len(results.rivals) > MOST_ARMS else ""
+    blocks: list[Block] = [
+        Drawing(
+            name="forest",
+            caption=(
+                f"Difference of each arm from {results.arm(results.baseline).title}. Thick: "
+                f"{results.level:.0%} t interval; thin: intervals that hold for the whole family together; "
+                f"grey points: units; shaded: the margin of equivalence; hollow: undecided.{cut}"
+            ),
+            figure=forest(analysis, shown, results.rivals),
+        )
+    ]
+    if primary:
+        caption = "Primary comparisons; p adjusted by Holm."
+        blocks.append(difference_table(analysis, primary, "differences", caption))
+    if others:
+        caption = "Exploratory comparisons; p adjusted by Benjamini and Hochberg."
+        blocks.append(difference_table(analysis, others, "exploratory", caption))
+    return tuple(blocks)
+
+
+def _curves(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
+    results = analysis.results
+    blocks: list[Block] = []
+    for axis in results.axes:
+        lines = series(results, axis)
+        if lines:
+            caption = (
+                f"Scores along {axis.label or axis.name}: means and {results.level:.0%} t intervals of each "
+                "arm; small points are units."
+            )
+            figure = curves(analysis, lines, metrics[:_MOST_PANELS])
+            blocks.append(Drawing(name=f"curve-{file_name(axis.name)}", caption=caption, figure=figure))
+    if analysis.trends:
+        blocks.append(trend_table(analysis))
+    return tuple(blocks)
+
+
+def _pareto(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
+    results = analysis.results
+    weighed = [results.metric(name) for name in results.pareto] or _weighed(metrics)
+    if len(weighed) < 2 or len(results.arms) < 3:
+        return ()
+    best = front(analysis, weighed)
+    names = ", ".join(it.label for it in weighed)
+    caption = (
+        f"Means of the arms in {names}. Large: no other arm is at least as good in all of them and better "
+        "in one; square: the baseline; bars: intervals. The front is one of means: where bars overlap it may "
+        "be chance."
+    )
+    told = (
+        f"On the front: {', '.join(arm.title for arm in best)}."
+        if best
+        else "No arm has all of these scores."
+    )
+    return (Drawing(name="pareto", caption=caption, figure=pareto(analysis, weighed)), told)
+
+
+def _weighed(metrics: Sequence[Metric]) -> list[Metric]:
+    """Two primary metrics (or the first two) and, where it is measured, time."""
+    chosen = [it for it in metrics if it.unit != "s"][:2]
+    return chosen + [it for it in metrics if it.unit == "s"][:1]
+
+
+def _leave_one_out(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
+    arms = [arm for arm in analysis.results.rivals if arm.removed]
+    if not arms or analysis.results.arm(analysis.results.baseline).removed:
+        return ()
+    caption = (
+        "Change when a part is taken out of the full model, the costliest first. Lines: "
+        f"{analysis.results.level:.0%} t intervals; points: units; pale: undecided."
+    )
+    figure = leave_one_out(analysis, metrics, arms)
+    blocks: list[Block] = [Drawing(name="leave-one-out", caption=caption, figure=figure)]
+    if analysis.interactions:
+        blocks.append(interaction_table(analysis))
+    return tuple(blocks)
+
+
+def _variance(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
+    found = [it for it in metrics if it.name in analysis.decompositions][:_MOST_PANELS]
+    # along one axis there is nothing to divide
+    if not found or analysis.grid is None or len(analysis.grid.axes) < 2:
+        return ()
+    caption = "Share of the variance of the whole grid that each axis explains, alone and together."
+    figure = shares(analysis, found)
+    return (Drawing(name="variance", caption=caption, figure=figure), variance_table(analysis))
+
+
+def _images(results: StudyResults) -> tuple[Block, ...]:
+    return tuple(it for it in (image_grid(results), best_and_worst(results)) if it is not None)
+
+
+def _failures(analysis: Analysis) -> tuple[Block, ...]:
+    if not analysis.results.failures:
+        return ("No trial failed.",)
+    return (failure_table(analysis),)
+
+
+def _provenance(results: StudyResults) -> tuple[Block, ...]:
+    found = results.provenance
+    facts = {
+        "command": found.command,
+        "commit": found.commit,
+        "started": found.started,
+        "finished": found.finished,
+        "hardware": found.hardware,
+        **found.more,
+        **{f"plugin {name}": version for name, version in found.distributions.items()},
+        **{f"package {name}": version for name, version in found.packages.items()},
+    }
+    rows: list[list[str | Cell]] = [[name, value] for name, value in facts.items() if value]
+    blocks: list[Block] = []
+    if rows:
+        blocks.append(table("provenance", "Where the results are from.", "< what | < value", rows))
+    if found.difference:
+        blocks += ["Changes that were not committed:", Code(found.difference)]
+    return tuple(blocks)

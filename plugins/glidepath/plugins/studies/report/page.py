@@ -1,0 +1,43 @@
+"""The report as one HTML page that refers to nothing outside itself."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from glidepath.plugins.studies.report.document import Document, Drawing
+from glidepath.plugins.studies.report.style import inline_svg
+from glidepath.plugins.studies.stat_extra import needed
+
+_HERE = Path(__file__).parent
+
+
+def page(document: Document) -> str:
+    """HTML: figures as inline SVG, images as data, no script. Every text is escaped.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    jinja = needed("jinja2", "reports")
+    environment = jinja.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja.StrictUndefined
+    )
+    markup = needed("markupsafe", "reports").Markup
+    return str(
+        environment.from_string((_HERE / "page.html").read_text(encoding="utf-8")).render(
+            document=document,
+            style=markup((_HERE / "page.css").read_text(encoding="utf-8").strip()),
+            kind_of=lambda block: type(block).__name__,
+            svg=lambda drawing: markup(_svg(drawing)),
+            picture=_data,
+        )
+    )
+
+
+def _svg(drawing: Drawing) -> str:
+    return inline_svg(drawing.figure, drawing.name)
+
+
+def _data(file: Path) -> str:
+    kind = "jpeg" if file.suffix.lower() in (".jpg", ".jpeg") else file.suffix.lower().lstrip(".")
+    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"

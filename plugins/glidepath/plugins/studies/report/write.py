@@ -1,0 +1,91 @@
+"""Write the report of a study into a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from glidepath.plugins.studies.report import records
+from glidepath.plugins.studies.report.contents import document
+from glidepath.plugins.studies.report.document import Block, Document, Drawing, Gallery, Table
+from glidepath.plugins.studies.report.latex import latex, latex_table
+from glidepath.plugins.studies.report.markdown import markdown
+from glidepath.plugins.studies.report.page import page
+from glidepath.plugins.studies.report.pictures import drawn
+from glidepath.plugins.studies.report.style import rendered
+from glidepath.plugins.studies.results import StudyResults
+from glidepath.plugins.studies.statistics import Analysis, compare
+
+#: Tables of raw numbers: the file's name, and what makes its rows.
+RECORDS: Final[dict[str, Callable[[Analysis], Iterable[records.Record]]]] = {
+    "scores": records.scores,
+    "estimates": records.estimates,
+    "comparisons": records.comparisons,
+    "trends": records.trends,
+    "variance": records.variances,
+    "interactions": records.interactions,
+    "costs": records.costs,
+    "failures": records.failures,
+}
+
+
+def write_report(results: StudyResults, folder: Path) -> Path:
+    """Analyse a study and write its report; the page's path.
+
+    The folder receives report.html, which stands alone, report.tex and report.md, and beside them figures/
+    (PDF and PNG, the image grid with its cells as JSON), tables/ (LaTeX) and data/ (CSV). Files of an earlier
+    report are overwritten.
+
+    Raises:
+        MissingExtra: a package of the extra `studies` is not installed.
+        OSError: the folder cannot be written, or an image cannot be read.
+    """
+    analysis = compare(results)
+    told = document(analysis)
+    path = write_document(told, folder)
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    for name, make in RECORDS.items():
+        text = records.csv_text(make(analysis))
+        if text:
+            (data / f"{name}.csv").write_text(text, encoding="utf-8")
+    return path
+
+
+def write_document(told: Document, folder: Path) -> Path:
+    """Write a document as HTML, LaTeX and Markdown, with its figures and tables; the page's path."""
+    figures, tables = folder / "figures", folder / "tables"
+    for made in (figures, tables):
+        made.mkdir(parents=True, exist_ok=True)
+    for block in told.blocks:
+        figure = _figure(block)
+        if figure is not None:
+            assert isinstance(block, Drawing | Gallery)
+            (figures / f"{block.name}.pdf").write_bytes(rendered(figure, "pdf"))
+            (figures / f"{block.name}.png").write_bytes(rendered(figure, "png"))
+        if isinstance(block, Gallery):
+            (figures / f"{block.name}.json").write_text(_cells(block), encoding="utf-8")
+        if isinstance(block, Table):
+            (tables / f"{block.name}.tex").write_text(latex_table(block), encoding="utf-8")
+    (folder / "report.tex").write_text(latex(told), encoding="utf-8")
+    (folder / "report.md").write_text(markdown(told), encoding="utf-8")
+    path = folder / "report.html"
+    path.write_text(page(told), encoding="utf-8")
+    return path
+
+
+def _figure(block: Block) -> Any:
+    if isinstance(block, Drawing):
+        return block.figure
+    return drawn(block) if isinstance(block, Gallery) else None
+
+
+def _cells(gallery: Gallery) -> str:
+    cells = [
+        {"row": title, "column": column, "file": tile.file.name if tile.file else None, "note": tile.note}
+        for title, tiles in gallery.rows
+        for column, tile in zip(gallery.columns, tiles, strict=True)
+    ]
+    return json.dumps(cells, indent=2, ensure_ascii=False) + "\n"

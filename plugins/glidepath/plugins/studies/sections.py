@@ -1,0 +1,123 @@
+"""The sections of a study file whose keys are plain parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import attrs
+from attrs.validators import and_, ge, gt, lt, optional
+
+from glidepath.registry.component import doc
+
+FAILURES = ("error", "oom", "lost", "timeout", "diverged", "cancelled")
+"""Why an attempt ended without a result."""
+
+
+@attrs.frozen(kw_only=True)
+class About:
+    """What the study is."""
+
+    name: str = attrs.field(default="", metadata=doc("of the study and its folder; else that of the file"))
+    question: str = attrs.field(default="", metadata=doc("what the study is to answer, for the report"))
+    version: Literal[1] = attrs.field(default=1, metadata=doc("of this grammar"))
+
+
+@attrs.frozen(kw_only=True)
+class Seeds:
+    """Seeds by role; every arm has the same ones, so that arms are compared in pairs."""
+
+    train: int | tuple[int, ...] = attrs.field(
+        default=0,
+        metadata=doc("training seeds, a count or a list; 0: nothing is trained, the weights are the spec's"),
+    )
+    sample: int | tuple[int, ...] = attrs.field(
+        default=1, metadata=doc("seeds of the sampling noise, a count or a list")
+    )
+    root: int = attrs.field(default=0, validator=ge(0), metadata=doc("what counted seeds derive from"))
+
+    @train.validator
+    def _train(self, _attribute: object, value: int | tuple[int, ...]) -> None:
+        _check_seeds(value, 0)
+
+    @sample.validator
+    def _sample(self, _attribute: object, value: int | tuple[int, ...]) -> None:
+        _check_seeds(value, 1)
+
+
+def _check_seeds(value: int | tuple[int, ...], least: int) -> None:
+    if isinstance(value, int):
+        if not least <= value <= 10_000:
+            raise ValueError(f"a count of seeds is from {least} to 10,000")
+    elif not value or min(value) < 0 or len(set(value)) < len(value):
+        raise ValueError("seeds are whole numbers of at least 0, each different")
+
+
+@attrs.frozen(kw_only=True)
+class Data:
+    """What is drawn in every arm."""
+
+    prompts: Path | tuple[str, ...] = attrs.field(
+        metadata=doc("a list of texts, or a file of them, one to a line")
+    )
+    per_prompt: int = attrs.field(
+        default=1, validator=ge(1), metadata=doc("images of each prompt; their scores are averaged")
+    )
+    batch: int = attrs.field(default=16, validator=ge(1), metadata=doc("images drawn at the same time"))
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """How arms are compared."""
+
+    confidence: float = attrs.field(
+        default=0.95, validator=and_(gt(0), lt(1)), metadata=doc("of intervals, above 0 and below 1")
+    )
+    equivalence: dict[str, float] = attrs.field(
+        factory=dict,
+        metadata=doc("by metric: a difference so small that it does not matter, in the metric's unit"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Budget:
+    """How much a run may take."""
+
+    hours: float | None = attrs.field(
+        default=None, validator=optional(gt(0)), metadata=doc("of all processes together, in one call of run")
+    )
+    on_exceed: Literal["stop", "ask"] = attrs.field(
+        default="stop", metadata=doc("what happens then: start nothing more, or ask whether to go on")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Failures:
+    """What happens after an attempt without a result."""
+
+    retries: dict[str, int] = attrs.field(
+        factory=dict,
+        metadata=doc(
+            f"further attempts, by why it failed ({', '.join(FAILURES)}); lost: 2, oom: 1, others 0"
+        ),
+    )
+    timeout: float | None = attrs.field(
+        default=None, validator=optional(gt(0)), metadata=doc("seconds that a trial may take")
+    )
+    same_errors: int = attrs.field(
+        default=3,
+        validator=ge(1),
+        metadata=doc("the run stops after so many trials that failed with the same traceback"),
+    )
+
+    @retries.validator
+    def _known(self, _attribute: object, value: dict[str, int]) -> None:
+        for name, count in value.items():
+            if name not in FAILURES:
+                raise ValueError(f"{name!r} is none of {', '.join(FAILURES)}")
+            if count < 0:
+                raise ValueError(f"retries of {name} are at least 0")
+
+    def allowed(self, failure: str) -> int:
+        """How many further attempts there are after a failure of a class."""
+        return self.retries.get(failure, {"lost": 2, "oom": 1}.get(failure, 0))

@@ -1,0 +1,436 @@
+"""A study: what its file says, checked, with every arm that it stands for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import attrs
+
+from glidepath.core.errors import GlidepathError
+from glidepath.plugins.studies.checking import Arm, Checker
+from glidepath.plugins.studies.grammar import Grammar
+from glidepath.plugins.studies.sections import About, Budget, Data, Failures, Seeds, Stats
+from glidepath.plugins.studies.selection import Excluded, select
+from glidepath.registry.catalogue import Catalogue
+from glidepath.registry.config import ConfigReader
+from glidepath.registry.faults import Faults, shown
+from glidepath.registry.layers import Layers
+from glidepath.registry.overrides import Override, apply, override_source
+from glidepath.registry.parameters import yaml_text
+from glidepath.registry.plan import PartPlan, Planner
+from glidepath.registry.problems import Place
+from glidepath.registry.scalars import NULL, Value
+from glidepath.registry.schema import Schema, Slot
+from glidepath.registry.source import Source
+from glidepath.registry.tree import (
+    Broken,
+    Entry,
+    MappingNode,
+    Node,
+    Scalar,
+    describe,
+    join,
+    node_of,
+    plain,
+)
+from glidepath.registry.yamltree import MAX_BYTES, Unreadable, read_tree
+
+T = TypeVar("T")
+
+Family = Literal["primary", "secondary"]
+
+KEYS = (
+    *("study", "base", "arms", "where", "exclude", "baseline", "seeds", "data"),
+    *("metrics", "stats", "budget", "engine", "failures", "report"),
+)
+_DEFAULT_ENGINE = "glidepath/local"
+
+
+@attrs.frozen(eq=False)
+class MetricPlan:
+    """A metric of a study. label: as tables call it; family: primary ones are tested together."""
+
+    label: str
+    part: PartPlan
+    family: Family
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Study:
+    """A study without a fault.
+
+    file: it was read from. arms: in the order of the file; baseline is one of them. excluded: those that
+    `where` and `exclude` leave out. prompts: the texts, once each. report: what the file says of the report,
+    as plain values. text: the file, to be kept beside the results.
+    """
+
+    about: About
+    file: Path
+    text: str
+    arms: Sequence[Arm]
+    baseline: Arm
+    excluded: Sequence[Excluded]
+    train_seeds: Sequence[int]
+    sample_seeds: Sequence[int]
+    prompts: Sequence[str]
+    data: Data
+    metrics: Sequence[MetricPlan]
+    stats: Stats
+    budget: Budget
+    engine: PartPlan
+    failures: Failures
+    report: Mapping[str, Any]
+    warnings: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """Of the study and its folder."""
+        return self.about.name or self.file.stem
+
+    @property
+    def trains(self) -> bool:
+        """Whether arms are trained, or sample with the weights that their spec names."""
+        return bool(self.train_seeds)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of a name.
+
+        Raises:
+            GlidepathError: there is none.
+        """
+        from glidepath.registry.problems import did_you_mean
+
+        for arm in self.arms:
+            if name in (arm.name, *arm.also):
+                return arm
+        hint = did_you_mean(name, [arm.name for arm in self.arms]) or (
+            f"there are {len(self.arms)}: `glidepath study plan` lists them"
+        )
+        raise GlidepathError(f"the study has no arm {name!r}; {hint}")
+
+
+def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, catalogue: Catalogue) -> Study:
+    """The study in a file.
+
+    overrides: "path=value" of the study, such as "seeds.sample=2" or "base.sampler.steps=5".
+
+    Raises:
+        SpecError: with every fault of the study and of its arms' specs.
+        GlidepathError: the file cannot be read.
+    """
+    return _Reading(Path(file), overrides, catalogue).study()
+
+
+def name_of(file: Path) -> str:
+    """The name of the study in a file, and of its folder; no arm is looked at.
+
+    Raises:
+        SpecError: the file cannot be parsed.
+        GlidepathError: the file cannot be read.
+    """
+    faults = Faults([str(file)])
+    try:
+        root = read_tree(Source(str(file), file.parent, _text(file)), faults)
+    except Unreadable:
+        raise faults.error() from None
+    about = root.get("study") if isinstance(root, MappingNode) else None
+    name = about.get("name") if isinstance(about, MappingNode) else None
+    return name.text if isinstance(name, Scalar) and name.text else file.stem
+
+
+class _Reading:
+    """One reading of one file."""
+
+    def __init__(self, file: Path, overrides: Sequence[str | Override], catalogue: Catalogue) -> None:
+        self.file, self.overrides, self.catalogue = file, overrides, catalogue
+        self.faults = Faults([str(file)])
+        self.schema = Schema(catalogue)
+        self.configs = ConfigReader(self.faults)
+        self.source = Source(str(file), file.parent, _text(file))
+
+    def study(self) -> Study:
+        try:
+            study = self._study()
+        except Unreadable:
+            raise self.faults.error() from None
+        if len(self.faults) or study is None:
+            raise self.faults.error()
+        return study
+
+    def _study(self) -> Study | None:
+        root, of_base = self._root()
+        for key, entry in root.items.items():
+            if key not in KEYS:
+                self.faults.add(
+                    f"a study has no {shown(key)}", entry.key, key, allowed=KEYS, near=(key, KEYS)
+                )
+        about = self._section(root, "study", About)
+        seeds = self._section(root, "seeds", Seeds)
+        data = self._section(root, "data", Data)
+        stats = self._section(root, "stats", Stats)
+        budget = self._section(root, "budget", Budget)
+        failures = self._section(root, "failures", Failures)
+        metrics = self._metrics(root)
+        engine = self._part(self._engine(root), "engine", "engine")
+        prompts = self._prompts(data, root) if data is not None else ()
+        grammar = Grammar(self.faults)
+        drafts = grammar.arms(root.get("arms"), root.place)
+        drafts, excluded = select(drafts, root.get("where"), root.get("exclude"), self.faults)
+        base = self._base(root, of_base)
+        arms = self._arms(base, drafts) if base is not None else []
+        if seeds is not None:
+            self._check_training(arms, seeds, root)
+        baseline = self._baseline(root, arms)
+        if stats is not None:
+            labels = [metric.label for metric in metrics]
+            for label in stats.equivalence:
+                if label not in labels:
+                    place, path = _place(root, "stats.equivalence"), join("stats.equivalence", label)
+                    self.faults.add(
+                        f"the study has no metric {shown(label)}", place, path, "", labels, (label, labels)
+                    )
+        if (
+            about is None or seeds is None or data is None or stats is None or budget is None
+            or failures is None or engine is None or baseline is None
+        ):  # fmt: skip
+            return None
+        report = root.get("report")
+        return Study(
+            about=about,
+            file=self.file,
+            text=self.source.text,
+            arms=arms,
+            baseline=baseline,
+            excluded=excluded,
+            train_seeds=_seeds(seeds.train, seeds.root, "train"),
+            sample_seeds=_seeds(seeds.sample, seeds.root, "sample"),
+            prompts=prompts,
+            data=data,
+            metrics=metrics,
+            stats=stats,
+            budget=budget,
+            engine=engine,
+            failures=failures,
+            report=plain(report) if isinstance(report, MappingNode) else {},
+            warnings=grammar.warnings,
+        )
+
+    def _root(self) -> tuple[MappingNode, list[Source]]:
+        """The file under the overrides that change the study, and the others, which change its base."""
+        root = read_tree(self.source, self.faults)
+        if not isinstance(root, MappingNode):
+            if not isinstance(root, Broken):
+                this = "nothing" if root is None else describe(root)
+                place = self.source.place(0, 0) if root is None else root.place
+                self.faults.add(f"a study is a mapping, and this is {this}", place, allowed=KEYS)
+            raise Unreadable
+        of_base = []
+        for number, override in enumerate(self.overrides, 1):
+            source = override_source(number, override)
+            self.faults.files.append(source.name)
+            if source.text.startswith("base."):
+                text = source.text.removeprefix("base.")
+                of_base.append(attrs.evolve(source, text=text, skip=text.find("=") + 1))
+            else:
+                root = apply(root, source, self.schema, self.faults, position=None)
+        return root, of_base
+
+    def _base(self, root: MappingNode, overrides: Sequence[Source]) -> MappingNode | None:
+        """The spec that arms change, on what it extends."""
+        entry = root.items.get("base")
+        if entry is None:
+            hint = "name a preset or a file, or write a spec: base: {extends: shapes, sampler: {steps: 10}}"
+            self.faults.add("a study needs a base, the spec that its arms change", root.place, "base", hint)
+            return None
+        node = entry.node
+        if isinstance(node, Scalar) and node.is_text:
+            node = MappingNode({"extends": Entry(entry.key, node)}, node.place, node.source)
+        if not isinstance(node, MappingNode):
+            if not isinstance(node, Broken):
+                what = f"base takes the name of a spec, or a spec, and this is {describe(node)}"
+                self.faults.add(what, node.place, "base")
+            return None
+        layers = Layers(self.schema, self.faults)
+        try:
+            base = layers.from_tree(node)
+        except Unreadable:
+            return None
+        if not layers.complete:
+            return None
+        for source in overrides:
+            base = apply(base, source, self.schema, self.faults)
+        return base
+
+    def _arms(self, base: MappingNode, drafts: Sequence[Any]) -> list[Arm]:
+        checker = Checker(self.catalogue, self.faults, str(self.file), self.file.parent)
+        return checker.arms(base, drafts)
+
+    def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:
+        node = root.get(key)
+        if isinstance(node, Scalar) and node.rule == NULL:
+            node = None
+        if node is None:
+            node = MappingNode({}, root.place, root.source)
+        if not isinstance(node, MappingNode):
+            if not isinstance(node, Broken):
+                self.faults.add(f"{key} takes a mapping, and this is {describe(node)}", node.place, key)
+            return None
+        value = self.configs.read(config, node, key, key, reserved=()).value
+        return value if isinstance(value, config) else None
+
+    def _metrics(self, root: MappingNode) -> list[MetricPlan]:
+        node = root.get("metrics")
+        hint = "such as metrics: {primary: {seconds: seconds-per-image}}; `glidepath list metric` names them"
+        if not isinstance(node, MappingNode) or not node.items:
+            if not isinstance(node, Broken):
+                place = node.place if node is not None else root.place
+                self.faults.add("a study needs metrics", place, "metrics", hint, ("primary", "secondary"))
+            return []
+        found: list[MetricPlan] = []
+        families: tuple[Family, ...] = ("primary", "secondary")
+        for key, entry in node.items.items():
+            if key not in families:
+                what = f"metrics are primary or secondary, not {shown(key)}"
+                self.faults.add(what, entry.key, join("metrics", key), hint, families, (key, families))
+        for family in families:
+            inner = node.get(family)
+            path = join("metrics", family)
+            if inner is None or isinstance(inner, Broken):
+                continue
+            if not isinstance(inner, MappingNode):
+                what = f"{path} takes a mapping of labels to metrics, and this is {describe(inner)}"
+                self.faults.add(what, inner.place, path, hint)
+                continue
+            for label, entry in inner.items.items():
+                if isinstance(entry.node, Scalar) and entry.node.rule == NULL:
+                    continue  # an override has taken it away
+                if any(label == metric.label for metric in found):
+                    self.faults.add(f"two metrics are called {shown(label)}", entry.key, join(path, label))
+                part = self._part(entry.node, "metric", join(path, label))
+                if part is not None:
+                    found.append(MetricPlan(label, part, family))
+        if not found and not len(self.faults):
+            self.faults.add("a study needs metrics", node.place, "metrics", hint, families)
+        return found
+
+    def _part(self, node: Node, kind: str, path: str) -> PartPlan | None:
+        part = Planner(self.catalogue, self.faults).part(node, Slot(kind), path)
+        return part if isinstance(part, PartPlan) else None
+
+    def _engine(self, root: MappingNode) -> Node:
+        """What the study says of its engine; the default one, where it names none."""
+        default = node_of(_DEFAULT_ENGINE, Place("default"), root.source)
+        node = root.get("engine")
+        if node is None:
+            return default
+        if isinstance(node, MappingNode) and "use" not in node.items:
+            items = {"use": Entry(node.place, default), **node.items}
+            return MappingNode(items, node.place, node.source)
+        return node
+
+    def _prompts(self, data: Data, root: MappingNode) -> tuple[str, ...]:
+        place = _place(root, "data.prompts")
+        if isinstance(data.prompts, Path):
+            try:
+                lines = data.prompts.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                self.faults.add(f"the prompts cannot be read: {error}", place, "data.prompts")
+                return ()
+            texts = [line.strip() for line in lines if line.strip()]
+        else:
+            texts = list(data.prompts)
+        if not texts:
+            self.faults.add("a study needs at least one prompt", place, "data.prompts")
+        doubles = sorted({text for text in texts if texts.count(text) > 1}) if len(texts) < 5000 else []
+        if doubles:
+            what = f"the prompt {shown(doubles[0])} is there twice"
+            self.faults.add(what, place, "data.prompts", "per_prompt says how many images each prompt has")
+        return tuple(texts)
+
+    def _check_training(self, arms: Sequence[Arm], seeds: Seeds, root: MappingNode) -> None:
+        """Refuse training seeds for what is not trained by a seed."""
+        if not seeds.train:
+            return
+        place = _place(root, "seeds.train")
+        for arm in arms:
+            missing = [slot for slot in ("data", "train") if slot not in arm.parts]
+            if arm.common.stages:
+                what = f"arm {arm.name} is a cascade, whose stages are trained one at a time"
+            elif missing:
+                what = f"arm {arm.name} cannot be trained: its spec has no {' and no '.join(missing)}"
+            elif not hasattr(getattr(arm.parts["train"], "config", None), "seed"):
+                what = f"arm {arm.name} has a trainer without a seed"
+            else:
+                continue
+            self.faults.add(what, place, "seeds.train", "seeds: {train: 0} samples with the spec's weights")
+            return
+
+    def _baseline(self, root: MappingNode, arms: Sequence[Arm]) -> Arm | None:
+        node = root.get("baseline")
+        if not arms:
+            return None
+        if node is None:
+            return arms[0]
+        names = [arm.name for arm in arms]
+        if isinstance(node, Scalar) and node.is_text:
+            for arm in arms:
+                if node.text in (arm.name, *arm.also):
+                    return arm
+            what = f"no arm is called {shown(node.text)}"
+            self.faults.add(what, node.place, "baseline", "", names, (node.text, names))
+            return None
+        if isinstance(node, MappingNode):
+            wanted = {key: plain(entry.node) for key, entry in node.items.items()}
+            found = [
+                arm
+                for arm in arms
+                if any(_has(factors, wanted) for factors in (arm.factors, *arm.also_factors))
+            ]
+            if len(found) == 1:
+                return found[0]
+            said = ", ".join(f"{key} {yaml_text(value)}" for key, value in wanted.items())
+            what = f"{len(found) or 'no'} arms have {said}"
+            self.faults.add(what, node.place, "baseline", "one is the baseline: name it", names)
+            return None
+        if not isinstance(node, Broken):
+            what = f"baseline takes the name of an arm, or values of its axes, and this is {describe(node)}"
+            self.faults.add(what, node.place, "baseline", allowed=names)
+        return None
+
+
+def _has(factors: Mapping[str, Value], wanted: Mapping[str, Any]) -> bool:
+    return all(key in factors and factors[key] == value for key, value in wanted.items())
+
+
+def _place(root: MappingNode, path: str) -> Place:
+    """Where a value is written, or the nearest thing around it."""
+    node: Node = root
+    for key in path.split("."):
+        inner = node.get(key) if isinstance(node, MappingNode) else None
+        if inner is None:
+            break
+        node = inner
+    return node.place
+
+
+def _seeds(stated: int | Sequence[int], root: int, role: str) -> tuple[int, ...]:
+    """Seeds of a role: as listed, or so many that derive from a root; with more, the first ones stay."""
+    if not isinstance(stated, int):
+        return tuple(stated)
+    digests = (hashlib.sha256(f"{root}/{role}/{index}".encode()).digest() for index in range(stated))
+    return tuple(int.from_bytes(digest[:4], "big") >> 1 for digest in digests)
+
+
+def _text(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+        if len(data) > MAX_BYTES:
+            raise GlidepathError(f"{file} is larger than {MAX_BYTES:,} bytes")
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except OSError as error:
+        raise GlidepathError(f"the study {file} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise GlidepathError(f"the study {file} is not UTF-8") from None

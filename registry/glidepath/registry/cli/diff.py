@@ -1,0 +1,155 @@
+"""`glidepath diff`: what differs between two specs, locks or images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.cli.common import add_json_argument, open_spec, print_json
+from glidepath.registry.cli.telling import tell_error
+from glidepath.registry.problems import SpecError
+
+if TYPE_CHECKING:
+    from glidepath.registry.drift import Change, Facts
+
+EPILOG = """\
+Each of A and B is a spec (a file or a preset), a lock (.json), or an image that `glidepath sample` wrote
+(.png). Specs are compared as they resolve here, with every default; weights by what is in them, not by their
+names; what only one of A and B tells is not compared. The exit status is 0 if they are equal, 1 if they
+differ, 2 if one cannot be read.
+
+examples:
+  glidepath diff glide-base glide-upsample
+  glidepath diff my.yaml my.lock.json
+  glidepath diff images/one.png images/two.png --json
+"""
+
+_TITLES = {
+    "distributions": "distributions",
+    "requires": "what distributions require",
+    "code": "files of distributions (sha256)",
+    "files": "files that parameters name (sha256)",
+    "weights": "weights (sha256)",
+    "environment": "environment",
+    "images": "images",
+}
+_NONE = {"weights": "of the whole spec"}
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the arguments."""
+    parser = commands.add_parser(
+        "diff",
+        description="What differs between two specs, locks or images, part by part.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name in ("a", "b"):
+        parser.add_argument(name, metavar=name.upper(), help="a spec, a preset, a lock or an image")
+    parser.add_argument(
+        "--allow-env", action="store_true", help="let specs read environment variables: ${oc.env:NAME}"
+    )
+    add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what differs. Returns 0 for nothing, 1 for something, 2 after an error, which it tells.
+
+    Raises:
+        SpecError: a spec has faults.
+    """
+    from glidepath.registry.drift import changes
+
+    try:
+        (a, a_sort), (b, b_sort) = (_facts(name, arguments) for name in (arguments.a, arguments.b))
+        found = changes(a, b)
+    except SpecError:
+        raise
+    except GlidepathError as error:
+        tell_error(error)
+        return 2
+    if arguments.json:
+        sides = {"a": {"name": arguments.a, "sort": a_sort}, "b": {"name": arguments.b, "sort": b_sort}}
+        print_json({**sides, "equal": not found, "changes": [_as_json(change) for change in found]})
+    elif found:
+        print(_text(found))
+    else:
+        print("no difference")
+    return int(bool(found))
+
+
+def _facts(name: str, arguments: argparse.Namespace) -> tuple[Facts, str]:
+    """What is known of a spec, a lock or an image, and which of them it is."""
+    path = Path(name)
+    if path.suffix.lower() == ".png":
+        return _facts_of_image(path), "image"
+    if path.suffix.lower() == ".json":
+        from glidepath.registry.lock import read_lock
+
+        return read_lock(path).facts, "lock"
+    from glidepath.registry.lock import make_lock
+    from glidepath.registry.plan import make_plan
+
+    given = {"spec": name, "overrides": [], **vars(arguments)}
+    catalogue, spec = open_spec(argparse.Namespace(**given))
+    return make_lock(make_plan(spec, catalogue), catalogue, name).facts, "spec"
+
+
+def _facts_of_image(path: Path) -> Facts:
+    from glidepath.registry.drift import Facts
+    from glidepath.registry.images import ImageError, read_manifest
+    from glidepath.registry.provenance import Manifest
+
+    _, data = read_manifest(path)
+    if "timesteps" in data:
+        raise ImageError(f"{path} is a noise film, which no spec made")
+    manifest = Manifest.from_json(data["film"] if isinstance(data.get("film"), dict) else data)
+    shots = [attrs.asdict(shot) for shot in manifest.shots]
+    return Facts(
+        spec=manifest.spec,
+        distributions=manifest.distributions,
+        weights=manifest.weights,
+        environment=manifest.environment,
+        images={
+            **{f"{name}s": [shot[name] for shot in shots] for name in ("prompt", "seed", "sample", "label")},
+            "strength": manifest.strength,
+            **{name: picture.sha256 for name, picture in manifest.pictures.items()},
+        },
+    )
+
+
+def _as_json(change: Change) -> dict[str, Any]:
+    """A change as plain values; a side that has no value lacks its key."""
+    from glidepath.registry.drift import ABSENT
+
+    values = {"was": change.was, "now": change.now}
+    there = {name: value for name, value in values.items() if value is not ABSENT}
+    return {"section": change.section, "path": change.path, **there}
+
+
+def _text(found: list[Change]) -> str:
+    from glidepath.registry.drift import shown
+
+    lines: list[str] = []
+    title = ""
+    for change in found:
+        head, name = _place(change)
+        if head != title:
+            lines.append(head)
+            title = head
+        was, now = shown(change.was), shown(change.now)
+        lines.append(f"  {name}: {was} -> {now}" if name else f"  {was} -> {now}")
+    return "\n".join(lines)
+
+
+def _place(change: Change) -> tuple[str, str]:
+    """Under which title a change stands, and under which name there."""
+    if change.section != "spec":
+        return _TITLES[change.section], change.path or _NONE.get(change.section, "")
+    words = change.path.split(".")
+    depth = 3 if words[0] == "stages" else 1
+    return ".".join(words[:depth]), ".".join(words[depth:])

@@ -1,0 +1,63 @@
+"""`glidepath lock`: what a spec stands for here, written down."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from glidepath.registry.cli.common import add_spec_arguments, note_failures, open_spec
+
+EPILOG = """\
+The lock holds the resolved spec with its hash, the distributions that supply its parts (versions, what they
+require, the hash of each of their files), the hashes of its weights and of other files that it names, and the
+versions of Python and torch. `--locked` of `sample` and `train` refuses to run when any of it is not so, and
+`glidepath diff` compares two locks, or a lock with a spec or an image.
+
+examples:
+  glidepath lock my.yaml
+  glidepath lock shapes --out locks/shapes.json
+  glidepath sample "a green star" --spec my.yaml --locked
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the arguments."""
+    parser = commands.add_parser(
+        "lock",
+        description="Write the lock of a spec: all that decides what it makes, as it is here and now.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_spec_arguments(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="where it goes; one that is there is replaced (default: NAME.lock.json beside the spec, for a "
+        "preset in the current directory)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the lock, say where it is.
+
+    Raises:
+        SpecError: the spec has faults.
+        WeightsError: a file of weights is not the one that the spec means.
+    """
+    from glidepath.registry.lock import NOT_THERE, lock_file, make_lock, write_lock
+    from glidepath.registry.plan import make_plan
+    from glidepath.registry.tree import join
+
+    catalogue, spec = open_spec(arguments)
+    lock = make_lock(make_plan(spec, catalogue), catalogue, arguments.spec)
+    for path, hash_ in lock.facts.weights.items():
+        if hash_ == NOT_THERE:
+            told = f"the file of {join(path, 'weights')} is not there yet; the lock holds to that"
+            print(f"glidepath: warning: {told}", file=sys.stderr)
+    file = arguments.out or lock_file(arguments.spec)
+    write_lock(lock, file)
+    note_failures(catalogue)
+    print(file)
+    return 0

@@ -1,0 +1,89 @@
+"""`glidepath test-plugin`: whether the parts of an installed distribution keep their contracts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.cli.common import add_json_argument, open_catalogue, print_json
+
+if TYPE_CHECKING:
+    from glidepath.testing.outcome import Outcome
+
+EPILOG = """\
+A part is built with the parameters of its descriptor's `example`, or else with its defaults. A file of
+expected failures is a YAML mapping of ids to reasons:
+
+  sampler/acme:order-of-convergence: a corrector after each step draws noise anew
+
+Exit status: 0 when every check is ok, does not apply, or fails as expected; 1 otherwise.
+In pytest, `glidepath.testing.parametrize_with_checks` runs the same checks.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the arguments."""
+    parser = commands.add_parser(
+        "test-plugin",
+        description="Run the conformance checks for every part of an installed distribution.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("distribution", metavar="DISTRIBUTION", help="the name that pip knows it by")
+    parser.add_argument(
+        "--expected-failures", metavar="FILE", type=Path, help="reasons by id; one that passes is a fault"
+    )
+    add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a line for each check, as it is done, and a count.
+
+    Raises:
+        KitError: the distribution is not installed, or an expected failure is unknown.
+    """
+    from glidepath.testing.suite import Suite
+
+    suite = Suite(
+        arguments.distribution,
+        expected_failures=_expected(arguments.expected_failures),
+        catalogue=open_catalogue(arguments),
+    )
+    outcomes = []
+    for outcome in suite.outcomes():
+        outcomes.append(outcome)
+        if not arguments.json:
+            print(outcome, flush=True)
+    passed = not any(outcome.is_fault for outcome in outcomes)
+    if arguments.json:
+        checks = [{"id": one.id, "status": one.status, "reason": one.reason} for one in outcomes]
+        print_json({"distribution": suite.distribution, "passed": passed, "checks": checks})
+    else:
+        print(f"\n{suite.distribution}: {_count(outcomes)}")
+    sys.stdout.flush()
+    return 0 if passed else 1
+
+
+def _count(outcomes: list[Outcome]) -> str:
+    """How many checks ended how: "41 ok, 1 failed, 6 not applicable"."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def _expected(file: Path | None) -> Mapping[str, str]:
+    if file is None:
+        return {}
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        read = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise GlidepathError(f"cannot read the expected failures in {file}: {error}") from error
+    if not isinstance(read, dict) or not all(isinstance(reason, str) for reason in read.values()):
+        raise GlidepathError(f"{file} is no mapping of the ids of checks to reasons")
+    return {str(id): reason for id, reason in read.items()}

@@ -1,0 +1,81 @@
+"""What can be told of an installed plugin's parts without building them; `list` does not take the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from glidepath.registry.catalogue import Catalogue, Registered, Unknown, hindrance
+from glidepath.registry.discovery import Fault, PluginRecord
+from glidepath.registry.faults import Faults
+from glidepath.registry.modules import target_fault
+from glidepath.registry.writable import unwritable
+
+if TYPE_CHECKING:
+    from glidepath.registry.plan import Plan
+
+
+def examine(catalogue: Catalogue) -> tuple[PluginRecord, ...]:
+    """The records of a catalogue, with what is wrong with single parts.
+
+    A target that is not there, and parameters that no spec can write, are faults of the stages "target" and
+    "config". A module that a part needs and that is not installed here is no fault, and stands in `lacks`.
+    """
+    faults: dict[tuple[str, str], list[Fault]] = {}
+    lacks: dict[tuple[str, str], list[Fault]] = {}
+    for part in catalogue.components():
+        key = (part.distribution, part.plugin)
+        faults.setdefault(key, []).extend(_faults(part, catalogue))
+        if lacking := hindrance(part):
+            lack = Fault(stage="requires", error=lacking.what, hint=lacking.hint)
+            lacks.setdefault(key, []).append(lack)
+    return tuple(
+        attrs.evolve(
+            record,
+            faults=(*record.faults, *faults.get((record.distribution, record.name), ())),
+            lacks=tuple(lacks.get((record.distribution, record.name), ())),
+        )
+        for record in catalogue.records
+    )
+
+
+def require_targets(plan: Plan) -> None:
+    """Refuse a plan that names parts whose implementations are not there.
+
+    Raises:
+        SpecError: naming each, with its distribution.
+    """
+    faults = Faults(plan.spec.files)
+    for part in plan.all_parts():
+        of = part.registered
+        if reason := target_fault(of.component.target):
+            what = (
+                f"{of.full_name} {of.version} names a target that cannot be imported, {of.component.target}"
+            )
+            hint = f"report it to the authors of {of.distribution}, or choose another {of.component.kind}"
+            faults.add(f"{what}: {reason}", part.place, part.path, hint)
+    if len(faults):
+        raise faults.error()
+
+
+def _faults(part: Registered, catalogue: Catalogue) -> Iterator[Fault]:
+    title = f"{part.component.kind} {part.component.name!r}"
+    authors = f"report it to the authors of {part.distribution}"
+    target = part.component.target
+    if reason := target_fault(target):
+        yield Fault(stage="target", error=f"{title}: {target} cannot be imported: {reason}", hint=authors)
+    try:
+        config = catalogue.config_class(part)
+        wrong = unwritable(config) if config is not None else {}
+    except Unknown as unknown:
+        yield Fault(stage="config", error=f"{title}: {unknown.what}", hint=unknown.hint or authors)
+    except Exception as error:
+        what = f"{title}: its parameters cannot be read: {type(error).__name__}: {error}"
+        yield Fault(stage="config", error=what, hint=authors)
+    else:
+        for name, kind in wrong.items():
+            what = f"{title}: its parameter {name!r} is {kind}, which no spec can write"
+            hint = f"{authors}; text, numbers, lists, mappings and attrs classes of them can be written"
+            yield Fault(stage="config", error=what, hint=hint)

@@ -1,0 +1,174 @@
+"""Writes the package of a new plugin, from the files in `templates`.
+
+`templates/package` is for every kind, and `templates/kinds/KIND` for each. A file `x.template` becomes x: its
+text is filled in by `string.Template`, and a folder PACKAGE is named for the package.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from string import Template
+from types import ModuleType
+
+import attrs
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.component import API_VERSION, Component
+from glidepath.registry.markdown import parameter_table
+from glidepath.registry.problems import did_you_mean
+
+TEMPLATES = Path(__file__).with_name("templates")
+KINDS = tuple(sorted(folder.name for folder in (TEMPLATES / "kinds").iterdir()))
+"""The kinds of part that there is a template for."""
+
+_SUFFIX = ".template"
+_PACKAGE = "PACKAGE"
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_TAKEN = sys.stdlib_module_names | {"attrs", "build", "entrypoints", "glidepath", "numpy", "omegaconf"}
+_TAKEN |= {"packaging", "pluggy", "pytest", "safetensors", "tests", "torch", "tqdm", "yaml"}
+
+
+@attrs.frozen
+class NewPlugin:
+    """What a new package is called.
+
+    distribution: as it is published and installed, "glidepath-acme"; also its folder.
+    kind: of the part that it supplies.
+    """
+
+    distribution: str
+    kind: str
+
+    @property
+    def package(self) -> str:
+        """As Python imports it, "glidepath_acme"."""
+        return self.distribution.replace("-", "_")
+
+    @property
+    def part(self) -> str:
+        """As a spec names its part, "acme"."""
+        return self.distribution.removeprefix("glidepath-")
+
+    @property
+    def stem(self) -> str:
+        """What the names of its classes begin with, "Acme"."""
+        # acme-sampler makes an AcmeSampler, and no AcmeSamplerSampler
+        words = self.part.removesuffix("-" + self.kind.replace("_", "-"))
+        return "".join(word.capitalize() for word in words.split("-"))
+
+
+def named(distribution: str, kind: str) -> NewPlugin:
+    """A plugin of that name and kind.
+
+    kind: words joined by underscores or by hyphens.
+
+    Raises:
+        GlidepathError: the name cannot be used, or there is no template for the kind.
+    """
+    wanted = kind.replace("-", "_")
+    if wanted not in KINDS:
+        hint = did_you_mean(wanted, KINDS) or f"there are templates for {', '.join(KINDS)}"
+        raise GlidepathError(f"there is no template for a plugin of kind {kind!r}; {hint}")
+    if not _NAME.fullmatch(distribution):
+        raise GlidepathError(
+            f"{distribution!r} is no name for a package; write lower-case words of letters and digits, "
+            "joined by hyphens, a letter first, such as glidepath-acme"
+        )
+    plugin = NewPlugin(distribution, wanted)
+    if plugin.package in _TAKEN or keyword.iskeyword(plugin.package):
+        raise GlidepathError(
+            f"a package named {distribution!r} would hide Python's own module, or that of a package that it "
+            f"needs; another name would do, such as glidepath-{distribution}"
+        )
+    if not plugin.part[0].isalpha():
+        raise GlidepathError(
+            f"the part would be named {plugin.part!r}; let a letter come first behind 'glidepath-'"
+        )
+    bundled = load_catalogue(environ={}, no_plugins=True).components(wanted)
+    if plugin.part in [registered.component.name for registered in bundled]:
+        raise GlidepathError(
+            f"glidepath has a {_words(wanted)} {plugin.part!r} itself, and a spec that says "
+            f"`use: {plugin.part}` would have to say which; choose another name"
+        )
+    return plugin
+
+
+def write(plugin: NewPlugin, folder: Path) -> None:
+    """Write the package: all of it, or nothing.
+
+    Raises:
+        GlidepathError: the folder exists, or that it would stand in does not; or it cannot be written.
+    """
+    values = _values(plugin)
+    if folder.exists() or folder.is_symlink():
+        raise GlidepathError(f"{folder} exists already; nothing was written; name another folder with --out")
+    if not folder.parent.is_dir():
+        raise GlidepathError(f"there is no folder {folder.parent} to write {folder.name} in")
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+            made = Path(scratch) / folder.name
+            _fill(TEMPLATES / "kinds" / plugin.kind, made, values)
+            component = _component(made / plugin.package / "plugin.py")
+            assert isinstance(component.config, type)
+            values |= {"summary": component.summary, "parameters": parameter_table(component.config)}
+            values["example"] = (made / "example.yaml").read_text(encoding="utf-8").strip()
+            _fill(TEMPLATES / "package", made, values)
+            made.rename(folder)
+    except OSError as error:
+        raise GlidepathError(f"{folder} cannot be written: {error}; nothing was left behind") from error
+
+
+def _values(plugin: NewPlugin) -> dict[str, str]:
+    return {
+        "distribution": plugin.distribution,
+        "package": plugin.package,
+        "part": plugin.part,
+        "stem": plugin.stem,
+        "kind": plugin.kind,
+        "kind_words": _words(plugin.kind),
+        "glidepath_range": _range(),
+        "year": str(date.today().year),
+    }
+
+
+def _range() -> str:
+    """The versions of glidepath that it says it works with: from this one to the next that may break it."""
+    major, minor = (int(number) for number in API_VERSION.split("."))
+    return f">={API_VERSION},<{major + 1 if major else f'0.{minor + 1}'}"
+
+
+def _fill(template: Path, folder: Path, values: Mapping[str, str]) -> None:
+    """Write each file of a template, under a folder."""
+    for file in sorted(template.rglob(f"*{_SUFFIX}")):
+        *above, name = file.relative_to(template).parts
+        parts = [values["package"] if part == _PACKAGE else part for part in above]
+        target = folder.joinpath(*parts, name.removesuffix(_SUFFIX))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = Template(file.read_text(encoding="utf-8")).substitute(values)
+        target.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _component(file: Path) -> Component:
+    """What a plugin module that was just written supplies."""
+    spec = importlib.util.spec_from_file_location(f"{_PACKAGE}.{file.parent.name}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (component,) = module.components()
+    assert isinstance(component, Component)
+    shutil.rmtree(file.parent / "__pycache__", ignore_errors=True)
+    return component
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")

@@ -1,0 +1,210 @@
+"""Whether a part is what its descriptor says: it is built, its parameters are read, its needs answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from importlib import import_module
+from typing import Any
+
+import attrs
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.assembly import build_part
+from glidepath.registry.catalogue import Unknown
+from glidepath.registry.component import Component, Need
+from glidepath.registry.faults import Faults
+from glidepath.registry.parameters import parameters
+from glidepath.registry.plan import PartPlan, Runtime
+from glidepath.registry.problems import SpecError
+from glidepath.registry.requirements import PluginsSection
+from glidepath.registry.resolved import resolved_tree
+from glidepath.registry.source import Source
+from glidepath.registry.tree import plain
+from glidepath.registry.yamltree import Unreadable, read_tree
+from glidepath.testing.check import CannotRun, Check, NotApplicable, check, require
+from glidepath.testing.part import Part
+
+
+@check()
+def descriptor(part: Part) -> None:
+    """The target can be imported, every parameter is explained, the descriptor's functions answer."""
+    component = part.component
+    _require_installed(part)
+    module, _, name = component.target.partition(":")
+    try:
+        target = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise AssertionError(f"the target {component.target} cannot be imported: {error}") from error
+    require(callable(target), f"the target {component.target} is {target!r}, which cannot be called")
+    summary = component.summary.strip()
+    require("\n" not in summary, "the summary has several lines; `glidepath list` shows one")
+    try:
+        config = part.catalogue.config_class(part.registered)
+    except Unknown as unknown:
+        raise AssertionError(unknown.what) from unknown
+    unexplained = [parameter.name for parameter in parameters(config) if not parameter.doc.strip()]
+    require(
+        not unexplained,
+        f"no meaning is given for {', '.join(unexplained)}; write metadata=doc(...) on the field",
+    )
+
+
+@check("descriptor")
+def builds(part: Part) -> None:
+    """It is built from its defaults, where they serve, and from its example, where it has one."""
+    if part.no_example:
+        raise CannotRun(f"its descriptor gives no example: {part.no_example}")
+    try:
+        defaults = part.plan({})
+    except SpecError as error:
+        require(
+            bool(part.example),
+            f"its defaults do not build it: {_first(error)}; it has no example: write "
+            "Component(example={...}) with parameters that do",
+        )
+    else:
+        if part.example:
+            _build_without_memory(part, defaults)
+    try:
+        planned = part.planned
+    except SpecError as error:
+        raise AssertionError(f"its example is refused: {_first(error)}") from error
+    made = part.build()
+    require(
+        isinstance(made, part.interface),
+        f"{part.component.target} made a {type(made).__qualname__}, which is no {part.interface.__name__}",
+    )
+    _require_answers(part.component, planned.config)
+
+
+@check("builds")
+def config_round_trip(part: Part) -> None:
+    """Its parameters, written as YAML or held by OmegaConf, are read as they were."""
+    planned = part.planned
+    if planned.config is None:
+        raise NotApplicable("it has no parameters")
+    written = _values(planned)
+    text = OmegaConf.to_yaml(OmegaConf.create(dict(written)))
+    _require_same(planned, part.plan(_read(text)), "written as YAML and read again")
+    try:
+        structured = OmegaConf.structured(type(planned.config))
+        held = OmegaConf.to_container(OmegaConf.merge(structured, dict(written)))
+    except Exception as error:
+        told = " ".join(str(error).split())
+        raise AssertionError(
+            f"OmegaConf cannot hold its parameters: {type(error).__name__}: {told}"
+        ) from error
+    assert isinstance(held, dict)
+    _require_same(planned, part.plan({str(key): value for key, value in held.items()}), "held by OmegaConf")
+
+
+@check("builds")
+def unknown_key(part: Part) -> None:
+    """A parameter that it does not have is refused, in a spec and by its config class."""
+    name = "no_such_parameter"
+    try:
+        part.plan({**part.example, name: 1})
+    except SpecError as error:
+        told = name in str(error)
+    else:
+        told = False
+    require(told, "a spec with a parameter that it does not have is not refused")
+    config = part.planned.config
+    if config is None:
+        return
+    values = {
+        (field.alias or field.name): getattr(config, field.name)
+        for field in attrs.fields(type(config))
+        if field.init
+    }
+    try:
+        type(config)(**values, **{name: 1})
+    except TypeError:
+        return
+    raise AssertionError(f"{type(config).__name__}(..., {name}=1) is not refused; attrs would")
+
+
+def _require_installed(part: Part) -> None:
+    """Raises CannotRun where a module that it requires is missing, and fails where it cannot be used here."""
+    try:
+        part.catalogue.find(part.component.kind, part.registered.full_name)
+    except Unknown as unknown:
+        if part.component.requires and "not installed" in unknown.what:
+            raise CannotRun(f"{unknown.what}: {unknown.hint}") from unknown
+        raise AssertionError(unknown.what) from unknown
+
+
+def _build_without_memory(part: Part, planned: PartPlan) -> None:
+    """Build from the defaults; of networks, which may be large, the shapes alone, as `plan` does."""
+    is_network = issubclass(part.interface, nn.Module)
+    try:
+        with torch.device("meta") if is_network else nullcontext():
+            build_part(planned, part.catalogue, load=False)
+    except GlidepathError:
+        return  # it says itself what is missing, and the example has it
+    except (NotImplementedError, RuntimeError) as error:
+        if "meta" not in str(error):
+            raise
+
+
+def _require_answers(component: Component, config: object) -> None:
+    """provides, needs and check answer for a config that is right."""
+    provided = component.provides(config)
+    require(
+        isinstance(provided, Mapping) and all(isinstance(key, str) for key in provided),
+        f"provides(config) returned {provided!r}, which is no mapping of keys to values",
+    )
+    needs = component.needs(config)
+    require(
+        isinstance(needs, Mapping) and all(isinstance(need, Need) for need in needs.values()),
+        f"needs(config) returned {needs!r}, which is no mapping of keys to Need",
+    )
+
+
+def _values(planned: PartPlan) -> Mapping[str, Any]:
+    """Every parameter of a part as a spec would write it, inner parts and defaults too."""
+    tree: dict[str, Any] = resolved_tree({"part": planned}, Runtime(), None, PluginsSection(), str)["part"]
+    return {name: value for name, value in tree.items() if name not in ("use", "weights")}
+
+
+def _read(text: str) -> Mapping[str, Any]:
+    faults = Faults()
+    try:
+        tree = read_tree(Source("YAML", None, text), faults)
+    except Unreadable:
+        tree = None
+    require(tree is not None and not len(faults), f"its parameters cannot be read as YAML: {faults.error()}")
+    assert tree is not None
+    values: dict[str, Any] = plain(tree)
+    return values
+
+
+def _require_same(before: PartPlan, after: PartPlan, how: str) -> None:
+    """Two plans have the same parameters, inside as well."""
+    changed = [
+        f"{path} was {one!r} and is {other!r}"
+        for (path, one), (_, other) in zip(_configs(before, ""), _configs(after, ""), strict=True)
+        if one != other
+    ]
+    require(not changed, f"{how}: {'; '.join(changed)}")
+
+
+def _configs(planned: PartPlan, path: str) -> Iterator[tuple[str, object]]:
+    """Every value of every config, by path."""
+    config = planned.config
+    for field in attrs.fields(type(config)) if config is not None else ():
+        yield f"{path}{field.name}", getattr(config, field.name)
+    for name, inner in planned.parts.items():
+        for index, one in enumerate(inner if isinstance(inner, tuple) else (inner,)):
+            yield from _configs(one, f"{path}{name}[{index}].")
+
+
+def _first(error: SpecError) -> str:
+    return error.problems[0].what
+
+
+CHECKS: tuple[Check, ...] = (descriptor, builds, config_round_trip, unknown_key)

@@ -1,0 +1,251 @@
+"""Samplers: fed the exact denoiser of a mixture of Gaussians they reach it, and closer with more steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from glidepath.core.denoiser import Predict
+from glidepath.core.levels import NoiseLevels
+from glidepath.core.noise import PerSampleNoise
+from glidepath.core.sampler import Sampler, State
+from glidepath.core.schedule import NoiseSchedule
+from glidepath.testing.check import Check, NotApplicable, check, require
+from glidepath.testing.mixture import ONE, TWO, Mixture
+from glidepath.testing.part import Part
+from glidepath.testing.trial import Attempt, Trial, random
+from glidepath.testing.world import levels_for, schedule_for
+
+_STEPS = 8
+_MANY = 100
+_SHAPE = (2, 3, 3)
+_NEAR = 0.03
+"""How far mean, standard deviation and share may be off after `_MANY` steps, for data of deviation 0.43."""
+
+_COUNTS = (16, 32, 64)
+_NOISIEST, _CLEANEST = 10.0, 0.1
+"""sigma / alpha between which errors are measured: the last step, to the image, is left to the moments."""
+
+_LEEWAY = 0.3
+_ROUNDING = 2e-5
+
+
+class SamplerTrial(Trial):
+    """Walks from noise to the mixture, in a few steps."""
+
+    def use(self, made: Sampler, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+        """The last state and what it predicted."""
+        *_, last = self.walk(made, rows, device)
+        return [last.x, last.sample]
+
+    def walk(self, made: Sampler, rows: Sequence[int], device: str = "cpu") -> list[State]:
+        """Every state."""
+        levels = levels_for(self.part, _STEPS)
+        noise = PerSampleNoise([(7, row) for row in rows])
+        x = levels.prior_scale * random(rows, _SHAPE).to(device)
+        return list(made.states(predictor(self.part, TWO), x, levels, noise))
+
+    def require_shapes(self, made: Sampler) -> None:
+        """A state for each step, of the shape of x."""
+        require(hasattr(made, "steps"), "it has no attribute `steps`: which timesteps are visited")
+        temperature = made.temperature
+        require(
+            isinstance(temperature, int | float) and temperature > 0,
+            f"temperature is {temperature!r}, and must be a number above 0",
+        )
+        states = self.walk(made, (0, 1))
+        indices = [(state.index, state.total) for state in states]
+        require(
+            indices == [(index + 1, _STEPS) for index in range(_STEPS)],
+            f"{_STEPS} steps give states of (index, total) {indices}, and must give (1, {_STEPS}) to "
+            f"({_STEPS}, {_STEPS})",
+        )
+        for state in states:
+            for name in ("x", "sample"):
+                shape = tuple(getattr(state, name).shape)
+                require(shape == (2, *_SHAPE), f"{name} is {list(shape)}, where x began as {[2, *_SHAPE]}")
+
+    def require_dtypes(self, made: Sampler) -> None:
+        """float32, as x is."""
+        for state in self.walk(made, (0,)):
+            for name in ("x", "sample"):
+                dtype = getattr(state, name).dtype
+                require(dtype == torch.float32, f"{name} is {dtype}, and must be float32")
+
+    def bad_inputs(self, made: Sampler) -> Iterator[Attempt]:
+        """A denoiser that does not learn its variance, where that is needed."""
+        if _needs_variance(self.part):
+            levels = levels_for(self.part, _STEPS)
+            x, noise = random((0,), _SHAPE), PerSampleNoise([(7, 0)])
+            yield (
+                "a denoiser that does not learn its variance, which it needs",
+                lambda: list(made.states(TWO.predictor(), x, levels, noise)),
+                True,
+            )
+
+
+@check("builds", "shapes", "same-seed")
+def moments(part: Part) -> None:
+    """It reaches the mean, the standard deviation and the shares of a mixture of Gaussians."""
+    made, schedule = part.build(), schedule_for(part)
+    levels = schedule.levels(min(_MANY, schedule.num_steps))
+    rows = range(16)
+    alpha, sigma = float(levels.alpha[0]), float(levels.sigma[0])
+    # one x for each of as many equal shares of the density, dealt out among the rows
+    each = (torch.arange(16 * 1024, dtype=torch.float64) + 0.5) / (16 * 1024)
+    x = TWO.quantiles(each, alpha, sigma).to(torch.float32).reshape(1024, 16).t().reshape(16, 1, 1024)
+    noise = PerSampleNoise([(11, row) for row in rows])
+    with torch.no_grad():
+        *_, last = made.states(predictor(part, TWO), x, levels, noise)
+    wanted = TWO.moments(float(levels.alpha[-1]), float(levels.sigma[-1]))
+    reached = last.x.double()
+    found = (
+        float(reached.mean()),
+        float(reached.std()),
+        float((reached <= wanted[0]).double().mean()),
+    )
+    for name, got, want in zip(
+        ("mean", "standard deviation", "share below the mean"), found, wanted, strict=True
+    ):
+        require(
+            abs(got - want) < _NEAR,
+            f"after {len(levels)} steps with the exact denoiser, the {name} is {got:.3f}, and should be "
+            f"{want:.3f}",
+        )
+
+
+@check("builds", "shapes", "same-seed")
+def order_of_convergence(part: Part) -> None:
+    """With twice the steps the error falls by 2 to its order: 1, or what it provides as sampler.order."""
+    made, schedule = part.build(), schedule_for(part)
+    order = _provided(part).get("sampler.order", 1)
+    require(
+        isinstance(order, int | float) and order > 0,
+        f"sampler.order is {order!r} in its descriptor, and must be a number above 0",
+    )
+    predict = predictor(part, TWO)
+    error = _weak_error if _draws(made, predict, _grid(schedule, _COUNTS[0])) else _strong_error
+    with torch.no_grad():
+        errors = [error(part, made, _grid(schedule, count)) for count in _COUNTS]
+    if errors[-1] < _ROUNDING:
+        return
+    found = math.log2(errors[-2] / errors[-1])
+    told = ", ".join(f"{one:.1e} with {count} steps" for count, one in zip(_COUNTS, errors, strict=True))
+    require(
+        found > order - _LEEWAY,
+        f"its error is {told}: of order {found:.1f}, and not {order}, as "
+        + (
+            "its descriptor provides"
+            if "sampler.order" in _provided(part)
+            else "the least that is asked of any"
+        ),
+    )
+
+
+CHECKS: tuple[Check, ...] = (moments, order_of_convergence)
+
+
+def predictor(part: Part, mixture: Mixture) -> Predict:
+    """The exact denoiser of a mixture, with a variance where the sampler needs one."""
+    return mixture.predictor(variance=_needs_variance(part))
+
+
+def _provided(part: Part) -> Any:
+    return part.component.provides(part.planned.config)
+
+
+def _needs_variance(part: Part) -> bool:
+    return bool(part.needed("prediction.learned_variance"))
+
+
+def _grid(schedule: NoiseSchedule, count: int) -> NoiseLevels:
+    """Levels even in time between two noise levels, whatever the schedule's own timesteps, and the image."""
+    t = torch.linspace(0, schedule.num_steps - 1, 8 * schedule.num_steps, dtype=torch.float64)
+    alpha, sigma = schedule.alpha_sigma(t)
+    ratio = sigma / alpha
+    within = t[(ratio >= _CLEANEST) & (ratio <= _NOISIEST)]
+    if within.numel() < 2:
+        raise NotApplicable(f"the schedule has no levels of sigma / alpha from {_CLEANEST} to {_NOISIEST}")
+    t = torch.linspace(float(within[-1]), float(within[0]), count, dtype=torch.float64)
+    alpha, sigma = schedule.alpha_sigma(t)
+    one = torch.ones(1, dtype=torch.float64)
+    return NoiseLevels(schedule.model_time(t), torch.cat([alpha, one]), torch.cat([sigma, 0 * one]))
+
+
+def _strong_error(part: Part, made: Sampler, levels: NoiseLevels) -> float:
+    """How far a walk without noise is from the probability flow, in root mean square over some quantiles."""
+    p = torch.linspace(0.02, 0.98, 49, dtype=torch.float64)
+    begin, end = (
+        TWO.quantiles(p, float(levels.alpha[index]), float(levels.sigma[index])) for index in (0, -2)
+    )
+    states = made.states(predictor(part, TWO), begin.float().reshape(1, 1, -1), levels, _Silence())
+    *_, before_last, _last = states
+    return float((before_last.x.double().flatten() - end).square().mean().sqrt())
+
+
+def _weak_error(part: Part, made: Sampler, levels: NoiseLevels) -> float:
+    """How far the mean and the standard deviation of a walk with noise are from those of a Gaussian.
+
+    Of a Gaussian the exact denoiser is affine, and so is the walk in its beginning and in each draw. What it
+    does to each is read off one walk without any chance: entry 0 has no noise, entry 1 begins elsewhere, and
+    entry 2 + i has a push in place of the noise of step i.
+    """
+    push = 0.2
+    alpha, sigma = float(levels.alpha[0]), float(levels.sigma[0])
+    mean, deviation, _ = ONE.moments(alpha, sigma)
+    x = torch.full((1, 1, len(levels) + 2), mean)
+    x[..., 1] += push * deviation
+    *_, before_last, _last = made.states(predictor(part, ONE), x, levels, _Pushes(push))
+    reached = before_last.x.double().flatten()
+    gains = (reached[1:] - reached[0]) / push
+    wanted = ONE.moments(float(levels.alpha[-2]), float(levels.sigma[-2]))
+    return abs(float(reached[0]) - wanted[0]) + abs(float(gains.square().sum().sqrt()) - wanted[1])
+
+
+def _draws(made: Sampler, predict: Predict, levels: NoiseLevels) -> bool:
+    """Whether a walk adds noise before its last step."""
+    noise = _Silence()
+    x = torch.zeros(1, 1, 1)
+    for _state in made.states(predict, x, levels, noise):
+        pass
+    return any(index < len(levels) - 1 for index in noise.asked)
+
+
+@attrs.define
+class _Silence:
+    """Noise that is 0, and remembers at which steps it was asked for."""
+
+    asked: list[int] = attrs.field(factory=list)
+
+    def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
+        return torch.zeros(shape, device=device)
+
+    def step(self, index: int, like: Tensor) -> Tensor:
+        self.asked.append(index)
+        return torch.zeros_like(like)
+
+    def skip(self, index: int, like: Tensor) -> None:
+        pass
+
+
+@attrs.frozen
+class _Pushes:
+    """A push of entry 2 + i in place of the noise of step i."""
+
+    push: float
+
+    def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
+        return torch.zeros(shape, device=device)
+
+    def step(self, index: int, like: Tensor) -> Tensor:
+        drawn = torch.zeros_like(like)
+        drawn[..., 2 + index] = self.push
+        return drawn
+
+    def skip(self, index: int, like: Tensor) -> None:
+        pass

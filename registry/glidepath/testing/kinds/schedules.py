@@ -1,0 +1,131 @@
+"""Noise schedules: monotone, from the image to noise; a spacing visits points of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from glidepath.core.levels import NoiseLevels
+from glidepath.core.schedule import NoiseSchedule
+from glidepath.testing.check import Check, check, require
+from glidepath.testing.part import Part
+from glidepath.testing.trial import Attempt, Trial
+
+CLEAN = 0.3
+NOISY = 3.0
+"""sigma / alpha at the first timestep is below the one, at the last above the other."""
+
+_EXACT = 1e-9
+
+
+class ScheduleTrial(Trial):
+    """Asks for alpha and sigma at a time for each row."""
+
+    attributes: ClassVar[dict[str, Callable[[Any], object]]] = {
+        "schedule.num_steps": lambda made: made.num_steps
+    }
+
+    def use(self, made: NoiseSchedule, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+        """alpha, sigma and the denoiser's time."""
+        t = torch.tensor([row * (made.num_steps - 1) // 8 for row in rows]).to(device)
+        return [*made.alpha_sigma(t), made.model_time(t)]
+
+    def require_shapes(self, made: NoiseSchedule) -> None:
+        """Any shape of times; levels of N points and a clean end."""
+        require(
+            isinstance(made.num_steps, int) and made.num_steps > 1,
+            f"num_steps is {made.num_steps!r}, and must be a whole number above 1",
+        )
+        for t in (torch.tensor([[0, 1, 1], [1, 0, 1]]), torch.tensor(1), torch.tensor([0.0, 0.5])):
+            for name, value in zip(("alpha", "sigma"), made.alpha_sigma(t), strict=True):
+                require(
+                    value.shape == t.shape,
+                    f"{name} of times of shape {list(t.shape)} has shape {list(value.shape)}",
+                )
+        levels = made.levels(2)
+        require(len(levels) == 2, f"levels(2) has {len(levels)} points")
+        end = (float(levels.alpha[-1]), float(levels.sigma[-1]))
+        require(end == (1.0, 0.0), f"the end point of its levels is alpha, sigma = {end}, and no clean image")
+
+    def require_dtypes(self, made: NoiseSchedule) -> None:
+        """float64: differences of neighbours lose digits."""
+        for t in (torch.tensor([0, 1]), torch.tensor([0.0, 1.0])):
+            for name, value in zip(("alpha", "sigma"), made.alpha_sigma(t), strict=True):
+                require(value.dtype == torch.float64, f"{name} is {value.dtype}, and must be float64")
+
+    def bad_inputs(self, made: NoiseSchedule) -> Iterator[Attempt]:
+        """Spacings that it does not have."""
+        count = made.num_steps
+        yield "a spacing that is none, 'nonsense'", lambda: made.levels("nonsense"), True
+        yield f"more steps than it has, {count + 1}", lambda: made.levels(count + 1), True
+        yield f"a timestep that it does not have, [{count}]", lambda: made.levels([count]), True
+
+
+@check("builds", "shapes")
+def monotone(part: Part) -> None:
+    """From one timestep to the next, alpha never rises, sigma never falls, and sigma / alpha rises."""
+    made = part.build()
+    alpha, sigma = made.alpha_sigma(torch.arange(made.num_steps))
+    require(bool((alpha.isfinite() & sigma.isfinite()).all()), "alpha or sigma is not finite")
+    require(bool((alpha >= 0).all() and (sigma > 0).all()), "alpha is below 0, or sigma not above it")
+    for name, steps in (
+        ("alpha rises", alpha.diff()),
+        ("sigma falls", -sigma.diff()),
+        ("sigma / alpha does not rise", -(sigma / alpha).diff()),
+    ):
+        wrong = torch.nonzero(steps > 0 if name != "sigma / alpha does not rise" else steps >= 0)
+        require(not wrong.numel(), f"{name} after timestep {int(wrong[0]) if wrong.numel() else 0}")
+
+
+@check("builds", "shapes", "monotone")
+def ends(part: Part) -> None:
+    """The first timestep is nearly an image, the last nearly noise."""
+    made = part.build()
+    alpha, sigma = made.alpha_sigma(torch.tensor([0, made.num_steps - 1]))
+    first, last = (sigma / alpha).tolist()
+    require(first < CLEAN, f"sigma / alpha is {first:.3g} at timestep 0, which is not below {CLEAN}")
+    require(last > NOISY, f"sigma / alpha is {last:.3g} at the last timestep, which is not above {NOISY}")
+
+
+@check("builds", "shapes")
+def spacings(part: Part) -> None:
+    """The points of every spacing are points of the whole schedule, noisy to clean."""
+    made = part.build()
+    whole = made.levels(made.num_steps)
+    for spacing in _spacings(made.num_steps):
+        levels = made.levels(spacing)
+        where = [_index(whole, float(alpha), float(sigma)) for alpha, sigma in _points(levels)]
+        require(
+            None not in where,
+            f"spacing {spacing!r} has points that the schedule does not have: q(x_t | x_0) differs there",
+        )
+        found = [index for index in where if index is not None]
+        require(
+            found == sorted(set(found)), f"the points of spacing {spacing!r} do not run from noise to image"
+        )
+        t = whole.t[found]
+        require(
+            torch.equal(t, levels.t), f"spacing {spacing!r} gives the denoiser other times than the schedule"
+        )
+
+
+CHECKS: tuple[Check, ...] = (monotone, ends, spacings)
+
+
+def _spacings(count: int) -> list[int | str | list[int]]:
+    few = max(2, min(10, count // 4))
+    return [1, few, f"{few // 2},{few}", f"leading{few}", f"trailing{few}", [0, count // 2, count - 1]]
+
+
+def _points(levels: NoiseLevels) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(levels.alpha[:-1], levels.sigma[:-1], strict=True)
+
+
+def _index(whole: NoiseLevels, alpha: float, sigma: float) -> int | None:
+    """Which point of the whole grid has this alpha and sigma."""
+    distance = (whole.alpha[:-1] - alpha).abs() + (whole.sigma[:-1] - sigma).abs()
+    nearest = int(distance.argmin())
+    return nearest if float(distance[nearest]) < _EXACT * max(1.0, abs(sigma)) else None

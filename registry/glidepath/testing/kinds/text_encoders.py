@@ -1,0 +1,103 @@
+"""Text encoders: each prompt by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from glidepath.core.conditioning import TextEmbedding
+from glidepath.core.errors import GlidepathError
+from glidepath.core.text_encoder import TextEncoder
+from glidepath.testing.check import CannotRun, Check, check, require
+from glidepath.testing.part import Part
+from glidepath.testing.trial import PROMPTS, Attempt, Trial, cannot_read, difference
+
+_ROUNDING = 1e-4
+
+
+class TextEncoderTrial(Trial):
+    """Embeds a prompt for each row; all have three words."""
+
+    attributes: ClassVar[dict[str, Callable[[Any], object]]] = {
+        "text.width": lambda made: made.token_width,
+        "text.pooled": lambda made: made.pooled_width,
+        "text.context": lambda made: made.context,
+    }
+
+    def use(self, made: TextEncoder, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+        """The pooled vectors, those of the tokens, and the mask."""
+        return tensors(embedded(made, [PROMPTS[row % len(PROMPTS)] for row in rows]))
+
+    def require_shapes(self, made: TextEncoder) -> None:
+        """[B, D], [B, L, W], [B, L], and one row for no prompt."""
+        wanted = {"pooled": (made.pooled_width,), "tokens": (made.context, made.token_width)}
+        wanted["mask"] = (made.context,)
+        prompts = [PROMPTS[0], PROMPTS[1]]
+        for told, rows, embedding in (
+            ("2 prompts", 2, embedded(made, prompts)),
+            ("no prompt (unconditional)", 1, made.unconditional()),
+        ):
+            for name, shape in wanted.items():
+                found = tuple(getattr(embedding, name).shape)
+                require(
+                    found == (rows, *shape),
+                    f"{name} of {told} is {list(found)}, and must be {[rows, *shape]}",
+                )
+
+    def require_dtypes(self, made: TextEncoder) -> None:
+        """Numbers in the precision of its weights, a mask of truth values."""
+        for dtype in (torch.float32, torch.bfloat16):
+            made = made.to(dtype)
+            embedding = embedded(made, [PROMPTS[0]])
+            require(embedding.mask.dtype == torch.bool, f"mask is {embedding.mask.dtype}, and must be bool")
+            for name in ("pooled", "tokens"):
+                value = getattr(embedding, name)
+                require(value.is_floating_point(), f"{name} is {value.dtype}, and must be floating point")
+                require(bool(value.isfinite().all()), f"in {dtype}, {name} is not finite")
+
+    def bad_inputs(self, made: TextEncoder) -> Iterator[Attempt]:
+        """Not a list of prompts."""
+        text: Any = PROMPTS[0]
+        yield "one text in place of a list of prompts", lambda: made(text), True
+        yield "an empty list of prompts", lambda: made([]), False
+
+
+@check("builds", "shapes", "batch-independence")
+def padding(part: Part) -> None:
+    """What it says of a prompt does not depend on how long the others are, nor on how far they are padded."""
+    made = part.build()
+    short = PROMPTS[0]
+    long = " ".join(PROMPTS[1:])
+    with torch.no_grad():
+        alone = embedded(made, [short])
+        for others in ([long], ["", long], [" ".join([long] * 20)]):
+            beside = embedded(made, [short, *others])
+            worst = difference(tensors(alone), [tensor[:1] for tensor in tensors(beside)])
+            require(
+                worst < _ROUNDING,
+                f"{short!r} has another embedding beside a prompt of another length (relative {worst:.1e})",
+            )
+
+
+CHECKS: tuple[Check, ...] = (padding,)
+
+
+def tensors(embedding: TextEmbedding) -> list[Tensor]:
+    """All that an embedding holds, as numbers."""
+    return [embedding.pooled.float(), embedding.tokens.float(), embedding.mask.float()]
+
+
+def embedded(made: TextEncoder, prompts: Sequence[str]) -> TextEmbedding:
+    """The embedding of some prompts.
+
+    Raises:
+        CannotRun: it does not know their words.
+    """
+    try:
+        embedding: TextEmbedding = made(prompts)
+    except GlidepathError as error:
+        raise CannotRun(cannot_read(prompts[0], error)) from error
+    return embedding

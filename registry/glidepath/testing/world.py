@@ -1,0 +1,115 @@
+"""What stands around a part while it is tried: a schedule, noise levels, and what steers a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import attrs
+import torch
+from torch import Tensor
+
+from glidepath.core.conditioning import Conditioning, TextEmbedding
+from glidepath.core.levels import NoiseLevels
+from glidepath.core.schedule import NoiseSchedule
+from glidepath.registry.assembly import build_part
+from glidepath.registry.component import Need
+from glidepath.registry.fit import flat
+from glidepath.testing.check import NotApplicable
+from glidepath.testing.part import Part
+from glidepath.testing.trial import PROMPTS, random
+
+_POSITIONS = 5
+
+
+class Quarter(NoiseSchedule):
+    """alpha and sigma run around a quarter of a circle: alpha = cos(pi u / 2), u = (t + 1) / (N + 1)."""
+
+    def __init__(self, num_steps: int = 1000) -> None:
+        self.num_steps = num_steps
+
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Defined between the timesteps too."""
+        angle = (t.to(torch.float64) + 1) / (self.num_steps + 1) * math.pi / 2
+        return angle.cos(), angle.sin()
+
+
+def schedule_for(part: Part) -> NoiseSchedule:
+    """A schedule on which a part can be tried: the kit's own, unless the part needs another.
+
+    Then it is an installed one that provides what is needed, of the part's own distribution if it has one.
+
+    Raises:
+        NotApplicable: no installed schedule does.
+    """
+    steps = part.needed("schedule.num_steps")
+    needs = [
+        (key, need)
+        for one in flat({"": part.planned})
+        for key, need in one.registered.component.needs(one.config).items()
+        if key.startswith("schedule.")
+    ]
+    own = {"schedule.num_steps": int(steps or 1000), "schedule.rescale_timesteps": False}
+    if all(_met(need, own.get(key), key in own) for key, need in needs):
+        return Quarter(own["schedule.num_steps"])
+    installed = part.catalogue.components("schedule")
+    for registered in sorted(installed, key=lambda it: it.distribution != part.registered.distribution):
+        try:
+            planned = Part(registered, part.catalogue).planned
+            given = registered.component.provides(planned.config)
+        except Exception:  # whatever is wrong with it is the fault of another part
+            continue
+        if all(_met(need, given.get(key), key in given) for key, need in needs):
+            made: NoiseSchedule = build_part(planned, part.catalogue)
+            return made
+    wanted = ", ".join(sorted({key for key, _ in needs}))
+    raise NotApplicable(f"no installed schedule provides what it needs ({wanted})")
+
+
+def levels_for(part: Part, count: int) -> NoiseLevels:
+    """So many levels of a schedule on which it can be tried."""
+    schedule = schedule_for(part)
+    return schedule.levels(f"trailing{min(count, schedule.num_steps)}")
+
+
+def conditioning_for(
+    part: Part,
+    rows: Sequence[int],
+    *,
+    device: str = "cpu",
+    text: bool = False,
+    num_classes: int | None = None,
+    low_res: Sequence[int] | None = None,
+) -> Conditioning:
+    """What steers a batch, each sample by its row.
+
+    text: there is one, even if the part does not need it. num_classes: there are labels. low_res: [C, h, w]
+        of the images to start from.
+    """
+    width, pooled = part.needed("text.width"), part.needed("text.pooled")
+    made = Conditioning(
+        batch=len(rows),
+        prompts=tuple(PROMPTS[row % len(PROMPTS)] for row in rows),
+        low_res=None if low_res is None else random(rows, low_res, stream=3).clamp(-1, 1),
+    )
+    if text or width is not None or pooled is not None:
+        sizes = (int(width or 8), int(pooled or 8))
+        made = attrs.evolve(made, text=_text(rows, *sizes), null_text=_text([99], *sizes))
+    if num_classes is not None:
+        labels = torch.tensor([row % num_classes for row in rows])
+        made = attrs.evolve(made, labels=labels, null_labels=labels)
+    return made.to(device)
+
+
+def _text(rows: Sequence[int], width: int, pooled: int) -> TextEmbedding:
+    mask = torch.tensor([[position <= row % _POSITIONS for position in range(_POSITIONS)] for row in rows])
+    return TextEmbedding(random(rows, (pooled,), 1), random(rows, (_POSITIONS, width), 2), mask)
+
+
+def _met(need: Need, value: object, is_given: bool) -> bool:
+    """Whether a need is met by what is provided, if it is."""
+    if not is_given:
+        return need.optional
+    if need.test is not None:
+        return not need.test(value)
+    return value in (need.value if isinstance(need.value, tuple) else (need.value,))

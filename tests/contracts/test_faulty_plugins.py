@@ -1,0 +1,281 @@
+"""Twelve plugins with a fault each: it is told, and whose it is, and costs nobody who does not use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from glidepath.registry.cli import main
+
+sys.path.insert(0, str(Path(__file__).parent))
+from distributions import install, supplying
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = "2"
+
+
+@attrs.frozen(kw_only=True)
+class Fault:
+    """What is wrong with a plugin, and what is to be said of it.
+
+    stage, error, hint: of the record; pieces of what they are to hold. use: what makes a spec use its part.
+    used: pieces of what `check` says of such a spec; "" where only building the part shows it.
+    """
+
+    source: str
+    stage: str
+    error: str
+    hint: str
+    use: str = "sampler={use: walk}"
+    used: str = ""
+    where: bool = True
+    requires: tuple[str, ...] = ("glidepath>=0.1",)
+    modules: dict[str, str] = attrs.field(factory=dict)
+
+
+def walk(package: str, **fields: object) -> str:
+    """A sampler `walk` of a package."""
+    return supplying("sampler", "walk", f"{package}.parts:Walk", **fields)
+
+
+PARTS = {
+    "parts": "class Walk:\n    def __init__(self, config=None):\n        raise OSError('no such table')\n"
+}
+
+FAULTS = {
+    "raises-at-import": Fault(
+        source="raise RuntimeError('no licence')",
+        stage="import",
+        error="RuntimeError: no licence",
+        hint="report it to the authors of raises-at-import, or set GLIDEPATH_DISABLE=raises-at-import",
+        used="RuntimeError: no licence",
+    ),
+    "hangs-at-import": Fault(
+        source="import time\ntime.sleep(30)",
+        stage="import",
+        error="it hangs: hangs_at_import.plugin was not imported within 2 s",
+        hint="set GLIDEPATH_DISABLE=hangs-at-import to do without it",
+        used="it hangs",
+    ),
+    "misspelt-hook": Fault(
+        source=f"{walk('misspelt_hook')}\n@hookimpl\ndef preset():\n    return ()",
+        stage="register hooks",
+        error="no hook is named 'preset'",
+        hint="did you mean 'presets'?",
+        where=False,
+    ),
+    "hook-arguments": Fault(
+        source=f"{walk('hook_arguments')}\n@hookimpl\ndef checks(kinds):\n    return ()",
+        stage="register",
+        error="Argument(s) {'kinds'} are declared in the hookimpl but can not be found in the hookspec",
+        hint="checks(kind)",
+        used="{'kinds'}",
+        where=False,
+    ),
+    "bad-descriptor": Fault(
+        source=supplying("smplr", "walk", "bad_descriptor.parts:Walk"),
+        stage="hook components",
+        error="no kind is named 'smplr'; did you mean 'sampler'?",
+        hint="report it to the authors of bad-descriptor",
+        used="no kind is named 'smplr'",
+        where=False,
+    ),
+    "missing-target": Fault(
+        source=supplying("sampler", "walk", "missing_target.absent:Walk"),
+        stage="target",
+        error="missing_target.absent:Walk cannot be imported: there is no module missing_target.absent",
+        hint="report it to the authors of missing-target",
+        used="there is no module missing_target.absent",
+        where=False,
+    ),
+    "odd-config": Fault(
+        source="@attrs.frozen(kw_only=True)\nclass Config:\n    table: set[int] = frozenset()\n"
+        + walk("odd_config", config="Config"),
+        stage="config",
+        error="its parameter 'table' is set, which no spec can write",
+        hint="report it to the authors of odd-config",
+        use="sampler={use: walk, table: [1]}",
+        used="'table' is set, which no spec can write",
+        where=False,
+    ),
+    "other-versions": Fault(
+        source="raise SystemExit('it was imported')",
+        requires=("glidepath>=2,<3",),
+        stage="requires",
+        error="it is made for glidepath >=2,<3, and this is glidepath 0.1.0",
+        hint='install a version of other-versions for glidepath 0.1.0, or: pip install "glidepath>=2,<3"',
+        used="it is made for glidepath >=2,<3",
+    ),
+    "missing-extra": Fault(
+        source=walk(
+            "missing_extra", requires="[Extra(module='absent_module', install='missing-extra[fast]')]"
+        ),
+        stage="requires",
+        error="missing-extra/walk 9.3 needs absent_module, which is not installed",
+        hint="pip install missing-extra[fast]",
+        used="needs absent_module, which is not installed",
+        where=False,
+    ),
+    "taken-name": Fault(
+        source=walk("taken_name")
+        + "@hookimpl\ndef commands():\n    return [Command(name='sample', target='taken_name.parts:Walk', "
+        "summary='another')]",
+        stage="hook commands",
+        error="glidepath has a command of this name",
+        hint="report it to the authors of taken-name",
+        where=False,
+    ),
+    "old-requirement": Fault(
+        source="raise SystemExit('it was imported')",
+        requires=("glidepath>=0.1", "helper>=2"),
+        stage="requires",
+        error="it requires helper >=2, and 1.5 is installed",
+        hint='pip install "helper>=2"',
+        used="it requires helper >=2, and 1.5 is installed",
+    ),
+    "raises-when-built": Fault(
+        source=walk("raises_when_built"), modules=PARTS, stage="", error="", hint="", where=False
+    ),
+}
+VERSIONS = {name: f"{index}.3" for index, name in enumerate(FAULTS, 1)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """All of them installed at once, beside glidepath itself."""
+    folder = tmp_path_factory.mktemp("site")
+    install(folder, "helper", "1.5", supplying("sampler", "help", "helper.parts:Walk"), modules=PARTS)
+    for name, fault in FAULTS.items():
+        modules = fault.modules or {"parts": "class Walk: ...\n"}
+        install(folder, name, VERSIONS[name], fault.source, requires=fault.requires, modules=modules)
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("GLIDEPATH_PATIENCE", PATIENCE)
+        for variable in ("GLIDEPATH_PLUGINS", "GLIDEPATH_DISABLE"):
+            patch.delenv(variable, raising=False)
+        yield folder
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def records(folder: Path) -> dict[str, Any]:
+    """What `glidepath plugins --json` says in a process of its own, by distribution."""
+    done = run(folder, "plugins", "--json")
+    assert done.returncode == 0, done.stderr
+    return {record["distribution"]: record for record in json.loads(done.stdout)["plugins"]}
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "glidepath.registry.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": str(folder), "GLIDEPATH_PATIENCE": PATIENCE},
+        capture_output=True,
+        text=True,
+        timeout=25,  # shorter than the plugin that hangs would take
+    )
+
+
+SHOWN = [name for name, fault in FAULTS.items() if fault.stage]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_record_of_a_faulty_plugin_names_distribution_version_stage_and_remedy(
+    records: dict[str, Any], folder: Path, name: str
+) -> None:
+    fault, record = FAULTS[name], records[name]
+    (told,) = record["lacks"] if name == "missing-extra" else record["faults"]
+    assert (record["name"], record["version"]) == (name, VERSIONS[name])
+    assert told["stage"] == fault.stage
+    assert fault.error in told["error"]
+    assert fault.hint in told["hint"]
+    assert str(folder) in told["where"] or not fault.where
+
+
+def test_the_table_shows_every_faulty_plugin(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins"]) == 0
+    said = capsys.readouterr().out
+    for name in SHOWN:
+        assert f"plugin {name!r} of {name} {VERSIONS[name]}" in said
+        assert FAULTS[name].error in said
+        assert FAULTS[name].hint in said
+
+
+def test_a_part_that_cannot_be_built_is_no_fault_before_somebody_builds_it(records: dict[str, Any]) -> None:
+    assert records["raises-when-built"]["faults"] == []
+    assert records["helper"]["faults"] == []
+
+
+def test_list_answers_and_says_which_plugin_hangs(folder: Path) -> None:
+    began = time.monotonic()
+    done = run(folder, "list", "sampler")
+    assert done.returncode == 0
+    assert time.monotonic() - began < 25
+    assert "ddim" in done.stdout
+    assert "plugin 'hangs-at-import' of hangs-at-import 2.3: import: it hangs: " in done.stderr
+
+
+def test_none_of_them_breaks_a_spec_that_does_not_use_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "shapes"]) == 0
+    picture = tmp_path / "star.png"
+    quick = ["--set", "sampler={use: ddim, steps: 1}", "--device", "cpu", "--out", str(picture)]
+    assert main(["sample", "a green star", *quick]) == 0
+    assert picture.is_file()
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.used])
+def test_a_spec_that_uses_one_is_told_whose_fault_it_is(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault = FAULTS[name]
+    assert main(["check", "shapes", "--set", fault.use.replace("walk", f"{name}/walk")]) == 2
+    said = capsys.readouterr().err
+    assert fault.used in said
+    assert name in said
+    assert VERSIONS[name] in said
+    assert fault.hint in said or f"report it to the authors of {name}" in said
+
+
+@pytest.mark.parametrize("name", ["misspelt-hook", "taken-name", "odd-config", "raises-when-built"])
+def test_what_is_sound_of_a_faulty_plugin_serves(name: str) -> None:
+    assert main(["check", "shapes", "--set", f"sampler={{use: {name}/walk}}"]) == 0
+
+
+def test_a_constructor_that_raises_is_told_with_its_part_place_and_remedy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(OSError, match="no such table") as caught:
+        main(["sample", "a green star", "--set", "sampler={use: raises-when-built/walk}"])
+    (note,) = caught.value.__notes__
+    assert note == (
+        "while building sampler raises-when-built/walk (raises-when-built 12.3) at sampler, written at "
+        "--set #1; if its parameters are right, report it to the authors of raises-when-built, or "
+        "choose another sampler"
+    )
+
+
+def test_under_strict_they_are_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "shapes", "--strict"]) == 1
+    said = capsys.readouterr().err
+    for name in ("raises-at-import", "hangs-at-import", "other-versions", "old-requirement"):
+        assert f"plugin {name!r} of {name} {VERSIONS[name]}: {FAULTS[name].stage}: " in said
+
+
+def test_what_is_made_for_other_versions_is_not_imported() -> None:
+    assert main(["list"]) == 0
+    assert "other_versions.plugin" not in sys.modules
+    assert "old_requirement.plugin" not in sys.modules

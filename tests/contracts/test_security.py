@@ -1,0 +1,432 @@
+"""Each numbered sentence of docs/security.md: the test of the same number holds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import socket
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image, PngImagePlugin
+from safetensors.torch import load_file, save_file
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.assembly import assemble
+from glidepath.registry.cli import main
+from glidepath.registry.images import KEY, read_manifest
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
+from distributions import install, supplying
+from tiny import SPEC, write_tiny
+
+PAGE = Path(__file__).parents[2] / "docs" / "security.md"
+HELD: dict[str, list[str]] = {}
+
+
+def holds(number: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Mark a test as the one of a sentence of the page."""
+
+    def marked(test: Callable[..., None]) -> Callable[..., None]:
+        HELD.setdefault(number, []).append(test.__name__)
+        return test
+
+    return marked
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder of its own for each test, and none of the modules that it made afterwards."""
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What `check` says of a spec that it refuses."""
+
+    def check(text: str, *arguments: str) -> str:
+        Path("stranger.yaml").write_text(text, encoding="utf-8")
+        capsys.readouterr()
+        assert main(["check", "stranger.yaml", *arguments]) == 2
+        return capsys.readouterr().err
+
+    return check
+
+
+class Bomb:
+    """An object whose pickle makes a file where it is loaded."""
+
+    def __reduce__(self) -> Any:
+        return open, ("it-ran", "w")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "os:system", "wsgiref.util:FileWrapper", "glidepath/wsgiref", "../wsgiref", "wsgiref"],
+)
+@holds("S1")
+def test_what_no_plugin_supplies_is_not_imported(refused: Any, name: str) -> None:
+    sys.modules.pop("wsgiref", None)
+    assert "there is no sampler" in refused(f"extends: shapes\nsampler: {{use: '{name}'}}\n")
+    assert "wsgiref" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "!!python/object/apply:os.mkdir [it-ran]",
+        "!!python/object/new:os.mkdir [it-ran]",
+        "!!python/name:os.mkdir",
+        "!!python/module:wsgiref",
+        "!pathlib [x]",
+    ],
+)
+@holds("S2")
+def test_tags_make_no_objects(refused: Any, tag: str) -> None:
+    assert "the tag" in refused(f"extends: shapes\nsampler: {tag}\n")
+    assert not Path("it-ran").exists()
+
+
+@pytest.mark.parametrize("key", ["_target_", "_partial_", "target", "class"])
+@holds("S3")
+def test_keys_that_elsewhere_name_code_are_unknown_parameters(refused: Any, key: str) -> None:
+    said = refused(f"extends: shapes\nsampler: {{use: ddim, {key}: os.mkdir}}\n")
+    assert f"sampler ddim has no parameter '{key}'" in said
+
+
+@pytest.mark.parametrize("text", ["${os.mkdir:it-ran}", "${oc.create:x}", "${oc.decode:x}", "${eval:1+1}"])
+@holds("S4")
+def test_interpolations_call_nothing(refused: Any, text: str) -> None:
+    assert "is not accepted" in refused(f"extends: shapes\nsampler: {{use: ddim, steps: '{text}'}}\n")
+
+
+@holds("S5")
+def test_the_environment_is_read_where_that_is_allowed_only(
+    refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "7123")
+    text = "extends: shapes\nsampler: {use: ddim, steps: '${oc.env:SECRET}'}\n"
+    said = refused(text)
+    assert "may not read the environment" in said
+    assert "7123" not in said
+    assert "7123" in refused(text, "--allow-env")  # allowed, it is more steps than there are
+
+
+@holds("S6")
+def test_files_that_a_spec_names_are_read_as_specs_and_tensors(refused: Any) -> None:
+    code = "open('it-ran', 'w')\n"
+    Path("code.py").write_text(code)
+    Path("code.yaml").write_text(code)
+    assert "a spec is a mapping" in refused("extends: ./code.yaml\n")
+    assert "is no file of weights" in refused("extends: shapes\nweights: code.py\n")
+    spec = write_tiny(Path.cwd())
+    Path("tiny.safetensors").write_text(code)
+    with pytest.raises(GlidepathError, match="cannot read weights"):
+        assemble(spec)
+    assert not Path("it-ran").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [["check", "hub.yaml"], ["plan", "hub.yaml", "--quick"], ["show", "ddim"], ["list"]]
+)
+@holds("S7")
+def test_nothing_is_asked_of_the_network_before_images_are_made(
+    monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    def refuse(*_arguments: object, **_keywords: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    Path("hub.yaml").write_text("extends: shapes\nweights: hub:somebody/something/weights.safetensors\n")
+    assert main(command) == 0
+
+
+@holds("S8")
+def test_checking_writes_nothing() -> None:
+    Path("mine.yaml").write_text("extends: shapes\n")
+    assert main(["check", "mine.yaml"]) == 0
+    assert os.listdir() == ["mine.yaml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: " + "a" * 2**20,
+        "x: " + "[" * 5000 + "]" * 5000,
+        "\n".join(
+            ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+            + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 20)]
+        ),
+        "\n".join(["a0: xxxxxxxxxx"] + [f"a{i}: '{f'${{a{i - 1}}}' * 10}'" for i in range(1, 20)]),
+    ],
+    ids=["long", "deep", "aliases", "interpolations"],
+)
+@holds("S9")
+def test_what_would_exhaust_the_machine_is_refused_at_once(refused: Any, text: str) -> None:
+    began = time.process_time()
+    assert refused(text)
+    assert time.process_time() - began < 10
+
+
+@holds("S10")
+def test_messages_steer_no_terminal(refused: Any) -> None:
+    said = refused('extends: shapes\nsampler: {use: "\\e[2J\\x07ddim"}\n"\\e]0;owned\\a": 1\n')
+    assert "\x1b" not in said
+    assert "\x07" not in said
+
+
+@holds("S11")
+def test_the_section_of_plugins_installs_nothing(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    said = refused("extends: shapes\nplugins: {require: {no-such-thing: '>=1'}}\n")
+    assert "the spec requires 'no-such-thing', which is not installed" in said
+
+
+@pytest.fixture
+def image(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What `replay` says of an image that it refuses, whose spec is changed."""
+
+    def replay(**changes: object) -> str:
+        write_tiny(Path.cwd())
+        made = ["sample", "a star", "--spec", "tiny.yaml", "--out", "star.png", "--device", "cpu"]
+        assert main([*made, "--scale", "1"]) == 0
+        picture, manifest = read_manifest(Path("star.png"))
+        manifest["spec"] |= changes
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt(KEY, json.dumps(manifest))
+        picture.save("stranger.png", pnginfo=info)
+        capsys.readouterr()
+        assert main(["replay", "stranger.png"]) in (1, 2)
+        assert not Path("stranger-replay.png").exists()
+        return capsys.readouterr().err
+
+    return replay
+
+
+@holds("I1")
+def test_the_spec_of_an_image_extends_nothing(image: Any) -> None:
+    assert "extends nothing" in image(extends="shapes")
+
+
+@pytest.mark.parametrize("name", ["/etc/elsewhere.safetensors", "../outside.safetensors", "link.safetensors"])
+@holds("I2")
+def test_the_spec_of_an_image_names_no_file_elsewhere(image: Any, name: str) -> None:
+    Path("link.safetensors").symlink_to("/etc/hostname")
+    assert "is outside the folder of the spec" in image(weights=name)
+
+
+@holds("I3")
+def test_the_spec_of_an_image_reads_no_environment(image: Any, capsys: Any) -> None:
+    assert "may not read the environment" in image(weights="${oc.env:HOME}")
+    assert main(["replay", "stranger.png", "--allow-env"]) == 2
+
+
+@holds("I4")
+def test_an_image_with_too_much_text_is_refused(capsys: Any) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(KEY, json.dumps({"format": "x" * 2**23}), zip=True)
+    Image.new("RGB", (1, 1)).save("bomb.png", pnginfo=info)
+    assert main(["replay", "bomb.png"]) == 1
+    assert "glidepath: error" in capsys.readouterr().err
+
+
+@holds("I4")
+def test_an_image_with_too_many_pixels_is_refused(capsys: Any) -> None:
+    header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    chunks = (header, b"IDAT" + zlib.compress(b"\0" * 100_000), b"IEND")
+    told = (struct.pack(">I", len(it) - 4) + it + struct.pack(">I", zlib.crc32(it)) for it in chunks)
+    Path("bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(told))
+    assert main(["sample", "a star", "--image", "bomb.png", "--strength", "0.5"]) == 1
+    assert main(["replay", "bomb.png"]) == 1
+    assert "glidepath: error" in capsys.readouterr().err
+
+
+@holds("I5")
+def test_an_image_tells_no_folders_and_no_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "7123")
+    private, here = tmp_path / "private", tmp_path / "here"
+    private.mkdir()
+    here.mkdir()
+    spec = write_tiny(private)
+    monkeypatch.chdir(here)
+    assert main(["sample", "a star", "--spec", str(spec), "--out", "star.png", "--device", "cpu"]) == 0
+    _, manifest = read_manifest(Path("star.png"))
+    text = json.dumps(manifest)
+    assert manifest["spec"]["weights"] == "tiny.safetensors"
+    assert str(tmp_path) not in text
+    assert "private" not in text
+    assert "7123" not in text
+    assert set(manifest) == {
+        "format", "spec", "shots", "columns", "scale", "distributions", "weights", "environment"
+    }  # fmt: skip
+    assert set(manifest["environment"]) == {"torch", "python", "device", "dtype"}
+
+
+@pytest.mark.parametrize("name", ["tiny.safetensors", "tiny.pt"])
+@pytest.mark.parametrize("write", [torch.save, lambda it, file: Path(file).write_bytes(pickle.dumps(it))])
+@holds("C1")
+def test_code_in_a_checkpoint_is_not_run(name: str, write: Callable[[object, str], None]) -> None:
+    spec = write_tiny(Path.cwd(), SPEC.replace("tiny.safetensors", name))
+    write({"denoiser.x": Bomb()}, name)
+    with pytest.raises(GlidepathError):
+        assemble(spec)
+    assert not Path("it-ran").exists()
+
+
+def _tampered(change: Callable[[dict[str, torch.Tensor]], None]) -> Path:
+    spec = write_tiny(Path.cwd())
+    tensors = load_file("tiny.safetensors")
+    change(tensors)
+    save_file(tensors, "tiny.safetensors")
+    return spec
+
+
+@holds("C2")
+def test_tensors_of_other_names_and_shapes_are_refused() -> None:
+    with pytest.raises(GlidepathError, match="not known to the part"):
+        assemble(_tampered(lambda it: it.update({"denoiser.more": torch.zeros(1)})))
+    Path("tiny.safetensors").unlink()
+    with pytest.raises(GlidepathError, match="of another shape"):
+        assemble(_tampered(lambda it: it.update({next(iter(it)): torch.zeros(7, 7, 7)})))
+
+
+@holds("C3")
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
+    with pytest.raises(GlidepathError, match="NaN or infinite"):
+        assemble(_tampered(lambda it: it[next(iter(it))].fill_(value)))
+
+
+@holds("C3")
+def test_integers_are_refused() -> None:
+    with pytest.raises(GlidepathError, match="not of floating-point numbers"):
+        assemble(_tampered(lambda it: it.update({name: it[name].int() for name in list(it)[:1]})))
+
+
+@holds("C4")
+def test_another_file_than_the_hash_says_is_not_used() -> None:
+    write_tiny(Path.cwd())
+    address = f"{{path: tiny.safetensors, sha256: {'0' * 64}}}"
+    Path("tiny.yaml").write_text(SPEC.replace("weights: tiny.safetensors", f"weights: {address}"))
+    with pytest.raises(GlidepathError, match="nothing of it is used"):
+        assemble(Path("tiny.yaml"))
+
+
+RUNS = "from pathlib import Path\nPath('it-ran').touch()\n"
+BUILT = {"parts": "from pathlib import Path\nPath('it-was-built').touch()\nclass Walk: ...\n"}
+
+
+@pytest.fixture
+def plugin(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Install a plugin that leaves a file when it is imported, and another when its part is."""
+
+    def put(*requires: str) -> None:
+        source = RUNS + supplying("sampler", "walk", "stranger.parts:Walk")
+        install(Path("site"), "stranger", "1.0", source, requires=requires, modules=BUILT)
+        monkeypatch.syspath_prepend(Path("site").absolute())
+
+    return put
+
+
+@holds("P1")
+def test_a_plugin_is_imported_and_its_part_when_it_is_built(plugin: Any) -> None:
+    plugin()
+    assert main(["list", "sampler"]) == 0
+    assert Path("it-ran").exists()
+    with pytest.raises(GlidepathError, match="which is no Sampler"):
+        assemble("shapes", ["sampler={use: walk}"])
+    assert Path("it-was-built").exists()
+
+
+@holds("P2")
+def test_checking_imports_no_implementation(plugin: Any) -> None:
+    plugin()
+    assert main(["check", "shapes", "--set", "sampler={use: walk}"]) == 0
+    assert not Path("it-was-built").exists()
+
+
+@holds("P3")
+def test_code_that_is_not_installed_is_no_plugin(plugin: Any) -> None:
+    plugin()
+    for file in Path("site").glob("*.dist-info/*"):
+        file.unlink()
+    assert main(["list", "sampler"]) == 0
+    assert not Path("it-ran").exists()
+
+
+@holds("P3")
+def test_the_command_takes_no_plugin_from_the_current_folder() -> None:
+    source = RUNS + supplying("sampler", "walk", "stranger.parts:Walk")
+    install(Path.cwd(), "stranger", "1.0", source)
+    command = Path(sys.executable).with_name("glidepath")
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [command, "list", "sampler"], env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ddim" in done.stdout
+    assert "walk" not in done.stdout
+    assert not Path("it-ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "arguments"),
+    [
+        ("GLIDEPATH_DISABLE", "stranger", ["list"]),
+        ("GLIDEPATH_PLUGINS", "glidepath", ["list"]),
+        ("", "", ["list", "--no-plugins"]),
+        ("", "", ["check", "denied.yaml"]),
+        ("", "", ["check", "allowed.yaml"]),
+    ],
+)
+@holds("P4")
+def test_switches_act_before_an_import(
+    plugin: Any, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, arguments: list[str]
+) -> None:
+    plugin()
+    Path("denied.yaml").write_text("extends: shapes\nplugins: {deny: [stranger]}\n")
+    Path("allowed.yaml").write_text("extends: shapes\nplugins: {allow: [glidepath]}\n")
+    if variable:
+        monkeypatch.setenv(variable, value)
+    assert main(arguments) == 0
+    assert not Path("it-ran").exists()
+
+
+@holds("P5")
+def test_a_plugin_for_other_versions_is_not_imported(plugin: Any) -> None:
+    plugin("glidepath>=99")
+    assert main(["list"]) == 0
+    assert not Path("it-ran").exists()
+
+
+def test_each_sentence_of_the_page_has_a_test_and_each_test_its_sentence() -> None:
+    """Every sentence of a section stands in a numbered entry of its list."""
+    text = PAGE.read_text(encoding="utf-8")
+    numbers = re.findall(r"^- \*\*([A-Z]\d+)\*\* \S", text, re.MULTILINE)
+    assert len(numbers) == len(set(numbers))
+    assert set(numbers) == set(HELD)
+    _, *sections = text.split("\n## ")
+    for section in sections:
+        _, _, body = section.partition("\n")
+        entries, _, _ = body.partition("\nWhat is not promised: ")
+        loose = [line for line in entries.splitlines() if line and not line.startswith(("- **", "  "))]
+        assert not loose

@@ -1,0 +1,98 @@
+"""Plugins installed from wheels, beside glidepath's own wheel: no source tree is on the path."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from glidepath.registry.package_template import KINDS, NewPlugin, write
+
+from .wheels import build_wheels
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(file.parent for file in (ROOT / "examples").glob("*/pyproject.toml"))
+SETTINGS = {
+    "CUDA_VISIBLE_DEVICES": "",
+    "HOME": os.environ.get("HOME", ""),
+    "OMP_NUM_THREADS": "1",
+    "PATH": os.environ["PATH"],
+    "TQDM_DISABLE": "1",
+}
+
+SAMPLE = """
+    import sys
+    from pathlib import Path
+    import glidepath.registry
+    from glidepath.registry.cli import main
+
+    root, *specs = sys.argv[1:]
+    assert Path(glidepath.registry.__file__).is_relative_to(sys.prefix), glidepath.registry.__file__
+    assert not [entry for entry in sys.path if entry and Path(entry).is_relative_to(root)], sys.path
+    for index, spec in enumerate(specs):
+        command = ["--strict", "sample", "a red star", "--spec", spec, "--set", "sampler.steps=2"]
+        assert main([*command, "--out", f"{index}.png"]) == 0, spec
+        assert Path(f"{index}.png").read_bytes().startswith(b"\\x89PNG"), spec
+"""
+
+
+def test_every_new_plugin_and_every_example_works_from_its_wheel(tmp_path: Path) -> None:
+    """One environment for all: what takes long is to install torch.
+
+    Each package passes its own tests, and its part runs in a spec.
+    """
+    written = tmp_path / "written"
+    written.mkdir()
+    plugins = [NewPlugin(f"glidepath-acme-{kind.replace('_', '-')}", kind) for kind in KINDS]
+    for plugin in plugins:
+        write(plugin, written / plugin.distribution)
+    projects = [*(written / plugin.distribution for plugin in plugins), *EXAMPLES]
+    wheels = build_wheels([ROOT, *projects], tmp_path / "wheels")
+    assert len(wheels) == 1 + len(projects)
+
+    python = _environment(tmp_path / "venv", wheels)
+    folders = [_what_tests_need(project, tmp_path / "tests" / project.name) for project in projects]
+    pytest = [python, "-m", "pytest", "-q", "-rf", "--import-mode=importlib", "-p", "no:cacheprovider"]
+    _run([*pytest, *folders], tmp_path)
+    specs = [folder / "example.yaml" for folder in folders]
+    _run([python, "-c", textwrap.dedent(SAMPLE), ROOT, *specs], tmp_path)
+
+
+def _environment(folder: Path, wheels: Sequence[Path]) -> Path:
+    """A fresh virtual environment with these wheels and what they need; its Python."""
+    _run([sys.executable, "-m", "venv", "--without-pip", folder], folder.parent)
+    python = folder / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile"]
+    (own,) = [wheel for wheel in wheels if wheel.name.startswith("glidepath-")]
+    _run([*install, "-c", ROOT / "constraints.txt", own, "pytest"], folder.parent)
+    # with an index, pip could take a namesake from it in place of the wheel
+    _run([*install, "--no-index", *wheels], folder.parent)
+    return python
+
+
+def _what_tests_need(project: Path, folder: Path) -> Path:
+    """The tests and the files beside them, away from the package's source."""
+    shutil.copytree(project / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("README.md", "example.yaml"):
+        shutil.copy(project / name, folder)
+    return folder
+
+
+def _run(command: Sequence[str | Path], folder: Path) -> None:
+    """Run a command that has to succeed, without a word of this process's environment."""
+    # pip needs to know how this machine reaches its index
+    network = ("PIP_", "SSL_", "http", "HTTP", "no_proxy", "NO_PROXY")
+    inherited = {name: value for name, value in os.environ.items() if name.startswith(network)}
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env={**inherited, **SETTINGS},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

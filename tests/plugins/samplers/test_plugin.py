@@ -1,0 +1,118 @@
+"""What the plugin says of its parts, without importing them."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import attrs
+import pytest
+
+from glidepath.core.sampler import Sampler
+from glidepath.plugins.samplers import plugin
+from glidepath.registry.component import DOC, Component
+
+COMPONENTS = {component.name: component for component in plugin.components()}
+every_component = pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
+
+
+def test_it_supplies_samplers_under_the_names_of_the_field() -> None:
+    assert {component.kind for component in COMPONENTS.values()} == {"sampler"}
+    assert set(COMPONENTS) == {
+        "euler",
+        "euler-ancestral",
+        "heun",
+        "dpmpp-2m",
+        "dpmpp-3m",
+        "dpmpp-2m-sde",
+        "unipc",
+        "pndm",
+    }
+
+
+@every_component
+def test_each_part_is_built_from_its_default_parameters(component: Component) -> None:
+    module, _, name = component.target.partition(":")
+    assert isinstance(component.config, type)
+    assert isinstance(getattr(importlib.import_module(module), name)(component.config()), Sampler)
+
+
+@every_component
+def test_each_parameter_says_what_it_means_and_each_method_names_its_paper(component: Component) -> None:
+    assert component.summary
+    assert component.references
+    assert all("arXiv:" in reference for reference in component.references)
+    assert isinstance(component.config, type)
+    for field in attrs.fields(component.config):
+        assert field.metadata[DOC], field.name
+
+
+def test_describing_the_parts_imports_no_torch() -> None:
+    code = (
+        "import sys; from glidepath.plugins.samplers import plugin; parts = list(plugin.components());"
+        "[(part.needs(part.config()), part.check(part.config())) for part in parts];"
+        "assert 'torch' not in sys.modules"
+    )
+    path = ":".join(entry for entry in sys.path if entry)
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": path})
+
+
+@every_component
+@pytest.mark.parametrize(
+    ("steps", "fault"),
+    [
+        (50, ""),
+        ("uniform20", ""),
+        ("ddim60", "no whole stride takes exactly 60"),
+        ((0, 1000), "timestep 1000"),
+    ],
+)
+def test_a_sampler_needs_a_schedule_that_has_its_steps(
+    component: Component, steps: int | str | tuple[int, ...], fault: str
+) -> None:
+    assert isinstance(component.config, type)
+    need = component.needs(component.config(steps=steps))["schedule.num_steps"]
+    assert need.test is not None
+    assert need.optional
+    said = need.test(1000)
+    assert said.startswith(fault)
+    assert bool(said) == bool(fault)
+
+
+def test_a_schedule_without_signal_at_its_end_is_refused_where_that_would_be_infinite() -> None:
+    key = "schedule.zero_terminal_snr"
+    component = COMPONENTS["dpmpp-2m"]
+    assert key not in component.needs(plugin.DpmppConfig())
+    assert key not in component.needs(plugin.DpmppConfig(sigmas="karras", sigma_max=80.0))
+    for part, config in (
+        (component, plugin.DpmppConfig(sigmas="karras")),
+        (COMPONENTS["pndm"], plugin.PndmConfig()),
+    ):
+        need = part.needs(config)[key]
+        assert need.test is not None
+        assert need.test(False) == ""
+        assert "infinite" in need.test(True)
+
+
+def test_a_bound_that_bounds_nothing_is_a_fault() -> None:
+    check = COMPONENTS["euler"].check
+    assert check(plugin.EulerConfig(sigmas="karras", sigma_max=80.0)) == []
+    ((field, message),) = check(plugin.EulerConfig(sigma_max=80.0))
+    assert field == "sigma_max"
+    assert "set sigmas: karras" in message
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "value"),
+    [
+        (plugin.EulerConfig, "temperature", 0.0),
+        (plugin.EulerConfig, "sigma_max", 0.0),
+        (plugin.EulerAncestralConfig, "eta", 1.1),
+        (plugin.DpmppSdeConfig, "eta", -0.1),
+        (plugin.UniPcConfig, "order", 4),
+    ],
+)
+def test_parameters_out_of_range_are_refused(config: type, field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        config(**{field: value})

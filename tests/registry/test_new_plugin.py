@@ -1,0 +1,230 @@
+"""`glidepath new-plugin`: what it writes, and what it refuses without writing anything.
+
+tests/packaging installs each package and runs its tests.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry import API_VERSION, load_catalogue, parameter_table
+from glidepath.registry.cli import main
+from glidepath.registry.descriptors import component_faults
+from glidepath.registry.kinds import CORE_KINDS
+from glidepath.registry.package_template import KINDS, NewPlugin, named, write
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A package of each kind, once with a short name and once with a long one, by name."""
+    folder = tmp_path_factory.mktemp("written")
+    names = {f"x{index}": kind for index, kind in enumerate(KINDS)}
+    names |= {f"glidepath-acme-laboratory-{kind.replace('_', '-')}": kind for kind in KINDS}
+    for name, kind in names.items():
+        write(named(name, kind), folder / name)
+    return {name: folder / name for name in names}
+
+
+def _plugin_module(folder: Path) -> Any:
+    (file,) = folder.glob("*/plugin.py")
+    spec = importlib.util.spec_from_file_location(f"written_{folder.name.replace('-', '_')}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_is_a_template_for_every_kind_of_glidepath_itself() -> None:
+    assert {kind.name for kind in CORE_KINDS} <= set(KINDS)
+
+
+def test_no_placeholder_is_left(written: dict[str, Path]) -> None:
+    for folder in written.values():
+        for file in folder.rglob("*"):
+            assert "PACKAGE" not in file.name
+            assert file.suffix != ".template"
+            if file.is_file() and file.suffix != ".yml":  # where ${{ }} is GitHub's
+                assert "$" not in file.read_text(encoding="utf-8"), file
+
+
+def test_what_is_written_is_formatted_and_without_a_warning(written: dict[str, Path]) -> None:
+    """By the settings that the package has itself."""
+    folder = next(iter(written.values())).parent
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--no-cache", str(folder)],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_package_bounds_the_versions_of_glidepath(written: dict[str, Path]) -> None:
+    for name, folder in written.items():
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        assert project["name"] == name
+        (bound,) = [
+            it.specifier for it in map(Requirement, project["dependencies"]) if it.name == "glidepath"
+        ]
+        assert bound.contains(f"{API_VERSION}.3")
+        assert not bound.contains("999.0")
+        assert {one.operator for one in bound} == {">=", "<"}
+
+
+def test_the_entry_point_is_a_module_without_torch(written: dict[str, Path]) -> None:
+    for folder in written.values():
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        (target,) = project["entry-points"]["glidepath.plugins"].values()
+        source = folder.joinpath(*target.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+        modules = [
+            node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        light = (
+            "attrs",
+            "collections",
+            "functools",
+            "typing",
+            "glidepath.registry",
+            "glidepath.core",
+        )
+        assert [it for it in modules if not str(it).startswith(light)] == []
+
+
+def test_its_component_is_sound_and_named_for_the_package(written: dict[str, Path]) -> None:
+    for name, folder in written.items():
+        (component,) = _plugin_module(folder).components()
+        assert component_faults(component, KINDS) == []
+        assert component.name == name.removeprefix("glidepath-")
+
+
+def test_the_readme_has_the_parameters_and_the_example(written: dict[str, Path]) -> None:
+    for folder in written.values():
+        (component,) = _plugin_module(folder).components()
+        readme = (folder / "README.md").read_text(encoding="utf-8")
+        assert parameter_table(component.config) in readme
+        assert (folder / "example.yaml").read_text(encoding="utf-8").strip() in readme
+
+
+def test_the_ci_file_is_yaml_that_tests_and_publishes(written: dict[str, Path]) -> None:
+    for name, folder in written.items():
+        jobs = yaml.safe_load((folder / ".github/workflows/test.yml").read_text(encoding="utf-8"))["jobs"]
+        steps = [step.get("run", "") for step in jobs["test"]["steps"]]
+        assert {"ruff check .", "mypy", "pytest", f"glidepath test-plugin {name}"} <= set(steps)
+        assert jobs["test"]["steps"][1]["with"]["python-version"] == "${{ matrix.python }}"
+        assert jobs["publish"]["needs"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "package", "part", "stem"),
+    [
+        ("glidepath-acme", "sampler", "glidepath_acme", "acme", "Acme"),
+        ("acme-words", "text-encoder", "acme_words", "acme-words", "AcmeWords"),
+        ("acme-text-encoder", "text_encoder", "acme_text_encoder", "acme-text-encoder", "Acme"),
+    ],
+)
+def test_all_names_follow_from_one(name: str, kind: str, package: str, part: str, stem: str) -> None:
+    plugin = named(name, kind)
+    assert (plugin.package, plugin.part, plugin.stem) == (package, part, stem)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "is no name for a package"),
+        ("Acme", "is no name for a package"),
+        ("acme_x", "is no name for a package"),
+        ("-acme", "is no name for a package"),
+        ("2d", "is no name for a package"),
+        ("a/b", "is no name for a package"),
+        ("..", "is no name for a package"),
+        ("json", "would hide Python's own module"),
+        ("torch", "would hide"),
+        ("class", "would hide"),
+        ("glidepath-2d", "let a letter come first"),
+        ("ddim", "glidepath has a sampler 'ddim' itself"),
+        ("glidepath-ddim", "glidepath has a sampler 'ddim' itself"),
+    ],
+)
+def test_a_name_that_would_not_work_is_refused(name: str, said: str) -> None:
+    with pytest.raises(GlidepathError, match=said):
+        named(name, "sampler")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("samplr", "did you mean 'sampler'"), ("weather", "there are templates for codec")]
+)
+def test_a_kind_without_a_template_is_refused(kind: str, said: str) -> None:
+    with pytest.raises(GlidepathError, match=said):
+        named("acme", kind)
+
+
+def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "acme").mkdir()
+    with pytest.raises(GlidepathError, match="exists already"):
+        write(NewPlugin("acme", "sampler"), tmp_path / "acme")
+    assert not list((tmp_path / "acme").iterdir())
+    assert [it.name for it in tmp_path.iterdir()] == ["acme"]
+
+
+def test_a_folder_above_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GlidepathError, match=r"there is no folder .*nowhere"):
+        write(NewPlugin("acme", "sampler"), tmp_path / "nowhere" / "acme")
+
+
+def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(GlidepathError, match=r"acme cannot be written: .*No space left on device"):
+        write(NewPlugin("acme", "sampler"), tmp_path / "acme")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_folder_has_ordinary_permissions(tmp_path: Path) -> None:
+    """Not those of a temporary folder, which its owner alone may read."""
+    (tmp_path / "ordinary").mkdir()
+    write(NewPlugin("acme", "codec"), tmp_path / "acme")
+    assert (tmp_path / "acme").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_the_command_writes_beside_it_and_says_what_is_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["new-plugin", "glidepath-acme", "--kind", "text-encoder"]) == 0
+    assert (tmp_path / "glidepath-acme" / "glidepath_acme" / "text_encoder.py").is_file()
+    assert capsys.readouterr().out.splitlines()[0] == "glidepath-acme: a text encoder named acme. Next:"
+    assert main(["new-plugin", "glidepath-acme", "--kind", "codec", "--out", "other"]) == 0
+    assert (tmp_path / "other" / "glidepath_acme" / "codec.py").is_file()
+    assert main(["new-plugin", "glidepath-acme", "--kind", "codec", "--out", "other"]) == 1
+    assert "other exists already; nothing was written" in capsys.readouterr().err
+
+
+def test_show_prints_the_table_of_a_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "--markdown", "sampler/ddim", "--no-plugins"]) == 0
+    catalogue = load_catalogue(environ={}, no_plugins=True)
+    config = catalogue.config_class(catalogue.look_up("sampler", "ddim"))
+    assert capsys.readouterr().out.strip() == parameter_table(config)
+
+
+def test_a_table_escapes_bars_and_says_what_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "--markdown", "captioned-folder", "--no-plugins"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[2].startswith("| `folder` | Path | *required* |")
+    assert main(["show", "--markdown", "codec/identity", "--no-plugins"]) == 0
+    assert capsys.readouterr().out == "It has no parameters.\n"

@@ -1,0 +1,57 @@
+"""Many plugins: what is done for each does not grow with their number."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from glidepath.registry import catalogue
+from glidepath.registry.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def _work_of_listing(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many lines of glidepath's registry run in `glidepath list` beside `count` plugins."""
+    spec = importlib.util.spec_from_file_location("startup", ROOT / "benchmarks" / "startup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    startup = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(startup)
+    folder.mkdir()
+    startup.write_plugins(folder, count)
+    ours = str(Path(catalogue.__file__).parent)
+    lines = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return trace if frame.f_code.co_filename.startswith(ours) else None
+
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("GLIDEPATH_PATIENCE", "0")  # in this thread, which is the one that is traced
+        before, modules = sys.gettrace(), set(sys.modules)
+        sys.settrace(trace)
+        try:
+            assert main(["list", "sampler"]) == 0
+        finally:
+            sys.settrace(before)
+        for name in set(sys.modules) - modules:
+            if name.startswith("made"):
+                del sys.modules[name]
+    return lines
+
+
+def test_listing_grows_linearly_with_the_number_of_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _work_of_listing(0, tmp_path / "first", monkeypatch)  # imports what is imported once
+    some, more, most = (_work_of_listing(count, tmp_path / str(count), monkeypatch) for count in (20, 40, 80))
+    assert "made0079" in capsys.readouterr().out
+    assert most - more == pytest.approx(2 * (more - some), rel=0.05)

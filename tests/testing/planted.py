@@ -1,0 +1,327 @@
+"""Parts of which each breaks one rule, for the check that holds it. Imported as a plugin's modules are."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from glidepath.core import (
+    Bind,
+    Conditioning,
+    Denoiser,
+    Guidance,
+    IdentityCodec,
+    Noise,
+    NoiseLevels,
+    NoiseSchedule,
+    PartError,
+    Predict,
+    Prediction,
+    Sampler,
+    Spacing,
+    State,
+    Step,
+    TextEmbedding,
+    TextEncoder,
+    Weight,
+)
+
+
+class SoundSchedule(NoiseSchedule):
+    """A flow: alpha + sigma = 1."""
+
+    num_steps = 1000
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config
+
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        sigma = (t.to(torch.float64) + 1) / (self.num_steps + 1)
+        return 1 - sigma, sigma
+
+
+class FaultyShape(SoundSchedule):
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        alpha, sigma = super().alpha_sigma(t)
+        return alpha.flatten(), sigma.flatten()
+
+
+class Forgiving(SoundSchedule):
+    def levels(self, spacing: Spacing) -> NoiseLevels:
+        return super().levels(10 if spacing == "nonsense" else spacing)
+
+
+class Wiggling(SoundSchedule):
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        alpha, sigma = super().alpha_sigma(t)
+        return alpha, (sigma + 0.01 * torch.sin(t.to(torch.float64))).abs() + 1e-3
+
+
+class Halfway(SoundSchedule):
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        _, sigma = super().alpha_sigma(t)
+        return 1 - sigma / 2, sigma / 2
+
+
+class Shifted(SoundSchedule):
+    def levels(self, spacing: Spacing) -> NoiseLevels:
+        levels = super().levels(spacing)
+        if len(levels) == self.num_steps:
+            return levels
+        return NoiseLevels(levels.t, levels.alpha, levels.sigma * 0.999)
+
+
+class SoundSampler(Sampler):
+    """DDIM, without clipping."""
+
+    steps = 50
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config
+
+    def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
+        rows = levels.rows(x.device, levels.alpha[1:], levels.sigma[1:])
+        for step in levels.steps(x.device):
+            alpha, sigma = rows[step.index]
+            prediction = predict(x, step)
+            x = alpha * prediction.sample + sigma * prediction.epsilon
+            yield State(step.index + 1, len(levels), x, prediction.sample)
+
+
+class NoisyEnd(SoundSampler):
+    def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
+        for state in super().states(predict, x, levels, noise):
+            added = noise.step(state.index - 1, state.x) if state.index == state.total else 0
+            yield attrs.evolve(state, x=state.x + 0.3 * added)
+
+
+class Elsewhere(SoundSampler):
+    """Its coefficients stay on the CPU, where a scalar may; the noise that it adds may not."""
+
+    def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
+        for state in super().states(predict, x, levels, noise):
+            yield attrs.evolve(state, x=state.x + torch.zeros(state.x.shape))
+
+
+@attrs.frozen(kw_only=True)
+class ScaleConfig:
+    scale: float = attrs.field(default=2.0, metadata={"glidepath.doc": "how much"})
+
+
+class SoundGuidance(Guidance):
+    """A gradient towards the middle."""
+
+    def __init__(self, config: ScaleConfig) -> None:
+        self.scale = config.scale
+        self.weight: Weight = lambda _step: 1.0
+
+    def weighted(self, weight: Weight) -> Guidance:
+        changed = type(self)(ScaleConfig(scale=self.scale))
+        changed.weight = weight
+        return changed
+
+    def __call__(self, bind: Bind) -> Bind:
+        def bound(conditioning: Conditioning) -> Predict:
+            predict = bind(conditioning)
+
+            def guided(x: Tensor, step: Step) -> Prediction:
+                prediction = predict(x, step)
+                scale = self.scale * self.weight(step)
+                return prediction.with_gradient(-scale * x) if scale else prediction
+
+            return guided
+
+        return bound
+
+
+class Unmoved(SoundGuidance):
+    def __call__(self, bind: Bind) -> Bind:
+        return bind
+
+
+class Weightless(SoundGuidance):
+    def weighted(self, weight: Weight) -> Guidance:
+        return self
+
+
+class SoundTextEncoder(TextEncoder):
+    """A letter is a number; a prompt is the mean of its letters."""
+
+    pooled_width, token_width, context = 4, 2, 24
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+        self.table = nn.Embedding(256, self.token_width)
+
+    def forward(self, prompts: Sequence[str]) -> TextEmbedding:
+        if isinstance(prompts, str) or not prompts:
+            raise PartError("a list of prompts, please")
+        codes = torch.zeros(len(prompts), self.context, dtype=torch.int64)
+        mask = torch.zeros(len(prompts), self.context, dtype=torch.bool)
+        for row, prompt in enumerate(prompts):
+            letters = list(prompt.encode())[: self.context]
+            codes[row, : len(letters)] = torch.tensor(letters, dtype=torch.int64)
+            mask[row, : len(letters)] = True
+        codes, mask = codes.to(self.table.weight.device), mask.to(self.table.weight.device)
+        tokens = self.table(codes) * mask[..., None]
+        mean = tokens.sum(1) / self.counts(mask)
+        return TextEmbedding(mean.repeat(1, 2), tokens, mask)
+
+    def counts(self, mask: Tensor) -> Tensor:
+        return mask.sum(1, keepdim=True).clamp_min(1)
+
+    def unconditional(self) -> TextEmbedding:
+        embedding: TextEmbedding = self([""])
+        return embedding
+
+
+class ToTheLongest(SoundTextEncoder):
+    def counts(self, mask: Tensor) -> Tensor:
+        return mask.sum(1).max().clamp_min(1)
+
+
+class SoundDenoiser(Denoiser):
+    predicts = "epsilon"
+    learned_variance = False
+    image_shape = (3, 4, 4)
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        if x.shape[1] != 3:
+            raise PartError("x has 3 channels")
+        time = t.to(x.device, torch.float32).reshape(-1, 1, 1, 1) / 1000
+        mixed: Tensor = self.mix(x.to(self.mix.weight.dtype)).float()
+        return mixed * (1 + time)
+
+    def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
+        return lambda x, step: self.interpret(
+            self(x, self.time(step, levels).expand(len(x)), conditioning), x, step
+        )
+
+    def time(self, step: Step, levels: NoiseLevels) -> Tensor:
+        return step.t
+
+
+class FirstTimeOnly(SoundDenoiser):
+    def time(self, step: Step, levels: NoiseLevels) -> Tensor:
+        return levels.t[0]
+
+
+class SoundTokenizer:
+    """A letter, a number."""
+
+    vocabulary_size = 257
+    padding_id = 256
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode(errors="replace"))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(index for index in ids if index < 256).decode(errors="replace")
+
+
+class PaddingBeyond(SoundTokenizer):
+    padding_id = 257
+
+
+class WithoutSpaces(SoundTokenizer):
+    def decode(self, ids: Sequence[int]) -> str:
+        return super().decode(ids).replace(" ", "")
+
+
+class UntypedError(SoundTokenizer):
+    def encode(self, text: str) -> list[int]:
+        if "\x00" in text:
+            raise RuntimeError("oh")
+        return super().encode(text)
+
+
+class SoundCodec(IdentityCodec):
+    """Pixels; what stands in `added` is too little to be seen in 8 bits."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+        self.config = config
+
+    def encode(self, images: Tensor) -> Tensor:
+        return super().encode(images) + 1e-3 * self.added(images)
+
+    def added(self, images: Tensor) -> Any:
+        return 0
+
+
+class FailsToBuild(SoundCodec):
+    def __init__(self, config: Any = None) -> None:
+        raise OSError("a file is missing")
+
+
+class FloatImages(SoundCodec):
+    def decode(self, x: Tensor) -> Tensor:
+        return super().decode(x).float()
+
+
+class OfTheMoment(SoundCodec):
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.moment = int.from_bytes(os.urandom(4)) / 2**32
+
+    def added(self, images: Tensor) -> Any:
+        return self.moment
+
+
+class DrawsFromAll(SoundCodec):
+    def added(self, images: Tensor) -> Any:
+        return torch.rand(())
+
+
+class Counts(SoundCodec):
+    used = 0
+
+    def added(self, images: Tensor) -> Any:
+        self.used = min(self.used + 1, 3)
+        return self.used
+
+
+class ThroughItself(SoundCodec):
+    def encode(self, images: Tensor) -> Tensor:
+        self.given = images
+        time.sleep(0.003)
+        return super().encode(self.given)
+
+
+class Locked(SoundCodec):
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.lock = threading.Lock()
+
+
+class HearsNeighbours(SoundCodec):
+    def added(self, images: Tensor) -> Any:
+        return images.flatten()[0] / 255
+
+
+class Lossy(SoundCodec):
+    def encode(self, images: Tensor) -> Tensor:
+        return super().encode(images // 8 * 8)
+
+
+class Straight(dict[str, int]):
+    """A part of a kind that the plugin adds."""
+
+
+class Crooked(Straight):
+    def __init__(self) -> None:
+        super().__init__(angle=3)

@@ -1,0 +1,135 @@
+"""What the distribution `planted` supplies: sound parts, and parts of which each breaks one rule.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import attrs
+
+from glidepath.registry import Component, Kind, doc, hookimpl
+
+FAULTS = {
+    "schedule/undocumented": "descriptor",
+    "codec/unbuilt": "builds",
+    "schedule/complex": "config-round-trip",
+    "schedule/catches-all": "unknown-key",
+    "schedule/flat": "shapes",
+    "denoiser/boasts": "provides",
+    "codec/float-images": "dtypes",
+    "codec/of-the-moment": "same-seed",
+    "codec/draws-from-all": "global-random-state",
+    "codec/counts": "no-state",
+    "codec/through-itself": "threads",
+    "codec/locked": "deepcopy",
+    "codec/hears-neighbours": "batch-independence",
+    "schedule/forgiving": "bad-input",
+    "tokenizer/untyped-error": "bad-input",
+    "schedule/wiggling": "monotone",
+    "schedule/halfway": "ends",
+    "schedule/shifted": "spacings",
+    "sampler/noisy-end": "moments",
+    "sampler/elsewhere": "device",
+    "sampler/boasts": "order-of-convergence",
+    "guidance/not-neutral": "neutral",
+    "guidance/unmoved": "effect",
+    "guidance/weightless": "weight",
+    "text_encoder/to-the-longest": "padding",
+    "denoiser/first-time-only": "prepare",
+    "tokenizer/padding-beyond": "ids",
+    "tokenizer/without-spaces": "reads-what-it-writes",
+    "codec/lossy": "keeps-images",
+    "ornament/crooked": "hangs-straight",
+}
+"""Which check fails for which part."""
+
+
+@attrs.frozen(kw_only=True)
+class Undocumented:
+    num: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class Complex:
+    value: complex = attrs.field(default=1j, metadata=doc("a number that no spec can hold"))
+
+
+@attrs.frozen(kw_only=True, init=False)
+class CatchesAll:
+    value: int = attrs.field(default=1, metadata=doc("a number"))
+
+    def __init__(self, **values: Any) -> None:
+        self.__attrs_init__(value=values.get("value", 1))  # type: ignore[attr-defined]
+
+
+@attrs.frozen(kw_only=True)
+class Scale:
+    scale: float = attrs.field(default=2.0, metadata=doc("how much"))
+
+
+def _part(kind: str, name: str, target: str, **more: Any) -> Component:
+    return Component(kind=kind, name=name, target=f"planted:{target}", summary="planted", **more)
+
+
+@hookimpl
+def kinds() -> Iterable[Kind]:
+    return [Kind(name="ornament", interface="builtins:dict", summary="a kind of its own")]
+
+
+@hookimpl
+def checks(kind: str) -> Iterable[Callable[[Any], None]]:
+    return [hangs_straight] if kind == "ornament" else []
+
+
+def hangs_straight(made: Any) -> None:
+    """It hangs straight."""
+    assert made.get("angle", 0) == 0, "it hangs at an angle"
+
+
+@hookimpl
+def components() -> Iterable[Component]:
+    guidance = {"config": "planted:ScaleConfig", "provides": lambda _: {"guidance.weight": True}}
+    boast: dict[str, Any] = {"provides": lambda _: {"image.size": 8}}
+    return [
+        _part("schedule", "sound", "SoundSchedule"),
+        _part("schedule", "undocumented", "SoundSchedule", config=Undocumented),
+        _part("schedule", "complex", "SoundSchedule", config=Complex),
+        _part("schedule", "catches-all", "SoundSchedule", config=CatchesAll),
+        _part("schedule", "flat", "FaultyShape"),
+        _part("schedule", "forgiving", "Forgiving"),
+        _part("schedule", "wiggling", "Wiggling"),
+        _part("schedule", "halfway", "Halfway"),
+        _part("schedule", "shifted", "Shifted"),
+        _part("sampler", "sound", "SoundSampler"),
+        _part("sampler", "noisy-end", "NoisyEnd"),
+        _part("sampler", "boasts", "SoundSampler", provides=lambda _: {"sampler.order": 2}),
+        _part("sampler", "elsewhere", "Elsewhere"),
+        _part("guidance", "sound", "SoundGuidance", neutral={"scale": 0}, **guidance),
+        _part("guidance", "not-neutral", "SoundGuidance", neutral={"scale": 1}, **guidance),
+        _part("guidance", "unmoved", "Unmoved", neutral={"scale": 0}, **guidance),
+        _part("guidance", "weightless", "Weightless", neutral={"scale": 0}, **guidance),
+        _part("text_encoder", "sound", "SoundTextEncoder"),
+        _part("text_encoder", "to-the-longest", "ToTheLongest"),
+        _part("denoiser", "sound", "SoundDenoiser"),
+        _part("denoiser", "boasts", "SoundDenoiser", **boast),
+        _part("denoiser", "first-time-only", "FirstTimeOnly"),
+        _part("tokenizer", "sound", "SoundTokenizer"),
+        _part("tokenizer", "padding-beyond", "PaddingBeyond"),
+        _part("tokenizer", "without-spaces", "WithoutSpaces"),
+        _part("tokenizer", "untyped-error", "UntypedError"),
+        _part("codec", "sound", "SoundCodec"),
+        _part("codec", "unbuilt", "FailsToBuild"),
+        _part("codec", "float-images", "FloatImages"),
+        _part("codec", "of-the-moment", "OfTheMoment"),
+        _part("codec", "draws-from-all", "DrawsFromAll"),
+        _part("codec", "counts", "Counts"),
+        _part("codec", "through-itself", "ThroughItself"),
+        _part("codec", "locked", "Locked"),
+        _part("codec", "hears-neighbours", "HearsNeighbours"),
+        _part("codec", "lossy", "Lossy"),
+        _part("ornament", "straight", "Straight"),
+        _part("ornament", "crooked", "Crooked"),
+    ]

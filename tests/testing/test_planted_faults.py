@@ -1,0 +1,63 @@
+"""Every check can fail: for each there is a part that breaks its rule, and no other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from glidepath.testing import Suite
+from glidepath.testing.kinds import CHECKS
+from glidepath.testing.suite import GENERIC
+
+sys.path.insert(0, str(Path(__file__).parent))
+from planted_plugin import FAULTS
+
+sys.path.pop(0)
+
+SOUND = [
+    f"{kind}/sound"
+    for kind in ("schedule", "sampler", "guidance", "text_encoder", "denoiser", "tokenizer", "codec")
+]
+
+
+@pytest.fixture(scope="module")
+def suite(planted_site: Path) -> Suite:
+    return Suite("planted")
+
+
+def failed(suite: Suite, part: str) -> dict[str, str]:
+    """Why which checks of a part fail."""
+    outcomes = [suite.run(case) for id, case in suite.cases.items() if id.startswith(f"{part}:")]
+    assert outcomes
+    return {it.id.rpartition(":")[2]: it.reason for it in outcomes if it.status == "failed"}
+
+
+@pytest.mark.parametrize("part", [*SOUND, "ornament/straight"])
+def test_a_sound_part_passes_every_check(suite: Suite, part: str) -> None:
+    assert failed(suite, part) == {}
+
+
+@pytest.mark.parametrize(("part", "check"), FAULTS.items())
+def test_a_faulty_part_fails_the_check_of_the_rule_that_it_breaks(
+    suite: Suite, part: str, check: str
+) -> None:
+    found = failed(suite, part)
+    assert list(found) == [check], found
+    assert found[check]
+
+
+def test_there_is_a_faulty_part_for_every_check() -> None:
+    known = {check.name for check in (*GENERIC, *(check for some in CHECKS.values() for check in some))}
+    assert not known - set(FAULTS.values())
+
+
+def test_a_sound_part_has_little_that_does_not_apply(suite: Suite) -> None:
+    """A check that never runs would pass for ever."""
+    reasons = {
+        case.check.name
+        for id, case in suite.cases.items()
+        if any(id.startswith(f"{part}:") for part in SOUND) and suite.run(case).status == "not applicable"
+    }
+    assert reasons <= {"config-round-trip", "provides", "device", "bad-input"}
