@@ -62,8 +62,8 @@ def test_what_options_mean_is_told() -> None:
 def test_presets_and_files_stand_where_a_spec_does() -> None:
     presets = set(load_catalogue().presets())
     assert words("check ") == {*presets, "my.yaml", "specs/"}
-    assert words("sample x --spec sha") == {"shapes"}
-    assert words("sample x --spec=sha") == {"--spec=shapes"}
+    assert words("sample x --spec adm-256-u") == {"adm-256-uncond"}
+    assert words("sample x --spec=adm-256-u") == {"--spec=adm-256-uncond"}
     assert words("train m") == {"my.yaml"}
     assert words("diff my") == {"my.yaml", "my.lock.json", "my.png"}
     assert words("diff shapes my") == {"my.yaml", "my.lock.json", "my.png"}
@@ -76,7 +76,7 @@ def test_kinds_and_parts_are_completed() -> None:
     assert words("show dd") == {"ddim", "ddpm"}
     assert words("show sampler/ddi") == {"sampler/ddim"}
     assert words("show sched") == {"schedule/"}
-    assert words("show preset/sh") == {"preset/shapes"}
+    assert words("show preset/adm-256-u") == {"preset/adm-256-uncond"}
 
 
 def test_words_of_an_option_are_its_own() -> None:
@@ -170,7 +170,7 @@ def test_another_shell_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 LINES = {
     "sam": ["sample"],
-    "sample x --spec sha": ["shapes"],
+    "sample x --spec adm-256-u": ["adm-256-uncond"],
     "show sampler/ddi": ["sampler/ddim"],
     "sample --set sampler=ddi": ["sampler=ddim"],
     "sample --set sampler.ste": ["sampler.steps="],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import attrs
 import pytest
@@ -107,7 +108,9 @@ def test_euler_steps_are_those_of_ddim_on_every_schedule(schedule: FlowSchedule)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "velocity"])
-def test_a_matched_denoiser_sees_what_it_was_trained_on_and_predicts_the_same(kind: str) -> None:
+def test_a_matched_denoiser_sees_what_it_was_trained_on_and_predicts_the_same(
+    kind: Literal["epsilon", "sample", "velocity"],
+) -> None:
     seen: list[tuple[Tensor, Step]] = []
 
     def bind(_conditioning: Conditioning) -> Predict:

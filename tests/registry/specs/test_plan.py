@@ -353,7 +353,6 @@ STRANGE = GOOD.replace("ddpm", "strange")
         ),
         ({"needs": lambda _config: {"no.such": Need(value=1)}},
          "sampler (strange) needs no.such, and no part provides it"),
-        ({"api": ">=7"}, "glidepath/strange 1.2 is made for interfaces >=7; this glidepath has 1.0"),
         ({"config": "no_such_module:C"},
          "the parameters of glidepath/strange cannot be read: 'no_such_module:C': "
          "ModuleNotFoundError: No module named 'no_such_module'"),

@@ -20,7 +20,11 @@ AttentionOrder = Literal["legacy", "new"]
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values of a text, [1 or B, H, L, c] each."""
 
+SUMMED_FROM = 256
+"""From how many positions on it pays to sum weights, so that a convolution need not see what is upsampled."""
+
 _CONV: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _AVERAGE_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
@@ -97,6 +101,27 @@ def upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
+def conv_of_upsampled(x: Tensor, convolution: nn.Module) -> Tensor:
+    """`convolution(upsample(x))` for a convolution of kernel 3: [B, C_in, *spatial] -> [B, C_out, *2 spatial].
+
+    Of the three elements that an output sees along a dimension two are one element of x. With the weights of
+    the two summed it is a transposed convolution of kernel 4 and stride 2, with (2/3)^dims of the work.
+    """
+    weight, bias = convolution.weight, convolution.bias
+    assert isinstance(weight, Tensor)
+    # measured on CPUs; a sum of weights in 16 bits would round; on few positions the summing costs too much;
+    # what only stands for a tensor is there to count the work of the network as it was published
+    sums = x.device.type == "cpu" and weight.dtype == torch.float32 and type(x) is Tensor
+    if not sums or x[0, 0].numel() < SUMMED_FROM:
+        result: Tensor = convolution(upsample(x))
+        return result
+    dims = x.ndim - 2
+    kernel = F.pad(weight.transpose(0, 1).flip(*range(2, x.ndim)), (1, 1) * dims)
+    for dim in range(2, x.ndim):
+        kernel = kernel.narrow(dim, 0, 4) + kernel.narrow(dim, 1, 4)
+    return _CONV_TRANSPOSE[dims](x, kernel, bias, stride=2, padding=1)
+
+
 def downsample(x: Tensor) -> Tensor:
     """The mean of every two elements along each spatial dimension."""
     return _AVERAGE_POOL[x.ndim - 2](x, 2)
@@ -111,8 +136,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, *spatial] -> [B, C, *2 spatial]."""
-        result: Tensor = self.conv(upsample(x))
-        return result
+        return upsample(x) if isinstance(self.conv, nn.Identity) else conv_of_upsampled(x, self.conv)
 
 
 class Downsample(nn.Module):
@@ -149,12 +173,17 @@ class ResBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.scale_shift = scale_shift
-        self.resample = {None: None, "up": upsample, "down": downsample}[resample]
+        self.resample = resample
         self.projected_width = 2 * outputs if scale_shift else outputs
-        self.in_layers = nn.Sequential(GroupNorm(inputs), nn.SiLU(), conv(dims, inputs, outputs, 3))
+        self.in_layers = nn.Sequential(
+            GroupNorm(inputs), nn.SiLU(inplace=True), conv(dims, inputs, outputs, 3)
+        )
         self.emb_layers = WideSequential(nn.SiLU(), nn.Linear(embedding, self.projected_width))
         self.out_layers = nn.Sequential(
-            GroupNorm(outputs), nn.SiLU(), nn.Dropout(dropout), zeroed(conv(dims, outputs, outputs, 3))
+            GroupNorm(outputs),
+            nn.SiLU(inplace=True),
+            nn.Dropout(dropout),
+            zeroed(conv(dims, outputs, outputs, 3)),
         )
         self.skip_connection = nn.Identity() if inputs == outputs else conv(dims, inputs, outputs, 1)
 
@@ -170,16 +199,21 @@ class ResBlock(nn.Module):
         in_norm, in_activation, in_conv = self.in_layers
         out_norm, out_activation, dropout, out_conv = self.out_layers
         h = in_activation(in_norm(x))
-        if self.resample is not None:
-            h, x = self.resample(h), self.resample(x)
-        h = in_conv(h)
+        if self.resample == "up":
+            h, x = conv_of_upsampled(h, in_conv), upsample(x)
+        elif self.resample == "down":
+            h, x = in_conv(downsample(h)), downsample(x)
+        else:
+            h = in_conv(h)
         embedding = embedding.to(h.dtype)[(...,) + (None,) * (h.ndim - 2)]
         if self.scale_shift:
             scale, shift = embedding.chunk(2, dim=1)
-            h = torch.addcmul(shift, out_norm(h), 1 + scale)
+            h = out_norm(h)
+            # written over the norm where nothing is to be differentiated: memory is slower than arithmetic
+            h = torch.addcmul(shift, h, 1 + scale, out=None if torch.is_grad_enabled() else h)
         else:
             h = out_norm(h + embedding)
-        result: Tensor = self.skip_connection(x) + out_conv(dropout(out_activation(h)))
+        result: Tensor = out_conv(dropout(out_activation(h))).add_(self.skip_connection(x))
         return result
 
 

@@ -61,6 +61,8 @@ def collect(
         axes=tuple(_axes(study)),
         shared_checkpoint=not study.trains or graph.counts()["train"] == len(study.train_seeds),
         level=study.stats.confidence,
+        test=study.stats.test,
+        pareto=_pareto(study, reading),
         costs={arm.name: reading.cost(arm.name) for arm in arms},
         failures=tuple(reading.failures()),
         pictures=tuple(reading.pictures()),
@@ -180,6 +182,12 @@ class _Reading:
             yield Picture(
                 arm=arm, prompt=prompt, file=file, training_seed=trial.train, sampling_seed=trial.sample
             )
+
+
+def _pareto(study: Study, reading: _Reading) -> tuple[str, ...]:
+    """What the study weighs against each other, once all of it has been measured."""
+    measured = {metric.name for metric in reading.metrics()}
+    return study.stats.pareto if measured.issuperset(study.stats.pareto) else ()
 
 
 def _write_png(pixels: Any, file: Path) -> None:

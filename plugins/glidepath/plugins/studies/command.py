@@ -85,6 +85,20 @@ def _parser() -> Parser:
         "plan", _plan, "what a study would run, what is there already, and what it can show", reads=True
     )
     plan.add_argument("--all", action="store_true", help=f"list all arms, not {_MOST_LISTED} of them")
+    probing = plan.add_mutually_exclusive_group()
+    probing.add_argument(
+        "--probe",
+        type=float,
+        metavar="SECONDS",
+        help="try a few steps of each kind of work for so long (default: 60, or 0 for over 1000 arms)",
+    )
+    probing.add_argument(
+        "--no-probe",
+        dest="probe",
+        action="store_const",
+        const=0.0,
+        help="tell the time by what has run, or not at all",
+    )
     show = add("show", _show, "an arm as an ordinary spec", reads=True)
     show.add_argument("arm", metavar="ARM", help="its name, as `study plan` lists it")
     add("run", _run, "run what is missing of a study; the same command resumes it", reads=True)
@@ -109,61 +123,19 @@ def _parser() -> Parser:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
+    from glidepath.plugins.studies.planning import MOST_PROBED, PROBE_SECONDS, as_json, as_text, plan
+
     _catalogue, study, graph = _read(arguments)
+    seconds = arguments.probe
+    if seconds is None:
+        seconds = PROBE_SECONDS if len(study.arms) <= MOST_PROBED else 0.0
     store = Store(_folder(arguments, study))
-    done = {key for key in graph.nodes if store.done(key) is not None} if _exists(store) else set()
-    with _index(store) as index:
-        seconds = index.mean_seconds() if index is not None else {}
-    stages = [
-        (stage, count, sum(graph.nodes[key].stage == stage for key in done))
-        for stage, count in graph.counts().items()
-        if count
-    ]
-    estimate = _estimate(stages, seconds, study)
-    foresight = _foresight(study)
+    planned = plan(study, graph, store, probe_seconds=seconds, no_plugins=arguments.no_plugins)
     if arguments.json:
-        print_json(
-            {
-                "study": study.name,
-                "arms": [
-                    {"name": arm.name, "factors": dict(arm.factors), "also": list(arm.also)}
-                    for arm in study.arms
-                ],
-                "baseline": study.baseline.name,
-                "excluded": [{"name": it.name, "reason": it.reason} for it in study.excluded],
-                "trials": len(graph.trials),
-                "stages": {stage: {"nodes": count, "done": found} for stage, count, found in stages},
-                "seconds": estimate,
-                "foresight": foresight,
-                "warnings": list(study.warnings),
-            }
-        )
-        return 0
-    print(f"{study.name}: {study.about.question}" if study.about.question else study.name)
-    shown = study.arms if arguments.all else study.arms[:_MOST_LISTED]
-    print(f"\n{len(study.arms)} arms, {len(graph.trials)} trials; the baseline is {study.baseline.name}")
-    print(indent(table([_arm_row(arm) for arm in shown])))
-    if len(shown) < len(study.arms):
-        print(f"  ... and {len(study.arms) - len(shown)} more (--all)")
-    for excluded in study.excluded[: None if arguments.all else _MOST_LISTED]:
-        print(f"  without {excluded.name}: {excluded.reason}")
-    rows = [("stage", "nodes", "done", "mean seconds")]
-    for stage, count, found in stages:
-        rows.append(
-            (stage, str(count), str(found), f"{seconds[stage]:.2f}" if stage in seconds else "unknown")
-        )
-    print("\n" + table(rows))
-    images = len(study.prompts) * study.data.per_prompt
-    print(f"\n{images} images in each trial, of {len(study.prompts)} prompts")
-    print(
-        f"about {_duration(estimate)} of this machine are left"
-        if estimate is not None
-        else "how long it takes is not known before a trial of each stage has run"
-    )
-    for line in foresight:
-        print(line)
-    for warning in study.warnings:
-        print(f"warning: {warning}")
+        print_json(as_json(planned))
+    else:
+        for line in as_text(planned, everything=arguments.all):
+            print(line)
     return 0
 
 
@@ -478,50 +450,8 @@ def _index(store: Store) -> Iterator[Index | None]:
         yield index
 
 
-def _estimate(
-    stages: Sequence[tuple[str, int, int]], seconds: dict[str, float], study: Study
-) -> float | None:
-    """Seconds that are left, by what each stage took so far; None while one has not run yet."""
-    left = [(stage, count - done) for stage, count, done in stages if count > done]
-    if any(stage not in seconds for stage, _ in left):
-        return None
-    slots = max(1, int(getattr(study.engine.config, "slots", 1)))
-    return sum(seconds[stage] * count for stage, count in left) / slots
-
-
-def _foresight(study: Study) -> list[str]:
-    """What the number of seeds can show, in sentences."""
-    from glidepath.plugins.studies.power import foresee
-
-    units = (
-        len(study.train_seeds) if len(study.train_seeds) > 1 else len(study.sample_seeds) * len(study.prompts)
-    )
-    primary = sum(metric.family == "primary" for metric in study.metrics)
-    comparisons = (len(study.arms) - 1) * primary
-    if units < 2 or comparisons < 1:
-        return []
-    try:
-        found = foresee(units, comparisons, level=study.stats.confidence)
-    except GlidepathError as error:
-        return [f"what it can show is not known: {error}"]
-    return [str(found.sentence)] if hasattr(found, "sentence") else [str(found)]
-
-
-def _arm_row(arm: Any) -> tuple[str, str]:
-    values = ", ".join(f"{name} {yaml_text(value)}" for name, value in arm.factors.items())
-    return arm.name, shorten(values + (f" (also {', '.join(arm.also)})" if arm.also else ""))
-
-
 def _is_key(text: str) -> bool:
     return len(text) >= 6 and all(letter in "0123456789abcdef" for letter in text)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "unknown time"
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _block(mapping: dict[str, Any], margin: str) -> Iterator[str]:

@@ -40,6 +40,11 @@ class DiversityConfig:
     """Distances between images of one prompt."""
 
 
+def whole_set(_config: object) -> dict[str, object]:
+    """Said of a metric that gives one number for all images of a trial: a plan then counts its units."""
+    return {"metric.whole_set": True}
+
+
 def feature_metrics() -> tuple[Component, ...]:
     """KID, Frechet distance, precision, recall, diversity."""
     return (
@@ -48,6 +53,7 @@ def feature_metrics() -> tuple[Component, ...]:
             name="kid",
             target=f"{_TARGET}:KernelDistance",
             config=FeatureConfig,
+            provides=whole_set,
             summary="distance from real images by a polynomial kernel on features; unbiased for few images",
             references=("https://arxiv.org/abs/1801.01401",),
         ),
@@ -56,6 +62,7 @@ def feature_metrics() -> tuple[Component, ...]:
             name="frechet",
             target=f"{_TARGET}:FrechetDistance",
             config=FeatureConfig,
+            provides=whole_set,
             summary="distance from real images by mean and covariance of features; compare at equal counts",
             references=("https://arxiv.org/abs/1706.08500",),
         ),
@@ -64,6 +71,7 @@ def feature_metrics() -> tuple[Component, ...]:
             name="precision",
             target=f"{_TARGET}:Precision",
             config=NeighbourConfig,
+            provides=whole_set,
             summary="share of the images that look like real ones",
             references=("https://arxiv.org/abs/1904.06991",),
         ),
@@ -72,6 +80,7 @@ def feature_metrics() -> tuple[Component, ...]:
             name="recall",
             target=f"{_TARGET}:Recall",
             config=NeighbourConfig,
+            provides=whole_set,
             summary="share of the real images that the model's come near to",
             references=("https://arxiv.org/abs/1904.06991",),
         ),

@@ -66,6 +66,11 @@ class Node:
     said: Mapping[str, Any]
 
     @property
+    def reads(self) -> Mapping[str, str]:
+        """What it reads of the spec, by the slot: digests."""
+        return self.said.reads if isinstance(self.said, _Preimage) else {}
+
+    @property
     def label(self) -> str:
         """For a person."""
         of = "" if self.seed is None else f" seed {self.seed}"
@@ -254,6 +259,12 @@ class _Preimage(Mapping[str, Any]):
 
     def __init__(self, whole: Mapping[str, Any], described: Mapping[str, Any]) -> None:
         self._whole, self._described = whole, described
+
+    @property
+    def reads(self) -> Mapping[str, str]:
+        """The digests of what is read."""
+        found: Mapping[str, str] = self._whole["reads"]
+        return found
 
     def __getitem__(self, key: str) -> Any:
         value = self._whole[key]

@@ -48,7 +48,7 @@ class LocalEngine:
         environment = dict(task.environment)
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
-        threads = max(1, _cores() // self._slots)
+        threads = max(1, cores() // self._slots)
         environment["OMP_NUM_THREADS"] = str(threads)
         self._running[task.id] = (task, gpu)
         self._launcher.start(task, environment, threads)
@@ -193,7 +193,8 @@ class _Spawning:
         self._processes.clear()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Of this machine, as many as this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

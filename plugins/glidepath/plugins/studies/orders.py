@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from glidepath.plugins.studies.graph import TRAINED, Node, begins_with_weights
-from glidepath.plugins.studies.spec import Study
+from glidepath.plugins.studies.spec import MetricPlan, Study
 from glidepath.plugins.studies.store import Store
 from glidepath.registry.plan import Runtime
 from glidepath.registry.requirements import PluginsSection
@@ -48,10 +48,14 @@ def _step(node: Node, study: Study, store: Store, folders: Mapping[str, Path]) -
     if node.stage == "sample" and "embed" in before:
         step["embeddings"] = str(before["embed"] / EMBEDDINGS)
     if node.metric is not None:
-        part = node.metric.part
-        step["metric"] = resolved_tree({"": part}, Runtime(), None, PluginsSection(), str)[""]
+        step["metric"] = metric_of(node.metric)
         step["drawn"] = str(before["sample"])
     return step
+
+
+def metric_of(metric: MetricPlan) -> Any:
+    """A metric with every default written out."""
+    return resolved_tree({"": metric.part}, Runtime(), None, PluginsSection(), str)[""]
 
 
 def spec_of(node: Node, study: Study, trained: Path | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import attrs
 from attrs.validators import ge, gt
 
-from glidepath.plugins.studies.feature_components import feature_metrics
+from glidepath.plugins.studies.feature_components import feature_metrics, whole_set
 from glidepath.registry.component import Command, Component, Kind, doc
 from glidepath.registry.hooks import hookimpl
 
@@ -77,18 +77,21 @@ def components() -> Iterable[Component]:
             kind="metric",
             name="seconds-per-image",
             target=f"{_HERE}.costs:SecondsPerImage",
+            provides=whole_set,
             summary="how long an image takes, in the batch that the study draws it in",
         ),
         Component(
             kind="metric",
             name="network-evaluations",
             target=f"{_HERE}.costs:NetworkEvaluations",
+            provides=whole_set,
             summary="how often the denoiser is asked for an image; twice a step when guided",
         ),
         Component(
             kind="metric",
             name="peak-memory",
             target=f"{_HERE}.costs:PeakMemory",
+            provides=whole_set,
             summary="the most memory in use while images are drawn: of the GPU, else of the process",
         ),
         *feature_metrics(),

@@ -73,10 +73,29 @@ class Stats:
     confidence: float = attrs.field(
         default=0.95, validator=and_(gt(0), lt(1)), metadata=doc("of intervals, above 0 and below 1")
     )
+    test: Literal["sign-flip", "t"] = attrs.field(
+        default="sign-flip",
+        metadata=doc(
+            "what decides: sign-flip asks nothing of the differences, but cannot fall below 2 / 2^units, so "
+            "that few seeds never decide; t takes the differences to be normal"
+        ),
+    )
+    pareto: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=doc(
+            "two or three metrics that are weighed against each other in a figure; none: the first primary "
+            "ones and seconds per image"
+        ),
+    )
     equivalence: dict[str, float] = attrs.field(
         factory=dict,
         metadata=doc("by metric: a difference so small that it does not matter, in the metric's unit"),
     )
+
+    @pareto.validator
+    def _some(self, _attribute: object, value: tuple[str, ...]) -> None:
+        if value and not 2 <= len(value) <= 3:
+            raise ValueError("pareto weighs two or three metrics against each other")
 
 
 @attrs.frozen(kw_only=True)

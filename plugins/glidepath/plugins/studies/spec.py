@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -186,12 +186,8 @@ class _Reading:
         baseline = self._baseline(root, arms)
         if stats is not None:
             labels = [metric.label for metric in metrics]
-            for label in stats.equivalence:
-                if label not in labels:
-                    place, path = _place(root, "stats.equivalence"), join("stats.equivalence", label)
-                    self.faults.add(
-                        f"the study has no metric {shown(label)}", place, path, "", labels, (label, labels)
-                    )
+            self._check_labels("equivalence", stats.equivalence, labels, root)
+            self._check_labels("pareto", stats.pareto, labels, root)
         if (
             about is None or seeds is None or data is None or stats is None or budget is None
             or failures is None or engine is None or baseline is None
@@ -217,6 +213,14 @@ class _Reading:
             report=plain(report) if isinstance(report, MappingNode) else {},
             warnings=grammar.warnings,
         )
+
+    def _check_labels(self, key: str, named: Iterable[str], labels: Sequence[str], root: MappingNode) -> None:
+        """Refuse what is said of a metric that the study does not have."""
+        for label in named:
+            if label not in labels:
+                path = f"stats.{key}"
+                what = f"the study has no metric {shown(label)}"
+                self.faults.add(what, _place(root, path), path, "", labels, (label, labels))
 
     def _root(self) -> tuple[MappingNode, list[Source]]:
         """The file under the overrides that change the study, and the others, which change its base."""

@@ -79,7 +79,7 @@ class Steps:
 
     def embed(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Embed the prompts with the arm's text encoders."""
-        pipeline = self._pipeline(step)[0]
+        pipeline = self.pipeline(step)[0]
         record(pipeline, step["prompts"], folder / EMBEDDINGS)
         return {"prompts": len(step["prompts"])}
 
@@ -92,7 +92,7 @@ class Steps:
         Raises:
             Diverged: an image is not of numbers.
         """
-        pipeline, _plan = self._pipeline(step)
+        pipeline, _plan = self.pipeline(step)
         if step.get("embeddings"):
             replay(pipeline, step["prompts"], Path(step["embeddings"]))
         texts = [prompt for prompt in step["prompts"] for _ in range(step["per_prompt"])]
@@ -160,7 +160,8 @@ class Steps:
             dataset=dataset if "data" in step["spec"] else None,
         )
 
-    def _pipeline(self, step: Mapping[str, Any]) -> tuple[Pipeline | Cascade, Plan]:
+    def pipeline(self, step: Mapping[str, Any]) -> tuple[Pipeline | Cascade, Plan]:
+        """The arm's pipeline, with its weights."""
         catalogue = self._catalogue(step["spec"])
         plan = _plan(step["spec"], catalogue, Path(step["attempt"]))
         return build_pipeline(plan, catalogue), plan
