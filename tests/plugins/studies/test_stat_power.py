@@ -42,9 +42,7 @@ def test_units_needed_are_those_of_published_tables(effect: float, units: int) -
     assert units_needed(effect, 0.05, test="t") == units
 
 
-@pytest.mark.parametrize(
-    ("units", "one", "of_six"), [(5, 1.68, 2.76), (8, 1.16, 1.65), (16, 0.75, 0.99)]
-)
+@pytest.mark.parametrize(("units", "one", "of_six"), [(5, 1.68, 2.76), (8, 1.16, 1.65), (16, 0.75, 0.99)])
 def test_detectable_effects_solve_for_power(units: int, one: float, of_six: float) -> None:
     assert detectable_effect(units, 0.05, test="t") == pytest.approx(one, abs=0.01)
     found = detectable_effect(units, 0.05 / 6, test="t")

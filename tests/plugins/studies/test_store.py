@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from glidepath.plugins.studies.exporting import write_csv
 from glidepath.plugins.studies.files import StoreError, locked, read_json, take_lock, write_json
 from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.store import ALIVE, FAILURE, GRAPH, PREIMAGE, RESULT, Store
@@ -130,7 +131,7 @@ def test_what_the_driver_records_is_what_a_rebuilt_index_says(tmp_path: Path) ->
 def test_scores_are_written_as_csv(tmp_path: Path) -> None:
     file = io.StringIO()
     with Index.rebuilt(filled(tmp_path), in_memory=True) as index:
-        assert index.write_csv(file) == 2
+        assert write_csv(index, file) == 2
     assert file.getvalue().splitlines() == [
         "arm,train_seed,sample_seed,metric,prompt,value",
         "a,0,0,right,0,1.0",

@@ -19,6 +19,11 @@ from glidepath.plugins.train import draws
 from glidepath.plugins.train.contrastive import ContrastiveStage, ContrastiveTrainer
 from glidepath.plugins.train.plugin import ContrastiveTrainerConfig
 from glidepath.plugins.train.run import LOG, Trainer
+from glidepath.plugins.train.trainable import build, check_trainable
+from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.plan import make_plan
+from glidepath.registry.spec import read_spec
+from glidepath.registry.tensorfile import WeightsError
 
 from .tiny import COLOURS, SIZE, WORDS, Colours, make_run
 
@@ -148,3 +153,19 @@ def test_it_resumes_to_the_same_bits(tmp_path: Path) -> None:
 def test_a_clip_for_images_of_another_size_is_refused() -> None:
     with pytest.raises(PartError, match=r"made for images of 16x16, and the spec's are 8x8"):
         ContrastiveStage(config(), make_run(NOWHERE), clip(size=16))
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_clip_is_trained_from_its_weights_when_told_and_else_from_scratch(
+    anew: bool, tmp_path: Path
+) -> None:
+    catalogue = load_catalogue()
+    options = ["guidance[0].clip.weights=nowhere.safetensors", f"train.init_from_weights={str(not anew).lower()}"]
+    plan = make_plan(read_spec("shapes-clip", options, catalogue=catalogue), catalogue)
+    check_trainable(plan, catalogue)
+    if anew:
+        trainer, _run = build(plan, catalogue, tmp_path)
+        assert isinstance(trainer, ContrastiveTrainer)
+    else:
+        with pytest.raises(WeightsError, match="nowhere"):
+            build(plan, catalogue, tmp_path)

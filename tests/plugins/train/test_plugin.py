@@ -29,7 +29,7 @@ COMPONENTS = {component.name: component for component in components()}
 def test_the_plugin_and_the_command_line_import_without_torch() -> None:
     code = (
         "import sys, glidepath.plugins.train.plugin, glidepath.plugins.train.command as it\n"
-        "it._parser()\n"
+        "it.parser()\n"
         "sys.exit('torch' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -14,17 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glidepath.plugins.adm.kernels import Kernels
 from glidepath.plugins.adm.plugin import GROUPS
 
 AttentionOrder = Literal["legacy", "new"]
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values of a text, [1 or B, H, L, c] each."""
 
-SUMMED_FROM = 256
-"""From how many positions on it pays to sum weights, so that a convolution need not see what is upsampled."""
-
 _CONV: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _AVERAGE_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
@@ -101,25 +98,20 @@ def upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def conv_of_upsampled(x: Tensor, convolution: nn.Module) -> Tensor:
-    """`convolution(upsample(x))` for a convolution of kernel 3: [B, C_in, *spatial] -> [B, C_out, *2 spatial].
+def convolved(x: Tensor, convolution: nn.Module, kernels: Kernels | None) -> Tensor:
+    """`convolution(x)`, sooner where there are kernels that suit it."""
+    if kernels is not None and kernels.suit(x, convolution):
+        return kernels.convolve(x, convolution)
+    result: Tensor = convolution(x)
+    return result
 
-    Of the three elements that an output sees along a dimension two are one element of x. With the weights of
-    the two summed it is a transposed convolution of kernel 4 and stride 2, with (2/3)^dims of the work.
-    """
-    weight, bias = convolution.weight, convolution.bias
-    assert isinstance(weight, Tensor)
-    # measured on CPUs; a sum of weights in 16 bits would round; on few positions the summing costs too much;
-    # what only stands for a tensor is there to count the work of the network as it was published
-    sums = x.device.type == "cpu" and weight.dtype == torch.float32 and type(x) is Tensor
-    if not sums or x[0, 0].numel() < SUMMED_FROM:
-        result: Tensor = convolution(upsample(x))
-        return result
-    dims = x.ndim - 2
-    kernel = F.pad(weight.transpose(0, 1).flip(*range(2, x.ndim)), (1, 1) * dims)
-    for dim in range(2, x.ndim):
-        kernel = kernel.narrow(dim, 0, 4) + kernel.narrow(dim, 1, 4)
-    return _CONV_TRANSPOSE[dims](x, kernel, bias, stride=2, padding=1)
+
+def convolved_upsampled(x: Tensor, convolution: nn.Module, kernels: Kernels | None) -> Tensor:
+    """`convolution(upsample(x))`, sooner where there are kernels that suit it."""
+    if kernels is not None and kernels.suit(x, convolution):
+        return kernels.convolve_upsampled(x, convolution)
+    result: Tensor = convolution(upsample(x))
+    return result
 
 
 def downsample(x: Tensor) -> Tensor:
@@ -134,9 +126,11 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = conv(dims, channels, channels, 3) if with_conv else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, kernels: Kernels | None = None) -> Tensor:
         """[B, C, *spatial] -> [B, C, *2 spatial]."""
-        return upsample(x) if isinstance(self.conv, nn.Identity) else conv_of_upsampled(x, self.conv)
+        if isinstance(self.conv, nn.Identity):
+            return upsample(x)
+        return convolved_upsampled(x, self.conv, kernels)
 
 
 class Downsample(nn.Module):
@@ -194,27 +188,26 @@ class ResBlock(nn.Module):
         result: Tensor = linear(activated.to(linear.weight.dtype))
         return result
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, kernels: Kernels | None = None) -> Tensor:
         """x: [B, C_in, *spatial]; embedding: [1 or B, projected_width]; returns [B, C_out, *spatial]."""
         in_norm, in_activation, in_conv = self.in_layers
         out_norm, out_activation, dropout, out_conv = self.out_layers
+        # what is made here alone is written over: fresh memory costs more than the arithmetic
         h = in_activation(in_norm(x))
         if self.resample == "up":
-            h, x = conv_of_upsampled(h, in_conv), upsample(x)
+            h, x = convolved_upsampled(h, in_conv, kernels), upsample(x)
         elif self.resample == "down":
             h, x = in_conv(downsample(h)), downsample(x)
         else:
-            h = in_conv(h)
+            h = convolved(h, in_conv, kernels)
         embedding = embedding.to(h.dtype)[(...,) + (None,) * (h.ndim - 2)]
         if self.scale_shift:
             scale, shift = embedding.chunk(2, dim=1)
-            h = out_norm(h)
-            # written over the norm where nothing is to be differentiated: memory is slower than arithmetic
-            h = torch.addcmul(shift, h, 1 + scale, out=None if torch.is_grad_enabled() else h)
+            h = out_norm(h).mul_(1 + scale).add_(shift)
         else:
             h = out_norm(h + embedding)
-        result: Tensor = out_conv(dropout(out_activation(h))).add_(self.skip_connection(x))
-        return result
+        h = convolved(dropout(out_activation(h)), out_conv, kernels)
+        return h.add_(self.skip_connection(x))
 
 
 class Pointwise(nn.Conv1d):

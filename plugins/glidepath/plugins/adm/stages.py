@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 from torch import Tensor, nn
 
+from glidepath.plugins.adm.kernels import Kernels
 from glidepath.plugins.adm.layers import AttentionBlock, Downsample, KeysValues, ResBlock, Upsample, conv
 from glidepath.plugins.adm.plugin import AdmUNetConfig
 
@@ -15,13 +16,24 @@ from glidepath.plugins.adm.plugin import AdmUNetConfig
 class Stage(nn.ModuleList):
     """Layers in a row."""
 
-    def forward(self, h: Tensor, embeddings: Iterator[Tensor], text: Iterator[KeysValues | None]) -> Tensor:
-        """h: [B, C, *spatial]. Residual blocks take the next embedding, attention blocks the next text."""
+    def forward(
+        self,
+        h: Tensor,
+        embeddings: Iterator[Tensor],
+        text: Iterator[KeysValues | None],
+        kernels: Kernels | None = None,
+    ) -> Tensor:
+        """h: [B, C, *spatial]. Residual blocks take the next embedding, attention blocks the next text.
+
+        kernels: those of a walk, for the layers that convolve.
+        """
         for layer in self:
             if isinstance(layer, ResBlock):
-                h = layer(h, next(embeddings))
+                h = layer(h, next(embeddings), kernels)
             elif isinstance(layer, AttentionBlock):
                 h = layer(h, next(text))
+            elif isinstance(layer, Upsample):
+                h = layer(h, kernels)
             else:
                 h = layer(h)
         return h

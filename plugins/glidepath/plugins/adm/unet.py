@@ -19,6 +19,7 @@ from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction
+from glidepath.plugins.adm.kernels import Kernels
 from glidepath.plugins.adm.layers import (
     AttentionBlock,
     GroupNorm,
@@ -77,7 +78,9 @@ class AdmUNet(Denoiser):
         self.output_blocks = nn.ModuleList(stages.up)
         inner = config.widths[0]
         outputs = config.in_channels * (2 if config.learned_variance else 1) * config.patch_size**config.dims
-        self.out = WideSequential(GroupNorm(inner), nn.SiLU(), zeroed(conv(config.dims, inner, outputs, 3)))
+        self.out = WideSequential(
+            GroupNorm(inner), nn.SiLU(inplace=True), zeroed(conv(config.dims, inner, outputs, 3))
+        )
 
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict, with nothing prepared.
@@ -111,6 +114,7 @@ class AdmUNet(Denoiser):
         prepared = [list(of_step) for of_step in zip(*by_block, strict=True)]
         text = self._text_keys_values(conditioning)
         pictures = self._pictures(conditioning, picture_size(self.config, conditioning), device)
+        kernels = self._kernels(embeddings)
 
         def predict(x: Tensor, step: Step) -> Prediction:
             self._check_input(x, conditioning)
@@ -118,7 +122,7 @@ class AdmUNet(Denoiser):
             beside = pictures
             if beside is not None and beside.shape[2:] != x.shape[2:]:
                 beside = self._pictures(conditioning, x.shape[2:], x.device)
-            return self.interpret(self.trunk(x, projected, text, beside), x, step)
+            return self.interpret(self.trunk(x, projected, text, beside, kernels), x, step)
 
         return predict
 
@@ -128,12 +132,14 @@ class AdmUNet(Denoiser):
         embeddings: Sequence[Tensor],
         text: Sequence[KeysValues] | None,
         pictures: Tensor | None = None,
+        kernels: Kernels | None = None,
     ) -> Tensor:
         """The network proper, given all that does not depend on x.
 
         x: [B, C, *spatial]; embeddings: [1 or B, its projected width] for each residual block, in order;
         text: the keys and values for each attention block, in order; pictures: [B, its channels, *spatial],
-        what stands after x's channels. Returns [B, C or 2C, *spatial] float32.
+        what stands after x's channels; kernels: what convolves in place of the weights, where it suits.
+        Returns [B, C or 2C, *spatial] float32.
         """
         embedding = iter(embeddings)
         keys_values: Iterator[KeysValues | None] = repeat(None) if text is None else iter(text)
@@ -144,11 +150,11 @@ class AdmUNet(Denoiser):
             h = F.pixel_unshuffle(h, self.config.patch_size)
         skips = []
         for stage in self.input_blocks:
-            h = stage(h, embedding, keys_values)
+            h = stage(h, embedding, keys_values, kernels)
             skips.append(h)
-        h = self.middle_block(h, embedding, keys_values)
+        h = self.middle_block(h, embedding, keys_values, kernels)
         for stage in self.output_blocks:
-            h = stage(torch.cat([h, skips.pop()], dim=1), embedding, keys_values)
+            h = stage(torch.cat([h, skips.pop()], dim=1), embedding, keys_values, kernels)
         # the head costs little, and nothing after it makes good what it rounds off
         with torch.autocast(h.device.type, enabled=False):
             h = self.out(h.to(next(self.out.parameters()).dtype))
@@ -200,6 +206,17 @@ class AdmUNet(Denoiser):
         """The pictures beside x, in the dtype in which the trunk takes them in. They are made in float32."""
         made = picture_channels(self.config, conditioning, size, device)
         return None if made is None else made.to(next(self.input_blocks.parameters()).dtype)
+
+    def _kernels(self, embeddings: Tensor) -> Kernels | None:
+        """For the walk that the embeddings are of; None where its convolutions are done as they are written.
+
+        In 16 bits the kernels would round. What only stands for a tensor is there to count the work of the
+        network as it was published.
+        """
+        first = next(self.input_blocks.parameters())
+        plain = first.dtype == torch.float32 and first.device.type == "cpu" and type(embeddings) is Tensor
+        autocast = torch.is_autocast_enabled("cpu")
+        return Kernels() if plain and self.config.dims == 2 and not autocast else None
 
     def _layers(self, kind: type[Layer]) -> Iterator[Layer]:
         """The layers of a kind, in the order in which the trunk comes to them."""

@@ -33,6 +33,7 @@ examples:
   glidepath study status scales.yaml
   glidepath study why scales.yaml scale=3
   glidepath study export scales.yaml --out scores.csv
+  glidepath study compare old/scales runs/studies/scales
 """
 
 _MOST_LISTED = 30
@@ -62,7 +63,7 @@ def _parser() -> Parser:
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, reads: bool) -> Parser:
         one: Parser = commands.add_parser(name, help=text, description=text)
         one.set_defaults(run=run)
-        if name != "list":
+        if name not in ("list", "compare"):
             one.add_argument("study", metavar="STUDY", type=Path, help="a study file")
             one.add_argument(
                 "--store", type=Path, metavar="FOLDER", help="of the results (default: runs/studies/NAME)"
@@ -111,10 +112,18 @@ def _parser() -> Parser:
     add("status", _status, "how far a study is", reads=False)
     stop = add("stop", _stop, "let a running study end: what runs is finished first", reads=False)
     stop.add_argument("--now", action="store_true", help="kill what runs")
-    export = add("export", _export, "every score of a study as CSV", reads=False)
+    export = add("export", _export, "every score of a study as CSV or Parquet", reads=False)
     export.add_argument("--out", type=Path, metavar="FILE", help="default: the standard output")
+    export.add_argument(
+        "--format",
+        choices=("csv", "parquet"),
+        help="default: by the ending of --out, else csv; parquet needs the extra: glidepath[parquet]",
+    )
     report = add("report", _report, "compare the arms: a page, tables and figures", reads=True)
     report.add_argument("--out", type=Path, metavar="FOLDER", help="default: `report` beside the results")
+    compared = add("compare", _compare, "an earlier study beside this one", reads=False)
+    compared.add_argument("first", metavar="EARLIER", type=Path, help="a study file, or a folder of results")
+    compared.add_argument("second", metavar="STUDY", type=Path, help="the same")
     listed = add("list", _list, "the studies that have run", reads=False)
     listed.add_argument(
         "folder", nargs="?", type=Path, default=Path("runs/studies"), help="default: %(default)s"
@@ -308,18 +317,40 @@ def _export(arguments: argparse.Namespace) -> int:
     store = Store(_store_folder(arguments))
     if not _exists(store):
         raise GlidepathError(f"no study has run in {store.folder}")
+    from glidepath.plugins.studies.exporting import format_of, write_csv, write_file
+
+    chosen = format_of(arguments.out, arguments.format)
+    if arguments.out is None and chosen == "parquet":
+        raise GlidepathError("a Parquet file is no text for the standard output: name it with --out")
     with _index(store) as index:
         assert index is not None  # the store exists
         if arguments.out is None:
-            index.write_csv(sys.stdout)
+            write_csv(index, sys.stdout)
             return 0
-        try:
-            with arguments.out.open("w", encoding="utf-8", newline="") as file:
-                count = index.write_csv(file)
-        except OSError as error:
-            raise StoreError(f"cannot write {arguments.out}: {error.strerror or error}") from error
+        count = write_file(index, arguments.out, chosen)
     print(f"{count} scores: {arguments.out}", file=sys.stderr)
     return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from glidepath.plugins.studies.comparing import as_json, as_text, compare, kept
+
+    found = compare(*(kept(_results_of(path)) for path in (arguments.first, arguments.second)))
+    if arguments.json:
+        print_json(as_json(found))
+    else:
+        for line in as_text(found):
+            print(line)
+    return 0
+
+
+def _results_of(path: Path) -> Path:
+    """The folder of a study's results: itself, or that of a study file."""
+    if path.is_dir():
+        return path
+    from glidepath.plugins.studies.spec import name_of
+
+    return Path("runs/studies") / name_of(path)
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from glidepath.plugins.studies.files import StoreError, read_json
 from glidepath.plugins.studies.graph import STAGES
@@ -172,14 +171,6 @@ class Index:
             SELECT arm, train, sample, SUBSTR(step, 9), prompt, value FROM trial JOIN score USING (key)
             WHERE step LIKE 'measure %' ORDER BY step, arm, train, sample, prompt"""
         )
-
-    def write_csv(self, file: IO[str]) -> int:
-        """Write every score as CSV; returns how many."""
-        writer = csv.writer(file)
-        writer.writerow(["arm", "train_seed", "sample_seed", "metric", "prompt", "value"])
-        rows = list(self.scores())
-        writer.writerows(["" if value is None else value for value in row] for row in rows)
-        return len(rows)
 
 
 @contextmanager

@@ -25,6 +25,9 @@ class Drawn:
         time: of the GPU, or of the process where there is none.
     evaluations: how often the denoiser was asked for an image; a guidance that asks twice in a step counts.
     dataset: builds what the spec trains on, for metrics that look at real images; None where there is none.
+    pipeline: builds the arm's pipeline, with its weights, for metrics that ask the networks themselves.
+    seed: that they were drawn with. A metric that draws at random derives it from this one, which all arms
+        share.
     """
 
     images: Tensor
@@ -34,6 +37,8 @@ class Drawn:
     peak_bytes: int
     evaluations: float
     dataset: Callable[[], Any] | None = None
+    pipeline: Callable[[], Any] | None = None
+    seed: int = 0
 
 
 @runtime_checkable

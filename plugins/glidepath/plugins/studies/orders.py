@@ -50,6 +50,7 @@ def _step(node: Node, study: Study, store: Store, folders: Mapping[str, Path]) -
     if node.metric is not None:
         step["metric"] = metric_of(node.metric)
         step["drawn"] = str(before["sample"])
+        step["drawn_seed"] = node.upstream[-1].seed
     return step
 
 

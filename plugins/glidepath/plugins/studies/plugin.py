@@ -11,6 +11,7 @@ import attrs
 from attrs.validators import ge, gt
 
 from glidepath.plugins.studies.feature_components import feature_metrics, whole_set
+from glidepath.plugins.studies.metric_configs import ClipScoreConfig
 from glidepath.registry.component import Command, Component, Kind, doc
 from glidepath.registry.hooks import hookimpl
 
@@ -93,6 +94,15 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.costs:PeakMemory",
             provides=whole_set,
             summary="the most memory in use while images are drawn: of the GPU, else of the process",
+        ),
+        Component(
+            kind="metric",
+            name="clip-score",
+            target=f"{_HERE}.clip_score:ClipScore",
+            config=ClipScoreConfig,
+            summary="how well images fit their prompts, as a CLIP sees it that guides no arm",
+            example="it asks a CLIP, and none comes with it",
+            references=("https://arxiv.org/abs/2104.08718",),
         ),
         *feature_metrics(),
     )

@@ -177,7 +177,8 @@ class _Probing:
         if self._drawn is None:
             self._sample(node.upstream[-1], folder)
         assert node.metric is not None
-        step = {**self._step(node, folder), "prompts": self.texts, "per_prompt": 1, "drawn": str(self._drawn)}
+        step = {**self._step(node, folder), "prompts": self.texts, "per_prompt": 1}
+        step |= {"drawn": str(self._drawn), "drawn_seed": 0}
         clock = time.perf_counter()
         self.steps.run(step, folder)
         seconds = time.perf_counter() - clock

@@ -12,6 +12,7 @@ import attrs
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.checking import Arm, Checker
 from glidepath.plugins.studies.grammar import Grammar
+from glidepath.plugins.studies.judging import check_judges
 from glidepath.plugins.studies.sections import About, Budget, Data, Failures, Seeds, Stats
 from glidepath.plugins.studies.selection import Excluded, select
 from glidepath.registry.catalogue import Catalogue
@@ -181,6 +182,7 @@ class _Reading:
         drafts, excluded = select(drafts, root.get("where"), root.get("exclude"), self.faults)
         base = self._base(root, of_base)
         arms = self._arms(base, drafts) if base is not None else []
+        check_judges(metrics, arms, self.catalogue, self.faults)
         if seeds is not None:
             self._check_training(arms, seeds, root)
         baseline = self._baseline(root, arms)

@@ -12,8 +12,10 @@ class MissingExtra(GlidepathError):
     """A package that statistics or reports need is not installed."""
 
 
-def needed(module: str, purpose: str) -> Any:
+def needed(module: str, purpose: str, *, extra: str = "studies") -> Any:
     """The module; purpose says who needs it, in words that begin the message: "intervals", "figures".
+
+    extra: of glidepath, that installs it.
 
     Raises:
         MissingExtra: it cannot be imported; the message says what to install.
@@ -23,7 +25,7 @@ def needed(module: str, purpose: str) -> Any:
     except ImportError as error:
         package = module.partition(".")[0]
         raise MissingExtra(
-            f"{purpose} need {package}, which is not installed: pip install 'glidepath[studies]'"
+            f"{purpose} need {package}, which is not installed: pip install 'glidepath[{extra}]'"
         ) from error
 
 

@@ -158,6 +158,8 @@ class Steps:
             peak_bytes=said["peak_bytes"],
             evaluations=said["evaluations"],
             dataset=dataset if "data" in step["spec"] else None,
+            pipeline=lambda: self.pipeline(step)[0],
+            seed=step["drawn_seed"],
         )
 
     def pipeline(self, step: Mapping[str, Any]) -> tuple[Pipeline | Cascade, Plan]:

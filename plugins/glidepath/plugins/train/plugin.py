@@ -78,6 +78,9 @@ class TrainingConfig:
     export_dtype: Literal["float32", "float16", "bfloat16"] = attrs.field(
         default="float32", metadata=doc("of the weights that are written at the end")
     )
+    init_from_weights: bool = attrs.field(
+        default=False, metadata=doc("begin with the spec's weights; false: from scratch, ignoring them")
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -149,9 +152,6 @@ class DiffusionTrainerConfig(TrainingConfig):
             "than 1 keeps what a first stage taught it, 0 freezes it"
         ),
     )
-    init_from_weights: bool = attrs.field(
-        default=False, metadata=doc("begin with the spec's weights; false: from scratch, ignoring them")
-    )
 
 
 @attrs.frozen(kw_only=True)
@@ -162,6 +162,31 @@ class ContrastiveTrainerConfig(TrainingConfig):
         default=256, validator=ge(2), metadata=doc("images in a step, each told apart from all the others")
     )
     clip: Any = attrs.field(default=None, metadata=part("clip", "what is trained"))
+
+
+@attrs.frozen(kw_only=True)
+class BitsConfig:
+    """The variational bound of real images."""
+
+    images: int = attrs.field(
+        default=32, validator=ge(1), metadata=doc("real images of the spec's dataset that it is the mean of")
+    )
+    timesteps: int = attrs.field(
+        default=50,
+        validator=ge(2),
+        metadata=doc("how many of the chain's are looked at; as many as it has: no error but the images'"),
+    )
+    variance: Literal["auto", "small", "large"] = attrs.field(
+        default="auto",
+        metadata=doc(
+            "of a step: the learned one, or the posterior's (small); beta (large). Part of what a value means"
+        ),
+    )
+    seed: int = attrs.field(
+        default=1_000_003,
+        validator=ge(0),
+        metadata=doc("of the real images; another than that of training, so that none was trained on"),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -200,6 +225,16 @@ def _needs_of_trainer(config: DiffusionTrainerConfig) -> dict[str, Need]:
         why = "the dataset says what its captions say; 0 leaves the stage out"
         needs["data.facts"] = Need(value=True, field="facts_steps", why=why)
     return needs
+
+
+def _needs_of_bits(_config: BitsConfig) -> dict[str, Need]:
+    return {
+        "image.upsamples": Need(
+            test=lambda upsamples: "it is an upsampler" if upsamples else "",
+            optional=True,
+            why="the bound is of a model that draws from noise alone",
+        ),
+    }
 
 
 def _fault_of_low_res(config: DiffusionTrainerConfig, upsamples: bool) -> str:
@@ -301,6 +336,19 @@ def components() -> Iterable[Component]:
             references=(
                 'Radford et al. 2021, "Learning Transferable Visual Models", arXiv:2103.00020, figure 3',
                 'Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 2.4 (noised CLIP)',
+            ),
+        ),
+        Component(
+            kind="metric",
+            name="bits-per-dimension",
+            target=f"{_HERE}.bits:BitsPerDimension",
+            config=BitsConfig,
+            summary="how many bits the model needs for each value of a real image: the variational bound",
+            provides=lambda _config: {"metric.whole_set": True},
+            needs=_needs_of_bits,
+            references=(
+                'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239, section 2',
+                'Nichol & Dhariwal 2021, "Improved DDPM", arXiv:2102.09672, equations 4 to 7',
             ),
         ),
         Component(

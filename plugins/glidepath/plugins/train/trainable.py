@@ -70,7 +70,9 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
     seed = getattr(_one(plan, "train").config, "seed", 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        parts = build_parts(plan, ("train", "data", "schedule"), catalogue)
+        anew = not getattr(_one(plan, "train").config, "init_from_weights", True)
+        parts = build_parts(plan, ("train",), catalogue, load=not anew)
+        parts |= build_parts(plan, ("data", "schedule"), catalogue)
         torch.manual_seed(seed)
         networks = build_parts(plan, TRAINED, catalogue)
     if _begins_with_weights(plan):
@@ -105,4 +107,6 @@ def _begins_with_weights(plan: Plan) -> bool:
 
 def _has_weights(plan: Plan) -> bool:
     own = [_one(plan, slot).weights for slot in TRAINED if slot in plan.parts]
+    inner = _one(plan, "train").parts.values()
+    own += [part.weights for part in inner if isinstance(part, PartPlan)]
     return plan.weights is not None or any(own)
