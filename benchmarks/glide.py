@@ -8,7 +8,8 @@ printed are medians over the rounds.
 
 published  the loop in plain PyTorch (benchmarks/published.py), float32
 limit      the rate of a 128-channel 3x3 convolution at 32x32, two rows, in the same precision
-of limit   operations of the forwards that were needed, over the time of a step, over the limit
+of limit   operations of the forwards that were needed, counted as the network is written (convolutions that
+           take fewer are that much faster), over the time of a step, over the limit
 """
 
 from __future__ import annotations
@@ -34,14 +35,16 @@ SPEC = Path(__file__).with_name("glide-like.yaml")
 SCALE = 3.0
 # which operators of a step belong together; what is in none is "the rest"
 PARTS = {
-    "convolution": ("aten::mkldnn_convolution", "aten::thnn_conv2d", "aten::_slow_conv2d_forward"),
+    "convolution": (
+        "aten::mkldnn_convolution",
+        "aten::_slow_conv2d_forward",
+        "aten::_convolution",  # transposed ones
+    ),
+    "convolution in tiles": ("aten::bmm", "aten::mm", "aten::constant_pad_nd", "aten::copy_"),
     "norms": ("aten::native_group_norm", "aten::native_layer_norm"),
     "attention": (
         "aten::_scaled_dot_product_flash_attention_for_cpu",
         "aten::addmm",
-        "aten::mm",
-        "aten::bmm",
-        "aten::baddbmm",
         "aten::_softmax",
     ),
     "resampling": ("aten::upsample_nearest2d", "aten::avg_pool2d"),

@@ -202,3 +202,17 @@ def test_the_texts_themselves_stay_when_the_prompt_is_dropped_and_when_batches_a
 def test_texts_join_texts_only() -> None:
     with pytest.raises(PartError, match="some have 'prompts' and others do not"):
         Conditioning.cat([Conditioning(1, prompts=("a",)), Conditioning(1)])
+
+
+def test_labels_without_an_unconditional_form_stay_beside_a_text_that_has_one() -> None:
+    text, null_text = (
+        TextEmbedding(
+            torch.full((1, 4), value), torch.full((1, 2, 4), value), torch.ones(1, 2, dtype=torch.bool)
+        )
+        for value in (1.0, 0.0)
+    )
+    labels = torch.tensor([3])
+    null = Conditioning(1, text=text, null_text=null_text, labels=labels).null()
+    assert null.text is not None
+    assert float(null.text.pooled.sum()) == 0
+    assert null.labels is labels

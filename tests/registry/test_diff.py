@@ -137,16 +137,16 @@ def test_a_spec_does_not_differ_from_itself(glidepath: Any) -> None:
 def test_two_specs_are_compared_part_by_part(glidepath: Any, tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(
         "extends: shapes\nsampler: {steps: 20}\nguidance:\n"
-        "  - {use: classifier-free, scale: 3}\n  - {use: rescale}\n"
+        "  - {use: classifier-free, scale: 4}\n  - {use: rescale}\n"
     )
     status, out, _ = glidepath("diff", "shapes", "my.yaml")
     assert status == 1
-    assert out.startswith("guidance[0]\n  scale: 2.0 -> 3.0\nguidance[1]\n  absent -> {")
+    assert out.startswith("guidance[0]\n  scale: 3.0 -> 4.0\nguidance[1]\n  absent -> {")
     assert out.endswith("sampler\n  steps: 50 -> 20\n")
     document = json.loads(glidepath("diff", "shapes", "my.yaml", "--json")[1])
     assert not document["equal"]
     assert document["changes"][0] == {
-        "section": "spec", "path": "guidance[0].scale", "was": 2.0, "now": 3.0
+        "section": "spec", "path": "guidance[0].scale", "was": 3.0, "now": 4.0
     }  # fmt: skip
     assert "was" not in document["changes"][1]
 

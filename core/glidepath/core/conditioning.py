@@ -69,6 +69,7 @@ class Conditioning:
     def null(self) -> Conditioning:
         """The same batch without its prompt: text and labels give way to their unconditional forms.
 
+        Labels that have none stay beside a text: what is compared then is the text and no text.
         Images, extras and the texts themselves stay: they are not what classifier-free guidance drops.
 
         Raises:
@@ -79,7 +80,7 @@ class Conditioning:
                 "this conditioning has a text but no unconditional text embedding (null_text); "
                 "classifier-free guidance needs a text encoder with `unconditional`"
             )
-        if self.labels is not None and self.null_labels is None:
+        if self.labels is not None and self.null_labels is None and self.text is None:
             raise PartError(
                 "this conditioning has class labels but no null label; "
                 "classifier-free guidance needs a denoiser that was trained with one"
@@ -87,7 +88,8 @@ class Conditioning:
         text = self.null_text
         if text is not None and text.pooled.shape[0] != self.batch:
             text = text.expand(self.batch)
-        return attrs.evolve(self, text=text, labels=self.null_labels)
+        labels = self.labels if self.null_labels is None else self.null_labels
+        return attrs.evolve(self, text=text, labels=labels)
 
     @staticmethod
     def cat(parts: Sequence[Conditioning]) -> Conditioning:

@@ -54,7 +54,7 @@ class VariancePreservingSchedule(NoiseSchedule):
         self.alpha_bar = self.beta.neg().add(1).cumprod(0)
         if zero_terminal_snr:
             self.alpha_bar = _without_terminal_signal(self.alpha_bar)
-            before = torch.cat([torch.ones(1, dtype=torch.float64), self.alpha_bar[:-1]])
+            before = torch.cat([self.alpha_bar.new_ones(1), self.alpha_bar[:-1]])
             self.beta = 1 - self.alpha_bar / before
         # the interpolation takes no infinity; at -200 alpha is 4e-44
         self._log_snr = (self.alpha_bar.log() - self.alpha_bar.neg().log1p()).clamp(min=-200)

@@ -48,7 +48,10 @@ def test_each_is_a_guidance_that_names_its_paper_and_its_parameters(component: C
 
 @pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
 def test_what_it_provides_and_needs_follows_what_it_is(component: Component) -> None:
-    provides, needs = component.provides(None), component.needs(None)
+    assert isinstance(component.config, type)
+    needs_parts = component.name == "autoguidance"
+    config = component.config(denoiser=None) if needs_parts else component.config()
+    provides, needs = component.provides(config), component.needs(config)
     kind = target(component)
     assert ("guidance.contrast" in provides) == issubclass(kind, Contrast)
     assert ("guidance.weight" in provides) != issubclass(kind, GuidanceModifier)
@@ -76,8 +79,8 @@ def test_describing_the_parts_imports_no_torch() -> None:
         ("interval", {"high": 0.0}),
         ("scale-schedule", {"power": 0.0}),
         ("scale-schedule", {"floor": -1.0}),
-        ("scale-schedule", {"weights": ()}),
-        ("scale-schedule", {"weights": (1.0, -1.0)}),
+        ("scale-schedule", {"values": ()}),
+        ("scale-schedule", {"values": (1.0, -1.0)}),
         ("dynamic-threshold", {"percentile": 0.0}),
         ("dynamic-threshold", {"percentile": 99.5}),
         ("apg", {"scale": -1.0}),

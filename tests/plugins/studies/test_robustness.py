@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import ctypes
 import json
-import os
 import random
 import shutil
 import signal
@@ -63,8 +62,7 @@ def test_a_driver_killed_at_random_moments_loses_nothing_that_was_finished(
     assert main(["study", "run", "study.yaml", "--json"]) == 0
     outcome = json.loads(capsys.readouterr().out)
     assert outcome["failed"] == 0
-    assert outcome["ran"] <= len(list(store.node_keys())) - len(done)
-    # a trial of the last killed run may have finished on its own before the next one looked
+    assert outcome["found"] >= len(done)
     assert outcome["ran"] + outcome["found"] == 1 + 1 + 8 + 16
     for key in store.node_keys():
         states = [attempt.state for attempt in store.attempts(key)]
@@ -92,30 +90,30 @@ def full_disk(folder: Path) -> Callable[[], None]:
     return lambda: subprocess.run(["umount", "-l", str(folder)], check=True)  # type: ignore[return-value]
 
 
-def run_in(environment: dict[str, str], *words: str, prepare: Callable[[], None] | None = None) -> str:
-    """What the command says on its standard error; it must end by itself, in an error that it reports."""
+def run_in(*words: str, prepare: Callable[[], None] | None = None) -> str:
+    """The last line that the command says; it ends by itself, in an error that it reports."""
     made = subprocess.run(
         [*COMMAND, *words],
-        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=120,
         preexec_fn=prepare,
     )
     assert made.returncode == 1, made.stderr
-    assert "Traceback" not in made.stderr
-    return made.stderr
+    last = made.stderr.strip().splitlines()[-1]
+    assert last.startswith("glidepath: error: "), made.stderr
+    return last
 
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="there is no mount")
-@pytest.mark.parametrize("engine", ["local", "in-process"])
+@pytest.mark.parametrize("engine", ["in-process", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_full_disk_ends_in_a_message_and_the_store_is_readable(
     small: Path, unruly: None, capsys: pytest.CaptureFixture[str], engine: str
 ) -> None:
     (small / "study.yaml").write_text(STUDY.replace("{train: 1, sample: 2}", "{sample: 2}"))
     unmount = full_disk(small / "disk")
     try:
-        said = run_in({}, "--store", "disk/study", "--set", f"engine={engine}")
+        said = run_in("--store", "disk/study", "--set", f"engine={engine}")
         assert "glidepath: error: cannot" in said
         assert "No space left on device" in said or "disk is full" in said
         assert main(["study", "status", "study.yaml", "--store", "disk/study", "--json"]) == 0
@@ -139,7 +137,7 @@ def test_a_file_that_may_not_grow_ends_in_a_message(small: Path, unruly: None) -
 
     (small / "study.yaml").write_text(STUDY)
     limit = (3000, 3000)
-    said = run_in({}, prepare=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    said = run_in(prepare=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
     assert "glidepath: error: cannot write" in said
     assert "File too large" in said or "disk I/O error" in said
 
@@ -162,7 +160,7 @@ def test_a_folder_that_cannot_be_written_ends_in_a_message_and_can_be_read(
         for folder in folders:
             folder.chmod(0o555)
         more = ("--set", "seeds.sample=2", "--set", "engine=in-process")
-        said = run_in({}, *more, prepare=without_privileges)
+        said = run_in(*more, prepare=without_privileges)
         assert "glidepath: error: cannot" in said
         assert "Permission denied" in said
         for words in (["status", str(store)], ["export", str(store)], ["plan", "study.yaml", "--no-probe"]):

@@ -161,7 +161,7 @@ def test_a_clip_is_trained_from_its_weights_when_told_and_else_from_scratch(
 ) -> None:
     catalogue = load_catalogue()
     options = ["guidance[0].clip.weights=nowhere.safetensors", f"train.init_from_weights={str(not anew).lower()}"]
-    plan = make_plan(read_spec("shapes-clip", options, catalogue=catalogue), catalogue)
+    plan = make_plan(read_spec("shapes-clip-training", options, catalogue=catalogue), catalogue)
     check_trainable(plan, catalogue)
     if anew:
         trainer, _run = build(plan, catalogue, tmp_path)

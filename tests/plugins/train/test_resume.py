@@ -67,7 +67,7 @@ def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
     seen: list[Position] = []
     run = run_of(tmp_path, progress=seen.append, stop=lambda: len(seen) > 3)
     assert train(run, **STAGES) is None
-    assert seen[-1] == Position(3, LAST, "contrast")
+    assert seen[-1] == Position(3, LAST, "facts")
     assert [path.name for path in existing(tmp_path)] == ["checkpoint-00000003.safetensors"]
     train(run_of(tmp_path), **STAGES)
     assert_same_run(tmp_path, whole)

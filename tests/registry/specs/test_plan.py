@@ -405,7 +405,7 @@ def test_reading_and_planning_take_little_time(catalogue: Catalogue) -> None:
 def test_neither_torch_nor_an_implementation_is_imported() -> None:
     program = f"""
 import sys
-from {__package__}.conftest import BASE, make_catalogue
+from tests.registry.specs.conftest import BASE, make_catalogue
 from glidepath.registry.plan import make_plan
 from glidepath.registry.spec import parse_spec
 catalogue = make_catalogue()

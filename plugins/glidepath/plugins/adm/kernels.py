@@ -1,25 +1,30 @@
-"""Convolutions of kernel 3 in fewer multiplications than they are written in, for CPUs and float32.
+"""Convolutions of kernel 3 in fewer multiplications than they are written in, for CPUs in float32.
 
-A CPU spends four fifths of a step multiplying in convolutions. What is here gives the same numbers to the
-rounding of float32, from kernels that are derived from the weights once for a walk.
+A CPU spends four fifths of a step multiplying in convolutions. What is here gives the same numbers, to the
+rounding of float32, with kernels that are derived from the weights once for a walk.
 
 Dimensions: B samples, C channels, H and W the image, all of them divided into tiles of 4 x 4.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 POSITIONS = 256
-"""Images of fewer elements are convolved as written: there the weights, not the images, are what takes time."""
+"""Images of fewer elements are convolved as written: the weights, not the images, take the time."""
 
-CHANNELS = 64
-"""So are those of fewer channels, in or out: moving them takes longer than multiplying them."""
+CHANNELS = 128
+"""So are those of fewer channels, in or out: moving them takes as long as multiplying them."""
 
-PIECE = 2**22
+PIECE = 2**20
 """How many elements are transformed at a time: what a processor holds near, and little memory beside x."""
+
+MOST_BYTES = 2**30
+"""Kernels take up to four times the memory of their weights. Beyond this, as written."""
 
 
 class Kernels:
@@ -28,18 +33,18 @@ class Kernels:
     def __init__(self) -> None:
         self._made: dict[nn.Module, Tensor] = {}
 
-    def suit(self, x: Tensor, convolution: nn.Module) -> bool:
-        """Whether `convolve` and `convolve_upsampled` take x [B, C, H, W] sooner than the convolution does."""
-        weight = convolution.weight
-        assert isinstance(weight, Tensor)
+    def suit(self, x: Tensor, convolution: nn.Module, *, upsampled: bool = False) -> bool:
+        """Whether x [B, C, H, W], or x upsampled, is convolved sooner here than as it is written."""
         return (
             not torch.is_grad_enabled()
             and not torch.compiler.is_compiling()
-            and weight.shape[2:] == (3, 3)
-            and min(weight.shape[:2]) >= CHANNELS
+            and type(convolution) is nn.Conv2d
+            and convolution.kernel_size == (3, 3)
+            and (upsampled or min(convolution.in_channels, convolution.out_channels) >= CHANNELS)
             and x.shape[2] * x.shape[3] >= POSITIONS
             and x.shape[2] % 4 == x.shape[3] % 4 == 0
             and x.is_contiguous(memory_format=torch.channels_last)
+            and (convolution in self._made or sum(it.nbytes for it in self._made.values()) < MOST_BYTES)
         )
 
     def convolve(self, x: Tensor, convolution: nn.Module) -> Tensor:
@@ -48,9 +53,7 @@ class Kernels:
         Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", F(4 x 4, 3 x 3): a tile of
         the output takes 36 multiplications for each pair of channels in place of 144.
         """
-        if convolution not in self._made:
-            self._made[convolution] = _transformed(convolution.weight)
-        kernel, bias = self._made[convolution], convolution.bias
+        kernel, bias = self._kernel(convolution, _transformed)
         (batch, channels, height, width), outputs = x.shape, kernel.shape[-1]
         columns = width // 4
         padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
@@ -70,9 +73,16 @@ class Kernels:
         Of the three elements that an output sees along a dimension two are one element of x. With their
         weights summed it is a transposed convolution of kernel 4 and stride 2, with 4/9 of the work.
         """
+        kernel, bias = self._kernel(convolution, _summed)
+        return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
+
+    def _kernel(self, convolution: nn.Module, make: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """The kernel that takes the place of the weights, and the bias."""
+        assert isinstance(convolution, nn.Conv2d)  # or it does not suit
+        assert convolution.bias is not None
         if convolution not in self._made:
-            self._made[convolution] = _summed(convolution.weight)
-        return F.conv_transpose2d(x, self._made[convolution], convolution.bias, stride=2, padding=1)
+            self._made[convolution] = make(convolution.weight)
+        return self._made[convolution], convolution.bias
 
 
 def _transformed(weight: Tensor) -> Tensor:

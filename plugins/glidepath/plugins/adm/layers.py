@@ -108,7 +108,7 @@ def convolved(x: Tensor, convolution: nn.Module, kernels: Kernels | None) -> Ten
 
 def convolved_upsampled(x: Tensor, convolution: nn.Module, kernels: Kernels | None) -> Tensor:
     """`convolution(upsample(x))`, sooner where there are kernels that suit it."""
-    if kernels is not None and kernels.suit(x, convolution):
+    if kernels is not None and kernels.suit(x, convolution, upsampled=True):
         return kernels.convolve_upsampled(x, convolution)
     result: Tensor = convolution(upsample(x))
     return result

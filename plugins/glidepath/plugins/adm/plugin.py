@@ -225,7 +225,9 @@ def _faults_of_widths(config: AdmUNetConfig) -> Iterator[tuple[str, str]]:
 
 
 def _provides(config: AdmUNetConfig) -> dict[str, object]:
-    classes = {} if config.num_classes is None else {"labels.null": config.null_class}
+    # beside a text, the null condition is that of the text, and the label stays
+    by_class_alone = config.num_classes is not None and config.text_width is None
+    classes = {"labels.null": config.null_class} if by_class_alone else {}
     return {
         **classes,
         "image.channels": config.in_channels,

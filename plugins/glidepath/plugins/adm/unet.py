@@ -164,7 +164,19 @@ class AdmUNet(Denoiser):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the trunk, which `forward` and prepared predictors share. Arguments: `torch.compile`'s."""
-        self.__dict__["trunk"] = torch.compile(type(self).trunk.__get__(self), *args, **kwargs)
+        compiled = torch.compile(type(self).trunk.__get__(self), *args, **kwargs)
+
+        def trunk(
+            x: Tensor,
+            embeddings: Sequence[Tensor],
+            text: Sequence[KeysValues] | None,
+            pictures: Tensor | None = None,
+            kernels: Kernels | None = None,
+        ) -> Any:
+            # without the kernels: the compiler has its own, and compiles once for all callers
+            return compiled(x, embeddings, text, pictures)
+
+        self.__dict__["trunk"] = trunk
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: not the compiled trunk, which is bound to this object."""

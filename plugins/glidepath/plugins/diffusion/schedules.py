@@ -73,4 +73,4 @@ def _evenly(first: float, last: float, count: int) -> Tensor:
     values = [first + index * step for index in range(count)]
     if count > 1:
         values[-1] = last
-    return torch.tensor(values, dtype=torch.float64)
+    return torch.tensor(values, dtype=torch.float64, device="cpu")

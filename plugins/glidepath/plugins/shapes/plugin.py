@@ -72,6 +72,7 @@ def presets() -> Iterable[Preset]:
     summaries = {
         "shapes": "a small model that comes with glidepath: one or two shapes, 32 x 32",
         "shapes-clip": "the model shapes, steered by a noised CLIP of its own",
+        "shapes-clip-training": "how the CLIP of shapes-clip is trained: for `glidepath train`",
         "shapes-upsample": "doubles each side of what shapes draws: 32 x 32 to 64 x 64",
         "shapes-64": "the cascade of shapes and shapes-upsample: 64 x 64",
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +206,8 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
             go_on=ask,
             no_plugins=arguments.no_plugins,
         )
-        outcome = driver.run()
+        with redirect_stdout(sys.stderr):  # what an engine prints is no result of the command
+            outcome = driver.run()
         failures = index.failures()
     if arguments.json:
         print_json(

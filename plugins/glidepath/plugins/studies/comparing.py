@@ -172,11 +172,9 @@ def _changes(first: Kept, second: Kept, arms: Sequence[str]) -> Iterator[tuple[s
         other = second.nodes.get((arm, step))
         if arm not in arms or other is None or other == key:
             continue
-        said = [
-            read_json(Store(it.folder).node(name) / PREIMAGE) or {}
-            for it, name in ((first, key), (second, other))
-        ]
-        for path, was, is_now in differences(*said):
+        one = read_json(Store(first.folder).node(key) / PREIMAGE) or {}
+        two = read_json(Store(second.folder).node(other) / PREIMAGE) or {}
+        for path, was, is_now in differences(one, two):
             change = (path.removeprefix("reads."), _text(was), _text(is_now))
             if not path.startswith("upstream") and change not in seen:
                 seen.add(change)

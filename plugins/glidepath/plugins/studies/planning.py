@@ -13,6 +13,7 @@ from glidepath.plugins.studies.forecast import Forecast, Toll, classes_of, forec
 from glidepath.plugins.studies.graph import Graph, Stage
 from glidepath.plugins.studies.power import POWER, Foresight, foresee
 from glidepath.plugins.studies.spec import Study
+from glidepath.plugins.studies.stat_paired import DRAWS, EXACT_UNITS
 from glidepath.plugins.studies.store import Store
 from glidepath.registry.cli.common import indent, shorten, table
 from glidepath.registry.parameters import yaml_text
@@ -49,9 +50,9 @@ def plan(study: Study, graph: Graph, store: Store, *, probe_seconds: float, no_p
         from glidepath.plugins.studies.probing import probe
 
         threads = max(1, cores() // slots)
-        found = probe(study, groups, seconds=probe_seconds, threads=threads, no_plugins=no_plugins)
-        tolls = {**found.tolls, **tolls}
-        notes += [f"could not be probed: {why}" for why in found.failed.values()]
+        probed = probe(study, groups, seconds=probe_seconds, threads=threads, no_plugins=no_plugins)
+        tolls = {**probed.tolls, **tolls}
+        notes += [f"could not be probed: {why}" for why in probed.failed.values()]
     told = forecast(graph, done, classes, tolls, slots)
     notes += _notes(study, told, tolls, groups)
     foresight = foreseen(study)
@@ -71,10 +72,11 @@ def plan(study: Study, graph: Graph, store: Store, *, probe_seconds: float, no_p
 
 
 def _slots(study: Study) -> int:
+    """As far as the engine's parameters tell; a cluster is known once it is reached."""
     config = study.engine.config
     slots = int(getattr(config, "slots", 1) or 1)
-    gpus = int(getattr(config, "gpus", 0) or 0)
-    return max(1, min(slots, gpus * int(getattr(config, "per_gpu", 1))) if gpus else slots)
+    shared = int(getattr(config, "per_gpu", 0)) * int(getattr(config, "gpus", 0))
+    return max(1, min(slots, shared) if shared else slots)
 
 
 def _notes(
@@ -123,9 +125,11 @@ def sentences(study: Study, found: Foresight | None) -> Iterator[str]:
     yield found.sentence
     if found.test == "sign-flip":
         alpha = (1 - found.level) / found.comparisons
+        # beyond so many units the test draws sign patterns, and tells no p below one of them
+        smallest = found.smallest_p if found.units <= EXACT_UNITS else 1 / (1 + DRAWS)
         yield (
             f"The smallest p that {found.units} unit{'s' * (found.units != 1)} can give is "
-            f"{found.smallest_p:.2g}; the strictest comparison needs {alpha:.2g}."
+            f"{smallest:.2g}; the strictest comparison needs {alpha:.2g}."
         )
         if math.isinf(found.detectable) and found.units > 1:
             other = foresee(found.units, found.comparisons, level=found.level, test="t")

@@ -6,16 +6,18 @@ Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import attrs
-from attrs.validators import ge, gt
+from attrs.validators import ge, gt, optional
 
 from glidepath.plugins.studies.feature_components import feature_metrics, whole_set
 from glidepath.plugins.studies.metric_configs import ClipScoreConfig
-from glidepath.registry.component import Command, Component, Kind, doc
+from glidepath.registry.component import Command, Component, Extra, Kind, doc
 from glidepath.registry.hooks import hookimpl
 
 _HERE = "glidepath.plugins.studies"
+_AT_LEAST_1: Any = optional(ge(1))  # attrs types the validator of an optional field as of the field itself
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +39,31 @@ class LocalConfig:
         default=120.0,
         validator=gt(0),
         metadata=doc("seconds within which the process that trials start from must be ready"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class RayConfig:
+    """A Ray cluster. The folder of the study has one path on all of its machines."""
+
+    address: str | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "of a cluster that runs: auto, or host:port; none: Ray is started on this machine for the study"
+        ),
+    )
+    cpus: float = attrs.field(
+        default=1.0, validator=gt(0), metadata=doc("processors that a trial takes; it has as many threads")
+    )
+    gpus: float = attrs.field(
+        default=0.0,
+        validator=ge(0),
+        metadata=doc("GPUs that a trial takes; 0.5: two share one; 0: it sees none"),
+    )
+    slots: int | None = attrs.field(
+        default=None,
+        validator=_AT_LEAST_1,
+        metadata=doc("most trials at the same time; none: as many as the cluster has room for"),
     )
 
 
@@ -73,6 +100,14 @@ def components() -> Iterable[Component]:
             name="in-process",
             target=f"{_HERE}.in_process:InProcessEngine",
             summary="one trial after the other in the process of the study itself, to look into a fault",
+        ),
+        Component(
+            kind="engine",
+            name="ray",
+            target=f"{_HERE}.ray_engine:RayEngine",
+            config=RayConfig,
+            summary="a task of Ray Core for each trial, on this machine or on a cluster",
+            requires=(Extra(module="ray", install="pip install 'glidepath[ray]'"),),
         ),
         Component(
             kind="metric",

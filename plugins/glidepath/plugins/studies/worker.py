@@ -39,7 +39,15 @@ def work_off(order: Path) -> int:
 def _done(step: Mapping[str, Any], steps: Any) -> bool:
     folder = Path(step["attempt"])
     make_folder(folder)
-    alive = take_lock(folder / ALIVE)  # held while this process lives, for a driver that comes after ours
+    alive = take_lock(folder / ALIVE)  # held until its result is there, for a driver that comes after ours
+    try:
+        return _tried(step, steps, folder)
+    finally:
+        if alive is not None:
+            os.close(alive)
+
+
+def _tried(step: Mapping[str, Any], steps: Any, folder: Path) -> bool:
     began, clock = time.time(), time.perf_counter()
     said: dict[str, Any] = {"stage": step["stage"], "label": step["label"], "began": began}
     print(f"{step['label']} ({step['key'][:12]})", file=sys.stderr)
@@ -51,9 +59,6 @@ def _done(step: Mapping[str, Any], steps: Any) -> bool:
         failure = {**_failure(error), **said, "seconds": time.perf_counter() - clock}
         write_json(folder / FAILURE, failure)
         return False
-    finally:
-        if alive is not None:
-            os.close(alive)
     write_json(folder / RESULT, {**result, **said, "seconds": time.perf_counter() - clock})
     return True
 

@@ -1,0 +1,82 @@
+"""Fewer multiplications give what the convolution as it is written gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from glidepath.plugins.adm import kernels
+from glidepath.plugins.adm.kernels import Kernels
+
+
+def given(
+    channels: int = 128, outputs: int = 128, size: tuple[int, int] = (16, 20)
+) -> tuple[Tensor, nn.Conv2d]:
+    torch.manual_seed(0)
+    x = torch.randn(2, channels, *size).to(memory_format=torch.channels_last)
+    return x, nn.Conv2d(channels, outputs, 3, padding=1)
+
+
+def exact(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+    bias = convolution.bias
+    assert bias is not None
+    return F.conv2d(x.double(), convolution.weight.double(), bias.double(), padding=1)
+
+
+def error(made: Tensor, wanted: Tensor) -> float:
+    return float((made - wanted).abs().max() / wanted.abs().max())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("outputs", [128, 192])
+def test_tiles_give_the_convolution_to_the_rounding_of_float32(outputs: int) -> None:
+    x, convolution = given(outputs=outputs)
+    made = Kernels().convolve(x, convolution)
+    assert error(made, exact(x, convolution)) < 5e-6
+    assert made.is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def test_pieces_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, convolution = given()
+    whole = Kernels().convolve(x, convolution)
+    monkeypatch.setattr(kernels, "PIECE", 3 * 36 * 2 * 5 * 128)  # three of the four rows of tiles, then one
+    assert error(Kernels().convolve(x, convolution), whole) < 2e-6
+
+
+@torch.inference_mode()
+def test_summed_weights_give_the_convolution_of_what_is_upsampled() -> None:
+    x, convolution = given(32, 48)
+    made = Kernels().convolve_upsampled(x, convolution)
+    assert error(made, exact(F.interpolate(x, scale_factor=2.0), convolution)) < 5e-6
+    assert made.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_kernels_suit_large_images_of_many_channels() -> None:
+    suit = Kernels().suit
+    with torch.inference_mode():
+        assert suit(*given())
+        assert not suit(*given(channels=64))
+        assert suit(*given(channels=64), upsampled=True)
+        assert not suit(*given(size=(8, 8)))
+        assert not suit(*given(size=(18, 20)))
+        x, convolution = given()
+        assert not suit(x.contiguous(), convolution)
+        assert not suit(x, nn.Conv2d(128, 128, 1))
+        assert not suit(x, nn.Identity())
+
+
+def test_nothing_is_differentiated_through_kernels() -> None:
+    assert not Kernels().suit(*given())
+
+
+@torch.inference_mode()
+def test_kernels_beyond_the_memory_they_may_take_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    (x, first), (_, second) = given(), given()
+    made = Kernels()
+    monkeypatch.setattr(kernels, "MOST_BYTES", 1)
+    made.convolve(x, first)
+    assert made.suit(x, first)
+    assert not made.suit(x, second)
