@@ -160,7 +160,8 @@ def test_a_clip_is_trained_from_its_weights_when_told_and_else_from_scratch(
     anew: bool, tmp_path: Path
 ) -> None:
     catalogue = load_catalogue()
-    options = ["guidance[0].clip.weights=nowhere.safetensors", f"train.init_from_weights={str(not anew).lower()}"]
+    begins = "false" if anew else "true"
+    options = ["guidance[0].clip.weights=nowhere.safetensors", f"train.init_from_weights={begins}"]
     plan = make_plan(read_spec("shapes-clip-training", options, catalogue=catalogue), catalogue)
     check_trainable(plan, catalogue)
     if anew:

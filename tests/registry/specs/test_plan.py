@@ -403,7 +403,7 @@ def test_reading_and_planning_take_little_time(catalogue: Catalogue) -> None:
 
 
 def test_neither_torch_nor_an_implementation_is_imported() -> None:
-    program = f"""
+    program = """
 import sys
 from tests.registry.specs.conftest import BASE, make_catalogue
 from glidepath.registry.plan import make_plan
@@ -411,7 +411,7 @@ from glidepath.registry.spec import parse_spec
 catalogue = make_catalogue()
 make_plan(parse_spec(BASE, "s", catalogue=catalogue), catalogue)
 try:
-    parse_spec("a: ${{oc.env:HOME}}", "s", catalogue=catalogue)
+    parse_spec("a: ${oc.env:HOME}", "s", catalogue=catalogue)
 except Exception as error:
     assert type(error).__name__ == "SpecError", error
 for name in ("torch", "numpy", "safetensors", "huggingface_hub"):

@@ -6,7 +6,7 @@ Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", section
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -164,7 +164,7 @@ class AdmUNet(Denoiser):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the trunk, which `forward` and prepared predictors share. Arguments: `torch.compile`'s."""
-        compiled = torch.compile(type(self).trunk.__get__(self), *args, **kwargs)
+        compiled: Callable[..., Tensor] = torch.compile(type(self).trunk.__get__(self), *args, **kwargs)
 
         def trunk(
             x: Tensor,
@@ -172,7 +172,7 @@ class AdmUNet(Denoiser):
             text: Sequence[KeysValues] | None,
             pictures: Tensor | None = None,
             kernels: Kernels | None = None,
-        ) -> Any:
+        ) -> Tensor:
             # without the kernels: the compiler has its own, and compiles once for all callers
             return compiled(x, embeddings, text, pictures)
 
