@@ -12,7 +12,7 @@ from .session import ROOT, Session, copy_of_project
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROJECT = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", "core", "registry", "plugins")
-COPIED = {"CONTRIBUTING.md": PROJECT, "rectified-flow.md": ("examples",)}
+COPIED = {"CONTRIBUTING.md": PROJECT, "rectified-flow.md": ("examples",), "guidance.md": ("docs/studies",)}
 """What of the project is copied to where the commands of a page are run."""
 
 
