@@ -17,7 +17,7 @@ from glidepath.core.sampler import State
 from glidepath.registry.assembly import build_pipeline
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.measure import measure
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 
 PROMPT = "a red circle"

@@ -27,6 +27,9 @@ COMMANDS = {
     "glidepath show ddim": ["-m", "glidepath.registry.cli", "show", "ddim"],
     "glidepath check shapes": ["-m", "glidepath.registry.cli", "check", "shapes"],
     "glidepath plan shapes --quick": ["-m", "glidepath.registry.cli", "plan", "shapes", "--quick"],
+    "completing a command": ["-m", "glidepath.registry.cli", "completion", "bash", "--", "sam"],
+    "completing a part": ["-m", "glidepath.registry.cli", "completion", "bash", "--", "show", "dd"],
+    "completing an option": ["-m", "glidepath.registry.cli", "completion", "bash", "--", "sample", "--see"],
 }
 COUNTS = (0, 50, 100, 200)
 

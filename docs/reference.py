@@ -1,4 +1,4 @@
-"""The component reference, made from the catalogue when the site is built (an MkDocs hook).
+"""The reference, made from the catalogue and the code when the site is built (an MkDocs hook).
 
 Only what comes with glidepath is described, whatever else is installed where the site is built.
 """
@@ -6,6 +6,7 @@ Only what comes with glidepath is described, whatever else is installed where th
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import inspect
 import io
@@ -13,11 +14,13 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+import glidepath.core
 from glidepath.registry import (
     Catalogue,
     Command,
@@ -41,6 +44,25 @@ from glidepath.registry.requirements import PluginsSection
 
 SECTION = "Reference"
 SECTIONS: Mapping[str, type] = {"runtime": Runtime, "plugins": PluginsSection}
+CORE = (
+    "schedule",
+    "variance_preserving",
+    "levels",
+    "denoiser",
+    "prediction",
+    "conditioning",
+    "text_encoder",
+    "guidance",
+    "contrast",
+    "sampler",
+    "noise",
+    "spacing",
+    "codec",
+    "pipeline",
+    "cascade",
+    "errors",
+)
+"""The modules of glidepath.core in the order in which one prompt meets them."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -64,6 +86,7 @@ def pages() -> Iterator[tuple[str, str, str]]:
     yield "Parts", "reference/index.md", overview(catalogue)
     for kind in catalogue.kinds.values():
         yield kind.name, f"reference/{kind.name}.md", kind_page(kind, catalogue)
+    yield "What core defines", "reference/core.md", core_page(catalogue)
     yield "Hooks of a plugin", "reference/hooks.md", hooks_page()
     yield "Sections of a spec", "reference/sections.md", sections_page()
     yield "Commands", "reference/commands.md", commands_page(catalogue)
@@ -102,6 +125,29 @@ def kind_page(kind: Kind, catalogue: Catalogue) -> str:
     for registered in catalogue.components(kind.name):
         blocks += _component(registered, kind, catalogue)
     blocks += ["## Interface", f"`{kind.interface.replace(':', '.')}`", *_interface(kind.interface)]
+    return _page(*blocks)
+
+
+def core_page(catalogue: Catalogue) -> str:
+    """The values, interfaces and functions of `glidepath.core`, module by module."""
+    blocks = [
+        "# What core defines",
+        "What `from glidepath.core import ...` gives: the interfaces of glidepath's own kinds of part, and "
+        "the values that pass between parts. Shapes: B samples, C channels, `*spatial` any number of "
+        "dimensions, L token positions, W and D the widths of a token's vector and of the pooled one, N "
+        "timesteps.",
+    ]
+    homes = {name: getattr(glidepath.core, name) for name in glidepath.core.__all__}
+    modules = {name: import_module(f"glidepath.core.{name}") for name in CORE}
+    stated = {module: _stated(module) for module in modules.values()}
+    missing = set(homes) - {name for names in stated.values() for name in names}
+    assert not missing, f"docs/reference.py: CORE lacks the modules that define {', '.join(sorted(missing))}"
+    kinds = {kind.interface.partition(":")[2]: kind.name for kind in catalogue.kinds.values()}
+    for module, names in stated.items():
+        blocks += [f"## {module.__name__}", _docstring(module)]
+        for name, alias in names.items():
+            if name in homes:
+                blocks += [f"### {name}", *_core_name(name, homes[name], alias, kinds.get(name, ""))]
     return _page(*blocks)
 
 
@@ -189,18 +235,72 @@ def _interface(target: str) -> Iterator[str]:
     module, _, name = target.partition(":")
     interface = getattr(import_module(module), name)
     yield _docstring(interface, code=True)
-    for attribute, value in vars(interface).items():
-        documented = inspect.isfunction(value) or isinstance(value, property)
-        if documented and not attribute.startswith("_"):
-            signature = _signature(value) if inspect.isfunction(value) else ""
-            needed = "" if getattr(value, "__isabstractmethod__", False) else " (has a default)"
-            yield f"### {attribute}{needed}"
+    for attribute, value in _documented(interface):
+        signature = "" if isinstance(value, property) else _signature(value)
+        if attribute == "__call__":
+            yield "### call"
+            yield f"`{signature}`"
+        else:
+            yield f"### {attribute}{'' if _is_abstract(value) else ' (has a default)'}"
             yield f"`{attribute}{signature}`"
-            yield _docstring(value, code=True)
-    if call := vars(interface).get("__call__"):
-        yield "### call"
-        yield f"`{_signature(call)}`"
-        yield _docstring(call, code=True)
+        yield _docstring(value, code=True)
+
+
+def _core_name(name: str, value: Any, alias: tuple[str, str], kind: str) -> Iterator[str]:
+    """What core says of one of its names. alias: of a type, how it is written and what is said of it."""
+    if alias[0]:
+        yield f"`{name} = {alias[0]}`"
+        yield _prose(alias[1], code=True)
+        return
+    if kind:
+        yield f"The interface of the kind [{kind}]({kind}.md)."
+    is_made = isinstance(value, type) and not (_is_interface(value) or issubclass(value, Exception))
+    if is_made or not isinstance(value, type):
+        yield f"`{name}{_signature(value).removesuffix(' -> None')}`"
+    yield _docstring(value, code=True)
+    for attribute, member in _documented(value) if isinstance(value, type) else ():
+        signature = "" if isinstance(member, property) else _signature(member)
+        has_default = inspect.isabstract(value) and not _is_abstract(member)
+        yield f"#### {name}.{attribute.strip('_')}{' (has a default)' if has_default else ''}"
+        yield f"`{'' if attribute == '__call__' else attribute}{signature}`"
+        yield _docstring(member, code=True)
+
+
+def _documented(interface: type) -> Iterator[tuple[str, Any]]:
+    """The public methods and properties that a class itself defines, and last how it is called."""
+    called = []
+    for attribute, value in vars(interface).items():
+        member = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+        if not (inspect.isfunction(member) or isinstance(member, property)) or not _docstring(member):
+            continue
+        if attribute == "__call__":
+            called.append((attribute, member))
+        elif not attribute.startswith("_"):
+            yield attribute, member
+    yield from called
+
+
+def _is_abstract(value: object) -> bool:
+    return bool(getattr(value, "__isabstractmethod__", False))
+
+
+def _is_interface(value: type) -> bool:
+    """Whether a class is there to be derived from, or to be looked like."""
+    return inspect.isabstract(value) or bool(getattr(value, "_is_protocol", False))
+
+
+def _stated(module: ModuleType) -> dict[str, tuple[str, str]]:
+    """The public names that a module defines, in order; of a type that is another's alias, both its texts."""
+    body = ast.parse(inspect.getsource(module)).body
+    found: dict[str, tuple[str, str]] = {}
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            found[node.name] = ("", "")
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            said = after.value if isinstance(after, ast.Expr) else None
+            text = str(said.value) if isinstance(said, ast.Constant) else ""
+            found[node.targets[0].id] = (ast.unparse(node.value), text)
+    return found
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -209,15 +309,20 @@ def _paragraphs(text: str) -> list[str]:
 
 def _signature(function: Callable[..., Any]) -> str:
     text = str(inspect.signature(function, eval_str=False))
-    text = re.sub(r"'([^']+)'", r"\1", text)  # annotations are quoted, and so is an empty default
+    text = re.sub(r"(: |-> )'([^']+)'", r"\1\2", text)  # annotations are quoted, as texts are
+    text = re.sub(r"= (NOTHING|<factory>)", "= ...", text)  # as attrs writes a default that is computed
     return text.replace("(self, ", "(").replace("(self)", "()")
 
 
 def _docstring(subject: Any, *, code: bool = False) -> str:
-    """The subject's own docstring: its first paragraph as text; as the rest keeps its lines, in a block."""
+    """The subject's own docstring, as `_prose` shows it."""
     text = inspect.cleandoc(vars(subject).get("__doc__") or "") if isinstance(subject, type) else ""
-    text = text or inspect.getdoc(subject) or ""
-    first, _, rest = text.partition("\n\n")
+    return _prose(text or inspect.getdoc(subject) or "", code=code)
+
+
+def _prose(text: str, *, code: bool = False) -> str:
+    """The first paragraph as text; as the rest keeps its lines, in a block."""
+    first, _, rest = inspect.cleandoc(text).partition("\n\n")
     first = " ".join(first.split()).replace("*", r"\*").replace("<", "&lt;")
     return "\n\n".join(filter(None, [first, _fence(rest) if code and rest.strip() else rest]))
 

@@ -29,7 +29,7 @@ def components():
 """
 PARTS = """
 from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.plugin import DdimConfig
+from glidepath.plugins.diffusion.configs import DdimConfig
 
 BUILT = []
 

@@ -278,7 +278,7 @@ def test_an_image_tells_no_folders_and_no_environment(
     assert set(manifest) == {
         "format", "spec", "shots", "columns", "scale", "distributions", "weights", "environment"
     }  # fmt: skip
-    assert set(manifest["environment"]) == {"torch", "python", "device", "dtype"}
+    assert set(manifest["environment"]) == {"torch", "python", "device", "dtype", "threads"}
 
 
 @pytest.mark.parametrize("name", ["tiny.safetensors", "tiny.pt"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from glidepath import core
 from glidepath.registry import Catalogue, hooks, load_catalogue
 from glidepath.registry.cli import COMMANDS
+from glidepath.registry.kinds import CORE_KINDS
 from glidepath.registry.parameters import REQUIRED, parameters
 
 from .session import ROOT
@@ -85,6 +88,32 @@ def test_the_reference_has_every_hook_with_what_is_said_of_it(site: Path) -> Non
     for hook in specified:
         assert f"{hook.__name__}(" in text
         assert " ".join((hook.__doc__ or "").replace("`", "").split()) in text.replace("`", "")
+
+
+def test_the_reference_has_everything_that_core_defines_with_what_is_said_of_it(site: Path) -> None:
+    page = (site / "reference" / "core.html").read_text(encoding="utf-8")
+    text = _text(site / "reference" / "core.html").replace("`", "")
+    for name in core.__all__:
+        assert f'<h3 id="{name.lower()}">{name}<' in page
+        defined = getattr(core, name)
+        if isinstance(defined, type) or inspect.isfunction(defined):
+            said = (defined.__doc__ or "").partition("\n\n")[0].replace("`", "")
+            assert " ".join(said.split()) in text
+        for method, member in vars(defined).items() if isinstance(defined, type) else ():
+            if inspect.isfunction(member) and member.__doc__ and not method.startswith("_"):
+                assert f"{name}.{method}" in text
+
+
+def test_a_type_alias_of_core_is_shown_as_it_is_written(site: Path) -> None:
+    text = _text(site / "reference" / "core.html")
+    assert "Predict = Callable[[Tensor, Step], Prediction]" in text
+    assert "a denoiser with its conditioning and levels bound." in text
+
+
+def test_the_page_of_an_interface_of_core_is_linked(site: Path) -> None:
+    page = (site / "reference" / "core.html").read_text(encoding="utf-8")
+    for kind in CORE_KINDS:
+        assert f'The interface of the kind <a href="{kind.name}.html">{kind.name}</a>' in page
 
 
 def test_the_reference_has_every_command(site: Path) -> None:

@@ -18,9 +18,9 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction, PredictionKind
 from glidepath.core.sampler import Sampler
 from glidepath.core.schedule import NoiseSchedule
+from glidepath.plugins.diffusion.configs import CosineConfig, DdimConfig, DdpmConfig, LinearConfig
 from glidepath.plugins.diffusion.ddim import DdimSampler
 from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.plugin import CosineConfig, DdimConfig, DdpmConfig, LinearConfig
 from glidepath.plugins.diffusion.schedules import CosineSchedule, LinearSchedule
 
 DATA = Path(__file__).parent / "data"

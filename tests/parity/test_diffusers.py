@@ -19,26 +19,20 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction, PredictionKind
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.plugin import (
+from glidepath.plugins.diffusion.configs import (
     CosineConfig,
     DdimConfig,
     DdpmConfig,
     LinearConfig,
     QuadraticConfig,
 )
+from glidepath.plugins.diffusion.ddim import DdimSampler
+from glidepath.plugins.diffusion.ddpm import DdpmSampler
 from glidepath.plugins.diffusion.schedules import CosineSchedule, LinearSchedule, QuadraticSchedule
+from glidepath.plugins.samplers.configs import DpmppConfig, EulerConfig, HeunConfig, PndmConfig, UniPcConfig
 from glidepath.plugins.samplers.dpmpp import DpmppSampler
 from glidepath.plugins.samplers.euler import EulerSampler
 from glidepath.plugins.samplers.heun import HeunSampler
-from glidepath.plugins.samplers.plugin import (
-    DpmppConfig,
-    EulerConfig,
-    HeunConfig,
-    PndmConfig,
-    UniPcConfig,
-)
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
 

@@ -22,9 +22,9 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler, State
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, DdimConfig, DdpmConfig
 from glidepath.plugins.diffusion.ddim import DdimSampler
 from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.plugin import ClassifierFreeConfig, DdimConfig, DdpmConfig
 
 from .recorded import RecordedNoise, Walk, described, difference, make_schedule
 from .test_unets import Golden

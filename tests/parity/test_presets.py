@@ -15,7 +15,8 @@ from glidepath.plugins.adm.plugin import AdmUNetConfig
 from glidepath.registry.assembly import build_parts
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.measure import Measurement, measure
-from glidepath.registry.plan import PartPlan, Plan, make_plan
+from glidepath.registry.plan import PartPlan, Plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 
 from .recorded import described

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.diffusion.plugin import ConstantConfig, LinearConfig, QuadraticConfig, WarmUpConfig
+from glidepath.plugins.diffusion.configs import ConstantConfig, LinearConfig, QuadraticConfig, WarmUpConfig
 from glidepath.plugins.diffusion.schedules import (
     ConstantSchedule,
     LinearSchedule,

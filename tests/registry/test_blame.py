@@ -30,7 +30,7 @@ def components():
 PARTS = """
 from glidepath.core.errors import PartError
 from glidepath.core.guidance import Guidance
-from glidepath.plugins.diffusion.plugin import CosineConfig
+from glidepath.plugins.diffusion.configs import CosineConfig
 from glidepath.plugins.diffusion.schedules import CosineSchedule
 from acme.helper import fail
 

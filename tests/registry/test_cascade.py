@@ -18,7 +18,7 @@ from glidepath.registry import SpecError, assemble
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.cli import main
 from glidepath.registry.images import read_manifest
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 from glidepath.registry.weights import WeightsError
 
@@ -166,9 +166,11 @@ def on_built(pipeline, plan):
 def test_a_fault_of_a_stage_names_its_place(cascade: Path) -> None:
     with pytest.raises(SpecError) as caught:
         assemble(cascade, ["stages.large.denoiser.image_size=8"])
-    assert [problem.path for problem in caught.value.problems] == [
-        "stages.large.denoiser.attention_resolutions"
-    ]
+    # of the whole, it enlarges nothing; of the parameter, 16 is no size inside it
+    assert {problem.path for problem in caught.value.problems} == {
+        "stages.large.denoiser",
+        "stages.large.denoiser.attention_resolutions",
+    }
     with pytest.raises(SpecError, match="makes images of 8 pixels from images of 8"):
         assemble(cascade, ["stages.large.denoiser={image_size: 8, attention_resolutions: [8]}"])
 
@@ -215,7 +217,7 @@ def test_the_film_of_a_cascade_shows_each_stage_as_large_as_the_image(cascade: P
 
 
 def test_frames_are_shared_out_among_the_stages() -> None:
-    from glidepath.registry.cli.sample import _frames
+    from glidepath.registry.cli.drawing import _frames
 
     assert sorted(_frames([100])) == [1, 13, 26, 38, 51, 63, 75, 88, 100]
     frames = sorted(_frames([100, 27]))

@@ -261,6 +261,42 @@ def test_show_of_an_unknown_name_suggests_one(acme: Any, glidepath: Any, name: s
     assert hint in err
 
 
+SLOTTED = """
+@hookimpl
+def kinds():
+    return [Kind(name="trainer", interface="acme.x:Y", summary="trains", slot="train", sampling=False)]
+
+@hookimpl
+def components():
+    return [Component(kind="trainer", name="sgd", target="x:Y", summary="steps down")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint", "allowed"),
+    [
+        (["show", "sampler"], "'sampler' is a kind of part: `glidepath list sampler`", "sampler/ddim"),
+        (["show", "train"], "which takes a trainer: `glidepath list trainer`", "trainer/sgd"),
+        (["show", "train/sgd"], "'train' is a slot of a spec, which takes a trainer", "trainer/sgd"),
+        (["show", "preset"], "presets are named by `glidepath list preset`", "preset/fast"),
+        (["show", "school"], "'school' is a plugin: `glidepath plugins`", ""),
+        (["list", "train"], "which takes a trainer: `glidepath list trainer`", "trainer"),
+        (["list", "ddim"], "'ddim' is a sampler: `glidepath show sampler/ddim`", "sampler"),
+        (["list", "acme/ddim"], "'acme/ddim' is a sampler: `glidepath show sampler/ddim`", "sampler"),
+        (["list", "fast"], "'fast' is a preset: `glidepath show preset/fast`", "preset"),
+        (["list", "school"], "'school' is a plugin: `glidepath plugins`", "trainer"),
+    ],
+)  # fmt: skip
+def test_a_word_of_another_sort_is_told_what_it_stands_for(
+    acme: Any, glidepath: Any, arguments: list[str], hint: str, allowed: str
+) -> None:
+    acme.plugin("school", SLOTTED)
+    status, out, err = glidepath(*arguments)
+    assert (status, out) == (1, "")
+    assert hint in err
+    assert not allowed or allowed in err.partition("allowed: ")[2]
+
+
 def test_plugins_shows_what_each_supplies_and_what_is_wrong(
     acme: Any, glidepath: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

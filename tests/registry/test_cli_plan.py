@@ -14,8 +14,9 @@ import pytest
 
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.cli import main
+from glidepath.registry.lacking import HOW_TO_GET_WEIGHTS
 from glidepath.registry.measure import CannotMeasure, Measurement, measure
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 
 ROOT = Path(__file__).parents[2]
@@ -135,7 +136,7 @@ def test_a_right_spec_is_ok(acme: Any, glidepath: Any) -> None:
 
 
 def test_weights_that_are_not_there_are_a_warning_of_check(acme: Any, glidepath: Any, tmp_path: Path) -> None:
-    told = "weights: there is no file {} yet"
+    told = f"weights: there is no file {{}} yet\n    {HOW_TO_GET_WEIGHTS}"
     for written, file in (
         ("weights: nosuch.safetensors", str(tmp_path / "nosuch.safetensors")),
         ("weights: package:acme/nosuch.safetensors", "package:acme/nosuch.safetensors"),
@@ -149,6 +150,25 @@ def test_weights_that_are_not_there_are_a_warning_of_check(acme: Any, glidepath:
     assert glidepath("check", "spec.yaml", "--set", "denoiser.weights=w.pt")[2].startswith(
         "glidepath: warning: denoiser.weights: there is no file"
     )
+
+
+def test_what_the_bundled_presets_wait_for_is_told_with_how_to_get_it(acme: Any, glidepath: Any) -> None:
+    status, out, err = glidepath("check", "glide-clip")
+    assert (status, out) == (0, "glide-clip: ok\n")
+    for what in (
+        "stages.base.denoiser (adm-unet) has no weights yet: it makes noise",
+        "stages.upsample.denoiser (adm-unet) has no weights yet: it makes noise",
+        "stages.base.guidance[0].clip (noised-clip) has no weights yet: it guides to nothing",
+        "stages.base.text_encoder.tokenizer (bpe) can read no prompt yet: give it GPT-2's encoder.json",
+        "stages.base.guidance[0].clip.tokenizer (clip-bpe) can read no prompt yet: give it CLIP's",
+    ):
+        assert err.count(what) == 1
+    assert "name a file as stages.base.weights: " in err
+    assert "name a file as stages.base.guidance[0].clip.weights: " in err
+    assert "docs/checkpoints.md" in err
+    assert "adm-classifier) has no weights yet" in glidepath("check", "adm-g-64")[2]
+    for preset in ("shapes", "shapes-64", "shapes-clip", "shapes-clip-training", "shapes-upsample"):
+        assert glidepath("check", preset) == (0, f"{preset}: ok\n", "")
 
 
 def test_every_fault_is_told_with_its_place(acme: Any, glidepath: Any, tmp_path: Path) -> None:

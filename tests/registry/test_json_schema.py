@@ -13,7 +13,7 @@ import yaml
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.cli import main
 from glidepath.registry.json_schema import spec_schema
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import SpecError
 from glidepath.registry.spec import parse_spec
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 import tomllib
@@ -46,8 +47,8 @@ def _plugin_module(folder: Path) -> Any:
     return module
 
 
-def test_there_is_a_template_for_every_kind_of_glidepath_itself() -> None:
-    assert {kind.name for kind in CORE_KINDS} <= set(KINDS)
+def test_there_is_a_template_for_every_kind_of_glidepath_itself_for_datasets_and_for_metrics() -> None:
+    assert {*(kind.name for kind in CORE_KINDS), "dataset", "metric"} == set(KINDS)
 
 
 def test_no_placeholder_is_left(written: dict[str, Path]) -> None:
@@ -117,6 +118,73 @@ def test_the_readme_has_the_parameters_and_the_example(written: dict[str, Path])
         readme = (folder / "README.md").read_text(encoding="utf-8")
         assert parameter_table(component.config) in readme
         assert (folder / "example.yaml").read_text(encoding="utf-8").strip() in readme
+
+
+def test_the_readme_says_how_the_example_is_used(written: dict[str, Path]) -> None:
+    for name, folder in written.items():
+        readme = " ".join((folder / "README.md").read_text(encoding="utf-8").split())
+        used = {
+            "dataset": "glidepath train example.yaml --out run",
+            "metric": "glidepath study run example.yaml",
+        }
+        kind = name.removeprefix("glidepath-acme-laboratory-")
+        if kind != name:
+            assert (
+                used.get(kind, 'glidepath sample "a red star" --spec example.yaml --out star.png') in readme
+            )
+            assert f"A {'study' if kind == 'metric' else 'spec'} names it `acme-laboratory-{kind}`" in readme
+
+
+def _places(folder: Path) -> dict[str, list[str]]:
+    """What the README of a package says of its names: in which files each stands."""
+    section = (folder / "README.md").read_text(encoding="utf-8").partition("## To rename")[2]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    return {row[0].strip("| `"): re.findall(r"`([^`]+)`", row[2]) for row in rows}
+
+
+def _has(text: str, name: str) -> bool:
+    """Whether a text has a name by itself; that of a class begins with it."""
+    return (
+        re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-]|$)" if "-" in name else rf"\b{name}", text)
+        is not None
+    )
+
+
+def test_the_readme_lists_every_file_in_which_a_name_stands(written: dict[str, Path]) -> None:
+    for name, folder in written.items():
+        if name.startswith("glidepath-"):
+            files = [file for file in folder.rglob("*") if file.is_file()]
+            texts = {file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8") for file in files}
+            places = _places(folder)
+            assert len(places) == 4
+            for one, stated in places.items():
+                assert stated == sorted(path for path, text in texts.items() if _has(text, one)), one
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_changed_in_the_files_that_the_readme_lists_is_changed_everywhere(
+    kind: str, tmp_path: Path
+) -> None:
+    write(NewPlugin("glidepath-acme", kind), tmp_path / "acme")
+    write(NewPlugin("glidepath-zeta", kind), tmp_path / "zeta")
+    places = _places(tmp_path / "acme")
+    assert list(places) == ["acme", "Acme", "glidepath_acme", "glidepath-acme"]
+    patterns = {
+        "acme": r"(?<![\w-])acme(?![\w-])",
+        "Acme": r"\bAcme",
+        "glidepath_acme": r"\bglidepath_acme\b",
+        "glidepath-acme": r"(?<![\w-])glidepath-acme(?![\w-])",
+    }
+    for name, files in places.items():
+        for file in files:
+            text = (tmp_path / "acme" / file).read_text(encoding="utf-8")
+            changed = re.sub(patterns[name], name.replace("acme", "zeta").replace("Acme", "Zeta"), text)
+            (tmp_path / "acme" / file).write_text(changed, encoding="utf-8")
+    for file in (tmp_path / "zeta").rglob("*"):
+        same = tmp_path / "acme" / file.relative_to(tmp_path / "zeta").as_posix().replace("zeta", "acme")
+        assert not file.is_file() or same.read_text(encoding="utf-8") == file.read_text(encoding="utf-8"), (
+            file
+        )
 
 
 def test_the_ci_file_is_yaml_that_tests_and_publishes(written: dict[str, Path]) -> None:
@@ -208,7 +276,12 @@ def test_the_command_writes_beside_it_and_says_what_is_next(
     monkeypatch.chdir(tmp_path)
     assert main(["new-plugin", "glidepath-acme", "--kind", "text-encoder"]) == 0
     assert (tmp_path / "glidepath-acme" / "glidepath_acme" / "text_encoder.py").is_file()
-    assert capsys.readouterr().out.splitlines()[0] == "glidepath-acme: a text encoder named acme. Next:"
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "glidepath-acme: a text encoder named acme. Next:"
+    example = "glidepath-acme/example.yaml"
+    assert said[-1] == f'  glidepath sample "a red star" --spec {example} --out star.png'
+    assert main(["new-plugin", "glidepath-acme", "--kind", "metric", "--out", "judge"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "  glidepath study run judge/example.yaml"
     assert main(["new-plugin", "glidepath-acme", "--kind", "codec", "--out", "other"]) == 0
     assert (tmp_path / "other" / "glidepath_acme" / "codec.py").is_file()
     assert main(["new-plugin", "glidepath-acme", "--kind", "codec", "--out", "other"]) == 1

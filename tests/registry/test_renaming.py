@@ -16,8 +16,10 @@ from glidepath.registry.cli import main
 from glidepath.registry.component import doc
 from glidepath.registry.discovery import scan
 from glidepath.registry.kinds import CORE_KINDS
-from glidepath.registry.loading import Hooks, load
-from glidepath.registry.plan import Plan, make_plan
+from glidepath.registry.loading import load
+from glidepath.registry.manager import Hooks
+from glidepath.registry.plan import Plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 
 PLUGIN = """

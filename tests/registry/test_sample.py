@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.assembly import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.images import (
     ImageError,
@@ -23,6 +24,8 @@ from glidepath.registry.images import (
     to_pil,
 )
 from glidepath.registry.provenance import FORMAT, Manifest
+from glidepath.registry.trained import TrainedOtherwise
+from glidepath.registry.writing import CannotWrite
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny import SPEC, write_tiny
@@ -92,6 +95,53 @@ def test_replay_makes_the_same_image_again(tiny: Path, capsys: pytest.CaptureFix
     assert run("replay", "x.png") == 0
     assert "the same image, pixel for pixel" in capsys.readouterr().out
     assert Image.open("x.png").tobytes() == Image.open("x-replay.png").tobytes()
+
+
+def test_a_replay_keeps_an_earlier_one(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("sample", "a star", "--spec", tiny, "--out", "x.png")
+    assert run("replay", "x.png") == 0
+    Path("x-replay.png").write_bytes(b"kept")
+    assert run("replay", "x.png") == 0
+    assert "x-replay-2.png" in capsys.readouterr().out
+    assert Path("x-replay.png").read_bytes() == b"kept"
+    assert run("replay", "x.png", "--out", "x-replay.png") == 0
+    assert Image.open("x-replay.png").size == (256, 256)
+
+
+def test_all_words_that_no_prompt_may_have_are_told_at_once(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("sample", "a green dog", "a star", "a rad star", "--spec", tiny, "--batch", 1) == 1
+    said = capsys.readouterr().err
+    assert "'a green dog' has words that the text encoder was not taught: 'dog'" in said
+    assert "'a rad star' has words that the text encoder was not taught: 'rad' (did you mean 'red'?)" in said
+    assert said.count("it knows 5 words: a, green, red, star, ring") == 1
+    assert not Path("images").exists()
+
+
+def trained_with(tree: object) -> None:
+    """Write into the header of the tiny weights what they were trained with."""
+    save_file(load_file("tiny.safetensors"), "tiny.safetensors", {"spec": json.dumps(tree)})
+
+
+def test_weights_that_were_trained_otherwise_are_warned_of_and_used(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained_with({"schedule": {"use": "glidepath/cosine"}, "sampler": {"use": "glidepath/ddpm"}})
+    assert run("sample", "a star", "--spec", tiny, "--out", "x.png") == 0
+    assert "trained" not in capsys.readouterr().err
+    assert run("sample", "a star", "--spec", tiny, "--set", "schedule=linear", "--out", "x.png") == 0
+    said = capsys.readouterr().err
+    what = "--set #1: schedule is linear, and the weights were trained with cosine"
+    assert said.count(f"glidepath: warning: {what}") == 1
+    for command in (["check"], ["plan", "--quick"]):
+        assert run(*command, tiny, "--set", "schedule=linear") == 0
+        assert what in capsys.readouterr().err
+        assert run(*command, tiny, "--set", "schedule=linear", "--json") == 0
+        (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+        assert warning.startswith(what)
+    with pytest.warns(TrainedOtherwise, match="schedule is linear"):
+        assemble(tiny, ["schedule=linear"])
 
 
 def test_weights_are_found_by_any_name_a_file_may_have(tiny: Path) -> None:
@@ -296,6 +346,12 @@ def test_a_film_is_replayed_as_a_film(tiny: Path, capsys: pytest.CaptureFixture[
     assert run("replay", "x-film-replay.png") == 0
 
 
+def test_a_noise_film_alone_goes_where_out_says(tiny: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16), "red").save("photo.png")
+    assert run("sample", "--noise-film", "photo.png", "--spec", tiny, "--out", "chain.png") == 0
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["chain.png", "photo.png"]
+
+
 def test_a_noise_film_is_not_replayed_and_says_what_makes_it(
     tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -420,7 +476,7 @@ def test_a_png_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
         raise OSError("disk full")
 
     monkeypatch.setattr(Image.Image, "save", fails)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CannotWrite, match=r"^cannot write .*x\.png: disk full$"):
         save_png(Image.new("RGB", (9, 9)), path, {})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
@@ -459,6 +515,42 @@ def test_manifests_are_plain_json(tiny: Path) -> None:
     run("sample", "a star", "--spec", tiny, "--out", "x.png")
     _, data = read_manifest(Path("x.png"))
     assert json.loads(json.dumps(Manifest.from_json(data).to_json())) == data
+
+
+def test_a_manifest_names_the_batch_of_an_image_and_no_other(tiny: Path) -> None:
+    run("sample", "a star", "--spec", tiny, "--out", "x.png")
+    picture, data = read_manifest(Path("x.png"))
+    assert "batch" not in data
+    [shot] = data["shots"]
+    batch = [shot, {**shot, "sample": 1}]
+    assert Manifest.from_json({**data, "batch": batch}).to_json() == {**data, "batch": batch}
+    save_png(picture, Path("y.png"), {**data, "batch": batch})
+    assert run("replay", "y.png") in (0, 1)
+    replayed, said = read_manifest(Path("y-replay.png"))
+    assert (replayed.size, said["shots"], said["batch"]) == (picture.size, [shot], batch)
+    save_png(picture, Path("z.png"), {**data, "batch": batch[1:]})
+    assert run("replay", "z.png") == 1
+
+
+def test_replay_computes_with_as_many_threads_as_the_image_says(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    run("sample", "a star", "--spec", tiny, "--out", "x.png")
+    picture, data = read_manifest(Path("x.png"))
+    assert data["environment"]["threads"] == str(before)
+    data["environment"]["threads"] = str(before + 1)
+    save_png(picture, Path("y.png"), data)
+    told: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    run("replay", "y.png")
+    assert told == [before + 1, before]
+    for odd in ("", "none", "0", "-1", "99999999"):
+        data["environment"]["threads"] = odd
+        save_png(picture, Path("y.png"), data)
+        told.clear()
+        run("replay", "y.png")
+        assert set(told) == {before}
 
 
 def test_words_beyond_the_context_are_named(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import sys
 from pathlib import Path
@@ -55,3 +56,22 @@ def test_listing_grows_linearly_with_the_number_of_plugins(
     some, more, most = (_work_of_listing(count, tmp_path / str(count), monkeypatch) for count in (20, 40, 80))
     assert "made0079" in capsys.readouterr().out
     assert most - more == pytest.approx(2 * (more - some), rel=0.05)
+
+
+@pytest.mark.parametrize("words", [["list", "sampler"], ["--no-plugins", "show", "ddim"]])
+def test_a_process_of_a_brief_command_collects_no_garbage(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[str] = []
+    for name in ("disable", "freeze"):
+        monkeypatch.setattr(gc, name, lambda name=name: told.append(name))
+    assert main(words) == 0
+    assert "freeze" not in told  # called from Python, it leaves the caller's collector as it is
+    told.clear()
+    monkeypatch.setattr(sys, "argv", ["glidepath", *words])
+    assert main() == 0
+    assert (told[0], told[-1]) == ("disable", "freeze")
+    told.clear()
+    monkeypatch.setattr(sys, "argv", ["glidepath", "measure-shapes", "--help"])
+    assert main() == 0
+    assert "freeze" not in told

@@ -318,6 +318,54 @@ class Lossy(SoundCodec):
         return super().encode(images // 8 * 8)
 
 
+class SoundMetric:
+    """How light an image is."""
+
+    name, direction, unit = "lightness", "higher", ""
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config
+
+    def per_prompt(self, images: Tensor, prompts: Sequence[str]) -> Any:
+        return images.double().mean(dim=(1, 2, 3)).tolist()
+
+
+class Sideways(SoundMetric):
+    direction = "sideways"
+
+
+class OneForEachPrompt(SoundMetric):
+    def per_prompt(self, images: Tensor, prompts: Sequence[str]) -> Any:
+        return images.double().mean(dim=(1, 2, 3)).reshape(len(set(prompts)), -1).mean(1).tolist()
+
+
+class PaintsOver(SoundMetric):
+    def per_prompt(self, images: Tensor, prompts: Sequence[str]) -> Any:
+        return images.clamp_(max=200).double().mean(dim=(1, 2, 3)).tolist()
+
+
+class Ranks(SoundMetric):
+    def per_prompt(self, images: Tensor, prompts: Sequence[str]) -> Any:
+        return images.double().mean(dim=(1, 2, 3)).argsort().argsort().tolist()
+
+
+class SoundSetMetric:
+    """The same, of all images together."""
+
+    name, direction, unit = "lightness", "higher", ""
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config
+
+    def whole_set(self, drawn: Any) -> float:
+        return float(drawn.images.double().mean())
+
+
+class Boundless(SoundSetMetric):
+    def whole_set(self, drawn: Any) -> float:
+        return float("inf")
+
+
 class Straight(dict[str, int]):
     """A part of a kind that the plugin adds."""
 

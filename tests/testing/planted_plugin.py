@@ -9,14 +9,21 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
+from attrs.validators import ge
 
-from glidepath.registry import Component, Kind, doc, hookimpl
+from glidepath.registry import Component, Kind, Need, doc, hookimpl
 
 FAULTS = {
     "schedule/undocumented": "descriptor",
     "codec/unbuilt": "builds",
-    "schedule/complex": "config-round-trip",
+    "schedule/complex": "descriptor",
+    "schedule/bad-default": "descriptor",
+    "schedule/restless": "config-round-trip",
     "schedule/catches-all": "unknown-key",
+    "schedule/changeable": "frozen-config",
+    "schedule/changeable-inside": "frozen-config",
+    "schedule/needs-nobody": "needs",
+    "schedule/needs-by-nothing": "needs",
     "schedule/flat": "shapes",
     "denoiser/boasts": "provides",
     "codec/float-images": "dtypes",
@@ -42,6 +49,12 @@ FAULTS = {
     "tokenizer/padding-beyond": "ids",
     "tokenizer/without-spaces": "reads-what-it-writes",
     "codec/lossy": "keeps-images",
+    "metric/sideways": "shapes",
+    "metric/one-for-each-prompt": "shapes",
+    "metric/paints-over": "shapes",
+    "metric/unsaid": "shapes",
+    "metric/boundless": "dtypes",
+    "metric/ranks": "batch-independence",
     "ornament/crooked": "hangs-straight",
 }
 """Which check fails for which part."""
@@ -57,6 +70,28 @@ class Complex:
     value: complex = attrs.field(default=1j, metadata=doc("a number that no spec can hold"))
 
 
+@attrs.frozen(kw_only=True)
+class BadDefault:
+    value: int = attrs.field(default=0, validator=ge(1), metadata=doc("a number, at least 1"))
+
+
+@attrs.frozen(kw_only=True)
+class Restless:
+    value: int = attrs.field(
+        default=1, converter=lambda value: value + 1, metadata=doc("a number that never stays")
+    )
+
+
+@attrs.define(kw_only=True)
+class Changeable:
+    value: int = attrs.field(default=1, metadata=doc("a number"))
+
+
+@attrs.frozen(kw_only=True)
+class ChangeableInside:
+    inner: Changeable = attrs.field(factory=Changeable, metadata=doc("what can be changed"))
+
+
 @attrs.frozen(kw_only=True, init=False)
 class CatchesAll:
     value: int = attrs.field(default=1, metadata=doc("a number"))
@@ -68,6 +103,10 @@ class CatchesAll:
 @attrs.frozen(kw_only=True)
 class Scale:
     scale: float = attrs.field(default=2.0, metadata=doc("how much"))
+
+
+_ANY = Need(test=lambda _: "", optional=True)
+_ODD = Need(test=lambda _: "", optional=True, field="widht")
 
 
 def _part(kind: str, name: str, target: str, **more: Any) -> Component:
@@ -93,11 +132,21 @@ def hangs_straight(made: Any) -> None:
 def components() -> Iterable[Component]:
     guidance = {"config": "planted:ScaleConfig", "provides": lambda _: {"guidance.weight": True}}
     boast: dict[str, Any] = {"provides": lambda _: {"image.size": 8}}
+
+    def whole(_config: object) -> dict[str, object]:
+        return {"metric.whole_set": True}
+
     return [
         _part("schedule", "sound", "SoundSchedule"),
         _part("schedule", "undocumented", "SoundSchedule", config=Undocumented),
         _part("schedule", "complex", "SoundSchedule", config=Complex),
         _part("schedule", "catches-all", "SoundSchedule", config=CatchesAll),
+        _part("schedule", "bad-default", "SoundSchedule", config=BadDefault),
+        _part("schedule", "restless", "SoundSchedule", config=Restless),
+        _part("schedule", "changeable", "SoundSchedule", config=Changeable),
+        _part("schedule", "changeable-inside", "SoundSchedule", config=ChangeableInside),
+        _part("schedule", "needs-nobody", "SoundSchedule", needs=lambda _: {"text.widht": _ANY}),
+        _part("schedule", "needs-by-nothing", "SoundSchedule", needs=lambda _: {"text.width": _ODD}),
         _part("schedule", "flat", "FaultyShape"),
         _part("schedule", "forgiving", "Forgiving"),
         _part("schedule", "wiggling", "Wiggling"),
@@ -130,6 +179,14 @@ def components() -> Iterable[Component]:
         _part("codec", "locked", "Locked"),
         _part("codec", "hears-neighbours", "HearsNeighbours"),
         _part("codec", "lossy", "Lossy"),
+        _part("metric", "sound", "SoundMetric"),
+        _part("metric", "sound-set", "SoundSetMetric", provides=whole),
+        _part("metric", "sideways", "Sideways"),
+        _part("metric", "one-for-each-prompt", "OneForEachPrompt"),
+        _part("metric", "paints-over", "PaintsOver"),
+        _part("metric", "unsaid", "SoundSetMetric"),
+        _part("metric", "boundless", "Boundless", provides=whole),
+        _part("metric", "ranks", "Ranks"),
         _part("ornament", "straight", "Straight"),
         _part("ornament", "crooked", "Crooked"),
     ]

@@ -34,7 +34,7 @@ def failed(suite: Suite, part: str) -> dict[str, str]:
     return {it.id.rpartition(":")[2]: it.reason for it in outcomes if it.status == "failed"}
 
 
-@pytest.mark.parametrize("part", [*SOUND, "ornament/straight"])
+@pytest.mark.parametrize("part", [*SOUND, "metric/sound", "metric/sound-set", "ornament/straight"])
 def test_a_sound_part_passes_every_check(suite: Suite, part: str) -> None:
     assert failed(suite, part) == {}
 
@@ -60,4 +60,4 @@ def test_a_sound_part_has_little_that_does_not_apply(suite: Suite) -> None:
         for id, case in suite.cases.items()
         if any(id.startswith(f"{part}:") for part in SOUND) and suite.run(case).status == "not applicable"
     }
-    assert reasons <= {"config-round-trip", "provides", "device", "bad-input"}
+    assert reasons <= {"config-round-trip", "frozen-config", "provides", "device", "bad-input"}

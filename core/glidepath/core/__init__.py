@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from glidepath.core.errors import Diverged as Diverged
     from glidepath.core.errors import GlidepathError as GlidepathError
     from glidepath.core.errors import PartError as PartError
+    from glidepath.core.errors import UnreadablePrompt as UnreadablePrompt
     from glidepath.core.guidance import Guidance as Guidance
     from glidepath.core.guidance import GuidanceModifier as GuidanceModifier
     from glidepath.core.guidance import Weight as Weight
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from glidepath.core.spacing import spacing_fault as spacing_fault
     from glidepath.core.text_encoder import TextEncoder as TextEncoder
     from glidepath.core.text_encoder import Tokenizer as Tokenizer
+    from glidepath.core.text_encoder import encode_all as encode_all
     from glidepath.core.variance_preserving import (
         VariancePreservingSchedule as VariancePreservingSchedule,
     )
@@ -76,8 +78,10 @@ _HOMES = {
     "TextEmbedding": "conditioning",
     "TextEncoder": "text_encoder",
     "Tokenizer": "text_encoder",
+    "UnreadablePrompt": "errors",
     "VariancePreservingSchedule": "variance_preserving",
     "Weight": "guidance",
+    "encode_all": "text_encoder",
     "fold": "guidance",
     "spacing_fault": "spacing",
     "with_and_without_prompt": "contrast",

@@ -1,5 +1,9 @@
 """The exceptions that glidepath raises on purpose."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
 
 class GlidepathError(Exception):
     """Base of every error that glidepath raises about its input, its parts or its files."""
@@ -7,6 +11,29 @@ class GlidepathError(Exception):
 
 class PartError(GlidepathError):
     """A part was asked for something it cannot do, or was given values that do not fit it."""
+
+
+class UnreadablePrompt(PartError):
+    """Prompts that a tokenizer cannot read.
+
+    faults: what is wrong, a sentence for each prompt. remedy: what would help, alike for all of them.
+    """
+
+    def __init__(self, faults: Sequence[str], remedy: str = "") -> None:
+        self.faults = tuple(faults)
+        self.remedy = remedy
+        super().__init__("\n    ".join([*self.faults, *filter(None, [remedy])]))
+
+    def __reduce__(self) -> tuple[type[UnreadablePrompt], tuple[tuple[str, ...], str]]:
+        return UnreadablePrompt, (self.faults, self.remedy)
+
+    @staticmethod
+    def joined(errors: Iterable[UnreadablePrompt]) -> UnreadablePrompt:
+        """All of some errors in one, each sentence once."""
+        known = list(errors)
+        faults = dict.fromkeys(fault for error in known for fault in error.faults)
+        remedies = dict.fromkeys(error.remedy for error in known if error.remedy)
+        return UnreadablePrompt(list(faults), "\n    ".join(remedies))
 
 
 class Diverged(GlidepathError):

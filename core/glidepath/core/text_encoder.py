@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from glidepath.core.conditioning import TextEmbedding
+from glidepath.core.errors import UnreadablePrompt
 
 
 class TextEncoder(nn.Module, ABC):
@@ -50,7 +51,28 @@ class Tokenizer(Protocol):
         """The id that fills unused positions."""
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, without padding or truncation. An empty text gives no ids."""
+        """The ids of a text, without padding or truncation. An empty text gives no ids.
+
+        Raises:
+            UnreadablePrompt: it has no ids for some of it.
+        """
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids."""
+
+
+def encode_all(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[int]]:
+    """The ids of several prompts, as `tokenizer` gives them.
+
+    Raises:
+        UnreadablePrompt: it cannot read some; every one of them is named.
+    """
+    ids, unreadable = [], []
+    for prompt in prompts:
+        try:
+            ids.append(tokenizer.encode(prompt))
+        except UnreadablePrompt as error:
+            unreadable.append(error)
+    if unreadable:
+        raise UnreadablePrompt.joined(unreadable)
+    return ids

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glidepath.registry.assembly import assemble
-    from glidepath.registry.catalogue import Catalogue, Registered, Unknown, load_catalogue
+    from glidepath.registry.catalogue import Catalogue, load_catalogue
     from glidepath.registry.component import (
         API_VERSION,
         Command,
@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from glidepath.registry.discovery import PluginRecord
     from glidepath.registry.hooks import hookimpl
     from glidepath.registry.markdown import parameter_table
-    from glidepath.registry.plan import Plan, make_plan
+    from glidepath.registry.plan import Plan
+    from glidepath.registry.planner import make_plan
     from glidepath.registry.problems import Problem, SpecError
+    from glidepath.registry.registered import Registered
     from glidepath.registry.spec import Spec, parse_spec, read_spec
+    from glidepath.registry.unknown import Unknown
 
 __all__ = [
     "API_VERSION",
@@ -61,7 +64,7 @@ __all__ = [
 
 _HOMES = {
     "assembly": ("assemble",),
-    "catalogue": ("Catalogue", "Registered", "Unknown", "load_catalogue"),
+    "catalogue": ("Catalogue", "load_catalogue"),
     "component": (
         "API_VERSION",
         "Command",
@@ -77,9 +80,12 @@ _HOMES = {
     "discovery": ("PluginRecord",),
     "hooks": ("hookimpl",),
     "markdown": ("parameter_table",),
-    "plan": ("Plan", "make_plan"),
+    "plan": ("Plan",),
+    "planner": ("make_plan",),
     "problems": ("Problem", "SpecError"),
+    "registered": ("Registered",),
     "spec": ("Spec", "parse_spec", "read_spec"),
+    "unknown": ("Unknown",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

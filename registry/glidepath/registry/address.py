@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from glidepath.registry.catalogue import Unknown
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.files import is_there, locate
 from glidepath.registry.scalars import NULL
 from glidepath.registry.tree import Broken, MappingNode, Node, Scalar, describe, join
+from glidepath.registry.unknown import Unknown
 
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue

@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry import weights
 from glidepath.registry.blame import remedy, whose
 from glidepath.registry.catalogue import Catalogue, load_catalogue
+from glidepath.registry.imports import import_fault, import_remedy
 from glidepath.registry.overrides import Override, option_override
-from glidepath.registry.plan import PartPlan, Plan, make_plan
+from glidepath.registry.plan import PartPlan, Plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import plugin_switches, read_spec
+from glidepath.registry.trained import TrainedOtherwise, trained_otherwise
 from glidepath.registry.tree import join
 
 if TYPE_CHECKING:
@@ -43,6 +47,8 @@ def assemble(
     overrides: as `--set` takes them, "sampler.steps=27".
     weights: a file in place of the spec's own `weights`.
 
+    Warns (`TrainedOtherwise`) where the weights were trained with another schedule, say, than the spec has.
+
     Raises:
         SpecError: the spec has faults; all are listed.
         GlidepathError: a part could not be built, or weights do not fit.
@@ -53,7 +59,10 @@ def assemble(
     if catalogue is None:
         switches = plugin_switches(source, given)
         catalogue = load_catalogue(allow=switches.allow, deny=switches.deny)
-    return build_pipeline(make_plan(read_spec(source, given, catalogue=catalogue), catalogue), catalogue)
+    plan = make_plan(read_spec(source, given, catalogue=catalogue), catalogue)
+    for problem in trained_otherwise(plan, catalogue):
+        warn(problem.render(), TrainedOtherwise, stacklevel=2)
+    return build_pipeline(plan, catalogue)
 
 
 def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pipeline | Cascade:
@@ -138,7 +147,8 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
     try:
         made = target(*arguments, **nested)
     except Exception as error:
-        error.add_note(f"while building {whose(part)}; {remedy(part)}")
+        module = component.target.partition(":")[0]
+        error.add_note(f"while building {whose(part)}; {_remedy(error, module, part)}")
         raise
     interface = _import_target(catalogue.kinds[component.kind].interface, part)
     if not isinstance(made, interface):
@@ -265,7 +275,13 @@ def _import_target(target: str, part: PartPlan) -> Any:
     module, _, name = target.partition(":")
     try:
         return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise AssemblyError(
-            f"{whose(part)} names a target that cannot be imported, {target}: {error}; {remedy(part)}"
+            f"{whose(part)} names a target that cannot be imported, {target}: "
+            f"{import_fault(error, module)}; {_remedy(error, module, part)}"
         ) from error
+
+
+def _remedy(error: Exception, module: str, part: PartPlan) -> str:
+    of = part.registered
+    return import_remedy(error, module, of.distribution, of.version) or remedy(part)

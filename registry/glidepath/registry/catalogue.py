@@ -13,45 +13,25 @@ from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.component import Command, Component, Extra, Kind, Preset
+from glidepath.registry.component import Command, Kind, Preset
 from glidepath.registry.discovery import PluginRecord, Scan, Switch, canonical, scan, switches
+from glidepath.registry.imports import import_fault, import_remedy
 from glidepath.registry.kinds import CORE_KINDS
-from glidepath.registry.loading import PATIENCE, Hooks, Loaded, call, load, plugin_manager
-from glidepath.registry.modules import is_importable
+from glidepath.registry.loading import PATIENCE, Loaded, load
+from glidepath.registry.manager import Hooks, call, plugin_manager
+from glidepath.registry.package_folders import package_folder
 from glidepath.registry.problems import did_you_mean
+from glidepath.registry.registered import N, Registered, Supplied, by_spelling, hindrance
+from glidepath.registry.unknown import Unknown
 
 if TYPE_CHECKING:
     from glidepath.core.pipeline import Pipeline
     from glidepath.registry.plan import Plan
-
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-N = TypeVar("N", bound=_Named)
-
-
-class Unknown(GlidepathError):
-    """A name that stands for nothing that can be used.
-
-    what: the fault, without its place.
-    hint: what may be meant, or what would help.
-    allowed: the names that serve.
-    """
-
-    def __init__(self, what: str, hint: str = "", allowed: Sequence[str] = ()) -> None:
-        self.what = what
-        self.hint = hint
-        self.allowed = tuple(allowed)
-        lines = [what, hint, f"allowed: {', '.join(self.allowed)}" if self.allowed else ""]
-        super().__init__("\n    ".join(line for line in lines if line))
 
 
 class PluginFailures(GlidepathError):
@@ -65,38 +45,6 @@ class PluginFailures(GlidepathError):
             for fault in record.faults
         ]
         super().__init__("plugins fail, and --strict was given:\n    " + "\n    ".join(lines))
-
-
-@attrs.frozen(kw_only=True)
-class Registered:
-    """A component and where it comes from.
-
-    plugin: the name of the entry point. file: the plugin's module.
-    """
-
-    component: Component
-    distribution: str
-    version: str
-    plugin: str
-    file: str
-
-    @property
-    def full_name(self) -> str:
-        """The name that no other component of its kind has: "distribution/name"."""
-        return f"{self.distribution}/{self.component.name}"
-
-
-@attrs.frozen
-class Supplied(Generic[N]):
-    """A preset or a command, and the plugin that it comes from."""
-
-    item: N
-    record: PluginRecord
-
-    @property
-    def full_name(self) -> str:
-        """The name that nothing else of its sort has: "distribution/name"."""
-        return f"{self.record.distribution}/{self.item.name}"
 
 
 class Catalogue:
@@ -279,10 +227,11 @@ class Catalogue:
             for attribute in name.split("."):
                 found = getattr(found, attribute)
         except Exception as error:
+            supplier = (registered.distribution, registered.version)
             raise Unknown(
                 f"the parameters of {registered.full_name} cannot be read: "
-                f"{config!r}: {type(error).__name__}: {error}",
-                f"it is a fault of {registered.distribution} {registered.version}",
+                f"{config!r}: {import_fault(error, module)}",
+                import_remedy(error, module, *supplier) or f"it is a fault of {' '.join(supplier)}",
             ) from error
         if not isinstance(found, type) or not attrs.has(found):
             raise Unknown(
@@ -292,11 +241,11 @@ class Catalogue:
 
     def presets(self) -> Mapping[str, Preset]:
         """Presets by the name that stands for them: "distribution/name" where two have one name."""
-        return _by_spelling(self._presets)
+        return by_spelling(self._presets)
 
     def commands(self) -> Mapping[str, Command]:
         """Commands that plugins add, by the name that stands for them."""
-        return _by_spelling(self._commands)
+        return by_spelling(self._commands)
 
     def preset(self, name: str) -> Preset:
         """The preset of a name, "name" or "distribution/name".
@@ -327,55 +276,18 @@ class Catalogue:
         if matches:
             count = f"{len(matches)} installed plugins supply a {what} named {name!r}"
             raise Unknown(count, "write which one is meant", [it.full_name for it in matches])
-        allowed = list(_by_spelling(supplied))
+        allowed = list(by_spelling(supplied))
         near = did_you_mean(name, [*allowed, *(it.full_name for it in supplied)])
         hints = [near, *self._may_supply(distribution)]
         raise Unknown(f"there is no {what} named {name!r}", "; ".join(filter(None, hints)), allowed)
 
     def package_folder(self, package: str) -> Path:
-        """The folder of a package that a working plugin is in, for files that ship with it. Imports nothing.
-
-        package: "acme" or "acme.diffusion"; a folder below a plugin's package may be named as a package too.
+        """The folder of a package that a working plugin is in, for files that ship with it.
 
         Raises:
             Unknown: no working plugin is in that package.
         """
-        folders = self._folders()
-        for length in range(package.count(".") + 1, 0, -1):
-            words = package.split(".")
-            folder = folders.get(".".join(words[:length]))
-            if folder is not None and all(word.isidentifier() for word in words[length:]):
-                below = folder.joinpath(*words[length:])
-                if below.is_dir():
-                    return below
-        failed = [
-            f"the {record.title} failed to load: {record.error}"
-            if record.faults
-            else f"the {record.title} is disabled by {record.disabled}"
-            for record in self.records
-            if not record.works
-            and record.module.partition(".")[0] == package.partition(".")[0]
-            and record.module
-        ]
-        hint = (
-            did_you_mean(package, folders)
-            or "files can be read from the packages of installed, working plugins"
-        )
-        raise Unknown(
-            f"no working plugin is in a package {package!r}", "; ".join([*failed, hint]), sorted(folders)
-        )
-
-    def _folders(self) -> dict[str, Path]:
-        """The packages that working plugins are in, with their parents, without namespace packages."""
-        folders = {}
-        for record in self.records:
-            package = record.module if record.works else ""
-            while package:
-                file = getattr(sys.modules.get(package), "__file__", None)
-                if file and Path(file).stem == "__init__":
-                    folders[package] = Path(file).parent
-                package = package.rpartition(".")[0]
-        return folders
+        return package_folder(package, self.records)
 
     def checks(self, kind: str) -> list[Callable[[Any], None]]:
         """The conformance checks that plugins supply for parts of a kind."""
@@ -487,30 +399,3 @@ def _modified(folder: str) -> int:
         return os.stat(folder or ".").st_mtime_ns
     except OSError:
         return 0
-
-
-def hindrance(registered: Registered) -> Unknown | None:
-    """Why a component cannot be used here though nothing is wrong with it: modules that are not installed."""
-    missing = [extra for extra in registered.component.requires if not is_importable(extra.module)]
-    if not missing:
-        return None
-    return Unknown(
-        f"{registered.full_name} {registered.version} needs {_and(extra.module for extra in missing)}, "
-        f"which {'is' if len(missing) == 1 else 'are'} not installed",
-        "; ".join(_how_to_install(extra) for extra in missing),
-    )
-
-
-def _by_spelling(supplied: Sequence[Supplied[N]]) -> dict[str, N]:
-    """Presets or commands by their own names, where those are unique, else by their full ones."""
-    namesakes = Counter(it.item.name for it in supplied)
-    return {it.item.name if namesakes[it.item.name] == 1 else it.full_name: it.item for it in supplied}
-
-
-def _how_to_install(extra: Extra) -> str:
-    return extra.install if " " in extra.install else f"pip install {extra.install}"
-
-
-def _and(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last

@@ -17,17 +17,22 @@ MANY = "glidepath.many"
 DOC = "glidepath.doc"
 FORMERLY = "glidepath.formerly"
 DEPRECATED = "glidepath.deprecated"
+FREE = "glidepath.free"
 
 RESERVED = ("use", "weights")
 """Keys of a part in a spec that are no parameters: no field of a config has such a name."""
 
 
-def doc(text: str, *, formerly: Sequence[str] = (), deprecated: str = "") -> dict[str, object]:
+def doc(
+    text: str, *, formerly: Sequence[str] = (), deprecated: str = "", free: bool = False
+) -> dict[str, object]:
     """Field metadata: what a parameter means, with its unit and range.
 
     formerly: its earlier names. A spec that writes one means this parameter, and is warned.
     deprecated: what to write in its place, since when, and when it goes: "use steps; goes in 0.4". A spec
         that writes the parameter is warned.
+    free: trained weights mean the same under any value of it (a dropout, say). Of any other parameter a
+        spec is warned that has another value than its weights were trained with.
 
     Raises:
         TypeError: `formerly` is one name and not a list of them.
@@ -39,6 +44,8 @@ def doc(text: str, *, formerly: Sequence[str] = (), deprecated: str = "") -> dic
         metadata[FORMERLY] = tuple(formerly)
     if deprecated:
         metadata[DEPRECATED] = deprecated
+    if free:
+        metadata[FREE] = True
     return metadata
 
 
@@ -84,6 +91,7 @@ class Need:
 
 Provides = Callable[[Any], Mapping[str, object]]
 Needs = Callable[[Any], Mapping[str, Need]]
+Lacks = Callable[[Any], Sequence[tuple[str, str]]]
 
 
 def _nothing(_config: object) -> dict[str, Any]:
@@ -104,6 +112,9 @@ class Component:
     needs: config -> what it needs of other parts, by the same keys; "before.KEY" is needed of a part that
         stands earlier in the same list.
     check: config -> faults that attrs validators of single fields cannot see, as (field, message) pairs.
+    lacks: config -> what must yet be given before the part can do its work, as (field, message) pairs: a
+        file of words, say. It is no fault of a spec, and `glidepath check` warns of it. The field "weights"
+        stands for the weights of a network, and is told only where a spec names none for it.
     references: where it comes from (paper, section, equation).
     formerly: its earlier names. A spec that writes one means this part, and is warned.
     deprecated: what to use in its place, since when, and when it goes: "use euler; goes in 0.4". A spec that
@@ -124,6 +135,7 @@ class Component:
     provides: Provides = _nothing
     needs: Needs = _nothing
     check: Callable[[Any], Sequence[tuple[str, str]]] = lambda _config: ()
+    lacks: Lacks = lambda _config: ()
     references: Sequence[str] = ()
     formerly: Sequence[str] = ()
     deprecated: str = ""

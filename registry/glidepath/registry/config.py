@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -12,10 +12,14 @@ import attrs
 from glidepath.registry.component import RESERVED
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.parameters import Parameter, parameters, type_text, yaml_text
-from glidepath.registry.problems import Place
+from glidepath.registry.problems import Place, nearest
 from glidepath.registry.schema import Field, fields
 from glidepath.registry.tree import MappingNode, Node, Scalar, join
 from glidepath.registry.typed import FAILED, Leaves, Typing
+from glidepath.registry.validation import bad_defaults, converted, message, options
+
+_LONGEST_NAME = 100
+_MOST_MISSPELT = 10
 
 
 @attrs.frozen
@@ -24,10 +28,13 @@ class Config:
 
     value: the object; `FAILED` after a fault.
     places: where each parameter was written, None for a default; without those that are parts.
+    draft: after a fault, an object without the parameters that have one: to ask it for those raises
+        AttributeError. None where it is not known which those are.
     """
 
     value: Any
     places: Mapping[str, Place | None]
+    draft: Any = None
 
 
 class ConfigReader:
@@ -44,18 +51,22 @@ class ConfigReader:
         path: str,
         owner: str,
         *,
+        supplier: str = "glidepath",
         reserved: tuple[str, ...] = RESERVED,
         elsewhere: Mapping[str, str] = MappingProxyType({}),
     ) -> Config:
         """An object of `config` from the entries of `node`. Parameters that are parts become None, or ().
 
-        owner: as messages name it, "sampler ddim". reserved: keys of `node` that are no parameters.
+        owner: as messages name it, "sampler ddim". supplier: the distribution and version that `config` is
+        from, and so its defaults. reserved: keys of `node` that are no parameters.
         elsewhere: hints for keys that are right in another place.
         """
-        return self._read(config, node, path, owner, self._faults, reserved, elsewhere)
+        return self._read(config, node, path, owner, self._faults, supplier, reserved, elsewhere)
 
-    def _nested(self, config: type[Any], node: MappingNode, path: str, name: str, faults: Faults) -> Any:
-        return self._read(config, node, path, name, faults, (), {}).value
+    def _nested(
+        self, config: type[Any], node: MappingNode, path: str, name: str, faults: Faults, *, supplier: str
+    ) -> Any:
+        return self._read(config, node, path, name, faults, supplier, (), {}).value
 
     def _read(
         self,
@@ -64,6 +75,7 @@ class ConfigReader:
         path: str,
         owner: str,
         faults: Faults,
+        supplier: str,
         reserved: tuple[str, ...],
         elsewhere: Mapping[str, str],
     ) -> Config:
@@ -75,24 +87,50 @@ class ConfigReader:
             faults.add(what, node.place, path, "it is a fault of the plugin")
             return Config(FAILED, {})
         before = len(faults)
+        strangers: list[str] = []
         for key, entry in node.items.items():
             if key not in known and key not in reserved:
                 what = f"{owner} has no parameter {shown(key)}" + ("" if known else ", nor any other")
                 hint = elsewhere.get(key, "")
                 faults.add(what, entry.key, join(path, key), hint, known, None if hint else (key, known))
-        draft = _Draft(config, known, about, node, path, owner, faults)
+                strangers += [] if hint else [key]
+        draft = _Draft(config, known, about, node, path, owner, faults, supplier)
+        nested = partial(self._nested, supplier=supplier)
         for name, field in known.items():
             described = about.get(field.attribute.name)
-            typing = Typing(name, field.hint, described, faults, self._leaves, self._nested)
+            typing = Typing(name, field.hint, described, faults, self._leaves, nested)
             draft.fill(field, partial(typing.value, hint=field.hint, path=join(path, name)))
         value = draft.finish()
-        # with a misspelt key, the default in its place may not be what is meant
-        return Config(FAILED if len(faults) > before else value, draft.places)
+        if len(faults) == before:
+            return Config(value, draft.places)
+        return Config(
+            FAILED, draft.places, draft.without(_meant(strangers, known)) if draft.is_told else None
+        )
 
 
-@attrs.frozen
+def _meant(strangers: Sequence[str], known: Mapping[str, Field]) -> set[str]:
+    """The parameters that misspelt keys may stand for; where they are not written, a default is not meant."""
+    if len(strangers) > _MOST_MISSPELT:
+        return set(known)
+    near = [nearest(key[:_LONGEST_NAME], known) for key in strangers]
+    return set(known) if "" in near else set(near)
+
+
+def without(config: Any, names: Collection[str]) -> Any:
+    """A config object that lacks some parameters: to ask it for one of them raises AttributeError."""
+    draft = object.__new__(type(config))
+    for name, field in fields(type(config)).items():
+        if name not in names and hasattr(config, field.attribute.name):
+            object.__setattr__(draft, field.attribute.name, getattr(config, field.attribute.name))
+    return draft
+
+
+@attrs.define
 class _Draft:
-    """A config object in the making."""
+    """A config object in the making.
+
+    refused: the parameters whose values their validators refuse. is_told: each fault is of one parameter.
+    """
 
     config: type[Any]
     known: Mapping[str, Field]
@@ -101,8 +139,11 @@ class _Draft:
     path: str
     owner: str
     faults: Faults
+    supplier: str
     values: dict[str, Any] = attrs.Factory(dict)
     places: dict[str, Place | None] = attrs.Factory(dict)
+    refused: set[str] = attrs.Factory(set)
+    is_told: bool = True
 
     def fill(self, field: Field, value: Callable[[Node], Any]) -> None:
         """Give a field its value."""
@@ -133,17 +174,26 @@ class _Draft:
                 reason = error
         before = len(self.faults)
         self._validate()
+        self._blame_defaults()
         if reason is not None and len(self.faults) == before:
-            self.faults.add(f"{self.owner}: {_message(reason)}", self.node.place, self.path)
+            self.faults.add(f"{self.owner}: {message(reason)}", self.node.place, self.path)
+            self.is_told = False
         return FAILED
 
-    def _validate(self) -> None:
-        """Ask the validators of each field by themselves: a constructor stops at its first fault."""
+    def without(self, names: Collection[str]) -> Any:
+        """The object as far as it is sound, and without some parameters more, where those are not written."""
         draft = object.__new__(self.config)
         for field in self.known.values():
             value = self.values.get(field.name, field.default)
-            if value is not FAILED and value is not attrs.NOTHING:
-                object.__setattr__(draft, field.attribute.name, _converted(field, value))
+            is_default = self.places.get(field.name) is None
+            left_out = field.name in self.refused or (is_default and field.name in names)
+            if value is not FAILED and value is not attrs.NOTHING and not left_out:
+                object.__setattr__(draft, field.attribute.name, converted(field, value))
+        return draft
+
+    def _validate(self) -> None:
+        """Ask the validators of each field by themselves: a constructor stops at its first fault."""
+        draft = self.without(())
         for field in self.known.values():
             written = self.node.get(field.name)
             validator = field.attribute.validator
@@ -158,44 +208,38 @@ class _Draft:
             try:
                 validator(draft, field.attribute, value)
             except Exception as error:
+                self.refused.add(field.name)
                 self._out_of_range(field, value, written, error)
+
+    def _blame_defaults(self) -> None:
+        """Add the defaults that stand where nothing is written, and that no spec could write."""
+        for bad in bad_defaults(self.config):
+            if self.node.get(bad.name) is None:
+                self.refused.add(bad.name)
+                self.faults.add(
+                    f"{self.owner} of {self.supplier}: its own default of {bad.name!r} is "
+                    f"{yaml_text(bad.value)}, {bad.why}",
+                    self.node.place,
+                    join(self.path, bad.name),
+                    f"this spec is not at fault: report it to the authors of {self.supplier}; "
+                    f"until it is mended, write {bad.name} yourself",
+                    bad.right,
+                )
 
     def _out_of_range(self, field: Field, value: object, node: Node, error: Exception) -> None:
         about = self.about.get(field.attribute.name)
         limits = about.limits if about else ""
-        options = [str(option) for option in _options(field.attribute.validator)]
+        choices = list(options(field.attribute.validator))
         text = node.text if isinstance(node, Scalar) else yaml_text(value)
-        why = "not one of its values" if options else "out of range"
-        known = options or limits
+        why = "not one of its values" if choices else "out of range"
+        known = choices or limits
         self.faults.add(
             f"{field.name} is {text}, which is {why}"
             if known
-            else f"{field.name} is {text}: {_message(error)}",
+            else f"{field.name} is {text}: {message(error)}",
             node.place,
             join(self.path, field.name),
             f"{field.name}: {about.doc}" if about and about.doc else "",
-            options or ([limits] if limits else []),
-            (str(value), options) if options else None,
+            choices or ([limits] if limits else []),
+            (str(value), choices) if choices else None,
         )
-
-
-def _message(error: Exception) -> str:
-    """What an exception says; attrs puts the message first among its arguments."""
-    return str(error.args[0] if error.args else error) or type(error).__name__
-
-
-def _converted(field: Field, value: object) -> object:
-    convert = field.attribute.converter
-    if convert is None or isinstance(convert, attrs.Converter):
-        return value
-    try:
-        return convert(value)
-    except Exception:
-        return value
-
-
-def _options(validator: Any) -> Iterator[object]:
-    """The values of an `in_` among validators."""
-    for one in getattr(validator, "_validators", ()):
-        yield from _options(one)
-    yield from getattr(validator, "options", ())

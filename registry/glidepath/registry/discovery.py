@@ -29,6 +29,7 @@ NOT_LOADED = ("scan", "requires", "import", "register")
 """Stages of which a fault means that nothing of the plugin can be used."""
 
 
+_FILE = "entry_points.txt"
 _HEADER = re.compile(r"\[([\w.-]+)\]", re.ASCII)
 _ENTRY = re.compile(r"([\w.-]+) ?= ?([\w.:-]+)", re.ASCII)
 
@@ -167,32 +168,28 @@ def scan(path: Sequence[str] | None = None) -> Scan:
     found: list[Found] = []
     malformed: list[PluginRecord] = []
     versions: dict[str, str] = {}
-    for info in _distributions(sys.path if path is None else path):
-        if canonical(info.stem.partition("-")[0]) == DISTRIBUTION:  # without plugins of its own, too
+    for name, info in _distributions(sys.path if path is None else path):
+        if name == DISTRIBUTION:  # without plugins of its own, too
             versions[DISTRIBUTION] = str(_identity(info).version or "")
-        file = info / "entry_points.txt"
-        try:
-            content = file.read_bytes()
-        except OSError:
-            continue
+        content = _entry_points(info)
         # The group's name without its brackets, so that a header with a typing error is seen and reported.
         if GROUP.encode() not in content:
             continue
-        distro = _identity(info)
+        file, distro = Path(info, _FILE), _identity(info)
         versions[distro.name] = str(distro.version or "")
         try:
             entries, twice = _parse(content)
         except (configparser.Error, UnicodeDecodeError) as error:
             malformed.append(_malformed(distro, file, "", _one_line(error)))
             continue
-        for name in twice:
-            malformed.append(_malformed(distro, file, name, f"the name {name!r} occurs twice in [{GROUP}]"))
-        for name, value in entries.items():
+        for entry in twice:
+            malformed.append(_malformed(distro, file, entry, f"the name {entry!r} occurs twice in [{GROUP}]"))
+        for entry, value in entries.items():
             try:
-                found.append(Found(entry=EntryPoint.from_string(value, name, distro), file=file))
+                found.append(Found(entry=EntryPoint.from_string(value, entry, distro), file=file))
             except BadEntryPoint:
                 malformed.append(
-                    _malformed(distro, file, name, f"{value!r} is not of the form 'package.module'")
+                    _malformed(distro, file, entry, f"{value!r} is not of the form 'package.module'")
                 )
     return Scan(
         tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name))),
@@ -207,30 +204,30 @@ def unreadable(path: Sequence[str] | None = None) -> tuple[tuple[str, str], ...]
     `scan` passes over such files. This reads every one, for a person who asks why a plugin does not show.
     """
     broken = []
-    for info in _distributions(sys.path if path is None else path):
-        file = info / "entry_points.txt"
+    for _, info in _distributions(sys.path if path is None else path):
+        content = _entry_points(info)
         try:
-            content = file.read_bytes()
             if GROUP.encode() not in content:
                 _parse(content)
-        except OSError:
-            continue
         except (configparser.Error, UnicodeDecodeError) as error:
-            broken.append((str(file), _one_line(error)))
+            broken.append((str(Path(info, _FILE)), _one_line(error)))
     return tuple(sorted(broken))
 
 
 def installed_version(distribution: str, path: Sequence[str] | None = None) -> str:
     """The version of an installed distribution, "" when it is not installed."""
-    for info in _distributions(sys.path if path is None else path):
-        distro = _identity(info)
-        if distro.name == canonical(distribution):
-            return str(distro.version)
+    wanted = canonical(distribution)
+    for name, info in _distributions(sys.path if path is None else path):
+        if name == wanted:
+            return str(_identity(info).version)
     return ""
 
 
-def _distributions(path: Sequence[str]) -> Iterator[Path]:
-    """The metadata folder of each distribution, the first of each name."""
+def _distributions(path: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The canonical name and the metadata folder of each distribution, the first of each name.
+
+    Folders are text here: few of the many have plugins, and a `Path` takes as long to make as to open a file.
+    """
     seen: set[str] = set()
     for folder in path:
         try:
@@ -238,21 +235,34 @@ def _distributions(path: Sequence[str]) -> Iterator[Path]:
         except OSError:
             continue
         for name in names:
-            stem, suffix = os.path.splitext(name)
             # pip renames what it could not remove to ~name
-            if suffix not in (".dist-info", ".egg-info") or stem.startswith("~"):
+            if not name.endswith((".dist-info", ".egg-info")) or name.startswith("~"):
                 continue
-            distribution = canonical(stem.partition("-")[0])
+            distribution = canonical(_stem(name).partition("-")[0])
             if distribution not in seen:
                 seen.add(distribution)
-                yield Path(folder or ".", name)
+                yield distribution, os.path.join(folder or ".", name)
 
 
-def _identity(info: Path) -> Distribution:
-    distro = Distribution.from_name_version(info.stem)
+def _entry_points(info: str) -> bytes:
+    """What the entry_points.txt of a distribution holds; nothing where there is none."""
+    try:
+        with open(os.path.join(info, _FILE), "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _identity(info: str) -> Distribution:
+    distro = Distribution.from_name_version(_stem(os.path.basename(info)))
     # the folder of an .egg-info in a source tree has no version in its name
-    version = re.sub(r"-py\d.*", "", distro.version) if distro.version else stated_version(info)
+    version = re.sub(r"-py\d.*", "", distro.version) if distro.version else stated_version(Path(info))
     return Distribution(canonical(distro.name), version)
+
+
+def _stem(folder: str) -> str:
+    """The name of a metadata folder without its ending: "acme-1.0", or "acme" for one in a source tree."""
+    return folder[: -len(".dist-info")]
 
 
 def _parse(content: bytes) -> tuple[dict[str, str], list[str]]:

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from glidepath.registry.catalogue import Catalogue, Registered, Unknown, hindrance
+from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.discovery import Fault, PluginRecord
 from glidepath.registry.faults import Faults
 from glidepath.registry.modules import target_fault
+from glidepath.registry.parameters import yaml_text
+from glidepath.registry.registered import Registered, hindrance
+from glidepath.registry.unknown import Unknown
+from glidepath.registry.validation import bad_defaults
 from glidepath.registry.writable import unwritable
 
 if TYPE_CHECKING:
@@ -20,14 +24,14 @@ if TYPE_CHECKING:
 def examine(catalogue: Catalogue) -> tuple[PluginRecord, ...]:
     """The records of a catalogue, with what is wrong with single parts.
 
-    A target that is not there, and parameters that no spec can write, are faults of the stages "target" and
-    "config". A module that a part needs and that is not installed here is no fault, and stands in `lacks`.
+    What `part_faults` finds are faults of the stages "target" and "config". A module that a part needs and
+    that is not installed here is no fault, and stands in `lacks`.
     """
     faults: dict[tuple[str, str], list[Fault]] = {}
     lacks: dict[tuple[str, str], list[Fault]] = {}
     for part in catalogue.components():
         key = (part.distribution, part.plugin)
-        faults.setdefault(key, []).extend(_faults(part, catalogue))
+        faults.setdefault(key, []).extend(part_faults(part, catalogue))
         if lacking := hindrance(part):
             lack = Fault(stage="requires", error=lacking.what, hint=lacking.hint)
             lacks.setdefault(key, []).append(lack)
@@ -39,6 +43,37 @@ def examine(catalogue: Catalogue) -> tuple[PluginRecord, ...]:
         )
         for record in catalogue.records
     )
+
+
+def part_faults(part: Registered, catalogue: Catalogue) -> Iterator[Fault]:
+    """A target that is not there, parameters that no spec can write, defaults that their validators refuse.
+
+    A spec that uses the part is told the same, unless it writes another value in the place of such a default.
+    """
+    title = f"{part.component.kind} {part.component.name!r}"
+    authors = f"report it to the authors of {part.distribution}"
+    target = part.component.target
+    if reason := target_fault(target):
+        yield Fault(stage="target", error=f"{title}: {target} cannot be imported: {reason}", hint=authors)
+    try:
+        config = catalogue.config_class(part)
+        wrong = unwritable(config) if config is not None else {}
+        refused = list(bad_defaults(config)) if config is not None else []
+    except Unknown as unknown:
+        yield Fault(stage="config", error=f"{title}: {unknown.what}", hint=unknown.hint or authors)
+    except Exception as error:
+        what = f"{title}: its parameters cannot be read: {type(error).__name__}: {error}"
+        yield Fault(stage="config", error=what, hint=authors)
+    else:
+        for name, kind in wrong.items():
+            what = f"{title}: its parameter {name!r} is {kind}, which no spec can write"
+            hint = f"{authors}; text, numbers, lists, mappings and attrs classes of them can be written"
+            yield Fault(stage="config", error=what, hint=hint)
+        for bad in refused:
+            what = f"{title}: its own default of {bad.name!r} is {yaml_text(bad.value)}, {bad.why}"
+            hint = f"{authors}; a spec that uses it has to write {bad.name}"
+            hint += f", which takes {', '.join(bad.right)}" if bad.right else ""
+            yield Fault(stage="config", error=what, hint=hint)
 
 
 def require_targets(plan: Plan) -> None:
@@ -58,24 +93,3 @@ def require_targets(plan: Plan) -> None:
             faults.add(f"{what}: {reason}", part.place, part.path, hint)
     if len(faults):
         raise faults.error()
-
-
-def _faults(part: Registered, catalogue: Catalogue) -> Iterator[Fault]:
-    title = f"{part.component.kind} {part.component.name!r}"
-    authors = f"report it to the authors of {part.distribution}"
-    target = part.component.target
-    if reason := target_fault(target):
-        yield Fault(stage="target", error=f"{title}: {target} cannot be imported: {reason}", hint=authors)
-    try:
-        config = catalogue.config_class(part)
-        wrong = unwritable(config) if config is not None else {}
-    except Unknown as unknown:
-        yield Fault(stage="config", error=f"{title}: {unknown.what}", hint=unknown.hint or authors)
-    except Exception as error:
-        what = f"{title}: its parameters cannot be read: {type(error).__name__}: {error}"
-        yield Fault(stage="config", error=what, hint=authors)
-    else:
-        for name, kind in wrong.items():
-            what = f"{title}: its parameter {name!r} is {kind}, which no spec can write"
-            hint = f"{authors}; text, numbers, lists, mappings and attrs classes of them can be written"
-            yield Fault(stage="config", error=what, hint=hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 
@@ -63,7 +63,7 @@ class Faults:
         self._problems[problem] = None
 
     def warn(self, what: str, place: Place | None, path: str = "", hint: str = "") -> None:
-        """Add what is right as yet, and is to go."""
+        """Add what is right as yet, and is to go, or will not do what is meant."""
         if len(self._warnings) < MOST:
             problem = Problem(
                 what=printable(what, 1000), place=place, path=printable(path, 300), hint=printable(hint, 1000)
@@ -72,17 +72,20 @@ class Faults:
 
     @property
     def warnings(self) -> Sequence[Problem]:
-        """What is to go, in the order of the places."""
-        return sorted(self._warnings, key=self._order)
+        """What was warned of, in the order of the places."""
+        return sorted(self._not_borrowed(self._warnings), key=self._order)
 
     def sorted(self) -> Sequence[Problem]:
         """Each fault once, in the order of the places; those without a place first."""
-        places = {problem.place for problem in self._problems}
-        told = [it for it in self._problems if it.place is None or self.lent.get(it.place) not in places]
-        problems = sorted(told, key=self._order)
+        problems = sorted(self._not_borrowed(self._problems), key=self._order)
         if self._beyond:
             problems.append(Problem(what=f"and {self._beyond} more faults"))
         return problems
+
+    def _not_borrowed(self, problems: Collection[Problem]) -> Iterator[Problem]:
+        """Problems without those of values that stand where another problem is."""
+        places = {problem.place for problem in problems if problem.place is not None}
+        return (it for it in problems if it.place is None or self.lent.get(it.place) not in places)
 
     def _order(self, problem: Problem) -> tuple[int, int, int]:
         if problem.place is None:

@@ -55,17 +55,6 @@ def below_here(path: PurePath) -> str:
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file of UTF-8 text, whole or not at all, in place of what was there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _stays_within(folder: Path, name: str) -> bool:
     windows = PureWindowsPath(name)  # splits at both kinds of slash
     if windows.drive or windows.root or ".." in windows.parts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.writing import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,16 +56,14 @@ def default_scale(size: int) -> int:
 
 
 def save_png(picture: Image.Image, path: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a PNG with its manifest, whole or not at all."""
+    """Write a PNG with its manifest, whole or not at all.
+
+    Raises:
+        CannotWrite: that cannot be.
+    """
     info = PngImagePlugin.PngInfo()
     info.add_itxt(KEY, json.dumps(dict(manifest), ensure_ascii=False))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        picture.save(partial, format="PNG", pnginfo=info)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, lambda partial: picture.save(partial, format="PNG", pnginfo=info))
 
 
 def read_manifest(path: Path) -> tuple[Image.Image, dict[str, Any]]:

@@ -3,6 +3,8 @@
 Paths start at the top of the spec; in a stage of a cascade, at the top of the stage, or at `stages` for what
 stands in another one. Nothing is computed and no resolver is called; `${oc.env:NAME}` reads the
 environment, where the caller allows it and nowhere else.
+
+A part whose `use` refers to another part is that one, with what stands beside its `use` changed.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import NoReturn
 import attrs
 
 from glidepath.registry.faults import Faults, shown
-from glidepath.registry.merge import as_part
+from glidepath.registry.merge import as_part, merge
 from glidepath.registry.problems import Place
 from glidepath.registry.scalars import NULL, TEXT, resolve
 from glidepath.registry.schema import Level, Position, Schema, Slot, owner, used
@@ -139,7 +141,7 @@ class _Interpolation:
                 )
                 for key, entry in node.items.items()
             }
-            resolved = MappingNode(items, node.place, node.source)
+            resolved = self.changed(MappingNode(items, node.place, node.source), node, path)
         elif isinstance(node, ListNode):
             resolved_items = (
                 self.resolve(item, f"{path}[{index}]", scope) for index, item in enumerate(node.items)
@@ -158,6 +160,39 @@ class _Interpolation:
             self.faults.add(what, node.place, path)
             return Broken(node.place, node.source)
         return resolved
+
+    def changed(self, part: MappingNode, written: MappingNode, path: str) -> Node:
+        """A resolved part; where its `use` referred to another part, that one with what stands beside it."""
+        use, reference = part.get("use"), _borrowed(written)
+        slot = self.position(path) if reference is not None else None
+        if reference is None or not isinstance(slot, Slot):
+            return part
+        beside = {key: entry for key, entry in part.items.items() if key != "use"}
+        if isinstance(use, ListNode) and len(use.items) == 1:
+            use = as_part(use.items[0])
+        if isinstance(use, MappingNode):
+            over = MappingNode(beside, part.place, part.source)
+            return merge(use, over, self.schema, Slot(slot.kind))
+        if isinstance(use, ListNode):
+            what = f"{reference.text} is a list of {entries(len(use.items))}, and one {slot.kind} is meant"
+            hint = f"say which: {reference.text[:-1]}[0]}}; or change it where it is written"
+            self.faults.add(what, reference.place, path, hint)
+            return Broken(part.place, part.source)
+        return part
+
+    def position(self, path: str) -> Position | None:
+        """What the place at a path takes, by what is written."""
+        node: Node | None = self.root
+        position: Position | None = Level.SPEC
+        for key in _STEP.findall(path):
+            if key.isdigit() and isinstance(node, ListNode) and isinstance(position, Slot):
+                node, position = node.items[int(key)], Slot(position.kind)
+                continue
+            part = as_part(node) if node is not None and isinstance(position, Slot) else node
+            if not isinstance(part, MappingNode):
+                return None
+            position, node = self.schema.below(position, part, key), part.get(key)
+        return position
 
     def scope(self, path: str, key: str, node: Node, outer: _Scope) -> _Scope:
         """Where paths start in what stands under `key` of the mapping at `path`: a stage is a spec itself."""
@@ -237,14 +272,22 @@ class _Interpolation:
             raise _Stop
         if not isinstance(part, MappingNode):
             self.nowhere(whose, f"{so_far} is {describe(node)}")
-        key = self.schema.written(at.position, part, part, key)
-        below = self.schema.below(at.position, part, key)
+        base: Node = part
+        if at.slot is not None and (borrowed := _borrowed(part)) is not None:
+            base = self.settled(borrowed, join(so_far, "use"), at.scope)
+            base = as_part(base.items[0]) if isinstance(base, ListNode) and len(base.items) == 1 else base
+        key = self.schema.written(at.position, base, part, key)
+        below = self.schema.below(at.position, base, key)
         value = part.get(key)
+        if value is None and base is not part and isinstance(base, MappingNode):
+            part = base
+            key = self.schema.written(at.position, base, part, key)
+            value = part.get(key)
         if value is not None:
             return _At(value, below, self.scope(so_far, key, value, at.scope))
         if at.position is Level.SPEC and (default := self.schema.default(key)):
             return _At(node_of(default, whose.place, part.source), below, at.scope)
-        fields = self.schema.fields(at.position, used(part), owner(part))
+        fields = self.schema.fields(at.position, used(base), owner(base))
         if key not in fields:
             written = (name for name in part.items if name not in fields and name != "use")
             known = list(islice(chain(fields, written), _MOST_KNOWN))
@@ -281,6 +324,12 @@ class _Interpolation:
         # as an override's: typed by the field that it is for, text where that takes text
         value, rule = resolve(text)
         return Scalar(text, value, rule, place, Source("the environment", Path(), "", override=True))
+
+
+def _borrowed(part: MappingNode) -> Scalar | None:
+    """The `use` of a part that refers to something whole, which may be another part."""
+    use = part.get("use")
+    return use if isinstance(use, Scalar) and _REFERENCE.fullmatch(use.text) else None
 
 
 def _has_reference(node: Scalar) -> bool:

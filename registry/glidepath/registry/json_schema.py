@@ -10,36 +10,34 @@ parameter that has no default. In one that extends another, and in its stages, i
 
 from __future__ import annotations
 
-import enum
-import math
-import types
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from glidepath.registry.address import EXTENSIONS
-from glidepath.registry.catalogue import Unknown
-from glidepath.registry.component import DOC, RESERVED, Kind
-from glidepath.registry.parameters import Limit, limits
+from glidepath.registry.component import RESERVED, Kind
 from glidepath.registry.plan import Runtime
 from glidepath.registry.requirements import PluginsSection
-from glidepath.registry.resolved import plain_value
 from glidepath.registry.schema import Field, Slot, fields
+from glidepath.registry.unknown import Unknown
+from glidepath.registry.value_schema import (
+    INTERPOLATION,
+    NULL,
+    Json,
+    about_parameter,
+    deprecation,
+    object_schema,
+    parameter_schema,
+)
 
 if TYPE_CHECKING:
-    from glidepath.registry.catalogue import Catalogue, Registered
+    from glidepath.registry.catalogue import Catalogue
+    from glidepath.registry.registered import Registered
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
-Json = dict[str, Any]
-
-_NULL: Json = {"type": "null"}
-_INTERPOLATION: Json = {"$ref": "#/definitions/interpolation"}
-_BOUNDS = {">=": "minimum", ">": "exclusiveMinimum", "<=": "maximum", "<": "exclusiveMaximum"}
 _STAGE_NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
 _ENDINGS = "|".join(extension.removeprefix(".") for extension in EXTENSIONS)
 
@@ -110,7 +108,7 @@ class _Parts:
         """What a slot of the top level takes."""
         schema = self.position(Slot(kind.name, kind.many), over)
         if over or not kind.required:
-            schema["anyOf"].append(_NULL)
+            schema["anyOf"].append(NULL)
         return {"description": kind.summary, **schema}
 
     def position(self, slot: Slot, over: bool) -> Json:
@@ -141,7 +139,7 @@ class _Parts:
             "properties": {
                 "use": {
                     "description": f"which {kind.name} it is",
-                    "anyOf": [*chain.from_iterable(named.values()), _INTERPOLATION],
+                    "anyOf": [*chain.from_iterable(named.values()), INTERPOLATION],
                 }
             },
         }
@@ -151,15 +149,15 @@ class _Parts:
             mapping["required"] = ["use"]
         if branches:
             mapping["allOf"] = branches
-        return {"description": kind.summary, "anyOf": [*alone, mapping, _INTERPOLATION]}
+        return {"description": kind.summary, "anyOf": [*alone, mapping, INTERPOLATION]}
 
     def named(self, registered: Registered) -> Iterator[Json]:
         """The names of a component, the earlier ones too, with what they stand for."""
         component = registered.component
         for name in self.names(registered):
-            yield {"const": name, "description": component.summary, **_deprecation(component.deprecated)}
+            yield {"const": name, "description": component.summary, **deprecation(component.deprecated)}
         for name in self.earlier_names(registered):
-            yield {"const": name, **_deprecation(f"it is called {self.catalogue.spelling(registered)} now")}
+            yield {"const": name, **deprecation(f"it is called {self.catalogue.spelling(registered)} now")}
 
     def required(self, registered: Registered) -> list[str]:
         """The parameters that a part must have, but those that may stand under an earlier name."""
@@ -203,7 +201,7 @@ class _Parts:
     def earlier_parameters(self, known: Mapping[str, Field], over: bool) -> Json:
         """Parameters under the names that they once had."""
         return {
-            name: {**self.parameter(field, over), **_deprecation(f"it is called {field.name} now")}
+            name: {**self.parameter(field, over), **deprecation(f"it is called {field.name} now")}
             for field in known.values()
             for name in field.formerly
             if name not in known
@@ -231,13 +229,13 @@ class _Parts:
     def parameter(self, field: Field, over: bool) -> Json:
         """A parameter, which may be a part."""
         if field.slot is None:
-            return _parameter(field)
+            return parameter_schema(field)
         schema = (
             self.position(field.slot, over) if field.slot.kind in self.catalogue.kinds else {"anyOf": [{}]}
         )
         if over or not field.required:
-            schema["anyOf"].append(_NULL)
-        return {**_about(field), **schema}
+            schema["anyOf"].append(NULL)
+        return {**about_parameter(field), **schema}
 
     def fields(self, registered: Registered) -> Mapping[str, Field] | None:
         """The parameters of a component; None where its class cannot be read."""
@@ -254,7 +252,7 @@ def _name(kind: Kind, over: bool) -> str:
 
 
 def _has(key: str) -> Json:
-    return {"type": "object", "required": [key], "properties": {key: {"not": _NULL}}}
+    return {"type": "object", "required": [key], "properties": {key: {"not": NULL}}}
 
 
 def _uses(names: Sequence[str]) -> Json:
@@ -288,7 +286,7 @@ def _cascade(stage: str) -> Json:
         "type": "object",
         "minProperties": 1,
         "propertyNames": {"pattern": _STAGE_NAME},
-        "additionalProperties": {"anyOf": [{"$ref": stage}, _NULL]},
+        "additionalProperties": {"anyOf": [{"$ref": stage}, NULL]},
     }
     sections = {key: {"$ref": f"#/definitions/{key}"} for key in ("extends", "weights", "runtime", "plugins")}
     return {
@@ -316,12 +314,12 @@ def _weights() -> Json:
             "anyOf": [
                 {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
                 {"type": ["number", "null"]},  # digits alone are a number to YAML
-                _INTERPOLATION,
+                INTERPOLATION,
             ],
         },
     }
     mapping = {"type": "object", "properties": known, "required": ["path"], "additionalProperties": False}
-    return {"description": "a file of weights", "anyOf": [file, mapping, _NULL]}
+    return {"description": "a file of weights", "anyOf": [file, mapping, NULL]}
 
 
 def _extends(catalogue: Catalogue) -> Json:
@@ -333,125 +331,9 @@ def _extends(catalogue: Catalogue) -> Json:
     one = {"anyOf": [*presets, *own, file]}
     return {
         "description": "what this spec changes: a preset, a file next to this one, or a list of them",
-        "anyOf": [*one["anyOf"], {"type": "array", "items": one}, _NULL],
+        "anyOf": [*one["anyOf"], {"type": "array", "items": one}, NULL],
     }
 
 
 def _section(config: type[Any], description: str) -> Json:
-    return {"description": description, "anyOf": [_object(config), _NULL, _INTERPOLATION]}
-
-
-def _object(config: type[Any]) -> Json:
-    """An object of an attrs class that is no part."""
-    known = fields(config)
-    return {
-        "type": "object",
-        "properties": {name: _parameter(field) for name, field in known.items()},
-        "required": [name for name, field in known.items() if field.required],
-        "additionalProperties": False,
-    }
-
-
-def _parameter(field: Field) -> Json:
-    """A parameter that is a plain value."""
-    asked = tuple(limits(field.attribute.validator))
-    alternatives = list(_alternatives(field.hint, asked))
-    if not any(it.get("type") == "string" and set(it) == {"type"} for it in alternatives):
-        alternatives.append(_INTERPOLATION)
-    about = _about(field)
-    if asked:
-        told = ", ".join(map(str, asked))
-        about["description"] = f"{about['description']} ({told})" if "description" in about else told
-    default = field.default
-    if not field.required and default is not attrs.NOTHING:
-        value = plain_value(default, field.hint)
-        if _is_json(value):
-            about["default"] = value
-    return {**about, **(alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives})}
-
-
-def _about(field: Field) -> Json:
-    said = field.attribute.metadata.get(DOC)
-    about = _deprecation(field.deprecated)
-    return {"description": str(said), **about} if said else about
-
-
-def _deprecation(text: str) -> Json:
-    """What editors strike through. Not of the standard, which has nothing for it in draft 7."""
-    return {"deprecationMessage": text} if text else {}
-
-
-def _alternatives(hint: Any, asked: Sequence[Limit]) -> Iterator[Json]:
-    """What a value may be: a schema for each member of a union."""
-    origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if origin is typing.Annotated:
-        yield from _alternatives(arguments[0], asked)
-    elif origin in (typing.Union, types.UnionType):
-        for member in arguments:
-            yield from _alternatives(member, asked)
-    elif hint in (None, type(None)):
-        yield _NULL
-    else:
-        yield from _limited(_one(hint, asked), [limit for limit in asked if not limit.each])
-
-
-def _one(hint: Any, asked: Sequence[Limit]) -> Json:
-    origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if origin is typing.Literal:
-        return {"enum": list(arguments)}
-    if isinstance(origin, type):
-        if issubclass(origin, enum.Enum):
-            return {"enum": [member.name for member in origin]}
-        for plain, name in _PLAIN.items():
-            if origin is plain:
-                return {"type": name}
-        if issubclass(origin, Mapping):
-            return {"type": "object", "additionalProperties": _any_of(arguments[1] if arguments else Any)}
-        if issubclass(origin, Sequence):
-            return _array(origin, arguments, [attrs.evolve(it, each=False) for it in asked if it.each])
-        if attrs.has(origin):
-            return _object(origin)
-    return {}
-
-
-_PLAIN = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"}
-
-
-def _array(origin: type[Any], arguments: Sequence[Any], asked: Sequence[Limit]) -> Json:
-    if issubclass(origin, tuple) and arguments and Ellipsis not in arguments:
-        items = [_any_of(argument, asked) for argument in arguments]
-        return {"type": "array", "items": items, "minItems": len(items), "maxItems": len(items)}
-    return {"type": "array", "items": _any_of(arguments[0] if arguments else Any, asked)}
-
-
-def _any_of(hint: Any, asked: Sequence[Limit] = ()) -> Json:
-    alternatives = [*_alternatives(hint, asked), _INTERPOLATION]
-    return {} if {} in alternatives else {"anyOf": alternatives}
-
-
-def _limited(schema: Json, asked: Sequence[Limit]) -> Iterator[Json]:
-    """A schema with what validators ask of a value of its type; several, where other values do as well."""
-    schema, kind = dict(schema), schema.get("type")
-    for limit in asked:
-        if limit.ask in _BOUNDS and kind in ("integer", "number"):
-            schema[_BOUNDS[limit.ask]] = limit.value
-        elif limit.ask in ("at least", "at most") and kind in ("array", "string"):
-            bound = "min" if limit.ask == "at least" else "max"
-            schema[bound + ("Items" if kind == "array" else "Length")] = limit.value
-        elif limit.ask == "matches" and kind == "string" and "(?" not in limit.value.pattern:
-            schema["pattern"] = f"^({limit.value.pattern})$"
-        elif limit.ask == "one of" and limit.others is None:
-            schema["enum"] = [plain_value(option) for option in limit.value]
-        elif limit.ask == "one of" and limit.others is not None:
-            yield {"enum": list(limit.value)}
-            if limit.others.pattern and kind == "string":
-                schema["pattern"] = f"^({limit.others.pattern})$"
-    yield schema
-
-
-def _is_json(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(_is_json(item) for item in value.values())
-    if isinstance(value, list):
-        return all(_is_json(item) for item in value)
-    return not isinstance(value, float) or math.isfinite(value)
+    return {"description": description, "anyOf": [object_schema(config), NULL, INTERPOLATION]}

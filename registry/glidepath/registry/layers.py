@@ -9,7 +9,6 @@ from pathlib import Path
 
 import attrs
 
-from glidepath.registry.catalogue import Unknown
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.files import is_there
 from glidepath.registry.merge import merge
@@ -28,6 +27,7 @@ from glidepath.registry.tree import (
     describe,
     join,
 )
+from glidepath.registry.unknown import Unknown
 from glidepath.registry.yamltree import MAX_BYTES, Unreadable, read_tree
 
 _MOST_FILES = 100

@@ -6,21 +6,19 @@ import inspect
 import sys
 import traceback
 import warnings
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from types import FrameType, MappingProxyType, ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 import attrs
-import pluggy
 
-from glidepath.registry import hooks
 from glidepath.registry.component import Command, Component, Kind, Preset
 from glidepath.registry.descriptors import command_faults, component_faults, kind_faults, preset_faults
 from glidepath.registry.discovery import DISTRIBUTION, Fault, Found, PluginRecord, Switch
+from glidepath.registry.imports import described, import_remedy, is_within, place_within, raised_within
+from glidepath.registry.manager import Hooks, call
 from glidepath.registry.metadata import Requires, stated_requirements, unmet
 from glidepath.registry.patience import Done, Hanging, run_each
 from glidepath.registry.problems import did_you_mean
@@ -29,9 +27,6 @@ T = TypeVar("T")
 
 PATIENCE = 10.0
 """Seconds that the import of a plugin, or one of its hooks, may take."""
-
-_MARK = f"{hooks.PROJECT}_impl"
-"""What `hookimpl` sets on a function."""
 
 _stuck: dict[str, Hanging] = {}
 """Modules whose import was given up: another attempt would wait for the first."""
@@ -50,54 +45,6 @@ class Loaded:
     kinds: tuple[Kind, ...] = ()
     presets: tuple[Preset, ...] = ()
     commands: tuple[Command, ...] = ()
-
-
-class Hooks(pluggy.PluginManager):
-    """A pluggy manager that knows our hooks, and which plugin implements which.
-
-    specifications: modules or objects with the specifications.
-    """
-
-    def __init__(self, specifications: Sequence[Any] = (hooks,)) -> None:
-        super().__init__(hooks.PROJECT)
-        for one in specifications:
-            self.add_hookspecs(one)
-        self.known = {name: hook for name, hook in vars(self.hook).items() if hook.has_spec()}
-        self._implemented: dict[int, dict[str, list[pluggy.HookImpl]]] = {}
-        self._marked: Counter[str] = Counter()
-
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
-        """As pluggy does, without a closer look at what is not marked in a module."""
-        if isinstance(plugin, ModuleType) and not hasattr(vars(plugin).get(name), _MARK):
-            return None
-        options = super().parse_hookimpl_opts(plugin, name)
-        if options is not None:
-            self._marked[options.get("specname") or name] += 1
-        return options
-
-    def register(self, plugin: object, name: str | None = None) -> str | None:
-        """Take in a plugin, or raise `pluggy.PluginValidationError`."""
-        self._marked.clear()
-        registered = super().register(plugin, name)
-        # from the end, where pluggy puts the latest: all plugins are not looked through for each of them
-        self._implemented[id(plugin)] = {
-            hook: list(islice((it for it in reversed(self._all(hook)) if it.plugin is plugin), count))
-            for hook, count in self._marked.items()
-        }
-        return registered
-
-    def implemented(self, plugin: object) -> Mapping[str, Sequence[pluggy.HookImpl]]:
-        """A plugin's implementations by the hook, in the order in which they are called."""
-        return self._implemented.get(id(plugin), {})
-
-    def _all(self, hook: str) -> list[pluggy.HookImpl]:
-        caller: pluggy.HookCaller = getattr(self.hook, hook)
-        return caller.get_hookimpls()
-
-
-def plugin_manager() -> Hooks:
-    """A manager that knows no plugin."""
-    return Hooks()
 
 
 def load(
@@ -237,15 +184,18 @@ class _Loading:
         elif isinstance(outcome.error, KeyboardInterrupt):
             raise outcome.error
         elif outcome.error is not None:  # SystemExit too: a plugin must not end a command that is not its own
-            where, hint = _where(outcome.error, self.found.module), _import_hint(outcome.error, self.found)
-            self.fail("import", _describe(outcome.error), hint, where)
+            where, hint = (
+                raised_within(outcome.error, self.found.module),
+                _import_hint(outcome.error, self.found),
+            )
+            self.fail("import", described(outcome.error), hint, where)
         else:
             self.plugin = outcome.value
 
     def hangs(self, stage: str, what: str, outcome: Hanging, patience: float) -> None:
         """A fault of a plugin that is still at it."""
         frames = (frame for frame, _ in traceback.walk_stack(outcome.frame)) if outcome.frame else iter(())
-        where = _place_of([(frame, frame.f_lineno) for frame in frames], self.found.module)
+        where = place_within([(frame, frame.f_lineno) for frame in frames], self.found.module)
         hint = (
             f"set GLIDEPATH_DISABLE={self.found.name} to do without it; where it is merely slow, "
             f"GLIDEPATH_PATIENCE says how many seconds it may take; report it to the authors of "
@@ -264,7 +214,7 @@ class _Loading:
                 warnings.simplefilter("always")
                 manager.register(self.plugin, name=f"{self.found.distribution}/{self.found.name}")
         except Exception as error:
-            self.fail("register", _describe(error), f"the hooks are {_signatures(manager)}")
+            self.fail("register", described(error), f"the hooks are {_signatures(manager)}")
             return False
         self.registered = True
         self.hooks = manager.implemented(self.plugin)
@@ -308,8 +258,8 @@ class _Loading:
         if isinstance(outcome.error, KeyboardInterrupt):
             raise outcome.error
         if outcome.error is not None:
-            where = _where(outcome.error, self.found.module)
-            self.fail(stage, f"{hook}() raised {_describe(outcome.error)}", where=where)
+            where = raised_within(outcome.error, self.found.module)
+            self.fail(stage, f"{hook}() raised {described(outcome.error)}", where=where)
             return []
         items: list[object] = []
         for result in outcome.value or ():
@@ -377,21 +327,6 @@ class _Loading:
         return str(getattr(module, "__file__", None) or self.found.file)
 
 
-def call(manager: Hooks, plugin: object, hook: str, **arguments: object) -> list[Any]:
-    """What one plugin's implementations of a hook return, its wrappers included.
-
-    None stays in the result, where pluggy drops it: a hook without a `return` is a fault to report.
-    """
-    mine = manager.implemented(plugin).get(hook, ())
-    if any(impl.wrapper or impl.hookwrapper for impl in mine):
-        others = [other for other in manager.get_plugins() if other is not plugin]
-        results = manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
-        plain = sum(not (impl.wrapper or impl.hookwrapper) for impl in mine)
-        return [*results, *[None] * (plain - len(results))]
-    # pluggy's own way, without asking every plugin whether it is this one
-    return [impl.function(*(arguments[name] for name in impl.argnames)) for impl in mine]
-
-
 def _merge_kinds(core: Iterable[Kind], loading: Sequence[_Loading]) -> dict[str, Kind]:
     """All kinds by name. Two plugins may state the same kind alike; when they differ, none of them has it.
 
@@ -427,38 +362,11 @@ def _is_many(result: object) -> bool:
     return isinstance(result, Iterable) and not isinstance(result, str | bytes | Mapping)
 
 
-def _describe(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _where(error: BaseException, module: str) -> str:
-    """ "file:line" of the innermost frame that is the plugin's own."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    return _place_of(list(reversed(list(traceback.walk_tb(error.__traceback__)))), module)
-
-
-def _place_of(frames: Iterable[tuple[FrameType, int]], module: str) -> str:
-    """ "file:line" of the first frame that is of a plugin's package, "" when none is."""
-    package = module.rpartition(".")[0] or module
-    for frame, line in frames:
-        if _within(str(frame.f_globals.get("__name__", "")), package):
-            return f"{frame.f_code.co_filename}:{line}"
-    return ""
-
-
-def _within(module: str, package: str) -> bool:
-    return module == package or module.startswith(f"{package}.")
-
-
 def _import_hint(error: BaseException, found: Found) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        if _within(found.module, error.name):
-            return f"{found.distribution} names a module that is not there; reinstall it"
-        return (
-            f"pip install {error.name.partition('.')[0]}, if that is the name of the package that supplies it"
-        )
+    if isinstance(error, ModuleNotFoundError) and error.name and is_within(found.module, error.name):
+        return f"{found.distribution} names a module that is not there; reinstall it"
+    if remedy := import_remedy(error, found.module, found.distribution, found.version):
+        return remedy
     if isinstance(error, ImportError) and error.name:
         return f"another version of {error.name.partition('.')[0]} may have it"
     if (

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.canonical_json import canonical_json
 from glidepath.registry.discovery import DISTRIBUTION, installed_version
 from glidepath.registry.drift import ABSENT, Change, Facts, changes, shown
-from glidepath.registry.files import write_text
 from glidepath.registry.installed import installed_files
-from glidepath.registry.plan import canonical_json
 from glidepath.registry.tree import join
 from glidepath.registry.weights import locate, sha256
+from glidepath.registry.writing import write_text
 
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue
@@ -194,7 +194,11 @@ def read_lock(file: Path) -> Lock:
 
 
 def write_lock(lock: Lock, file: Path) -> None:
-    """Write a lock, whole or not at all."""
+    """Write a lock, whole or not at all.
+
+    Raises:
+        CannotWrite: that cannot be.
+    """
     write_text(file, json.dumps(lock.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 

@@ -27,9 +27,10 @@ _COMPARED: Mapping[str, Callable[[list[int], list[int]], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_END_OF_HEADERS = re.compile(r"\r?\n\r?\n")
+_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 
 
+@lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
     """A name as it is compared (PEP 503): lower case, a hyphen for each run of hyphens, dots, underscores."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -50,14 +51,7 @@ class Requires:
 
     def met_by(self, version: str) -> bool:
         """Whether a version is in the range. One that is no version, such as "", is not judged."""
-        if (bounds := _bounds(self.versions)) and _NUMBER.fullmatch(version):
-            return all(_COMPARED[how](*_of_one_length(version, bound)) for how, bound in bounds)
-        from packaging.version import InvalidVersion, Version
-
-        try:
-            return _parsed(str(self)).specifier.contains(Version(version), prereleases=True)
-        except InvalidVersion:
-            return True
+        return _holds(self.versions, version)
 
 
 def stated_version(info: Path) -> str:
@@ -102,6 +96,19 @@ def unmet(requirements: Collection[Requires], versions: Mapping[str, str]) -> It
 
 
 @lru_cache(maxsize=1024)
+def _holds(versions: str, version: str) -> bool:
+    if (bounds := _bounds(versions)) and _NUMBER.fullmatch(version):
+        return all(_COMPARED[how](*_of_one_length(version, bound)) for how, bound in bounds)
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return SpecifierSet(versions).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return True
+
+
+@lru_cache(maxsize=1024)
 def _bounds(versions: str) -> list[tuple[str, str]]:
     """A range such as ">=0.1,<0.3" as pairs; [] for any other, which takes `packaging`, and that 40 ms."""
     pairs = [_BOUND.fullmatch(one) for one in versions.split(",")]
@@ -131,8 +138,10 @@ def _in_order(requirement: Requirement) -> str:
 def _headers(info: Path) -> str:
     for name in _FILES:
         try:
-            text = (info / name).read_text(encoding="utf-8", errors="replace")
+            with open(f"{info}/{name}", "rb", buffering=0) as file:
+                content = file.read()
         except OSError:
             continue
-        return _END_OF_HEADERS.split(text, maxsplit=1)[0]
+        headers = _END_OF_HEADERS.split(content, maxsplit=1)[0].decode("utf-8", errors="replace")
+        return headers.replace("\r\n", "\n")
     return ""

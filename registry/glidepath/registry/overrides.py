@@ -157,6 +157,10 @@ class _Override:
             node = as_part(node)
         if node is None or (isinstance(node, Scalar) and node.rule == NULL):
             node = MappingNode({}, segment.place, self.source)
+        if isinstance(node, Scalar) and "${" in node.text:
+            what = f"{path} is {node.text}, which is taken from elsewhere whole"
+            self.faults.add(what, segment.place, path, f"set what it is taken from, or all of {path}")
+            return None
         if not isinstance(node, MappingNode) or not segment.key:
             what = "a mapping" if not segment.key else describe(node)
             wanted = "a list" if not segment.key else "a mapping"

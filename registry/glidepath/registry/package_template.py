@@ -1,7 +1,8 @@
 """Writes the package of a new plugin, from the files in `templates`.
 
-`templates/package` is for every kind, and `templates/kinds/KIND` for each. A file `x.template` becomes x: its
-text is filled in by `string.Template`, and a folder PACKAGE is named for the package.
+`templates/package` is for every kind, and `templates/kinds/KIND` for each; where both have a file, that of
+the kind counts. A file `x.template` becomes x: its text is filled in by `string.Template`, and a folder
+PACKAGE is named for the package.
 """
 
 from __future__ import annotations
@@ -23,13 +24,26 @@ import attrs
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.component import API_VERSION, Component
-from glidepath.registry.markdown import parameter_table
+from glidepath.registry.markdown import parameter_table, table
 from glidepath.registry.problems import did_you_mean
 
 TEMPLATES = Path(__file__).with_name("templates")
 KINDS = tuple(sorted(folder.name for folder in (TEMPLATES / "kinds").iterdir()))
 """The kinds of part that there is a template for."""
 
+_TRIED: Mapping[str, tuple[str, str]] = {
+    "dataset": ("A spec", "train {example} --out run"),
+    "metric": ("A study", "study run {example}"),
+}
+_TRIED_IN_A_SPEC = ("A spec", 'sample "a red star" --spec {example} --out star.png')
+"""What names a part of a kind, and the command that uses it there."""
+
+_RENAMED = {
+    "part": "the {kind}, as {where} names it",
+    "stem": "what the names of its classes begin with",
+    "package": "the package; its folder has the name too",
+    "distribution": "what is installed and published",
+}
 _SUFFIX = ".template"
 _PACKAGE = "PACKAGE"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -64,6 +78,15 @@ class NewPlugin:
         # acme-sampler makes an AcmeSampler, and no AcmeSamplerSampler
         words = self.part.removesuffix("-" + self.kind.replace("_", "-"))
         return "".join(word.capitalize() for word in words.split("-"))
+
+    @property
+    def named_by(self) -> str:
+        """What names its part: "A spec", "A study"."""
+        return _TRIED.get(self.kind, _TRIED_IN_A_SPEC)[0]
+
+    def command(self, example: Path) -> str:
+        """The command that uses its part as an example file says."""
+        return f"glidepath {_TRIED.get(self.kind, _TRIED_IN_A_SPEC)[1].format(example=example)}"
 
 
 def named(distribution: str, kind: str) -> NewPlugin:
@@ -121,6 +144,7 @@ def write(plugin: NewPlugin, folder: Path) -> None:
             assert isinstance(component.config, type)
             values |= {"summary": component.summary, "parameters": parameter_table(component.config)}
             values["example"] = (made / "example.yaml").read_text(encoding="utf-8").strip()
+            values["renaming"] = _renaming(plugin, values)
             _fill(TEMPLATES / "package", made, values)
             made.rename(folder)
     except OSError as error:
@@ -135,6 +159,8 @@ def _values(plugin: NewPlugin) -> dict[str, str]:
         "stem": plugin.stem,
         "kind": plugin.kind,
         "kind_words": _words(plugin.kind),
+        "named_by": plugin.named_by,
+        "command": plugin.command(Path("example.yaml")),
         "glidepath_range": _range(),
         "year": str(date.today().year),
     }
@@ -147,14 +173,40 @@ def _range() -> str:
 
 
 def _fill(template: Path, folder: Path, values: Mapping[str, str]) -> None:
-    """Write each file of a template, under a folder."""
+    """Write each file of a template under a folder, but for those that are there."""
+    for file, target in _files(template, folder, values).items():
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            text = Template(file.read_text(encoding="utf-8")).substitute(values)
+            target.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _files(template: Path, folder: Path, values: Mapping[str, str]) -> dict[Path, Path]:
+    """The files of a template, with the file that each becomes."""
+    found = {}
     for file in sorted(template.rglob(f"*{_SUFFIX}")):
         *above, name = file.relative_to(template).parts
         parts = [values["package"] if part == _PACKAGE else part for part in above]
-        target = folder.joinpath(*parts, name.removesuffix(_SUFFIX))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        text = Template(file.read_text(encoding="utf-8")).substitute(values)
-        target.write_text(text, encoding="utf-8", newline="\n")
+        found[file] = folder.joinpath(*parts, name.removesuffix(_SUFFIX))
+    return found
+
+
+def _renaming(plugin: NewPlugin, values: Mapping[str, str]) -> str:
+    """A table of the names that follow from the package's, and of every file in which each stands."""
+    top = Path()
+    files = {target: file for file, target in _files(TEMPLATES / "package", top, values).items()}
+    files |= {target: file for file, target in _files(TEMPLATES / "kinds" / plugin.kind, top, values).items()}
+    texts = {target: file.read_text(encoding="utf-8") for target, file in files.items()}
+    said = {"kind": _words(plugin.kind), "where": plugin.named_by.lower()}
+    rows = []
+    for name, meaning in _RENAMED.items():
+        placeholder = re.compile(rf"(?<!\$)\$(?:{name}\b|{{{name}}})")
+        inside = [target.as_posix() for target in sorted(texts) if placeholder.search(texts[target])]
+        # the table itself, and the example, are put into the README
+        inside += ["README.md"] * ("README.md" not in inside)
+        places = ", ".join(f"`{place}`" for place in sorted(inside))
+        rows.append((f"`{values[name]}`", meaning.format(**said), places))
+    return table(("name", "is", "stands in"), rows)
 
 
 def _component(file: Path) -> Component:

@@ -10,6 +10,16 @@ import attrs
 
 from glidepath.core.errors import GlidepathError
 
+_ELSEWHERE = {
+    **dict.fromkeys(("fp16", "f16", "half"), "float16"),
+    **dict.fromkeys(("bf16", "bfp16", "brain"), "bfloat16"),
+    **dict.fromkeys(("fp32", "f32", "float", "single", "full"), "float32"),
+    **dict.fromkeys(("fp64", "f64", "double"), "float64"),
+    **dict.fromkeys(("gpu", "nvidia", "hip", "rocm"), "cuda"),
+    **dict.fromkeys(("metal", "apple"), "mps"),
+}
+"""What other programs call a thing, and how it is called here."""
+
 
 @attrs.frozen
 class Place:
@@ -91,9 +101,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that is most like a word, upper and lower case being alike; "" for none."""
+    """The known word that is most like a word, upper and lower case being alike; "" for none.
+
+    What another program calls the same thing is most like it: `fp16` is float16, `gpu` is cuda.
+    """
     folded: dict[str, str] = {}
     for one in known:
         folded.setdefault(one.casefold(), one)
+    meant = _ELSEWHERE.get(word.casefold().removeprefix("torch."), "")
+    if meant in folded:
+        return folded[meant]
     near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     return folded[near[0]] if near else ""

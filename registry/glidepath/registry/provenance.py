@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT = "glidepath-image-1"
 
-_OPTIONAL = ("pictures", "strength")
+_OPTIONAL = ("pictures", "strength", "batch")
 _MOST_CLASSES = 2**31
 
 
@@ -44,8 +44,10 @@ class Manifest:
     columns, scale: how the grid was laid out.
     distributions: version of each distribution whose parts were used.
     weights: sha256 of each weights file, by the dotted path of the part; "" is the whole spec's.
-    environment: torch, Python, device and dtype.
+    environment: torch, Python, device, dtype, and how many threads, which decides how sums are rounded.
     pictures: what the images started from, by what it was for. strength: how far from it (`Pipeline.states`).
+    batch: the images that were drawn at one time, the shots and others, where there were others: in a batch
+        of another size a network rounds otherwise, and so may a pixel come out.
     """
 
     spec: Mapping[str, Any]
@@ -57,16 +59,16 @@ class Manifest:
     environment: Mapping[str, str]
     pictures: Mapping[str, Carried] = attrs.field(factory=dict)
     strength: float | None = None
+    batch: Sequence[Shot] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without those that are absent."""
         values = {"format": FORMAT, **attrs.asdict(self)}
-        for shot in values["shots"]:
+        for shot in (*values["shots"], *values["batch"]):
             if shot["label"] is None:
                 del shot["label"]
-        return {
-            key: value for key, value in values.items() if key not in _OPTIONAL or value not in (None, {})
-        }
+        absent: tuple[object, ...] = (None, {}, [], ())
+        return {key: value for key, value in values.items() if key not in _OPTIONAL or value not in absent}
 
     def inputs(self) -> Inputs:
         """What the images started from beside their prompts.
@@ -100,11 +102,14 @@ class Manifest:
                 environment=_strings(data["environment"]),
                 pictures={name: _carried(data["pictures"][name]) for name in data.get("pictures", {})},
                 strength=None if strength is None else float(strength),
+                batch=[_shot(it) for it in data.get("batch", [])],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GlidepathError(f"the manifest is damaged: {type(error).__name__}: {error}") from error
         if not set(manifest.pictures) <= set(NAMES):
             raise GlidepathError("the manifest is damaged: it holds pictures that this version does not know")
+        if manifest.batch and not (set(shots) <= set(manifest.batch) and len(manifest.batch) <= 10_000):
+            raise GlidepathError("the manifest is damaged: its images are not of the batch that it names")
         if not (0 < len(shots) <= 10_000 and 0 < manifest.columns <= 10_000 and 0 < manifest.scale <= 64):
             raise GlidepathError(
                 "the manifest is damaged: its number of images, columns or scale makes no sense"
@@ -149,6 +154,7 @@ def environment(pipeline: Pipeline | Cascade) -> dict[str, str]:
         "python": platform.python_version(),
         "device": str(first.device),
         "dtype": str(first.dtype).removeprefix("torch."),
+        "threads": str(torch.get_num_threads()),
     }
 
 

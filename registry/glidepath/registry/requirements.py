@@ -12,7 +12,8 @@ from glidepath.registry.faults import Faults, shown
 from glidepath.registry.tree import Entry, MappingNode, Scalar, join
 
 if TYPE_CHECKING:
-    from glidepath.registry.catalogue import Catalogue, Registered
+    from glidepath.registry.catalogue import Catalogue
+    from glidepath.registry.registered import Registered
 
 
 _LONGEST_RANGE = 200

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from glidepath.registry.catalogue import Unknown
-from glidepath.registry.component import DEPRECATED, FORMERLY, MANY, PART
+from glidepath.registry.component import DEPRECATED, FORMERLY, FREE, MANY, PART
 from glidepath.registry.tree import MappingNode, Node, Scalar
+from glidepath.registry.unknown import Unknown
 
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue
@@ -49,6 +49,7 @@ class Field:
 
     hint: its annotation, resolved. slot: set when it is itself a part.
     formerly: its earlier names. deprecated: what to write in its place, "" when it stays.
+    free: trained weights mean the same under any value of it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Field:
     slot: Slot | None
     formerly: tuple[str, ...] = ()
     deprecated: str = ""
+    free: bool = False
 
     @property
     def required(self) -> bool:
@@ -98,6 +100,7 @@ def _fields(config: Any) -> Mapping[str, Field]:
                 slot,
                 formerly=tuple(attribute.metadata.get(FORMERLY, ())),
                 deprecated=str(attribute.metadata.get(DEPRECATED, "")),
+                free=bool(attribute.metadata.get(FREE)),
             )
     return found
 

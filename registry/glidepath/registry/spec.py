@@ -15,7 +15,7 @@ from glidepath.registry.faults import Faults
 from glidepath.registry.interpolate import interpolate
 from glidepath.registry.layers import Layers
 from glidepath.registry.overrides import Override, apply, override_source
-from glidepath.registry.plan import Planner
+from glidepath.registry.planner import Planner
 from glidepath.registry.problems import Place
 from glidepath.registry.requirements import PluginsSection
 from glidepath.registry.schema import Schema

@@ -175,12 +175,32 @@ def _pytorch_fault(error: Exception) -> str:
 
 
 def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
-    import torch
-
-    if isinstance(found, Mapping) and found and all(isinstance(it, torch.Tensor) for it in found.values()):
-        return {str(name): value for name, value in found.items()}
+    """The tensors of what a file holds: a state dict, or the only one in what a training run keeps."""
+    inner = _state_dicts(found)
+    tensors = next(iter(inner.values())) if len(inner) == 1 else found
+    if _is_state_dict(tensors):
+        return {str(name): value for name, value in tensors.items()}
     raise WeightsError(
         f"{path} does not hold a flat mapping of names to tensors (a state dict): {_holds(found)}"
+    )
+
+
+def _state_dicts(found: Any) -> dict[str, Mapping[str, Tensor]]:
+    """The state dicts in a mapping that has no tensors of its own."""
+    import torch
+
+    if not isinstance(found, Mapping) or any(isinstance(it, torch.Tensor) for it in found.values()):
+        return {}
+    return {str(name): value for name, value in found.items() if _is_state_dict(value)}
+
+
+def _is_state_dict(found: Any) -> bool:
+    import torch
+
+    return (
+        isinstance(found, Mapping)
+        and bool(found)
+        and all(isinstance(it, torch.Tensor) for it in found.values())
     )
 
 
@@ -194,13 +214,7 @@ def _holds(found: Any) -> str:
         return "it holds nothing"
     if {"state", "param_groups"} <= found.keys():
         return "it holds the state of an optimizer; the weights are in another file"
-    inner = [
-        f"{name!r} ({len(value)} tensors)"
-        for name, value in found.items()
-        if isinstance(value, Mapping)
-        and value
-        and all(isinstance(item, torch.Tensor) for item in value.values())
-    ]
+    inner = [f"{name!r} ({len(value)} tensors)" for name, value in _state_dicts(found).items()]
     if inner:
         return (
             f"it holds state dicts under {shortened(inner)}; save the one that is meant in a file of its own"

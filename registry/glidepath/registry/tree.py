@@ -120,6 +120,11 @@ def walk(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
             yield from walk(item, f"{path}[{index}]")
 
 
+def present(node: Node | None) -> Node | None:
+    """The node, None for a null: that takes away what an earlier layer put there."""
+    return None if isinstance(node, Scalar) and node.rule == NULL else node
+
+
 def join(path: str, key: str) -> str:
     """The dotted path of a key."""
     return f"{path}.{key}" if path else key

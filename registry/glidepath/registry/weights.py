@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.registry.address import local_file
+from glidepath.registry.address import Address, local_file
 from glidepath.registry.problems import did_you_mean
 from glidepath.registry.tensorfile import WeightsError as WeightsError
 from glidepath.registry.tensorfile import read_tensors, require_numbers, shortened
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from glidepath.registry.catalogue import Catalogue
-    from glidepath.registry.plan import Address
 
 
 def locate(address: Address, catalogue: Catalogue) -> Path:

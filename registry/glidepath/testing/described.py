@@ -14,38 +14,45 @@ from torch import nn
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.assembly import build_part
-from glidepath.registry.catalogue import Unknown
 from glidepath.registry.component import Component, Need
+from glidepath.registry.examination import part_faults
 from glidepath.registry.faults import Faults
+from glidepath.registry.fit import BEFORE
+from glidepath.registry.imports import import_fault, import_remedy
 from glidepath.registry.parameters import parameters
 from glidepath.registry.plan import PartPlan, Runtime
-from glidepath.registry.problems import SpecError
+from glidepath.registry.problems import SpecError, did_you_mean
 from glidepath.registry.requirements import PluginsSection
 from glidepath.registry.resolved import resolved_tree
+from glidepath.registry.schema import fields
 from glidepath.registry.source import Source
 from glidepath.registry.tree import plain
+from glidepath.registry.unknown import Unknown
 from glidepath.registry.yamltree import Unreadable, read_tree
 from glidepath.testing.check import CannotRun, Check, NotApplicable, check, require
 from glidepath.testing.part import Part
+from glidepath.testing.provided import provided_keys
 
 
 @check()
 def descriptor(part: Part) -> None:
-    """The target can be imported, every parameter is explained, the descriptor's functions answer."""
+    """The target can be imported; every parameter is explained, can be written, and allows its default."""
     component = part.component
     _require_installed(part)
     module, _, name = component.target.partition(":")
     try:
         target = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise AssertionError(f"the target {component.target} cannot be imported: {error}") from error
+    except Exception as error:
+        told = f"the target {component.target} cannot be imported: {import_fault(error, module)}"
+        of = part.registered
+        remedy = import_remedy(error, module, of.distribution, of.version)
+        raise AssertionError(f"{told}; {remedy}" if remedy else told) from error
     require(callable(target), f"the target {component.target} is {target!r}, which cannot be called")
     summary = component.summary.strip()
     require("\n" not in summary, "the summary has several lines; `glidepath list` shows one")
-    try:
-        config = part.catalogue.config_class(part.registered)
-    except Unknown as unknown:
-        raise AssertionError(unknown.what) from unknown
+    faults = [fault.error for fault in part_faults(part.registered, part.catalogue)]
+    require(not faults, "; ".join(faults))
+    config = part.catalogue.config_class(part.registered)
     unexplained = [parameter.name for parameter in parameters(config) if not parameter.doc.strip()]
     require(
         not unexplained,
@@ -128,6 +135,40 @@ def unknown_key(part: Part) -> None:
     raise AssertionError(f"{type(config).__name__}(..., {name}=1) is not refused; attrs would")
 
 
+@check("builds")
+def frozen_config(part: Part) -> None:
+    """No parameter can be changed once it is read: what an image says of its making would not be true."""
+    config = part.planned.config
+    if config is None:
+        raise NotApplicable("it has no parameters")
+    changeable = [name for name, owner in _owners(config) if _can_be_set(owner, name)]
+    require(
+        not changeable,
+        f"{', '.join(changeable)} of {type(config).__name__} can be changed; write @attrs.frozen",
+    )
+
+
+@check("builds")
+def needs(part: Part) -> None:
+    """What it needs is what some part provides, and is said of a parameter that it has."""
+    stated = part.component.needs(part.planned.config)
+    provided = provided_keys(part.catalogue)
+    config = part.catalogue.config_class(part.registered)
+    names = list(fields(config)) if config is not None else []
+    wrong = []
+    for key, need in stated.items():
+        bare = key.removeprefix(BEFORE)
+        if bare not in provided:
+            hint = did_you_mean(bare, provided) or f"known are {', '.join(sorted(provided))}"
+            wrong.append(f"it needs {key!r}, which no part provides that is installed; {hint}")
+        if need.field and need.field not in names:
+            hint = did_you_mean(need.field, names) or f"it has {', '.join(names) or 'none'}"
+            wrong.append(
+                f"its need of {key!r} is of a parameter {need.field!r}, which it does not have; {hint}"
+            )
+    require(not wrong, "; ".join(wrong))
+
+
 def _require_installed(part: Part) -> None:
     """Raises CannotRun where a module that it requires is missing, and fails where it cannot be used here."""
     try:
@@ -171,6 +212,23 @@ def _values(planned: PartPlan) -> Mapping[str, Any]:
     return {name: value for name, value in tree.items() if name not in ("use", "weights")}
 
 
+def _owners(config: Any) -> Iterator[tuple[str, Any]]:
+    """Every parameter of a config object and of those inside it, with the object that has it."""
+    for field in attrs.fields(type(config)):
+        yield field.name, config
+        inner = getattr(config, field.name)
+        if attrs.has(type(inner)):
+            yield from _owners(inner)
+
+
+def _can_be_set(owner: Any, name: str) -> bool:
+    try:
+        setattr(owner, name, getattr(owner, name))
+    except AttributeError:  # attrs.exceptions.FrozenInstanceError is one
+        return False
+    return True
+
+
 def _read(text: str) -> Mapping[str, Any]:
     faults = Faults()
     try:
@@ -207,4 +265,4 @@ def _first(error: SpecError) -> str:
     return error.problems[0].what
 
 
-CHECKS: tuple[Check, ...] = (descriptor, builds, config_round_trip, unknown_key)
+CHECKS: tuple[Check, ...] = (descriptor, builds, config_round_trip, unknown_key, frozen_config, needs)

@@ -12,10 +12,12 @@ from torch import nn
 
 from glidepath.core.guidance import Guidance
 from glidepath.registry.assembly import build_part
-from glidepath.registry.catalogue import Catalogue, Registered
+from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.component import Component, Kind, Need
 from glidepath.registry.fit import flat
-from glidepath.registry.plan import PartPlan, plan_part
+from glidepath.registry.plan import PartPlan
+from glidepath.registry.planner import plan_part
+from glidepath.registry.registered import Registered
 
 
 class Part:

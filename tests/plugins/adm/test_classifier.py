@@ -25,8 +25,8 @@ from glidepath.plugins.adm.classifier_network import AdmClassifier
 from glidepath.plugins.adm.plugin import AdmUNetConfig
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, CosineConfig, DdimConfig
 from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.plugin import ClassifierFreeConfig, CosineConfig, DdimConfig
 from glidepath.plugins.diffusion.schedules import CosineSchedule
 
 SMALL = AdmClassifierConfig(

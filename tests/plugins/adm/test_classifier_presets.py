@@ -8,7 +8,8 @@ import torch
 from glidepath.plugins.adm.classifier_guidance import ClassifierGuidance
 from glidepath.registry.assembly import build_parts
 from glidepath.registry.catalogue import Catalogue, load_catalogue
-from glidepath.registry.plan import PartPlan, Plan, make_plan
+from glidepath.registry.plan import PartPlan, Plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 
 PUBLISHED = {

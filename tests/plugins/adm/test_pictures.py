@@ -19,8 +19,8 @@ from glidepath.plugins.adm.pictures import picture_channels
 from glidepath.plugins.adm.plugin import AdmUNetConfig
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, DdimConfig, LinearConfig
 from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.plugin import ClassifierFreeConfig, DdimConfig, LinearConfig
 from glidepath.plugins.diffusion.schedules import LinearSchedule
 
 from .test_unet import LEVELS, SMALL, assert_near, noise, relative, steps, text_of, trained

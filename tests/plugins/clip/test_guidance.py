@@ -25,11 +25,11 @@ from glidepath.plugins.clip.guidance import ClipGuidance
 from glidepath.plugins.clip.interface import Clip
 from glidepath.plugins.clip.plugin import ClipGuidanceConfig
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.diffusion.plugin import ClassifierFreeConfig
+from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
 from glidepath.registry.assembly import assemble
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.measure import Measurement, measure
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import SpecError
 from glidepath.registry.spec import read_spec
 from glidepath.registry.weights import WeightsError

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from glidepath.registry.assembly import PIPELINE_SLOTS, build_parts
 from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import parse_spec
 
 WORDS = "{use: words, vocabulary: [a, green, red, star, ring]}"

@@ -148,12 +148,24 @@ def test_views_and_shared_storages_are_written_apart() -> None:
     assert all(torch.equal(after[f"denoiser.{key}"], value) for key, value in tensors.items())
 
 
-def test_the_prefix_of_data_parallel_training_is_taken_off() -> None:
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "model._orig_mod."])
+def test_the_prefix_of_what_a_network_was_trained_in_is_taken_off(prefix: str) -> None:
     write_model(ADM, "adm")
     tensors = torch.load("adm.pt", weights_only=True)
-    torch.save({f"module.{key}": value for key, value in tensors.items()}, "ema_0.9999_000100.pt")
+    torch.save({f"{prefix}{key}": value for key, value in tensors.items()}, "ema_0.9999_000100.pt")
     assert main(["convert", "ema_0.9999_000100.pt", *ADM_SETTINGS]) == 0
     assert set(load_file("ema_0.9999_000100.safetensors")) == {f"denoiser.{key}" for key in tensors}
+
+
+def test_the_only_state_dict_among_what_a_training_run_keeps_is_taken() -> None:
+    write_model(ADM, "adm")
+    tensors = torch.load("adm.pt", weights_only=True)
+    optimizer = {"state": {0: {"step": torch.ones(1)}}, "param_groups": [{"lr": 1e-4}]}
+    run = {"epoch": 3, "state_dict": tensors, "optimizer": optimizer}
+    torch.save(run, "last.ckpt")
+    assert main(["convert", "last.ckpt", *ADM_SETTINGS]) == 0
+    made = load_file("last.safetensors")
+    assert all(torch.equal(made[f"denoiser.{key}"], value) for key, value in tensors.items())
 
 
 def test_a_model_and_its_classifier_make_a_spec_of_both() -> None:

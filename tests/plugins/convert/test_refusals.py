@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from glidepath.plugins.convert import files
 from glidepath.registry.cli import main
 
 from .checkpoints import ADM, ADM_SETTINGS, GLIDE, parts, published, randomise
@@ -105,7 +105,10 @@ def test_a_pickle_that_is_more_than_tensors_is_refused_and_does_nothing(refused:
     ("content", "message"),
     [
         ({"state": {}, "param_groups": []}, "it holds the state of an optimizer"),
-        ({"model": {"x": torch.ones(1)}, "step": 3}, "it holds state dicts under 'model' (1 tensors)"),
+        (
+            {"model": {"x": torch.ones(1)}, "ema": {"x": torch.ones(1)}, "step": 3},
+            "it holds state dicts under 'model' (1 tensors), 'ema' (1 tensors)",
+        ),
         ({"x": torch.ones(1), "step": 3}, "it also holds 'step' (int)"),
         ([torch.ones(1)], "it holds a list"),
         ({}, "it holds nothing"),
@@ -164,8 +167,8 @@ def test_a_full_disk_leaves_no_piece_of_a_file(refused: Refusal, monkeypatch: py
     def full(_file: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
-    assert "cannot write adm.safetensors: [Errno 28] No space left" in refused("adm.pt", *ADM_SETTINGS)
+    monkeypatch.setattr(os, "fsync", full)
+    assert "cannot write adm.safetensors: No space left on device\n" in refused("adm.pt", *ADM_SETTINGS)
 
 
 @pytest.mark.parametrize(

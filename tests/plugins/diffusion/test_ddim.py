@@ -10,9 +10,9 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import State
+from glidepath.plugins.diffusion.configs import CosineConfig, DdimConfig, DdpmConfig, LinearConfig
 from glidepath.plugins.diffusion.ddim import DdimSampler
 from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.plugin import CosineConfig, DdimConfig, DdpmConfig, LinearConfig
 from glidepath.plugins.diffusion.schedules import CosineSchedule, LinearSchedule
 
 from .gaussian import Gaussian, moments

@@ -15,8 +15,8 @@ from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.prediction import Prediction
+from glidepath.plugins.diffusion.configs import CosineConfig, DdpmConfig, LinearConfig
 from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.plugin import CosineConfig, DdpmConfig, LinearConfig
 from glidepath.plugins.diffusion.schedules import CosineSchedule, LinearSchedule
 
 from .gaussian import Gaussian, moments

@@ -13,8 +13,8 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.plugins.adm.plugin import AdmUNetConfig, faults
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, CosineConfig, DdimConfig
 from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.plugin import ClassifierFreeConfig, CosineConfig, DdimConfig
 from glidepath.plugins.diffusion.schedules import CosineSchedule
 from glidepath.registry.assembly import assemble
 from glidepath.registry.problems import SpecError

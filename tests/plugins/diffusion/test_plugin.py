@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import subprocess
 import sys
+from typing import Any
 
 import attrs
 import pytest
@@ -13,7 +15,7 @@ from glidepath.core.codec import Codec
 from glidepath.core.guidance import Guidance
 from glidepath.core.sampler import Sampler
 from glidepath.core.schedule import NoiseSchedule
-from glidepath.plugins.diffusion import plugin
+from glidepath.plugins.diffusion import configs, plugin
 from glidepath.registry.component import DOC, Component
 
 COMPONENTS = {component.name: component for component in plugin.components()}
@@ -38,17 +40,15 @@ def test_it_supplies_schedules_samplers_guidance_and_codec() -> None:
 def test_each_part_is_built_from_its_default_parameters(component: Component) -> None:
     module, _, name = component.target.partition(":")
     target = getattr(importlib.import_module(module), name)
-    config = component.config
-    assert config is None or isinstance(config, type)
-    part = target() if config is None else target(config())
+    part = target() if component.config is None else target(config_class(component)())
     assert isinstance(part, INTERFACES[component.kind])
 
 
 @pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
 def test_each_parameter_says_what_it_means(component: Component) -> None:
     assert component.summary
-    if isinstance(component.config, type):
-        for field in attrs.fields(component.config):
+    if component.config is not None:
+        for field in attrs.fields(config_class(component)):
             assert field.metadata[DOC], field.name
 
 
@@ -62,8 +62,9 @@ def test_each_method_names_its_paper(component: Component) -> None:
 
 def test_describing_the_parts_imports_no_torch() -> None:
     code = (
-        "import sys; from glidepath.plugins.diffusion import plugin; parts = list(plugin.components());"
-        "[part.needs(part.config()) for part in parts if part.config];"
+        "import sys; from pkgutil import resolve_name; from glidepath.plugins.diffusion import plugin;"
+        "parts = list(plugin.components());"
+        "[part.needs(resolve_name(part.config)()) for part in parts if part.config];"
         "assert 'torch' not in sys.modules"
     )
     path = ":".join(entry for entry in sys.path if entry)
@@ -73,17 +74,17 @@ def test_describing_the_parts_imports_no_torch() -> None:
 @pytest.mark.parametrize(
     ("config", "field", "value"),
     [
-        (plugin.LinearConfig, "num_steps", 20),
-        (plugin.CosineConfig, "num_steps", 0),
-        (plugin.CosineConfig, "max_beta", 1.0),
-        (plugin.CosineConfig, "max_beta", 0.0),
-        (plugin.LinearConfig, "beta_end", 1.0),
-        (plugin.QuadraticConfig, "beta_start", 0.0),
-        (plugin.ConstantConfig, "beta", 1.0),
-        (plugin.WarmUpConfig, "share", 1.1),
-        (plugin.DdimConfig, "eta", -0.1),
-        (plugin.DdimConfig, "eta", 1.1),
-        (plugin.ClassifierFreeConfig, "scale", -1.0),
+        (configs.LinearConfig, "num_steps", 20),
+        (configs.CosineConfig, "num_steps", 0),
+        (configs.CosineConfig, "max_beta", 1.0),
+        (configs.CosineConfig, "max_beta", 0.0),
+        (configs.LinearConfig, "beta_end", 1.0),
+        (configs.QuadraticConfig, "beta_start", 0.0),
+        (configs.ConstantConfig, "beta", 1.0),
+        (configs.WarmUpConfig, "share", 1.1),
+        (configs.DdimConfig, "eta", -0.1),
+        (configs.DdimConfig, "eta", 1.1),
+        (configs.ClassifierFreeConfig, "scale", -1.0),
     ],
 )
 def test_parameters_out_of_range_are_refused(config: type, field: str, value: float) -> None:
@@ -92,7 +93,7 @@ def test_parameters_out_of_range_are_refused(config: type, field: str, value: fl
 
 
 def test_21_is_the_smallest_number_of_linear_steps_whose_betas_stay_below_1() -> None:
-    assert plugin.LinearConfig(num_steps=21).num_steps == 21
+    assert configs.LinearConfig(num_steps=21).num_steps == 21
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim"])
@@ -112,8 +113,7 @@ def test_a_sampler_needs_a_schedule_that_has_its_steps(
     name: str, steps: int | str | tuple[int, ...], num_steps: int, fault: str
 ) -> None:
     component = COMPONENTS[name]
-    assert isinstance(component.config, type)
-    need = component.needs(component.config(steps=steps))["schedule.num_steps"]
+    need = component.needs(config_class(component)(steps=steps))["schedule.num_steps"]
     assert need.field == "steps"
     assert need.optional
     assert need.test is not None
@@ -127,8 +127,7 @@ SCHEDULES = ["linear", "cosine", "quadratic", "constant", "warm-up"]
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_schedule_provides_its_timesteps(name: str) -> None:
     component = COMPONENTS[name]
-    assert isinstance(component.config, type)
-    provided = component.provides(component.config(num_steps=300, rescale_timesteps=True))
+    provided = component.provides(config_class(component)(num_steps=300, rescale_timesteps=True))
     assert provided == {
         "schedule.num_steps": 300,
         "schedule.rescale_timesteps": True,
@@ -139,15 +138,14 @@ def test_a_schedule_provides_its_timesteps(name: str) -> None:
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_noise_alone_asks_for_a_denoiser_that_says_what_the_image_is(name: str) -> None:
     component = COMPONENTS[name]
-    assert isinstance(component.config, type)
-    assert component.needs(component.config()) == {}
-    need = component.needs(component.config(zero_terminal_snr=True))["prediction.kind"]
+    assert component.needs(config_class(component)()) == {}
+    need = component.needs(config_class(component)(zero_terminal_snr=True))["prediction.kind"]
     assert (need.value, need.field) == (("velocity", "sample"), "zero_terminal_snr")
 
 
 def test_only_a_learned_variance_needs_a_denoiser_that_learned_one() -> None:
     def needs(variance: str) -> object:
-        config = plugin.DdpmConfig(variance=variance)  # type: ignore[arg-type]
+        config = configs.DdpmConfig(variance=variance)  # type: ignore[arg-type]
         return COMPONENTS["ddpm"].needs(config).get("prediction.learned_variance")
 
     for variance in ("learned-range", "learned"):
@@ -157,3 +155,9 @@ def test_only_a_learned_variance_needs_a_denoiser_that_learned_one() -> None:
     assert needs("auto") is None
     assert needs("fixed-small") is None
     assert needs("fixed-large") is None
+
+
+def config_class(component: Component) -> type[Any]:
+    """The class that a descriptor names."""
+    named: type[Any] = pkgutil.resolve_name(str(component.config))
+    return named

@@ -12,9 +12,9 @@ from glidepath.core.levels import Step
 from glidepath.core.noise import PerSampleNoise, ReferenceNoise
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler, State
+from glidepath.plugins.diffusion.configs import CosineConfig, DdimConfig, DdpmConfig
 from glidepath.plugins.diffusion.ddim import DdimSampler
 from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.plugin import CosineConfig, DdimConfig, DdpmConfig
 from glidepath.plugins.diffusion.schedules import CosineSchedule
 
 SAMPLERS: dict[str, Callable[[], Sampler]] = {

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from glidepath.plugins.diffusion.plugin import (
+from glidepath.plugins.diffusion.configs import (
     ConstantConfig,
     CosineConfig,
     LinearConfig,

@@ -10,7 +10,7 @@ from glidepath.core.text_encoder import TextEncoder
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.registry.assembly import build_parts
 from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 
 

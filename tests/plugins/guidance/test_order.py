@@ -15,7 +15,8 @@ from torch import Tensor
 from glidepath.core.pipeline import Pipeline
 from glidepath.registry.assembly import assemble, build_pipeline
 from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.plan import Plan, make_plan
+from glidepath.registry.plan import Plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import Problem, SpecError
 from glidepath.registry.spec import parse_spec
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import pkgutil
 import subprocess
 import sys
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from glidepath.core.contrast import Contrast
 from glidepath.core.guidance import Guidance, GuidanceModifier
-from glidepath.plugins.guidance import plugin
+from glidepath.plugins.guidance import configs, plugin
 from glidepath.registry.component import DOC, Component
 
 COMPONENTS = {component.name: component for component in plugin.components()}
@@ -41,16 +42,14 @@ def test_each_is_a_guidance_that_names_its_paper_and_its_parameters(component: C
     assert issubclass(target(component), Guidance)
     assert component.references
     assert all("arXiv:" in reference for reference in component.references)
-    assert isinstance(component.config, type)
-    for field in attrs.fields(component.config):
+    for field in attrs.fields(config_class(component)):
         assert field.metadata[DOC], field.name
 
 
 @pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
 def test_what_it_provides_and_needs_follows_what_it_is(component: Component) -> None:
-    assert isinstance(component.config, type)
     needs_parts = component.name == "autoguidance"
-    config = component.config(denoiser=None) if needs_parts else component.config()
+    config = config_class(component)(denoiser=None) if needs_parts else config_class(component)()
     provides, needs = component.provides(config), component.needs(config)
     kind = target(component)
     assert ("guidance.contrast" in provides) == issubclass(kind, Contrast)
@@ -91,15 +90,21 @@ def test_describing_the_parts_imports_no_torch() -> None:
     ],
 )
 def test_parameters_out_of_range_are_refused(name: str, change: dict[str, Any]) -> None:
-    config: Any = COMPONENTS[name].config
+    config = config_class(COMPONENTS[name])
     with pytest.raises(ValueError, match=next(iter(change))):
         config(**change)
 
 
 def test_an_interval_without_any_level_is_a_fault() -> None:
     check = COMPONENTS["interval"].check
-    assert check(plugin.IntervalConfig()) == []
-    assert check(plugin.IntervalConfig(low=0.2, high=math.inf)) == []
-    ((field, message),) = check(plugin.IntervalConfig(low=2.0, high=2.0))
+    assert check(configs.IntervalConfig()) == []
+    assert check(configs.IntervalConfig(low=0.2, high=math.inf)) == []
+    ((field, message),) = check(configs.IntervalConfig(low=2.0, high=2.0))
     assert field == "low"
     assert "no noise level above 2.0 and up to 2.0" in message
+
+
+def config_class(component: Component) -> type[Any]:
+    """The class that a descriptor names."""
+    named: type[Any] = pkgutil.resolve_name(str(component.config))
+    return named

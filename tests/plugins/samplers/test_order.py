@@ -16,10 +16,7 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler
-from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler
-from glidepath.plugins.samplers.euler import EulerSampler
-from glidepath.plugins.samplers.heun import HeunSampler
-from glidepath.plugins.samplers.plugin import (
+from glidepath.plugins.samplers.configs import (
     Dpmpp3Config,
     DpmppConfig,
     EulerConfig,
@@ -27,6 +24,9 @@ from glidepath.plugins.samplers.plugin import (
     PndmConfig,
     UniPcConfig,
 )
+from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler
+from glidepath.plugins.samplers.euler import EulerSampler
+from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import subprocess
 import sys
+from typing import Any
 
 import attrs
 import pytest
 
 from glidepath.core.sampler import Sampler
-from glidepath.plugins.samplers import plugin
+from glidepath.plugins.samplers import configs, plugin
 from glidepath.registry.component import DOC, Component
 
 COMPONENTS = {component.name: component for component in plugin.components()}
@@ -34,8 +36,7 @@ def test_it_supplies_samplers_under_the_names_of_the_field() -> None:
 @every_component
 def test_each_part_is_built_from_its_default_parameters(component: Component) -> None:
     module, _, name = component.target.partition(":")
-    assert isinstance(component.config, type)
-    assert isinstance(getattr(importlib.import_module(module), name)(component.config()), Sampler)
+    assert isinstance(getattr(importlib.import_module(module), name)(config_class(component)()), Sampler)
 
 
 @every_component
@@ -43,15 +44,16 @@ def test_each_parameter_says_what_it_means_and_each_method_names_its_paper(compo
     assert component.summary
     assert component.references
     assert all("arXiv:" in reference for reference in component.references)
-    assert isinstance(component.config, type)
-    for field in attrs.fields(component.config):
+    for field in attrs.fields(config_class(component)):
         assert field.metadata[DOC], field.name
 
 
 def test_describing_the_parts_imports_no_torch() -> None:
     code = (
-        "import sys; from glidepath.plugins.samplers import plugin; parts = list(plugin.components());"
-        "[(part.needs(part.config()), part.check(part.config())) for part in parts];"
+        "import sys; from pkgutil import resolve_name; from glidepath.plugins.samplers import plugin;"
+        "parts = list(plugin.components());"
+        "made = [(part, resolve_name(part.config)()) for part in parts];"
+        "[(part.needs(config), part.check(config)) for part, config in made];"
         "assert 'torch' not in sys.modules"
     )
     path = ":".join(entry for entry in sys.path if entry)
@@ -71,8 +73,7 @@ def test_describing_the_parts_imports_no_torch() -> None:
 def test_a_sampler_needs_a_schedule_that_has_its_steps(
     component: Component, steps: int | str | tuple[int, ...], fault: str
 ) -> None:
-    assert isinstance(component.config, type)
-    need = component.needs(component.config(steps=steps))["schedule.num_steps"]
+    need = component.needs(config_class(component)(steps=steps))["schedule.num_steps"]
     assert need.test is not None
     assert need.optional
     said = need.test(1000)
@@ -83,11 +84,11 @@ def test_a_sampler_needs_a_schedule_that_has_its_steps(
 def test_a_schedule_without_signal_at_its_end_is_refused_where_that_would_be_infinite() -> None:
     key = "schedule.zero_terminal_snr"
     component = COMPONENTS["dpmpp-2m"]
-    assert key not in component.needs(plugin.DpmppConfig())
-    assert key not in component.needs(plugin.DpmppConfig(sigmas="karras", sigma_max=80.0))
+    assert key not in component.needs(configs.DpmppConfig())
+    assert key not in component.needs(configs.DpmppConfig(sigmas="karras", sigma_max=80.0))
     for part, config in (
-        (component, plugin.DpmppConfig(sigmas="karras")),
-        (COMPONENTS["pndm"], plugin.PndmConfig()),
+        (component, configs.DpmppConfig(sigmas="karras")),
+        (COMPONENTS["pndm"], configs.PndmConfig()),
     ):
         need = part.needs(config)[key]
         assert need.test is not None
@@ -97,8 +98,8 @@ def test_a_schedule_without_signal_at_its_end_is_refused_where_that_would_be_inf
 
 def test_a_bound_that_bounds_nothing_is_a_fault() -> None:
     check = COMPONENTS["euler"].check
-    assert check(plugin.EulerConfig(sigmas="karras", sigma_max=80.0)) == []
-    ((field, message),) = check(plugin.EulerConfig(sigma_max=80.0))
+    assert check(configs.EulerConfig(sigmas="karras", sigma_max=80.0)) == []
+    ((field, message),) = check(configs.EulerConfig(sigma_max=80.0))
     assert field == "sigma_max"
     assert "set sigmas: karras" in message
 
@@ -106,13 +107,19 @@ def test_a_bound_that_bounds_nothing_is_a_fault() -> None:
 @pytest.mark.parametrize(
     ("config", "field", "value"),
     [
-        (plugin.EulerConfig, "temperature", 0.0),
-        (plugin.EulerConfig, "sigma_max", 0.0),
-        (plugin.EulerAncestralConfig, "eta", 1.1),
-        (plugin.DpmppSdeConfig, "eta", -0.1),
-        (plugin.UniPcConfig, "order", 4),
+        (configs.EulerConfig, "temperature", 0.0),
+        (configs.EulerConfig, "sigma_max", 0.0),
+        (configs.EulerAncestralConfig, "eta", 1.1),
+        (configs.DpmppSdeConfig, "eta", -0.1),
+        (configs.UniPcConfig, "order", 4),
     ],
 )
 def test_parameters_out_of_range_are_refused(config: type, field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
         config(**{field: value})
+
+
+def config_class(component: Component) -> type[Any]:
+    """The class that a descriptor names."""
+    named: type[Any] = pkgutil.resolve_name(str(component.config))
+    return named

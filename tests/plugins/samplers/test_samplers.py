@@ -17,7 +17,7 @@ from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.samplers import plugin
+from glidepath.plugins.samplers import configs
 from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler, DpmppSdeSampler
 from glidepath.plugins.samplers.euler import EulerAncestralSampler, EulerSampler
 from glidepath.plugins.samplers.heun import HeunSampler
@@ -27,14 +27,14 @@ from glidepath.plugins.samplers.unipc import UniPcSampler
 from .mixture import Mixture
 
 MAKERS: dict[str, tuple[type[Sampler], type]] = {
-    "euler": (EulerSampler, plugin.EulerConfig),
-    "euler-ancestral": (EulerAncestralSampler, plugin.EulerAncestralConfig),
-    "heun": (HeunSampler, plugin.HeunConfig),
-    "dpmpp-2m": (DpmppSampler, plugin.DpmppConfig),
-    "dpmpp-3m": (Dpmpp3Sampler, plugin.Dpmpp3Config),
-    "dpmpp-2m-sde": (DpmppSdeSampler, plugin.DpmppSdeConfig),
-    "unipc": (UniPcSampler, plugin.UniPcConfig),
-    "pndm": (PndmSampler, plugin.PndmConfig),
+    "euler": (EulerSampler, configs.EulerConfig),
+    "euler-ancestral": (EulerAncestralSampler, configs.EulerAncestralConfig),
+    "heun": (HeunSampler, configs.HeunConfig),
+    "dpmpp-2m": (DpmppSampler, configs.DpmppConfig),
+    "dpmpp-3m": (Dpmpp3Sampler, configs.Dpmpp3Config),
+    "dpmpp-2m-sde": (DpmppSdeSampler, configs.DpmppSdeConfig),
+    "unipc": (UniPcSampler, configs.UniPcConfig),
+    "pndm": (PndmSampler, configs.PndmConfig),
 }
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     **{name: (name, {}) for name in MAKERS},

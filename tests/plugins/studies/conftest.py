@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from glidepath.registry.assembly import build_parts
 from glidepath.registry.catalogue import Catalogue, load_catalogue
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 
 SPEC = """\

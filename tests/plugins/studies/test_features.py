@@ -35,7 +35,7 @@ from glidepath.plugins.studies.metrics_features import (
 )
 from glidepath.registry.assembly import build_parts
 from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 from glidepath.registry.tensorfile import WeightsError
 

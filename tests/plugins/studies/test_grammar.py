@@ -216,6 +216,28 @@ def test_the_baseline_is_named_by_its_arm_or_by_values(tmp_path: Path) -> None:
     chosen = study_of(tmp_path, arms + "baseline: {steps: 9, scale: 2}")
     assert chosen.baseline.name == "steps=9,scale=2"
     assert faults_of(tmp_path, arms + "baseline: {steps: 9}") == [("2 arms have steps 9", 5)]
+    assert faults_of(tmp_path, arms + "baseline: {steps: 7}") == [("no arm has steps 7", 5)]
+    assert faults_of(tmp_path, arms + "baseline: {stps: 9}") == [("no arm has an axis 'stps'", 5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seeds: {sample: []}", "a list of seeds has at least one; `sample: 4`"),
+        ("seeds: {train: []}", "a list of seeds has at least one; `train: 0`"),
+        ("seeds: {sample: [3, 1, 3]}", "each seed is there once, and 3 is there 2 times"),
+        ("seeds: {sample: [3, -1]}", "a seed is at least 0, and -1 is not"),
+        ("seeds: {sample: 0}", "a count of seeds is from 1 to 10,000"),
+        ("arms: []", "the study has no arms"),
+        ("arms: {axes: {sampler.steps: }}", "an axis takes a list of values, or a mapping, and this is null"),
+    ],
+)
+def test_lists_that_are_empty_or_wrong_are_told_of_where_they_stand(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    [(what, line)] = faults_of(tmp_path, text)
+    assert said in what
+    assert line == 4
 
 
 def test_counted_seeds_stay_when_more_are_added(tmp_path: Path) -> None:

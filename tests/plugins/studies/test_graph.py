@@ -78,7 +78,8 @@ ALL = {"train", "embed", "sample", "measure"}
         ("base.denoiser.dropout=0.1", ALL),
         ("base.weights=null", set()),
         ("base.train.seed=9", set()),
-        ("data.per_prompt=2", {"sample", "measure"}),
+        ("data.per_prompt=2", {"embed", "sample", "measure"}),
+        ("data.batch=3", {"embed", "sample", "measure"}),
         ("data.prompts=[a red star]", {"embed", "sample", "measure"}),
         ("base.runtime.dtype=bfloat16", ALL),
         ("stats.confidence=0.9", set()),
@@ -137,7 +138,7 @@ def test_a_preimage_says_what_changed(tmp_path: Path) -> None:
 @cache
 def _numbers() -> list[tuple[str, int | float]]:
     """The dotted path of each number of the shapes preset, with its value."""
-    from glidepath.registry.plan import make_plan
+    from glidepath.registry.planner import make_plan
     from glidepath.registry.spec import read_spec
 
     catalogue = load_catalogue()

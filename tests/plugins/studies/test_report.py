@@ -234,6 +234,59 @@ def test_latex_environments_close_and_only_ascii_is_left(told: Document) -> None
     assert text.isascii()
 
 
+def test_a_table_longer_than_a_page_is_continued() -> None:
+    rows = [[f"line {number}", "1"] for number in range(130)]
+    made = latex_table(table("t", "scores", ["< arm", "n"], rows, "a note"))
+    floats = made.split(r"\end{table}")[:-1]
+    assert [it.count("line ") for it in floats] == [56, 56, 18]
+    assert [it.count(r"\toprule") for it in floats] == [1, 1, 1]
+    assert [r"\caption{scores (continued)}" in it for it in floats] == [False, True, True]
+    assert [made.count(it) for it in (r"\label{tab:t}", "a note")] == [1, 1]
+    assert floats[-1].rstrip().endswith("a note")
+
+
+def test_a_sign_that_pdflatex_does_not_have_is_named_and_lines_stay_one() -> None:
+    assert escaped("a\n\n猫 Ħ é\x1b[1m") == "a [U+732B] [U+0126] é[U+001B][1m"
+
+
+def compiled(folder: Path) -> str:
+    """What pdflatex says of report.tex in a folder; it ends with a page at least."""
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex is installed to compile with (Debian: texlive-latex-recommended)")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=240)
+    said = done.stdout.decode("utf-8", "replace")
+    assert done.returncode == 0, said[-3000:]
+    assert "Output written on report.pdf" in said.replace("\n", " ")
+    return said
+
+
+@pytest.mark.parametrize("study", ["seeds", "grid"])
+def test_the_latex_report_compiles_without_a_complaint(study: str, tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex is installed to compile with (Debian: texlive-latex-recommended)")
+    grid = {"scales": (0.0, 2.0, 4.0), "seeds": 3, "folder": tmp_path}
+    write_report(part_study() if study == "seeds" else scale_study(**grid), tmp_path / "out")
+    said = compiled(tmp_path / "out")
+    assert "Overfull" not in said
+    assert "Undefined" not in said
+
+
+def test_latex_compiles_whatever_texts_a_study_has(tmp_path: Path) -> None:
+    odd = HOSTILE + " 猫 Ħ ß \x1b \n\n ±−×≈▲▼↑↓→←∞–… `'\" -- --- ?` \\end{document} \t^^M"
+    blocks = (
+        odd,
+        Lines((Cell(odd), Cell("[x] first"), Cell("*"))),
+        Code(f"{odd}\n\n  \\verb|x\n+ %\n"),
+        table("t", odd, ["< a", *"bcdefghijkl"], [[odd[:20], *"[*]&%#_{}~^"], [*"[*]&%#_{}~^x"]], odd),
+    )
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "t.tex").write_text(latex_table(blocks[-1]), encoding="utf-8")
+    told = Document(odd, odd, odd, (Section("a", odd, blocks),))
+    (tmp_path / "report.tex").write_text(latex(told), encoding="utf-8")
+    compiled(tmp_path)
+
+
 def test_markdown_shows_texts_as_they_are() -> None:
     section = Section(
         "a",

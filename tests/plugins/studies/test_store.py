@@ -74,7 +74,8 @@ def test_a_process_that_still_works_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_one_driver(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(StoreError, match="another process"), locked(tmp_path):
+    refused = pytest.raises(StoreError, match=r"^another process runs the study in")
+    with locked(tmp_path), refused, locked(tmp_path):
         pass
     with locked(tmp_path):
         pass
@@ -86,6 +87,8 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         pass
     with pytest.raises(StoreError, match="cannot write"):
         write_json(tmp_path / "file" / "x.json", {})
+    with pytest.raises(StoreError, match="cannot write"):
+        take_lock(tmp_path / "file" / ALIVE)
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
@@ -93,6 +96,22 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     write_json(path, {"a": 1})
     with pytest.raises(TypeError):
         write_json(path, {("a", "b"): 1})
+    assert read_json(path) == {"a": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_full_disk_is_told_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"^cannot write .*x\.json: No space left on device$"):
+        write_json(path, {"a": 2})
     assert read_json(path) == {"a": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
 

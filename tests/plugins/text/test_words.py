@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glidepath.core.errors import PartError
+from glidepath.core.errors import PartError, UnreadablePrompt
 from glidepath.core.text_encoder import Tokenizer
 from glidepath.plugins.text.plugin import WordsConfig
 from glidepath.plugins.text.words import WordsTokenizer, split
@@ -64,6 +64,26 @@ def test_an_unknown_word_is_refused_with_its_prompt_and_a_suggestion() -> None:
     assert "'sqare' (did you mean 'square'?)" in message
     assert "'xylophone'" in message
     assert message.count("'gren'") == 1
+
+
+def test_the_known_words_are_listed_with_an_unknown_one() -> None:
+    with pytest.raises(UnreadablePrompt) as caught:
+        COLOURS.encode("a dog")
+    assert caught.value.remedy == "it knows 4 words: red, green, blue, square"
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_of_many_known_words_the_first_are_listed_and_where_all_are(tmp_path: Path, in_file: bool) -> None:
+    words = [f"word{number}" for number in range(500)]
+    file = tmp_path / "words.txt"
+    file.write_text("\n".join(words), encoding="utf-8")
+    config = WordsConfig(file=file) if in_file else WordsConfig(vocabulary=tuple(words))
+    with pytest.raises(UnreadablePrompt) as caught:
+        WordsTokenizer(config).encode("dog")
+    where = str(file) if in_file else "`glidepath plan SPEC --json` has it"
+    assert where in caught.value.remedy
+    assert caught.value.remedy.startswith("it knows 500 words, all of them in ")
+    assert caught.value.remedy.endswith(": " + ", ".join(words[:100]))
 
 
 def test_unknown_words_can_be_left_out() -> None:

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 import torch._dynamo  # making an optimizer imports it; here it is done before the forks
 
-from glidepath.plugins.train import files, log, trainer
+from glidepath.plugins.train import log, trainer
 from glidepath.plugins.train.learner import Learner
+from glidepath.registry.writing import remove_partial
 
 from .tiny import make_run, train
 
@@ -53,7 +55,7 @@ def half_written(number: int) -> Kill:
     """Arms the child: it dies when half of the `number`-th tensor file is written."""
 
     def arm() -> None:
-        original, calls = files.save_file, 0
+        original, calls = safetensors.torch.save_file, 0
 
         def cut_short(tensors: Any, path: Path, header: Any) -> None:
             nonlocal calls
@@ -64,7 +66,7 @@ def half_written(number: int) -> Kill:
                     file.truncate(path.stat().st_size // 2)
                 die()
 
-        files.save_file = cut_short
+        safetensors.torch.save_file = cut_short
 
     return arm
 
@@ -111,6 +113,7 @@ def child(folder: Path, arm: Kill | None) -> int:
     if process:
         return process
     try:
+        remove_partial(folder)  # as the command does
         if arm is not None:
             arm()
         train(make_run(folder), **SETTINGS)

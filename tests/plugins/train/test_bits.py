@@ -22,7 +22,8 @@ from glidepath.plugins.train.bits import bits_per_dimension
 from glidepath.registry.assembly import build_part
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.faults import Faults
-from glidepath.registry.plan import PartPlan, Planner
+from glidepath.registry.plan import PartPlan
+from glidepath.registry.planner import Planner
 from glidepath.registry.problems import Place
 from glidepath.registry.schema import Slot
 from glidepath.registry.source import Source

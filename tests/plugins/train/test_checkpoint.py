@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from glidepath.plugins.train import checkpoint as checkpoints
-from glidepath.plugins.train import files
 from glidepath.plugins.train.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -23,7 +20,6 @@ from glidepath.plugins.train.checkpoint import (
     newest,
     save,
 )
-from glidepath.plugins.train.files import remove_partial, write_tensors, write_text
 
 from .tiny import log_of, make_run, train
 
@@ -45,16 +41,6 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert found.tensors.keys() == tensors.keys()
     assert all(torch.equal(found.tensors[name], value) for name, value in tensors.items())
     assert found.group("model").keys() == {"half", "strided"}
-
-
-def test_weights_that_share_memory_are_written_twice(tmp_path: Path) -> None:
-    """Tied embeddings, or a slice of another tensor."""
-    whole = torch.arange(6.0)
-    write_tensors(tmp_path / "a.safetensors", {"a": whole, "b": whole, "c": whole[2:4]}, {})
-    found = load_file(tmp_path / "a.safetensors")
-    assert torch.equal(found["a"], whole)
-    assert torch.equal(found["b"], whole)
-    assert torch.equal(found["c"], whole[2:4])
 
 
 def test_the_newest_of_several_is_taken(tmp_path: Path) -> None:
@@ -160,23 +146,6 @@ def test_a_file_of_another_kind_under_a_checkpoints_name_is_refused(tmp_path: Pa
     assert path.exists()
 
 
-def test_a_writing_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_text(tmp_path / "a.txt", "old")
-    write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(3)}, {})
-
-    def fail(*_: object) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no space"):
-        write_text(tmp_path / "a.txt", "new")
-    with pytest.raises(OSError, match="no space"):
-        write_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(3)}, {})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "a.txt"]
-    assert (tmp_path / "a.txt").read_text() == "old"
-    assert torch.equal(load_file(tmp_path / "a.safetensors")["a"], torch.ones(3))
-
-
 def test_a_full_disk_ends_training_with_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,28 +154,7 @@ def test_a_full_disk_ends_training_with_the_checkpoint_before(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(files, "save_file", fail)
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
     with pytest.raises(CheckpointError, match=r"cannot write .*checkpoint-00000010.safetensors: no space"):
         train(make_run(tmp_path))
     assert [load(path).step for path in existing(tmp_path)] == [5]
-
-
-def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".a.safetensors.partial", "b.partial", ".lock", "checkpoint-00000001.safetensors"):
-        (tmp_path / name).touch()
-    remove_partial(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        ".lock",
-        "b.partial",
-        "checkpoint-00000001.safetensors",
-    ]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
-def test_others_may_read_a_file_as_the_umask_says(tmp_path: Path) -> None:
-    before = os.umask(0o027)
-    try:
-        write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(3)}, {})
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "a.safetensors").stat().st_mode) == 0o640

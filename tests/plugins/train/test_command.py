@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 from pathlib import Path
@@ -15,12 +16,12 @@ from safetensors.torch import load_file, save_file
 
 from glidepath.plugins.train.checkpoint import existing
 from glidepath.plugins.train.display import Display
-from glidepath.plugins.train.lock import locked
 from glidepath.plugins.train.run import Position
 from glidepath.registry.assembly import assemble
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.cli import main
-from glidepath.registry.plan import make_plan
+from glidepath.registry.folder_lock import locked
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 
 SPEC = """
@@ -190,9 +191,11 @@ def test_a_dataset_of_another_size_than_the_denoisers_is_a_fault_of_the_spec(
 
 
 def test_a_folder_in_use_is_refused(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with locked(Path("runs/tiny")):
+    with locked(Path("runs/tiny"), str):
         assert train() == 1
-    assert "is training into runs/tiny" in capsys.readouterr().err
+    who = f"process {os.getpid()}" if os.name == "posix" else "another process"
+    said = f"glidepath: error: {who} is training into {Path('runs/tiny')}; stop it, or choose another\n"
+    assert said in capsys.readouterr().err
 
 
 def test_training_begins_from_scratch_by_the_seed(spec: Path) -> None:

@@ -21,7 +21,7 @@ from glidepath.plugins.train.plugin import ContrastiveTrainerConfig
 from glidepath.plugins.train.run import LOG, Trainer
 from glidepath.plugins.train.trainable import build, check_trainable
 from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 from glidepath.registry.tensorfile import WeightsError
 

@@ -15,7 +15,7 @@ from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.prediction import PredictionKind
 from glidepath.core.text_encoder import TextEncoder
-from glidepath.plugins.diffusion.plugin import CosineConfig
+from glidepath.plugins.diffusion.configs import CosineConfig
 from glidepath.plugins.diffusion.schedules import CosineSchedule
 from glidepath.plugins.train.plugin import DiffusionTrainerConfig
 from glidepath.plugins.train.run import LOG, Run

@@ -16,7 +16,8 @@ from glidepath.registry.component import Component, Extra, Kind, Need, Preset, d
 from glidepath.registry.discovery import Fault, PluginRecord
 from glidepath.registry.kinds import CORE_KINDS
 from glidepath.registry.loading import Loaded
-from glidepath.registry.plan import Plan, make_plan
+from glidepath.registry.plan import Plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import Problem, SpecError
 from glidepath.registry.spec import Spec, parse_spec
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import SpecError
 from glidepath.registry.spec import parse_spec, read_spec
 from glidepath.registry.yamltree import MAX_BYTES

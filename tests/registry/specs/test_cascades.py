@@ -10,9 +10,11 @@ from typing import Any
 import attrs
 import pytest
 
+from glidepath.registry.canonical_json import canonical_json
 from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.component import Component
-from glidepath.registry.plan import Plan, Runtime, canonical_json, make_plan
+from glidepath.registry.plan import Plan, Runtime
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import Problem, SpecError
 from glidepath.registry.spec import parse_spec, plugin_switches, read_spec
 

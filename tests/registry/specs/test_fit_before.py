@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from glidepath.registry.component import Component, Need, part
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import Problem, SpecError
 from glidepath.registry.spec import parse_spec
 

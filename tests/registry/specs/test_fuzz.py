@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from glidepath.registry import yamltree
-from glidepath.registry.plan import canonical_json, make_plan
+from glidepath.registry.canonical_json import canonical_json
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import Place, Problem, SpecError
 from glidepath.registry.scalars import BASE_60, FLOAT, INT, OCTAL, TEXT, resolve
 from glidepath.registry.spec import parse_spec, read_spec

@@ -14,9 +14,11 @@ import attrs
 import pytest
 import yaml
 
+from glidepath.registry.canonical_json import canonical_json
 from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.component import Component, Need, part
-from glidepath.registry.plan import PartPlan, Plan, Runtime, canonical_json, make_plan
+from glidepath.registry.plan import PartPlan, Plan, Runtime
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import Problem, SpecError
 from glidepath.registry.spec import parse_spec
 
@@ -406,7 +408,7 @@ def test_neither_torch_nor_an_implementation_is_imported() -> None:
     program = """
 import sys
 from tests.registry.specs.conftest import BASE, make_catalogue
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import parse_spec
 catalogue = make_catalogue()
 make_plan(parse_spec(BASE, "s", catalogue=catalogue), catalogue)

@@ -12,7 +12,8 @@ from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.component import Component, Preset
 from glidepath.registry.discovery import PluginRecord
 from glidepath.registry.loading import Loaded
-from glidepath.registry.plan import Plan, make_plan
+from glidepath.registry.plan import Plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import Problem, SpecError
 from glidepath.registry.spec import read_spec
 

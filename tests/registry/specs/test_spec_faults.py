@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import Place, Problem, SpecError, did_you_mean
 from glidepath.registry.spec import parse_spec
 
@@ -112,6 +112,32 @@ def test_a_literal_is_shown_the_nearest_of_its_values(fault: Fault) -> None:
     assert problem.path == "denoiser.attention"
     assert problem.hint == "did you mean 'legacy'?"
     assert problem.allowed == ("legacy", "new")
+
+
+@pytest.mark.parametrize(
+    ("key", "word", "meant"),
+    [
+        ("dtype", "fp16", "float16"),
+        ("dtype", "half", "float16"),
+        ("dtype", "torch.half", "float16"),
+        ("dtype", "bf16", "bfloat16"),
+        ("dtype", "FP32", "float32"),
+        ("dtype", "torch.float32", "float32"),
+        ("device", "gpu", "cuda"),
+        ("device", "Metal", "mps"),
+    ],
+)
+def test_what_other_programs_call_a_thing_is_understood(
+    fault: Fault, key: str, word: str, meant: str
+) -> None:
+    problem = fault(f"{GOOD}runtime: {{{key}: {word}}}\n")
+    assert problem.hint.startswith(f"did you mean {meant!r}?")
+    assert problem.path == f"runtime.{key}"
+
+
+def test_another_name_counts_only_where_the_thing_is_known() -> None:
+    assert did_you_mean("gpu", ["cpu"]) == "did you mean 'cpu'?"
+    assert did_you_mean("half", ["integer"]) == ""
 
 
 def test_an_unknown_slot_is_found_at_its_key(fault: Fault) -> None:

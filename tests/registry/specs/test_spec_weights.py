@@ -10,7 +10,8 @@ import pytest
 
 from glidepath.registry.address import Address
 from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.plan import PartPlan, Plan, make_plan
+from glidepath.registry.plan import PartPlan, Plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import Problem, SpecError
 from glidepath.registry.spec import parse_spec, read_spec
 

@@ -70,7 +70,7 @@ class AdmClassifierConfig:
     dropout: float = attrs.field(
         default=0.0,
         validator=[ge(0), le(1)],
-        metadata=doc("share of the activations that training drops, in each residual block"),
+        metadata=doc("share of the activations that training drops, in each residual block", free=True),
     )
     pool: Literal["adaptive", "attention", "spatial", "spatial_v2"] = attrs.field(
         default="attention",
@@ -81,13 +81,16 @@ class AdmClassifierConfig:
         ),
     )
     dims: int = attrs.field(
-        default=2, validator=in_((1, 2, 3)), metadata=doc("spatial dimensions: 2 for images")
+        default=2,
+        validator=in_((1, 2, 3)),
+        metadata=doc("spatial dimensions: 2 for images; of 3, the first (frames, depth) keeps its size"),
     )
     precision: Literal["float32", "float16", "bfloat16"] = attrs.field(
         default="float32",
         metadata=doc(
             "of the convolutions and attention before the head, whatever runtime.dtype says; embeddings, "
-            "norms' parameters and the head are float32 always. Gradients of float16 may overflow"
+            "norms' parameters and the head are float32 always. Gradients of float16 may overflow",
+            free=True,
         ),
     )
 
@@ -160,6 +163,7 @@ COMPONENTS = (
         config=AdmClassifierConfig,
         summary="ADM's classifier of noisy images: the way down of its UNet, and a head",
         check=faults,
+        lacks=lambda _config: [("weights", "has no weights yet: it guides to no class")],
         example=_SMALL,
         references=(f"{_PAPER}, section 4 and appendix H",),
     ),

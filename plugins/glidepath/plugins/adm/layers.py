@@ -25,7 +25,9 @@ _CONV: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _AVERAGE_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
-def conv(dims: int, inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> nn.Module:
+def conv(
+    dims: int, inputs: int, outputs: int, kernel: int, *, stride: int | tuple[int, ...] = 1
+) -> nn.Module:
     """A convolution over `dims` spatial dimensions, padded so that stride 1 keeps the size."""
     return _CONV[dims](inputs, outputs, kernel, stride=stride, padding=kernel // 2)
 
@@ -94,8 +96,8 @@ class GroupNorm(nn.GroupNorm):
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Each element twice along every spatial dimension (nearest neighbour)."""
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+    """Each element twice along every spatial dimension, of three along the inner two (nearest neighbour)."""
+    return F.interpolate(x, scale_factor=(1.0, 2.0, 2.0) if x.ndim == 5 else 2.0, mode="nearest")
 
 
 def convolved(x: Tensor, convolution: nn.Module, kernels: Kernels | None) -> Tensor:
@@ -115,12 +117,17 @@ def convolved_upsampled(x: Tensor, convolution: nn.Module, kernels: Kernels | No
 
 
 def downsample(x: Tensor) -> Tensor:
-    """The mean of every two elements along each spatial dimension."""
-    return _AVERAGE_POOL[x.ndim - 2](x, 2)
+    """The mean of every two elements along each spatial dimension, of three along the inner two."""
+    return _AVERAGE_POOL[x.ndim - 2](x, _halving(x.ndim - 2))
+
+
+def _halving(dims: int) -> int | tuple[int, ...]:
+    """The stride that halves the size. The first of three dimensions (frames, depth) keeps its own."""
+    return (1, 2, 2) if dims == 3 else 2
 
 
 class Upsample(nn.Module):
-    """Twice the size, by nearest neighbour, then by a convolution if there is one."""
+    """Twice the size (of three dimensions the inner two): nearest neighbour, then a convolution, if any."""
 
     def __init__(self, channels: int, dims: int, *, with_conv: bool) -> None:
         super().__init__()
@@ -134,11 +141,11 @@ class Upsample(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the size, by a convolution of stride 2 or by averaging."""
+    """Half the size (of three dimensions the inner two), by a convolution of stride 2 or by averaging."""
 
     def __init__(self, channels: int, dims: int, *, with_conv: bool) -> None:
         super().__init__()
-        self.op = conv(dims, channels, channels, 3, stride=2) if with_conv else None
+        self.op = conv(dims, channels, channels, 3, stride=_halving(dims)) if with_conv else None
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, *spatial] -> [B, C, *spatial / 2]."""

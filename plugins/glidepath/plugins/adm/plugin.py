@@ -106,7 +106,7 @@ class AdmUNetConfig:
     dropout: float = attrs.field(
         default=0.0,
         validator=[ge(0), le(1)],
-        metadata=doc("share of the activations that training drops, in each residual block"),
+        metadata=doc("share of the activations that training drops, in each residual block", free=True),
     )
     num_classes: int | None = attrs.field(
         default=None,
@@ -142,7 +142,7 @@ class AdmUNetConfig:
     dims: int = attrs.field(
         default=2,
         validator=in_((1, 2, 3)),
-        metadata=doc("spatial dimensions: 2 for images"),
+        metadata=doc("spatial dimensions: 2 for images; of 3, the first (frames, depth) keeps its size"),
     )
     patch_size: int = attrs.field(
         default=1,
@@ -274,6 +274,7 @@ def components() -> Iterable[Component]:
             provides=_provides,
             needs=_needs,
             check=faults,
+            lacks=lambda _config: [("weights", "has no weights yet: it makes noise")],
             example={
                 "image_size": 8,
                 "channels": 32,

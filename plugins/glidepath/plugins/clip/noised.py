@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core.errors import PartError
-from glidepath.core.text_encoder import Tokenizer
+from glidepath.core.text_encoder import Tokenizer, encode_all
 from glidepath.plugins.clip.encoders import ImageEncoder, TextEncoder
 from glidepath.plugins.clip.interface import Clip, normalised
 from glidepath.plugins.clip.plugin import NoisedClipConfig, noised_clip_faults
@@ -70,7 +70,7 @@ class NoisedClip(Clip):
         """[B, D] of B prompts, truncated to the context.
 
         Raises:
-            PartError: the tokenizer does not know a word, or there are no prompts.
+            PartError: the tokenizer cannot read some (UnreadablePrompt), or there are no prompts.
         """
         ids, lengths = self.tokenize(prompts)
         device = next(self.parameters()).device
@@ -97,12 +97,12 @@ class NoisedClip(Clip):
         the greatest length: what follows a text's end is never seen by it, so more need not be computed.
 
         Raises:
-            PartError: the tokenizer does not know a word, or there are no prompts.
+            PartError: the tokenizer cannot read some (UnreadablePrompt), or there are no prompts.
         """
         if isinstance(prompts, str) or not prompts:
             raise PartError(f"a CLIP takes a list of prompts, at least one; got {prompts!r}")
         room = self.config.context - 2
-        texts = [[self.start_id, *self.tokenizer.encode(prompt)[:room], self.end_id] for prompt in prompts]
+        texts = [[self.start_id, *ids[:room], self.end_id] for ids in encode_all(self.tokenizer, prompts)]
         lengths = [len(text) for text in texts]
         padding = self.tokenizer.padding_id
         padded = [text + [padding] * (max(lengths) - len(text)) for text in texts]

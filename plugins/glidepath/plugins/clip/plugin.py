@@ -168,6 +168,12 @@ def open_clip_faults(config: OpenClipConfig) -> list[tuple[str, str]]:
     return []
 
 
+def _open_clip_lacks(config: OpenClipConfig) -> list[tuple[str, str]]:
+    if config.checkpoint is not None or config.pretrained is not None or ":" in config.model:
+        return []
+    return [("weights", "has no weights yet: give it those, or a checkpoint, or a tag as pretrained")]
+
+
 def _needs_of_noised_clip(config: NoisedClipConfig) -> dict[str, Need]:
     if not config.timesteps:
         return {}
@@ -256,6 +262,7 @@ def components() -> Iterable[Component]:
             summary="GLIDE's CLIP for noisy images",
             needs=_needs_of_noised_clip,
             check=noised_clip_faults,
+            lacks=lambda _config: [("weights", "has no weights yet: it guides to nothing")],
             example=_SMALL,
             references=(f"{_GLIDE}, section 2.4", _CLIP),
         ),
@@ -267,6 +274,7 @@ def components() -> Iterable[Component]:
             summary="the CLIP models of the package open_clip, for images without noise",
             requires=(Extra(module="open_clip", install="pip install 'glidepath[clip]'"),),
             check=open_clip_faults,
+            lacks=_open_clip_lacks,
             references=(
                 _CLIP,
                 'Cherti et al. 2023, "Reproducible Scaling Laws for Contrastive Language-Image Learning", '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from glidepath.registry.tensorfile import bytes_text, read_tensors, require_numb
 if TYPE_CHECKING:
     from torch import Tensor
 
-_WRAPPED = "module."  # what torch.nn.DataParallel puts before every key
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""What stands before every key of a network that was trained in DataParallel, compiled, or by Lightning."""
 
 
 @attrs.frozen(eq=False)
@@ -48,8 +50,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not path.exists():
         raise GlidepathError(f"there is no file {path}")
     tensors = read_tensors(path)
-    if all(name.startswith(_WRAPPED) for name in tensors):
-        tensors = {name.removeprefix(_WRAPPED): tensor for name, tensor in tensors.items()}
+    while wrapper := _wrapper(tensors):
+        tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
     found = recognise({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
     require_numbers(tensors, path)
     return Checkpoint(path, tensors, found)
+
+
+def _wrapper(names: Iterable[str]) -> str:
+    """What stands before every name and belongs to none, "" where nothing does."""
+    names = list(names)
+    return next((it for it in _WRAPPERS if names and all(name.startswith(it) for name in names)), "")

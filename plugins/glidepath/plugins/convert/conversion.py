@@ -12,7 +12,6 @@ import attrs
 
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.convert.checkpoint import Checkpoint
-from glidepath.plugins.convert.files import write_tensors, write_text
 from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion
 from glidepath.plugins.convert.recognise import Recognised
 from glidepath.plugins.convert.settings import Setting, apply, check, find
@@ -26,8 +25,9 @@ from glidepath.plugins.convert.tree import (
     diffusion_tree,
 )
 from glidepath.plugins.convert.vocabulary import GPT2_TOKENS, clip_tokenizer, gpt2_tokenizer, wanted
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import parse_spec
+from glidepath.registry.writing import write_tensors, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor

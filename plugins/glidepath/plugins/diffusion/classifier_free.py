@@ -5,7 +5,7 @@ from __future__ import annotations
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.contrast import Contrast, Pair, with_and_without_prompt
 from glidepath.core.denoiser import Bind
-from glidepath.plugins.diffusion.plugin import ClassifierFreeConfig
+from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
 
 
 class ClassifierFreeGuidance(Contrast):

@@ -12,7 +12,7 @@ from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
-from glidepath.plugins.diffusion.plugin import DdimConfig
+from glidepath.plugins.diffusion.configs import DdimConfig
 
 
 class DdimSampler(Sampler):

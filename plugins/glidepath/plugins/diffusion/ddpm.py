@@ -12,7 +12,7 @@ from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler, State
-from glidepath.plugins.diffusion.plugin import DdpmConfig
+from glidepath.plugins.diffusion.configs import DdpmConfig
 
 
 class DdpmSampler(Sampler):

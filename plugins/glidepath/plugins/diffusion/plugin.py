@@ -1,167 +1,27 @@
-"""What this plugin supplies, and the parameters of each part. Imports no torch."""
+"""What this plugin supplies. Imports no torch, and the parameters of a part only where it is used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
-
-import attrs
-from attrs.validators import ge, gt, le, lt, optional
+from typing import TYPE_CHECKING
 
 from glidepath.core.spacing import spacing_fault
-from glidepath.registry.component import Component, Need, doc
+from glidepath.registry.component import Component, Need
 from glidepath.registry.hooks import hookimpl
 
-_STEPS = (
-    "which timesteps are visited: a number of them (50), sections ('10,10,5'), 'fast27', 'ddim50', "
-    "'leading50', 'trailing50', 'uniform50', or a list ([0, 10, 500])"
-)
-_CLIP = "clip each predicted x_0 to [-1, 1]; false for latent spaces"
-_TEMPERATURE = "what the first noise is multiplied by; GLIDE's upsampler uses 0.997"
-_RESCALE = "give the denoiser t * 1000 / N, a float, in place of t"
-_ZERO_SNR = (
-    "shift and scale alpha so that the last timestep is noise alone; for a denoiser that predicts velocity "
-    "or sample, as its epsilon says nothing there"
-)
-_NUM_STEPS = "N, the number of timesteps, at least 1"
-_END = (
-    "where the last step ends: clean, at the image; first, at the noise level of timestep 0 (elsewhere: "
-    "set_alpha_to_one: false)"
-)
-
-
-def _beta(default: float, text: str) -> Any:
-    return attrs.field(default=default, validator=[gt(0), lt(1)], metadata=doc(f"{text}; between 0 and 1"))
-
-
-@attrs.frozen(kw_only=True)
-class LinearConfig:
-    """Betas that grow linearly, from 0.1 / N to 20 / N."""
-
-    num_steps: int = attrs.field(
-        default=1000,
-        validator=gt(20),
-        metadata=doc("N, the number of timesteps; more than 20, as with fewer the last beta would reach 1"),
+if TYPE_CHECKING:
+    from glidepath.plugins.diffusion.configs import (
+        ClassifierFreeConfig,
+        ConstantConfig,
+        CosineConfig,
+        DdimConfig,
+        DdpmConfig,
+        LinearConfig,
+        QuadraticConfig,
+        WarmUpConfig,
     )
-    beta_start: float | None = attrs.field(
-        default=None,
-        validator=optional([gt(0), lt(1)]),
-        metadata=doc("the first beta, between 0 and 1; none: 0.1 / N"),
-    )
-    beta_end: float | None = attrs.field(
-        default=None,
-        validator=optional([gt(0), lt(1)]),
-        metadata=doc("the last beta, between 0 and 1; none: 20 / N"),
-    )
-    rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
-    zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
 
-
-@attrs.frozen(kw_only=True)
-class CosineConfig:
-    """alpha_bar that falls as a squared cosine."""
-
-    num_steps: int = attrs.field(default=1000, validator=ge(1), metadata=doc(_NUM_STEPS))
-    max_beta: float = attrs.field(
-        default=0.999,
-        validator=[gt(0), lt(1)],
-        metadata=doc("no beta is larger; between 0 and 1, both excluded"),
-    )
-    rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
-    zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
-
-
-@attrs.frozen(kw_only=True)
-class QuadraticConfig:
-    """Betas whose square root grows linearly."""
-
-    num_steps: int = attrs.field(default=1000, validator=ge(1), metadata=doc(_NUM_STEPS))
-    beta_start: float = _beta(0.0001, "the first beta; Stable Diffusion has 0.00085")
-    beta_end: float = _beta(0.02, "the last beta; Stable Diffusion has 0.012")
-    rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
-    zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
-
-
-@attrs.frozen(kw_only=True)
-class ConstantConfig:
-    """Betas that are all the same."""
-
-    num_steps: int = attrs.field(default=1000, validator=ge(1), metadata=doc(_NUM_STEPS))
-    beta: float = _beta(0.02, "every beta")
-    rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
-    zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
-
-
-@attrs.frozen(kw_only=True)
-class WarmUpConfig:
-    """Betas that grow linearly, and then stay."""
-
-    num_steps: int = attrs.field(default=1000, validator=ge(1), metadata=doc(_NUM_STEPS))
-    share: float = attrs.field(
-        default=0.1, validator=[ge(0), le(1)], metadata=doc("the part of the chain in which they grow")
-    )
-    beta_start: float = _beta(0.0001, "the first beta")
-    beta_end: float = _beta(0.02, "the beta that is reached")
-    rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
-    zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
-
-
-_ScheduleConfig = LinearConfig | CosineConfig | QuadraticConfig | ConstantConfig | WarmUpConfig
-
-
-@attrs.frozen(kw_only=True)
-class DdpmConfig:
-    """Ancestral sampling."""
-
-    steps: int | str | tuple[int, ...] = attrs.field(default=150, metadata=doc(_STEPS))
-    variance: Literal["auto", "learned-range", "learned", "fixed-small", "fixed-large"] = attrs.field(
-        default="auto",
-        metadata=doc(
-            "of the noise that each step adds. auto: learned-range where the denoiser learns its variance, "
-            "fixed-small where it does not; learned-range: between the two fixed ones, where the denoiser "
-            "says; learned: the second half of the denoiser's output is the log-variance itself; "
-            "fixed-small: that of q(x_s | x_t, x_0); fixed-large: beta"
-        ),
-    )
-    clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
-    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
-
-
-@attrs.frozen(kw_only=True)
-class DdimConfig:
-    """Implicit sampling, deterministic unless eta is raised."""
-
-    steps: int | str | tuple[int, ...] = attrs.field(default=50, metadata=doc(_STEPS))
-    eta: float = attrs.field(
-        default=0.0,
-        validator=[ge(0), le(1)],
-        metadata=doc(
-            "how much of the noise is drawn anew, from 0 (none: deterministic) to 1 (as much as DDPM)"
-        ),
-    )
-    epsilon: Literal["clipped", "predicted"] = attrs.field(
-        default="clipped",
-        metadata=doc(
-            "which noise is kept where x_0 is clipped: clipped, the one that follows from the clipped x_0, "
-            "as ADM and GLIDE have it; predicted, the denoiser's own, as diffusers has it"
-        ),
-    )
-    end: Literal["clean", "first"] = attrs.field(default="clean", metadata=doc(_END))
-    clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
-    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
-
-
-@attrs.frozen(kw_only=True)
-class ClassifierFreeConfig:
-    """Guidance by the difference that the prompt makes."""
-
-    scale: float = attrs.field(
-        default=3.0,
-        validator=ge(0),
-        metadata=doc(
-            "0 ignores the prompt, 1 follows it without guidance, GLIDE uses 3 (5 to inpaint); at least 0"
-        ),
-    )
+    _ScheduleConfig = LinearConfig | CosineConfig | QuadraticConfig | ConstantConfig | WarmUpConfig
 
 
 def _provides_steps(config: _ScheduleConfig) -> dict[str, object]:
@@ -238,7 +98,7 @@ def components() -> Iterable[Component]:
             kind="schedule",
             name="linear",
             target=f"{_HERE}.schedules:LinearSchedule",
-            config=LinearConfig,
+            config=f"{_HERE}.configs:LinearConfig",
             summary="betas that grow linearly (DDPM, ADM at 128 pixels and more, GLIDE's upsampler)",
             provides=_provides_steps,
             needs=_needs_signal,
@@ -248,7 +108,7 @@ def components() -> Iterable[Component]:
             kind="schedule",
             name="cosine",
             target=f"{_HERE}.schedules:CosineSchedule",
-            config=CosineConfig,
+            config=f"{_HERE}.configs:CosineConfig",
             summary="alpha_bar that falls as a squared cosine (GLIDE's base model, ADM at 64 pixels)",
             provides=_provides_steps,
             needs=_needs_signal,
@@ -258,7 +118,7 @@ def components() -> Iterable[Component]:
             kind="schedule",
             name="quadratic",
             target=f"{_HERE}.schedules:QuadraticSchedule",
-            config=QuadraticConfig,
+            config=f"{_HERE}.configs:QuadraticConfig",
             summary="betas whose root grows linearly (Stable Diffusion, where it is called scaled linear)",
             provides=_provides_steps,
             needs=_needs_signal,
@@ -268,7 +128,7 @@ def components() -> Iterable[Component]:
             kind="schedule",
             name="constant",
             target=f"{_HERE}.schedules:ConstantSchedule",
-            config=ConstantConfig,
+            config=f"{_HERE}.configs:ConstantConfig",
             summary="betas that are all the same",
             provides=_provides_steps,
             needs=_needs_signal,
@@ -278,7 +138,7 @@ def components() -> Iterable[Component]:
             kind="schedule",
             name="warm-up",
             target=f"{_HERE}.schedules:WarmUpSchedule",
-            config=WarmUpConfig,
+            config=f"{_HERE}.configs:WarmUpConfig",
             summary="betas that grow linearly, and then stay",
             provides=_provides_steps,
             needs=_needs_signal,
@@ -288,7 +148,7 @@ def components() -> Iterable[Component]:
             kind="sampler",
             name="ddpm",
             target=f"{_HERE}.ddpm:DdpmSampler",
-            config=DdpmConfig,
+            config=f"{_HERE}.configs:DdpmConfig",
             summary="ancestral sampling, with learned or fixed variance",
             needs=_needs_of_ddpm,
             references=(
@@ -301,7 +161,7 @@ def components() -> Iterable[Component]:
             kind="sampler",
             name="ddim",
             target=f"{_HERE}.ddim:DdimSampler",
-            config=DdimConfig,
+            config=f"{_HERE}.configs:DdimConfig",
             summary="implicit sampling: few steps, deterministic at eta 0",
             needs=_needs_spacing,
             references=(f"{_DDIM}, equations 12 and 16", f"{_ADM}, algorithm 2"),
@@ -310,7 +170,7 @@ def components() -> Iterable[Component]:
             kind="guidance",
             name="classifier-free",
             target=f"{_HERE}.classifier_free:ClassifierFreeGuidance",
-            config=ClassifierFreeConfig,
+            config=f"{_HERE}.configs:ClassifierFreeConfig",
             summary="pulls each step further from the prediction without a prompt",
             provides=_provides_contrast,
             needs=_needs_null,

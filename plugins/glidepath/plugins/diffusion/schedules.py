@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.diffusion.plugin import (
+from glidepath.plugins.diffusion.configs import (
     ConstantConfig,
     CosineConfig,
     LinearConfig,

@@ -9,7 +9,7 @@ from glidepath.core.conditioning import Conditioning
 from glidepath.core.contrast import Contrast, Move, Pair, with_and_without_prompt
 from glidepath.core.denoiser import Bind
 from glidepath.core.prediction import Prediction
-from glidepath.plugins.guidance.plugin import AdaptiveProjectedConfig
+from glidepath.plugins.guidance.configs import AdaptiveProjectedConfig
 
 
 class AdaptiveProjectedGuidance(Contrast):

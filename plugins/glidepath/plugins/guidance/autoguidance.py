@@ -13,7 +13,7 @@ from glidepath.core.denoiser import Bind, Denoiser
 from glidepath.core.errors import PartError
 from glidepath.core.levels import Step
 from glidepath.core.prediction import Prediction
-from glidepath.plugins.guidance.plugin import AutoguidanceConfig
+from glidepath.plugins.guidance.configs import AutoguidanceConfig
 
 
 class Autoguidance(Contrast):

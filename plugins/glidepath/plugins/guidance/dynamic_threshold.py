@@ -11,7 +11,7 @@ from glidepath.core.denoiser import Bind, Predict
 from glidepath.core.guidance import Guidance
 from glidepath.core.levels import Step
 from glidepath.core.prediction import Prediction
-from glidepath.plugins.guidance.plugin import DynamicThresholdConfig
+from glidepath.plugins.guidance.configs import DynamicThresholdConfig
 
 
 class DynamicThreshold(Guidance):

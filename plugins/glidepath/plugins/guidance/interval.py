@@ -7,7 +7,7 @@ import math
 from glidepath.core.errors import PartError
 from glidepath.core.guidance import Guidance, GuidanceModifier
 from glidepath.core.levels import Step
-from glidepath.plugins.guidance.plugin import IntervalConfig
+from glidepath.plugins.guidance.configs import IntervalConfig
 
 
 class Interval(GuidanceModifier):

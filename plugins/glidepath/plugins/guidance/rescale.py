@@ -14,7 +14,7 @@ from glidepath.core.denoiser import Bind, Predict
 from glidepath.core.guidance import Guidance, Weight
 from glidepath.core.levels import Step
 from glidepath.core.prediction import Prediction
-from glidepath.plugins.guidance.plugin import RescaleConfig
+from glidepath.plugins.guidance.configs import RescaleConfig
 
 
 class Rescale(Guidance):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from glidepath.core.errors import PartError
 from glidepath.core.guidance import Guidance, GuidanceModifier
 from glidepath.core.levels import Step
-from glidepath.plugins.guidance.plugin import ScaleScheduleConfig
+from glidepath.plugins.guidance.configs import ScaleScheduleConfig
 
 SHAPES: dict[str, Callable[[float, float], float]] = {
     "constant": lambda _u, _power: 1.0,

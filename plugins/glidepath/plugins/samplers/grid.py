@@ -11,7 +11,7 @@ from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.sampler import Sampler
 from glidepath.core.schedule import NoiseSchedule
-from glidepath.plugins.samplers.plugin import WalkConfig
+from glidepath.plugins.samplers.configs import WalkConfig
 
 RHO = 7.0
 """How Karras et al. 2022 bend the spacing: more steps at low noise (appendix D.1)."""

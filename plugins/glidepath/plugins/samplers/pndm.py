@@ -15,7 +15,7 @@ from glidepath.core.noise import Noise
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.spacing import timesteps
-from glidepath.plugins.samplers.plugin import PndmConfig
+from glidepath.plugins.samplers.configs import PndmConfig
 from glidepath.plugins.samplers.solver import denoiser_along, weighted_sum
 
 ADAMS_BASHFORTH = (

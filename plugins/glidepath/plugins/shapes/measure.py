@@ -17,7 +17,7 @@ import attrs
 from torch import Tensor
 from tqdm import tqdm
 
-from glidepath.core.cascade import Cascade
+from glidepath.core.cascade import Cascade, stages_of
 from glidepath.core.pipeline import Pipeline
 from glidepath.plugins.shapes.draws import prompts
 from glidepath.plugins.shapes.reader import Judgement, judge
@@ -75,16 +75,22 @@ def measure(pipeline: Pipeline | Cascade, *, count: int, seed: int = 0, batch: i
     return scores
 
 
-def ceiling(*, count: int, seed: int = 0) -> list[Score]:
-    """The same score of real renderings of the scenes: what the reader itself gets wrong."""
+def ceiling(*, count: int, seed: int = 0, size: int = 32) -> list[Score]:
+    """The same score of real renderings of the scenes, `size` pixels a side: what the reader gets wrong."""
     scores = []
     for split in SPLITS:
         for objects in (1, 2):
             drawn = prompts(count, split, objects, seed)
-            images: Tensor = render([scene for _, scene in drawn])
+            images: Tensor = render([scene for _, scene in drawn], size)
             found = [judge(image, caption) for image, (caption, _) in zip(images, drawn, strict=True)]
             scores.append(tally(split, objects, found))
     return scores
+
+
+def size_of(pipeline: Pipeline | Cascade) -> int:
+    """The side of the images that a pipeline makes, in pixels."""
+    (*_, last) = stages_of(pipeline).values()
+    return last.denoiser.image_shape[-1]
 
 
 def tally(split: str, objects: int, judgements: Sequence[Judgement]) -> Score:
@@ -129,7 +135,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(list(arguments))
     pipeline = assemble(chosen.spec, chosen.overrides, weights=chosen.weights)
     found = measure(pipeline, count=chosen.count, seed=chosen.seed, batch=chosen.batch)
-    real = ceiling(count=chosen.count, seed=chosen.seed)
+    real = ceiling(count=chosen.count, seed=chosen.seed, size=size_of(pipeline))
     if chosen.json:
         print(
             json.dumps({"model": [_plain(it) for it in found], "real": [_plain(it) for it in real]}, indent=2)

@@ -15,6 +15,15 @@ from attrs.validators import ge, le
 from glidepath.registry.component import Command, Component, Preset, doc
 from glidepath.registry.hooks import hookimpl
 
+PROMPTS = (
+    "a red circle",
+    "a large blue star on a white background",
+    "a green square above a yellow ring",
+    "a small purple cross",
+    "a cyan triangle to the left of a red star",
+)
+"""Some that the metric can judge, for who tries it."""
+
 
 @attrs.frozen(kw_only=True)
 class ShapesConfig:
@@ -62,6 +71,7 @@ def components() -> Iterable[Component]:
             target="glidepath.plugins.shapes.accuracy:ShapesAccuracy",
             config=AccuracyConfig,
             summary="the share of images of shapes that show what their prompts say, read from the pixels",
+            provides=lambda _config: {"metric.prompts": PROMPTS},
         ),
     )
 

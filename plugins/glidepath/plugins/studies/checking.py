@@ -17,11 +17,13 @@ import attrs
 
 from glidepath.plugins.studies.edits import Edit, applied
 from glidepath.plugins.studies.grammar import Draft
+from glidepath.registry.canonical_json import canonical_json
 from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.fit import check_fit, flat
 from glidepath.registry.interpolate import interpolate
-from glidepath.registry.plan import PartPlan, Plan, Planner, Runtime, canonical_json
+from glidepath.registry.plan import PartPlan, Plan, Runtime
+from glidepath.registry.planner import Planner
 from glidepath.registry.problems import Place
 from glidepath.registry.requirements import PluginsSection, refused_by
 from glidepath.registry.resolved import resolved_tree

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from glidepath.plugins.studies.files import read_json, write_whole
+from glidepath.plugins.studies.files import StoreError, read_json
 from glidepath.plugins.studies.graph import Graph, Trial
-from glidepath.plugins.studies.orders import IMAGES
+from glidepath.plugins.studies.orders import IMAGES, MANIFEST
 from glidepath.plugins.studies.results import (
     Arm,
     Axis,
@@ -25,6 +25,7 @@ from glidepath.plugins.studies.results import (
 )
 from glidepath.plugins.studies.spec import Study
 from glidepath.plugins.studies.store import ENVIRONMENT, Attempt, Store
+from glidepath.registry.images import save_png
 
 _MOST_PICTURED = 8
 
@@ -82,10 +83,11 @@ class _Reading:
             self._trials.setdefault(trial.arm, []).append(trial)
 
     def arms(self) -> Iterator[Arm]:
+        labels = _labels({arm.name: arm.factors for arm in self.study.arms})
         for arm in self.study.arms:
             parts = {name: value for name, value in arm.factors.items() if isinstance(value, bool)}
             removed = tuple(name for name, there in parts.items() if not there)
-            yield Arm(name=arm.name, values=dict(arm.factors), removed=removed)
+            yield Arm(name=arm.name, label=labels[arm.name], values=dict(arm.factors), removed=removed)
 
     def metrics(self) -> Iterator[Metric]:
         """The metrics that have been measured at least once: only they have told their direction."""
@@ -94,7 +96,7 @@ class _Reading:
             if said is not None:
                 yield Metric(
                     name=metric.label,
-                    title=f"{metric.label}: {said['name']}" if said["name"] != metric.label else "",
+                    title=_title(metric.label, said["name"]),
                     direction=said["direction"],
                     unit=said["unit"],
                     primary=metric.family == "primary",
@@ -172,16 +174,40 @@ class _Reading:
                 yield from self._drawn(arm, trial, attempt)
 
     def _drawn(self, arm: str, trial: Trial, attempt: Attempt) -> Iterator[Picture]:
-        images = None
+        images: Any = None
+        manifest: Any = None
         for prompt in range(min(_MOST_PICTURED, len(self.study.prompts))):
             file = attempt.folder / f"prompt-{prompt:04d}.png"
             if not file.exists():
                 if images is None:
                     images = np.load(attempt.folder / IMAGES, mmap_mode="r", allow_pickle=False)
-                _write_png(images[prompt * self.study.data.per_prompt], file)
+                    manifest = read_json(attempt.folder / MANIFEST)
+                    if manifest is None:
+                        raise StoreError(f"{attempt.folder / MANIFEST} is not there any more, or is damaged")
+                place = prompt * self.study.data.per_prompt
+                _write_png(images[place], _manifest_of(manifest, place, self.study.data.batch), file)
             yield Picture(
                 arm=arm, prompt=prompt, file=file, training_seed=trial.train, sampling_seed=trial.sample
             )
+
+
+def _title(label: str, name: str) -> str:
+    """What the study calls a metric, and its own name where that says more."""
+    return name if name.casefold().startswith(label.casefold()) else f"{label}: {name}"
+
+
+def _labels(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """For figures: `classifier-free, scale 1.5` for `guidance=classifier-free,scale=1.5`.
+
+    A word tells by itself what varies; a number does not. Where two arms would be called alike, and where
+    arms are not named after values, they keep their names: then a label is "".
+    """
+    labels = {
+        name: ", ".join(str(it) if isinstance(it, str) else f"{axis} {it}" for axis, it in values.items())
+        for name, values in arms.items()
+    }
+    told = all("=" in name and labels[name] for name in arms) and len(set(labels.values())) == len(labels)
+    return labels if told else dict.fromkeys(arms, "")
 
 
 def _pareto(study: Study, reading: _Reading) -> tuple[str, ...]:
@@ -190,11 +216,20 @@ def _pareto(study: Study, reading: _Reading) -> tuple[str, ...]:
     return study.stats.pareto if measured.issuperset(study.stats.pareto) else ()
 
 
-def _write_png(pixels: Any, file: Path) -> None:
+def _manifest_of(whole: Mapping[str, Any], place: int, size: int) -> dict[str, Any]:
+    """What one image of an attempt carries, with those of its batch, so that it comes out bit for bit."""
+    shots = whole["shots"]
+    first = place // size * size
+    batch = shots[first : first + size]
+    alone = {**whole, "shots": [shots[place]], "columns": 1}
+    return {**alone, "batch": batch} if len(batch) > 1 else alone
+
+
+def _write_png(pixels: Any, manifest: Mapping[str, Any], file: Path) -> None:
     from PIL import Image
 
     picture = Image.fromarray(np.ascontiguousarray(np.transpose(pixels, (1, 2, 0))))
-    write_whole(file, lambda opened: picture.save(opened, format="PNG"))
+    save_png(picture, file, manifest)
 
 
 def _axes(study: Study) -> Iterator[Axis]:

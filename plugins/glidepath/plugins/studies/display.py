@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 
 from glidepath.plugins.studies.driver import Progress
 from glidepath.registry.cli.common import shorten
+from glidepath.registry.interrupts import count_interrupts
 
 
 class Display:
@@ -50,40 +48,12 @@ class Display:
         self._bar.refresh()
 
 
-@contextmanager
-def interrupts() -> Iterator[Callable[[], int]]:
-    """Within it SIGINT (Ctrl-C) and SIGTERM are counted, and the third acts as it would have before."""
-    count = 0
+def interrupts() -> AbstractContextManager[Callable[[], int]]:
+    """Within it the first SIGINT (Ctrl-C) or SIGTERM lets what runs finish, the second kills it.
 
-    def counted() -> int:
-        return count
-
-    if threading.current_thread() is not threading.main_thread():
-        yield counted
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        said = (
-            b"stopping when what runs is finished; once more kills it" if count == 1 else b"killing what runs"
-        )
-        # not print: the signal may have come while something was printed, and then Python refuses
-        os.write(2, b"\n" + said + b"\n")
-        if count > 1:
-            restore()
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield counted
-    finally:
-        restore()
+    The context is a function that tells how many have come; the third acts as it would have before.
+    """
+    return count_interrupts("stopping when what runs is finished; once more kills it", "killing what runs")
 
 
 def ask() -> bool:

@@ -8,6 +8,7 @@ from attrs.validators import ge
 from glidepath.registry.component import Component, doc
 
 _TARGET = "glidepath.plugins.studies.metrics_features"
+_FEW = {"images": 8}
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +55,7 @@ def feature_metrics() -> tuple[Component, ...]:
             target=f"{_TARGET}:KernelDistance",
             config=FeatureConfig,
             provides=whole_set,
+            example=_FEW,
             summary="distance from real images by a polynomial kernel on features; unbiased for few images",
             references=("https://arxiv.org/abs/1801.01401",),
         ),
@@ -63,6 +65,7 @@ def feature_metrics() -> tuple[Component, ...]:
             target=f"{_TARGET}:FrechetDistance",
             config=FeatureConfig,
             provides=whole_set,
+            example=_FEW,
             summary="distance from real images by mean and covariance of features; compare at equal counts",
             references=("https://arxiv.org/abs/1706.08500",),
         ),
@@ -72,6 +75,7 @@ def feature_metrics() -> tuple[Component, ...]:
             target=f"{_TARGET}:Precision",
             config=NeighbourConfig,
             provides=whole_set,
+            example=_FEW,
             summary="share of the images that look like real ones",
             references=("https://arxiv.org/abs/1904.06991",),
         ),
@@ -81,6 +85,7 @@ def feature_metrics() -> tuple[Component, ...]:
             target=f"{_TARGET}:Recall",
             config=NeighbourConfig,
             provides=whole_set,
+            example=_FEW,
             summary="share of the real images that the model's come near to",
             references=("https://arxiv.org/abs/1904.06991",),
         ),

@@ -30,7 +30,7 @@ from glidepath.plugins.studies.features import WEIGHTS, WIDTH, Probe
 from glidepath.registry.assembly import build_parts
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.cli.arguments import Parser, natural, positive
-from glidepath.registry.plan import make_plan
+from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 
 #: The ways in which images are spoiled.

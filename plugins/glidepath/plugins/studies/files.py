@@ -1,17 +1,15 @@
-"""Files that are there whole or not at all, and a folder that one process at a time writes to."""
+"""The files of a study, there whole or not at all, and its folder, which one process at a time writes to."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry import folder_lock, writing
 
 
 class StoreError(GlidepathError):
@@ -25,22 +23,18 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write under another name, flush to the disk, rename.
+    """Write a file, in place of what was there.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written to.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+
+    def opened(partial: Path) -> None:
         with partial.open("wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+    with _store_errors():
+        writing.write_whole(path, opened)
 
 
 def read_json(path: Path) -> Any:
@@ -53,52 +47,38 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock. The operating system lets go of it when the process dies, however it dies.
+    """Hold the lock of a study's folder. A process that dies lets go of it.
 
     Raises:
         StoreError: another process holds it, or the folder cannot be written to.
     """
-    descriptor = take_lock(folder / ".lock")
-    if descriptor is None:
-        raise StoreError(
+
+    def refusal(_holder: str) -> str:  # its number may be one of another machine
+        return (
             f"another process runs the study in {folder}: see `glidepath study status`, or stop it with "
             "`glidepath study stop`"
         )
-    try:
+
+    with ExitStack() as stack:
+        with _store_errors():
+            stack.enter_context(folder_lock.locked(folder, refusal))
         yield
-    finally:
-        os.close(descriptor)
 
 
 def take_lock(path: Path) -> int | None:
-    """A descriptor that holds the lock of a file while it is open, None when another process holds it."""
+    """A descriptor that holds the lock of a file while it is open, None when another process holds it.
+
+    Raises:
+        StoreError: the file cannot be made.
+    """
+    with _store_errors():
+        return folder_lock.take_lock(path)
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """What cannot be written or locked is an error of the store."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-    if _take(descriptor):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _take(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _take(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        yield
+    except (writing.CannotWrite, folder_lock.FolderInUse) as error:
+        raise StoreError(str(error)) from error

@@ -80,7 +80,9 @@ class Grammar:
             if mapping is not None:
                 drafts += self._block(mapping, path)
         if not drafts and not len(self.faults):
-            self.faults.add("the study has no arms", place, "arms", "leave `arms` out to run the base alone")
+            self.faults.add(
+                "the study has no arms", node.place, "arms", "leave `arms` out to run the base alone"
+            )
         if len(drafts) > MOST_ARMS:
             self.faults.add(f"the study has {len(drafts):,} arms, and at most {MOST_ARMS:,} are read", place)
             return []
@@ -165,6 +167,11 @@ class Grammar:
         if isinstance(node, ListNode):
             values = [(item, label_of(item)) for item in node.items]
             return self._values(name.text.rpartition(".")[2], name, values, node, path, False)
+        if not isinstance(node, MappingNode | Broken):
+            what = f"an axis takes a list of values, or a mapping, and this is {describe(node)}"
+            hint = f"such as {yaml_text(name.text)}: [1, 2]"
+            self.faults.add(what, node.place, path, hint, _AXIS)
+            return []
         mapping = self._mapping(node, path, "an axis", _AXIS)
         if mapping is None:
             return []

@@ -40,7 +40,7 @@ READS: Mapping[Stage, tuple[str, ...]] = {
 }
 """The slots that each stage reads."""
 
-VERSIONS: Mapping[Stage, int] = {"train": 1, "embed": 1, "sample": 1, "measure": 1}
+VERSIONS: Mapping[Stage, int] = {"train": 1, "embed": 2, "sample": 2, "measure": 1}
 """Raised where the code of a stage changes what it makes."""
 
 TRAINED = ("denoiser", "text_encoder")
@@ -122,7 +122,6 @@ class _Building:
         self._runtimes: dict[int, str] = {}
         self._files: dict[int, Mapping[str, str]] = {}
         self._prompts = digest([list(study.prompts), study.data.per_prompt, study.data.batch])
-        self._texts = digest(list(study.prompts))
         version = next((it.version for it in catalogue.records if it.distribution == DISTRIBUTION), "")
         self._core = {CORE: {"version": version, "source": core_digest()}}
 
@@ -141,7 +140,8 @@ class _Building:
             nodes["train"] = trained
         before = (trained,) if trained is not None else ()
         if any("text_encoder" in parts for parts in arm.pipelines.values()):
-            said = {"prompts": self._texts, "runtime": self._runtime(arm)}
+            # by the batches that they are drawn in, whose size decides how a network rounds
+            said = {"prompts": self._prompts, "runtime": self._runtime(arm)}
             nodes["embed"] = self._node("embed", arm, before, said=said)
             before = (*before, nodes["embed"])
         said = {"prompts": self._prompts, "runtime": self._runtime(arm)}

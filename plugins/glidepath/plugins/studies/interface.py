@@ -109,4 +109,4 @@ class Engine(Protocol):
         """Kill a task; `wait` still tells its end."""
 
     def close(self) -> None:
-        """Kill what is running, and let go of everything."""
+        """Kill what is running, and let go of everything; a task that is submitted later begins anew."""

@@ -13,7 +13,8 @@ from glidepath.registry.plan import Runtime
 from glidepath.registry.requirements import PluginsSection
 from glidepath.registry.resolved import resolved_tree
 
-WEIGHTS, EMBEDDINGS, IMAGES = "weights.safetensors", "embeddings.safetensors", "images.npy"
+WEIGHTS, EMBEDDINGS = "weights.safetensors", "embeddings.safetensors"
+IMAGES, MANIFEST = "images.npy", "manifest.json"
 
 
 def order_of(

@@ -6,7 +6,7 @@ Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs.validators import ge, gt, optional
@@ -15,6 +15,9 @@ from glidepath.plugins.studies.feature_components import feature_metrics, whole_
 from glidepath.plugins.studies.metric_configs import ClipScoreConfig
 from glidepath.registry.component import Command, Component, Extra, Kind, doc
 from glidepath.registry.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from glidepath.testing import Trial
 
 _HERE = "glidepath.plugins.studies"
 _AT_LEAST_1: Any = optional(ge(1))  # attrs types the validator of an optional field as of the field itself
@@ -82,6 +85,20 @@ def kinds() -> Iterable[Kind]:
             summary="runs the trials of a study, each in a process of its own",
         ),
     )
+
+
+@hookimpl
+def checks(kind: str) -> Iterable[type[Trial]]:
+    """How the conformance kit uses an engine, and a metric."""
+    if kind == "engine":
+        from glidepath.plugins.studies.engine_conformance import EngineTrial
+
+        return (EngineTrial,)
+    if kind == "metric":
+        from glidepath.plugins.studies.metric_conformance import MetricTrial
+
+        return (MetricTrial,)
+    return ()
 
 
 @hookimpl

@@ -131,7 +131,7 @@ class _Probing:
         built = time.perf_counter() - clock
         some = list(self.study.prompts[:16])
         clock = time.perf_counter()
-        record(pipeline, some, folder / EMBEDDINGS)
+        record(pipeline, [some], folder / EMBEDDINGS)
         share = len(self.study.prompts) / len(some)
         seconds = built + (time.perf_counter() - clock) * share
         return Toll(seconds, int((folder / EMBEDDINGS).stat().st_size * share) + _SMALL_FILES)

@@ -1,7 +1,12 @@
-"""Text embeddings kept in a file, so that arms with one text encoder embed the prompts once."""
+"""Text embeddings kept in a file, so that arms with one text encoder embed the prompts once.
+
+They are kept by the batches that images are drawn in: a network rounds otherwise in a batch of another size,
+and what is drawn from a file is to be, bit for bit, what the arm's own spec draws.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,25 +21,27 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.core.text_encoder import TextEncoder
 from glidepath.plugins.studies.files import write_whole
 
-_BATCH = 64
 _FIELDS = ("pooled", "tokens", "mask")
+
+Group = tuple[str, ...]
 
 
 class RecordedEncoder(TextEncoder):
     """Answers with what another text encoder said of known prompts."""
 
     def __init__(
-        self, encoder: TextEncoder, prompts: Sequence[str], said: TextEmbedding, null: TextEmbedding
+        self, encoder: TextEncoder, groups: Sequence[Group], said: TextEmbedding, null: TextEmbedding
     ) -> None:
         super().__init__()
         self.pooled_width, self.token_width = encoder.pooled_width, encoder.token_width
         self.context = encoder.context
-        self._rows = {prompt: row for row, prompt in enumerate(prompts)}
+        ends = list(itertools.accumulate(map(len, groups)))
+        self._rows = {group: slice(end - len(group), end) for group, end in zip(groups, ends, strict=True)}
         self._said, self._null = said, null
 
     def forward(self, prompts: Sequence[str]) -> TextEmbedding:
-        """The embeddings of prompts that are among the recorded ones."""
-        rows = torch.tensor([self._rows[prompt] for prompt in prompts]).to(self._said.pooled.device)
+        """The embeddings of the different prompts of a batch, which is one of the recorded ones."""
+        rows = self._rows[tuple(prompts)]
         return self._said.map(lambda tensor: tensor[rows])
 
     def unconditional(self) -> TextEmbedding:
@@ -42,14 +49,15 @@ class RecordedEncoder(TextEncoder):
         return self._null
 
 
-def record(pipeline: Pipeline | Cascade, prompts: Sequence[str], path: Path) -> None:
-    """Embed prompts with every text encoder of a pipeline, and keep what they say."""
+def record(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path: Path) -> None:
+    """Embed the prompts of batches with every text encoder of a pipeline, and keep what they say."""
+    groups = _groups(batches)
     tensors: dict[str, Tensor] = {}
     with torch.inference_mode():
         for name, stage in stages_of(pipeline).items():
             if stage.text_encoder is None:
                 continue
-            said = [stage.text_encoder(prompts[at : at + _BATCH]) for at in range(0, len(prompts), _BATCH)]
+            said = [stage.text_encoder(group) for group in groups]
             null = stage.text_encoder.unconditional()
             for field in _FIELDS:
                 whole = torch.cat([getattr(some, field) for some in said])
@@ -58,18 +66,22 @@ def record(pipeline: Pipeline | Cascade, prompts: Sequence[str], path: Path) -> 
     write_whole(path, lambda file: file.write(save(tensors)))
 
 
-def replay(pipeline: Pipeline | Cascade, prompts: Sequence[str], path: Path) -> None:
-    """Let a pipeline take the embeddings of known prompts from a file."""
-    tensors = load_file(path)
+def replay(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path: Path) -> None:
+    """Let a pipeline take the embeddings of known batches from a file."""
+    tensors, groups = load_file(path), _groups(batches)
+    count = sum(map(len, groups))
     for name, stage in stages_of(pipeline).items():
         if stage.text_encoder is None:
             continue
         said, null = (_embedding(tensors, f"{name}/{which}", stage.device) for which in ("said", "null"))
-        if len(said.pooled) != len(prompts):
-            raise GlidepathError(
-                f"{path} holds {len(said.pooled)} embeddings, and there are {len(prompts)} prompts"
-            )
-        stage.text_encoder = RecordedEncoder(stage.text_encoder, prompts, said, null)
+        if len(said.pooled) != count:
+            raise GlidepathError(f"{path} holds {len(said.pooled)} embeddings, and there are {count} prompts")
+        stage.text_encoder = RecordedEncoder(stage.text_encoder, groups, said, null)
+
+
+def _groups(batches: Sequence[Sequence[str]]) -> list[Group]:
+    """The different prompts of each batch, which is what a pipeline asks for; those of equal ones once."""
+    return list(dict.fromkeys(tuple(dict.fromkeys(batch)) for batch in batches))
 
 
 def _embedding(tensors: Mapping[str, Tensor], prefix: str, device: torch.device) -> TextEmbedding:

@@ -86,6 +86,11 @@ class Metric:
         return self.title or self.name
 
     @property
+    def heading(self) -> str:
+        """The label without what stands in brackets, such as which network gave the features: for figures."""
+        return self.label.partition(" (")[0]
+
+    @property
     def sign(self) -> int:
         """1 where higher is better, -1 where lower is."""
         return 1 if self.direction == "higher" else -1

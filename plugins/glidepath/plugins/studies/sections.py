@@ -49,8 +49,15 @@ def _check_seeds(value: int | tuple[int, ...], least: int) -> None:
     if isinstance(value, int):
         if not least <= value <= 10_000:
             raise ValueError(f"a count of seeds is from {least} to 10,000")
-    elif not value or min(value) < 0 or len(set(value)) < len(value):
-        raise ValueError("seeds are whole numbers of at least 0, each different")
+    elif not value and least:
+        raise ValueError("a list of seeds has at least one; `sample: 4` stands for four that are drawn")
+    elif not value:
+        raise ValueError("a list of seeds has at least one; `train: 0` trains nothing")
+    elif min(value) < 0:
+        raise ValueError(f"a seed is at least 0, and {min(value)} is not")
+    elif len(set(value)) < len(value):
+        double = next(seed for seed in value if value.count(seed) > 1)
+        raise ValueError(f"each seed is there once, and {double} is there {value.count(double)} times")
 
 
 @attrs.frozen(kw_only=True)

@@ -13,6 +13,7 @@ from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.checking import Arm, Checker
 from glidepath.plugins.studies.grammar import Grammar
 from glidepath.plugins.studies.judging import check_judges
+from glidepath.plugins.studies.reading import check_reading
 from glidepath.plugins.studies.sections import About, Budget, Data, Failures, Seeds, Stats
 from glidepath.plugins.studies.selection import Excluded, select
 from glidepath.registry.catalogue import Catalogue
@@ -21,7 +22,8 @@ from glidepath.registry.faults import Faults, shown
 from glidepath.registry.layers import Layers
 from glidepath.registry.overrides import Override, apply, override_source
 from glidepath.registry.parameters import yaml_text
-from glidepath.registry.plan import PartPlan, Planner
+from glidepath.registry.plan import PartPlan
+from glidepath.registry.planner import Planner
 from glidepath.registry.problems import Place
 from glidepath.registry.scalars import NULL, Value
 from glidepath.registry.schema import Schema, Slot
@@ -29,6 +31,7 @@ from glidepath.registry.source import Source
 from glidepath.registry.tree import (
     Broken,
     Entry,
+    ListNode,
     MappingNode,
     Node,
     Scalar,
@@ -183,6 +186,7 @@ class _Reading:
         base = self._base(root, of_base)
         arms = self._arms(base, drafts) if base is not None else []
         check_judges(metrics, arms, self.catalogue, self.faults)
+        check_reading(prompts, self._prompt_places(prompts, root), arms, metrics, self.faults)
         if seeds is not None:
             self._check_training(arms, seeds, root)
         baseline = self._baseline(root, arms)
@@ -356,6 +360,14 @@ class _Reading:
             self.faults.add(what, place, "data.prompts", "per_prompt says how many images each prompt has")
         return tuple(texts)
 
+    def _prompt_places(self, prompts: Sequence[str], root: MappingNode) -> list[Place]:
+        """Where each prompt is written; of those in a file, where the file is named."""
+        data = root.get("data")
+        stated = data.get("prompts") if isinstance(data, MappingNode) else None
+        if isinstance(stated, ListNode) and len(stated.items) == len(prompts):
+            return [item.place for item in stated.items]
+        return [_place(root, "data.prompts")] * len(prompts)
+
     def _check_training(self, arms: Sequence[Arm], seeds: Seeds, root: MappingNode) -> None:
         """Refuse training seeds for what is not trained by a seed."""
         if not seeds.train:
@@ -397,14 +409,27 @@ class _Reading:
             ]
             if len(found) == 1:
                 return found[0]
-            said = ", ".join(f"{key} {yaml_text(value)}" for key, value in wanted.items())
-            what = f"{len(found) or 'no'} arms have {said}"
-            self.faults.add(what, node.place, "baseline", "one is the baseline: name it", names)
+            self._no_baseline(node, wanted, found, arms)
             return None
         if not isinstance(node, Broken):
             what = f"baseline takes the name of an arm, or values of its axes, and this is {describe(node)}"
             self.faults.add(what, node.place, "baseline", allowed=names)
         return None
+
+    def _no_baseline(
+        self, node: MappingNode, wanted: Mapping[str, Any], found: Sequence[Arm], arms: Sequence[Arm]
+    ) -> None:
+        """Say why values of axes name no arm, or several."""
+        axes = tuple(dict.fromkeys(key for arm in arms for key in arm.factors))
+        unknown = [key for key in wanted if key not in axes]
+        for key in unknown:
+            what = f"no arm has an axis {shown(key)}"
+            self.faults.add(what, node.items[key].key, join("baseline", key), "", axes, (key, axes))
+        if not unknown:
+            said = " and ".join(f"{key} {yaml_text(value)}" for key, value in wanted.items())
+            what = f"{len(found)} arms have {said}" if found else f"no arm has {said}"
+            hint = "the baseline is one arm: give its name, or the value of each of its axes"
+            self.faults.add(what, node.place, "baseline", hint, [arm.name for arm in found or arms])
 
 
 def _has(factors: Mapping[str, Value], wanted: Mapping[str, Any]) -> bool:

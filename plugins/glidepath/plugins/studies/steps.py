@@ -20,16 +20,19 @@ from glidepath.core.cascade import Cascade, stages_of
 from glidepath.core.denoiser import Denoiser
 from glidepath.core.errors import Diverged, GlidepathError
 from glidepath.core.pipeline import Pipeline
-from glidepath.plugins.studies.files import StoreError, read_json, write_whole
+from glidepath.plugins.studies.files import StoreError, read_json, write_json, write_whole
 from glidepath.plugins.studies.interface import Drawn
-from glidepath.plugins.studies.orders import EMBEDDINGS, IMAGES, WEIGHTS
+from glidepath.plugins.studies.orders import EMBEDDINGS, IMAGES, MANIFEST, WEIGHTS
 from glidepath.plugins.studies.recorded import record, replay
 from glidepath.plugins.studies.store import RESULT, make_folder
 from glidepath.registry.assembly import build_part, build_parts, build_pipeline
+from glidepath.registry.canonical_json import canonical_json
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.faults import Faults
-from glidepath.registry.plan import PartPlan, Plan, Planner, canonical_json, make_plan
+from glidepath.registry.plan import PartPlan, Plan
+from glidepath.registry.planner import Planner, make_plan
 from glidepath.registry.problems import Place
+from glidepath.registry.provenance import Shot, describe
 from glidepath.registry.schema import Slot
 from glidepath.registry.source import Source
 from glidepath.registry.spec import parse_spec
@@ -80,7 +83,7 @@ class Steps:
     def embed(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Embed the prompts with the arm's text encoders."""
         pipeline = self.pipeline(step)[0]
-        record(pipeline, step["prompts"], folder / EMBEDDINGS)
+        record(pipeline, _batches(step), folder / EMBEDDINGS)
         return {"prompts": len(step["prompts"])}
 
     def sample(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -92,27 +95,33 @@ class Steps:
         Raises:
             Diverged: an image is not of numbers.
         """
-        pipeline, _plan = self.pipeline(step)
+        pipeline, plan = self.pipeline(step)
+        batches = _batches(step)
         if step.get("embeddings"):
-            replay(pipeline, step["prompts"], Path(step["embeddings"]))
-        texts = [prompt for prompt in step["prompts"] for _ in range(step["per_prompt"])]
+            replay(pipeline, batches, Path(step["embeddings"]))
         asked = _Counter(pipeline)
         on_gpu = any(stage.device.type == "cuda" for stage in stages_of(pipeline).values())
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         clock = time.perf_counter()
-        made = []
-        for first in range(0, len(texts), step["batch"]):
-            some = texts[first : first + step["batch"]]
-            made.append(_drawn(pipeline, some, step["seed"], range(first, first + len(some))))
-            print(f"{first + len(some)} of {len(texts)} images", file=sys.stderr)
+        made: list[Tensor] = []
+        shots: list[Shot] = []
+        for some in batches:
+            samples = range(len(shots), len(shots) + len(some))
+            made.append(_drawn(pipeline, some, step["seed"], samples))
+            shots += [
+                Shot(prompt, step["seed"], sample) for prompt, sample in zip(some, samples, strict=True)
+            ]
+            print(f"{len(shots)} of {sum(map(len, batches))} images", file=sys.stderr)
         seconds = time.perf_counter() - clock
         images = torch.cat(made).numpy()
         write_whole(folder / IMAGES, lambda file: np.save(file, images, allow_pickle=False))
+        manifest = describe(plan, pipeline, self._catalogue(step["spec"]), shots, step["per_prompt"], 1)
+        write_json(folder / MANIFEST, manifest.to_json())
         return {
-            "images": len(texts),
+            "images": len(shots),
             "draw_seconds": seconds,
-            "evaluations": asked.rows / len(texts),
+            "evaluations": asked.rows / len(shots),
             "peak_bytes": torch.cuda.max_memory_allocated() if on_gpu else _peak_bytes(),
         }
 
@@ -209,6 +218,12 @@ def _drawn(pipeline: Pipeline | Cascade, prompts: Sequence[str], seed: int, samp
     if not bool(last.x.isfinite().all()):
         raise Diverged("an image holds values that are not finite")
     return pipeline.images(last).cpu()
+
+
+def _batches(step: Mapping[str, Any]) -> list[list[str]]:
+    """The texts of the images that are drawn at one time."""
+    texts = [prompt for prompt in step["prompts"] for _ in range(step["per_prompt"])]
+    return [texts[first : first + step["batch"]] for first in range(0, len(texts), step["batch"])]
 
 
 def _means(scores: Scores) -> Scores:

@@ -75,7 +75,8 @@ class ClipBpeConfig:
         default="plain",
         metadata=doc(
             "what is mended in a text before it is read. plain: curly quotes, wide forms, ligatures, control "
-            "characters, decomposed letters; ftfy: also text that was decoded wrongly, by the package ftfy"
+            "characters, decomposed letters; ftfy: also text that was decoded wrongly, by the package ftfy",
+            free=True,
         ),
     )
 
@@ -94,7 +95,7 @@ class WordsConfig:
     )
     unknown: Literal["error", "ignore"] = attrs.field(
         default="error",
-        metadata=doc("a word that is not in the list: refuse the prompt, or leave the word out"),
+        metadata=doc("a word that is not in the list: refuse the prompt, or leave the word out", free=True),
     )
 
 
@@ -119,6 +120,16 @@ def bpe_faults(config: BpeConfig) -> list[tuple[str, str]]:
     if len(missing) == 1:
         return [(missing[0], f"is missing: {' and '.join(files)} are given together, or neither is")]
     return []
+
+
+def _bpe_lacks(config: BpeConfig) -> list[tuple[str, str]]:
+    what = "can read no prompt yet: give it GPT-2's encoder.json and vocab.bpe, as vocabulary and merges"
+    return [("vocabulary", f"{what} (docs/checkpoints.md)")] if config.vocabulary is None else []
+
+
+def _clip_bpe_lacks(config: ClipBpeConfig) -> list[tuple[str, str]]:
+    what = "can read no prompt yet: give it CLIP's bpe_simple_vocab_16e6.txt.gz, as vocabulary"
+    return [("vocabulary", f"{what} (docs/checkpoints.md)")] if config.vocabulary is None else []
 
 
 def _provides(config: TransformerConfig) -> dict[str, object]:
@@ -158,6 +169,7 @@ def components() -> Iterable[Component]:
             config=BpeConfig,
             summary="GPT-2's byte-level byte-pair encoding, from files that you give (GLIDE)",
             check=bpe_faults,
+            lacks=_bpe_lacks,
             references=(
                 'Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2',
                 'Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units", '
@@ -170,6 +182,7 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.clip_bpe:ClipBpeTokenizer",
             config=ClipBpeConfig,
             summary="the byte-pair encoding of CLIP, from a file that you give",
+            lacks=_clip_bpe_lacks,
             references=(
                 'Radford et al. 2021, "Learning Transferable Visual Models", arXiv:2103.00020, section 2.4',
             ),

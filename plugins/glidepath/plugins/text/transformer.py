@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from glidepath.core.conditioning import TextEmbedding
 from glidepath.core.errors import PartError
-from glidepath.core.text_encoder import TextEncoder, Tokenizer
+from glidepath.core.text_encoder import TextEncoder, Tokenizer, encode_all
 from glidepath.plugins.text.plugin import TransformerConfig, transformer_faults
 
 
@@ -49,7 +49,8 @@ class TransformerTextEncoder(TextEncoder):
         """Embed B prompts, truncated to `context` tokens.
 
         Raises:
-            PartError: the tokenizer does not know a word, or there are no prompts.
+            UnreadablePrompt: the tokenizer cannot read some of them.
+            PartError: there are no prompts.
         """
         ids, mask = self.tokenize(prompts)
         device = self.positional_embedding.device
@@ -73,14 +74,15 @@ class TransformerTextEncoder(TextEncoder):
         What does not fit in L = context is dropped; `truncated` says what that is.
 
         Raises:
-            PartError: the tokenizer does not know a word, or there are no prompts.
+            UnreadablePrompt: the tokenizer cannot read some of them.
+            PartError: there are no prompts.
         """
         if isinstance(prompts, str) or not prompts:
             raise PartError(f"a text encoder takes a list of prompts, at least one; got {prompts!r}")
         ids = torch.full((len(prompts), self.context), self.tokenizer.padding_id)
         mask = torch.zeros(ids.shape, dtype=torch.bool)
-        for row, prompt in enumerate(prompts):
-            known = torch.tensor(self.tokenizer.encode(prompt)[: self.context], dtype=torch.int64)
+        for row, encoded in enumerate(encode_all(self.tokenizer, prompts)):
+            known = torch.tensor(encoded[: self.context], dtype=torch.int64)
             ids[row, : len(known)] = known
             mask[row, : len(known)] = True
         return ids, mask

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from glidepath.core.errors import PartError
+from glidepath.core.errors import PartError, UnreadablePrompt
 from glidepath.plugins.text.plugin import WordsConfig, words_faults
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_MOST_LISTED = 100
 
 
 class WordsTokenizer:
@@ -25,6 +26,7 @@ class WordsTokenizer:
         self._words = _vocabulary(config)
         self._ids = {word: index for index, word in enumerate(self._words)}
         self._ignore_unknown = config.unknown == "ignore"
+        self._known = _known_words(self._words, config.file)
 
     @classmethod
     def learn(cls, captions: Iterable[str]) -> WordsTokenizer:
@@ -51,12 +53,12 @@ class WordsTokenizer:
         """The ids of a text's words.
 
         Raises:
-            PartError: a word is not in the vocabulary, and `unknown` is `error`.
+            UnreadablePrompt: a word is not in the vocabulary, and `unknown` is `error`.
         """
         words = split(text)
         unknown = [word for word in dict.fromkeys(words) if word not in self._ids]
         if unknown and not self._ignore_unknown:
-            raise PartError(_unknown_words(text, unknown, self._words))
+            raise UnreadablePrompt([_unknown_words(text, unknown, self._words)], self._known)
         return [self._ids[word] for word in words if word in self._ids]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -101,7 +103,13 @@ def _unknown_words(text: str, unknown: Sequence[str], known: Sequence[str]) -> s
     for word in unknown:
         near = difflib.get_close_matches(word, known, n=1)
         said.append(f"{word!r} (did you mean {near[0]!r}?)" if near else repr(word))
-    return (
-        f"the prompt {text!r} has words that the text encoder was not taught: {', '.join(said)}; "
-        f"it knows {len(known)} words"
-    )
+    return f"the prompt {text!r} has words that the text encoder was not taught: {', '.join(said)}"
+
+
+def _known_words(words: Sequence[str], file: Path | None) -> str:
+    """The words, or as many as a person reads and where the others are."""
+    listed = ", ".join(words[:_MOST_LISTED])
+    if len(words) <= _MOST_LISTED:
+        return f"it knows {len(words)} words: {listed}"
+    where = file if file is not None else "the vocabulary of the spec: `glidepath plan SPEC --json` has it"
+    return f"it knows {len(words)} words, all of them in {where}; the first are: {listed}"

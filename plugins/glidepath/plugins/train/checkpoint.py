@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from glidepath.core.errors import GlidepathError
-from glidepath.plugins.train.files import write_tensors
+from glidepath.registry.writing import CannotWrite, write_tensors
 
 FORMAT = "glidepath-checkpoint-1"
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
@@ -78,10 +78,9 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     path = folder / f"checkpoint-{checkpoint.step:08d}.safetensors"
     header = {"format": FORMAT, "step": str(checkpoint.step), "meta": json.dumps(dict(checkpoint.meta))}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_tensors(path, checkpoint.tensors, header)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot write {path}: {error}") from error
+    except CannotWrite as error:
+        raise CheckpointError(str(error)) from error
     for old in existing(folder)[:-keep]:
         old.unlink()
     return path

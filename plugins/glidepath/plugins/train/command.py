@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.plugins.train.lock import locked
 from glidepath.registry.cli.arguments import Parser, positive
 from glidepath.registry.cli.common import add_spec_arguments, note_failures, open_spec
 from glidepath.registry.cli.locked import add_locked_option, check_lock, minding_the_lock
+from glidepath.registry.folder_lock import locked
+from glidepath.registry.interrupts import count_interrupts
 from glidepath.registry.overrides import option_override
+from glidepath.registry.writing import remove_partial, write_text
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.run import Position, Run, Trainer
@@ -48,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.device is not None:
         device = option_override("runtime.device", "--device", arguments.device)
         arguments.overrides = [*arguments.overrides, device]
-    from glidepath.registry.plan import make_plan
+    from glidepath.registry.planner import make_plan
 
     with minding_the_lock(arguments):
         catalogue, spec = open_spec(arguments)
@@ -56,12 +58,15 @@ def main(argv: Sequence[str]) -> int:
     check_lock(plan, catalogue, arguments)
     note_failures(catalogue)
 
-    from glidepath.plugins.train.files import remove_partial
     from glidepath.plugins.train.trainable import build, check_trainable
 
     check_trainable(plan, catalogue)
     folder = arguments.out or Path("runs") / _name(arguments.spec)
-    with locked(folder):
+
+    def refusal(holder: str) -> str:
+        return f"{holder} is training into {folder}; stop it, or choose another"
+
+    with locked(folder, refusal):
         remove_partial(folder)
         trainer, run = build(plan, catalogue, folder)
         return _train(trainer, run, shlex.join(["glidepath", "train", *argv]), arguments.steps_now)
@@ -71,21 +76,20 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
     import attrs
 
     from glidepath.plugins.train.display import Display
-    from glidepath.plugins.train.files import write_text
-    from glidepath.plugins.train.interrupt import interruptible
     from glidepath.plugins.train.specfile import SPEC, spec_text
 
-    with Display() as display, interruptible() as interrupted:
+    said = "stopping after this step; once more stops at once"
+    with Display() as display, count_interrupts(said) as interrupts:
 
         def began() -> None:
             # not before the trainer has agreed to go on with what the folder holds
             text = spec_text(run.spec, command, with_weights=getattr(trainer, "trains_spec", True))
             write_text(run.folder / SPEC, text)
 
-        session = _Session(began, display.progress, interrupted, steps_now)
+        session = _Session(began, display.progress, lambda: interrupts() > 0, steps_now)
         watched = attrs.evolve(run, report=display.report, progress=session.progress, stop=session.is_to_stop)
         weights = trainer.train(watched)
-        stopped = interrupted()
+        stopped = interrupts() > 0
     if weights is not None:
         if session.first == session.total:
             print("training was finished before; its weights are written again", file=sys.stderr)

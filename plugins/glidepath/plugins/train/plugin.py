@@ -346,6 +346,7 @@ def components() -> Iterable[Component]:
             summary="how many bits the model needs for each value of a real image: the variational bound",
             provides=lambda _config: {"metric.whole_set": True},
             needs=_needs_of_bits,
+            example={"images": 2, "timesteps": 4},
             references=(
                 'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239, section 2',
                 'Nichol & Dhariwal 2021, "Improved DDPM", arXiv:2102.09672, equations 4 to 7',

@@ -17,11 +17,11 @@ from glidepath.plugins.train.checkpoint import Checkpoint, CheckpointError
 from glidepath.plugins.train.contrast import ContrastStage
 from glidepath.plugins.train.denoising import DenoisingStage
 from glidepath.plugins.train.facts import FactsStage
-from glidepath.plugins.train.files import write_tensors
 from glidepath.plugins.train.loop import Loop
 from glidepath.plugins.train.resume import check_spec
 from glidepath.plugins.train.run import LOG, WEIGHTS, Run, Trainer
 from glidepath.plugins.train.stage import Stage
+from glidepath.registry.writing import write_tensors
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.plugin import DiffusionTrainerConfig, TrainingConfig
@@ -54,7 +54,8 @@ class StagedTrainer(Trainer, ABC):
 
         Raises:
             TrainingDiverged: the loss or the weights stopped being numbers.
-            CheckpointError: the folder's checkpoints are of another spec, or cannot be read.
+            CheckpointError: the folder's checkpoints are of another spec, or cannot be read or written.
+            CannotWrite: the log or the weights cannot be written.
             PartError: the config asks for what the parts cannot do.
         """
         devices = [run.device] if run.device.type == "cuda" else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ COMMANDS = {
     "new-plugin": "write a plugin package of your own, complete and working",
 }
 
+_BRIEF = frozenset({"check", "completion", "list", "plugins", "show"})
+"""Commands that end before they make garbage worth looking for; what they make at all is mostly modules."""
+
 EXAMPLES = """\
 examples:
   glidepath list sampler
@@ -43,9 +47,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done; 1 an error; 2 a spec with faults, or wrong arguments; 130 interrupted.
     """
+    if argv is not None:
+        return _status(list(argv))
+    arguments = sys.argv[1:]
+    if next((word for word in arguments if not word.startswith("-")), "") not in _BRIEF:
+        return _status(arguments)
+    gc.disable()
+    try:
+        return _status(arguments)
+    finally:
+        gc.freeze()  # the process ends, and would look through all of it once more
+
+
+def _status(arguments: list[str]) -> int:
     warn_once.cache_clear()
     try:
-        return _main(list(sys.argv[1:] if argv is None else argv))
+        return _main(arguments)
     except SpecError as error:
         print("\n".join(problem.render() for problem in error.problems), file=sys.stderr)
         return 2
@@ -123,8 +140,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_plugin_command(name: str, rest: list[str], options: argparse.Namespace) -> int:
-    from glidepath.registry.catalogue import Unknown
     from glidepath.registry.cli.common import open_catalogue
+    from glidepath.registry.imports import import_fault, import_remedy
+    from glidepath.registry.unknown import Unknown
 
     catalogue = open_catalogue(options)
     try:
@@ -142,9 +160,11 @@ def _run_plugin_command(name: str, rest: list[str], options: argparse.Namespace)
         for attribute in function.split("."):
             run = getattr(run, attribute)
     except (ImportError, AttributeError) as error:
+        record = supplied.record
+        remedy = import_remedy(error, module, record.distribution, record.version)
         raise GlidepathError(
-            f"the command {name!r} of the {supplied.record.title} cannot be imported from "
-            f"{supplied.item.target!r}: {type(error).__name__}: {error}"
+            f"the command {name!r} of the {record.title} cannot be imported from "
+            f"{supplied.item.target!r}: {'; '.join(filter(None, [import_fault(error, module), remedy]))}"
         ) from error
     status = run(rest)  # type: ignore[operator]
     return int(status or 0)

@@ -8,18 +8,19 @@ import sys
 from glidepath.registry.cli.common import (
     add_json_argument,
     add_spec_arguments,
+    doubts,
     heed_warnings,
     open_spec,
     print_json,
 )
 from glidepath.registry.problems import Problem, SpecError
-from glidepath.registry.tree import join
 
 EPILOG = """\
 Reads the spec, its presets and overrides, finds the parts, checks every parameter, and checks
-that the parts fit one another. Builds nothing, reads no weights, imports no torch. The exit
-status is 2 if there are faults. A file of weights that is not there is a warning: it may yet
-be trained.
+that the parts fit one another. Builds nothing, loads no weights, imports no torch. The exit
+status is 2 if there are faults. A warning is what will not make the images that are meant: weights
+that were trained otherwise (their header says how), or that are not there yet, or a file that is not
+given.
 
 examples:
   glidepath check my.yaml
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         SpecError: with all faults of the spec; with `--json` they are the document instead.
     """
     from glidepath.registry.examination import require_targets
-    from glidepath.registry.plan import make_plan
+    from glidepath.registry.planner import make_plan
 
     problems: tuple[Problem, ...] = ()
     warnings: list[str] = []
@@ -61,10 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
                 raise SpecError(plan.warnings)
         else:
             heed_warnings(plan, arguments)
-        warnings += [
-            f"{join(path, 'weights')}: there is no file {address} yet"
-            for path, address in plan.missing_weights(catalogue).items()
-        ]
+        warnings += [problem.render() for problem in doubts(plan, catalogue)]
     except SpecError as error:
         if not arguments.json:
             raise

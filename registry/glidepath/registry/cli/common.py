@@ -15,6 +15,7 @@ from glidepath.registry.discovery import DISTRIBUTION
 
 if TYPE_CHECKING:
     from glidepath.registry.plan import Plan
+    from glidepath.registry.problems import Problem
     from glidepath.registry.spec import Spec
 
 WIDTH = 118
@@ -92,6 +93,14 @@ def heed_warnings(plan: Plan, arguments: argparse.Namespace) -> None:
         raise SpecError(plan.warnings)
     for problem in plan.warnings:
         warn_once(problem.render())
+
+
+def doubts(plan: Plan, catalogue: Catalogue) -> list[Problem]:
+    """What of a right plan will not make the images that are meant: other training, and what is not there."""
+    from glidepath.registry.lacking import lacking
+    from glidepath.registry.trained import trained_otherwise
+
+    return [*trained_otherwise(plan, catalogue), *lacking(plan, catalogue)]
 
 
 def version() -> str:

@@ -213,7 +213,7 @@ class _Value:
 
     def plan(self) -> Plan:
         """The plan of the spec on the command line. Raises what reading it raises."""
-        from glidepath.registry.plan import make_plan
+        from glidepath.registry.planner import make_plan
         from glidepath.registry.spec import read_spec
 
         source = self.arguments.given.get("spec") or self.default_spec()

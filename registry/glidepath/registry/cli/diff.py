@@ -92,7 +92,7 @@ def _facts(name: str, arguments: argparse.Namespace) -> tuple[Facts, str]:
 
         return read_lock(path).facts, "lock"
     from glidepath.registry.lock import make_lock
-    from glidepath.registry.plan import make_plan
+    from glidepath.registry.planner import make_plan
 
     given = {"spec": name, "overrides": [], **vars(arguments)}
     catalogue, spec = open_spec(argparse.Namespace(**given))

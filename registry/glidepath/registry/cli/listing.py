@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from glidepath.registry.catalogue import Catalogue, Unknown
+from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.cli.common import add_json_argument, note_failures, open_catalogue, print_json, table
+from glidepath.registry.cli.meanings import meanings
 from glidepath.registry.problems import did_you_mean
+from glidepath.registry.unknown import Unknown
 
 EPILOG = """\
 A name in the second column is what a spec writes behind `use:`. Where two plugins supply one name, both stand
@@ -40,9 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     catalogue = open_catalogue(arguments)
     kinds = [*catalogue.kinds, "preset"]
     if arguments.kind not in (None, *kinds):
-        raise Unknown(
-            f"there is no kind of part {arguments.kind!r}", did_you_mean(arguments.kind, kinds), kinds
-        )
+        hint = "; ".join(meanings(catalogue, arguments.kind)) or did_you_mean(arguments.kind, kinds)
+        raise Unknown(f"there is no kind of part {arguments.kind!r}", hint, kinds)
     entries = [entry for entry in _entries(catalogue) if arguments.kind in (None, entry["kind"])]
     if arguments.json:
         print_json(entries)

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         WeightsError: a file of weights is not the one that the spec means.
     """
     from glidepath.registry.lock import NOT_THERE, lock_file, make_lock, write_lock
-    from glidepath.registry.plan import make_plan
+    from glidepath.registry.planner import make_plan
     from glidepath.registry.tree import join
 
     catalogue, spec = open_spec(arguments)

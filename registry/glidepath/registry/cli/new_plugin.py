@@ -52,5 +52,5 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{folder}: a {plugin.kind.replace('_', ' ')} named {plugin.part}. Next:")
     print(f'  pip install -e "{folder}[test]"')
     print(f"  pytest {folder}")
-    print(f'  glidepath sample "a red star" --spec {folder / "example.yaml"}')
+    print(f"  {plugin.command(folder / 'example.yaml')}")
     return 0

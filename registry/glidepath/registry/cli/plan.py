@@ -19,6 +19,7 @@ from glidepath.registry.cli.common import (
     shorten,
     table,
 )
+from glidepath.registry.cli.telling import warn_once
 from glidepath.registry.parameters import parameters, yaml_text
 from glidepath.registry.tree import join
 
@@ -57,14 +58,19 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: the spec has faults.
     """
-    from glidepath.registry.plan import make_plan
+    from glidepath.registry.planner import make_plan
+    from glidepath.registry.trained import trained_otherwise
 
     catalogue, spec = open_spec(arguments)
     plan = make_plan(spec, catalogue)
+    doubtful = (*plan.warnings, *trained_otherwise(plan, catalogue))
+    warnings = [problem.render() for problem in doubtful]
     if arguments.json:
         costs, reason = ({}, "") if arguments.quick else _measure(plan, catalogue)
-        print_json(_document(arguments.spec, plan, costs, reason))
+        print_json({**_document(arguments.spec, plan, costs, reason), "warnings": warnings})
         return 0
+    for warning in warnings:
+        warn_once(warning)
     print(_text(plan), flush=True)
     if not arguments.quick:
         costs, reason = _measure(plan, catalogue)

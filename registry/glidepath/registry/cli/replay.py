@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import positive
 from glidepath.registry.cli.common import open_catalogue
-from glidepath.registry.cli.sample import add_device_options, device_overrides, draw, film_strips
+from glidepath.registry.cli.drawing import draw, film_strips
+from glidepath.registry.cli.filenames import numbered
+from glidepath.registry.cli.sample import add_device_options, device_overrides
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,10 +47,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("image", type=Path, metavar="IMAGE.png", help="a PNG that `glidepath sample` wrote")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="where the new PNG goes (default: IMAGE-replay.png)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="where the new PNG goes; a file that is there is replaced (default: IMAGE-replay.png, or "
+        "IMAGE-replay-2.png and so on where that is there)",
     )
     parser.add_argument(
-        "--batch", type=positive, default=8, metavar="N", help="images made at once (default: %(default)s)"
+        "--batch",
+        type=positive,
+        metavar="N",
+        help="images made at once (default: as the image says it was made, else 8)",
     )
     add_device_options(parser)
 
@@ -61,8 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
         SpecError: its spec does not hold here; a part may not be installed.
         GlidepathError: the parts cannot be built.
     """
+    import attrs
+
+    from glidepath.registry.canonical_json import canonical_json
     from glidepath.registry.images import ImageError, grid, read_manifest, save_png
-    from glidepath.registry.plan import canonical_json, make_plan
+    from glidepath.registry.planner import make_plan
     from glidepath.registry.provenance import Manifest, describe, differences
     from glidepath.registry.spec import parse_spec
 
@@ -89,18 +103,30 @@ def run(arguments: argparse.Namespace) -> int:
     from glidepath.registry.blame import naming_the_part
 
     film: list[list[Tensor]] | None = [] if is_film else None
-    with naming_the_part(plan):
+    whole = then.batch or then.shots
+    with naming_the_part(plan), _as_many_threads(then):
         pipeline = build_pipeline(plan, catalogue)
         now = describe(plan, pipeline, catalogue, then.shots, then.columns, then.scale, inputs)
+        now = attrs.evolve(now, batch=then.batch)
         for difference in differences(then, now):
             print(f"differs: {difference}", file=sys.stderr)
-        drawn = draw(pipeline, then.shots, arguments.batch, inputs, film)
+        drawn = draw(pipeline, whole, arguments.batch or len(then.batch) or 8, inputs, film)
         made = [image for images in drawn for image in images]
+    if then.batch:
+        places = [whole.index(shot) for shot in then.shots]
+        made = [made[place] for place in places]
+        film = None if film is None else [film[place] for place in places]
     new = grid(made, now.columns, now.scale) if film is None else film_strips(film, now.scale)
-    out = arguments.out or arguments.image.with_name(f"{arguments.image.stem}-replay.png")
+    out = arguments.out or _free_name(arguments.image)
     save_png(new, out, {"film": now.to_json()} if is_film else now.to_json())
     print(out)
     return _compare(old, new)
+
+
+def _free_name(image: Path) -> Path:
+    """IMAGE-replay.png, or with -2, -3, ... where that is there: an earlier replay is kept."""
+    names = numbered(image.with_name(f"{image.stem}-replay.png"))
+    return next(name for name in names if not name.exists())
 
 
 def _require_weights(plan: Plan, then: Manifest, arguments: argparse.Namespace, catalogue: Catalogue) -> None:
@@ -115,6 +141,20 @@ def _require_weights(plan: Plan, then: Manifest, arguments: argparse.Namespace, 
             f"{f' (sha256 {hash_})' if hash_ else ''}, which is neither below the current directory nor "
             "beside the image: put it beside the image" + ("" if path else ", or name it with --weights FILE")
         )
+
+
+@contextmanager
+def _as_many_threads(then: Manifest) -> Iterator[None]:
+    """Within, torch computes with as many threads as when the image was made, where it says."""
+    import torch
+
+    said, before = then.environment.get("threads", ""), torch.get_num_threads()
+    wanted = int(said) if said.isdecimal() and len(said) <= 3 else before
+    torch.set_num_threads(wanted or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _compare(old: Image, new: Image) -> int:

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core.errors import GlidepathError, UnreadablePrompt
 from glidepath.registry.cli.arguments import natural, positive, share
-from glidepath.registry.cli.common import add_spec_options, heed_warnings, note_failures, open_spec
+from glidepath.registry.cli.common import add_spec_options, doubts, heed_warnings, note_failures, open_spec
+from glidepath.registry.cli.drawing import FILM_FRAMES, draw, film_strips
+from glidepath.registry.cli.filenames import film_name, free_name, numbered, separate_names
 from glidepath.registry.cli.locked import add_locked_option, check_lock, minding_the_lock
+from glidepath.registry.cli.telling import warn_once
+from glidepath.registry.lacking import HOW_TO_GET_WEIGHTS
 from glidepath.registry.overrides import Override, option_override
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
-    from glidepath.core.sampler import State
     from glidepath.registry.catalogue import Catalogue
     from glidepath.registry.pictures import Inputs, Opened
     from glidepath.registry.plan import Plan
-    from glidepath.registry.provenance import Manifest, Shot
+    from glidepath.registry.provenance import Manifest
 
 DEFAULT_SPEC = "shapes"
-_FILM_FRAMES = 10
 
 EPILOG = """\
 The default spec is the preset `shapes`: a small model that comes with glidepath and knows
@@ -157,7 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     _check_arguments(arguments)
     from glidepath.registry.pictures import open_pictures
-    from glidepath.registry.plan import make_plan
+    from glidepath.registry.planner import make_plan
 
     arguments.overrides = [*arguments.overrides, *device_overrides(arguments)]
     with minding_the_lock(arguments):
@@ -172,11 +171,19 @@ def run(arguments: argparse.Namespace) -> int:
     from glidepath.registry.assembly import build_pipeline
     from glidepath.registry.blame import naming_the_part
 
-    if not plan.all_weights():
-        print("glidepath: warning: the spec names no weights; its networks know nothing yet", file=sys.stderr)
+    _warn_of_doubts(plan, catalogue)
     with naming_the_part(plan):
         pipeline = build_pipeline(plan, catalogue)
         return _sample(plan, pipeline, catalogue, wanted, opened, arguments)
+
+
+def _warn_of_doubts(plan: Plan, catalogue: Catalogue) -> None:
+    told = doubts(plan, catalogue)
+    if not plan.all_weights():
+        warn_once(f"the spec names no weights; its networks know nothing yet. {HOW_TO_GET_WEIGHTS}")
+        told = [problem for problem in told if not problem.path.endswith(".weights")]
+    for problem in told:
+        warn_once(problem.render())
 
 
 def _sample(
@@ -205,13 +212,24 @@ def _sample(
     columns = _columns(len(wanted), arguments.count)
     manifest = describe(plan, pipeline, catalogue, shots, columns, scale, inputs)
     _warn_of_what_is_not_carried(manifest)
-    out = arguments.out or _free_name(arguments, len(shots))
+    out = arguments.out or free_name(
+        arguments.prompts,
+        arguments.labels,
+        arguments.seed,
+        len(shots),
+        film=arguments.film,
+        separate=arguments.separate,
+    )
     if out.suffix.lower() != ".png":
         raise GlidepathError(f"--out {out}: images are written as PNG; name a file that ends in .png")
     if arguments.noise_film is not None:
-        film = out.with_name(f"{arguments.noise_film.stem}-noise-film.png")
+        film = (
+            out
+            if arguments.out and not shots
+            else out.with_name(f"{arguments.noise_film.stem}-noise-film.png")
+        )
         if arguments.out is None:
-            film = next(name for name in _numbered(film) if not name.exists())
+            film = next(name for name in numbered(film) if not name.exists())
         _write_noise_film(next(iter(stages.values())), arguments, film, scale)
     if not shots:
         return 0
@@ -276,14 +294,27 @@ def _check_model(stages: Mapping[str, Pipeline], arguments: argparse.Namespace) 
 
 
 def _warn_of_lost_words(stages: Mapping[str, Pipeline], prompts: Sequence[str]) -> None:
+    """Say which words are not read, for want of room.
+
+    Raises:
+        UnreadablePrompt: some prompts cannot be read at all; every one of them is named.
+    """
+    unreadable = []
     for prompt in dict.fromkeys(prompts):
         lost: dict[str, list[str]] = {}
         for name, stage in stages.items():
-            if stage.text_encoder is not None and (words := stage.text_encoder.truncated(prompt)):
+            try:
+                words = stage.text_encoder.truncated(prompt) if stage.text_encoder is not None else ""
+            except UnreadablePrompt as error:
+                unreadable.append(error)
+                continue
+            if words:
                 lost.setdefault(words, []).append(name)
         for words, names in lost.items():
             where = f" in stage {' and '.join(names)}" if len(names) < len(stages) else ""
             print(f"glidepath: warning: {prompt!r} is too long; not read{where}: {words!r}", file=sys.stderr)
+    if unreadable:
+        raise UnreadablePrompt.joined(unreadable)
 
 
 def _warn_of_what_is_not_carried(manifest: Manifest) -> None:
@@ -316,106 +347,34 @@ def _make(
         interrupted = True
     finished = attrs.evolve(manifest, shots=list(manifest.shots[: len(made)]))
     if made:
-        _write(finished, made, out, arguments.separate)
+        _write(finished, made, out, arguments.batch if arguments.separate else None)
     if film:
-        _write_film(film, finished, _film_name(out))
+        _write_film(film, finished, film_name(out))
     if interrupted:
         print(f"interrupted; {len(made)} of {len(manifest.shots)} images were finished", file=sys.stderr)
         return 130
     return 0
 
 
-def draw(
-    pipeline: Pipeline | Cascade,
-    shots: Sequence[Shot],
-    batch: int,
-    inputs: Inputs,
-    film: list[list[Tensor]] | None = None,
-) -> Iterator[list[Tensor]]:
-    """Make images in batches, each [3, H, W] uint8 on the CPU, under a progress bar.
-
-    film: receives, for each image, its frames from noise to image, all of the image's size.
-    """
-    from tqdm import tqdm
-
-    from glidepath.core.cascade import stages_of
-
-    stages = stages_of(pipeline)
-    lengths = [len(stage.levels()) for stage in stages.values()]
-    lengths[0] = len(next(iter(stages.values())).levels(inputs.strength))
-    wanted = _frames(lengths)
-    layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
-    with tqdm(total=len(shots) * sum(lengths), bar_format=layout, file=sys.stderr, leave=False) as bar:
-        for first in range(0, len(shots), batch):
-            some = shots[first : first + batch]
-            states: list[State] = []
-            last = None
-            for state in _states(pipeline, some, inputs):
-                if last is None or last.stage != state.stage:
-                    _describe(bar, first, len(shots), tuple(stages)[state.stage])
-                last = state
-                if film is not None and state.index in wanted:
-                    states.append(state)
-                bar.update(len(some))
-            assert last is not None  # each stage has at least one step
-            images = pipeline.images(last).cpu()
-            if film is not None:
-                frames = [_enlarged(pipeline.images(state).cpu(), images) for state in states]
-                film.extend([frame[row] for frame in frames] for row in range(len(some)))
-            _describe(bar, first + len(some), len(shots), "")
-            yield list(images)
-
-
-def _states(pipeline: Pipeline | Cascade, shots: Sequence[Shot], inputs: Inputs) -> Iterator[State]:
-    from glidepath.core.pipeline import Pipeline
-
-    labels = [shot.label for shot in shots if shot.label is not None]
-    if "low_res" in inputs.pictures and not isinstance(pipeline, Pipeline):
-        raise GlidepathError("a cascade makes the images that it enlarges: it starts from no smaller picture")
-    return pipeline.states(
-        [shot.prompt for shot in shots],
-        seed=shots[0].seed,
-        samples=[shot.sample for shot in shots],
-        labels=labels or None,
-        **inputs.arguments(),
-    )
-
-
-def _describe(bar: Any, done: int, count: int, stage: str) -> None:
-    bar.set_description_str(f"{done} of {count} images{f', stage {stage}' if stage else ''}")
-
-
-def _frames(lengths: Sequence[int]) -> set[int]:
-    """Which states make the film: as many of each stage, spread over its steps; the last of each is one."""
-    wanted: set[int] = set()
-    each, more = divmod(_FILM_FRAMES - 1, len(lengths))
-    for stage, length in enumerate(lengths):
-        count = max(2, each + (stage < more))
-        done = sum(lengths[:stage])
-        wanted |= {done + round(index * (length - 1) / (count - 1)) + 1 for index in range(count)}
-    return wanted
-
-
-def _enlarged(frame: Tensor, images: Tensor) -> Tensor:
-    """A frame in the size of the images: pixels of an earlier stage of a cascade are seen as they are."""
-    import torch.nn.functional as F
-
-    if frame.shape == images.shape:
-        return frame
-    return F.interpolate(frame, size=images.shape[2:], mode="nearest")
-
-
-def _write(manifest: Manifest, made: Sequence[Tensor], out: Path, separate: bool) -> None:
+def _write(manifest: Manifest, made: Sequence[Tensor], out: Path, batch: int | None) -> None:
+    """The grid and, where it is said how many were drawn at one time, a file for each image."""
     import attrs
 
     from glidepath.registry.images import grid, save_png, to_pil
 
     save_png(grid(made, manifest.columns, manifest.scale), out, manifest.to_json())
     print(out)
-    if not separate:
+    if batch is None:
         return
-    for index, (image, path) in enumerate(zip(made, _separate_names(out, len(made)), strict=True)):
-        single = attrs.evolve(manifest, shots=[manifest.shots[index]], columns=1)
+    for index, (image, path) in enumerate(zip(made, separate_names(out, len(made)), strict=True)):
+        first = index // batch * batch
+        drawn = manifest.shots[first : first + batch]
+        single = attrs.evolve(
+            manifest,
+            shots=[manifest.shots[index]],
+            columns=1,
+            batch=drawn if len(drawn) > 1 else (),
+        )
         save_png(to_pil(image, manifest.scale), path, single.to_json())
         print(path)
 
@@ -427,13 +386,6 @@ def _write_film(film: Sequence[Sequence[Tensor]], manifest: Manifest, path: Path
     print(path)
 
 
-def film_strips(film: Sequence[Sequence[Tensor]], scale: int) -> Image:
-    """A strip of frames for each image, at half the scale of the image."""
-    from glidepath.registry.images import grid
-
-    return grid([frame for row in film for frame in row], len(film[0]), max(1, scale // 2))
-
-
 def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, path: Path, scale: int) -> None:
     import torch
 
@@ -443,7 +395,7 @@ def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, path: P
     image = load_image(arguments.noise_film, pipeline.denoiser.image_shape[-1])
     x_0 = pipeline.codec.encode(image.to(pipeline.device))
     noise = PerSampleNoise([(arguments.seed, 0)]).initial(tuple(x_0.shape), pipeline.device)
-    times = torch.linspace(0, pipeline.schedule.num_steps - 1, _FILM_FRAMES - 1).round().long()
+    times = torch.linspace(0, pipeline.schedule.num_steps - 1, FILM_FRAMES - 1).round().long()
     frames = [image[0]]
     frames += [pipeline.decode(pipeline.schedule.add_noise(x_0, noise, t[None]))[0].cpu() for t in times]
     save_png(grid(frames, len(frames), max(1, scale // 2)), path, {"timesteps": times.tolist()})
@@ -455,36 +407,3 @@ def _columns(prompts: int, count: int) -> int:
     if prompts > 1 and count > 1:
         return count
     return max(1, round(math.sqrt(prompts * count) + 0.25))
-
-
-def _free_name(arguments: argparse.Namespace, count: int) -> Path:
-    """A default name for the PNG under which nothing would be overwritten: with -2, -3, ... where need be."""
-    for out in _numbered(Path("images") / f"{_slug(arguments)}-seed{arguments.seed}.png"):
-        written = [out]
-        if arguments.film:
-            written.append(_film_name(out))
-        if arguments.separate:
-            written += _separate_names(out, count)
-        if not any(path.exists() for path in written):
-            break
-    return out
-
-
-def _numbered(path: Path) -> Iterator[Path]:
-    yield path
-    for number in itertools.count(2):
-        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
-
-
-def _film_name(out: Path) -> Path:
-    return out.with_name(f"{out.stem}-film.png")
-
-
-def _separate_names(out: Path, count: int) -> list[Path]:
-    digits = len(str(count - 1))
-    return [out.with_name(f"{out.stem}-{index:0{digits}d}.png") for index in range(count)]
-
-
-def _slug(arguments: argparse.Namespace) -> str:
-    text = arguments.prompts[0] if arguments.prompts else " ".join(map("class {}".format, arguments.labels))
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "image"

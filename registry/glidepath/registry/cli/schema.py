@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from glidepath.registry.cli.common import note_failures, open_catalogue
-from glidepath.registry.files import write_text
+from glidepath.registry.writing import write_text
 
 EPILOG = """\
 An editor with a YAML language server completes parts, parameters and presets with it, shows what they mean,

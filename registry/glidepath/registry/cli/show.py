@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import inspect
+from collections.abc import Iterable
 
-from glidepath.registry.catalogue import Catalogue, Registered, Supplied, Unknown
+from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.cli.common import (
     add_json_argument,
     indent,
@@ -15,10 +16,13 @@ from glidepath.registry.cli.common import (
     shorten,
     table,
 )
+from glidepath.registry.cli.meanings import meanings
 from glidepath.registry.component import Preset
 from glidepath.registry.markdown import parameter_table
 from glidepath.registry.parameters import REQUIRED, Parameter, example, parameters, yaml_text
 from glidepath.registry.problems import did_you_mean
+from glidepath.registry.registered import Registered, Supplied
+from glidepath.registry.unknown import Unknown
 
 EPILOG = """\
 examples:
@@ -80,11 +84,25 @@ def _find(catalogue: Catalogue, name: str) -> Registered | Supplied[Preset]:
         return known[matches[0]]
     if matches:
         raise Unknown(f"{len(matches)} parts are named {name!r}", "write which one is meant", matches)
+    if name == "preset" or kind in catalogue.kinds or kind in catalogue.slots:
+        raise _a_kind_alone(catalogue, kind, rest)
     names = [_name(it) for it in known.values()]
-    hint = did_you_mean(name, [*known, *names]) or "`glidepath list` names all parts"
+    hint = "; ".join(meanings(catalogue, name)) or did_you_mean(name, [*known, *names])
+    hint = hint or "`glidepath list` names all parts"
     if slash and (near := did_you_mean(kind, [*catalogue.kinds, "preset"])):
         hint = near
     raise Unknown(f"no part is named {name!r}", hint)
+
+
+def _a_kind_alone(catalogue: Catalogue, word: str, rest: str) -> Unknown:
+    """The error for a kind of part where one part is to be named, or for the slot of such parts."""
+    kind = catalogue.slots[word].name if word in catalogue.slots else word
+    names: Iterable[str] = map(catalogue.spelling, catalogue.components(kind))
+    if kind == "preset":
+        names = catalogue.presets()
+    parts = [f"{kind}/{name}" for name in names]
+    said = f"{word}/{rest}" if rest else word
+    return Unknown(f"no part is named {said!r}", "; ".join(meanings(catalogue, word)), parts)
 
 
 def _name(found: Registered | Supplied[Preset]) -> str:

@@ -44,7 +44,7 @@ def curves(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[Metric
 
 def _panel(panel: Any, analysis: Analysis, lines: Sequence[Series], metric: Metric) -> None:
     results = analysis.results
-    panel.set_title(metric.label)
+    panel.set_title(metric.heading)
     for line, color in zip(lines, _colors(len(lines)), strict=True):
         found = [analysis.estimates[arm.name, metric.name] for arm in line.arms]
         panel.fill_between(

@@ -50,10 +50,14 @@ class Drawing:
 
 @attrs.frozen
 class Tile:
-    """An image among others, with what is written under it; file None: it is missing."""
+    """An image among others, with what is written under it; file None: it is missing.
+
+    name: of the copy that the report keeps, below images/.
+    """
 
     file: Path | None
     note: str = ""
+    name: str = ""
 
 
 @attrs.frozen(kw_only=True)

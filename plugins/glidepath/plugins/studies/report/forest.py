@@ -37,7 +37,7 @@ def forest(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -
 
 
 def _panel(panel: Any, analysis: Analysis, metric: Metric, arms: Sequence[Arm]) -> None:
-    panel.set_title(metric.label)
+    panel.set_title(metric.heading)
     if metric.margin is not None:
         panel.axvspan(-metric.margin, metric.margin, color="#eaf1f8", linewidth=0, zorder=0)
     panel.axvline(0, color=INK, linewidth=0.8, zorder=1)

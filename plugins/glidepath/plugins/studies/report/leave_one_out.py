@@ -31,7 +31,7 @@ def leave_one_out(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[
         size = (WIDTH if len(metrics) > 1 else WIDTH * 0.7, 0.8 + 0.32 * len(arms))
         figure, axes = new_figure(*size, 1, len(metrics), sharey=True)
         for panel, metric in zip(axes[0], metrics, strict=True):
-            panel.set_title(metric.label)
+            panel.set_title(metric.heading)
             for row, arm in enumerate(ordered):
                 _bar(panel, analysis, metric, arm, row)
             panel.axvline(0, color=INK, linewidth=0.8)
@@ -66,7 +66,7 @@ def shares(analysis: Analysis, metrics: Sequence[Metric]) -> Any:
                         color=INK if color == "#d9d9d9" else "white",
                     )  # fmt: skip
                 left += part
-        panel.set_yticks(range(len(metrics)), [metric.label for metric in metrics])
+        panel.set_yticks(range(len(metrics)), [metric.heading for metric in metrics])
         panel.set_ylim(len(metrics) - 0.5, -0.5)
         panel.set_xlim(0, 1)
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")

@@ -17,6 +17,8 @@ def number(value: float | None, precision: float | None = None, *, signed: bool 
     """
     if value is None or math.isnan(value):
         return NONE
+    if abs(value) < 1e-12:
+        value = 0.0  # what is left of a sum whose terms cancel
     if math.isinf(value):
         return f"{_MINUS if value < 0 else ''}\N{INFINITY}"
     if precision and math.isfinite(precision):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
 
 from glidepath.plugins.studies.report.document import Document, Drawing
@@ -39,5 +40,12 @@ def _svg(drawing: Drawing) -> str:
 
 
 def _data(file: Path) -> str:
+    """An image as an address. A PNG goes without the text that it carries, which would be most of it."""
     kind = "jpeg" if file.suffix.lower() in (".jpg", ".jpeg") else file.suffix.lower().lstrip(".")
-    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+    data = file.read_bytes()
+    if kind == "png":
+        buffer = io.BytesIO()
+        with needed("PIL.Image", "reports").open(file) as opened:
+            opened.save(buffer, format="PNG")
+        data = buffer.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -117,7 +117,7 @@ def _name(panel: Any, analysis: Analysis, x: Metric, y: Metric, best: Sequence[A
     places = {name: panel.transData.transform(point) for name, point in points.items()}
     renderer = panel.figure.canvas.get_renderer()
     taken: list[Any] = []
-    for arm in arms:
+    for arm in sorted(arms, key=lambda it: it not in best):  # the front has the first choice of places
         if arm.name not in points or (arm not in best and len(arms) > MOST_NAMES):
             continue
         text = panel.annotate(
@@ -158,4 +158,4 @@ def _error(estimate: Estimate) -> list[list[float]] | None:
 
 
 def _label(metric: Metric, arrow: str) -> str:
-    return f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}, better {arrow}"
+    return f"{metric.heading}{f' ({metric.unit})' if metric.unit else ''}, better {arrow}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from typing import Any, Final
 
@@ -44,7 +45,7 @@ def image_grid(results: StudyResults) -> Gallery | None:
         for arm in arms:
             picture = by_place.get((arm.name, training, sampling, prompt))
             note = "" if metric is None else _score(results, arm, metric, training, sampling, prompt)
-            tiles.append(Tile(picture.file if picture else None, note))
+            tiles.append(_tile(picture, note))
         rows.append((results.prompts[prompt], tuple(tiles)))
     what = f" The number under an image is its {metric.label}." if metric else ""
     return Gallery(
@@ -78,7 +79,7 @@ def best_and_worst(results: StudyResults) -> Gallery | None:
         chosen += [("worst", place) for place in ordered[::-1][:PAIRS] if gains[place] < 0]
         for what, place in chosen:
             tiles = [
-                Tile(by_place[(it.name, *place)].file, _score(results, it, metric, *place))
+                _tile(by_place[(it.name, *place)], _score(results, it, metric, *place))
                 for it in (baseline, arm)
             ]
             rows.append((f"{arm.title}, {what}: {results.prompts[place[2]]}", tuple(tiles)))
@@ -122,6 +123,13 @@ def drawn(gallery: Gallery) -> Any:
             label = "\n".join(textwrap.wrap(title, 24))
             axes[row][0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7, labelpad=6)
     return figure
+
+
+def _tile(picture: Picture | None, note: str) -> Tile:
+    if picture is None:
+        return Tile(None, note)
+    folder = re.sub(r"[^\w.,+=~-]", "-", picture.arm)
+    return Tile(picture.file, note, f"{folder}/{picture.file.name}")
 
 
 def _by_place(results: StudyResults) -> dict[tuple[str, int, int, int], Picture]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -35,8 +36,8 @@ def write_report(results: StudyResults, folder: Path) -> Path:
     """Analyse a study and write its report; the page's path.
 
     The folder receives report.html, which stands alone, report.tex and report.md, and beside them figures/
-    (PDF and PNG, the image grid with its cells as JSON), tables/ (LaTeX) and data/ (CSV). Files of an earlier
-    report are overwritten.
+    (PDF and PNG, the image grid with its cells as JSON), images/ (those of the grids, each with what made
+    it), tables/ (LaTeX) and data/ (CSV). Files of an earlier report are overwritten.
 
     Raises:
         MissingExtra: a package of the extra `studies` is not installed.
@@ -67,6 +68,7 @@ def write_document(told: Document, folder: Path) -> Path:
             (figures / f"{block.name}.png").write_bytes(rendered(figure, "png"))
         if isinstance(block, Gallery):
             (figures / f"{block.name}.json").write_text(_cells(block), encoding="utf-8")
+            _copy_images(block, folder / "images")
         if isinstance(block, Table):
             (tables / f"{block.name}.tex").write_text(latex_table(block), encoding="utf-8")
     (folder / "report.tex").write_text(latex(told), encoding="utf-8")
@@ -82,9 +84,24 @@ def _figure(block: Block) -> Any:
     return drawn(block) if isinstance(block, Gallery) else None
 
 
+def _copy_images(gallery: Gallery, folder: Path) -> None:
+    """As they are: each carries what made it."""
+    for _, tiles in gallery.rows:
+        for tile in tiles:
+            if tile.file is not None and tile.name:
+                path = folder / tile.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(tile.file, path)
+
+
 def _cells(gallery: Gallery) -> str:
     cells = [
-        {"row": title, "column": column, "file": tile.file.name if tile.file else None, "note": tile.note}
+        {
+            "row": title,
+            "column": column,
+            "file": f"images/{tile.name}" if tile.file else None,
+            "note": tile.note,
+        }
         for title, tiles in gallery.rows
         for column, tile in zip(gallery.columns, tiles, strict=True)
     ]

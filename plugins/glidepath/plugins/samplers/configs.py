@@ -1,0 +1,141 @@
+"""The parameters of each sampler. Imports no torch; imported where one is used, not where it is listed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+from attrs.validators import ge, gt, in_, le, optional
+
+from glidepath.registry.component import doc
+
+_STEPS = (
+    "which timesteps are visited: a number of them (20), sections ('10,10,5'), 'fast27', 'ddim50', "
+    "'leading50', 'leading50+1', 'trailing50', 'uniform50', or a list ([0, 10, 500])"
+)
+_SIGMAS = (
+    "how the noise levels lie between the noisiest and the cleanest of the steps: schedule, at the timesteps "
+    "themselves; time, evenly in time, at fractions of timesteps; karras, more of them at low noise (evenly "
+    "in sigma^(1/7), sigma over alpha); exponential, evenly in log sigma"
+)
+_TIMESTEPS = (
+    "of which time the denoiser hears where sigmas are spaced anew: exact, a fraction; rounded, the nearest "
+    "timestep of its training"
+)
+_END = (
+    "where the last step ends: clean, at the image; first, at the noise level of timestep 0 (elsewhere: "
+    "final_sigmas_type: sigma_min, or set_alpha_to_one: false)"
+)
+_CLIP = "clip each predicted x_0 to [-1, 1]; false for latent spaces"
+_TEMPERATURE = "what the first noise is multiplied by; GLIDE's upsampler uses 0.997"
+_SOLVER = "midpoint or heun: how the integral of the second order is closed; the paper prefers midpoint"
+_LOWER_ORDER_FINAL = (
+    "below 15 steps, end with steps of a lower order; the very last is of the first order anyway where it "
+    "ends at the image"
+)
+
+
+@attrs.frozen(kw_only=True)
+class WalkConfig:
+    """What every sampler of this plugin has."""
+
+    steps: int | str | tuple[int, ...] = attrs.field(default=20, metadata=doc(_STEPS))
+    sigmas: Literal["schedule", "time", "karras", "exponential"] = attrs.field(
+        default="schedule", metadata=doc(_SIGMAS)
+    )
+    sigma_max: float | None = attrs.field(
+        default=None,
+        validator=optional(gt(0)),
+        metadata=doc(
+            "the noisiest sigma over alpha, where sigmas are spaced anew; Karras et al. begin at 80; none: "
+            "that of the first step"
+        ),
+    )
+    timesteps: Literal["exact", "rounded"] = attrs.field(default="exact", metadata=doc(_TIMESTEPS))
+    end: Literal["clean", "first"] = attrs.field(default="clean", metadata=doc(_END))
+    clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
+    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
+
+
+@attrs.frozen(kw_only=True)
+class EulerConfig(WalkConfig):
+    """One straight line for each step."""
+
+
+@attrs.frozen(kw_only=True)
+class EulerAncestralConfig(WalkConfig):
+    """One straight line for each step, and noise drawn anew."""
+
+    eta: float = attrs.field(
+        default=1.0,
+        validator=[ge(0), le(1)],
+        metadata=doc("how much of the noise is drawn anew, from 0 (none: euler) to 1 (as much as DDPM)"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class HeunConfig(WalkConfig):
+    """The mean of the slopes at both ends of each step."""
+
+
+@attrs.frozen(kw_only=True)
+class DpmppConfig(WalkConfig):
+    """A polynomial through the last predictions."""
+
+    solver: Literal["midpoint", "heun"] = attrs.field(default="midpoint", metadata=doc(_SOLVER))
+    lower_order_final: bool = attrs.field(default=True, metadata=doc(_LOWER_ORDER_FINAL))
+
+
+@attrs.frozen(kw_only=True)
+class Dpmpp3Config(WalkConfig):
+    """A parabola through the last three predictions."""
+
+    solver: Literal["midpoint", "heun"] = attrs.field(
+        default="midpoint", metadata=doc(f"of the steps that are of the second order. {_SOLVER}")
+    )
+    lower_order_final: bool = attrs.field(default=True, metadata=doc(_LOWER_ORDER_FINAL))
+
+
+@attrs.frozen(kw_only=True)
+class DpmppSdeConfig(WalkConfig):
+    """A polynomial through the last predictions, and noise drawn anew."""
+
+    solver: Literal["midpoint", "heun"] = attrs.field(default="midpoint", metadata=doc(_SOLVER))
+    lower_order_final: bool = attrs.field(default=True, metadata=doc(_LOWER_ORDER_FINAL))
+    eta: float = attrs.field(
+        default=1.0,
+        validator=ge(0),
+        metadata=doc("how much noise is drawn anew: 0 is dpmpp-2m, 1 the paper's stochastic equation"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class UniPcConfig(WalkConfig):
+    """A predictor, and a corrector without a prediction of its own."""
+
+    order: int = attrs.field(
+        default=2, validator=in_((1, 2, 3)), metadata=doc("of the predictor; 2 with guidance, 3 without")
+    )
+    solver: Literal["bh1", "bh2"] = attrs.field(
+        default="bh2", metadata=doc("the paper's B(h): bh1, h; bh2, e^h - 1, better where h is large")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class PndmConfig:
+    """A combination of the last four predictions."""
+
+    steps: int | str | tuple[int, ...] = attrs.field(
+        default="leading50",
+        metadata=doc(f"{_STEPS}; evenly in time, as the weights are those of even steps"),
+    )
+    warm_up: Literal["runge-kutta", "heun"] = attrs.field(
+        default="runge-kutta",
+        metadata=doc(
+            "how the first steps are made, which have no past: runge-kutta, three steps of four predictions "
+            "each; heun, one more prediction at the first step (elsewhere: skip_prk_steps, PLMS)"
+        ),
+    )
+    end: Literal["clean", "first"] = attrs.field(default="clean", metadata=doc(_END))
+    clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
+    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))

@@ -1,0 +1,109 @@
+"""How images are drawn: in batches under a progress bar, and the films of their states."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from glidepath.core.errors import GlidepathError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from glidepath.core.cascade import Cascade
+    from glidepath.core.pipeline import Pipeline
+    from glidepath.core.sampler import State
+    from glidepath.registry.pictures import Inputs
+    from glidepath.registry.provenance import Shot
+
+FILM_FRAMES = 10
+"""How many states a film shows, about."""
+
+
+def draw(
+    pipeline: Pipeline | Cascade,
+    shots: Sequence[Shot],
+    batch: int,
+    inputs: Inputs,
+    film: list[list[Tensor]] | None = None,
+) -> Iterator[list[Tensor]]:
+    """Make images in batches, each [3, H, W] uint8 on the CPU, under a progress bar.
+
+    film: receives, for each image, its frames from noise to image, all of the image's size.
+    """
+    from tqdm import tqdm
+
+    from glidepath.core.cascade import stages_of
+
+    stages = stages_of(pipeline)
+    lengths = [len(stage.levels()) for stage in stages.values()]
+    lengths[0] = len(next(iter(stages.values())).levels(inputs.strength))
+    wanted = _frames(lengths)
+    layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
+    with tqdm(total=len(shots) * sum(lengths), bar_format=layout, file=sys.stderr, leave=False) as bar:
+        for first in range(0, len(shots), batch):
+            some = shots[first : first + batch]
+            states: list[State] = []
+            last = None
+            for state in _states(pipeline, some, inputs):
+                if last is None or last.stage != state.stage:
+                    _describe(bar, first, len(shots), tuple(stages)[state.stage])
+                last = state
+                if film is not None and state.index in wanted:
+                    states.append(state)
+                bar.update(len(some))
+            assert last is not None  # each stage has at least one step
+            images = pipeline.images(last).cpu()
+            if film is not None:
+                frames = [_enlarged(pipeline.images(state).cpu(), images) for state in states]
+                film.extend([frame[row] for frame in frames] for row in range(len(some)))
+            _describe(bar, first + len(some), len(shots), "")
+            yield list(images)
+
+
+def film_strips(film: Sequence[Sequence[Tensor]], scale: int) -> Image:
+    """A strip of frames for each image, at half the scale of the image."""
+    from glidepath.registry.images import grid
+
+    return grid([frame for row in film for frame in row], len(film[0]), max(1, scale // 2))
+
+
+def _states(pipeline: Pipeline | Cascade, shots: Sequence[Shot], inputs: Inputs) -> Iterator[State]:
+    from glidepath.core.pipeline import Pipeline
+
+    labels = [shot.label for shot in shots if shot.label is not None]
+    if "low_res" in inputs.pictures and not isinstance(pipeline, Pipeline):
+        raise GlidepathError("a cascade makes the images that it enlarges: it starts from no smaller picture")
+    return pipeline.states(
+        [shot.prompt for shot in shots],
+        seed=shots[0].seed,
+        samples=[shot.sample for shot in shots],
+        labels=labels or None,
+        **inputs.arguments(),
+    )
+
+
+def _describe(bar: Any, done: int, count: int, stage: str) -> None:
+    bar.set_description_str(f"{done} of {count} images{f', stage {stage}' if stage else ''}")
+
+
+def _frames(lengths: Sequence[int]) -> set[int]:
+    """Which states make the film: as many of each stage, spread over its steps; the last of each is one."""
+    wanted: set[int] = set()
+    each, more = divmod(FILM_FRAMES - 1, len(lengths))
+    for stage, length in enumerate(lengths):
+        count = max(2, each + (stage < more))
+        done = sum(lengths[:stage])
+        wanted |= {done + round(index * (length - 1) / (count - 1)) + 1 for index in range(count)}
+    return wanted
+
+
+def _enlarged(frame: Tensor, images: Tensor) -> Tensor:
+    """A frame in the size of the images: pixels of an earlier stage of a cascade are seen as they are."""
+    import torch.nn.functional as F
+
+    if frame.shape == images.shape:
+        return frame
+    return F.interpolate(frame, size=images.shape[2:], mode="nearest")

@@ -1,0 +1,41 @@
+"""What glidepath's own parts say to one another, by key; plugins may agree upon others between themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+
+@attrs.frozen
+class Key:
+    """A key of `Component.provides` and `Component.needs`. value: what stands under it. by: who says it."""
+
+    value: str
+    by: str
+
+
+KEYS: Mapping[str, Key] = {
+    "schedule.num_steps": Key("how many timesteps there are", "schedules"),
+    "schedule.rescale_timesteps": Key("whether the denoiser receives t * 1000 / N", "schedules"),
+    "schedule.zero_terminal_snr": Key("true where the last timestep is noise alone", "schedules"),
+    "text.width": Key("of a text's token vectors", "text encoders"),
+    "text.pooled": Key("width of a text's pooled vector", "text encoders"),
+    "text.context": Key("how many tokens of a prompt are read", "text encoders"),
+    "image.channels": Key("of the images that a denoiser makes", "denoisers"),
+    "image.size": Key("of the images that a denoiser makes", "denoisers"),
+    "image.upsamples": Key("whether it starts from a low-resolution image", "denoisers"),
+    "prediction.kind": Key("`epsilon`, `sample` or `velocity`", "denoisers"),
+    "prediction.learned_variance": Key("whether a variance is predicted too", "denoisers"),
+    "labels.null": Key("whether it has a class label that stands for none", "denoisers that read labels"),
+    "sampler.order": Key("its order of convergence; 1 where it does not say", "samplers"),
+    "guidance.weight": Key(
+        "whether its effect can be weighted by step, as `interval` and `scale-schedule` do", "guidances"
+    ),
+    "guidance.contrast": Key("whether it leaves the unguided prediction for `rescale` to see", "guidances"),
+    "data.channels": Key("of the images of a dataset", "datasets"),
+    "data.size": Key("of the images of a dataset", "datasets"),
+    "data.facts": Key("whether it knows what its captions say", "datasets"),
+    "metric.whole_set": Key("whether it gives one number for all images of a trial", "metrics"),
+    "metric.prompts": Key("some texts that it can judge, where those of the tests are none", "metrics"),
+}

@@ -1,0 +1,122 @@
+"""Files that are there whole or not at all, whenever the process or the machine stops."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glidepath.core.errors import GlidepathError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NO_FLUSH = (errno.EINVAL, errno.ENOTSUP)
+
+
+class CannotWrite(GlidepathError):
+    """A file cannot be written; the message says which, and why."""
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file in place of what was there: under another name, flushed to the disk, then renamed.
+
+    The folders above it are made. Others may read the file as the umask says. When this returns, content and
+    name are on the disk; until then, and when it fails, what was there is there still. Several processes and
+    threads may write one file at a time: the last to finish has it.
+
+    write: writes to the path that it receives, which is an empty file in the same folder.
+
+    Raises:
+        CannotWrite: the disk is full, say, or the folder is not ours to write to.
+    """
+    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}.partial")
+    try:
+        with contextlib.suppress(FileExistsError):  # no folder: what comes next says so
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _fill(partial, write)
+            partial.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink()  # a full disk is not to stay full
+            raise
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8 text, as `write_whole` does.
+
+    Raises:
+        CannotWrite: that cannot be.
+    """
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Write a safetensors file, as `write_whole` does, each tensor in its own precision.
+
+    Tensors may be on any device, strided, and share memory, as tied weights do; each is written by itself.
+
+    Raises:
+        CannotWrite: that cannot be.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        write_whole(path, lambda partial: save_file(_apart(tensors), partial, dict(header)))
+    except SafetensorError as error:  # its library says so of a full disk
+        raise CannotWrite(f"cannot write {path}: {error}") from error
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what processes left that were killed while they wrote. No other may be writing there."""
+    for path in folder.glob(".*.partial"):
+        path.unlink()
+
+
+def _fill(partial: Path, write: Callable[[Path], object]) -> None:
+    """Write the file that is to be renamed, and flush it."""
+    partial.touch(exist_ok=False)
+    mode = stat.S_IMODE(partial.stat().st_mode)
+    write(partial)
+    if stat.S_IMODE(partial.stat().st_mode) != mode:
+        partial.chmod(mode)  # safetensors makes files that only their owner can read
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened, and its entries need no flush
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that one may write to, and not list
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:  # as some network file systems say
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as safetensors takes them: on the host, contiguous, and no two in one storage."""
+    whole: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        storage = value.untyped_storage().data_ptr()
+        whole[name] = value.clone() if storage in seen else value
+        seen.add(storage)
+    return whole
