@@ -113,6 +113,20 @@ def test_list_of_an_unknown_kind_suggests_one(acme: Any, glidepath: Any) -> None
     assert "did you mean 'sampler'?" in err
 
 
+def test_list_of_a_misspelt_kind_suggests_the_kind_before_a_plugin_of_that_name(
+    site: Any, glidepath: Any
+) -> None:
+    site.plugin("samplers", "", version="1.2")
+    hint = glidepath("list", "samplers")[2].splitlines()[1].strip()
+    assert hint == "did you mean 'sampler'?; 'samplers' is a plugin: `glidepath plugins`"
+
+
+def test_list_of_a_part_near_a_kind_says_that_it_is_a_part(site: Any, glidepath: Any) -> None:
+    site.plugin("acme", DIFFUSION.replace("ddim", "samples"), version="1.2")
+    hint = glidepath("list", "samples")[2].splitlines()[1].strip()
+    assert hint == "'samples' is a sampler: `glidepath show sampler/samples`"
+
+
 def test_list_without_plugins_says_so(site: Any, glidepath: Any) -> None:
     assert glidepath("list")[1] == "no part is installed\n"
 
@@ -453,6 +467,8 @@ def test_wrong_arguments_are_status_2(site: Any, glidepath: Any) -> None:
         ),
         (["sample", "x", "--seed=-1"], "sample", "argument --seed: '-1' is not a whole number of at least 0"),
         (["replay", "x.png", "--batch", "0"], "replay", "'0' is not a whole number of at least 1"),
+        (["study", "paln", "x.yaml"], "study", "; did you mean plan?"),
+        (["study", "retry", "x.yaml", "--class", "timout"], "study retry", "; did you mean timeout?"),
         (
             ["sample", "x", "--strength", "much"],
             "sample",

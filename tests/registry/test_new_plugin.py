@@ -187,6 +187,25 @@ def test_a_name_changed_in_the_files_that_the_readme_lists_is_changed_everywhere
         )
 
 
+def test_names_replaced_as_whole_words_and_the_longest_first_are_changed_as_the_readme_says(
+    tmp_path: Path,
+) -> None:
+    for name in ("acme", "zeta"):
+        write(NewPlugin(f"glidepath-{name}", "sampler"), tmp_path / name)
+    said = " ".join((tmp_path / "acme" / "README.md").read_text(encoding="utf-8").split())
+    assert "A plain search for `acme` also finds the longer names that hold it" in said
+    for name, files in sorted(_places(tmp_path / "acme").items(), key=lambda it: -len(it[0])):
+        for file in (tmp_path / "acme" / one for one in files):
+            new = name.replace("acme", "zeta").replace("Acme", "Zeta")
+            pattern = rf"\b{name}" if name == "Acme" else rf"\b{name}\b"
+            file.write_text(re.sub(pattern, new, file.read_text(encoding="utf-8")), encoding="utf-8")
+    wanted = {file.relative_to(tmp_path / "zeta"): file for file in (tmp_path / "zeta").rglob("*.[mpt]*")}
+    assert wanted
+    for place, file in wanted.items():
+        renamed = tmp_path / "acme" / place.as_posix().replace("zeta", "acme")
+        assert renamed.read_text(encoding="utf-8") == file.read_text(encoding="utf-8"), place
+
+
 def test_the_ci_file_is_yaml_that_tests_and_publishes(written: dict[str, Path]) -> None:
     for name, folder in written.items():
         jobs = yaml.safe_load((folder / ".github/workflows/test.yml").read_text(encoding="utf-8"))["jobs"]

@@ -119,6 +119,17 @@ def test_all_words_that_no_prompt_may_have_are_told_at_once(
     assert not Path("images").exists()
 
 
+def test_a_prompt_of_which_nothing_is_read_is_warned_of(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.write_text(SPEC.replace("vocabulary:", "unknown: ignore, vocabulary:"), encoding="utf-8")
+    assert run("sample", "", "a dog", "dogs", "--spec", tiny, "--out", "x.png") == 0
+    said = capsys.readouterr().err
+    assert "warning: the prompt is empty: the image shows nothing that was asked for" in said
+    assert "warning: nothing of the prompt 'dogs' is read: the image shows nothing that was asked for" in said
+    assert said.count("nothing that was asked for") == 2
+
+
 def trained_with(tree: object) -> None:
     """Write into the header of the tiny weights what they were trained with."""
     save_file(load_file("tiny.safetensors"), "tiny.safetensors", {"spec": json.dumps(tree)})
@@ -182,6 +193,49 @@ def test_replay_says_what_differs(tiny: Path, capsys: pytest.CaptureFixture[str]
     assert "differs: distribution glidepath was 0.0.1, and is" in said.err
     assert "differs: sha256 of weights was" in said.err
     assert "the image differs in" in said.out
+
+
+def test_what_an_older_image_does_not_tell_is_no_difference(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("sample", "a star", "--spec", tiny, "--out", "x.png")
+    picture, data = read_manifest(Path("x.png"))
+    del data["environment"]["threads"]
+    save_png(picture, Path("x.png"), data)
+    capsys.readouterr()
+    assert run("replay", "x.png") == 0
+    assert "differs" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "forgets", "also"),
+    [
+        (1, (), (), ()),
+        (1, ("--batch", 1), (), ("batches of another size",)),
+        (2, (), ("threads",), ("batches of another size", "another number of threads")),
+    ],
+)
+def test_where_an_image_alone_differs_replay_says_what_may_be_the_cause(
+    tiny: Path,
+    capsys: pytest.CaptureFixture[str],
+    count: int,
+    batch: tuple[object, ...],
+    forgets: tuple[str, ...],
+    also: tuple[str, ...],
+) -> None:
+    run("sample", "a star", "--spec", tiny, "--count", count, "--out", "x.png")
+    picture, data = read_manifest(Path("x.png"))
+    for name in forgets:
+        del data["environment"][name]
+    save_png(Image.eval(picture, lambda value: 255 - value), Path("x.png"), data)
+    capsys.readouterr()
+    assert run("replay", "x.png", *batch) == 1
+    said = capsys.readouterr()
+    assert "the image differs in" in said.out
+    line = next(line for line in said.err.splitlines() if "nothing else differs" in line)
+    assert "some part of the pipeline is not deterministic: its seed does not decide it" in line
+    assert all(reason in line for reason in also)
+    assert line.count("; or ") == len(also)
 
 
 def test_replay_of_a_strangers_image_reads_no_file_outside_its_folder(

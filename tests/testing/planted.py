@@ -102,6 +102,17 @@ class NoisyEnd(SoundSampler):
             yield attrs.evolve(state, x=state.x + 0.3 * added)
 
 
+class SeedsItself(SoundSampler):
+    """A little noise at the end, the same for every seed and every row."""
+
+    def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
+        for state in super().states(predict, x, levels, noise):
+            generator = torch.Generator().manual_seed(state.index)
+            drawn = torch.randn(state.x.shape[1:], generator=generator).to(state.x.device)
+            added = drawn if state.index == state.total else 0
+            yield attrs.evolve(state, x=state.x + 0.05 * added)
+
+
 class Elsewhere(SoundSampler):
     """Its coefficients stay on the CPU, where a scalar may; the noise that it adds may not."""
 

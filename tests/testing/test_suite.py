@@ -50,8 +50,21 @@ def test_an_expected_failure_needs_a_reason() -> None:
 
 
 def test_an_unknown_distribution_is_an_error_with_a_suggestion() -> None:
-    with pytest.raises(KitError, match=r"'plantd'.*did you mean 'planted'.*pip install plantd"):
+    with pytest.raises(KitError, match=r"'plantd' is installed; did you mean 'planted'\?$"):
         Suite("plantd")
+
+
+@pytest.mark.parametrize("name", ["qqqq", "glidepath-qqqq"])
+def test_a_distribution_like_none_that_is_installed_is_to_be_installed(name: str) -> None:
+    with pytest.raises(KitError, match=f"{name!r} is installed; pip install {name}$"):
+        Suite(name)
+
+
+@pytest.mark.parametrize("name", ["samplers", "smaplers"])
+def test_for_a_plugins_name_the_distribution_that_supplies_it_is_suggested(name: str) -> None:
+    meant = r"did you mean the distribution glidepath\? \(it supplies the plugin samplers\)$"
+    with pytest.raises(KitError, match=meant):
+        Suite(name)
 
 
 def test_a_disabled_distribution_cannot_be_tested(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def _sections(counts: Sequence[int], num_steps: int) -> list[int]:
     for index, count in enumerate(counts):
         length = size + (1 if index < remainder else 0)
         if count < 1:
-            raise ValueError(f"a section needs at least 1 step, got {count}")
+            raise ValueError(f"steps must be at least 1, got {count}")
         if count > length:
             raise ValueError(f"cannot take {count} steps from a section of {length}")
         stride = 1.0 if count <= 1 else (length - 1) / (count - 1)
@@ -142,7 +142,9 @@ _NAMED = {"ddim": _ddim, "leading": _leading, "trailing": _trailing, "uniform": 
 
 
 def _check_count(count: int, num_steps: int) -> None:
-    if not 1 <= count <= num_steps:
+    if count < 1:
+        raise ValueError(f"steps must be at least 1, got {count}")
+    if count > num_steps:
         raise ValueError(f"cannot take {count} of {num_steps} steps")
 
 

@@ -159,11 +159,12 @@ def environment(pipeline: Pipeline | Cascade) -> dict[str, str]:
 
 
 def differences(then: Manifest, now: Manifest) -> list[str]:
-    """What is not as it was, one sentence each."""
+    """What is not as it was, one sentence each; of the environment, what the image says."""
+    known = {name: value for name, value in now.environment.items() if name in then.environment}
     pairs = (
         ("distribution", then.distributions, now.distributions),
         ("sha256 of weights", then.weights, now.weights),
-        ("", then.environment, now.environment),
+        ("", then.environment, known),
     )
     return [
         f"{f'{what} {name}'.strip()} was {shown(was)}, and is {shown(has)}"

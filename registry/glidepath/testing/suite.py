@@ -9,7 +9,7 @@ import attrs
 
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery import canonical
-from glidepath.registry.problems import did_you_mean
+from glidepath.registry.problems import did_you_mean, nearest
 from glidepath.testing import described, plugin_module, use
 from glidepath.testing.check import Check, KitError
 from glidepath.testing.kinds import CHECKS
@@ -121,8 +121,27 @@ class Suite:
             if disabled:
                 raise KitError(f"{distribution} is disabled by {disabled[0]}, and cannot be tested")
             return
-        what = f"no plugin of a distribution {distribution!r} is installed"
-        raise KitError(_unknown(what, self.distribution, known) + f"; pip install {distribution}")
+        suppliers = {record.name: record.distribution for record in self._catalogue.records}
+        raise KitError(
+            f"no plugin of a distribution {distribution!r} is installed; "
+            + _meant(distribution, known, suppliers)
+        )
+
+
+def _meant(distribution: str, known: Iterable[str], suppliers: Mapping[str, str]) -> str:
+    """Which distribution may be meant, by its name or that of a plugin; how to install one like no other.
+
+    What is like an installed one is not told to be installed: it may be anybody's.
+    """
+    word = canonical(distribution)
+    # glidepath-acme is no misspelling of glidepath
+    alike = [name for name in known if not word.startswith(f"{name}-")]
+    near = nearest(word, [*alike, *suppliers])
+    if not near:
+        return f"pip install {distribution}"
+    if near in known:
+        return f"did you mean {near!r}?"
+    return f"did you mean the distribution {suppliers[near]}? (it supplies the plugin {near})"
 
 
 def _not_after(id: str, before: Outcome) -> Outcome:

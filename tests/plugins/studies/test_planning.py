@@ -138,3 +138,17 @@ def test_the_test_and_the_front_of_a_study_reach_its_results(small: Path) -> Non
         read(small, "stats.pareto=[evaluations, colour]")
     with pytest.raises(SpecError, match="two or three metrics"):
         read(small, "stats.pareto=[evaluations]")
+
+
+def test_a_metric_of_several_images_of_a_prompt_is_refused_where_one_is_drawn(small: Path) -> None:
+    metrics = "metrics: {primary: {evaluations: network-evaluations, div: diversity}}"
+    text = STUDY.replace("metrics: {primary: {evaluations: network-evaluations}}", metrics)
+    with pytest.raises(SpecError) as caught:
+        read(small, "data.per_prompt=1", text=text)
+    [fault] = caught.value.problems
+    assert fault.what == "diversity needs 2 images of each prompt, and data.per_prompt is 1"
+    assert (fault.path, fault.hint) == ("metrics.primary.div", "write data.per_prompt: 2")
+    assert fault.place is not None
+    assert (fault.place.line, fault.place.column) == (4, metrics.index("diversity}") + 1)
+    study, _ = read(small, text=text)
+    assert [metric.label for metric in study.metrics] == ["evaluations", "div"]

@@ -47,6 +47,14 @@ def test_a_word_that_the_vocabulary_does_not_know_is_told_with_its_place_and_not
     assert not (small / "runs").exists()
 
 
+def test_what_a_tokenizer_says_in_several_lines_is_one_line_of_words(small: Path) -> None:
+    [fault] = faults_of(small, STUDY)
+    assert "(did you mean 'green'?)" in fault.what
+    assert "; it knows 2 words: red, green" in fault.what
+    assert fault.what.isprintable()
+    assert "\N{REPLACEMENT CHARACTER}" not in fault.render()
+
+
 def test_each_prompt_is_told_of_once_however_many_arms_read_it(small: Path) -> None:
     [fault] = faults_of(small, STUDY)
     assert fault.path == "data.prompts[1]"

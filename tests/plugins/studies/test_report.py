@@ -24,8 +24,10 @@ from glidepath.plugins.studies.report.page import page
 from glidepath.plugins.studies.report.pareto import front
 from glidepath.plugins.studies.report.pictures import best_and_worst, image_grid
 from glidepath.plugins.studies.report.style import rendered
+from glidepath.plugins.studies.report.tables import cost_table, difference_table, trend_table
 from glidepath.plugins.studies.report.verdicts import sentence, summary
 from glidepath.plugins.studies.report.write import write_report
+from glidepath.plugins.studies.results import Picture, Progress
 from glidepath.plugins.studies.statistics import Analysis, compare
 
 from .simulated import PROMPTS, part_study, scale_study
@@ -168,6 +170,81 @@ def test_the_grid_has_prompts_as_rows_and_arms_as_columns_the_baseline_first(ana
     tile = gallery.rows[2][1][1]
     assert tile.file is not None
     assert (tile.file.name, tile.note) == ("cosine-1-2.png", number(score))
+
+
+def test_the_caption_of_the_grid_says_what_a_number_is_the_mean_of(analysis: Analysis) -> None:
+    for per_prompt, said in (
+        (1, "The number under an image is its all right."),
+        (4, "The number under an image is all right, the mean over the 4 images of the prompt."),
+    ):
+        results = attrs.evolve(analysis.results, per_prompt=per_prompt)
+        for gallery in (image_grid(results), best_and_worst(results)):
+            assert gallery is not None
+            assert said in gallery.caption
+
+
+def test_the_caption_of_the_grid_says_how_much_of_the_study_it_shows(analysis: Analysis) -> None:
+    cut = image_grid(analysis.results)
+    assert cut is not None
+    assert "Shown are 4 of 10 arms, 4 of 4 prompts." in cut.caption
+    [file] = {it.file for it in analysis.results.pictures if (it.arm, it.prompt) == ("cosine-0", 0)}
+    every = tuple(
+        Picture(arm=arm.name, prompt=prompt, file=file)
+        for arm in analysis.results.arms
+        for prompt in range(4)
+    )
+    most = image_grid(attrs.evolve(analysis.results, pictures=every))
+    assert most is not None
+    assert len(most.columns) == 8
+    assert "Shown are 8 of 10 arms, 4 of 4 prompts." in most.caption
+    few = attrs.evolve(
+        analysis.results, arms=analysis.results.arms[:4], scores={}, costs={}, failures=(), axes=()
+    )
+    whole = image_grid(few)
+    assert whole is not None
+    assert "Shown are" not in whole.caption
+
+
+def test_the_note_says_that_a_tie_is_no_improvement(analysis: Analysis) -> None:
+    made = difference_table(analysis, [analysis.results.metric("all-right")], "differences", "")
+    assert "improved: share of units in which the arm is strictly better" in made.notes
+
+
+def test_a_score_that_never_varies_has_p_1_in_the_table_of_trends() -> None:
+    results = scale_study()
+    constant = {
+        arm: {**scores, "seconds": np.full_like(scores["seconds"], 0.1)}
+        for arm, scores in results.scores.items()
+    }
+    made = trend_table(compare(attrs.evolve(results, scores=constant)))
+    rows = [[cell.text for cell in row] for row in made.rows if row[0].text == "seconds per image"]
+    assert [row[3:8] for row in rows] == 2 * [["0", "[0, 0]", "1.000", "1.000", "–"]]
+
+
+def test_hours_are_of_the_device_whatever_it_is(analysis: Analysis) -> None:
+    titles = [column.title for column in cost_table(analysis).columns]
+    assert "hours of the device" in titles
+    assert not any("GPU" in title for title in titles)
+
+
+def test_the_report_of_an_unfinished_study_says_so_at_its_top_and_among_failures() -> None:
+    results = attrs.evolve(part_study(), progress=Progress(done=12, waiting=18, all=30))
+    made = document(compare(results))
+    assert made.summary.startswith("This study is not finished: 12 of 30 stages are done")
+    [failures] = [it for it in made.sections if it.name == "failures"]
+    assert failures.blocks == ("No trial has failed so far. 18 of 30 stages have not run yet.",)
+    assert "12 of 30 stages are done" in page(made)[: page(made).index("<nav>")]
+    some = attrs.evolve(scale_study(), progress=Progress(done=12, waiting=18, all=31))
+    [failures] = [it for it in document(compare(some)).sections if it.name == "failures"]
+    assert failures.blocks[1:] == ("18 of 31 stages have not run yet.",)
+
+
+@pytest.mark.parametrize("progress", [None, Progress(done=30, waiting=0, all=30)])
+def test_the_report_of_a_finished_study_says_nothing_of_that(progress: Progress | None) -> None:
+    made = document(compare(attrs.evolve(part_study(), progress=progress)))
+    assert "not finished" not in made.summary
+    [failures] = [it for it in made.sections if it.name == "failures"]
+    assert failures.blocks == ("No trial failed.",)
 
 
 def test_best_and_worst_pairs_are_those_that_change_most(analysis: Analysis) -> None:

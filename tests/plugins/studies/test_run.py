@@ -269,3 +269,15 @@ def test_commands_say_what_is_wrong(small: Path, capsys: pytest.CaptureFixture[s
     )
     (small / "runs").write_text("a file where a folder was to be")
     assert "cannot write" in complaint(["run", "study.yaml"])
+
+
+def test_stages_that_did_not_run_wait_unless_something_before_them_failed(small: Path, unruly: None) -> None:
+    run(small, STUDY, *ONLY, "metrics.primary.u={use: unruly, does: raise}")
+    study, graph, store = open_study(small, STUDY, *ONLY, "metrics.primary.u={use: unruly, does: raise}")
+    found = collect(study, graph, store).progress
+    assert found is not None
+    assert (found.done, found.waiting, found.all) == (3, 0, 5)
+    study, graph, store = open_study(small, STUDY, "seeds.sample=2")
+    found = collect(study, graph, store).progress
+    assert found is not None
+    assert (found.done, found.waiting, found.all) == (3, 6, 9)

@@ -207,9 +207,21 @@ def test_holm_keeps_the_error_of_the_family(rng: np.random.Generator) -> None:
 def test_effect_sizes_are_what_they_are_called() -> None:
     found = effect(np.array([1.0, -1.0, 3.0, 0.0]), baseline=-2.0, sign=-1)
     assert found.relative == 0.375
-    assert found.improvement == (1 + 0.5) / 4
+    assert found.improvement == 1 / 4
     deviation = np.std([1.0, -1.0, 3.0, 0.0], ddof=1)
     assert found.standardised == pytest.approx(0.75 / deviation * hedges(3))
+
+
+def test_a_tie_improves_no_unit() -> None:
+    assert effect(np.array([-1.0, -2.0, 0.0, 0.0, 0.0, 0.0]), baseline=1.0, sign=1).improvement == 0.0
+    assert effect(np.zeros(5), baseline=1.0, sign=1).improvement == 0.0
+    assert effect(np.array([1.0, 0.0, 3.0]), baseline=1.0, sign=1).improvement == 2 / 3
+
+
+@pytest.mark.parametrize("units", [2, 5, 16, 40])
+def test_differences_that_are_all_zero_have_p_1(units: int) -> None:
+    none = np.zeros(units)
+    assert (sign_flip_p(none), t_p(none)) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(("freedom", "factor"), [(2, 0.5642), (3, 0.7236), (10, 0.9228), (50, 0.9849)])

@@ -28,6 +28,13 @@ def test_a_failed_cell_drops_its_pair_and_no_more() -> None:
     assert (found.complete, found.all, found.units, found.share) == (3, 4, 2, 0.75)
 
 
+def test_what_differs_by_rounding_alone_differs_by_nothing() -> None:
+    found = pairs(np.full((3, 1, 1), 0.1 + 0.2), np.full((3, 1, 1), 0.3))
+    np.testing.assert_array_equal(found.differences, np.zeros(3))
+    found = pairs(np.full((3, 1, 1), 1 + 1e-9), np.full((3, 1, 1), 1.0))
+    np.testing.assert_allclose(found.differences, 1e-9, rtol=1e-5)
+
+
 def test_a_unit_without_a_complete_pair_is_dropped() -> None:
     arm, baseline = np.ones((3, 1, 2)), np.zeros((3, 1, 2))
     arm[1], baseline[2, 0, 0] = np.nan, np.nan

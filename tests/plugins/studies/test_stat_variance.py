@@ -120,3 +120,33 @@ def test_on_a_logarithmic_axis_a_slope_is_per_doubling() -> None:
 def test_two_points_are_no_trend() -> None:
     with pytest.raises(ValueError, match="3 positions"):
         trend(np.zeros((2, 4)), np.arange(2.0))
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+@pytest.mark.parametrize("value", [54.0, 0.1, 1e-5, 3e7])
+def test_a_constant_has_no_slope_and_p_1(value: float, logarithmic: bool) -> None:
+    found = trend(np.full((4, 6), value), np.array([0.3, 1.0, 2.0, 7.0]), logarithmic=logarithmic)
+    assert (found.slope, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert (found.p_sign_flip, found.p_t) == (1.0, 1.0)
+    assert math.isnan(found.monotone)
+
+
+def test_a_slope_that_is_small_beside_its_level_stays_and_is_tested(rng: np.random.Generator) -> None:
+    positions = np.arange(4.0)
+    scores = 1000 + 1e-6 * positions[:, None] * (1 + 0.1 * rng.standard_normal(6))
+    found = trend(scores, positions)
+    assert found.slope == pytest.approx(1e-6, rel=0.2)
+    assert found.p_t < 1e-4
+
+
+def test_what_does_not_vary_is_explained_by_nothing_and_has_p_1() -> None:
+    found = decompose(np.full((3, 2, 7), 0.1), ["a", "b"])
+    assert [(term.share, term.f, term.p) for term in found.terms] == 3 * [(0.0, 0.0, 1.0)]
+    assert (found.units, found.residual) == (0.0, 0.0)
+
+
+def test_an_axis_without_any_effect_has_p_1_beside_one_that_has_all() -> None:
+    scores = np.broadcast_to(np.array([0.1, 0.7, 0.3])[:, None, None], (3, 4, 5))
+    of = {term.axes: term for term in decompose(scores, ["a", "b"]).terms}
+    assert of["a",].share == pytest.approx(1.0)
+    assert [of[axes].p for axes in (("b",), ("a", "b"))] == [1.0, 1.0]

@@ -174,6 +174,16 @@ def test_a_complete_grid_is_decomposed() -> None:
     assert found["all-right"].monotone == 1.0
 
 
+def test_parts_whose_losses_add_up_exactly_do_not_interact() -> None:
+    results = part_study()
+    losses = (("full", 0.9), ("full-guidance", 0.6), ("full-EMA", 0.7), ("full-guidance-EMA", 0.4))
+    shape = results.of("full", "all-right").shape
+    scores = {arm: {"all-right": np.full(shape, value)} for arm, value in losses}
+    [found] = compare(attrs.evolve(results, scores=scores)).interactions
+    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert (found.p_sign_flip, found.p_t) == (1.0, 1.0)
+
+
 def test_interactions_are_what_two_parts_lose_together_beyond_their_sum() -> None:
     [found] = compare(part_study()).interactions
     # lost: 0.3 and 0.1 alone, 0.32 together

@@ -20,6 +20,7 @@ from glidepath.plugins.studies.results import (
     Failure,
     Metric,
     Picture,
+    Progress,
     Provenance,
     StudyResults,
 )
@@ -69,6 +70,8 @@ def collect(
         pictures=tuple(reading.pictures()),
         provenance=_provenance(study, attempts, command),
         warnings=tuple(study.warnings),
+        per_prompt=study.data.per_prompt,
+        progress=reading.progress(),
     )
 
 
@@ -164,6 +167,16 @@ class _Reading:
                             message=counted[-1].message,
                             attempts=len(counted),
                         )
+
+    def progress(self) -> Progress:
+        """A stage waits if it has no result and is of a trial in which nothing has failed."""
+        waiting: set[str] = set()
+        for trial in self.graph.trials:
+            missing = [key for key in trial.nodes.values() if self.done[key] is None]
+            if not any(self.store.counted(key) for key in missing):
+                waiting.update(missing)
+        done = sum(attempt is not None for attempt in self.done.values())
+        return Progress(done=done, waiting=len(waiting), all=len(self.done))
 
     def pictures(self) -> Iterator[Picture]:
         """The first image of the first prompts, of the first seeds."""

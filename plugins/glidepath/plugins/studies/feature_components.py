@@ -46,6 +46,11 @@ def whole_set(_config: object) -> dict[str, object]:
     return {"metric.whole_set": True}
 
 
+def _two_of_a_prompt(_config: object) -> dict[str, object]:
+    """Said of a metric that sets the images of a prompt against each other."""
+    return {"metric.per_prompt": 2}
+
+
 def feature_metrics() -> tuple[Component, ...]:
     """KID, Frechet distance, precision, recall, diversity."""
     return (
@@ -94,6 +99,7 @@ def feature_metrics() -> tuple[Component, ...]:
             name="diversity",
             target=f"{_TARGET}:Diversity",
             config=DiversityConfig,
+            provides=_two_of_a_prompt,
             summary="how far apart the features of images of one prompt are; needs two images of a prompt",
         ),
     )

@@ -80,7 +80,8 @@ def _unread(part: PartPlan, prompts: Sequence[str]) -> Iterator[tuple[int, str]]
         try:
             made.encode(prompt)
         except GlidepathError as error:
-            yield index, str(error)
+            # a fault is one line
+            yield index, "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
         except Exception:
             return  # it is broken, which its plugin's tests and the first trial tell
 

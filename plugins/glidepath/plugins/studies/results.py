@@ -155,6 +155,23 @@ class Provenance:
     more: Mapping[str, str] = attrs.field(factory=dict)
 
 
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How far a study is: stages that are done, stages that have not run yet, and stages in all.
+
+    The rest has failed, or waits for what has.
+    """
+
+    done: int
+    waiting: int
+    all: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to run."""
+        return self.waiting == 0
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class StudyResults:
     """A study, run to its end or part of the way.
@@ -163,6 +180,8 @@ class StudyResults:
     scores: by arm, then by metric. An arm without scores for a metric failed throughout.
     shared_checkpoint: whether all arms use the same weights (for each training seed).
     level: of confidence; 1 - level is what a family's claims may err. test: what decides.
+    per_prompt: images of each prompt; a score of a prompt is the mean over them.
+    progress: how far it has run, None where that is not known.
     pareto: metrics that are weighed against each other; empty: the first primary ones and seconds per image.
 
     Raises:
@@ -189,6 +208,8 @@ class StudyResults:
     pictures: tuple[Picture, ...] = ()
     provenance: Provenance = attrs.field(factory=Provenance)
     warnings: tuple[str, ...] = ()
+    per_prompt: int = 1
+    progress: Progress | None = None
 
     def __attrs_post_init__(self) -> None:
         faults = list(self._faults())

@@ -185,6 +185,8 @@ class _Reading:
         drafts, excluded = select(drafts, root.get("where"), root.get("exclude"), self.faults)
         base = self._base(root, of_base)
         arms = self._arms(base, drafts) if base is not None else []
+        if data is not None:
+            self._check_counts(metrics, data)
         check_judges(metrics, arms, self.catalogue, self.faults)
         check_reading(prompts, self._prompt_places(prompts, root), arms, metrics, self.faults)
         if seeds is not None:
@@ -219,6 +221,18 @@ class _Reading:
             report=plain(report) if isinstance(report, MappingNode) else {},
             warnings=grammar.warnings,
         )
+
+    def _check_counts(self, metrics: Sequence[MetricPlan], data: Data) -> None:
+        """Refuse a metric that needs more images of a prompt than are drawn."""
+        for metric in metrics:
+            said = metric.part.registered.component.provides(metric.part.config).get("metric.per_prompt", 1)
+            if isinstance(said, int) and said > data.per_prompt:
+                what = (
+                    f"{metric.part.registered.component.name} needs {said} images of each prompt, and "
+                    f"data.per_prompt is {data.per_prompt}"
+                )
+                hint = f"write data.per_prompt: {said}"
+                self.faults.add(what, metric.part.place, metric.part.path, hint)
 
     def _check_labels(self, key: str, named: Iterable[str], labels: Sequence[str], root: MappingNode) -> None:
         """Refuse what is said of a metric that the study does not have."""

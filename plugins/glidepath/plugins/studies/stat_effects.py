@@ -20,7 +20,7 @@ class Effect:
     relative: mean difference / |mean of the baseline|; NaN where that is 0.
     standardised: mean difference / standard deviation of the differences (d_z), times Hedges' correction for
         few units; NaN for one unit, or without spread.
-    improvement: share of units that the arm improves, counting a tie as half.
+    improvement: share of units in which the arm is strictly better; a tie is none.
     """
 
     relative: float
@@ -37,7 +37,7 @@ def effect(differences: Array, baseline: float, sign: int) -> Effect:
     return Effect(
         relative=mean / abs(baseline) if baseline else math.nan,
         standardised=mean / spread * hedges(n - 1) if n > 1 and spread > 0 else math.nan,
-        improvement=float((better > 0).mean() + (better == 0).mean() / 2),
+        improvement=float((better > 0).mean()),
     )
 
 

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from glidepath.plugins.studies.stat_paired import sign_flip_p, t_interval, t_p
+from glidepath.plugins.studies.stat_paired import sign_flip_p, t_interval, t_p, without_rounding
 
 Array = npt.NDArray[np.float64]
 
@@ -19,6 +19,7 @@ class Trend:
 
     Per unit of the axis; on a logarithmic axis, per doubling. monotone: the mean over units of the rank
     correlation with the axis, from -1 to 1: near 0 with a clear curve means a bend, not a slope.
+    Slopes that are 0 in every unit have p = 1.
     """
 
     slope: float
@@ -48,7 +49,7 @@ def trend(scores: Array, positions: Array, *, logarithmic: bool = False, level: 
         raise ValueError("positions on a logarithmic axis are above 0")
     x = np.log2(positions) if logarithmic else positions
     x = x - x.mean()
-    slopes = (x @ scores) / float(x @ x)
+    slopes = without_rounding(x @ scores, np.abs(x) @ np.abs(scores)) / float(x @ x)
     low, high = t_interval(slopes, level)
     ranks = [_rank_correlation(positions, unit) for unit in scores.T]
     return Trend(

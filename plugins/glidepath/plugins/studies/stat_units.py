@@ -12,6 +12,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from glidepath.plugins.studies.stat_paired import without_rounding
+
 Array = npt.NDArray[np.float64]
 
 #: What is repeated: whole trainings; or, on one checkpoint, sampling seeds with each prompt, or sampling
@@ -36,8 +38,8 @@ class Pairs:
 
     @property
     def differences(self) -> Array:
-        """Arm minus baseline, [n]."""
-        return self.arm - self.baseline
+        """Arm minus baseline, [n]; 0 where they differ by rounding alone."""
+        return without_rounding(self.arm - self.baseline, np.maximum(np.abs(self.arm), np.abs(self.baseline)))
 
     @property
     def share(self) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glidepath.plugins.studies.stat_extra import special
+from glidepath.plugins.studies.stat_paired import without_rounding
 
 Array = npt.NDArray[np.float64]
 
@@ -87,6 +88,8 @@ def _squares(scores: Array) -> dict[tuple[int, ...], float]:
         for size in range(len(subset)):
             for smaller in itertools.combinations(subset, size):
                 term = term - terms[smaller]
+        # what is left of terms that cancel is no effect, and is not tested as one
+        term = without_rounding(term, float(np.abs(scores).max()))
         terms[subset] = term
         squares[subset] = float((term**2).sum() * scores.size / term.size)
     return squares

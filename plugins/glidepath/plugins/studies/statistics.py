@@ -25,7 +25,13 @@ from glidepath.plugins.studies.power import (
 from glidepath.plugins.studies.results import Arm, Metric, StudyResults
 from glidepath.plugins.studies.stat_effects import Effect, effect
 from glidepath.plugins.studies.stat_multiple import benjamini_hochberg, holm
-from glidepath.plugins.studies.stat_paired import equivalence_p, sign_flip_p, t_interval, t_p
+from glidepath.plugins.studies.stat_paired import (
+    equivalence_p,
+    sign_flip_p,
+    t_interval,
+    t_p,
+    without_rounding,
+)
 from glidepath.plugins.studies.stat_series import Grid, Series, grid, series
 from glidepath.plugins.studies.stat_trend import Trend, trend
 from glidepath.plugins.studies.stat_units import Pairs, Unit, common_units, pairs, unit_means, unit_of
@@ -354,7 +360,7 @@ def _interactions(results: StudyResults) -> list[Interaction]:
             units = _stack(results, four, metric)
             if units.shape[1] < 2:
                 continue
-            contrast = units[0] - units[1] - units[2] + units[3]
+            contrast = without_rounding(units[0] - units[1] - units[2] + units[3], np.abs(units).max(axis=0))
             low, high = t_interval(contrast, results.level)
             found.append(
                 Interaction(

@@ -13,7 +13,7 @@ _UNKNOWN = "unrecognized arguments: "
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that takes no abbreviations, and says which option an unknown one may mean."""
+    """An ArgumentParser that takes no abbreviations, and says what an unknown option or choice may mean."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **{"allow_abbrev": False, **keywords})
@@ -42,6 +42,14 @@ class Parser(argparse.ArgumentParser):
                     message += f"; did you mean {near}?"
                     break
         super().error(message)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            if near := nearest(str(value), map(str, action.choices or ())):
+                error.message += f"; did you mean {near}?"
+            raise
 
 
 class OptionalFile(argparse.Action):

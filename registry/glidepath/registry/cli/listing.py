@@ -42,8 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     catalogue = open_catalogue(arguments)
     kinds = [*catalogue.kinds, "preset"]
     if arguments.kind not in (None, *kinds):
-        hint = "; ".join(meanings(catalogue, arguments.kind)) or did_you_mean(arguments.kind, kinds)
-        raise Unknown(f"there is no kind of part {arguments.kind!r}", hint, kinds)
+        hints = list(meanings(catalogue, arguments.kind))
+        plugins = {record.name for record in catalogue.records}
+        if not hints or (len(hints) == 1 and arguments.kind in plugins):  # it is a plugin, and nothing else
+            hints.insert(0, did_you_mean(arguments.kind, kinds))
+        raise Unknown(f"there is no kind of part {arguments.kind!r}", "; ".join(filter(None, hints)), kinds)
     entries = [entry for entry in _entries(catalogue) if arguments.kind in (None, entry["kind"])]
     if arguments.json:
         print_json(entries)

@@ -108,7 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
         pipeline = build_pipeline(plan, catalogue)
         now = describe(plan, pipeline, catalogue, then.shots, then.columns, then.scale, inputs)
         now = attrs.evolve(now, batch=then.batch)
-        for difference in differences(then, now):
+        found = differences(then, now)
+        for difference in found:
             print(f"differs: {difference}", file=sys.stderr)
         drawn = draw(pipeline, whole, arguments.batch or len(then.batch) or 8, inputs, film)
         made = [image for images in drawn for image in images]
@@ -120,7 +121,10 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or _free_name(arguments.image)
     save_png(new, out, {"film": now.to_json()} if is_film else now.to_json())
     print(out)
-    return _compare(old, new)
+    equal = _compare(old, new)
+    if not equal and not found and old.size == new.size:
+        print(_why_else(then, arguments), file=sys.stderr)
+    return 0 if equal else 1
 
 
 def _free_name(image: Path) -> Path:
@@ -157,16 +161,27 @@ def _as_many_threads(then: Manifest) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _compare(old: Image, new: Image) -> int:
+def _why_else(then: Manifest, arguments: argparse.Namespace) -> str:
+    """Why an image differs where nothing that it carries does."""
+    reasons = ["some part of the pipeline is not deterministic: its seed does not decide it"]
+    if arguments.batch is not None or (len(then.shots) > 1 and not then.batch):
+        reasons.append("images were made in batches of another size, and so were rounded otherwise")
+    if "threads" not in then.environment:
+        reasons.append("it was made with another number of threads, which it does not tell")
+    return f"nothing else differs: {'; or '.join(reasons)}"
+
+
+def _compare(old: Image, new: Image) -> bool:
+    """Say how far two images are from each other; whether they are equal."""
     import numpy as np
 
     if old.size != new.size:
         print(f"the image differs: it was {old.size[0]}x{old.size[1]}, and is {new.size[0]}x{new.size[1]}")
-        return 1
+        return False
     distance = np.abs(np.asarray(old, dtype=np.int16) - np.asarray(new, dtype=np.int16))
     if not distance.any():
         print("the same image, pixel for pixel")
-        return 0
+        return True
     share = float((distance > 0).any(-1).mean())
     print(f"the image differs in {share:.1%} of its pixels, by {distance.max()} of 255 at most")
-    return 1
+    return False

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
+    from glidepath.core.text_encoder import TextEncoder
     from glidepath.registry.catalogue import Catalogue
     from glidepath.registry.pictures import Inputs, Opened
     from glidepath.registry.plan import Plan
@@ -294,7 +295,7 @@ def _check_model(stages: Mapping[str, Pipeline], arguments: argparse.Namespace) 
 
 
 def _warn_of_lost_words(stages: Mapping[str, Pipeline], prompts: Sequence[str]) -> None:
-    """Say which words are not read, for want of room.
+    """Say which words are not read, for want of room, and of which prompts nothing is.
 
     Raises:
         UnreadablePrompt: some prompts cannot be read at all; every one of them is named.
@@ -302,6 +303,7 @@ def _warn_of_lost_words(stages: Mapping[str, Pipeline], prompts: Sequence[str]) 
     unreadable = []
     for prompt in dict.fromkeys(prompts):
         lost: dict[str, list[str]] = {}
+        reads = []
         for name, stage in stages.items():
             try:
                 words = stage.text_encoder.truncated(prompt) if stage.text_encoder is not None else ""
@@ -310,11 +312,24 @@ def _warn_of_lost_words(stages: Mapping[str, Pipeline], prompts: Sequence[str]) 
                 continue
             if words:
                 lost.setdefault(words, []).append(name)
+            if stage.text_encoder is not None:
+                reads.append(_reads_some(stage.text_encoder, prompt))
+        if reads and not any(reads):
+            what = f"nothing of the prompt {prompt!r} is read" if prompt.strip() else "the prompt is empty"
+            print(f"glidepath: warning: {what}: the image shows nothing that was asked for", file=sys.stderr)
         for words, names in lost.items():
             where = f" in stage {' and '.join(names)}" if len(names) < len(stages) else ""
             print(f"glidepath: warning: {prompt!r} is too long; not read{where}: {words!r}", file=sys.stderr)
     if unreadable:
         raise UnreadablePrompt.joined(unreadable)
+
+
+def _reads_some(text_encoder: TextEncoder, prompt: str) -> bool:
+    """Whether an encoder finds words in a prompt; one that shows no tokenizer finds some in all but space."""
+    from glidepath.core.text_encoder import Tokenizer
+
+    tokenizer = getattr(text_encoder, "tokenizer", None)
+    return bool(tokenizer.encode(prompt) if isinstance(tokenizer, Tokenizer) else prompt.strip())
 
 
 def _warn_of_what_is_not_carried(manifest: Manifest) -> None:

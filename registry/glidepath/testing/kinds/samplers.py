@@ -147,7 +147,26 @@ def order_of_convergence(part: Part) -> None:
     )
 
 
-CHECKS: tuple[Check, ...] = (moments, order_of_convergence)
+@check("builds", "shapes", "same-seed")
+def noise_is_given(part: Part) -> None:
+    """All its noise is what it is given: where x is the same everywhere and the noise 0, so is the image.
+
+    A generator of its own that is seeded by the step gives the same noise at each use, and is found so.
+    """
+    made, levels = part.build(), levels_for(part, _STEPS)
+    x = torch.full((2, *_SHAPE), levels.prior_scale)
+    with torch.no_grad():
+        *_, last = made.states(predictor(part, TWO), x, levels, _Silence())
+    spread = float(last.x.max() - last.x.min()) / max(float(last.x.abs().max()), 1.0)
+    require(
+        spread < _ROUNDING,
+        "from an x that is the same everywhere and noise that is 0 comes an image that differs from place to "
+        f"place (relative difference {spread:.1e}): it adds noise of its own, which the seed does "
+        "not decide, and must ask `noise` for it",
+    )
+
+
+CHECKS: tuple[Check, ...] = (moments, order_of_convergence, noise_is_given)
 
 
 def predictor(part: Part, mixture: Mixture) -> Predict:

@@ -31,7 +31,7 @@ from glidepath.plugins.studies.report.tables import (
     variance_table,
 )
 from glidepath.plugins.studies.report.verdicts import sentence, summary
-from glidepath.plugins.studies.results import Metric, StudyResults
+from glidepath.plugins.studies.results import Metric, Progress, StudyResults
 from glidepath.plugins.studies.stat_series import series
 from glidepath.plugins.studies.statistics import Analysis
 
@@ -68,8 +68,19 @@ def document(analysis: Analysis) -> Document:
     return Document(
         title=results.name,
         question=results.question,
-        summary=summary(analysis),
+        summary=_unfinished(results) + summary(analysis),
         sections=tuple(it for it in sections if it.blocks),
+    )
+
+
+def _unfinished(results: StudyResults) -> str:
+    """What a reader of a study that has not run to its end has to know first; "" of one that has."""
+    progress = results.progress
+    if progress is None or progress.finished:
+        return ""
+    return (
+        f"This study is not finished: {progress.done} of {progress.all} stages are done, and all that "
+        "follows may change. "
     )
 
 
@@ -189,9 +200,15 @@ def _images(results: StudyResults) -> tuple[Block, ...]:
 
 
 def _failures(analysis: Analysis) -> tuple[Block, ...]:
+    progress = analysis.results.progress
+    left = () if progress is None or progress.finished else (_not_run(progress),)
     if not analysis.results.failures:
-        return ("No trial failed.",)
-    return (failure_table(analysis),)
+        return (f"No trial has failed so far. {left[0]}",) if left else ("No trial failed.",)
+    return (failure_table(analysis), *left)
+
+
+def _not_run(progress: Progress) -> str:
+    return f"{progress.waiting} of {progress.all} stages have not run yet."
 
 
 def _provenance(results: StudyResults) -> tuple[Block, ...]:

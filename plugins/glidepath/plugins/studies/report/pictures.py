@@ -47,13 +47,14 @@ def image_grid(results: StudyResults) -> Gallery | None:
             note = "" if metric is None else _score(results, arm, metric, training, sampling, prompt)
             tiles.append(_tile(picture, note))
         rows.append((results.prompts[prompt], tuple(tiles)))
-    what = f" The number under an image is its {metric.label}." if metric else ""
+    what = f" The number under an image is {_meaning(results, metric)}." if metric else ""
+    cut = _cut(len(arms), len(results.arms), len(prompts), len(results.prompts))
     return Gallery(
         name="grid",
         caption=(
             "Rows are prompts, columns are arms; all images of a row began with the same noise (training "
             f"seed {results.training_seeds[training]}, sampling seed "
-            f"{results.sampling_seeds[sampling]}).{what}"
+            f"{results.sampling_seeds[sampling]}).{what}{cut}"
         ),
         columns=tuple(arm.title for arm in arms),
         rows=tuple(rows),
@@ -87,10 +88,27 @@ def best_and_worst(results: StudyResults) -> Gallery | None:
         return None
     return Gallery(
         name="pairs",
-        caption=f"The pairs in which {metric.label} changes most from the baseline, for better and worse.",
+        caption=(
+            f"The pairs in which {metric.label} changes most from the baseline, for better and worse. The "
+            f"number under an image is {_meaning(results, metric)}."
+        ),
         columns=(baseline.title, "the arm"),
         rows=tuple(rows),
     )
+
+
+def _meaning(results: StudyResults, metric: Metric) -> str:
+    """What the number under an image says: it is of the prompt, and so of the image where it is alone."""
+    if results.per_prompt == 1:
+        return f"its {metric.label}"
+    return f"{metric.label}, the mean over the {results.per_prompt} images of the prompt"
+
+
+def _cut(arms: int, all_arms: int, prompts: int, all_prompts: int) -> str:
+    """How much of a study is shown, where it is not all."""
+    if (arms, prompts) == (all_arms, all_prompts):
+        return ""
+    return f" Shown are {arms} of {all_arms} arms, {prompts} of {all_prompts} prompts."
 
 
 def judged(results: StudyResults) -> Metric | None:

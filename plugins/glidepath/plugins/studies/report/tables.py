@@ -73,7 +73,8 @@ def difference_table(analysis: Analysis, metrics: Sequence[Metric], name: str, c
             rows.append([metric.label, arm.title, verdict, *_difference(found, margins)])
     notes = (
         "d: mean of the differences over their standard deviation, corrected for few units; improved: share "
-        "of units; n: units; pairs: complete out of all."
+        "of units in which the arm is strictly better, so that a tie is none; n: units; pairs: complete out "
+        "of all."
     )
     if margins:
         told = ", ".join(f"±{number(it.margin)} in {it.label}" for it in metrics if it.margin is not None)
@@ -180,7 +181,8 @@ def cost_table(analysis: Analysis) -> Table:
     return table(
         "cost",
         "What each arm took.",
-        "< arm | per image | evaluations | peak memory | in all | GPU-hours | stages run | stages reused",
+        "< arm | per image | evaluations | peak memory | in all | hours of the device | stages run | "
+        "stages reused",
         rows,
         "A stage that several arms share is counted as run for the first of them, and as reused for the "
         "others.",
