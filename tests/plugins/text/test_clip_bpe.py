@@ -149,7 +149,7 @@ def test_without_a_file_it_has_the_sizes_of_clip_and_knows_the_empty_text() -> N
     ("content", "message"),
     [
         (None, "cannot read"),
-        (gzip.compress(b"x")[:-4], "cannot read"),
+        (gzip.compress(b"x", mtime=0)[:-4], "cannot read"),
         (b"\xff\xfe", "cannot read"),
         (b"", "is no list of merges"),
         (b"version\na b c", "is no list of merges"),
