@@ -233,7 +233,9 @@ def test_diversity_is_among_the_images_of_a_prompt(real: Tensor) -> None:
     apart = np.linalg.norm(np.subtract(*features(real[:2], load_probe())))
     np.testing.assert_allclose(found[:2], apart)
     assert np.isnan(found[2])
-    np.testing.assert_allclose(found[3:], 0.0, atol=1e-6)
+    # with several threads the same image may be rounded otherwise at another place of the batch
+    (whole,) = features(real[2:3], load_probe())
+    np.testing.assert_allclose(found[3:], 0.0, atol=8 * np.finfo(np.float32).eps * np.linalg.norm(whole))
 
 
 def test_every_feature_metric_is_a_component_that_says_what_it_is() -> None:

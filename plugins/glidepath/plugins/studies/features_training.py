@@ -21,7 +21,6 @@ from typing import Any, Final
 
 import attrs
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -32,6 +31,7 @@ from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.cli.arguments import Parser, natural, positive
 from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
+from glidepath.registry.writing import write_tensors
 
 #: The ways in which images are spoiled.
 FLAWS: Final = ("noise", "blur", "blend", "bend")
@@ -142,8 +142,9 @@ def main(arguments: Sequence[str]) -> int:
     plan = make_plan(read_spec(chosen.spec, [], catalogue=catalogue), catalogue)
     dataset = build_parts(plan, ("data",), catalogue)["data"]
     probe = train(dataset, steps=chosen.steps, seed=chosen.seed)
-    tensors = {name: value.to(torch.float16).contiguous() for name, value in probe.state_dict().items()}
-    save_file(tensors, chosen.out)
+    write_tensors(
+        chosen.out, {name: value.to(torch.float16) for name, value in probe.state_dict().items()}, {}
+    )
     print(f"wrote {chosen.out}")
     return 0
 
