@@ -3,7 +3,7 @@
     python benchmarks/startup.py [RUNS]
 
 Prints the median and the fastest of 20 runs, each in a fresh process, and the processor time; and what `list`
-takes beside 0 to 200 plugins that this makes, each a distribution of its own with one part.
+takes beside 0 to 200 plugins, each a distribution of its own: the sampler that `glidepath new-plugin` writes.
 glidepath must be installed, so that its plugins are found. On a machine that is busy with other things, the
 least processor time comes closest to the truth.
 """
@@ -16,8 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+
+from glidepath.registry.package_template import NewPlugin, write
 
 COMMANDS = {
     "python alone": ["-c", "pass"],
@@ -33,36 +37,8 @@ COMMANDS = {
 }
 COUNTS = (0, 50, 100, 200)
 
-_PLUGIN = '''\
-"""A sampler."""
-
-import attrs
-from attrs.validators import ge, gt
-
-from glidepath.registry import Component, doc, hookimpl
-
-
-@attrs.frozen(kw_only=True)
-class Config:
-    """What it takes."""
-
-    steps: int = attrs.field(default=50, validator=gt(0), metadata=doc("how many steps"))
-    eta: float = attrs.field(default=0.0, validator=ge(0), metadata=doc("how much noise is drawn anew"))
-    spacing: str = attrs.field(default="even", metadata=doc("where the steps are"))
-
-
-@hookimpl
-def components():
-    return [
-        Component(
-            kind="sampler",
-            name="NAME",
-            target="NAME.samplers:Sampler",
-            config=Config,
-            summary="one of many",
-        )
-    ]
-'''
+_NAME = "specimen"
+"""Of the plugin that the others are made from."""
 
 
 def main(runs: int) -> None:
@@ -77,22 +53,40 @@ def main(runs: int) -> None:
 
 
 def write_plugins(folder: Path, count: int) -> None:
-    """Make distributions as pip would leave them, each with a plugin that supplies one sampler."""
+    """Make distributions as pip would leave them, each with the sampler that `new-plugin` writes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        package = Path(scratch) / _NAME
+        write(NewPlugin(_NAME, "sampler"), package)
+        files = {file.name: file.read_text(encoding="utf-8") for file in (package / _NAME).iterdir()}
+        readme = (package / "README.md").read_text(encoding="utf-8")
+        project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requires = [
+        *project["dependencies"],
+        *(f"{it}; extra == 'test'" for it in project["optional-dependencies"]["test"]),
+    ]
+    headers = [
+        "Metadata-Version: 2.4",
+        f"Name: {_NAME}",
+        "Version: 1.0",
+        *(f"Requires-Dist: {it}" for it in requires),
+    ]
     for index in range(count):
         name = f"made{index:04}"
-        info = folder / f"{name}-1.{index}.dist-info"
-        info.mkdir()
-        requires = "Requires-Dist: attrs\nRequires-Dist: glidepath>=0.1,<1\nRequires-Dist: torch\n"
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.{index}\n{requires}\nOne of many.\n"
-        )
-        (info / "entry_points.txt").write_text(f"[glidepath.plugins]\n{name} = {name}.plugin\n")
-        (info / "RECORD").write_text("")
-        package = folder / name
-        package.mkdir()
-        (package / "__init__.py").write_text("")
-        (package / "samplers.py").write_text("class Sampler: ...\n")
-        (package / "plugin.py").write_text(_PLUGIN.replace("NAME", name))
+        _write_all(folder / name, files, name)
+        about = {
+            "METADATA": "\n".join([*headers, "", readme]),
+            "entry_points.txt": f"[glidepath.plugins]\n{_NAME} = {_NAME}.plugin\n",
+            "RECORD": "",
+        }
+        _write_all(folder / f"{name}-1.0.dist-info", about, name)
+
+
+def _write_all(folder: Path, files: Mapping[str, str], name: str) -> None:
+    """Write files into a new folder, with another name in the place of the one that stands in them."""
+    folder.mkdir()
+    for file, text in files.items():
+        text = text.replace(_NAME, name).replace(_NAME.capitalize(), name.capitalize())
+        (folder / file).write_text(text, encoding="utf-8")
 
 
 def _report(name: str, arguments: Sequence[str], runs: int, folder: str = "") -> None:
@@ -106,14 +100,13 @@ def _report(name: str, arguments: Sequence[str], runs: int, folder: str = "") ->
 
 def _seconds(arguments: Sequence[str], folder: str) -> tuple[float, float]:
     """Wall time, and the CPU time of the process: what a busy machine changes less."""
-    start, before = time.perf_counter(), os.times()
+    start, before = time.perf_counter(), getrusage(RUSAGE_CHILDREN)
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     if folder:
         environ["PYTHONPATH"] = folder
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environ)
-    wall, after = time.perf_counter() - start, os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return wall, cpu
+    wall, after = time.perf_counter() - start, getrusage(RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fifteen plugins with a fault each: it is told, and whose it is, and costs nobody who does not use them."""
+"""Twenty plugins with a fault each: it is told, and whose it is, and costs nobody who does not use them."""
 
 from __future__ import annotations
 
@@ -68,6 +68,24 @@ LACKING = {
     "parts": "from lacks_a_module.tables import TABLE\n\n\nclass Walk: ...\n",
     "tables": "import json\n\nimport absent_module.tables\n\nTABLE = absent_module.tables\n",
 }
+
+
+def config_fault(package: str, config: str | None, error: str) -> Fault:
+    """A plugin whose parameters stand in a module of their own, which a list does not import.
+
+    config: the source of that module; None for none.
+    """
+    distribution = package.replace("_", "-")
+    return Fault(
+        source=walk(package, config=f"'{package}.config:Config'"),
+        modules={"parts": "class Walk: ...\n", **({"config": config} if config is not None else {})},
+        stage="config",
+        error=error,
+        hint=f"report it to the authors of {distribution} {{version}}, or choose another sampler",
+        used=error,
+        where=False,
+    )
+
 
 FAULTS = {
     "raises-at-import": Fault(
@@ -188,7 +206,21 @@ FAULTS = {
         hint="",
         where=False,
     ),
+    "missing-config": config_fault("missing_config", None, "No module named 'missing_config.config'"),
+    "plain-config": config_fault(
+        "plain_config", "class Config: ...\n", "'plain_config.config:Config' is not an attrs class"
+    ),
+    "raising-config": config_fault(
+        "raising_config", "raise RuntimeError('no licence')\n", "RuntimeError: no licence ("
+    ),
+    "ending-config": config_fault("ending_config", "raise SystemExit(3)\n", "SystemExit: 3 ("),
+    "taken-parameter": config_fault(
+        "taken_parameter",
+        "import attrs\n\n\n@attrs.frozen\nclass Config:\n    use: int = 1\n",
+        "names a parameter 'use', which specs say of every part",
+    ),
 }
+OF_PARAMETERS = [name for name, fault in FAULTS.items() if ".config:Config" in fault.source]
 VERSIONS = {name: f"{index}.3" for index, name in enumerate(FAULTS, 1)}
 
 
@@ -258,6 +290,35 @@ def test_the_table_shows_every_faulty_plugin(folder: Path, capsys: pytest.Captur
         assert f"plugin {name!r} of {name} {VERSIONS[name]}" in said
         assert FAULTS[name].error in said
         assert _said(FAULTS[name].hint, name) in said
+
+
+@pytest.mark.parametrize("name", OF_PARAMETERS)
+def test_a_command_that_reads_parameters_says_whose_cannot_be_read(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault, used = FAULTS[name], ["shapes", "--set", f"sampler={{use: {name}/walk}}"]
+    for words, status in (
+        (["show", f"sampler/{name}/walk"], 1),
+        (["show", "--markdown", f"sampler/{name}/walk"], 1),
+        (["plan", *used], 2),
+        (["lock", *used, "--out", str(tmp_path / "spec.lock")], 2),
+    ):
+        assert main(words) == status
+        said = capsys.readouterr().err
+        assert f"the parameters of {name}/walk cannot be read: " in said
+        assert fault.error in said
+        assert _said(fault.hint, name) in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_schema_of_all_parts_has_those_whose_parameters_cannot_be_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["schema"]) == 0
+    schema = capsys.readouterr().out
+    json.loads(schema)
+    for name in OF_PARAMETERS:
+        assert f'"{name}/walk"' in schema
 
 
 def test_a_part_that_cannot_be_built_is_no_fault_before_somebody_builds_it(records: dict[str, Any]) -> None:

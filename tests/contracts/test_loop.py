@@ -21,14 +21,14 @@ from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise, PerSampleNoise
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.sampler import Sampler, State
-from glidepath.plugins.adm.plugin import AdmUNetConfig
+from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, CosineConfig, DdimConfig, DdpmConfig
 from glidepath.plugins.diffusion.ddim import DdimSampler
 from glidepath.plugins.diffusion.ddpm import DdpmSampler
 from glidepath.plugins.diffusion.schedules import CosineSchedule
-from glidepath.plugins.text.plugin import TransformerConfig, WordsConfig
+from glidepath.plugins.text.configs import TransformerConfig, WordsConfig
 from glidepath.plugins.text.transformer import TransformerTextEncoder
 from glidepath.plugins.text.words import WordsTokenizer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ PUBLISHED = {  # on 1000 timesteps
 
 The others are GLIDE's and guided-diffusion's."""
 
-DDIM_COUNTS = [*range(1, 37), 38, 39, 40, 42, 44, 46, 48, 50, 53, 56, 59, 63, 67, 72, 77, 84, 91, 100, 112,
+DDIM_COUNTS = [*range(2, 37), 38, 39, 40, 42, 44, 46, 48, 50, 53, 56, 59, 63, 67, 72, 77, 84, 91, 100, 112,
     125, 143, 167, 200, 250, 334, 500, 1000]
 # fmt: on
 
@@ -106,17 +106,22 @@ def test_a_list_is_visited_in_order_without_repetition(chosen: list[int]) -> Non
     [
         (0, 1000, "^steps must be at least 1, got 0$"),
         (-3, 1000, "^steps must be at least 1, got -3$"),
-        ("4,0", 1000, "^steps must be at least 1, got 0$"),
+        ("0,0", 1000, "^steps must be at least 1, got 0,0$"),
+        ("4,-1", 1000, "a section cannot have -1 steps; 0 skips it"),
         (1001, 1000, "cannot take 1001 steps from a section of 1000"),
         ("4,8", 10, "cannot take 8 steps from a section of 5"),
-        ("ddim60", 1000, "no whole stride takes exactly 60 of 1000 steps; the nearest that exists is ddim59"),
+        ("ddim60", 1000, "exactly 60 of 1000 steps; next to it are ddim59 and ddim63"),
+        ("ddim150", 1000, "exactly 150 of 1000 steps; next to it are ddim143 and ddim167"),
+        ("ddim999", 1000, "next to it are ddim500 and ddim1000"),
+        ("ddim1", 1000, "exactly 1 of 1000 steps; next to it are ddim2$"),
+        ("ddim1", 1, "no whole stride takes exactly 1 of 1 steps$"),
         ("ddim0", 1000, "^steps must be at least 1, got 0$"),
         ("leading11", 10, "cannot take 11 of 10 steps"),
         ("trailing0", 10, "^steps must be at least 1, got 0$"),
         ("uniform10", 10, "cannot take 10 of 9 steps"),
         ("leading10+1", 10, "would visit timestep 10; the last one is 9"),
         ("leading5+", 10, "'leading5\\+' is not a spacing"),
-        ("fast27", 49, "at least 50 steps, this one has 49"),
+        ("fast27", 46, "this one of 46 does not have; it needs at least 47"),
         ("fast", 1000, "'fast' is not a spacing; write a number of steps such as 50"),
         ("ddim", 1000, "'ddim' is not a spacing"),
         ("10,,5", 1000, "'10,,5' is not a spacing"),
@@ -136,8 +141,35 @@ def test_a_spacing_that_does_not_exist_says_what_is_wrong(
         timesteps(spacing, num_steps)
 
 
-def test_fast27_takes_27_steps_of_any_schedule_of_at_least_50() -> None:
-    assert [len(timesteps("fast27", count)) for count in (50, 51, 1000, 4000)] == [27] * 4
+def test_a_section_of_0_steps_is_skipped_and_the_others_stay_where_they_are() -> None:
+    assert timesteps("10,0,5", 30) == [*range(10), 20, 22, 24, 27, 29]  # 20 + 2.25 i, halves to even
+    assert timesteps("0,3", 1000) == [500, 750, 999]  # 500 + 249.5 is 749.5
+    assert timesteps("2,0", 7) == [0, 3]
+
+
+@pytest.mark.parametrize("num_steps", [47, 50, 51, 64, 100, 999, 1000, 4000])
+def test_fast27_is_its_sections_with_the_last_step_two_earlier(num_steps: int) -> None:
+    sections = timesteps("10,10,3,2,2", num_steps)
+    assert sections[-1] == num_steps - 1
+    assert timesteps("fast27", num_steps) == sorted({*sections} - {num_steps - 1} | {num_steps - 3})
+    assert len(timesteps("fast27", num_steps)) == 27
+
+
+@given(num_steps=st.integers(1, 300), counts=st.lists(st.integers(0, 40), min_size=1, max_size=6))
+def test_sections_are_those_of_the_published_rule(num_steps: int, counts: list[int]) -> None:
+    """A stride of (size - 1) / (count - 1), 1 for a single step, added up and rounded half to even."""
+    sizes = [len(range(index, num_steps, len(counts))) for index in range(len(counts))]
+    spacing = ",".join(map(str, counts))
+    if any(count > size for count, size in zip(counts, sizes, strict=True)) or not sum(counts):
+        with pytest.raises(ValueError, match=r"cannot take|at least 1"):
+            timesteps(spacing, num_steps)
+        return
+    expected = set()
+    for index, (count, size) in enumerate(zip(counts, sizes, strict=True)):
+        stride = (size - 1) / (count - 1) if count > 1 else 1
+        for position in accumulate([0.0] + [stride] * (count - 1)) if count else ():
+            expected.add(sum(sizes[:index]) + round(position))
+    assert timesteps(spacing, num_steps) == sorted(expected)
 
 
 def test_spacings_need_no_torch() -> None:

@@ -18,10 +18,10 @@ from glidepath.core.denoiser import Predict
 from glidepath.core.guidance import fold
 from glidepath.core.levels import Step
 from glidepath.core.prediction import Prediction
+from glidepath.plugins.clip.configs import ClipGuidanceConfig, NoisedClipConfig
 from glidepath.plugins.clip.encoders import ImageEncoder, LayerNorm, TextEncoder
 from glidepath.plugins.clip.guidance import ClipGuidance
 from glidepath.plugins.clip.noised import NoisedClip
-from glidepath.plugins.clip.plugin import ClipGuidanceConfig, NoisedClipConfig
 
 from .recorded import DATA, Walk, described, difference
 from .test_loops import load, run

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from glidepath.plugins.adm.plugin import AdmUNetConfig
+from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.registry.assembly import build_parts
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.measure import Measurement, measure

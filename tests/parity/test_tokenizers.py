@@ -16,11 +16,11 @@ import attrs
 import pytest
 import torch
 
+from glidepath.plugins.clip.configs import NoisedClipConfig
 from glidepath.plugins.clip.noised import NoisedClip
-from glidepath.plugins.clip.plugin import NoisedClipConfig
 from glidepath.plugins.text.bpe import BpeTokenizer
 from glidepath.plugins.text.clip_bpe import ClipBpeTokenizer
-from glidepath.plugins.text.plugin import BpeConfig, ClipBpeConfig, TransformerConfig
+from glidepath.plugins.text.configs import BpeConfig, ClipBpeConfig, TransformerConfig
 from glidepath.plugins.text.transformer import TransformerTextEncoder
 
 from .recorded import described

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from glidepath.core.conditioning import Conditioning, TextEmbedding
 from glidepath.core.levels import NoiseLevels
-from glidepath.plugins.adm.plugin import AdmUNetConfig
+from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.unet import AdmUNet
-from glidepath.plugins.text.plugin import TransformerConfig
+from glidepath.plugins.text.configs import TransformerConfig
 from glidepath.plugins.text.transformer import TransformerTextEncoder
 
 from .recorded import DATA, described, difference

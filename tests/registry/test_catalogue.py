@@ -235,16 +235,26 @@ def test_a_config_may_be_a_class_a_string_or_absent(site: Any) -> None:
         ("acme_config:Absent", "AttributeError"),
         ("acme_config:Plain", "is not an attrs class"),
         ("acme_config:value", "is not an attrs class"),
+        ("acme_config:Taken", "names a parameter 'weights', which specs say of every part"),
+        ("acme_raises:Config", "RuntimeError: no licence"),
+        ("acme_ends:Config", "SystemExit: 3"),
     ],
 )
 def test_a_config_that_cannot_be_read_is_a_fault_of_its_distribution(
     site: Any, config: str, error: str
 ) -> None:
-    site.add("acme", modules={"acme_config.py": "class Plain: ...\nvalue = 3\n"})
+    taken = "import attrs\n\n@attrs.frozen\nclass Taken:\n    weights: int = 1\n"
+    modules = {
+        "acme_config.py": f"{taken}\nclass Plain: ...\nvalue = 3\n",
+        "acme_raises.py": "raise RuntimeError('no licence')\n",
+        "acme_ends.py": "raise SystemExit(3)\n",
+    }
+    site.add("acme", modules=modules)
     catalogue = Catalogue([plugin("acme", component("ddim", config=config))])
     with pytest.raises(Unknown, match="the parameters of acme/ddim cannot be read") as caught:
         catalogue.config_class(catalogue.find("sampler", "ddim"))
     assert error in str(caught.value)
+    assert "acme 1.0" in caught.value.hint
 
 
 def _preset(name: str, distribution: str) -> Loaded:

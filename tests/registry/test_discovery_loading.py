@@ -13,6 +13,7 @@ import pytest
 
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery import PluginRecord
+from glidepath.registry.examination import examine
 
 DDIM = """
 @attrs.frozen(kw_only=True)
@@ -485,6 +486,21 @@ def test_a_plugin_that_imports_torch_is_warned_of(site: Any, monkeypatch: pytest
     found = record(load(site), "acme")
     assert found.stage == "ok"
     assert "imports torch" in found.warnings[0]
+
+
+def test_so_is_one_whose_parameters_import_torch_once_they_are_examined(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    config = "import attrs\nimport torch\n@attrs.frozen\nclass Config: ...\n"
+    site.add("torch", modules={"torch.py": "", "acme/heavy.py": config, "acme/walk.py": "class Walk: ..."})
+    part = "kind='sampler', name='walk', target='acme.walk:Walk', config='acme.heavy:Config', summary='x'"
+    site.plugin("acme", f"@hookimpl\ndef components():\n    return [Component({part})]\n")
+    catalogue = load(site)
+    assert record(catalogue, "acme").warnings == ()
+    (found,) = [it for it in examine(catalogue) if it.distribution == "acme"]
+    assert found.stage == "ok"
+    assert "the parameters of sampler 'walk', acme.heavy:Config, import torch" in found.warnings[0]
 
 
 def test_hooks_are_called_plugin_by_plugin_in_the_order_of_names(site: Any) -> None:

@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -37,9 +38,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / name for name in names}
 
 
-def _plugin_module(folder: Path) -> Any:
-    (file,) = folder.glob("*/plugin.py")
-    spec = importlib.util.spec_from_file_location(f"written_{folder.name.replace('-', '_')}", file)
+def _module(folder: Path, name: str) -> Any:
+    (file,) = folder.glob(f"*/{name}.py")
+    spec = importlib.util.spec_from_file_location(f"written_{folder.name.replace('-', '_')}_{name}", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -84,39 +85,47 @@ def test_a_package_bounds_the_versions_of_glidepath(written: dict[str, Path]) ->
         assert {one.operator for one in bound} == {">=", "<"}
 
 
-def test_the_entry_point_is_a_module_without_torch(written: dict[str, Path]) -> None:
+def _imports(source: str) -> list[str]:
+    """The modules that a module imports as it is imported itself: not those for its annotations."""
+    tree = ast.parse(source)
+    types = [it for it in tree.body if isinstance(it, ast.If) and ast.unparse(it.test) == "TYPE_CHECKING"]
+    statements = [node for it in tree.body if it not in types for node in ast.walk(it)]
+    return [
+        str(node.module) if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in statements
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+
+
+def test_the_entry_point_is_a_module_that_imports_neither_torch_nor_the_parameters(
+    written: dict[str, Path],
+) -> None:
+    light = ("__future__", "collections", "functools", "typing", "glidepath.registry", "glidepath.core")
     for folder in written.values():
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         (target,) = project["entry-points"]["glidepath.plugins"].values()
-        source = folder.joinpath(*target.split(".")).with_suffix(".py").read_text(encoding="utf-8")
-        modules = [
-            node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
-            for node in ast.walk(ast.parse(source))
-            if isinstance(node, ast.Import | ast.ImportFrom)
-        ]
-        light = (
-            "attrs",
-            "collections",
-            "functools",
-            "typing",
-            "glidepath.registry",
-            "glidepath.core",
-        )
-        assert [it for it in modules if not str(it).startswith(light)] == []
+        file = folder.joinpath(*target.split(".")).with_suffix(".py")
+        assert [it for it in _imports(file.read_text(encoding="utf-8")) if not it.startswith(light)] == []
+        parameters = _imports(file.with_name("config.py").read_text(encoding="utf-8"))
+        assert [it for it in parameters if not it.startswith((*light, "attrs"))] == []
 
 
 def test_its_component_is_sound_and_named_for_the_package(written: dict[str, Path]) -> None:
     for name, folder in written.items():
-        (component,) = _plugin_module(folder).components()
+        (component,) = _module(folder, "plugin").components()
         assert component_faults(component, KINDS) == []
+        module, _, config = component.config.partition(":")
+        assert module == f"{name.replace('-', '_')}.config"
+        assert attrs.has(getattr(_module(folder, "config"), config))
         assert component.name == name.removeprefix("glidepath-")
 
 
 def test_the_readme_has_the_parameters_and_the_example(written: dict[str, Path]) -> None:
     for folder in written.values():
-        (component,) = _plugin_module(folder).components()
+        (component,) = _module(folder, "plugin").components()
         readme = (folder / "README.md").read_text(encoding="utf-8")
-        assert parameter_table(component.config) in readme
+        config = getattr(_module(folder, "config"), component.config.partition(":")[2])
+        assert parameter_table(config) in readme
         assert (folder / "example.yaml").read_text(encoding="utf-8").strip() in readme
 
 

@@ -20,7 +20,7 @@ def install(folder: Path, distribution: str, entries: Mapping[str, str]) -> None
     (info / "entry_points.txt").write_text(text, encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def planted_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of sys.path that holds `planted`; its modules are those beside this file."""
     folder = tmp_path_factory.mktemp("site")

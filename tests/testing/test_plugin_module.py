@@ -1,4 +1,4 @@
-"""Faults of an entry module, each found by the check of its rule."""
+"""Faults of an entry module, and of one with parameters, each found by the check of its rule."""
 
 from __future__ import annotations
 
@@ -42,6 +42,44 @@ def test_a_faulty_module_fails_the_check_of_the_rule_that_it_breaks(
     assert list(failed) == ([f"plugin/{name}:{check}"] if check else [])
     if name == "slow":
         assert "fastest of 5 fresh processes" in failed["plugin/slow:imports-fast"]
+
+
+WITH_PARAMETERS = """\
+from glidepath.registry import Component, hookimpl
+
+@hookimpl
+def components():
+    config, target = "{module}_config:Config", "glidepath.core.codec:IdentityCodec"
+    return [Component(kind="codec", name="plain", target=target, config=config, summary="pixels")]
+"""
+PARAMETERS = "import attrs\n\n@attrs.frozen(kw_only=True)\nclass Config: ...\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "failed"),
+    [
+        ("heavy", f"import torch\n{PARAMETERS}", ["plugin/heavy:imports-without-torch"]),
+        ("slow", f"import time\ntime.sleep(0.4)\n{PARAMETERS}", ["plugin/slow:imports-fast"]),
+        ("raises", "raise RuntimeError('boom')", ["codec/plain:descriptor"]),
+        ("plain", "class Config: ...\n", ["codec/plain:descriptor"]),
+        ("sound", PARAMETERS, []),
+    ],
+)
+def test_so_does_one_whose_parameters_stand_in_a_faulty_module(
+    name: str, source: str, failed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"configured_{name}"
+    (tmp_path / f"{module}.py").write_text(WITH_PARAMETERS.format(module=module), encoding="utf-8")
+    (tmp_path / f"{module}_config.py").write_text(source, encoding="utf-8")
+    (tmp_path / "torch.py").touch()  # for the fresh processes, which then wait for none
+    install(tmp_path, module, {name: module})
+    monkeypatch.syspath_prepend(tmp_path)
+    suite = Suite(module)
+    checks = ("loads", "imports-without-torch", "imports-fast", "descriptor")
+    outcomes = [suite.run(case) for case in suite.cases.values() if case.check.name in checks]
+    found = {it.id: it.reason for it in outcomes if it.status == "failed"}
+    assert list(found) == failed
+    assert all("_config" in reason for reason in found.values())
 
 
 def test_an_import_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,15 +14,19 @@ Spacing = int | str | Sequence[int]
 """How to choose timesteps.
 
 50 or "50"       that many, from 0 to N - 1, evenly
-"10,10,5"        the range in as many near-equal sections, with so many steps each
+"10,10,5"        the range in as many near-equal sections, with so many steps each; 0 skips a section
 "fast27"         GLIDE's 27 steps for its upsampler
-"ddim50"         a whole stride from 0, as the DDIM paper has it; N - 1 is not among them
+"ddim50"         a whole stride from 0, as the DDIM paper has it; not every number has one
 "leading50"      i floor(N / 50), i = 0..49
 "leading50+1"    the same, each later by 1: the offset that Stable Diffusion's samplers have
 "trailing50"     round(N - i N / 50) - 1, i = 0..49; N - 1 is always among them
 "uniform50"      round(i (N - 1) / 50), i = 1..50: 51 points evenly, without 0, which is nearly the image
 [0, 10, 500]     just these
 """
+
+
+_FAST27 = (10, 10, 3, 2, 2)
+_FAST27_LEAST = 47  # the first two sections, which have the remainder, are then of 10
 
 
 def timesteps(spacing: Spacing, num_steps: int) -> list[int]:
@@ -71,16 +75,19 @@ def _count(text: str, spacing: str) -> int:
 def _sections(counts: Sequence[int], num_steps: int) -> list[int]:
     """Near-equal sections, each with its own number of steps; the earlier sections take the remainder.
 
-    The stride is accumulated in floating point and rounded half to even, as the references do it: a linspace
-    gives other timesteps for 278 of the 999 counts out of 1000 steps.
+    A section of 0 steps is skipped, where others have some. The stride is accumulated in floating point and
+    rounded half to even, as the references do it: a linspace gives other timesteps for 278 of the 999 counts
+    out of 1000 steps.
     """
     size, remainder = divmod(num_steps, len(counts))
+    if max(counts) < 1:
+        raise ValueError(f"steps must be at least 1, got {','.join(map(str, counts))}")
     chosen: list[int] = []
     start = 0
     for index, count in enumerate(counts):
         length = size + (1 if index < remainder else 0)
-        if count < 1:
-            raise ValueError(f"steps must be at least 1, got {count}")
+        if count < 0:
+            raise ValueError(f"a section cannot have {count} steps; 0 skips it")
         if count > length:
             raise ValueError(f"cannot take {count} steps from a section of {length}")
         stride = 1.0 if count <= 1 else (length - 1) / (count - 1)
@@ -94,23 +101,25 @@ def _sections(counts: Sequence[int], num_steps: int) -> list[int]:
 
 def _ddim(count: int, num_steps: int) -> list[int]:
     _check_count(count, num_steps)
-    for stride in range(1, num_steps + 1):
-        if len(range(0, num_steps, stride)) == count:
-            return list(range(0, num_steps, stride))
-    near = min(_ddim_counts(num_steps), key=lambda possible: (abs(possible - count), possible))
-    raise ValueError(
-        f"no whole stride takes exactly {count} of {num_steps} steps; the nearest that exists is ddim{near}"
-    )
-
-
-def _ddim_counts(num_steps: int) -> list[int]:
-    return sorted({len(range(0, num_steps, stride)) for stride in range(1, num_steps + 1)})
+    # a stride of the whole range is none: it visits timestep 0 alone
+    visited = [range(0, num_steps, stride) for stride in range(1, num_steps)]
+    for steps in visited:
+        if len(steps) == count:
+            return list(steps)
+    below = max((len(steps) for steps in visited if len(steps) < count), default=0)
+    above = min((len(steps) for steps in visited if len(steps) > count), default=0)
+    near = " and ".join(f"ddim{it}" for it in (below, above) if it)
+    hint = f"; next to it are {near}" if near else ""
+    raise ValueError(f"no whole stride takes exactly {count} of {num_steps} steps{hint}")
 
 
 def _fast27(num_steps: int) -> list[int]:
-    if num_steps < 50:
-        raise ValueError(f"fast27 needs a schedule of at least 50 steps, this one has {num_steps}")
-    steps = _sections([10, 10, 3, 2, 2], num_steps)
+    if num_steps < _FAST27_LEAST:
+        raise ValueError(
+            f"fast27 takes 10 steps from a fifth of a schedule, which this one of {num_steps} does not have; "
+            f"it needs at least {_FAST27_LEAST}"
+        )
+    steps = _sections(_FAST27, num_steps)
     steps[-1] -= 2
     return steps
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, Predict, Sampler, State
-from glidepath_rectified_flow.plugin import EulerConfig
+from glidepath_rectified_flow.config import EulerConfig
 
 
 class EulerSampler(Sampler):

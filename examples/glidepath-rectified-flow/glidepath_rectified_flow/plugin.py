@@ -8,59 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
-from attrs.validators import ge, gt
-
 from glidepath.core import PartError, spacing_fault
-from glidepath.registry import Command, Component, Kind, Need, Preset, doc, hookimpl, part
+from glidepath.registry import Command, Component, Kind, Need, Preset, hookimpl
 
 if TYPE_CHECKING:
     from glidepath.core import Pipeline
     from glidepath.registry import Plan
+    from glidepath_rectified_flow.config import EulerConfig, FlowConfig
 
 NOISY = 20.0
 """A walk that begins below this sigma / alpha begins from an image that is still to be seen."""
-
-
-@attrs.frozen(kw_only=True)
-class FlowConfig:
-    """The straight path from image to noise."""
-
-    num_steps: int = attrs.field(
-        default=1000, validator=ge(2), metadata=doc("N, into how many timesteps the path is cut; at least 2")
-    )
-    warp: Any = attrs.field(
-        default="glidepath-rectified-flow/even", metadata=part("warp", "how the timesteps lie along the path")
-    )
-    trained_on: Any = attrs.field(
-        default=None,
-        metadata=part(
-            "schedule", "the denoiser's own, where that is another; guidance matched-input is for it"
-        ),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class ShiftedConfig:
-    """More timesteps where there is more noise."""
-
-    shift: float = attrs.field(
-        default=3.0,
-        validator=gt(0),
-        metadata=doc("what the odds of noise are multiplied by; 1 changes nothing"),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class EulerConfig:
-    """Euler's method along the flow, deterministic."""
-
-    steps: int | str | tuple[int, ...] = attrs.field(
-        default=30, metadata=doc("which timesteps are visited; each costs one prediction")
-    )
-    clip: bool = attrs.field(
-        default=True, metadata=doc("clip each predicted x_0 to [-1, 1]; false for latent spaces")
-    )
 
 
 def provides_flow(config: FlowConfig) -> dict[str, object]:
@@ -104,7 +61,7 @@ def components() -> Iterable[Component]:
             kind="schedule",
             name="rectified-flow",
             target=f"{_HERE}.schedule:FlowSchedule",
-            config=FlowConfig,
+            config=f"{_HERE}.config:FlowConfig",
             summary="the straight path: alpha = 1 - u, sigma = u",
             provides=provides_flow,
             references=[f"{_FLOW}, equation 1"],
@@ -119,7 +76,7 @@ def components() -> Iterable[Component]:
             kind="warp",
             name="shifted",
             target=f"{_HERE}.warps:ShiftedWarp",
-            config=ShiftedConfig,
+            config=f"{_HERE}.config:ShiftedConfig",
             summary="timesteps drawn towards the noise, for larger images",
             references=[f"{_SD3}, equation 23"],
         ),
@@ -127,7 +84,7 @@ def components() -> Iterable[Component]:
             kind="sampler",
             name="flow-euler",
             target=f"{_HERE}.euler:EulerSampler",
-            config=EulerConfig,
+            config=f"{_HERE}.config:EulerConfig",
             summary="Euler's method along the velocity of the flow",
             needs=needs_of_euler,
             references=[f"{_FLOW}, algorithm 1"],

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core import NoiseSchedule
-from glidepath_rectified_flow.plugin import FlowConfig
+from glidepath_rectified_flow.config import FlowConfig
 from glidepath_rectified_flow.warps import Warp
 
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from glidepath_rectified_flow.plugin import ShiftedConfig
+from glidepath_rectified_flow.config import ShiftedConfig
 
 
 class Warp(ABC):

@@ -19,9 +19,9 @@ from glidepath.core import (
     Step,
     VariancePreservingSchedule,
 )
+from glidepath_rectified_flow.config import EulerConfig, FlowConfig, ShiftedConfig
 from glidepath_rectified_flow.euler import EulerSampler
 from glidepath_rectified_flow.matched import MatchedInput
-from glidepath_rectified_flow.plugin import EulerConfig, FlowConfig, ShiftedConfig
 from glidepath_rectified_flow.schedule import FlowSchedule, time_of
 from glidepath_rectified_flow.straightness import straightness
 from glidepath_rectified_flow.warps import EvenWarp, ShiftedWarp, Warp

@@ -69,16 +69,20 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
     """The pipeline of a plan, or its cascade.
 
     load: False leaves the networks as they were initialised, from a fixed seed.
+
+    Raises:
+        PartError: the device is not there, which is found before anything is built; or a part is not to be.
     """
     from glidepath.core.cascade import Cascade
 
+    device = choose_device(plan.runtime.device)
     plans = plan.pipelines()
     for one in plans.values():
         catalogue.on_assemble(one)
     built = {name: _built(one, catalogue, load) for name, one in plans.items()}
     if load and plan.stages:
         _load_stages(plan, built, catalogue)
-    pipelines = {name: _pipeline(one, built[name], catalogue) for name, one in plans.items()}
+    pipelines = {name: _pipeline(one, built[name], device, catalogue) for name, one in plans.items()}
     return Cascade(pipelines) if plan.stages else pipelines[""]
 
 
@@ -95,10 +99,9 @@ def _built(plan: Plan, catalogue: Catalogue, load: bool) -> dict[str, Any]:
     return parts
 
 
-def _pipeline(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> Pipeline:
+def _pipeline(plan: Plan, parts: Mapping[str, Any], device: torch.device, catalogue: Catalogue) -> Pipeline:
     from glidepath.core.pipeline import Pipeline
 
-    device = choose_device(plan.runtime.device)
     pipeline = Pipeline(
         **parts,
         device=device,
@@ -231,12 +234,15 @@ def choose_device(name: str) -> torch.device:
     """
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {"cuda": cards > 0, "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(known for known, is_there in there.items() if is_there)
-    if not there.get(name.partition(":")[0], False):
-        usable = ", ".join(known for known, is_there in there.items() if is_there)
-        raise PartError(f"device {name!r} is not available here; available: {usable}")
+    family, _, number = name.partition(":")
+    if not there.get(family, False) or (number and int(number) >= cards):
+        usable = ["cuda:0" if cards == 1 else f"cuda:0 to cuda:{cards - 1}"] if cards else []
+        usable += [known for known, is_there in there.items() if is_there and known != "cuda"]
+        raise PartError(f"device {name!r} is not available here; available: {', '.join(usable)}")
     return torch.device(name)
 
 

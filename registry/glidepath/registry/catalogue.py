@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.component import Command, Kind, Preset
+from glidepath.registry.component import RESERVED, Command, Kind, Preset
 from glidepath.registry.discovery import PluginRecord, Scan, Switch, canonical, scan, switches
 from glidepath.registry.imports import import_fault, import_remedy
 from glidepath.registry.kinds import CORE_KINDS
@@ -216,27 +216,29 @@ class Catalogue:
         Imports the torch-free module that a string names.
 
         Raises:
-            Unknown: the module cannot be imported, or does not have an attrs class of the name.
+            Unknown: the module cannot be imported, or does not have an attrs class of the name, or one whose
+                parameters no spec can name.
         """
         config = registered.component.config
         if config is None or isinstance(config, type):
             return config
         module, _, name = config.partition(":")
+        supplier = (registered.distribution, registered.version)
+        unread = f"the parameters of {registered.full_name} cannot be read: {config!r}"
+        authors = (
+            f"report it to the authors of {' '.join(supplier)}, or choose another {registered.component.kind}"
+        )
         try:
             found: Any = import_module(module)
             for attribute in name.split("."):
                 found = getattr(found, attribute)
-        except Exception as error:
-            supplier = (registered.distribution, registered.version)
-            raise Unknown(
-                f"the parameters of {registered.full_name} cannot be read: "
-                f"{config!r}: {import_fault(error, module)}",
-                import_remedy(error, module, *supplier) or f"it is a fault of {' '.join(supplier)}",
-            ) from error
+        except (Exception, SystemExit) as error:  # a plugin must not end a command that is not its own
+            remedy = import_remedy(error, module, *supplier)
+            raise Unknown(f"{unread}: {import_fault(error, module)}", remedy or authors) from error
         if not isinstance(found, type) or not attrs.has(found):
-            raise Unknown(
-                f"the parameters of {registered.full_name} cannot be read: {config!r} is not an attrs class"
-            )
+            raise Unknown(f"{unread} is not an attrs class", authors)
+        if taken := [reserved for reserved in RESERVED if reserved in attrs.fields_dict(found)]:
+            raise Unknown(f"{unread} names a parameter {taken[0]!r}, which specs say of every part", authors)
         return found
 
     def presets(self) -> Mapping[str, Preset]:

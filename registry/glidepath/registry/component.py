@@ -105,7 +105,8 @@ class Component:
     kind: "sampler", "denoiser", ... or a kind that a plugin adds.
     name: lower-case words joined by hyphens; unique within its distribution and kind.
     target: "package.module:Class", imported only at assembly; called with the config and the nested parts.
-    config: an attrs class, or "package.module:Class" naming one in a torch-free module; None for none.
+    config: "package.module:Class", an attrs class in a torch-free module, imported where its parameters are
+        read; None for none. The class itself serves too, and every command then waits until it is made.
     summary: one line.
     requires: modules from outside that it needs.
     provides: config -> values by key ("text.width", "prediction.learned_variance").

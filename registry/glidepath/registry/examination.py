@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,21 @@ def examine(catalogue: Catalogue) -> tuple[PluginRecord, ...]:
     """The records of a catalogue, with what is wrong with single parts.
 
     What `part_faults` finds are faults of the stages "target" and "config". A module that a part needs and
-    that is not installed here is no fault, and stands in `lacks`.
+    that is not installed here is no fault, and stands in `lacks`. Parameters that import torch are warned of.
     """
     faults: dict[tuple[str, str], list[Fault]] = {}
     lacks: dict[tuple[str, str], list[Fault]] = {}
+    warnings: dict[tuple[str, str], list[str]] = {}
     for part in catalogue.components():
         key = (part.distribution, part.plugin)
+        without_torch = "torch" not in sys.modules
         faults.setdefault(key, []).extend(part_faults(part, catalogue))
+        if without_torch and "torch" in sys.modules:
+            warnings.setdefault(key, []).append(
+                f"the parameters of {part.component.kind} {part.component.name!r}, {part.component.config}, "
+                "import torch, which costs every command that reads them seconds; import it in the module "
+                "that the component's target names"
+            )
         if lacking := hindrance(part):
             lack = Fault(stage="requires", error=lacking.what, hint=lacking.hint)
             lacks.setdefault(key, []).append(lack)
@@ -40,6 +49,7 @@ def examine(catalogue: Catalogue) -> tuple[PluginRecord, ...]:
             record,
             faults=(*record.faults, *faults.get((record.distribution, record.name), ())),
             lacks=tuple(lacks.get((record.distribution, record.name), ())),
+            warnings=(*record.warnings, *warnings.get((record.distribution, record.name), ())),
         )
         for record in catalogue.records
     )

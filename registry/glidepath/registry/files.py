@@ -47,6 +47,14 @@ def is_there(path: Path) -> bool:
         return False
 
 
+def neighbours(file: Path) -> list[str]:
+    """The YAML files in the folder of a file, one of which may be meant where it is not there."""
+    try:
+        return [name for name in os.listdir(file.parent) if name.endswith((".yaml", ".yml"))]
+    except (OSError, ValueError):
+        return []
+
+
 def below_here(path: PurePath) -> str:
     """A file relative to the current directory when it is below it, else its bare name: nothing private."""
     here = Path.cwd()

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from glidepath.registry.faults import Faults, shown
-from glidepath.registry.files import is_there
+from glidepath.registry.files import is_there, neighbours
 from glidepath.registry.merge import merge
 from glidepath.registry.problems import Place, did_you_mean
 from glidepath.registry.scalars import NULL
@@ -146,7 +146,7 @@ class Layers:
                     raise self._stop(f"{origin.name} is not a file", place)
                 data = stream.read(MAX_BYTES + 1)
         except FileNotFoundError:
-            hint = did_you_mean(origin.file.name, _neighbours(origin.file))
+            hint = did_you_mean(origin.file.name, neighbours(origin.file))
             raise self._stop(f"there is no file {origin.name}", place, hint) from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -263,10 +263,3 @@ def _with_stages(root: MappingNode, stages: Mapping[str, MappingNode]) -> Mappin
 def _open_without_waiting(path: str, flags: int) -> int:
     # a named pipe without a writer would block here for ever
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _neighbours(file: Path) -> list[str]:
-    try:
-        return [name for name in os.listdir(file.parent) if name.endswith((".yaml", ".yml"))]
-    except (OSError, ValueError):
-        return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from glidepath.core.conditioning import Conditioning
     from glidepath.core.denoiser import Predict
+    from glidepath.core.guidance import Guidance
     from glidepath.core.levels import NoiseLevels
     from glidepath.core.pipeline import Pipeline
     from glidepath.core.sampler import State
@@ -43,7 +44,10 @@ class Measurement:
     evaluations: of the guided denoiser; a sampler of higher order has several in a step.
     rows: how many rows the denoiser sees in one evaluation; 2 under classifier-free guidance.
     flops: 2 for each multiply-add of matrix products, convolutions and attention. "text_encoder", "prepare"
-        (of the denoiser) and "codec" occur once; "denoiser" is one evaluation, at the first step.
+        (of the denoiser) and "codec" occur once; "denoiser" is one evaluation under guidance, at the first
+        step; where guidance changes from step to step, at the dearest of the first, middle and last.
+    gradient_bytes: how much of `activation_bytes` is for guidance by gradient (a classifier's, a CLIP's).
+    gradient_flops: how much of one evaluation is.
     """
 
     parameters: Mapping[str, int]
@@ -55,6 +59,8 @@ class Measurement:
     evaluations: int
     rows: int
     flops: Mapping[str, int]
+    gradient_bytes: int = 0
+    gradient_flops: int = 0
 
     @property
     def total_flops(self) -> int:
@@ -106,10 +112,45 @@ def _pretend_cpu(pipeline: Pipeline, fake: FakeTensorMode) -> None:
 
 
 def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) -> Measurement:
+    evaluations = _evaluations(pipeline)
+    cost = _walked(pipeline, pipeline.guidance, fake)
+    without = list(_without_gradients(pipeline.guidance))
+    differentiates = len(without) < len(pipeline.guidance)
+    plain = _walked(pipeline, without, fake) if differentiates else cost
+    guiding = [network for guidance in pipeline.guidance for network in guidance.networks().values()]
+    networks = (pipeline.text_encoder, pipeline.denoiser, pipeline.codec, *guiding)
+    modules = [it for it in networks if it is not None]
+    tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    return Measurement(
+        parameters=pipeline.parameters(),
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        weight_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        activation_bytes=cost.peak,
+        steps=len(pipeline.levels()),
+        evaluations=evaluations,
+        rows=cost.rows,
+        flops=cost.flops,
+        gradient_bytes=max(0, cost.peak - plain.peak),
+        gradient_flops=max(0, cost.flops["denoiser"] - plain.flops["denoiser"]),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class _Cost:
+    """What a walk takes: `flops`, `rows` and `activation_bytes` (peak) of a Measurement."""
+
+    flops: Mapping[str, int]
+    rows: int
+    peak: int
+
+
+def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorMode) -> _Cost:
+    """The cost of a walk under some guidances, from an evaluation, or three where it varies by step."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from glidepath.core.guidance import fold
+    from glidepath.core.guidance import GuidanceModifier, fold
 
     # torch counts attention on accelerators, and not what the CPU has for it
     attention = {
@@ -119,51 +160,55 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
     counter: Any = FlopCounterMode(display=False, custom_mapping=attention)
     counter.mod_tracker = _NoModules()
 
-    denoiser, levels = pipeline.denoiser, pipeline.levels()
-    evaluations = _evaluations(pipeline)
-    rows: list[int] = []
+    levels = pipeline.levels()
+    seen = 0
 
     def bind(conditioning: Conditioning) -> Predict:
         predict = pipeline.prepare(conditioning, levels)
 
         def counted(x: Tensor, step: Any) -> Any:
-            rows.append(x.shape[0])
+            nonlocal seen
+            seen += x.shape[0]
             return predict(x, step)
 
         return counted
 
-    step = next(levels.steps("cpu"))
+    steps = list(levels.steps("cpu"))
+    varies = any(isinstance(it, GuidanceModifier) for it in guidances)
+    visited = sorted({0, len(steps) // 2, len(steps) - 1}) if varies else [0]
     # as the pipeline does: autograd refuses the tensors of inference mode
-    differentiates = any(guidance.differentiates for guidance in pipeline.guidance)
+    differentiates = any(guidance.differentiates for guidance in guidances)
     with fake, torch.no_grad() if differentiates else torch.inference_mode():
-        x = torch.empty((1, *denoiser.image_shape))
+        x = torch.empty((1, *pipeline.denoiser.image_shape))
         pictures = _pictures(pipeline)
         labels = _labels(pipeline, levels, pictures)
         with _watch() as memory, counter:
             conditioning = pipeline.conditioning([""], labels, pictures)
             text = counter.get_total_flops()
-            predict = fold(pipeline.guidance, bind, levels)(conditioning)
+            predict = fold(guidances, bind, levels)(conditioning)
             prepare = counter.get_total_flops() - text
-            predict(x, step)
-            evaluation = counter.get_total_flops() - text - prepare
+            evaluation = rows = 0
+            for index in visited:
+                before, seen = counter.get_total_flops(), 0
+                predict(x, steps[index])
+                evaluation, rows = max((evaluation, rows), (counter.get_total_flops() - before, seen))
             peak = memory.most
+            before = counter.get_total_flops()
             pipeline.codec.decode(x)
-            codec = counter.get_total_flops() - text - prepare - evaluation
-    guiding = [network for guidance in pipeline.guidance for network in guidance.networks().values()]
-    networks = (pipeline.text_encoder, denoiser, pipeline.codec, *guiding)
-    modules = [it for it in networks if it is not None]
-    tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
-    return Measurement(
-        parameters=pipeline.parameters(),
-        device=device,
-        dtype=str(dtype).removeprefix("torch."),
-        weight_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
-        activation_bytes=peak,
-        steps=len(levels),
-        evaluations=evaluations,
-        rows=sum(rows),
-        flops={"text_encoder": text, "prepare": prepare, "denoiser": evaluation, "codec": codec},
-    )
+            codec = counter.get_total_flops() - before
+    flops = {"text_encoder": text, "prepare": prepare, "denoiser": evaluation, "codec": codec}
+    return _Cost(flops=flops, rows=rows, peak=peak)
+
+
+def _without_gradients(guidances: Iterable[Guidance]) -> Iterator[Guidance]:
+    """The guidances that take no gradient, without what modifies one that does."""
+    from glidepath.core.guidance import GuidanceModifier
+
+    dropped = False
+    for guidance in guidances:
+        dropped = dropped if isinstance(guidance, GuidanceModifier) else guidance.differentiates
+        if not dropped:
+            yield guidance
 
 
 def _pictures(pipeline: Pipeline) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 from string import Template
 from types import ModuleType
+from typing import Any
 
 import attrs
 
@@ -140,9 +141,8 @@ def write(plugin: NewPlugin, folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
             made = Path(scratch) / folder.name
             _fill(TEMPLATES / "kinds" / plugin.kind, made, values)
-            component = _component(made / plugin.package / "plugin.py")
-            assert isinstance(component.config, type)
-            values |= {"summary": component.summary, "parameters": parameter_table(component.config)}
+            component, config = _supplied(made / plugin.package)
+            values |= {"summary": component.summary, "parameters": parameter_table(config)}
             values["example"] = (made / "example.yaml").read_text(encoding="utf-8").strip()
             values["renaming"] = _renaming(plugin, values)
             _fill(TEMPLATES / "package", made, values)
@@ -209,17 +209,26 @@ def _renaming(plugin: NewPlugin, values: Mapping[str, str]) -> str:
     return table(("name", "is", "stands in"), rows)
 
 
-def _component(file: Path) -> Component:
-    """What a plugin module that was just written supplies."""
-    spec = importlib.util.spec_from_file_location(f"{_PACKAGE}.{file.parent.name}", file)
+def _supplied(package: Path) -> tuple[Component, type[Any]]:
+    """The part that a package which was just written supplies, and the class of its parameters."""
+    (component,) = _module(package / "plugin.py").components()
+    assert isinstance(component, Component)
+    assert isinstance(component.config, str)
+    module, _, name = component.config.partition(":")
+    config = getattr(_module(package / f"{module.rpartition('.')[2]}.py"), name)
+    assert isinstance(config, type)
+    shutil.rmtree(package / "__pycache__", ignore_errors=True)
+    return component, config
+
+
+def _module(file: Path) -> ModuleType:
+    """A module by its file, without importing its package, whose name another may have."""
+    spec = importlib.util.spec_from_file_location(f"{_PACKAGE}.{file.parent.name}.{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    (component,) = module.components()
-    assert isinstance(component, Component)
-    shutil.rmtree(file.parent / "__pycache__", ignore_errors=True)
-    return component
+    return module
 
 
 def _words(kind: str) -> str:

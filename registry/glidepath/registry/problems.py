@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -111,5 +110,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     meant = _ELSEWHERE.get(word.casefold().removeprefix("torch."), "")
     if meant in folded:
         return folded[meant]
-    near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    from difflib import get_close_matches  # most commands find every word
+
+    near = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     return folded[near[0]] if near else ""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _HEADER_BYTES = 8  # of a safetensors file: the length of the JSON that follows, little-endian
 _MOST_NAMES = 5
+_LEAST_BYTES = 2  # of a number: in 8 bits it needs a scale, which a state dict does not have
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)")
 _CUT_SHORT = re.compile(r"unexpected EOF|ran out of input|expected \d+ more bytes|central directory", re.I)
 
@@ -51,12 +52,18 @@ def require_numbers(tensors: Mapping[str, Tensor], file: Path, part: str = "") -
     element is looked at.
 
     Raises:
-        WeightsError: some are of integers, or hold NaN or infinite values; the first are named.
+        WeightsError: some are of integers or of 8 bits, are sparse, are shapes alone, or hold NaN or infinite
+            values; the first are named.
     """
     wrong = [f"{name} ({_dtype(value)})" for name, value in tensors.items() if not value.is_floating_point()]
     if wrong:
         raise WeightsError(
             f"{_of(file, part)} {_are(wrong, 'not of floating-point numbers')}: {shortened(wrong)}"
+        )
+    odd = [f"{name} ({oddity})" for name, value in tensors.items() if (oddity := _oddity(value))]
+    if odd:
+        raise WeightsError(
+            f"{_of(file, part)} {_are(odd, 'not plainly of numbers of 16 bits or more')}: {shortened(odd)}"
         )
     bad = {name: value for name, value in tensors.items() if not bool(value.sum().isfinite())}
     broken = [
@@ -233,6 +240,17 @@ def _of(file: Path, part: str) -> str:
 
 def _are(names: list[str], what: str) -> str:
     return f"1 tensor is {what}" if len(names) == 1 else f"{len(names)} tensors are {what}"
+
+
+def _oddity(tensor: Tensor) -> str:
+    """What keeps a tensor from being plain numbers that a network computes with; "" where nothing does."""
+    import torch
+
+    if tensor.is_meta:
+        return "a shape alone, of the device meta"
+    if tensor.layout != torch.strided:
+        return str(tensor.layout).removeprefix("torch.")
+    return _dtype(tensor) if tensor.itemsize < _LEAST_BYTES else ""
 
 
 def _dtype(tensor: Tensor) -> str:

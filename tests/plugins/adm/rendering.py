@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glidepath.plugins.adm.plugin import AdmUNetConfig
+from glidepath.plugins.adm.configs import AdmUNetConfig
 
 GROUPS = 32
 
@@ -40,7 +40,7 @@ class Rendering:
         pooled: Tensor | None = None,
         tokens: Tensor | None = None,
     ) -> Tensor:
-        """x [B, C, H, W], t [B], labels [B], pooled [B, 4 channels], tokens [B, L, W] -> as x, or 2C."""
+        """x [B, C, *spatial], t [B], labels [B], pooled [B, 4 channels], tokens [B, L, W] -> as x, or 2C."""
         dtype = self.weights["out.2.weight"].dtype
         embedding = self.linear("time_embed.0", sinusoids(t, self.config.channels).to(dtype))
         embedding = self.linear("time_embed.2", F.silu(embedding))
@@ -92,7 +92,8 @@ class Rendering:
         elif resampling == "down":
             h, x = halved(h), halved(x)
         h = self.conv(f"{name}.in_layers.2", h, padding=1)
-        heard = self.linear(f"{name}.emb_layers.1", F.silu(embedding))[:, :, None, None]
+        heard = self.linear(f"{name}.emb_layers.1", F.silu(embedding))
+        heard = heard.reshape(*heard.shape, *[1] * self.config.dims)
         if self.config.scale_shift_norm:
             scale, shift = heard[:, : h.shape[1]], heard[:, h.shape[1] :]
             h = self.norm(f"{name}.out_layers.0", h) * (1 + scale) + shift
@@ -130,34 +131,47 @@ class Rendering:
         return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
 
     def pointwise(self, name: str, x: Tensor) -> Tensor:
-        weight, bias = self.weights[f"{name}.weight"][:, :, 0], self.weights[f"{name}.bias"]
+        weight, bias = self.weights[f"{name}.weight"].flatten(1), self.weights[f"{name}.bias"]
         return torch.einsum("oc,bct->bot", weight, x) + bias[:, None]
 
     def conv(self, name: str, x: Tensor, padding: int = 0, stride: int = 1) -> Tensor:
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        return F.conv2d(x, weight, bias, padding=padding, stride=stride)
+        convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[self.config.dims]
+        strides = [stride] * self.config.dims
+        if self.config.dims == 3:
+            strides[0] = 1  # frames keep their number
+        return convolve(x, weight, bias, padding=padding, stride=strides)
 
     def norm(self, name: str, x: Tensor) -> Tensor:
         grouped = x.reshape(x.shape[0], GROUPS, -1)
         centred = grouped - grouped.mean(dim=2, keepdim=True)
         normal = centred / (centred.square().mean(dim=2, keepdim=True) + 1e-5).sqrt()
-        weight, bias = (self.weights[f"{name}.{one}"][:, None, None] for one in ("weight", "bias"))
-        return normal.reshape(x.shape) * weight + bias
+        weight, bias = (self.weights[f"{name}.{one}"] for one in ("weight", "bias"))
+        alike = (-1, *[1] * (x.ndim - 2))
+        return normal.reshape(x.shape) * weight.reshape(alike) + bias.reshape(alike)
 
 
 def sinusoids(t: Tensor, width: int) -> Tensor:
-    """[B] -> [B, width] float32, cosines first; the phases are float32, as published."""
+    """[B] -> [B, width] float32, cosines first; an odd width ends in 0. Phases are float32, as published."""
     half = width // 2
     frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
     phases = t.float()[:, None] * frequencies
-    return torch.cat([phases.cos(), phases.sin()], dim=1)
+    return torch.cat([phases.cos(), phases.sin(), torch.zeros(len(t), width % 2)], dim=1)
 
 
 def doubled(x: Tensor) -> Tensor:
-    """Each element twice, along both dimensions."""
-    return x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    """Each element twice, along every dimension; of three, along the last two."""
+    for dim in _changing(x):
+        x = x.repeat_interleave(2, dim=dim)
+    return x
 
 
 def halved(x: Tensor) -> Tensor:
-    """The mean of every square of four."""
-    return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
+    """The mean of every two, along every dimension; of three, along the last two."""
+    for dim in _changing(x):
+        x = x.unflatten(dim, (-1, 2)).mean(dim=dim + 1)
+    return x
+
+
+def _changing(x: Tensor) -> range:
+    return range(3 if x.ndim == 5 else 2, x.ndim)

@@ -19,10 +19,11 @@ from glidepath.core.levels import Step
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.plugins.adm.classifier import Classifier
-from glidepath.plugins.adm.classifier_config import AdmClassifierConfig, ClassifierGuidanceConfig, faults
+from glidepath.plugins.adm.classifier_components import faults
+from glidepath.plugins.adm.classifier_config import AdmClassifierConfig, ClassifierGuidanceConfig
 from glidepath.plugins.adm.classifier_guidance import ClassifierGuidance
 from glidepath.plugins.adm.classifier_network import AdmClassifier
-from glidepath.plugins.adm.plugin import AdmUNetConfig
+from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, CosineConfig, DdimConfig

@@ -12,8 +12,8 @@ from glidepath.core.conditioning import Conditioning
 from glidepath.core.errors import PartError
 from glidepath.plugins.adm.classifier_config import AdmClassifierConfig
 from glidepath.plugins.adm.classifier_network import AdmClassifier
+from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.layers import Downsample, ResBlock, Upsample
-from glidepath.plugins.adm.plugin import AdmUNetConfig
 from glidepath.plugins.adm.unet import AdmUNet
 
 Resample = typing.Literal["up", "down"]

@@ -40,10 +40,24 @@ def test_tiles_give_the_convolution_to_the_rounding_of_float32(outputs: int) -> 
 
 @torch.inference_mode()
 def test_pieces_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, convolution = given()
+    x, convolution = given(size=(20, 20))
     whole = Kernels().convolve(x, convolution)
-    monkeypatch.setattr(kernels, "PIECE", 3 * 36 * 2 * 5 * 128)  # three of the four rows of tiles, then one
+    monkeypatch.setattr(kernels, "PIECE", 3 * 36 * 2 * 5 * 128)  # three of the five rows of tiles, then two
     assert error(Kernels().convolve(x, convolution), whole) < 2e-6
+
+
+@torch.inference_mode()
+def test_two_threads_give_what_one_gives() -> None:
+    x, convolution = given()
+    threads = torch.get_num_threads()
+    made = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            made.append(Kernels().convolve(x, convolution))
+    finally:
+        torch.set_num_threads(threads)
+    assert error(*made) < 2e-6
 
 
 @torch.inference_mode()

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from glidepath.core.conditioning import Conditioning, TextEmbedding
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.prediction import Prediction
+from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.kernels import Kernels
 from glidepath.plugins.adm.layers import ResBlock, Upsample
-from glidepath.plugins.adm.plugin import AdmUNetConfig
 from glidepath.plugins.adm.unet import AdmUNet
 
 from .rendering import Rendering

@@ -12,12 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glidepath.core.conditioning import Conditioning, TextEmbedding
-from glidepath.plugins.adm.plugin import AdmUNetConfig
+from glidepath.plugins.adm.configs import AdmUNetConfig
 
 from .rendering import Rendering
 from .test_kernels_in_networks import apart, random_network
 
 TOLERANCE = 1e-5
+SIZES = {1: (24,), 2: (16, 24), 3: (3, 16, 8)}
+"""Of x, by the number of its dimensions."""
+
 TEXT = AdmUNetConfig(
     image_size=16,
     channels=32,
@@ -55,6 +58,20 @@ NETWORKS = {
     "no condition": attrs.evolve(CLASSES, num_classes=None),
     "an upsampler of classes": attrs.evolve(CLASSES, upsamples=True),
     "an upsampler that inpaints": attrs.evolve(TEXT, upsamples=True, inpaints=True),
+    "an odd width, whose sinusoids end in a zero": attrs.evolve(TEXT, channels=5, channel_mult=(6.4, 12.8)),
+    "one dimension": attrs.evolve(TEXT, dims=1),
+    "one dimension, resampling by convolutions, a timestep that is added": attrs.evolve(
+        CLASSES, dims=1, resblock_updown=False, scale_shift_norm=False
+    ),
+    "one dimension, an upsampler that inpaints": attrs.evolve(TEXT, dims=1, upsamples=True, inpaints=True),
+    "frames": attrs.evolve(CLASSES, dims=3),
+    "frames, resampling by convolutions, the new order": attrs.evolve(
+        TEXT, dims=3, resblock_updown=False, attention_order="new"
+    ),
+    "frames, resampling without convolutions": attrs.evolve(
+        TEXT, dims=3, resblock_updown=False, conv_resample=False
+    ),
+    "frames, upsampling": attrs.evolve(CLASSES, dims=3, upsamples=True),
 }
 
 
@@ -63,7 +80,7 @@ NETWORKS = {
 def test_a_network_gives_what_another_rendering_of_it_gives(network: str) -> None:
     config = NETWORKS[network]
     unet, t = random_network(config), torch.tensor([980, 3])
-    x = torch.randn(2, config.in_channels, 16, 24, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2, config.in_channels, *SIZES[config.dims], generator=torch.Generator().manual_seed(1))
     conditioning, text = given(config), text_of(config)
     made = unet(x, t, conditioning)
     again = Rendering(unet.double().state_dict(), config)(
@@ -75,13 +92,15 @@ def test_a_network_gives_what_another_rendering_of_it_gives(network: str) -> Non
 def given(config: AdmUNetConfig) -> Conditioning:
     generator = torch.Generator().manual_seed(2)
     channels = config.in_channels
-    known = (torch.rand(2, 1, 16, 24, generator=generator) > 0.5).float()
+    size = SIZES[config.dims]
+    smaller = [max(2, side // 4) for side in size]
+    known = (torch.rand(2, 1, *size, generator=generator) > 0.5).float()
     return Conditioning(
         2,
         text=text_of(config),
         labels=None if config.num_classes is None else torch.tensor([4, 0]),
-        low_res=torch.rand(2, channels, 5, 6, generator=generator) if config.upsamples else None,
-        image=torch.rand(2, channels, 16, 24, generator=generator) if config.inpaints else None,
+        low_res=torch.rand(2, channels, *smaller, generator=generator) if config.upsamples else None,
+        image=torch.rand(2, channels, *size, generator=generator) if config.inpaints else None,
         mask=known if config.inpaints else None,
     )
 
@@ -102,5 +121,6 @@ def beside(x: Tensor, conditioning: Conditioning) -> Tensor:
         channels += [conditioning.image * conditioning.mask, conditioning.mask]
     if conditioning.low_res is not None:
         size = tuple(x.shape[2:])
-        channels.append(F.interpolate(conditioning.low_res, size=size, mode="bilinear", align_corners=False))
+        mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+        channels.append(F.interpolate(conditioning.low_res, size=size, mode=mode, align_corners=False))
     return torch.cat(channels, dim=1)

@@ -15,8 +15,8 @@ from glidepath.core.errors import PartError
 from glidepath.core.guidance import fold
 from glidepath.core.pipeline import Pipeline
 from glidepath.plugins.adm import unet as module
+from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.pictures import picture_channels
-from glidepath.plugins.adm.plugin import AdmUNetConfig
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, DdimConfig, LinearConfig

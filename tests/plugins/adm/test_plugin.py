@@ -10,7 +10,8 @@ import attrs
 import pytest
 
 from glidepath.core.errors import PartError
-from glidepath.plugins.adm.plugin import AdmUNetConfig, components, faults
+from glidepath.plugins.adm.configs import AdmUNetConfig
+from glidepath.plugins.adm.plugin import components, faults
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.registry.component import DOC
 
@@ -29,7 +30,7 @@ def environment() -> dict[str, str]:
 def test_the_descriptor_names_the_class_and_its_parameters() -> None:
     assert (ADM_UNET.kind, ADM_UNET.name) == ("denoiser", "adm-unet")
     assert ADM_UNET.target == f"{AdmUNet.__module__}:{AdmUNet.__qualname__}"
-    assert ADM_UNET.config is AdmUNetConfig
+    assert ADM_UNET.config == f"{AdmUNetConfig.__module__}:{AdmUNetConfig.__qualname__}"
 
 
 def test_every_parameter_says_what_it_means() -> None:

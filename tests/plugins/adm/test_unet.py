@@ -16,8 +16,8 @@ from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.prediction import Prediction
 from glidepath.plugins.adm import unet as module
+from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.layers import AttentionBlock, ResBlock
-from glidepath.plugins.adm.plugin import AdmUNetConfig
 from glidepath.plugins.adm.unet import AdmUNet
 
 SMALL = AdmUNetConfig(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ from glidepath.core.errors import PartError
 from glidepath.core.levels import Step
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
+from glidepath.plugins.clip.configs import ClipGuidanceConfig
 from glidepath.plugins.clip.guidance import ClipGuidance
 from glidepath.plugins.clip.interface import Clip
-from glidepath.plugins.clip.plugin import ClipGuidanceConfig
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
 from glidepath.registry.assembly import assemble
 from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.cli import main
 from glidepath.registry.measure import Measurement, measure
 from glidepath.registry.planner import make_plan
 from glidepath.registry.problems import SpecError
@@ -360,20 +362,61 @@ def test_the_clip_of_a_guidance_loads_weights_of_its_own(tmp_path: Path) -> None
         assemble(spec)
 
 
-def test_a_plan_says_what_its_gradients_cost(tmp_path: Path) -> None:
+def cost(folder: Path, *guidances: str, sampler: str = "ddim") -> Measurement:
     catalogue = load_catalogue()
+    spec = read_spec(written(folder, *guidances, sampler=sampler), catalogue=catalogue)
+    return measure(make_plan(spec, catalogue), catalogue)
 
-    def cost(*guidances: str) -> Measurement:
-        spec = read_spec(written(tmp_path, *guidances), catalogue=catalogue)
-        return measure(make_plan(spec, catalogue), catalogue)
 
-    plain, near, through = cost(), cost(CLEAN), cost(THROUGH)
+def test_a_plan_says_what_its_gradients_cost(tmp_path: Path) -> None:
+    plain, near, through = (cost(tmp_path, *it) for it in ((), (CLEAN,), (THROUGH,)))
+    assert (plain.gradient_bytes, plain.gradient_flops) == (0, 0)
     clip = near.parameters["guidance[0].clip"]
     assert near.weight_bytes - plain.weight_bytes >= 4 * clip
-    assert plain.flops["denoiser"] < near.flops["denoiser"]
     # a backward pass of the denoiser, to its input alone, is one more forward
     assert through.flops["denoiser"] > 1.9 * plain.flops["denoiser"]
     assert through.activation_bytes > 2 * near.activation_bytes
+    for guided in (near, through):
+        assert guided.gradient_bytes == guided.activation_bytes - plain.activation_bytes
+        assert guided.gradient_flops == guided.flops["denoiser"] - plain.flops["denoiser"] > 0
+
+
+def test_the_command_tells_what_gradients_cost_where_there_are_any(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(written(tmp_path, THROUGH))]) == 0
+    assert re.search(
+        r"for gradients +\d\.\d MiB of the activations, \d+\.\d\d MFLOP", capsys.readouterr().out
+    )
+    assert main(["plan", str(written(tmp_path, CLASSIFIER_FREE))]) == 0
+    assert "gradients" not in capsys.readouterr().out
+
+
+def test_the_gradient_of_a_noised_clip_costs_its_forward_and_its_backward(tmp_path: Path) -> None:
+    """By hand: 16 patches of 12 values and one more position, width 16, and the last block read at one."""
+    positions, width, patch = 17, 16, 12
+    keys_and_values, of_one = 2 * positions * width**2, width * width  # of one: query, result, output
+    products = 16 * patch * width + keys_and_values + 3 * of_one + 2 * width * 4 * width
+    attention = positions * width
+    # a layer's gradient by its input is one product; attention has two products, and five backward
+    assert cost(tmp_path, by_clip()).gradient_flops == 2 * (2 * products + 7 * attention)
+
+
+def test_a_plan_keeps_the_cost_of_other_guidance_apart_from_that_of_gradients(tmp_path: Path) -> None:
+    both, free = cost(tmp_path, CLASSIFIER_FREE, by_clip()), cost(tmp_path, CLASSIFIER_FREE)
+    assert both.flops["denoiser"] - both.gradient_flops == free.flops["denoiser"]
+    assert (both.rows, free.rows) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "interval",
+    ["{use: interval, high: 0.5}", "{use: interval, low: 0.5, high: 5}", "{use: interval, low: 5}"],
+)
+def test_a_plan_counts_a_gradient_that_acts_only_early_midway_or_late(tmp_path: Path, interval: str) -> None:
+    always, sometimes = cost(tmp_path, by_clip()), cost(tmp_path, by_clip(), interval)
+    assert sometimes.gradient_flops == always.gradient_flops
+    assert sometimes.flops == always.flops
+    assert sometimes.gradient_bytes == always.gradient_bytes
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from glidepath.core.errors import PartError
+from glidepath.plugins.clip.configs import NoisedClipConfig
 from glidepath.plugins.clip.noised import NoisedClip
-from glidepath.plugins.clip.plugin import NoisedClipConfig
-from glidepath.plugins.text.plugin import WordsConfig
+from glidepath.plugins.text.configs import WordsConfig
 from glidepath.plugins.text.words import WordsTokenizer
 
 WORDS = ("a", "red", "blue", "circle", "square")

@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from glidepath.core.errors import PartError
+from glidepath.plugins.clip.configs import OpenClipConfig
 from glidepath.plugins.clip.openclip import OpenClip
-from glidepath.plugins.clip.plugin import OpenClipConfig
 from glidepath.registry.weights import load_into, read
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)

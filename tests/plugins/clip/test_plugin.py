@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +12,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from glidepath.plugins.clip.plugin import (
-    ClipGuidanceConfig,
-    NoisedClipConfig,
-    OpenClipConfig,
-    components,
-    kinds,
-    noised_clip_faults,
-    open_clip_faults,
-)
+from glidepath.plugins.clip.configs import ClipGuidanceConfig, NoisedClipConfig, OpenClipConfig
+from glidepath.plugins.clip.plugin import components, kinds, noised_clip_faults, open_clip_faults
 from glidepath.registry.component import DOC, PART, Component
 
 COMPONENTS = {f"{component.kind}/{component.name}": component for component in components()}
@@ -35,8 +29,8 @@ def test_the_plugin_imports_without_torch() -> None:
 def test_a_descriptor_names_its_class_and_parameters(component: Component) -> None:
     module, _, name = component.target.partition(":")
     assert callable(getattr(importlib.import_module(module), name))
-    assert isinstance(component.config, type)
-    assert [field.name for field in attrs.fields(component.config) if not field.metadata.get(DOC)] == []
+    config = pkgutil.resolve_name(str(component.config))
+    assert [field.name for field in attrs.fields(config) if not field.metadata.get(DOC)] == []
 
 
 def test_the_parts_are_of_core_kinds_and_of_one_that_the_plugin_adds() -> None:

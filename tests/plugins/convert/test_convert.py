@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -354,3 +355,53 @@ def converter(*settings: str) -> Converter:
         settings=read_settings(settings),
         command="glidepath convert",
     )
+
+
+def test_a_variance_that_was_not_learned_is_the_larger_one_as_in_the_program_of_adm(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_model(ADM, "adm")
+    known = ["--set", "denoiser.image_size=8", "--set", "denoiser.heads=2"]
+    assert main(["convert", "adm.pt", *known]) == 0
+    assert "sampler=ddpm, sampler.variance=fixed-large; give others with --set" in capsys.readouterr().err
+    written = Path("adm.yaml").read_text()
+    assert re.search(r"^# no tensor shows these.* sampler\.variance=fixed-large;", written, re.M)
+    assert assemble("adm.yaml").sampler.variance == "fixed-large"
+    given = [*known, "--set", "sampler.variance=fixed-small", "--overwrite"]
+    assert main(["convert", "adm.pt", *given]) == 0
+    assert "sampler.variance" not in capsys.readouterr().err
+    assert assemble("adm.yaml").sampler.variance == "fixed-small"
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "{use: ddpm, steps: 7}", "{use: glidepath/ddpm}"])
+def test_a_sampler_that_is_named_by_setting_has_that_variance_too(sampler: str) -> None:
+    write_model(ADM, "adm")
+    assert main(["convert", "adm.pt", *ADM_SETTINGS[:-1], f"sampler={sampler}"]) == 0
+    assert assemble("adm.yaml").sampler.variance == "fixed-large"
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [(ADM, ADM_SETTINGS), (ADM.replace("learned_variance: false", "learned_variance: true"), [])],
+)
+def test_no_variance_is_said_where_it_is_learned_or_none_is_drawn(model: str, settings: list[str]) -> None:
+    write_model(model, "adm")
+    size = ["--set", "denoiser.image_size=8"]
+    assert main(["convert", "adm.pt", *size, *settings]) == 0
+    assert "variance: fixed" not in Path("adm.yaml").read_text()
+
+
+def test_what_names_the_tokens_of_a_text_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    write_model(GLIDE, "base")
+    tensors = torch.load("base.pt", weights_only=True)
+    tokens = tensors["token_embedding.weight"]
+    tensors |= {"unemb.weight": tokens, "unemb.bias": torch.full((len(tokens),), torch.nan)}
+    torch.save(tensors, "base.pt")
+    assert main(["convert", "base.pt", *GLIDE_SETTINGS]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "unemb" in line]
+    assert len(told) == 1
+    assert told[0].strip().startswith("left out: unemb.weight, unemb.bias, the head that names tokens")
+    assert f"# {told[0].strip()}" in Path("base.yaml").read_text()
+    assert not any("unemb" in name for name in load_file("base.safetensors"))
+    before, after = both("base", lambda pipeline: pipeline(PROMPTS, seed=3))
+    assert torch.equal(before, after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from math import prod
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion, Model
+from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion, Model, Pool
 from glidepath.plugins.convert.published import PUBLISHED, Published
 from glidepath.plugins.convert.recognise import Unrecognised, recognise
 from glidepath.plugins.convert.shapes import Shapes, Unlike
 from glidepath.plugins.convert.tree import assumed_size, denoiser_tree
+from glidepath.plugins.convert.trunk import Trunk
 
-from .checkpoints import GLIDE, parts, published, shapes_of
+from .checkpoints import ADM, GLIDE, parts, published, shapes_of
 
 DATA = Path(__file__).parents[2] / "parity" / "data"
 MANIFEST = json.loads((Path(__file__).parent / "data" / "state_dict_manifest.json").read_text())
@@ -324,3 +326,80 @@ def test_odd_tensors_end_in_the_same_refusal(shapes: Shapes) -> None:
 def test_reading_another_architecture_says_that_it_is_none() -> None:
     with pytest.raises(Unlike):
         ClipText.read(BY_NAME["ADM 64x64"].model.shapes())
+
+
+SMALL = {
+    name: shapes_of(published(parts(text, device="meta"))) for name, text in (("ADM", ADM), ("GLIDE", GLIDE))
+}
+TELLING = [
+    ("ADM", "time_embed.0.weight"),
+    ("ADM", "input_blocks.0.0.weight"),
+    ("ADM", "input_blocks.0.0.bias"),
+    ("ADM", "input_blocks.1.0.in_layers.2.weight"),
+    ("ADM", "input_blocks.1.0.emb_layers.1.weight"),
+    ("ADM", "input_blocks.2.0.op.weight"),
+    ("ADM", "input_blocks.3.0.in_layers.0.weight"),
+    ("ADM", "input_blocks.3.1.qkv.weight"),
+    ("ADM", "out.2.weight"),
+    ("GLIDE", "middle_block.1.encoder_kv.weight"),
+    ("GLIDE", "output_blocks.1.2.in_layers.0.weight"),
+    ("GLIDE", "token_embedding.weight"),
+    ("GLIDE", "positional_embedding"),
+    ("GLIDE", "final_ln.weight"),
+]
+"""Tensors that hyperparameters are read from, of models that no published one is like."""
+
+
+@pytest.mark.parametrize(("model", "name"), TELLING)
+def test_a_tensor_that_tells_much_is_named_where_it_is_missing(model: str, name: str) -> None:
+    shapes = {key: shape for key, shape in SMALL[model].items() if key != name}
+    with pytest.raises(Unrecognised) as caught:
+        recognise(shapes, "x.pt")
+    assert str(caught.value).splitlines()[1:] == [f"    1 missing: {name}"]
+
+
+@pytest.mark.parametrize(("model", "name"), [it for it in TELLING if it[1] != "token_embedding.weight"])
+def test_a_single_number_in_the_place_of_a_tensor_is_refused(model: str, name: str) -> None:
+    shapes = {**SMALL[model], name: ()}
+    with pytest.raises(Unrecognised, match=rf"1 of another shape: {re.escape(name)} \(\[\] in the file, \["):
+        recognise(shapes, "x.pt")
+
+
+@pytest.mark.parametrize("channels", [5, 7])
+def test_outputs_that_no_images_have_are_told(channels: int) -> None:
+    shapes = {**SMALL["ADM"], "out.2.weight": (channels, 32, 3, 3), "out.2.bias": (channels,)}
+    with pytest.raises(Unrecognised, match=rf"2 of another shape: out\.2\.weight \(\[{channels}, 32, 3, 3\]"):
+        recognise(shapes, "x.pt")
+
+
+@pytest.mark.parametrize("pool", ["adaptive", "attention", "spatial", "spatial_v2"])
+def test_every_tensor_of_a_classifiers_head_is_named_where_it_is_missing(pool: Pool) -> None:
+    trunk = Trunk(channels=64, res_blocks=2, channel_mult=(1, 2), attention=(2,))
+    model = Classifier(trunk=trunk, pool=pool, classes=7, positions=65 if pool == "attention" else 0)
+    for name in [it for it in model.shapes() if it.startswith("out.")]:
+        shapes = {key: shape for key, shape in model.shapes().items() if key != name}
+        with pytest.raises(Unrecognised) as caught:
+            recognise(shapes, "x.pt")
+        assert str(caught.value).splitlines()[1:] == [f"    1 missing: {name}"]
+
+
+@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("upsamples", "inpaints"), [(False, False), (True, False), (False, True), (True, True)]
+)
+def test_what_enters_and_leaves_shows_what_a_model_is_for(
+    channels: int, learned: bool, upsamples: bool, inpaints: bool
+) -> None:
+    inputs = channels * (1 + upsamples + inpaints) + inpaints
+    outputs = channels * (1 + learned)
+    shapes = {
+        **SMALL["ADM"],
+        "input_blocks.0.0.weight": (32, inputs, 3, 3),
+        "out.2.weight": (outputs, 32, 3, 3),
+        "out.2.bias": (outputs,),
+    }
+    model = recognise(shapes, "x.pt").model
+    assert isinstance(model, Diffusion)
+    assert (model.image_channels, model.learned_variance) == (channels, learned)
+    assert (model.upsamples, model.inpaints) == (upsamples, inpaints)

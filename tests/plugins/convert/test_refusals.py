@@ -216,3 +216,27 @@ def test_a_text_of_another_vocabulary_needs_its_tokenizer(refused: Refusal) -> N
 def test_a_folder_of_vocabulary_that_is_not_there(refused: Refusal) -> None:
     save()
     assert "--vocabulary nowhere: there is no such folder" in refused("adm.pt", "--vocabulary", "nowhere")
+
+
+def test_a_head_for_other_tokens_is_not_left_out(refused: Refusal) -> None:
+    tensors = save("base.pt", GLIDE)
+    tensors["unemb.weight"] = torch.ones(4, 32)
+    torch.save(tensors, "base.pt")
+    assert "1 not known to it: unemb.weight" in refused("base.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda it: it.to(torch.float8_e4m3fn), "label_emb.weight (float8_e4m3fn)"),
+        (lambda it: it.to_sparse(), "label_emb.weight (sparse_coo)"),
+        (lambda it: it.to("meta"), "label_emb.weight (a shape alone, of the device meta)"),
+    ],
+)
+def test_tensors_that_are_no_plain_numbers_are_named(
+    refused: Refusal, change: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
+    tensors = save()
+    tensors["label_emb.weight"] = change(tensors["label_emb.weight"])
+    torch.save(tensors, "adm.pt")
+    assert f"1 tensor is not plainly of numbers of 16 bits or more: {message}" in refused("adm.pt")

@@ -10,7 +10,8 @@ import torch
 from glidepath.core.denoiser import Denoiser
 from glidepath.core.errors import PartError
 from glidepath.core.pipeline import Pipeline
-from glidepath.plugins.adm.plugin import AdmUNetConfig, faults
+from glidepath.plugins.adm.configs import AdmUNetConfig
+from glidepath.plugins.adm.plugin import faults
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, CosineConfig, DdimConfig

@@ -9,8 +9,8 @@ import torch
 
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.shapes.accuracy import ShapesAccuracy
+from glidepath.plugins.shapes.configs import AccuracyConfig
 from glidepath.plugins.shapes.draws import prompts
-from glidepath.plugins.shapes.plugin import AccuracyConfig
 from glidepath.plugins.shapes.scenes import render
 
 DRAWN = prompts(12, "unseen", 2, seed=3)

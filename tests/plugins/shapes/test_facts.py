@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from glidepath.plugins.shapes.captions import parse
+from glidepath.plugins.shapes.configs import ShapesConfig
 from glidepath.plugins.shapes.dataset import ShapesDataset
 from glidepath.plugins.shapes.draws import prompts
 from glidepath.plugins.shapes.facts import ANSWERS, facts_of
-from glidepath.plugins.shapes.plugin import ShapesConfig
 from glidepath.plugins.shapes.scenes import BACKGROUNDS, COLORS, SHAPES, SIZES, Scene
 
 

@@ -87,6 +87,20 @@ def test_scores_are_exported_by_the_ending_of_the_file(
     assert "name it with --out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["scores.xls", "scores", "scores.csv.gz"])
+def test_an_ending_that_is_none_of_the_formats_is_refused_unless_one_is_stated(
+    two: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main(["study", "export", "first", "--out", name]) == 1
+    said = capsys.readouterr().err
+    assert f"--out {name}: scores are written as CSV or Parquet" in said
+    assert "ends in .csv or .parquet, or say which with --format" in said
+    assert not (two / name).exists()
+    assert main(["study", "export", "first", "--out", name, "--format", "csv"]) == 0
+    assert (two / name).read_text().startswith("arm,")
+    assert main(["study", "export", "first", "--out", "SCORES.CSV"]) == 0
+
+
 def test_parquet_holds_what_the_csv_does(two: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
     assert main(["study", "export", "first", "--out", "scores.csv"]) == 0

@@ -13,15 +13,11 @@ from torch import Tensor
 
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies import features_training
-from glidepath.plugins.studies.feature_components import (
-    DiversityConfig,
-    FeatureConfig,
-    NeighbourConfig,
-    feature_metrics,
-)
+from glidepath.plugins.studies.feature_components import feature_metrics
 from glidepath.plugins.studies.features import SIZE, WEIGHTS, WIDTH, features, load_probe, probe_name
 from glidepath.plugins.studies.features_training import FLAWS, Questions, spoil, train
 from glidepath.plugins.studies.interface import Drawn, Metric
+from glidepath.plugins.studies.metric_configs import DiversityConfig, FeatureConfig, NeighbourConfig
 from glidepath.plugins.studies.metrics_features import (
     Diversity,
     FrechetDistance,

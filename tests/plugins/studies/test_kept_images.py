@@ -97,6 +97,18 @@ def test_the_report_keeps_the_images_of_its_grids_and_its_page_is_none_the_large
     assert not any(b"glidepath" in base64.b64decode(it) for it in shown)
 
 
+def test_a_replay_of_a_studys_image_is_written_outside_the_study(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [first, *_], store = kept(small, STUDY)
+    before = sorted(store.folder.rglob("*"))
+    for name in ("images/prompt-0000-replay.png", "images/prompt-0000-replay-2.png"):
+        assert main(["replay", str(first.file)]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == name
+        assert (small / name).is_file()
+    assert sorted(store.folder.rglob("*")) == before
+
+
 def test_an_image_without_its_batch_says_that_it_is_damaged(
     small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from glidepath.plugins.studies.engine_configs import LocalConfig
 from glidepath.plugins.studies.interface import Ended, Task
 from glidepath.plugins.studies.local import LocalEngine
-from glidepath.plugins.studies.plugin import LocalConfig
 from glidepath.plugins.studies.store import Store
 from glidepath.registry.cli import main
 

@@ -128,9 +128,25 @@ def test_one_unit_has_no_interval_and_differences_without_spread_have_a_point() 
     assert np.isnan(t_p(np.array([0.4])))
     assert np.isnan(equivalence_p(np.array([0.4]), 1.0))
     assert t_interval(np.full(4, 0.5)) == (0.5, 0.5)
-    assert float(t_p(np.full(4, 0.5))) == 0.0
     assert float(t_p(np.zeros(4))) == float(sign_flip_p(np.zeros(4))) == 1.0
     assert float(equivalence_p(np.zeros(4), 0.1)) == 0.0
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, EXACT_UNITS, EXACT_UNITS + 1])
+@pytest.mark.parametrize("value", [0.5, -200.0, 1 / 12])
+def test_equal_differences_show_no_more_than_their_signs_do(n: int, value: float) -> None:
+    p = 2.0 ** (1 - n) if n <= EXACT_UNITS else 1 / (1 + DRAWS)
+    # differences of scores that are equal, but for how they were rounded
+    rounded = (np.linspace(0.1, 0.9, n) + value) - np.linspace(0.1, 0.9, n)
+    for differences in (np.full(n, value), rounded):
+        assert float(t_p(differences)) == float(sign_flip_p(differences)) == pytest.approx(p, rel=1e-12)
+        assert np.isnan(effect(differences, 1.0, 1).standardised)
+
+
+def test_only_the_rows_without_spread_are_tested_by_signs(rng: np.random.Generator) -> None:
+    rows = np.stack([np.full(6, 0.3), rng.standard_normal(6), np.zeros(6)])
+    expected = [2 / 2**6, scipy.stats.ttest_1samp(rows[1], 0.0).pvalue, 1.0]
+    np.testing.assert_allclose(t_p(rows), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 import attrs
 import numpy as np
@@ -70,6 +71,17 @@ def test_three_seeds_leave_a_study_undecided_and_say_how_many_would_decide() -> 
 def test_the_t_test_decides_where_it_is_asked_to() -> None:
     results = attrs.evolve(study([0.4, 0.5, 0.6]), test="t")
     assert compare(results).comparisons["arm1", "up"].verdict == "better"
+
+
+@pytest.mark.parametrize("test", ["sign-flip", "t"])
+def test_equal_differences_are_decided_by_as_many_units_as_the_signs_need(
+    test: Literal["sign-flip", "t"],
+) -> None:
+    few = compare(attrs.evolve(study([0.5] * 3), test=test)).comparisons["arm1", "up"]
+    assert (few.p, few.verdict) == (2 / 2**3, "undecided")
+    assert (few.decided_by, few.decided_as) == (6, "a difference")
+    enough = compare(attrs.evolve(study([0.5] * 6), test=test)).comparisons["arm1", "up"]
+    assert (enough.p, enough.verdict) == (2 / 2**6, "better")
 
 
 def test_differences_inside_the_margin_are_equivalent_even_where_they_are_clear() -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from glidepath.plugins.studies.exporting import write_csv
-from glidepath.plugins.studies.files import StoreError, locked, read_json, take_lock, write_json
+from glidepath.plugins.studies.files import StoreError, locked, read_json, write_json
 from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.store import ALIVE, FAILURE, GRAPH, PREIMAGE, RESULT, Store
+from glidepath.registry.folder_lock import FolderInUse, take_lock
+from glidepath.registry.writing import CannotWrite
 
 KEY, OTHER = "ab" + "0" * 62, "cd" + "1" * 62
 
@@ -74,7 +76,7 @@ def test_a_process_that_still_works_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_one_driver(tmp_path: Path) -> None:
-    refused = pytest.raises(StoreError, match=r"^another process runs the study in")
+    refused = pytest.raises(FolderInUse, match=r"^another process runs the study in")
     with locked(tmp_path), refused, locked(tmp_path):
         pass
     with locked(tmp_path):
@@ -83,11 +85,11 @@ def test_a_folder_has_one_driver(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot write"), locked(tmp_path / "file" / "study"):
+    with pytest.raises(CannotWrite, match="cannot write"), locked(tmp_path / "file" / "study"):
         pass
-    with pytest.raises(StoreError, match="cannot write"):
+    with pytest.raises(CannotWrite, match="cannot write"):
         write_json(tmp_path / "file" / "x.json", {})
-    with pytest.raises(StoreError, match="cannot write"):
+    with pytest.raises(CannotWrite, match="cannot write"):
         take_lock(tmp_path / "file" / ALIVE)
 
 
@@ -110,7 +112,7 @@ def test_a_full_disk_is_told_and_leaves_what_was_there(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match=r"^cannot write .*x\.json: No space left on device$"):
+    with pytest.raises(CannotWrite, match=r"^cannot write .*x\.json: No space left on device$"):
         write_json(path, {"a": 2})
     assert read_json(path) == {"a": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["x.json"]

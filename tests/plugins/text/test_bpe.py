@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from glidepath.core.errors import PartError
 from glidepath.core.text_encoder import Tokenizer
 from glidepath.plugins.text.bpe import BpeTokenizer, split
-from glidepath.plugins.text.plugin import BpeConfig
+from glidepath.plugins.text.configs import BpeConfig
 
 # GPT-2's letters for bytes: those that Latin-1 prints, themselves; the 68 others, in order, U+0100 and on
 LETTERS = [*map(chr, range(0x21, 0x7F)), *map(chr, range(0xA1, 0xAD)), *map(chr, range(0xAE, 0x100))]

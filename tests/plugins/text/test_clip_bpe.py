@@ -19,7 +19,7 @@ from glidepath.core.errors import PartError
 from glidepath.core.text_encoder import Tokenizer
 from glidepath.plugins.clip.noised import MarkingTokenizer
 from glidepath.plugins.text.clip_bpe import END, START, TOKENS, ClipBpeTokenizer, split
-from glidepath.plugins.text.plugin import ClipBpeConfig
+from glidepath.plugins.text.configs import ClipBpeConfig
 
 MERGES = ["c a", "ca t</w>", "ca t", "a t</w>", "' s</w>", "Ã ©</w>"]
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 
 import attrs
 import pytest
 
-from glidepath.plugins.text.plugin import (
-    BpeConfig,
-    TransformerConfig,
-    WordsConfig,
-    bpe_faults,
-    components,
-    transformer_faults,
-    words_faults,
-)
+from glidepath.plugins.text.configs import BpeConfig, TransformerConfig, WordsConfig
+from glidepath.plugins.text.plugin import bpe_faults, components, transformer_faults, words_faults
 from glidepath.registry.component import DOC, PART, Component
 
 COMPONENTS = {component.name: component for component in components()}
@@ -34,8 +28,8 @@ def test_the_plugin_imports_without_torch() -> None:
 def test_a_descriptor_names_its_class_and_parameters(component: Component) -> None:
     module, _, name = component.target.partition(":")
     assert callable(getattr(importlib.import_module(module), name))
-    assert isinstance(component.config, type)
-    assert [field.name for field in attrs.fields(component.config) if not field.metadata.get(DOC)] == []
+    config = pkgutil.resolve_name(str(component.config))
+    assert [field.name for field in attrs.fields(config) if not field.metadata.get(DOC)] == []
 
 
 def test_the_kinds_are_those_of_the_registry() -> None:

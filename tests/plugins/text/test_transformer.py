@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core.errors import PartError
-from glidepath.plugins.text.plugin import TransformerConfig, WordsConfig
+from glidepath.plugins.text.configs import TransformerConfig, WordsConfig
 from glidepath.plugins.text.transformer import TransformerTextEncoder
 from glidepath.plugins.text.words import WordsTokenizer
 

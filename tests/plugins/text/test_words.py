@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from glidepath.core.errors import PartError, UnreadablePrompt
 from glidepath.core.text_encoder import Tokenizer
-from glidepath.plugins.text.plugin import WordsConfig
+from glidepath.plugins.text.configs import WordsConfig
 from glidepath.plugins.text.words import WordsTokenizer, split
 
 COLOURS = WordsTokenizer(WordsConfig(vocabulary=("red", "green", "blue", "square")))

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.train import draws
+from glidepath.plugins.train.configs import ContrastiveTrainerConfig
 from glidepath.plugins.train.contrastive import ContrastiveStage, ContrastiveTrainer
-from glidepath.plugins.train.plugin import ContrastiveTrainerConfig
 from glidepath.plugins.train.run import LOG, Trainer
 from glidepath.plugins.train.trainable import build, check_trainable
 from glidepath.registry.catalogue import load_catalogue

@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from glidepath.core.errors import PartError
+from glidepath.plugins.train.configs import CaptionedFolderConfig
 from glidepath.plugins.train.dataset import CaptionedDataset
 from glidepath.plugins.train.folder import CaptionedFolder, load_image
-from glidepath.plugins.train.plugin import CaptionedFolderConfig
 
 
 def dataset_of(folder: Path, size: int = 4, flip: bool = False) -> CaptionedFolder:

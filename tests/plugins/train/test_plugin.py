@@ -10,15 +10,10 @@ from typing import Any
 import attrs
 import pytest
 
+from glidepath.plugins.train.configs import CaptionedFolderConfig, DiffusionTrainerConfig
 from glidepath.plugins.train.dataset import CaptionedDataset
 from glidepath.plugins.train.folder import CaptionedFolder
-from glidepath.plugins.train.plugin import (
-    CaptionedFolderConfig,
-    DiffusionTrainerConfig,
-    commands,
-    components,
-    kinds,
-)
+from glidepath.plugins.train.plugin import commands, components, kinds
 from glidepath.plugins.train.run import Trainer
 from glidepath.plugins.train.trainer import DiffusionTrainer
 from glidepath.registry.component import DOC

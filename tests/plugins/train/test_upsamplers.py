@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glidepath.plugins.train import draws
+from glidepath.plugins.train.configs import DiffusionTrainerConfig
 from glidepath.plugins.train.denoising import DenoisingStage
 from glidepath.plugins.train.loss import reduced
-from glidepath.plugins.train.plugin import DiffusionTrainerConfig, _fault_of_low_res
+from glidepath.plugins.train.plugin import _fault_of_low_res
 
 from .tiny import SIZE, Colours, TinyDenoiser, config, make_run
 

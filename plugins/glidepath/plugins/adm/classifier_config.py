@@ -1,4 +1,4 @@
-"""What the plugin supplies for classifier guidance, and the parameters of each part. Imports no torch."""
+"""The parameters of a classifier, and of guidance by it. Imports no torch; imported where one is used."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import deep_iterable, ge, gt, in_, le, min_len, optional
 
-from glidepath.plugins.adm import plugin
-from glidepath.registry.component import Component, Kind, doc, part
+from glidepath.plugins.adm.configs import AdmUNetConfig
+from glidepath.registry.component import doc, part
 
 
 @attrs.frozen(kw_only=True)
@@ -95,10 +95,10 @@ class AdmClassifierConfig:
     )
 
     @property
-    def unet(self) -> plugin.AdmUNetConfig:
+    def unet(self) -> AdmUNetConfig:
         """A UNet with the same way down."""
         shared = {field.name for field in attrs.fields(type(self))} - {"num_classes", "pool", "precision"}
-        return plugin.AdmUNetConfig(**{name: getattr(self, name) for name in shared})
+        return AdmUNetConfig(**{name: getattr(self, name) for name in shared})
 
 
 @attrs.frozen(kw_only=True)
@@ -121,70 +121,3 @@ class ClassifierGuidanceConfig:
     classifier: Any = attrs.field(
         metadata=part("classifier", "says which class a noisy image is of; give it weights")
     )
-
-
-def faults(config: AdmClassifierConfig) -> list[tuple[str, str]]:
-    """What is wrong with a configuration that no parameter shows by itself: (parameter, what) pairs."""
-    found = plugin.faults(config.unet)
-    if config.pool == "attention" and config.head_channels is None:
-        found.append(("head_channels", "a pool of attention needs the channels of each of its heads"))
-    if config.dims != 2 and config.pool != "adaptive":
-        found.append(("pool", f"{config.pool} is for images: with dims {config.dims}, pool is adaptive"))
-    return found
-
-
-_PAPER = 'Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", arXiv:2105.05233'
-_HERE = "glidepath.plugins.adm"
-
-KINDS = (
-    Kind(
-        name="classifier",
-        interface=f"{_HERE}.classifier:Classifier",
-        summary="says which class a noisy image is of, inside a guidance",
-    ),
-)
-
-_SMALL = {
-    "image_size": 16,
-    "num_classes": 5,
-    "channels": 32,
-    "channel_mult": [1, 2],
-    "res_blocks": 1,
-    "attention_resolutions": [8],
-    "head_channels": 16,
-}
-"""Parameters with which a classifier is tried."""
-
-COMPONENTS = (
-    Component(
-        kind="classifier",
-        name="adm-classifier",
-        target=f"{_HERE}.classifier_network:AdmClassifier",
-        config=AdmClassifierConfig,
-        summary="ADM's classifier of noisy images: the way down of its UNet, and a head",
-        check=faults,
-        lacks=lambda _config: [("weights", "has no weights yet: it guides to no class")],
-        example=_SMALL,
-        references=(f"{_PAPER}, section 4 and appendix H",),
-    ),
-    Component(
-        kind="guidance",
-        name="classifier",
-        target=f"{_HERE}.classifier_guidance:ClassifierGuidance",
-        config=ClassifierGuidanceConfig,
-        summary="pulls each step to where a classifier sees the label",
-        provides=lambda _config: {"guidance.weight": True},
-        example={"classifier": {"use": "glidepath/adm-classifier", **_SMALL}},
-        neutral={"scale": 0},
-        references=(f"{_PAPER}, section 4, algorithms 1 and 2",),
-    ),
-)
-
-PRESETS = {
-    "adm-g-64": "ADM-G, 64 x 64: adm-64 guided by a classifier; you give the weights",
-    "adm-g-128": "ADM-G, 128 x 128: adm-128 guided by a classifier; you give the weights",
-    "adm-g-256": "ADM-G, 256 x 256: adm-256 guided by a classifier; you give the weights",
-    "adm-g-256-uncond": "ADM-G, 256 x 256: adm-256-uncond, steered to a class by a classifier alone",
-    "adm-g-512": "ADM-G, 512 x 512: adm-512 guided by a classifier; you give the weights",
-}
-"""What the files beside those of the denoisers hold."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.adm.classifier import Classifier
-from glidepath.plugins.adm.classifier_config import AdmClassifierConfig, faults
+from glidepath.plugins.adm.classifier_components import faults
+from glidepath.plugins.adm.classifier_config import AdmClassifierConfig
 from glidepath.plugins.adm.layers import (
     GroupNorm,
     Pointwise,

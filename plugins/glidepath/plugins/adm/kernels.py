@@ -20,7 +20,7 @@ POSITIONS = 256
 CHANNELS = 128
 """So are those of fewer channels, in or out: moving them takes as long as multiplying them."""
 
-PIECE = 2**20
+PIECE = 2**21
 """How many elements are transformed at a time: what a processor holds near, and little memory beside x."""
 
 MOST_BYTES = 2**30
@@ -58,12 +58,13 @@ class Kernels:
         columns = width // 4
         padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
         result = x.new_empty(batch, height // 4, 4, columns, 4, outputs)
-        step = max(1, PIECE // (36 * batch * columns * channels))
+        pieces = -(-36 * batch * (height // 4) * columns * channels // PIECE)
+        step = -(-(height // 4) // pieces)
         for first in range(0, height // 4, step):
             piece = padded[:, 4 * first : 4 * (first + step) + 2].unfold(1, 6, 4).unfold(2, 6, 4)
-            tiles = piece.permute(4, 5, 0, 1, 2, 3).reshape(36, -1)
-            products = torch.bmm((_INTO @ tiles).view(36, -1, channels), kernel)
-            made = (_OUT_OF @ products.view(36, -1)).view(4, 4, batch, -1, columns, outputs)
+            tiles = piece.permute(4, 5, 0, 1, 2, 3).reshape(6, 6, -1)
+            products = torch.bmm(_along_both(_INTO, tiles).view(36, -1, channels), kernel)
+            made = _along_both(_OUT_OF, products.view(6, 6, -1)).view(4, 4, batch, -1, columns, outputs)
             torch.add(made.permute(2, 3, 0, 4, 1, 5), bias, out=result[:, first : first + step])
         return result.view(batch, height, width, outputs).permute(0, 3, 1, 2)
 
@@ -85,6 +86,12 @@ class Kernels:
         return self._made[convolution], convolution.bias
 
 
+def _along_both(matrix: Tensor, tiles: Tensor) -> Tensor:
+    """[M, 6] by [6, 6, N] -> [M, M, N]: the matrix times each of the N tiles times the matrix transposed."""
+    half = torch.mm(matrix, tiles.view(6, -1)).view(len(matrix), 6, -1)
+    return torch.bmm(matrix.expand(len(matrix), -1, -1), half)
+
+
 def _transformed(weight: Tensor) -> Tensor:
     """[C_out, C_in, 3, 3] -> [36, C_in, C_out]: its values at the 36 points."""
     by_element = weight.permute(2, 3, 1, 0).reshape(9, -1)
@@ -100,7 +107,7 @@ def _summed(weight: Tensor) -> Tensor:
 
 
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
-    """B^T, A^T, G of Lavin & Gray, each for both dimensions at once: [36, 36], [16, 36], [36, 9] float64.
+    """B^T, A^T, and G for both dimensions at once, of Lavin & Gray: [6, 6], [4, 6], [36, 9] float64.
 
     They are those of Toom and Cook: polynomials are multiplied by their values at 0, +-2^-1/2, +-2^1/2 and
     infinity. At these points float32 loses about a bit; at the usual 0, +-1, +-2 it loses three.
@@ -115,7 +122,7 @@ def _matrices() -> tuple[Tensor, Tensor, Tensor]:
     # rows of like size on both sides of the product, which loses least
     largest = into.abs().amax(dim=1, keepdim=True)
     into, weight, out_of = into / largest, powers(3) * largest, powers(4).T
-    return torch.kron(into, into), torch.kron(out_of, out_of), torch.kron(weight, weight)
+    return into, out_of, torch.kron(weight, weight)
 
 
 _INTO, _OUT_OF, _WEIGHT = _matrices()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.errors import PartError
-from glidepath.plugins.adm.plugin import AdmUNetConfig
+from glidepath.plugins.adm.configs import AdmUNetConfig
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 

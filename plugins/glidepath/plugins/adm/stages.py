@@ -8,9 +8,9 @@ from typing import Literal
 import attrs
 from torch import Tensor, nn
 
+from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.kernels import Kernels
 from glidepath.plugins.adm.layers import AttentionBlock, Downsample, KeysValues, ResBlock, Upsample, conv
-from glidepath.plugins.adm.plugin import AdmUNetConfig
 
 
 class Stage(nn.ModuleList):

@@ -19,6 +19,7 @@ from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction
+from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.kernels import Kernels
 from glidepath.plugins.adm.layers import (
     AttentionBlock,
@@ -32,7 +33,7 @@ from glidepath.plugins.adm.layers import (
     zeroed,
 )
 from glidepath.plugins.adm.pictures import check_pictures, picture_channels, picture_size
-from glidepath.plugins.adm.plugin import AdmUNetConfig, faults
+from glidepath.plugins.adm.plugin import faults
 from glidepath.plugins.adm.stages import Stage, build
 
 PREPARED_BYTES = 512 * 2**20

@@ -14,9 +14,9 @@ from glidepath.core.errors import PartError
 from glidepath.core.guidance import Guidance, Weight
 from glidepath.core.levels import Step
 from glidepath.core.prediction import Prediction
+from glidepath.plugins.clip.configs import ClipGuidanceConfig
 from glidepath.plugins.clip.cutouts import cut, draw_cutouts
 from glidepath.plugins.clip.interface import Clip, resized
-from glidepath.plugins.clip.plugin import ClipGuidanceConfig
 
 Embed = Callable[[Tensor], Tensor]
 """Images [B, 3, H, W] -> embeddings [N B, D], those of each image every B rows."""

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from glidepath.core.errors import PartError
 from glidepath.core.text_encoder import Tokenizer, encode_all
+from glidepath.plugins.clip.configs import NoisedClipConfig
 from glidepath.plugins.clip.encoders import ImageEncoder, TextEncoder
 from glidepath.plugins.clip.interface import Clip, normalised
-from glidepath.plugins.clip.plugin import NoisedClipConfig, noised_clip_faults
+from glidepath.plugins.clip.plugin import noised_clip_faults
 
 
 @runtime_checkable

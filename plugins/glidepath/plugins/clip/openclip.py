@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from glidepath.core.errors import PartError
+from glidepath.plugins.clip.configs import OpenClipConfig
 from glidepath.plugins.clip.interface import Clip
-from glidepath.plugins.clip.plugin import OpenClipConfig, open_clip_faults
+from glidepath.plugins.clip.plugin import open_clip_faults
 
 
 class OpenClip(Clip):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,22 @@ _WRAPPERS = ("module.", "_orig_mod.", "model.")
 """What stands before every key of a network that was trained in DataParallel, compiled, or by Lightning."""
 
 
+_TOKENS = "token_embedding.weight"
+_LANGUAGE_HEAD = ("unemb.weight", "unemb.bias")
+"""What names the tokens of the text, in a GLIDE that was trained to do that too; images need none of it."""
+
+
 @attrs.frozen(eq=False)
 class Checkpoint:
-    """A checkpoint that was read and recognised."""
+    """A checkpoint that was read and recognised.
+
+    left_out: the names of tensors that were in it, and that no image is made with.
+    """
 
     path: Path
     tensors: dict[str, Tensor]
     found: Recognised
+    left_out: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -52,9 +61,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
     tensors = read_tensors(path)
     while wrapper := _wrapper(tensors):
         tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
+    left_out = _language_head(tensors)
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in left_out}
     found = recognise({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
     require_numbers(tensors, path)
-    return Checkpoint(path, tensors, found)
+    return Checkpoint(path, tensors, found, left_out)
+
+
+def _language_head(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The names of GLIDE's language-model head, where it is of the text transformer's tokens and width."""
+    if _TOKENS not in tensors:
+        return ()
+    tokens = tuple(tensors[_TOKENS].shape)
+    fitting = dict(zip(_LANGUAGE_HEAD, (tokens, tokens[:1]), strict=True))
+    return tuple(name for name, shape in fitting.items() if name in tensors and tensors[name].shape == shape)
 
 
 def _wrapper(names: Iterable[str]) -> str:

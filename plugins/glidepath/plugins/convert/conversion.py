@@ -23,6 +23,7 @@ from glidepath.plugins.convert.tree import (
     classifier_tree,
     clip_tree,
     diffusion_tree,
+    with_variance,
 )
 from glidepath.plugins.convert.vocabulary import GPT2_TOKENS, clip_tokenizer, gpt2_tokenizer, wanted
 from glidepath.registry.planner import make_plan
@@ -144,9 +145,13 @@ class Converter:
             if set(tokenizer) - {"use"} or not uses_preset:
                 tree["text_encoder"] = {**tree.get("text_encoder", {}), "tokenizer": tokenizer}
             tokenizer = chosen if isinstance(chosen, dict) else {"use": chosen}
-        tree = apply(tree, _with_heads(settings))
+        tree = with_variance(apply(tree, _with_heads(settings)), model)
         tree["weights"] = f"{stem}.safetensors"
-        notes = self._guesses(checkpoint.found, assumed(apply(whole, _with_heads(settings))))
+        chosen = assumed(with_variance(apply(whole, _with_heads(settings)), model))
+        notes = self._guesses(checkpoint.found, chosen)
+        if checkpoint.left_out:
+            names = ", ".join(checkpoint.left_out)
+            notes.append(f"left out: {names}, the head that names tokens in training and is not needed here")
         if missing := wanted(tokenizer):
             notes.append(_unread("GPT-2", missing))
         made = Conversion(
@@ -270,6 +275,9 @@ class Converter:
     def _guesses(self, found: Recognised, chosen: Mapping[str, Any]) -> list[str]:
         """What is to be said of values that no tensor shows, by dotted path; not of those that were given."""
         given = {str(it) for it in self.settings}
+        given |= {f"{it}.{key}" for it in self.settings if isinstance(it.value, Mapping) for key in it.value}
+        if "schedule" in given:
+            given.add("schedule.num_steps")
         if "denoiser.heads" in given or "classifier.heads" in given:
             given |= {"denoiser.head_channels", "classifier.head_channels"}
         texts = [f"{path}={value}" for path, value in chosen.items() if path not in given]

@@ -11,11 +11,24 @@ from typing import Literal, Self
 
 import attrs
 
-from glidepath.plugins.convert.shapes import Shape, Shapes, Unlike, conv, count, linear, norm, shape
+from glidepath.plugins.convert.shapes import (
+    Shape,
+    Shapes,
+    Unlike,
+    conv,
+    count,
+    linear,
+    norm,
+    outputs_of,
+    shape,
+)
 from glidepath.plugins.convert.trunk import Trunk, read_trunk
+from glidepath.plugins.convert.vocabulary import GPT2_TOKENS
 
 Pool = Literal["adaptive", "attention", "spatial", "spatial_v2"]
 
+_USUAL_CHANNELS = (3, 1, 4)  # of images, as their roles are guessed
+_USUAL_POSITIONS = 8**2 + 1  # of a pool of attention, where its tensor is missing
 _POOLED_WIDTH = 2048  # of the hidden layer after spatial pooling
 _TIMESTEPS_KEY, _STATE_KEY = "blocks.input.w_t", "blocks.input.pred_state"
 
@@ -52,14 +65,18 @@ class Text:
 
     @classmethod
     def read(cls, shapes: Shapes) -> Self:
-        """The text transformer of a GLIDE model."""
-        vocabulary, width = shape(shapes, "token_embedding.weight", 2)
+        """The text transformer of a GLIDE model.
+
+        Raises:
+            Unlike: there is none.
+        """
+        positions = shapes.get("positional_embedding") or shape(shapes, "padding_embedding")
         return cls(
-            vocabulary=vocabulary,
-            width=width,
+            vocabulary=(shapes.get("token_embedding.weight") or (GPT2_TOKENS,))[0],
+            width=positions[-1],
             layers=count(shapes, r"transformer\.resblocks\.(\d+)\."),
-            context=shape(shapes, "positional_embedding", 2)[0],
-            final_layer_norm="final_ln.weight" in shapes,
+            context=positions[0],
+            final_layer_norm=any(name.startswith("final_ln.") for name in shapes),
             padding_embedding="padding_embedding" in shapes,
         )
 
@@ -116,9 +133,9 @@ class Diffusion:
         """
         trunk = read_trunk(shapes)
         labels = shapes.get("label_emb.weight")
-        image_channels, upsamples, inpaints, learned = _roles(
-            trunk.input_channels, shape(shapes, "out.2.weight")[0]
-        )
+        if not any(name.startswith("output_blocks.") for name in shapes):
+            raise Unlike("output_blocks")
+        image_channels, upsamples, inpaints, learned = _roles(trunk.input_channels, _outputs(shapes))
         return cls(
             trunk=trunk,
             text=Text.read(shapes) if trunk.text_width is not None else None,
@@ -130,21 +147,37 @@ class Diffusion:
         )
 
 
+def _outputs(shapes: Shapes) -> int:
+    """The channels that leave the network, 0 where both tensors that show it are missing."""
+    try:
+        return outputs_of(shapes, "out.2")
+    except Unlike:
+        return 0
+
+
 def _roles(inputs: int, outputs: int) -> tuple[int, bool, bool, bool]:
     """(image channels, upsamples, inpaints, learned variance) of input and output channels.
 
-    3 channels are tried first: 6 in and 6 out is an upsampler of colour images.
+    Images in colour come first, then grey ones, then latents of 4 channels: 6 in and 6 out is an upsampler
+    of colour images. Where no channels of images lead from the ones to the others, it is as if a model of
+    colour images had others in and out.
     """
-    for channels in (3, outputs // 2, outputs):
-        roles = {
-            channels: (False, False),
-            2 * channels: (True, False),
-            2 * channels + 1: (False, True),
-            3 * channels + 1: (True, True),
-        }
+    for channels in (*_USUAL_CHANNELS, outputs // 2, outputs):
+        roles = _roles_of_inputs(channels)
         if channels and inputs in roles and outputs in (channels, 2 * channels):
             return channels, *roles[inputs], outputs == 2 * channels
-    raise Unlike("out.2.weight")
+    colours = _USUAL_CHANNELS[0]
+    return colours, *_roles_of_inputs(colours).get(inputs, (False, False)), True
+
+
+def _roles_of_inputs(channels: int) -> dict[int, tuple[bool, bool]]:
+    """(upsamples, inpaints) by the channels that enter."""
+    return {
+        channels: (False, False),
+        2 * channels: (True, False),
+        2 * channels + 1: (False, True),
+        3 * channels + 1: (True, True),
+    }
 
 
 @attrs.frozen(kw_only=True)
@@ -196,15 +229,14 @@ class Classifier:
             Unlike: they are of none.
         """
         trunk = read_trunk(shapes)
-        positions = shapes.get("out.2.positional_embedding")
-        if positions is not None:
-            classes = shape(shapes, "out.2.c_proj.weight", 3)[0]
+        layers = {name.removeprefix("out.").rpartition(".")[0] for name in shapes if name.startswith("out.")}
+        if layers & {"2.qkv_proj", "2.c_proj"}:
+            positions = shapes.get("out.2.positional_embedding") or (_USUAL_POSITIONS,)
+            classes = outputs_of(shapes, "out.2.c_proj")
             return cls(trunk=trunk, pool="attention", classes=classes, positions=positions[-1])
-        if len(shape(shapes, "out.0.weight")) == 1:
-            return cls(trunk=trunk, pool="adaptive", classes=shape(shapes, "out.3.weight")[0])
-        second = "out.1.weight" in shapes
-        last = shape(shapes, "out.3.weight" if second else "out.2.weight", 2)
-        return cls(trunk=trunk, pool="spatial_v2" if second else "spatial", classes=last[0])
+        pool: Pool = "spatial_v2" if "1" in layers else "adaptive" if "3" in layers else "spatial"
+        last = "out.2" if pool == "spatial" else "out.3"
+        return cls(trunk=trunk, pool=pool, classes=outputs_of(shapes, last))
 
 
 @attrs.frozen(kw_only=True)

@@ -51,7 +51,7 @@ def recognise(shapes: Shapes, file: str) -> Recognised:
         try:
             model = architecture.read(shapes)
             whole = model.shapes()
-        except (Unlike, ValueError, ZeroDivisionError):
+        except (Unlike, LookupError, ValueError, ZeroDivisionError):
             continue
         if whole == dict(shapes):
             return Recognised(model=model, nearest=_nearest(model))

@@ -28,6 +28,18 @@ def shape(shapes: Shapes, name: str, ndim: int | None = None) -> Shape:
     return found
 
 
+def outputs_of(shapes: Shapes, layer: str) -> int:
+    """How many outputs a layer has: its bias says so, or its weight, where one of the two is damaged.
+
+    Raises:
+        Unlike: there is no such layer.
+    """
+    for name in (f"{layer}.bias", f"{layer}.weight"):
+        if found := shapes.get(name):
+            return found[0]
+    raise Unlike(layer)
+
+
 def count(shapes: Shapes, pattern: str) -> int:
     """One more than the largest number that the first group of `pattern` finds at the start of a name.
 

@@ -69,6 +69,18 @@ def diffusion_tree(found: Recognised, model: Diffusion, image_size: int | None =
     return tree
 
 
+def with_variance(tree: Tree, model: Diffusion) -> Tree:
+    """The spec, in which ancestral sampling says the variance of a model that learned none.
+
+    Then it is beta, which is the default of the program published with ADM (guided-diffusion), not ours.
+    """
+    sampler = tree.get("sampler")
+    if model.learned_variance or _name(sampler) not in ("ddpm", "glidepath/ddpm"):
+        return tree
+    named = sampler if isinstance(sampler, Mapping) else {"use": sampler}
+    return {**tree, "sampler": {**named, "variance": named.get("variance", "fixed-large")}}
+
+
 def classifier_tree(found: Recognised, model: Classifier, image_size: int | None = None) -> Tree:
     """Guidance by a classifier, but for its weights."""
     size = image_size or model.image_size or assumed_size(model.trunk, found.nearest.unseen.image_size)
@@ -117,9 +129,16 @@ def assumed(tree: Mapping[str, Any]) -> dict[str, Any]:
     denoiser, sampler = tree["denoiser"], tree["sampler"]
     heads = "heads" if denoiser["head_channels"] is None else "head_channels"
     said = {f"denoiser.{key}": denoiser[key] for key in ("image_size", heads, "attention_order")}
+    said["denoiser.predicts"] = denoiser.get("predicts", "epsilon")
     if "text_encoder" in tree:
         said["text_encoder.heads"] = tree["text_encoder"]["heads"]
-    return {**said, "schedule": _name(tree["schedule"]), "sampler": _name(sampler)}
+    schedule = tree["schedule"]
+    said["schedule"] = _name(schedule)
+    said["schedule.num_steps"] = schedule.get("num_steps", 1000) if isinstance(schedule, Mapping) else 1000
+    said["sampler"] = _name(sampler)
+    if isinstance(sampler, Mapping) and "variance" in sampler:
+        said["sampler.variance"] = sampler["variance"]
+    return said
 
 
 def assumed_size(trunk: Trunk, nearest: int) -> int:

@@ -8,11 +8,12 @@ from typing import Literal
 
 import attrs
 
-from glidepath.plugins.convert.shapes import Shape, Shapes, Unlike, conv, count, linear, norm, shape
+from glidepath.plugins.convert.shapes import Shape, Shapes, Unlike, conv, count, linear, norm, outputs_of
 
 Resampling = Literal["blocks", "convolutions", "none"]
 """What changes the size: residual blocks, a convolution each, or something without parameters."""
 
+_IMAGE_CHANNELS = 3
 _USUAL_RES_BLOCKS = 2  # of most published models; a guess, where a classifier could be read in several ways
 
 
@@ -27,7 +28,7 @@ class Trunk:
     dims: spatial dimensions.
     """
 
-    input_channels: int = 3
+    input_channels: int = _IMAGE_CHANNELS
     channels: int
     res_blocks: int
     channel_mult: tuple[float, ...]
@@ -107,20 +108,24 @@ class Trunk:
 def read_trunk(shapes: Shapes) -> Trunk:
     """The hyperparameters of a network's way down, from its keys and shapes.
 
+    Where a tensor is missing, another shows the same: so that of a damaged file can be said what is missing.
+
     Raises:
         Unlike: there is no such network in them.
     """
-    first = shape(shapes, "input_blocks.0.0.weight")
-    channels = shape(shapes, "time_embed.0.weight", 2)[1]
+    channels = outputs_of(shapes, "time_embed.0") // 4
+    kernels = [shapes.get(f"input_blocks.{name}.weight", ()) for name in ("0.0", "1.0.in_layers.2")]
+    dims = next((len(kernel) - 2 for kernel in kernels if len(kernel) > 2), 0)
     blocks = [_Block(shapes, index) for index in range(1, count(shapes, r"input_blocks\.(\d+)\."))]
     resampling, res_blocks = _layout(shapes, blocks)
     starts = blocks[:: res_blocks + 1]
-    if not starts or any(block.width == 0 for block in starts) or not channels:
+    if not starts or any(block.width == 0 for block in starts) or not channels or not dims:
         raise Unlike("input_blocks")
-    embedded = shape(shapes, "input_blocks.1.0.emb_layers.1.weight", 2)[0]
-    text = shapes.get("middle_block.1.encoder_kv.weight")
+    embedded = outputs_of(shapes, "input_blocks.1.0.emb_layers.1")
+    hearing = (it for name, it in shapes.items() if name.endswith(".encoder_kv.weight") and len(it) == 3)
+    text = next(hearing, None)
     return Trunk(
-        input_channels=first[1],
+        input_channels=kernels[0][1] if len(kernels[0]) > 2 else _IMAGE_CHANNELS,
         channels=channels,
         res_blocks=res_blocks,
         channel_mult=tuple(_ratio(block.width, channels) for block in starts),
@@ -128,7 +133,7 @@ def read_trunk(shapes: Shapes) -> Trunk:
         scale_shift_norm=embedded == 2 * starts[0].width,
         resampling=resampling,
         text_width=text[1] if text else None,
-        dims=len(first) - 2,
+        dims=dims,
     )
 
 
@@ -137,10 +142,13 @@ class _Block:
 
     def __init__(self, shapes: Shapes, index: int) -> None:
         name = f"input_blocks.{index}."
-        self.convolution = f"{name}0.op.weight" in shapes
-        self.empty = not any(key.startswith(name) for key in shapes)
-        self.width = shapes.get(f"{name}0.in_layers.2.weight", (0,))[0]
-        self.attends = f"{name}1.qkv.weight" in shapes
+        keys = [key for key in shapes if key.startswith(name)]
+        self.convolution = any(key.startswith(f"{name}0.op.") for key in keys)
+        self.empty = not keys
+        self.width = 0
+        if any(key.startswith(f"{name}0.in_layers.2.") for key in keys):
+            self.width = outputs_of(shapes, f"{name}0.in_layers.2")
+        self.attends = any(key.startswith(f"{name}1.") for key in keys)
         self.changes = f"{name}0.skip_connection.weight" in shapes
 
 
@@ -155,7 +163,10 @@ def _layout(shapes: Shapes, blocks: Sequence[_Block]) -> tuple[Resampling, int]:
         index
         for index in range(count(shapes, r"output_blocks\.(\d+)\."))
         for child in (1, 2)
-        if f"output_blocks.{index}.{child}.in_layers.0.weight" in shapes
+        if any(
+            f"output_blocks.{index}.{child}.{layer}.weight" in shapes
+            for layer in ("in_layers.0", "in_layers.2")
+        )
     ]
     if ups:
         return "blocks", ups[0]

@@ -8,6 +8,7 @@ import attrs
 from attrs.validators import ge, gt, le, lt, optional
 
 from glidepath.registry.component import doc
+from glidepath.registry.ranges import WholeAtLeast
 
 _STEPS = (
     "which timesteps are visited: a number of them (50), sections ('10,10,5'), 'fast27', 'ddim50', "
@@ -107,7 +108,9 @@ class WarmUpConfig:
 class DdpmConfig:
     """Ancestral sampling."""
 
-    steps: int | str | tuple[int, ...] = attrs.field(default=150, metadata=doc(_STEPS))
+    steps: int | str | tuple[int, ...] = attrs.field(
+        default=150, validator=WholeAtLeast(1), metadata=doc(_STEPS)
+    )
     variance: Literal["auto", "learned-range", "learned", "fixed-small", "fixed-large"] = attrs.field(
         default="auto",
         metadata=doc(
@@ -125,7 +128,9 @@ class DdpmConfig:
 class DdimConfig:
     """Implicit sampling, deterministic unless eta is raised."""
 
-    steps: int | str | tuple[int, ...] = attrs.field(default=50, metadata=doc(_STEPS))
+    steps: int | str | tuple[int, ...] = attrs.field(
+        default=50, validator=WholeAtLeast(1), metadata=doc(_STEPS)
+    )
     eta: float = attrs.field(
         default=0.0,
         validator=[ge(0), le(1)],

@@ -8,6 +8,7 @@ import attrs
 from attrs.validators import ge, gt, in_, le, optional
 
 from glidepath.registry.component import doc
+from glidepath.registry.ranges import WholeAtLeast
 
 _STEPS = (
     "which timesteps are visited: a number of them (20), sections ('10,10,5'), 'fast27', 'ddim50', "
@@ -39,7 +40,9 @@ _LOWER_ORDER_FINAL = (
 class WalkConfig:
     """What every sampler of this plugin has."""
 
-    steps: int | str | tuple[int, ...] = attrs.field(default=20, metadata=doc(_STEPS))
+    steps: int | str | tuple[int, ...] = attrs.field(
+        default=20, validator=WholeAtLeast(1), metadata=doc(_STEPS)
+    )
     sigmas: Literal["schedule", "time", "karras", "exponential"] = attrs.field(
         default="schedule", metadata=doc(_SIGMAS)
     )
@@ -127,6 +130,7 @@ class PndmConfig:
 
     steps: int | str | tuple[int, ...] = attrs.field(
         default="leading50",
+        validator=WholeAtLeast(1),
         metadata=doc(f"{_STEPS}; evenly in time, as the weights are those of even steps"),
     )
     warm_up: Literal["runge-kutta", "heun"] = attrs.field(

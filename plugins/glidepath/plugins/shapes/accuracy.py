@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from glidepath.core.errors import GlidepathError
-from glidepath.plugins.shapes.plugin import AccuracyConfig
+from glidepath.plugins.shapes.configs import AccuracyConfig
 from glidepath.plugins.shapes.reader import judge
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from glidepath.plugins.shapes.captions import parse
+from glidepath.plugins.shapes.configs import ShapesConfig
 from glidepath.plugins.shapes.draws import sample_batch
 from glidepath.plugins.shapes.facts import ANSWERS, facts_of
 from glidepath.plugins.shapes.near_misses import near_miss
-from glidepath.plugins.shapes.plugin import ShapesConfig
 
 
 class ShapesDataset:

@@ -1,18 +1,14 @@
 """The plugin `shapes`: a captioned dataset, the preset of a small model trained on it, and its measurement.
 
-Imports no torch.
+Imports no torch, and the parameters of a part only where it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
-import attrs
-from attrs.validators import ge, le
-
-from glidepath.registry.component import Command, Component, Preset, doc
+from glidepath.registry.component import Command, Component, Preset
 from glidepath.registry.hooks import hookimpl
 
 PROMPTS = (
@@ -25,30 +21,6 @@ PROMPTS = (
 """Some that the metric can judge, for who tries it."""
 
 
-@attrs.frozen(kw_only=True)
-class ShapesConfig:
-    """Procedural scenes of one or two flat shapes, with captions."""
-
-    image_size: int = attrs.field(
-        default=32, validator=ge(16), metadata=doc("height and width in pixels, at least 16")
-    )
-    two_objects: float = attrs.field(
-        default=0.65, validator=[ge(0), le(1)], metadata=doc("share of scenes with two objects, from 0 to 1")
-    )
-
-
-@attrs.frozen(kw_only=True)
-class AccuracyConfig:
-    """What has to be right."""
-
-    of: Literal["all", "count", "shape", "color", "size", "background", "relation"] = attrs.field(
-        default="all",
-        metadata=doc(
-            "all that the prompt says, or one thing; images whose prompt does not say it do not count"
-        ),
-    )
-
-
 @hookimpl
 def components() -> Iterable[Component]:
     """The dataset, and a metric of images of it."""
@@ -57,7 +29,7 @@ def components() -> Iterable[Component]:
             kind="dataset",
             name="shapes",
             target="glidepath.plugins.shapes.dataset:ShapesDataset",
-            config=ShapesConfig,
+            config="glidepath.plugins.shapes.configs:ShapesConfig",
             summary="scenes of one or two flat shapes: colour, size, background and relation, with captions",
             provides=lambda config: {
                 "data.channels": 3,
@@ -69,7 +41,7 @@ def components() -> Iterable[Component]:
             kind="metric",
             name="shapes-accuracy",
             target="glidepath.plugins.shapes.accuracy:ShapesAccuracy",
-            config=AccuracyConfig,
+            config="glidepath.plugins.shapes.configs:AccuracyConfig",
             summary="the share of images of shapes that show what their prompts say, read from the pixels",
             provides=lambda _config: {"metric.prompts": PROMPTS},
         ),

@@ -9,13 +9,17 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from glidepath.core.errors import GlidepathError
-from glidepath.plugins.studies.files import StoreError, locked, read_json, take_lock, write_json
+from glidepath.plugins.studies.files import StoreError, locked, read_json, write_json
 from glidepath.plugins.studies.sections import FAILURES
 from glidepath.plugins.studies.store import GRAPH, STOP, Store
 from glidepath.registry.cli.arguments import Parser
 from glidepath.registry.cli.common import indent, note_failures, open_catalogue, print_json, shorten, table
+from glidepath.registry.folder_lock import take_lock
 from glidepath.registry.parameters import yaml_text
+from glidepath.registry.writing import CannotWrite
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.graph import Graph
@@ -357,6 +361,7 @@ def _results_of(path: Path) -> Path:
 def _report(arguments: argparse.Namespace) -> int:
     from glidepath.plugins.studies.collect import collect
     from glidepath.plugins.studies.real import real_values
+    from glidepath.plugins.studies.renamed import followed
     from glidepath.plugins.studies.report.write import write_report
 
     catalogue, study, graph = _read(arguments)
@@ -364,14 +369,16 @@ def _report(arguments: argparse.Namespace) -> int:
     if not _exists(store):
         raise GlidepathError(f"no study has run in {store.folder}: `glidepath study run` begins one")
     command = f"glidepath study run {arguments.study}"
-    results = collect(study, graph, store, command=command, real=real_values(study, catalogue))
+    kept = followed(graph, store, catalogue)
+    study = attrs.evolve(study, warnings=(*study.warnings, *kept.notes))
+    results = collect(study, kept.graph, store, command=command, real=real_values(study, catalogue))
     if not results.metrics:
         raise GlidepathError("nothing was measured yet")
     folder: Path = arguments.out or store.folder / "report"
     try:
         page = write_report(results, folder)
     except OSError as error:
-        raise StoreError(f"cannot write the report: {error}") from error
+        raise StoreError(f"an image of the report cannot be read: {error}") from error
     if arguments.json:
         print_json({"page": str(page)})
     else:
@@ -462,7 +469,7 @@ def _is_running(store: Store) -> bool:
         return False
     try:
         descriptor = take_lock(store.folder / ".lock")
-    except StoreError:  # where we may not write, nobody that we could hinder runs
+    except CannotWrite:  # where we may not write, nobody that we could hinder runs
         return False
     if descriptor is None:
         return True

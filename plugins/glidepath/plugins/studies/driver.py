@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from glidepath.plugins.studies.files import read_json, write_json, write_whole
+from glidepath.plugins.studies.files import read_json, write_json
 from glidepath.plugins.studies.graph import Graph, Node
 from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.interface import Engine, Task
@@ -26,6 +26,7 @@ from glidepath.plugins.studies.store import (
     Store,
     make_folder,
 )
+from glidepath.registry.writing import write_whole
 
 _TICK = 0.5
 _CANCELLED = "cancelled"
@@ -124,7 +125,7 @@ class Driver:
         """Run until nothing is left, or something says stop.
 
         Raises:
-            StoreError: the store cannot be written; what it holds is whole.
+            CannotWrite, StoreError: the store cannot be written; what it holds is whole.
         """
         write_graph(self.study, self.graph, self.store)
         self.index.record_trials(graph_json(self.study, self.graph))
@@ -376,4 +377,5 @@ def write_graph(study: Study, graph: Graph, store: Store) -> None:
     """Keep the study's file and its graph beside the results."""
     make_folder(store.folder)
     write_json(store.folder / GRAPH, graph_json(study, graph))
-    write_whole(store.folder / STUDY, lambda file: file.write(study.text.encode("utf-8", "surrogatepass")))
+    text = study.text.encode("utf-8", "surrogatepass")
+    write_whole(store.folder / STUDY, lambda partial: partial.write_bytes(text))

@@ -7,21 +7,35 @@ import io
 from pathlib import Path
 from typing import IO, Literal
 
-from glidepath.plugins.studies.files import write_whole
+from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.stat_extra import needed
+from glidepath.registry.writing import write_whole
 
 Format = Literal["csv", "parquet"]
+
+_ENDINGS: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
 
 COLUMNS = ("arm", "train_seed", "sample_seed", "metric", "prompt", "value")
 """Seeds and prompts by their places in the study's lists; a trial without a score has no row."""
 
 
 def format_of(out: Path | None, stated: Format | None) -> Format:
-    """What to write: as stated, else by the ending of the file, else CSV."""
+    """What to write: as stated, else by the ending of the file; on the standard output CSV.
+
+    Raises:
+        GlidepathError: the ending is that of none of the formats.
+    """
     if stated is not None:
         return stated
-    return "parquet" if out is not None and out.suffix == ".parquet" else "csv"
+    if out is None:
+        return "csv"
+    if out.suffix.lower() not in _ENDINGS:
+        raise GlidepathError(
+            f"--out {out}: scores are written as CSV or Parquet; name a file that ends in "
+            f"{' or '.join(_ENDINGS)}, or say which with --format"
+        )
+    return _ENDINGS[out.suffix.lower()]
 
 
 def write_csv(index: Index, file: IO[str]) -> int:
@@ -38,13 +52,13 @@ def write_file(index: Index, path: Path, chosen: Format) -> int:
 
     Raises:
         MissingExtra: Parquet is asked for, and pyarrow is not installed.
-        StoreError: the file cannot be written.
+        CannotWrite: that cannot be.
     """
     if chosen == "parquet":
         return _write_parquet(index, path)
     text = io.StringIO(newline="")
     count = write_csv(index, text)
-    write_whole(path, lambda file: file.write(text.getvalue().encode()))
+    write_whole(path, lambda partial: partial.write_bytes(text.getvalue().encode()))
     return count
 
 
@@ -57,5 +71,5 @@ def _write_parquet(index: Index, path: Path) -> int:
     columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
     arrays = [arrow.array(list(column), kind) for column, kind in zip(columns, types.values(), strict=True)]
     made = arrow.Table.from_arrays(arrays, schema=arrow.schema(list(types.items())))
-    write_whole(path, lambda file: parquet.write_table(made, file))
+    write_whole(path, lambda partial: parquet.write_table(made, partial))
     return len(rows)

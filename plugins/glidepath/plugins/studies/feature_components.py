@@ -1,44 +1,12 @@
-"""The metrics of metrics_features.py as components, and their parameters. Imports no torch."""
+"""The metrics of metrics_features.py as components. Imports no torch, and no parameters."""
 
 from __future__ import annotations
 
-import attrs
-from attrs.validators import ge
+from glidepath.registry.component import Component
 
-from glidepath.registry.component import Component, doc
-
+_CONFIGS = "glidepath.plugins.studies.metric_configs"
 _TARGET = "glidepath.plugins.studies.metrics_features"
 _FEW = {"images": 8}
-
-
-@attrs.frozen(kw_only=True)
-class FeatureConfig:
-    """A comparison with real images, by features of the probe."""
-
-    images: int = attrs.field(
-        default=2048,
-        validator=ge(2),
-        metadata=doc("real images of the spec's dataset that are compared with; part of what a value means"),
-    )
-    seed: int = attrs.field(
-        default=1_000_003,
-        validator=ge(0),
-        metadata=doc("of the real images; another than that of training, so that none was trained on"),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class NeighbourConfig(FeatureConfig):
-    """A share of one set within the support of another."""
-
-    neighbours: int = attrs.field(
-        default=3, validator=ge(1), metadata=doc("k: the ball around a point reaches its k-th neighbour")
-    )
-
-
-@attrs.frozen(kw_only=True)
-class DiversityConfig:
-    """Distances between images of one prompt."""
 
 
 def whole_set(_config: object) -> dict[str, object]:
@@ -58,7 +26,7 @@ def feature_metrics() -> tuple[Component, ...]:
             kind="metric",
             name="kid",
             target=f"{_TARGET}:KernelDistance",
-            config=FeatureConfig,
+            config=f"{_CONFIGS}:FeatureConfig",
             provides=whole_set,
             example=_FEW,
             summary="distance from real images by a polynomial kernel on features; unbiased for few images",
@@ -68,7 +36,7 @@ def feature_metrics() -> tuple[Component, ...]:
             kind="metric",
             name="frechet",
             target=f"{_TARGET}:FrechetDistance",
-            config=FeatureConfig,
+            config=f"{_CONFIGS}:FeatureConfig",
             provides=whole_set,
             example=_FEW,
             summary="distance from real images by mean and covariance of features; compare at equal counts",
@@ -78,7 +46,7 @@ def feature_metrics() -> tuple[Component, ...]:
             kind="metric",
             name="precision",
             target=f"{_TARGET}:Precision",
-            config=NeighbourConfig,
+            config=f"{_CONFIGS}:NeighbourConfig",
             provides=whole_set,
             example=_FEW,
             summary="share of the images that look like real ones",
@@ -88,7 +56,7 @@ def feature_metrics() -> tuple[Component, ...]:
             kind="metric",
             name="recall",
             target=f"{_TARGET}:Recall",
-            config=NeighbourConfig,
+            config=f"{_CONFIGS}:NeighbourConfig",
             provides=whole_set,
             example=_FEW,
             summary="share of the real images that the model's come near to",
@@ -98,7 +66,7 @@ def feature_metrics() -> tuple[Component, ...]:
             kind="metric",
             name="diversity",
             target=f"{_TARGET}:Diversity",
-            config=DiversityConfig,
+            config=f"{_CONFIGS}:DiversityConfig",
             provides=_two_of_a_prompt,
             summary="how far apart the features of images of one prompt are; needs two images of a prompt",
         ),

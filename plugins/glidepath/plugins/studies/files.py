@@ -1,40 +1,29 @@
-"""The files of a study, there whole or not at all, and its folder, which one process at a time writes to."""
+"""The JSON files of a study, and the lock of its folder, which one process at a time writes to."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry import folder_lock, writing
+from glidepath.registry import folder_lock
+from glidepath.registry.writing import write_whole
 
 
 class StoreError(GlidepathError):
-    """The folder of a study cannot be written to, or is in use; what is in it stays readable."""
+    """The folder of a study does not serve: what should be in it is not, or something else works in it."""
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON file, in place of what was there."""
-    text = json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n"
-    write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogatepass")))
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file, in place of what was there.
+    """Write a JSON file, in place of what was there.
 
     Raises:
-        StoreError: the disk is full, or the folder cannot be written to.
+        CannotWrite: the disk is full, or the folder cannot be written to.
     """
-
-    def opened(partial: Path) -> None:
-        with partial.open("wb") as file:
-            write(file)
-
-    with _store_errors():
-        writing.write_whole(path, opened)
+    text = json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n"
+    write_whole(path, lambda partial: partial.write_bytes(text.encode("utf-8", "surrogatepass")))
 
 
 def read_json(path: Path) -> Any:
@@ -45,12 +34,12 @@ def read_json(path: Path) -> Any:
         return None
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> AbstractContextManager[None]:
     """Hold the lock of a study's folder. A process that dies lets go of it.
 
     Raises:
-        StoreError: another process holds it, or the folder cannot be written to.
+        FolderInUse: another process holds it.
+        CannotWrite: the folder cannot be written to.
     """
 
     def refusal(_holder: str) -> str:  # its number may be one of another machine
@@ -59,26 +48,4 @@ def locked(folder: Path) -> Iterator[None]:
             "`glidepath study stop`"
         )
 
-    with ExitStack() as stack:
-        with _store_errors():
-            stack.enter_context(folder_lock.locked(folder, refusal))
-        yield
-
-
-def take_lock(path: Path) -> int | None:
-    """A descriptor that holds the lock of a file while it is open, None when another process holds it.
-
-    Raises:
-        StoreError: the file cannot be made.
-    """
-    with _store_errors():
-        return folder_lock.take_lock(path)
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    """What cannot be written or locked is an error of the store."""
-    try:
-        yield
-    except (writing.CannotWrite, folder_lock.FolderInUse) as error:
-        raise StoreError(str(error)) from error
+    return folder_lock.locked(folder, refusal)

@@ -17,7 +17,7 @@ from glidepath.plugins.studies.interface import Ended, Task
 from glidepath.plugins.studies.store import LOG
 
 if TYPE_CHECKING:
-    from glidepath.plugins.studies.plugin import LocalConfig
+    from glidepath.plugins.studies.engine_configs import LocalConfig
 
 _GONE = -9
 

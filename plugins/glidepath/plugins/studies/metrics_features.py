@@ -15,13 +15,9 @@ import torch
 from torch import Tensor
 
 from glidepath.core.errors import GlidepathError
-from glidepath.plugins.studies.feature_components import (
-    DiversityConfig,
-    FeatureConfig,
-    NeighbourConfig,
-)
 from glidepath.plugins.studies.features import features, load_probe, probe_name
 from glidepath.plugins.studies.interface import Direction, Drawn
+from glidepath.plugins.studies.metric_configs import DiversityConfig, FeatureConfig, NeighbourConfig
 
 Array = npt.NDArray[np.float64]
 

@@ -25,7 +25,7 @@ from glidepath.plugins.studies.stat_extra import needed
 from glidepath.plugins.studies.store import LOG
 
 if TYPE_CHECKING:
-    from glidepath.plugins.studies.plugin import RayConfig
+    from glidepath.plugins.studies.engine_configs import RayConfig
 
 _LOST = -9
 _PATIENCE = 10.0

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from glidepath.core.cascade import Cascade, stages_of
@@ -19,7 +19,7 @@ from glidepath.core.conditioning import TextEmbedding
 from glidepath.core.errors import GlidepathError
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.text_encoder import TextEncoder
-from glidepath.plugins.studies.files import write_whole
+from glidepath.registry.writing import write_tensors
 
 _FIELDS = ("pooled", "tokens", "mask")
 
@@ -61,9 +61,9 @@ def record(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path:
             null = stage.text_encoder.unconditional()
             for field in _FIELDS:
                 whole = torch.cat([getattr(some, field) for some in said])
-                tensors[f"{name}/said.{field}"] = whole.cpu().contiguous()
-                tensors[f"{name}/null.{field}"] = getattr(null, field).cpu().contiguous().clone()
-    write_whole(path, lambda file: file.write(save(tensors)))
+                tensors[f"{name}/said.{field}"] = whole
+                tensors[f"{name}/null.{field}"] = getattr(null, field)
+    write_tensors(path, tensors, {})
 
 
 def replay(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path: Path) -> None:

@@ -19,12 +19,13 @@ from glidepath.plugins.studies.selection import Excluded, select
 from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.config import ConfigReader
 from glidepath.registry.faults import Faults, shown
+from glidepath.registry.files import neighbours
 from glidepath.registry.layers import Layers
 from glidepath.registry.overrides import Override, apply, override_source
 from glidepath.registry.parameters import yaml_text
 from glidepath.registry.plan import PartPlan
 from glidepath.registry.planner import Planner
-from glidepath.registry.problems import Place
+from glidepath.registry.problems import Place, did_you_mean
 from glidepath.registry.scalars import NULL, Value
 from glidepath.registry.schema import Schema, Slot
 from glidepath.registry.source import Source
@@ -105,8 +106,6 @@ class Study:
         Raises:
             GlidepathError: there is none.
         """
-        from glidepath.registry.problems import did_you_mean
-
         for arm in self.arms:
             if name in (arm.name, *arm.also):
                 return arm
@@ -475,6 +474,9 @@ def _text(file: Path) -> str:
         if len(data) > MAX_BYTES:
             raise GlidepathError(f"{file} is larger than {MAX_BYTES:,} bytes")
         return data.decode("utf-8").removeprefix("\ufeff")
+    except FileNotFoundError:
+        near = did_you_mean(file.name, neighbours(file))
+        raise GlidepathError("; ".join(filter(None, [f"there is no study {file}", near]))) from None
     except OSError as error:
         raise GlidepathError(f"the study {file} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

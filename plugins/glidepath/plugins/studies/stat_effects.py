@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glidepath.plugins.studies.stat_extra import special
+from glidepath.plugins.studies.stat_paired import deviation
 
 Array = npt.NDArray[np.float64]
 
@@ -32,7 +33,7 @@ def effect(differences: Array, baseline: float, sign: int) -> Effect:
     """Of the differences [n]; sign is 1 where higher is better and -1 where lower is."""
     mean = float(differences.mean())
     n = differences.size
-    spread = float(differences.std(ddof=1)) if n > 1 else math.nan
+    spread = float(deviation(differences))
     better = sign * differences
     return Effect(
         relative=mean / abs(baseline) if baseline else math.nan,

@@ -28,6 +28,8 @@ _TIE: Final = 1e-10
 _CHUNK: Final = 1 << 22
 # What is left of terms that cancel, relative to the largest of them.
 _ROUNDING: Final = 1e-12
+# A spread below this, relative to the mean, is of the rounding of equal differences.
+_NO_SPREAD: Final = 1e-9
 
 
 def t_interval(differences: Array, level: float = 0.95) -> tuple[Array, Array]:
@@ -44,11 +46,19 @@ def t_interval(differences: Array, level: float = 0.95) -> tuple[Array, Array]:
 
 
 def t_p(differences: Array) -> Array:
-    """Two-sided p of the paired t test, [...]; NaN for n = 1. Differences that are all 0 have p = 1."""
+    """Two-sided p of the paired t test, [...]; NaN for n = 1. Differences that are all 0 have p = 1.
+
+    Differences that are all equal, and not 0, show no spread to hold their mean against: t is infinite, and
+    that they are equal may be chance, as with shares of few images. What n of one sign show is then all there
+    is to say: p is that of `sign_flip_p`, 2 / 2^n or, of random patterns, 1 / (1 + DRAWS).
+    """
     mean, error, freedom = _moments(differences)
     if freedom < 1:
         return np.full_like(mean, np.nan)
     p: Array = 2 * special().stdtr(freedom, -np.abs(_ratio(mean, error)))
+    equal = np.asarray((error == 0) & (mean != 0))
+    if equal.any():
+        p = np.where(equal, sign_flip_p(differences), p)
     return p
 
 
@@ -109,13 +119,19 @@ def without_rounding(values: Array, size: Array | float) -> Array:
     return kept
 
 
+def deviation(differences: Array) -> Array:
+    """Standard deviation of differences [..., n], NaN for n = 1; an exact 0 where they are equal but for
+    rounding."""
+    if differences.shape[-1] < 2:
+        return np.full(differences.shape[:-1], np.nan)
+    spread: Array = differences.std(-1, ddof=1)
+    return np.where(spread <= _NO_SPREAD * np.abs(differences.mean(-1)), 0.0, spread)
+
+
 def _moments(differences: Array) -> tuple[Array, Array, int]:
     """Mean, its standard error, and degrees of freedom."""
     n = differences.shape[-1]
-    mean = differences.mean(-1)
-    if n < 2:
-        return mean, np.full_like(mean, np.nan), n - 1
-    return mean, differences.std(-1, ddof=1) / np.sqrt(n), n - 1
+    return differences.mean(-1), deviation(differences) / np.sqrt(n), n - 1
 
 
 def _ratio(distance: Array, error: Array) -> Array:

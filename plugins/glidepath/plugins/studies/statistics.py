@@ -20,12 +20,14 @@ from glidepath.plugins.studies.power import (
     foresee,
     smallest_p,
     units_for_equivalence,
+    units_for_p,
     units_needed,
 )
 from glidepath.plugins.studies.results import Arm, Metric, StudyResults
 from glidepath.plugins.studies.stat_effects import Effect, effect
 from glidepath.plugins.studies.stat_multiple import benjamini_hochberg, holm
 from glidepath.plugins.studies.stat_paired import (
+    deviation,
     equivalence_p,
     sign_flip_p,
     t_interval,
@@ -252,7 +254,7 @@ def _judged(
     """The comparison with what the family makes of it, and its verdict."""
     differences = look.pairs.differences
     n = differences.size
-    spread = float(differences.std(ddof=1)) if n > 1 else math.nan
+    spread = float(deviation(differences)) if n else math.nan
     low, high = t_interval(differences, 1 - alpha / family) if n else (np.nan, np.nan)
     judged = attrs.evolve(
         look,
@@ -289,6 +291,8 @@ def _undecided(
         if metric.margin is not None:
             margin = metric.margin / spread
             wanted["equivalence"] = units_for_equivalence(margin, alpha, effect=look.difference / spread)
+    elif look.difference != 0:
+        wanted["a difference"] = units_for_p(alpha)  # all alike: what signs alone can show
     counted = {what: count for what, count in wanted.items() if count is not None}
     n = look.pairs.differences.size
     unit = _plural(unit_of(results.of(look.arm, look.metric)))

@@ -20,7 +20,7 @@ from glidepath.core.cascade import Cascade, stages_of
 from glidepath.core.denoiser import Denoiser
 from glidepath.core.errors import Diverged, GlidepathError
 from glidepath.core.pipeline import Pipeline
-from glidepath.plugins.studies.files import StoreError, read_json, write_json, write_whole
+from glidepath.plugins.studies.files import StoreError, read_json, write_json
 from glidepath.plugins.studies.interface import Drawn
 from glidepath.plugins.studies.orders import EMBEDDINGS, IMAGES, MANIFEST, WEIGHTS
 from glidepath.plugins.studies.recorded import record, replay
@@ -37,6 +37,7 @@ from glidepath.registry.schema import Slot
 from glidepath.registry.source import Source
 from glidepath.registry.spec import parse_spec
 from glidepath.registry.tree import node_of
+from glidepath.registry.writing import write_text, write_whole
 
 Scores = npt.NDArray[np.float64]
 
@@ -65,7 +66,7 @@ class Steps:
         work = Path(step["work"])
         make_folder(work)
         spec = work / "study-spec.yaml"
-        write_whole(spec, lambda file: file.write(canonical_json(step["spec"], 1).encode()))
+        write_text(spec, canonical_json(step["spec"], 1))
         command = catalogue.command_source("glidepath/train").item.target
         module, _, name = command.partition(":")
         status = getattr(import_module(module), name)([str(spec), "--out", str(work)])
@@ -74,9 +75,9 @@ class Steps:
         try:
             (work / WEIGHTS).replace(folder / WEIGHTS)
             log = (work / "log.jsonl").read_text(encoding="utf-8").splitlines()
-            (folder / "train-log.jsonl").write_text("\n".join(log) + "\n", encoding="utf-8")
         except OSError as error:
             raise StoreError(f"cannot keep what was trained: {error}") from error
+        write_text(folder / "train-log.jsonl", "\n".join(log) + "\n")
         shutil.rmtree(work, ignore_errors=True)
         return {"lines": len(log)}
 
@@ -115,7 +116,7 @@ class Steps:
             print(f"{len(shots)} of {sum(map(len, batches))} images", file=sys.stderr)
         seconds = time.perf_counter() - clock
         images = torch.cat(made).numpy()
-        write_whole(folder / IMAGES, lambda file: np.save(file, images, allow_pickle=False))
+        write_whole(folder / IMAGES, lambda partial: _save_array(partial, images))
         manifest = describe(plan, pipeline, self._catalogue(step["spec"]), shots, step["per_prompt"], 1)
         write_json(folder / MANIFEST, manifest.to_json())
         return {
@@ -207,6 +208,12 @@ class _Counter:
             return asked
 
         denoiser.prepare = counted  # type: ignore[method-assign]
+
+
+def _save_array(path: Path, values: npt.NDArray[np.generic]) -> None:
+    """As `numpy.save`, which would give a name without its own ending another."""
+    with path.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
 
 
 def _drawn(pipeline: Pipeline | Cascade, prompts: Sequence[str], seed: int, samples: Sequence[int]) -> Tensor:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from glidepath.core.errors import Diverged, GlidepathError
-from glidepath.plugins.studies.files import StoreError, read_json, take_lock, write_json
+from glidepath.plugins.studies.files import read_json, write_json
 from glidepath.plugins.studies.store import ALIVE, ENVIRONMENT, FAILURE, RESULT, make_folder
+from glidepath.registry.folder_lock import take_lock
 
 
 def work_off(order: Path) -> int:
@@ -114,7 +115,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         return work_off(Path(arguments[0]))
-    except (GlidepathError, StoreError) as error:
+    except GlidepathError as error:
         print(f"glidepath: error: {error}", file=sys.stderr)
         return 3
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from glidepath.core.errors import PartError
+from glidepath.plugins.text.configs import BpeConfig
 from glidepath.plugins.text.merging import BYTES, LETTERS, character_class, merge, read_text
-from glidepath.plugins.text.plugin import BpeConfig, bpe_faults
+from glidepath.plugins.text.plugin import bpe_faults
 
 GPT2_TOKENS = 50257
 """How many tokens GPT-2 has; the last one, <|endoftext|>, pads."""

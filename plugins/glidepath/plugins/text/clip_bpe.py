@@ -9,8 +9,8 @@ from pathlib import Path
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.text import repair
+from glidepath.plugins.text.configs import ClipBpeConfig
 from glidepath.plugins.text.merging import BYTES, LETTERS, character_class, merge, read_text
-from glidepath.plugins.text.plugin import ClipBpeConfig
 
 TOKENS = 49408
 """How many tokens CLIP has: 256 bytes, each also as the end of a word, the merges, and two marks."""

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from glidepath.core.conditioning import TextEmbedding
 from glidepath.core.errors import PartError
 from glidepath.core.text_encoder import TextEncoder, Tokenizer, encode_all
-from glidepath.plugins.text.plugin import TransformerConfig, transformer_faults
+from glidepath.plugins.text.configs import TransformerConfig
+from glidepath.plugins.text.plugin import transformer_faults
 
 
 class TransformerTextEncoder(TextEncoder):

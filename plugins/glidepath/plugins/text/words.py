@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from glidepath.core.errors import PartError, UnreadablePrompt
-from glidepath.plugins.text.plugin import WordsConfig, words_faults
+from glidepath.plugins.text.configs import WordsConfig
+from glidepath.plugins.text.plugin import words_faults
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _MOST_LISTED = 100

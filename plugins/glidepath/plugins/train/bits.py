@@ -14,7 +14,7 @@ from glidepath.core.cascade import Cascade
 from glidepath.core.errors import GlidepathError
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.pipeline import Pipeline
-from glidepath.plugins.train.plugin import BitsConfig
+from glidepath.plugins.train.configs import BitsConfig
 from glidepath.plugins.train.variational import VariationalBound
 
 

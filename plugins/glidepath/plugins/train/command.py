@@ -144,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_spec_arguments(parser)
+    add_spec_arguments(parser, training=True)
     add_locked_option(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where its files go (default: runs/NAME, NAME of the spec)"

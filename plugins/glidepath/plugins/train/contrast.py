@@ -28,7 +28,7 @@ from glidepath.plugins.train.symmetric import says_the_same, symmetric_cross_ent
 from glidepath.plugins.train.timesteps import log_snr
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.plugin import DiffusionTrainerConfig
+    from glidepath.plugins.train.configs import DiffusionTrainerConfig
 
 
 class ContrastStage(Stage):

@@ -17,7 +17,7 @@ from glidepath.plugins.train.symmetric import says_the_same, symmetric_cross_ent
 from glidepath.plugins.train.trainer import StagedTrainer
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.plugin import ContrastiveTrainerConfig
+    from glidepath.plugins.train.configs import ContrastiveTrainerConfig
 
 
 class Comparer(Protocol):

@@ -24,7 +24,7 @@ from glidepath.plugins.train.timesteps import log_snr, shifted_timesteps
 from glidepath.plugins.train.variational import VariationalBound
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.plugin import DiffusionTrainerConfig
+    from glidepath.plugins.train.configs import DiffusionTrainerConfig
 
 
 class DenoisingStage(Stage):

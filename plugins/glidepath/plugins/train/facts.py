@@ -22,7 +22,7 @@ from glidepath.plugins.train.run import Run
 from glidepath.plugins.train.stage import Stage
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.plugin import DiffusionTrainerConfig
+    from glidepath.plugins.train.configs import DiffusionTrainerConfig
 
 
 class FactsStage(Stage):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.train import draws
-from glidepath.plugins.train.plugin import CaptionedFolderConfig
+from glidepath.plugins.train.configs import CaptionedFolderConfig
 
 METADATA = "metadata.jsonl"
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})

@@ -20,7 +20,7 @@ from glidepath.plugins.train.run import LOG, Position, Run, TrainingDiverged
 from glidepath.plugins.train.stage import Stage
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.plugin import TrainingConfig
+    from glidepath.plugins.train.configs import TrainingConfig
 
 
 class Loop:

@@ -1,216 +1,22 @@
 """What this plugin supplies: the kinds `dataset` and `trainer`, parts of both, and the command `train`.
 
-Imports no torch.
+Imports no torch, and the parameters of a part only where it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-import attrs
-from attrs.validators import ge, gt, le, lt, optional
-
-from glidepath.registry.component import Command, Component, Kind, Need, doc, part
+from glidepath.registry.component import Command, Component, Kind, Need
 from glidepath.registry.hooks import hookimpl
 
 if TYPE_CHECKING:
+    from glidepath.plugins.train.configs import BitsConfig, CaptionedFolderConfig, DiffusionTrainerConfig
     from glidepath.testing import Trial
 
 _HERE = "glidepath.plugins.train"
-
-
-@attrs.frozen(kw_only=True)
-class TrainingConfig:
-    """How any network is trained."""
-
-    steps: int = attrs.field(
-        default=100_000,
-        validator=ge(1),
-        metadata=doc("optimizer steps (of the last stage, where there are several)"),
-    )
-    batch: int = attrs.field(default=64, validator=ge(1), metadata=doc("images in a step"))
-    learning_rate: float = attrs.field(
-        default=1e-4, validator=gt(0), metadata=doc("of AdamW at its highest, after the warm-up")
-    )
-    warmup_steps: int = attrs.field(
-        default=500, validator=ge(0), metadata=doc("steps over which the learning rate rises from zero")
-    )
-    decay_share: float = attrs.field(
-        default=0.2,
-        validator=[ge(0), le(1)],
-        metadata=doc("share of the steps, at the end, over which the learning rate falls to zero"),
-    )
-    weight_decay: float = attrs.field(default=0.0, validator=ge(0), metadata=doc("of AdamW"))
-    gradient_clip: float = attrs.field(
-        default=1.0,
-        validator=ge(0),
-        metadata=doc("the norm, over all parameters together, that gradients are clipped to; 0: never"),
-    )
-    ema: float = attrs.field(
-        default=0.9999,
-        validator=[ge(0), lt(1)],
-        metadata=doc("decay of the moving average of the weights, which is what is kept in the end"),
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = attrs.field(
-        default="auto",
-        metadata=doc(
-            "of the forward pass: auto is bfloat16 on a GPU that has it; weights and optimizer are float32"
-        ),
-    )
-    seed: int = attrs.field(
-        default=0,
-        validator=ge(0),
-        metadata=doc("decides the first weights and, together with the step, every draw"),
-    )
-    log_every: int = attrs.field(default=50, validator=ge(1), metadata=doc("steps between lines of the log"))
-    probe_every: int = attrs.field(
-        default=500,
-        validator=ge(1),
-        metadata=doc("steps between probes of whether the caption is heard, for the log"),
-    )
-    checkpoint_every: int = attrs.field(
-        default=500, validator=ge(1), metadata=doc("steps between checkpoints")
-    )
-    keep: int = attrs.field(default=2, validator=ge(1), metadata=doc("how many checkpoints are kept"))
-    export_dtype: Literal["float32", "float16", "bfloat16"] = attrs.field(
-        default="float32", metadata=doc("of the weights that are written at the end")
-    )
-    init_from_weights: bool = attrs.field(
-        default=False, metadata=doc("begin with the spec's weights; false: from scratch, ignoring them")
-    )
-
-
-@attrs.frozen(kw_only=True)
-class DiffusionTrainerConfig(TrainingConfig):
-    """How a denoiser and its text encoder are trained."""
-
-    caption_dropout: float = attrs.field(
-        default=0.2,
-        validator=[ge(0), le(1)],
-        metadata=doc("share of the captions replaced by the null condition, for classifier-free guidance"),
-    )
-    shift: float = attrs.field(
-        default=1.0,
-        validator=gt(0),
-        metadata=doc(
-            "sigma / alpha of the timesteps drawn, relative to uniform ones; 2 trains on more noise"
-        ),
-    )
-    min_snr_gamma: float = attrs.field(
-        default=0.0, validator=ge(0), metadata=doc("gamma of the min-SNR weighting; 0: unweighted")
-    )
-    variational_weight: float = attrs.field(
-        default=0.001,
-        validator=ge(0),
-        metadata=doc("lambda of L_hybrid: the weight of the variational bound, where variance is learned"),
-    )
-    low_res: int | None = attrs.field(
-        default=None,
-        validator=optional(ge(1)),
-        metadata=doc(
-            "for an upsampler: the size of the images it starts from, made of the dataset's by area"
-        ),
-    )
-    low_res_noise: float = attrs.field(
-        default=0.0,
-        validator=ge(0),
-        metadata=doc(
-            "for an upsampler: most of the Gaussian noise added to what it starts from, as a standard "
-            "deviation in [-1, 1]; so that it bears the flaws of a base model's images"
-        ),
-    )
-    contrastive_steps: int = attrs.field(
-        default=0,
-        validator=ge(0),
-        metadata=doc("steps of a first stage that trains the text encoder against noisy images; 0: none"),
-    )
-    contrastive_batch: int = attrs.field(
-        default=256, validator=ge(2), metadata=doc("images in a step of the first stage")
-    )
-    facts_steps: int = attrs.field(
-        default=0,
-        validator=ge(0),
-        metadata=doc(
-            "steps of a stage that first teaches the text encoder what captions say, if the dataset knows; "
-            "0: none"
-        ),
-    )
-    facts_batch: int = attrs.field(
-        default=64, validator=ge(1), metadata=doc("captions in a step of that stage")
-    )
-    facts_learning_rate: float = attrs.field(
-        default=1e-3, validator=gt(0), metadata=doc("of that stage, at its highest")
-    )
-    text_encoder_rate: float = attrs.field(
-        default=1.0,
-        validator=ge(0),
-        metadata=doc(
-            "learning rate of the text encoder while the denoiser learns, as a factor of learning_rate; less "
-            "than 1 keeps what a first stage taught it, 0 freezes it"
-        ),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class ContrastiveTrainerConfig(TrainingConfig):
-    """How a CLIP is trained, which guidance then asks."""
-
-    batch: int = attrs.field(
-        default=256, validator=ge(2), metadata=doc("images in a step, each told apart from all the others")
-    )
-    clip: Any = attrs.field(default=None, metadata=part("clip", "what is trained"))
-
-
-@attrs.frozen(kw_only=True)
-class BitsConfig:
-    """The variational bound of real images."""
-
-    images: int = attrs.field(
-        default=32, validator=ge(1), metadata=doc("real images of the spec's dataset that it is the mean of")
-    )
-    timesteps: int = attrs.field(
-        default=50,
-        validator=ge(2),
-        metadata=doc("how many of the chain's are looked at; as many as it has: no error but the images'"),
-    )
-    variance: Literal["auto", "small", "large"] = attrs.field(
-        default="auto",
-        metadata=doc(
-            "of a step: the learned one, or the posterior's (small); beta (large). Part of what a value means"
-        ),
-    )
-    seed: int = attrs.field(
-        default=1_000_003,
-        validator=ge(0),
-        metadata=doc("of the real images; another than that of training, so that none was trained on"),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class CaptionedFolderConfig:
-    """A folder of images, with captions in metadata.jsonl or in a text file beside each."""
-
-    folder: Path = attrs.field(
-        converter=Path,
-        metadata=doc(
-            "holds the images, also in folders inside; captions are in its metadata.jsonl, a line "
-            '{"file_name": "a.png", "text": "..."} for each, or, without that file, in a.txt beside a.png'
-        ),
-    )
-    size: int = attrs.field(
-        default=64,
-        validator=ge(1),
-        metadata=doc("pixels of each side: the largest square in the middle is cut out and resized"),
-    )
-    flip: bool = attrs.field(
-        default=False,
-        metadata=doc(
-            "mirror half of the images, drawn anew each time; none whose caption says left or right"
-        ),
-    )
 
 
 def _needs_of_trainer(config: DiffusionTrainerConfig) -> dict[str, Need]:
@@ -300,7 +106,7 @@ def components() -> Iterable[Component]:
             kind="trainer",
             name="diffusion",
             target=f"{_HERE}.trainer:DiffusionTrainer",
-            config=DiffusionTrainerConfig,
+            config=f"{_HERE}.configs:DiffusionTrainerConfig",
             summary="trains the denoiser and its text encoder together; resumes exactly",
             needs=_needs_of_trainer,
             references=(
@@ -316,7 +122,7 @@ def components() -> Iterable[Component]:
             kind="trainer",
             name="contrastive",
             target=f"{_HERE}.contrastive:ContrastiveTrainer",
-            config=ContrastiveTrainerConfig,
+            config=f"{_HERE}.configs:ContrastiveTrainerConfig",
             summary="trains a CLIP, on noisy images if it is a noised one; resumes exactly",
             example={
                 "clip": {
@@ -342,7 +148,7 @@ def components() -> Iterable[Component]:
             kind="metric",
             name="bits-per-dimension",
             target=f"{_HERE}.bits:BitsPerDimension",
-            config=BitsConfig,
+            config=f"{_HERE}.configs:BitsConfig",
             summary="how many bits the model needs for each value of a real image: the variational bound",
             provides=lambda _config: {"metric.whole_set": True},
             needs=_needs_of_bits,
@@ -356,7 +162,7 @@ def components() -> Iterable[Component]:
             kind="dataset",
             name="captioned-folder",
             target=f"{_HERE}.folder:CaptionedFolder",
-            config=CaptionedFolderConfig,
+            config=f"{_HERE}.configs:CaptionedFolderConfig",
             summary="a folder of images and their captions",
             provides=_provides_of_folder,
             needs=_needs_of_folder,

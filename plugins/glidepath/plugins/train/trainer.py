@@ -24,7 +24,7 @@ from glidepath.plugins.train.stage import Stage
 from glidepath.registry.writing import write_tensors
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.plugin import DiffusionTrainerConfig, TrainingConfig
+    from glidepath.plugins.train.configs import DiffusionTrainerConfig, TrainingConfig
 
 
 class StagedTrainer(Trainer, ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from glidepath.registry.problems import nearest
@@ -13,15 +13,22 @@ _UNKNOWN = "unrecognized arguments: "
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that takes no abbreviations, and says what an unknown option or choice may mean."""
+    """An ArgumentParser that takes no abbreviations, and says what an unknown option or choice may mean.
+
+    meaning: what may be meant by an option that is not there, with the word behind it, as a hint; "" for
+        nothing.
+    """
+
+    meaning: Callable[[str, str], str] | None = None
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **{"allow_abbrev": False, **keywords})
+        self._words: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but for `OptionalFile`, which takes the next word only if it can be its file."""
         if args is not None:
-            args = list(self._with_files_apart(args))
+            self._words = args = list(self._with_files_apart(args))
         return super().parse_known_args(args, namespace)
 
     def _with_files_apart(self, words: Sequence[str]) -> Iterator[str]:
@@ -37,11 +44,22 @@ class Parser(argparse.ArgumentParser):
         """Print the usage and the message, and exit with status 2."""
         if message.startswith(_UNKNOWN):
             for word in message.removeprefix(_UNKNOWN).split():
-                option = word.partition("=")[0]
-                if option.startswith("-") and (near := nearest(option, self._option_string_actions)):
-                    message += f"; did you mean {near}?"
+                option, _, value = word.partition("=")
+                if option.startswith("-") and (hint := self._hint(option, value or self._behind(word))):
+                    message += f"; {hint}"
                     break
         super().error(message)
+
+    def _hint(self, option: str, value: str) -> str:
+        if self.meaning is not None and (meant := self.meaning(option, value)):
+            return meant
+        near = nearest(option, self._option_string_actions)
+        return f"did you mean {near}?" if near else ""
+
+    def _behind(self, option: str) -> str:
+        """The word behind an option, as far as it may be its value."""
+        place = self._words.index(option) + 1 if option in self._words else len(self._words)
+        return self._words[place] if self._words[place:] and not self._words[place].startswith("-") else ""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         try:

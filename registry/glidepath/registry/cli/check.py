@@ -19,8 +19,8 @@ EPILOG = """\
 Reads the spec, its presets and overrides, finds the parts, checks every parameter, and checks
 that the parts fit one another. Builds nothing, loads no weights, imports no torch. The exit
 status is 2 if there are faults. A warning is what will not make the images that are meant: weights
-that were trained otherwise (their header says how), or that are not there yet, or a file that is not
-given.
+that were trained otherwise (their header says how), or that are not there yet, a file that is not
+given, or a device that cannot be here (cuda, where torch is built without it).
 
 examples:
   glidepath check my.yaml
@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: with all faults of the spec; with `--json` they are the document instead.
     """
+    from glidepath.registry.devices import absent_device
     from glidepath.registry.examination import require_targets
     from glidepath.registry.planner import make_plan
 
@@ -62,7 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
                 raise SpecError(plan.warnings)
         else:
             heed_warnings(plan, arguments)
-        warnings += [problem.render() for problem in doubts(plan, catalogue)]
+        absent = absent_device(plan)
+        doubtful = [*doubts(plan, catalogue), *([absent] if absent else [])]
+        warnings += [problem.render() for problem in doubtful]
     except SpecError as error:
         if not arguments.json:
             raise

@@ -7,9 +7,11 @@ import contextlib
 import sys
 import textwrap
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from glidepath.registry.catalogue import Catalogue, load_catalogue
+from glidepath.registry.cli.arguments import Parser
 from glidepath.registry.cli.telling import warn_once
 from glidepath.registry.discovery import DISTRIBUTION
 
@@ -40,14 +42,14 @@ def open_catalogue(
     return catalogue
 
 
-def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
-    """SPEC and what changes its reading."""
+def add_spec_arguments(parser: argparse.ArgumentParser, *, training: bool = False) -> None:
+    """SPEC and what changes its reading. training: as of `guesses.meaning`."""
     parser.add_argument("spec", metavar="SPEC", help="a YAML file, or the name of a preset")
-    add_spec_options(parser)
+    add_spec_options(parser, training=training)
 
 
-def add_spec_options(parser: argparse.ArgumentParser) -> None:
-    """What changes the reading of a spec: `--set`, `--allow-env`."""
+def add_spec_options(parser: argparse.ArgumentParser, *, training: bool = False) -> None:
+    """What changes the reading of a spec: `--set`, `--allow-env`. training: as of `guesses.meaning`."""
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -59,6 +61,14 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-env", action="store_true", help="let the spec read environment variables: ${oc.env:NAME}"
     )
+    if isinstance(parser, Parser):
+        parser.meaning = partial(_meaning, parser, training)
+
+
+def _meaning(parser: argparse.ArgumentParser, training: bool, option: str, value: str) -> str:
+    from glidepath.registry.cli.guesses import meaning
+
+    return meaning(option, value, parser._option_string_actions, training=training)
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
@@ -118,11 +128,13 @@ def table(rows: Iterable[Sequence[str]], *, wrap: bool = False) -> str:
     rows = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     before = sum(width + 2 for width in widths[:-1])
+    room = max(40, WIDTH - before)
     lines = []
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
-        room = max(40, WIDTH - before) if wrap else sys.maxsize
-        pieces = textwrap.wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+        pieces = [" ".join(row[-1].splitlines()).strip()]
+        if wrap:
+            pieces = textwrap.wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
         lines.append("  ".join([*cells, pieces[0]]).rstrip())
         lines += [" " * before + piece for piece in pieces[1:]]
     return "\n".join(lines)

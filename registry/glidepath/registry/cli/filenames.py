@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+IMAGES = Path("images")
+"""The folder of images that are given no name, in the current directory."""
+
 
 def free_name(
     prompts: Sequence[str], labels: Sequence[int], seed: int, count: int, *, film: bool, separate: bool
@@ -15,7 +18,7 @@ def free_name(
 
     film, separate: whether a strip of states and a file for each image are written too.
     """
-    for out in numbered(Path("images") / f"{_slug(prompts, labels)}-seed{seed}.png"):
+    for out in numbered(IMAGES / f"{_slug(prompts, labels)}-seed{seed}.png"):
         written = [out]
         if film:
             written.append(film_name(out))

@@ -152,12 +152,16 @@ def _cost_text(cost: Measurement) -> str:
     rows = [(f"parameters of {slot}", f"{count:,}") for slot, count in cost.parameters.items()]
     asked = f"{cost.evaluations} evaluations" if cost.evaluations != cost.steps else "as many evaluations"
     width = f", each of {cost.rows} rows" if cost.rows != 1 else ""
+    gradients = (
+        f"{_bytes(cost.gradient_bytes)} of the activations, {_flops(cost.gradient_flops)} of an evaluation"
+    )
     rows += [
         ("parameters in all", f"{sum(cost.parameters.values()):,}"),
         ("weights", f"{_bytes(cost.weight_bytes)} in {cost.dtype} on {cost.device}"),
         ("activations", f"{_bytes(cost.activation_bytes)} at the most"),
         ("steps", f"{cost.steps}, {asked}{width}"),
         ("one evaluation", _flops(cost.flops["denoiser"])),
+        *([("for gradients", gradients)] if cost.gradient_flops or cost.gradient_bytes else []),
         ("once", _flops(sum(cost.flops.values()) - cost.flops["denoiser"])),
         ("in all", _flops(cost.total_flops)),
     ]

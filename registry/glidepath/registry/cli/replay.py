@@ -13,7 +13,7 @@ from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import positive
 from glidepath.registry.cli.common import open_catalogue
 from glidepath.registry.cli.drawing import draw, film_strips
-from glidepath.registry.cli.filenames import numbered
+from glidepath.registry.cli.filenames import IMAGES, numbered
 from glidepath.registry.cli.sample import add_device_options, device_overrides
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=Path,
         metavar="FILE",
         help="where the new PNG goes; a file that is there is replaced (default: IMAGE-replay.png, or "
-        "IMAGE-replay-2.png and so on where that is there)",
+        "IMAGE-replay-2.png and so on where that is there: beside an image in the current directory or its "
+        "images/, and in images/ for one from elsewhere)",
     )
     parser.add_argument(
         "--batch",
@@ -128,8 +129,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _free_name(image: Path) -> Path:
-    """IMAGE-replay.png, or with -2, -3, ... where that is there: an earlier replay is kept."""
-    names = numbered(image.with_name(f"{image.stem}-replay.png"))
+    """IMAGE-replay.png, or with -2, -3, ... where that is there: an earlier replay is kept.
+
+    It is written where `sample` writes. The folder of an image from elsewhere may be no place for others: one
+    of results, say, which stay as they came out.
+    """
+    ours = {Path().resolve(), IMAGES.resolve()}
+    folder = image.parent if image.parent.resolve() in ours else IMAGES
+    names = numbered(folder / f"{image.stem}-replay.png")
     return next(name for name in names if not name.exists())
 
 

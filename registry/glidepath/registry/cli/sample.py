@@ -77,7 +77,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--separate", action="store_true", help="also write each image of a grid to a file of its own"
     )
     parser.add_argument(
-        "--scale", type=positive, metavar="N", help="enlarge N times (default: to about 256 pixels)"
+        "--scale", type=_enlargement, metavar="N", help="enlarge N times (default: to about 256 pixels)"
     )
     parser.add_argument(
         "--batch", type=positive, default=8, metavar="N", help="images made at once (default: %(default)s)"
@@ -128,6 +128,14 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
         help="the class to show, counted from 0, for a model of classes; may be repeated: one for all "
         "prompts, or one for each, or several without a prompt",
     )
+
+
+def _enlargement(text: str) -> int:
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError as error:
+        hint = "it enlarges the image; a guidance has a scale of its own, --set guidance[0].scale=3"
+        raise argparse.ArgumentTypeError(f"{error}: {hint}") from None
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:

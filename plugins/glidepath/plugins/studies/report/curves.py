@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -14,38 +14,100 @@ from glidepath.plugins.studies.stat_series import Series
 from glidepath.plugins.studies.stat_units import unit_means
 from glidepath.plugins.studies.statistics import Analysis
 
+# Panels in a row, where the series of a metric share one, and where they do not.
 _COLUMNS: Final = 3
+_NARROW_COLUMNS: Final = 4
 _MOST_POINTS: Final = 10
 # Positions that are all marked on the axis, rather than round numbers.
 _MOST_TICKS: Final = 7
+# Series whose last positions differ by more than this factor would squeeze one another on one axis.
+_ALIKE: Final = 2.0
+# Positions above 0 over a wider range than this are drawn on a logarithmic axis: a straight one crowds them.
+_STRAIGHT: Final = 30.0
 
 
 def curves(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[Metric]) -> Any:
     """A panel for each metric, a line for each series of one axis; bands are intervals of the means.
 
-    The intervals are of each arm by itself: whether two arms differ is told by paired differences, which may
-    be clear where the bands overlap.
+    Series that go about equally far share a panel; one that goes much further than another, and would squeeze
+    it, has its own beside it. The intervals are of each arm by itself: whether two arms differ is told by
+    paired differences, which may be clear where the bands overlap.
     """
-    columns = min(_COLUMNS, len(metrics))
-    rows = math.ceil(len(metrics) / columns)
+    groups = _groups(lines)
+    abreast = max(1, min((_NARROW_COLUMNS if len(groups) > 1 else _COLUMNS) // len(groups), len(metrics)))
+    columns = abreast * len(groups)
+    rows = math.ceil(len(metrics) / abreast)
+    colors = {id(line): COLORS[number % len(COLORS)] for number, line in enumerate(lines)}
+    legend = any(len(group) > 1 for group in groups)
     with styled():
         # one panel alone is not stretched over the page
         width = WIDTH if columns > 1 else WIDTH * 0.6
-        figure, axes = new_figure(width, 2.25 * rows + 0.3 * (len(lines) > 1), rows, columns)
+        figure, axes = new_figure(width, 2.25 * rows + 0.3 * legend, rows, columns)
         for number, metric in enumerate(metrics):
-            _panel(axes[number // columns][number % columns], analysis, lines, metric)
-        for number in range(len(metrics), rows * columns):
+            first = number % abreast * len(groups)
+            panels = axes[number // abreast][first : first + len(groups)]
+            _metric(panels, analysis, groups, metric, colors)
+        for number in range(len(metrics) * len(groups), rows * columns):
             axes[number // columns][number % columns].set_visible(False)
-        if len(lines) > 1:
-            handles, labels = axes[0][0].get_legend_handles_labels()
+        if legend:
+            found = [panel.get_legend_handles_labels() for panel in axes[0][: len(groups)]]
+            handles = [handle for handles, _ in found for handle in handles]
+            labels = [label for _, labels in found for label in labels]
             figure.legend(handles, labels, loc="outside upper center", ncols=min(len(lines), 4))
     return figure
 
 
-def _panel(panel: Any, analysis: Analysis, lines: Sequence[Series], metric: Metric) -> None:
+def _groups(lines: Sequence[Series]) -> list[list[Series]]:
+    """The series that share a panel; all in one where there would be too many panels."""
+    groups: list[list[Series]] = []
+    for line in lines:
+        group = next((group for group in groups if _alike(group[0], line)), None)
+        if group is None:
+            groups.append([line])
+        else:
+            group.append(line)
+    return groups if len(groups) <= _NARROW_COLUMNS else [list(lines)]
+
+
+def _alike(one: Series, other: Series) -> bool:
+    """Whether two series go about equally far."""
+    near, far = sorted(max(map(abs, line.positions)) for line in (one, other))
+    return far <= _ALIKE * near
+
+
+def _metric(
+    panels: Sequence[Any],
+    analysis: Analysis,
+    groups: Sequence[Sequence[Series]],
+    metric: Metric,
+    colors: Mapping[int, str],
+) -> None:
+    """A metric along all series: panels of one height, the first of which says what it is."""
+    first = panels[0]
+    first.set_title(metric.heading)
+    better = "higher" if metric.sign > 0 else "lower"
+    first.set_ylabel(f"{metric.unit + '; ' if metric.unit else ''}{better} is better")
+    for panel, group in zip(panels, groups, strict=True):
+        if panel is not first:
+            panel.sharey(first)
+            panel.tick_params(axis="y", labelleft=False)
+        _panel(panel, analysis, group, metric, colors)
+        title = group[0].axis.title
+        labels = [line.label for line in group if line.label]
+        panel.set_xlabel(f"{title}\n{labels[0]}" if len(groups) > 1 and len(labels) == 1 else title)
+        for height in (metric.floor, metric.ceiling):
+            if height is not None:
+                panel.axhline(height, color="#888888", linewidth=0.9, linestyle=(0, (1, 2)))
+                if panel is first:
+                    _label(panel, height, "real images", at=1)
+
+
+def _panel(
+    panel: Any, analysis: Analysis, lines: Sequence[Series], metric: Metric, colors: Mapping[int, str]
+) -> None:
     results = analysis.results
-    panel.set_title(metric.heading)
-    for line, color in zip(lines, _colors(len(lines)), strict=True):
+    for line in lines:
+        color = colors[id(line)]
         found = [analysis.estimates[arm.name, metric.name] for arm in line.arms]
         panel.fill_between(
             line.positions,
@@ -68,32 +130,28 @@ def _panel(panel: Any, analysis: Analysis, lines: Sequence[Series], metric: Metr
         base.mean
     ):
         panel.axhline(base.mean, color=INK, linewidth=0.9, linestyle=(0, (4, 2)))
-        _label(panel, base.mean, results.arm(results.baseline).title)
-    for real, what in ((metric.floor, "real images"), (metric.ceiling, "real images")):
-        if real is not None:
-            panel.axhline(real, color="#888888", linewidth=0.9, linestyle=(0, (1, 2)))
-            _label(panel, real, what)
-    if all(line.logarithmic for line in lines):
-        panel.set_xscale("log")
-        positions = sorted({it for line in lines for it in line.positions})
-        panel.set_xticks(positions, [f"{it:g}" for it in positions])
-        panel.minorticks_off()
-    elif len({it for line in lines for it in line.positions}) <= _MOST_TICKS:
-        panel.set_xticks(sorted({it for line in lines for it in line.positions}))
-        panel.xaxis.set_major_formatter("{x:g}")
-    panel.set_xlabel(lines[0].axis.title)
-    better = "higher" if metric.sign > 0 else "lower"
-    panel.set_ylabel(f"{metric.unit + '; ' if metric.unit else ''}{better} is better")
+        _label(panel, base.mean, results.arm(results.baseline).title, at=0)
+    _positions(panel, lines)
     panel.margins(y=0.12)
 
 
-def _label(panel: Any, height: float, text: str) -> None:
-    """A name at the right end of a horizontal line."""
+def _positions(panel: Any, lines: Sequence[Series]) -> None:
+    """The scale of the axis of positions, and its marks."""
+    positions = sorted({it for line in lines for it in line.positions})
+    if all(line.logarithmic for line in lines) or positions[-1] > _STRAIGHT * positions[0] > 0:
+        panel.set_xscale("log")
+        panel.set_xticks(positions, [f"{it:g}" for it in positions])
+        panel.minorticks_off()
+    elif len(positions) <= _MOST_TICKS:
+        panel.set_xticks(positions)
+        panel.xaxis.set_major_formatter("{x:g}")
+    else:
+        panel.locator_params(axis="x", nbins=5, steps=(1, 2, 5, 10))
+
+
+def _label(panel: Any, height: float, text: str, *, at: Literal[0, 1]) -> None:
+    """A name at the left or the right end of a horizontal line."""
     panel.annotate(
-        text, (1, height), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-        ha="right", va="bottom", fontsize=7, color="#555555",
+        text, (at, height), xycoords=("axes fraction", "data"), xytext=(2 - 2 * at, 2),
+        textcoords="offset points", ha="right" if at else "left", va="bottom", fontsize=7, color="#555555",
     )  # fmt: skip
-
-
-def _colors(count: int) -> list[str]:
-    return [COLORS[number % len(COLORS)] for number in range(count)]

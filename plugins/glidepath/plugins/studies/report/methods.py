@@ -26,7 +26,8 @@ def methods(analysis: Analysis) -> list[str]:
     tests = (
         f"Differences are arm minus baseline, averaged over units, with {results.level:.0%} t intervals. p "
         f"values are two-sided, by the sign-flip test (all sign patterns up to {EXACT_UNITS} units, beyond "
-        f"that {DRAWS:,} random ones with a fixed seed) and by the paired t test. {decider}"
+        f"that {DRAWS:,} random ones with a fixed seed) and by the paired t test, which takes the sign-flip "
+        f"test's p where differences are all equal, and so show no spread. {decider}"
     )
     primary = [it.label for it in results.metrics if it.primary]
     margins = any(it.margin is not None for it in results.metrics)

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from glidepath.plugins.studies.report.names import Named, Segment, write_names
 from glidepath.plugins.studies.report.style import COLORS, INK, WIDTH, new_figure, styled
 from glidepath.plugins.studies.results import Arm, Metric
 from glidepath.plugins.studies.statistics import Analysis, Estimate
 
 #: Beyond so many arms only those on the front are named.
 MOST_NAMES: Final = 16
-# Places around a point where its name is tried, in points, the best first.
-_PLACES: Final = [
-    (8, 5),
-    (8, -6),
-    (-8, 5),
-    (-8, -6),
-    (0, 11),
-    (0, -11),
-    (8, 14),
-    (-8, 14),
-    (8, -15),
-    (-8, -15),
-]
 
 
 def front(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Arm, ...]:
@@ -32,7 +20,7 @@ def front(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Arm, ...]:
     "out."""
     known = {}
     for arm in analysis.results.arms:
-        point = _point(analysis, arm, metrics)
+        point = _means(analysis, arm, metrics)
         if not any(map(math.isnan, point)):
             known[arm.name] = tuple(metric.sign * value for metric, value in zip(metrics, point, strict=True))
     return tuple(
@@ -59,7 +47,7 @@ def pareto(analysis: Analysis, metrics: Sequence[Metric]) -> Any:
             _scale(panel, analysis, third[0])
         panel.set_xlabel(_label(across, "→" if across.sign > 0 else "←"))
         panel.set_ylabel(_label(up, "↑" if up.sign > 0 else "↓"))
-        panel.margins(0.12)
+        panel.margins(0.2, 0.12)  # room for names beside the outermost points
         figure.draw_without_rendering()
         # placed by hand from here on: names would otherwise move the axes that they were placed on
         figure.set_layout_engine("none")
@@ -110,39 +98,34 @@ def _normaliser(values: Sequence[float]) -> Any:
 
 
 def _name(panel: Any, analysis: Analysis, x: Metric, y: Metric, best: Sequence[Arm]) -> None:
-    """Write names where they hide neither a point nor one another, as far as there is room."""
+    """Write the arms' names, of many arms those on the front."""
     arms = analysis.results.arms
-    points = {arm.name: _point(analysis, arm, (x, y)) for arm in arms}
-    points = {name: point for name, point in points.items() if not any(map(math.isnan, point))}
-    places = {name: panel.transData.transform(point) for name, point in points.items()}
-    renderer = panel.figure.canvas.get_renderer()
-    taken: list[Any] = []
-    for arm in sorted(arms, key=lambda it: it not in best):  # the front has the first choice of places
-        if arm.name not in points or (arm not in best and len(arms) > MOST_NAMES):
-            continue
-        text = panel.annotate(
-            arm.title, points[arm.name], xytext=(0, 0), textcoords="offset points", va="center", fontsize=7.5,
-            color=INK if arm in best else "#666666",
-        )  # fmt: skip
-        choices = []
-        for order, place in enumerate(_PLACES):
-            _put(text, place)
-            box = text.get_window_extent(renderer).expanded(1.03, 1.05)
-            hidden = sum(box.contains(*it) for it in places.values())
-            crossed = sum(box.overlaps(it) for it in taken)
-            outside = box.x1 > panel.bbox.x1 or box.x0 < panel.bbox.x0 or box.y0 < panel.bbox.y0
-            choices.append((3 * crossed + 2 * hidden + 3 * outside, order, box))
-        _, order, box = min(choices, key=lambda it: it[:2])
-        _put(text, _PLACES[order])
-        taken.append(box)
+    means = {
+        arm.name: (analysis.estimates[arm.name, x.name].mean, analysis.estimates[arm.name, y.name].mean)
+        for arm in arms
+    }
+    points = {name: point for name, point in means.items() if not any(map(math.isnan, point))}
+    bars = [bar for name in points for bar in _bars(analysis, name, x, y)]
+    # the front has the first choice of places
+    shown = sorted(arms, key=lambda it: it not in best) if len(arms) <= MOST_NAMES else best
+    named = [
+        Named(text=arm.title, point=points[arm.name], color=INK if arm in best else "#666666")
+        for arm in shown
+        if arm.name in points
+    ]
+    write_names(panel, named, list(points.values()), bars)
 
 
-def _put(text: Any, place: tuple[int, int]) -> None:
-    text.set_position(place)
-    text.set_horizontalalignment("left" if place[0] > 0 else "right" if place[0] < 0 else "center")
+def _bars(analysis: Analysis, arm: str, x: Metric, y: Metric) -> Iterator[Segment]:
+    """The intervals of an arm that has some."""
+    across, up = analysis.estimates[arm, x.name], analysis.estimates[arm, y.name]
+    if not math.isnan(across.low):
+        yield (across.low, up.mean), (across.high, up.mean)
+    if not math.isnan(up.low):
+        yield (across.mean, up.low), (across.mean, up.high)
 
 
-def _point(analysis: Analysis, arm: Arm, metrics: Sequence[Metric]) -> tuple[float, ...]:
+def _means(analysis: Analysis, arm: Arm, metrics: Sequence[Metric]) -> tuple[float, ...]:
     return tuple(analysis.estimates[arm.name, metric.name].mean for metric in metrics)
 
 

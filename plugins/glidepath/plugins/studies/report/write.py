@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from glidepath.plugins.studies.report.pictures import drawn
 from glidepath.plugins.studies.report.style import rendered
 from glidepath.plugins.studies.results import StudyResults
 from glidepath.plugins.studies.statistics import Analysis, compare
+from glidepath.registry.writing import write_text, write_whole
 
 #: Tables of raw numbers: the file's name, and what makes its rows.
 RECORDS: Final[dict[str, Callable[[Analysis], Iterable[records.Record]]]] = {
@@ -37,44 +37,45 @@ def write_report(results: StudyResults, folder: Path) -> Path:
 
     The folder receives report.html, which stands alone, report.tex and report.md, and beside them figures/
     (PDF and PNG, the image grid with its cells as JSON), images/ (those of the grids, each with what made
-    it), tables/ (LaTeX) and data/ (CSV). Files of an earlier report are overwritten.
+    it), tables/ (LaTeX) and data/ (CSV). Files of an earlier report are replaced, each whole or not at all.
 
     Raises:
         MissingExtra: a package of the extra `studies` is not installed.
-        OSError: the folder cannot be written, or an image cannot be read.
+        CannotWrite: the folder cannot be written to.
+        OSError: an image cannot be read.
     """
     analysis = compare(results)
     told = document(analysis)
-    path = write_document(told, folder)
-    data = folder / "data"
-    data.mkdir(exist_ok=True)
     for name, make in RECORDS.items():
         text = records.csv_text(make(analysis))
         if text:
-            (data / f"{name}.csv").write_text(text, encoding="utf-8")
-    return path
+            write_text(folder / "data" / f"{name}.csv", text)
+    return write_document(told, folder)
 
 
 def write_document(told: Document, folder: Path) -> Path:
-    """Write a document as HTML, LaTeX and Markdown, with its figures and tables; the page's path."""
+    """Write a document as HTML, LaTeX and Markdown, with its figures and tables; the page's path.
+
+    The page is written last: where there is one, it has all that it is about beside it.
+
+    Raises as `write_report` does.
+    """
     figures, tables = folder / "figures", folder / "tables"
-    for made in (figures, tables):
-        made.mkdir(parents=True, exist_ok=True)
     for block in told.blocks:
         figure = _figure(block)
         if figure is not None:
             assert isinstance(block, Drawing | Gallery)
-            (figures / f"{block.name}.pdf").write_bytes(rendered(figure, "pdf"))
-            (figures / f"{block.name}.png").write_bytes(rendered(figure, "png"))
+            _write_bytes(figures / f"{block.name}.pdf", rendered(figure, "pdf"))
+            _write_bytes(figures / f"{block.name}.png", rendered(figure, "png"))
         if isinstance(block, Gallery):
-            (figures / f"{block.name}.json").write_text(_cells(block), encoding="utf-8")
+            write_text(figures / f"{block.name}.json", _cells(block))
             _copy_images(block, folder / "images")
         if isinstance(block, Table):
-            (tables / f"{block.name}.tex").write_text(latex_table(block), encoding="utf-8")
-    (folder / "report.tex").write_text(latex(told), encoding="utf-8")
-    (folder / "report.md").write_text(markdown(told), encoding="utf-8")
+            write_text(tables / f"{block.name}.tex", latex_table(block))
+    write_text(folder / "report.tex", latex(told))
+    write_text(folder / "report.md", markdown(told))
     path = folder / "report.html"
-    path.write_text(page(told), encoding="utf-8")
+    write_text(path, page(told))
     return path
 
 
@@ -89,9 +90,11 @@ def _copy_images(gallery: Gallery, folder: Path) -> None:
     for _, tiles in gallery.rows:
         for tile in tiles:
             if tile.file is not None and tile.name:
-                path = folder / tile.name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(tile.file, path)
+                _write_bytes(folder / tile.name, tile.file.read_bytes())
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    write_whole(path, lambda partial: partial.write_bytes(content))
 
 
 def _cells(gallery: Gallery) -> str:
