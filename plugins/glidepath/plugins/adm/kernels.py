@@ -87,15 +87,16 @@ class Kernels:
 
 
 def _along_both(matrix: Tensor, tiles: Tensor) -> Tensor:
-    """[M, 6] by [6, 6, N] -> [M, M, N]: the matrix times each of the N tiles times the matrix transposed."""
-    half = torch.mm(matrix, tiles.view(6, -1)).view(len(matrix), 6, -1)
-    return torch.bmm(matrix.expand(len(matrix), -1, -1), half)
+    """[M, K] by [K, K, N] -> [M, M, N]: the matrix times each of the N tiles times the matrix transposed."""
+    many, few = matrix.shape
+    half = torch.mm(matrix, tiles.view(few, -1)).view(many, few, -1)
+    return torch.bmm(matrix.expand(many, -1, -1), half)
 
 
 def _transformed(weight: Tensor) -> Tensor:
     """[C_out, C_in, 3, 3] -> [36, C_in, C_out]: its values at the 36 points."""
-    by_element = weight.permute(2, 3, 1, 0).reshape(9, -1)
-    return (_WEIGHT @ by_element.double()).float().view(36, *weight.transpose(0, 1).shape[:2])
+    by_element = weight.permute(2, 3, 1, 0).reshape(3, 3, -1)
+    return _along_both(_WEIGHT, by_element).view(36, *weight.transpose(0, 1).shape[:2])
 
 
 def _summed(weight: Tensor) -> Tensor:
@@ -107,7 +108,7 @@ def _summed(weight: Tensor) -> Tensor:
 
 
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
-    """B^T, A^T, and G for both dimensions at once, of Lavin & Gray: [6, 6], [4, 6], [36, 9] float64.
+    """B^T, A^T and G of Lavin & Gray: [6, 6], [4, 6], [6, 3].
 
     They are those of Toom and Cook: polynomials are multiplied by their values at 0, +-2^-1/2, +-2^1/2 and
     infinity. At these points float32 loses about a bit; at the usual 0, +-1, +-2 it loses three.
@@ -122,8 +123,7 @@ def _matrices() -> tuple[Tensor, Tensor, Tensor]:
     # rows of like size on both sides of the product, which loses least
     largest = into.abs().amax(dim=1, keepdim=True)
     into, weight, out_of = into / largest, powers(3) * largest, powers(4).T
-    return into, out_of, torch.kron(weight, weight)
+    return into.float(), out_of.float(), weight.float()
 
 
 _INTO, _OUT_OF, _WEIGHT = _matrices()
-_INTO, _OUT_OF = _INTO.float(), _OUT_OF.float()
