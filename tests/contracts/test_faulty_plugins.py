@@ -217,7 +217,7 @@ FAULTS = {
     "taken-parameter": config_fault(
         "taken_parameter",
         "import attrs\n\n\n@attrs.frozen\nclass Config:\n    use: int = 1\n",
-        "names a parameter 'use', which specs say of every part",
+        "names a parameter 'use', a key of every part; rename it",
     ),
 }
 OF_PARAMETERS = [name for name, fault in FAULTS.items() if ".config:Config" in fault.source]

@@ -235,7 +235,7 @@ def test_a_config_may_be_a_class_a_string_or_absent(site: Any) -> None:
         ("acme_config:Absent", "AttributeError"),
         ("acme_config:Plain", "is not an attrs class"),
         ("acme_config:value", "is not an attrs class"),
-        ("acme_config:Taken", "names a parameter 'weights', which specs say of every part"),
+        ("acme_config:Taken", "names a parameter 'weights', a key of every part; rename it"),
         ("acme_raises:Config", "RuntimeError: no licence"),
         ("acme_ends:Config", "SystemExit: 3"),
     ],
@@ -255,6 +255,14 @@ def test_a_config_that_cannot_be_read_is_a_fault_of_its_distribution(
         catalogue.config_class(catalogue.find("sampler", "ddim"))
     assert error in str(caught.value)
     assert "acme 1.0" in caught.value.hint
+
+
+def test_a_misspelt_class_of_parameters_gets_a_suggestion(site: Any) -> None:
+    site.add("acme", modules={"acme_config.py": "class DriftConfig: ...\n"})
+    catalogue = Catalogue([plugin("acme", component("ddim", config="acme_config:DirftConfig"))])
+    with pytest.raises(Unknown) as caught:
+        catalogue.config_class(catalogue.find("sampler", "ddim"))
+    assert caught.value.hint == "did you mean 'DriftConfig'?; it is for the authors of acme 1.0 to mend"
 
 
 def _preset(name: str, distribution: str) -> Loaded:

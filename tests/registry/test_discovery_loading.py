@@ -14,6 +14,7 @@ import pytest
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery import PluginRecord
 from glidepath.registry.examination import examine
+from glidepath.registry.modules import target_fault
 
 DDIM = """
 @attrs.frozen(kw_only=True)
@@ -208,8 +209,9 @@ def test_a_plugin_without_components_is_told_how_to_write_them(site: Any) -> Non
     catalogue = load(site)
     unmarked, without = record(catalogue, "unmarked"), record(catalogue, "without")
     assert (unmarked.stage, unmarked.error) == ("hook components", "components() is not marked @hookimpl")
-    assert "import hookimpl" in unmarked.hint
-    assert "no hook components()" in without.error
+    assert unmarked.hint == "write @hookimpl, of glidepath.registry, above its def"
+    assert without.error == f"there is no hook components() in {without.module}"
+    assert "entry point names the module" in without.hint
 
 
 def test_two_entry_points_of_one_module_are_one_plugin(site: Any) -> None:
@@ -653,3 +655,10 @@ def test_the_wrapper_of_a_hook_acts(site: Any) -> None:
     site.plugin("acme", f"{SOUND}\n{wrapper}")
     assert record(load(site), "acme").stage == "ok"
     assert record(load(site), "acme").components == ("sampler/ddim",)
+
+
+def test_a_misspelt_target_gets_a_suggestion(site: Any) -> None:
+    site.add("acme", modules={"acme_drift.py": "class DriftSampler: ...\n"})
+    assert target_fault("acme_drift:DirftSampler").endswith(
+        "has no DirftSampler; did you mean 'DriftSampler'?"
+    )

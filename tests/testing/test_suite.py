@@ -67,6 +67,13 @@ def test_for_a_plugins_name_the_distribution_that_supplies_it_is_suggested(name:
         Suite(name)
 
 
+def test_a_distribution_without_an_entry_point_of_ours_is_told_where_to_look() -> None:
+    with pytest.raises(
+        KitError, match=r"it is installed, .* the group glidepath\.plugins: look in its pyproject"
+    ):
+        Suite("attrs")
+
+
 def test_a_disabled_distribution_cannot_be_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLIDEPATH_DISABLE", "planted")
     with pytest.raises(KitError, match="disabled by GLIDEPATH_DISABLE"):

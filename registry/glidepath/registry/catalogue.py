@@ -238,7 +238,7 @@ class Catalogue:
         if not isinstance(found, type) or not attrs.has(found):
             raise Unknown(f"{unread} is not an attrs class", authors)
         if taken := [reserved for reserved in RESERVED if reserved in attrs.fields_dict(found)]:
-            raise Unknown(f"{unread} names a parameter {taken[0]!r}, which specs say of every part", authors)
+            raise Unknown(f"{unread} names a parameter {taken[0]!r}, a key of every part; rename it", authors)
         return found
 
     def presets(self) -> Mapping[str, Preset]:

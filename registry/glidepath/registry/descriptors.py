@@ -64,7 +64,7 @@ def _component(component: Component, kinds: Collection[str], absent: Sequence[st
     else:
         for name in RESERVED:
             if component.config is not None and name in attrs.fields_dict(component.config):
-                yield f"a parameter cannot be named {name!r}, which specs say of every part"
+                yield f"a parameter cannot be named {name!r}, a key of every part; rename it"
     if not isinstance(component.summary, str) or not component.summary.strip():
         yield "summary is missing"
     for name in ("provides", "needs", "check"):

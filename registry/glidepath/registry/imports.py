@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Iterable
-from types import FrameType
+from types import FrameType, ModuleType
 
 from glidepath.registry.metadata import canonical
+from glidepath.registry.problems import did_you_mean
 
 _MACHINERY = "importlib"
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
@@ -25,10 +26,13 @@ def import_fault(error: BaseException, module: str) -> str:
 
 
 def import_remedy(error: BaseException, module: str, distribution: str, version: str) -> str:
-    """What would help where a module of a distribution lacks another one; "" where it is something else.
+    """What would help where a module of a distribution lacks another one, or a name; "" for the rest.
 
     The package that supplies a module may have another name than the module: who wrote the plugin knows.
     """
+    if isinstance(error, AttributeError) and error.name and isinstance(error.obj, ModuleType):
+        near = did_you_mean(error.name, [name for name in vars(error.obj) if not name.startswith("_")])
+        return f"{near}; it is for the authors of {distribution} {version} to mend" if near else ""
     missing = missing_module(error, module).partition(".")[0]
     if not missing:
         return ""

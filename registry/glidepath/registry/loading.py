@@ -232,10 +232,12 @@ class _Loading:
             unmarked = inspect.isroutine(getattr(self.plugin, "components", None))
             self.fail(
                 "hook components",
-                "components() is not marked @hookimpl" if unmarked else "there is no hook components()",
-                "write: from glidepath.registry import hookimpl"
+                "components() is not marked @hookimpl"
                 if unmarked
-                else "every plugin implements it; one without parts returns ()",
+                else f"there is no hook components() in {self.found.module}",
+                "write @hookimpl, of glidepath.registry, above its def"
+                if unmarked
+                else "the entry point names the module that implements it; one without parts returns ()",
             )
 
     def answers(self, manager: Hooks, hook: str) -> list[Any]:
@@ -266,7 +268,7 @@ class _Loading:
             if not _is_many(result):
                 hint = f"return a list of {what.__name__}"
                 self.fail(
-                    stage, f"{hook}() returned {result!r}, which is not a list of {what.__name__}", hint
+                    stage, f"{hook}() returned {_shown(result)}, which is not a list of {what.__name__}", hint
                 )
                 return []
             items.extend(result)
@@ -364,7 +366,10 @@ def _is_many(result: object) -> bool:
 
 def _import_hint(error: BaseException, found: Found) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and is_within(found.module, error.name):
-        return f"{found.distribution} names a module that is not there; reinstall it"
+        return (
+            f"{found.distribution} names a module that is not there: reinstall it; or, where it is your own, "
+            f"correct the entry point {found.name!r} in its pyproject.toml first"
+        )
     if remedy := import_remedy(error, found.module, found.distribution, found.version):
         return remedy
     if isinstance(error, ImportError) and error.name:
@@ -386,3 +391,9 @@ def _signatures(manager: Hooks) -> str:
     """The hooks with their arguments: "checks(kind), components(), ..."."""
     specs = ((name, hook.spec) for name, hook in sorted(manager.known.items()))
     return ", ".join(f"{name}({', '.join(spec.argnames)})" for name, spec in specs)
+
+
+def _shown(result: object) -> str:
+    """A result in a message: plain values as they are, of others the type."""
+    plain = isinstance(result, str | int | float | list | tuple | dict | None)
+    return repr(result) if plain else f"one {type(result).__name__}"

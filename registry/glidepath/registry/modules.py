@@ -9,8 +9,12 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
+from glidepath.registry.problems import did_you_mean
+
 _MAKES_NAMES = re.compile(r"\bimport\s+\*|\b__getattr__\b|\bglobals\(\)|\bvars\(\)|\bexec\(|\bsetattr\(")
 """What gives a module names that its text does not show."""
+
+_DEFINED = re.compile(r"^(?:class|def) (\w+)", re.MULTILINE)
 
 
 def is_importable(module: str) -> bool:
@@ -37,7 +41,8 @@ def target_fault(target: str) -> str:
     text = _text(spec.origin)
     if re.search(rf"\b{re.escape(first)}\b", text) or _MAKES_NAMES.search(text):
         return ""
-    return f"{spec.origin} has no {first}"
+    near = did_you_mean(first, _DEFINED.findall(text))
+    return f"{spec.origin} has no {first}" + (f"; {near}" if near else "")
 
 
 def _spec(module: str) -> ModuleSpec | None:

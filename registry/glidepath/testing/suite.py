@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 
 from glidepath.registry.catalogue import Catalogue, load_catalogue
-from glidepath.registry.discovery import canonical
+from glidepath.registry.discovery import canonical, installed_version
+from glidepath.registry.hooks import GROUP
 from glidepath.registry.problems import did_you_mean, nearest
 from glidepath.testing import described, plugin_module, use
 from glidepath.testing.check import Check, KitError
@@ -133,6 +134,11 @@ def _meant(distribution: str, known: Iterable[str], suppliers: Mapping[str, str]
 
     What is like an installed one is not told to be installed: it may be anybody's.
     """
+    if installed_version(distribution):
+        return (
+            f"it is installed, and no entry point of its is of the group {GROUP}: look in its pyproject.toml "
+            f'for [project.entry-points."{GROUP}"], and install it again'
+        )
     word = canonical(distribution)
     # glidepath-acme is no misspelling of glidepath
     alike = [name for name in known if not word.startswith(f"{name}-")]
