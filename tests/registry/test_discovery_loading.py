@@ -236,6 +236,7 @@ def test_two_entry_points_of_one_module_are_one_plugin(site: Any) -> None:
         ("return 7", "components() returned 7, which is not a list of Component"),
         ("return 'ddim'", "components() returned 'ddim', which is not a list of Component"),
         ("return {'ddim': 1}", "components() returned {'ddim': 1}, which is not a list of Component"),
+        ("return ddim()", "components() returned one Component, which is not a list of Component"),
         ("return [7]", "7 is not a Component"),
     ],
 )

@@ -49,6 +49,7 @@ def test_a_value_of_the_spec_is_told_with_the_set_that_writes_it(
         ("--ckpt x.safetensors", "did you mean --weights?"),
         ("--fp16", "did you mean --dtype float16?"),
         ("--cuda", "did you mean --device cuda?"),
+        ("--gpu", "did you mean --device cuda?"),
         ("--size 64", "the size is the denoiser's, as it was trained; --scale N enlarges what it makes"),
         ("--prompt star", 'a prompt needs no option: glidepath sample "a green star"'),
         ("--strenght 1", "did you mean --strength?"),

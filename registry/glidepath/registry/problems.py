@@ -99,6 +99,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near!r}?" if near else ""
 
 
+def known_as(word: str) -> str:
+    """What a thing is called here that another program calls so; "" where that is not known."""
+    return _ELSEWHERE.get(word.casefold().removeprefix("torch."), "")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that is most like a word, upper and lower case being alike; "" for none.
 
@@ -107,7 +112,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     folded: dict[str, str] = {}
     for one in known:
         folded.setdefault(one.casefold(), one)
-    meant = _ELSEWHERE.get(word.casefold().removeprefix("torch."), "")
+    meant = known_as(word)
     if meant in folded:
         return folded[meant]
     from difflib import get_close_matches  # most commands find every word

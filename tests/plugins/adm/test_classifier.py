@@ -19,11 +19,11 @@ from glidepath.core.levels import Step
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.plugins.adm.classifier import Classifier
-from glidepath.plugins.adm.classifier_components import faults
 from glidepath.plugins.adm.classifier_config import AdmClassifierConfig, ClassifierGuidanceConfig
 from glidepath.plugins.adm.classifier_guidance import ClassifierGuidance
 from glidepath.plugins.adm.classifier_network import AdmClassifier
 from glidepath.plugins.adm.configs import AdmUNetConfig
+from glidepath.plugins.adm.faults import classifier_faults
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, CosineConfig, DdimConfig
@@ -159,7 +159,7 @@ def test_parameters_that_do_not_fit_together_are_faults(
     change: dict[str, Any], field: str, message: str
 ) -> None:
     config = attrs.evolve(SMALL, **change)
-    assert field in {name for name, _ in faults(config)}
+    assert field in {name for name, _ in classifier_faults(config)}
     with pytest.raises(PartError, match=f"classifier adm-classifier: {field}: .*{message}"):
         AdmClassifier(config)
 

@@ -11,7 +11,8 @@ import pytest
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.adm.configs import AdmUNetConfig
-from glidepath.plugins.adm.plugin import components, faults
+from glidepath.plugins.adm.faults import unet_faults
+from glidepath.plugins.adm.plugin import components
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.registry.component import DOC
 
@@ -90,8 +91,8 @@ def test_parameters_that_do_not_fit_together_are_faults(
     change: dict[str, object], field: str, message: str
 ) -> None:
     config = attrs.evolve(AdmUNetConfig(), **change)
-    assert ADM_UNET.check is faults
-    found = faults(config)
+    assert ADM_UNET.check is unet_faults
+    found = unet_faults(config)
     assert field in {name for name, _ in found}
     with pytest.raises(PartError, match=f"denoiser adm-unet: {field}: .*{message}"):
         AdmUNet(config)
@@ -118,4 +119,4 @@ def test_parameters_out_of_range_are_refused(change: dict[str, object]) -> None:
 
 
 def test_the_defaults_have_no_fault() -> None:
-    assert faults(AdmUNetConfig()) == []
+    assert unet_faults(AdmUNetConfig()) == []

@@ -11,7 +11,7 @@ from glidepath.core.denoiser import Denoiser
 from glidepath.core.errors import PartError
 from glidepath.core.pipeline import Pipeline
 from glidepath.plugins.adm.configs import AdmUNetConfig
-from glidepath.plugins.adm.plugin import faults
+from glidepath.plugins.adm.faults import unet_faults
 from glidepath.plugins.adm.unet import AdmUNet
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, CosineConfig, DdimConfig
@@ -99,6 +99,6 @@ def test_check_refuses_guidance_that_has_nothing_to_compare_with(
 
 
 def test_a_null_class_without_classes_is_a_fault() -> None:
-    ((field, message),) = faults(AdmUNetConfig(null_class=True))
+    ((field, message),) = unet_faults(AdmUNetConfig(null_class=True))
     assert field == "null_class"
     assert "num_classes" in message

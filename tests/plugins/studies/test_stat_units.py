@@ -32,7 +32,7 @@ def test_what_differs_by_rounding_alone_differs_by_nothing() -> None:
     found = pairs(np.full((3, 1, 1), 0.1 + 0.2), np.full((3, 1, 1), 0.3))
     np.testing.assert_array_equal(found.differences, np.zeros(3))
     found = pairs(np.full((3, 1, 1), 1 + 1e-9), np.full((3, 1, 1), 1.0))
-    np.testing.assert_allclose(found.differences, 1e-9, rtol=1e-5)
+    np.testing.assert_array_equal(found.differences, np.full(3, (1 + 1e-9) - 1.0))
 
 
 def test_a_unit_without_a_complete_pair_is_dropped() -> None:

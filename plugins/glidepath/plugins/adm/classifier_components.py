@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from glidepath.plugins.adm import plugin
+from glidepath.plugins.adm.faults import classifier_faults
 from glidepath.registry.component import Component, Kind
-
-if TYPE_CHECKING:
-    from glidepath.plugins.adm.classifier_config import AdmClassifierConfig
-
-
-def faults(config: AdmClassifierConfig) -> list[tuple[str, str]]:
-    """What is wrong with a configuration that no parameter shows by itself: (parameter, what) pairs."""
-    found = plugin.faults(config.unet)
-    if config.pool == "attention" and config.head_channels is None:
-        found.append(("head_channels", "a pool of attention needs the channels of each of its heads"))
-    if config.dims != 2 and config.pool != "adaptive":
-        found.append(("pool", f"{config.pool} is for images: with dims {config.dims}, pool is adaptive"))
-    return found
-
 
 _PAPER = 'Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", arXiv:2105.05233'
 _HERE = "glidepath.plugins.adm"
@@ -50,7 +34,7 @@ COMPONENTS = (
         target=f"{_HERE}.classifier_network:AdmClassifier",
         config=f"{_HERE}.classifier_config:AdmClassifierConfig",
         summary="ADM's classifier of noisy images: the way down of its UNet, and a head",
-        check=faults,
+        check=classifier_faults,
         lacks=lambda _config: [("weights", "has no weights yet: it guides to no class")],
         example=_SMALL,
         references=(f"{_PAPER}, section 4 and appendix H",),

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.adm.classifier import Classifier
-from glidepath.plugins.adm.classifier_components import faults
 from glidepath.plugins.adm.classifier_config import AdmClassifierConfig
+from glidepath.plugins.adm.faults import classifier_faults
 from glidepath.plugins.adm.layers import (
     GroupNorm,
     Pointwise,
@@ -42,7 +42,7 @@ class AdmClassifier(Classifier):
 
     def __init__(self, config: AdmClassifierConfig) -> None:
         super().__init__()
-        for field, fault in faults(config):
+        for field, fault in classifier_faults(config):
             raise PartError(f"classifier adm-classifier: {field}: {fault}")
         self.config = config
         self.num_classes = config.num_classes

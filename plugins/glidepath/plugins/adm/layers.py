@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glidepath.plugins.adm.faults import GROUPS
 from glidepath.plugins.adm.kernels import Kernels
-from glidepath.plugins.adm.plugin import GROUPS
 
 AttentionOrder = Literal["legacy", "new"]
 KeysValues = tuple[Tensor, Tensor]

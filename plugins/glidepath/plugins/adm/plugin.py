@@ -5,68 +5,18 @@ Imports no torch, and the parameters of a part only where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glidepath.plugins.adm import classifier_components
+from glidepath.plugins.adm.faults import unet_faults
 from glidepath.registry.component import Component, Kind, Need, Preset
 from glidepath.registry.hooks import hookimpl
 
 if TYPE_CHECKING:
     from glidepath.plugins.adm.configs import AdmUNetConfig
     from glidepath.testing import Trial
-
-GROUPS = 32
-"""Every normalisation has so many groups, so every width is a multiple of it."""
-
-
-def faults(config: AdmUNetConfig) -> list[tuple[str, str]]:
-    """What is wrong with a configuration that no parameter shows by itself: (parameter, what) pairs."""
-    return [*_faults_of_labels(config), *_faults_of_sizes(config), *_faults_of_widths(config)]
-
-
-def _faults_of_labels(config: AdmUNetConfig) -> Iterator[tuple[str, str]]:
-    if config.null_class and config.num_classes is None:
-        yield "null_class", "null_class is a label beside those of num_classes, and that is none"
-
-
-def _faults_of_sizes(config: AdmUNetConfig) -> Iterator[tuple[str, str]]:
-    if config.patch_size > 1 and config.dims != 2:
-        yield "patch_size", f"patches are for images: with dims {config.dims}, patch_size is 1"
-    if config.image_size % config.size_multiple:
-        yield (
-            "image_size",
-            f"image_size {config.image_size} is not a multiple of {config.size_multiple}: patch_size, and a "
-            "halving for each entry of channel_mult after the first",
-        )
-        return
-    for resolution in config.attention_resolutions:
-        if resolution not in config.sizes:
-            reached = ", ".join(str(size) for size in config.sizes)
-            yield (
-                "attention_resolutions",
-                f"{resolution} is no size inside this network; those are {reached}",
-            )
-
-
-def _faults_of_widths(config: AdmUNetConfig) -> Iterator[tuple[str, str]]:
-    for multiple, width in zip(config.channel_mult, config.widths, strict=True):
-        if width == 0 or width % GROUPS:
-            yield (
-                "channel_mult",
-                f"{multiple:g} x {config.channels} channels = {width}, which is not a multiple of {GROUPS} "
-                "(the groups of its norms)",
-            )
-    attending = {
-        width
-        for size, width in zip(config.sizes, config.widths, strict=True)
-        if size in config.attention_resolutions
-    }
-    for width in sorted(attending | {config.widths[-1]}):
-        for field in ["head_channels"] if config.head_channels else ["heads", "heads_upsample"]:
-            value = getattr(config, field)
-            if value is not None and width % value:
-                yield field, f"{value} does not divide the {width} channels of a level with attention"
 
 
 def _provides(config: AdmUNetConfig) -> dict[str, object]:
@@ -107,8 +57,6 @@ def _hears_no_text(_width: object) -> str:
 @hookimpl
 def components() -> Iterable[Component]:
     """The denoiser, the codec, and what guides by a classifier."""
-    from glidepath.plugins.adm import classifier_components  # which reads this module
-
     return (
         Component(
             kind="denoiser",
@@ -118,7 +66,7 @@ def components() -> Iterable[Component]:
             summary="the UNet of ADM and GLIDE: from text, class labels or neither; upsampling, inpainting",
             provides=_provides,
             needs=_needs,
-            check=faults,
+            check=unet_faults,
             lacks=lambda _config: [("weights", "has no weights yet: it makes noise")],
             example={
                 "image_size": 8,
@@ -150,8 +98,6 @@ def components() -> Iterable[Component]:
 @hookimpl
 def kinds() -> Iterable[Kind]:
     """The classifiers that a guidance asks."""
-    from glidepath.plugins.adm import classifier_components
-
     return classifier_components.KINDS
 
 
@@ -181,8 +127,6 @@ _PRESETS = {
 @hookimpl
 def presets() -> Iterable[Preset]:
     """The published models."""
-    from glidepath.plugins.adm import classifier_components
-
     folder = Path(__file__).with_name("presets")
     return [
         Preset(name=name, file=folder / f"{name}.yaml", summary=summary)

@@ -20,6 +20,7 @@ from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction
 from glidepath.plugins.adm.configs import AdmUNetConfig
+from glidepath.plugins.adm.faults import unet_faults
 from glidepath.plugins.adm.kernels import Kernels
 from glidepath.plugins.adm.layers import (
     AttentionBlock,
@@ -33,7 +34,6 @@ from glidepath.plugins.adm.layers import (
     zeroed,
 )
 from glidepath.plugins.adm.pictures import check_pictures, picture_channels, picture_size
-from glidepath.plugins.adm.plugin import faults
 from glidepath.plugins.adm.stages import Stage, build
 
 PREPARED_BYTES = 512 * 2**20
@@ -56,7 +56,7 @@ class AdmUNet(Denoiser):
 
     def __init__(self, config: AdmUNetConfig) -> None:
         super().__init__()
-        for field, fault in faults(config):
+        for field, fault in unet_faults(config):
             raise PartError(f"denoiser adm-unet: {field}: {fault}")
         self.config = config
         self.predicts = config.predicts

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from glidepath.registry.problems import known_as
+
 if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue
     from glidepath.registry.registered import Registered
@@ -18,7 +20,6 @@ _CALLED = {
     "--spec": ("model", "preset", "config", "pipeline", "m"),
     "--weights": ("checkpoint", "ckpt", "model-path"),
     "--dtype": ("precision",),
-    "--device": ("gpu",),
     "--label": ("class", "classes", "class-label", "labels"),
     "--image": ("init-image", "input", "i"),
     "--low-res": ("lowres",),
@@ -39,11 +40,13 @@ _MEANT = {
         ("size", "width", "height", "resolution", "image-size"),
         "the size is the denoiser's, as it was trained; --scale N enlarges what it makes",
     ),
-    **dict.fromkeys(("fp16", "half", "float16"), "did you mean --dtype float16?"),
-    **dict.fromkeys(("bf16", "bfloat16"), "did you mean --dtype bfloat16?"),
-    **dict.fromkeys(("fp32", "float32"), "did you mean --dtype float32?"),
-    **dict.fromkeys(("cpu", "cuda", "mps"), "did you mean --device {}?"),
 }
+_VALUES = {
+    **dict.fromkeys(("float32", "bfloat16", "float16"), "--dtype"),
+    **dict.fromkeys(("cpu", "cuda", "mps"), "--device"),
+}
+"""Values that are written as if they were options, and the option that takes them."""
+
 _NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 _MOST_KEYS = 3
 
@@ -56,7 +59,10 @@ def meaning(option: str, value: str, own: Collection[str], *, training: bool = F
     """
     name = option.lstrip("-").lower().replace("_", "-")
     if (told := _MEANT.get(name)) and all(word in own for word in re.findall(r"--[a-z]+", told)):
-        return told.format(name)
+        return told
+    here = known_as(name) or name
+    if _VALUES.get(here) in own:
+        return f"did you mean {_VALUES[here]} {here}?"
     known = next((known for known, others in _CALLED.items() if name in others), "")
     if known in own:
         return f"did you mean {known}?"
