@@ -158,6 +158,25 @@ def test_tables_that_do_not_fit_each_other_are_refused(
         NoiseLevels(torch.tensor(t), torch.tensor(alpha), torch.tensor(sigma))
 
 
+@pytest.mark.parametrize(
+    ("alpha", "sigma", "told"),
+    [
+        (
+            [-0.1, 0.8, 1.0],
+            [1.1, 0.6, 0.0],
+            r"at point 0 \(t = 9\) alpha is nan and sigma 1.04881; .*capping beta",
+        ),
+        ([0.1, 1.2, 1.0], [0.9, -0.2, 0.0], r"at point 1 \(t = 4\) alpha is 1.09545 and sigma nan"),
+        ([0.1, 0.8, 1.2], [0.9, 0.2, -0.2], r"at point 2 alpha is 1.09545 and sigma nan"),
+    ],
+)
+def test_levels_that_are_no_numbers_are_refused_with_the_first(
+    alpha: list[float], sigma: list[float], told: str
+) -> None:
+    with pytest.raises(PartError, match=told):
+        NoiseLevels(torch.tensor([9, 4]), torch.tensor(alpha).sqrt(), torch.tensor(sigma).sqrt())
+
+
 def test_each_step_says_how_many_there_are_and_how_noisy_it_is() -> None:
     """sigma / alpha as a Python number, so that nobody reads a device to decide by it."""
     levels = NoiseLevels(

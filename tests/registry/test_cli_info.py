@@ -378,6 +378,11 @@ def test_strict_makes_a_plugin_that_fails_an_error(
     assert "Traceback" not in err
 
 
+def test_the_help_of_plugins_says_with_which_status_it_ends(site: Any, glidepath: Any) -> None:
+    said = " ".join(glidepath("plugins", "--help")[1].split())
+    assert "ends with status 0 where plugins have faults, and with 1 under `--strict`" in said
+
+
 def test_plugins_with_strict_still_prints_the_table(acme: Any, glidepath: Any) -> None:
     acme.plugin("broken", "raise RuntimeError('boom')")
     assert "failed (import)" in glidepath("plugins", "--strict")[1]

@@ -14,7 +14,9 @@ import pytest
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery import PluginRecord
 from glidepath.registry.examination import examine
+from glidepath.registry.importing import import_within
 from glidepath.registry.modules import target_fault
+from glidepath.registry.unknown import Unknown
 
 DDIM = """
 @attrs.frozen(kw_only=True)
@@ -631,6 +633,29 @@ def test_a_hook_that_hangs_supplies_nothing(site: Any) -> None:
     assert found.error == "it hangs: presets() did not return within 0.5 s"
     assert found.faults[0].where.startswith(f"{file}:")
     assert found.components == ("sampler/ddim",)
+
+
+@pytest.mark.usefixtures("release")
+def test_parameters_that_hang_cost_their_part_and_are_not_waited_for_again(site: Any) -> None:
+    part = "kind='sampler', name='walk', target='acme.walk:Walk', config='acme.slow:Config', summary='x'"
+    site.plugin("acme", f"@hookimpl\ndef components():\n    return [Component({part})]\n")
+    site.add("acme-modules", modules={"acme/slow.py": HANG, "acme/walk.py": "class Walk: ..."})
+    catalogue = load(site, environ={"GLIDEPATH_PATIENCE": "0.5"})
+    (walk,) = catalogue.components("sampler")
+    with pytest.raises(Unknown, match=r"it hangs: acme.slow was not imported within 0.5 s") as caught:
+        catalogue.config_class(walk)
+    assert f"({site.folder / 'acme' / 'slow.py'}:2)" in caught.value.what
+    assert "GLIDEPATH_PATIENCE" in caught.value.hint
+    began = time.monotonic()
+    (found,) = [it for it in examine(load(site, environ={"GLIDEPATH_PATIENCE": "50"})) if it.faults]
+    assert (found.distribution, found.stage, found.works) == ("acme", "config", True)
+    assert time.monotonic() - began < 25
+
+
+def test_an_interrupt_while_parameters_are_imported_is_not_their_fault(site: Any) -> None:
+    site.add("acme", modules={"acme_stop.py": "raise KeyboardInterrupt"})
+    with pytest.raises(KeyboardInterrupt):
+        import_within(5, "acme_stop")
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf"])

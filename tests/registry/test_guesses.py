@@ -86,6 +86,13 @@ def test_no_option_is_suggested_that_the_command_lacks(capsys: pytest.CaptureFix
     assert "--count" not in told(capsys, "check", "shapes", "-n", "4")
 
 
+def test_the_help_of_the_enlargement_says_where_the_guidance_scale_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["sample", "--help"]) == 0
+    assert "the guidance scale is --set guidance[0].scale=3" in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_enlargement_that_is_none_is_told_where_the_scale_of_a_guidance_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

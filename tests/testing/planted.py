@@ -64,6 +64,20 @@ class Wiggling(SoundSchedule):
         return alpha, (sigma + 0.01 * torch.sin(t.to(torch.float64))).abs() + 1e-3
 
 
+class BeginsClean(SoundSchedule):
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        sigma = t.to(torch.float64) / self.num_steps
+        return 1 - sigma, sigma
+
+
+class BelowNothing(SoundSchedule):
+    """The root of an alpha_bar that is below 0 at one timestep."""
+
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        alpha, sigma = super().alpha_sigma(t)
+        return torch.where(t == 900, torch.nan, alpha), sigma
+
+
 class Halfway(SoundSchedule):
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
         _, sigma = super().alpha_sigma(t)

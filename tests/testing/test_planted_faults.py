@@ -48,6 +48,15 @@ def test_a_faulty_part_fails_the_check_of_the_rule_that_it_breaks(
     assert found[check]
 
 
+def test_where_a_schedule_leaves_its_range_is_told_with_what_helps(suite: Suite) -> None:
+    clean, below = (
+        failed(suite, f"schedule/{name}")["monotone"] for name in ("begins-clean", "below-nothing")
+    )
+    assert clean.startswith("at timestep 0, sigma is not above 0: let alpha_bar begin below 1")
+    assert below.startswith("at timestep 900, alpha or sigma is not finite: ")
+    assert "capping beta at 0.999, which the cosine schedule does" in below
+
+
 def test_there_is_a_faulty_part_for_every_check() -> None:
     known = {check.name for check in (*GENERIC, *(check for some in CHECKS.values() for check in some))}
     assert not known - set(FAULTS.values())

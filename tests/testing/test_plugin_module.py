@@ -82,6 +82,24 @@ def test_so_does_one_whose_parameters_stand_in_a_faulty_module(
     assert all("_config" in reason for reason in found.values())
 
 
+def test_parameters_that_fail_are_told_as_such_and_not_as_the_target_that_imports_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = WITH_PARAMETERS.replace("glidepath.core.codec:IdentityCodec", "{module}_codec:Codec")
+    (tmp_path / "blamed.py").write_text(plugin.format(module="blamed"), encoding="utf-8")
+    (tmp_path / "blamed_config.py").write_text("class Config(:\n", encoding="utf-8")
+    target = "from blamed_config import Config\nclass Codec: ...\n"
+    (tmp_path / "blamed_codec.py").write_text(target, encoding="utf-8")
+    install(tmp_path, "blamed", {"blamed": "blamed"})
+    monkeypatch.syspath_prepend(tmp_path)
+    suite = Suite("blamed")
+    reason = suite.run(suite.cases["codec/plain:descriptor"]).reason
+    assert reason.startswith(
+        "codec 'plain': the parameters of blamed/plain cannot be read: 'blamed_config:Config'"
+    )
+    assert "target" not in reason
+
+
 def test_an_import_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hangs.py").write_text("import time\ntime.sleep(60)\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)

@@ -167,6 +167,37 @@ def test_the_command_prints_a_line_for_each_check(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("few")
+def test_the_command_warns_of_a_key_that_seems_to_be_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
+    told = (
+        "codec 'lossy' provides 'image.chanels', which no part needs that is installed; "
+        "did you mean 'image.channels'?"
+    )
+    cli.main(["test-plugin", "planted"])
+    *_, warning, empty, _ = capsys.readouterr().out.splitlines()
+    assert (warning, empty) == (f"warning: {told}", "")
+    cli.main(["test-plugin", "planted", "--json"])
+    assert json.loads(capsys.readouterr().out)["warnings"] == [told]
+
+
+def test_the_command_counts_what_one_cause_keeps_from_running(
+    planted_site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every = Suite._all
+    monkeypatch.setattr(
+        Suite, "_all", lambda self, _: [case for case in every(self, {}) if "unbuilt" in case.id]
+    )
+    cli.main(["test-plugin", "planted"])
+    descriptor, builds, behind, *_, count = capsys.readouterr().out.splitlines()
+    assert descriptor == "codec/unbuilt:descriptor: ok"
+    assert builds.startswith("codec/unbuilt:builds: failed: ")
+    number = behind.removeprefix("codec/unbuilt: ").partition(" ")[0]
+    assert behind == f"codec/unbuilt: {number} checks not applicable: builds comes first, and fails"
+    assert count == f"planted: 1 ok, 1 failed, {number} not applicable"
+    cli.main(["test-plugin", "planted", "--json"])
+    assert len(json.loads(capsys.readouterr().out)["checks"]) == int(number) + 2
+
+
+@pytest.mark.usefixtures("few")
 def test_the_command_takes_a_file_of_expected_failures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,6 +66,18 @@ class NoiseLevels:
                 "noise levels need N timesteps, N + 1 values of alpha and of sigma and N of beta; "
                 f"got tables of shape {shapes}"
             )
+        wrong = ~(self.alpha.isfinite() & self.sigma.isfinite())
+        if bool(wrong.any()):
+            index = int(wrong.int().argmax())
+            raise PartError(
+                f"noise levels need numbers, and at point {index}{self._time(index)} alpha is "
+                f"{float(self.alpha[index]):g} and sigma {float(self.sigma[index]):g}; where they are roots "
+                "of alpha_bar and 1 - alpha_bar, keep alpha_bar within 0 and 1, as by capping beta at 0.999, "
+                "which the cosine schedule does"
+            )
+
+    def _time(self, index: int) -> str:
+        return f" (t = {float(self.t[index]):g})" if index < len(self.t) else ""
 
     def __len__(self) -> int:
         return self.t.shape[0]

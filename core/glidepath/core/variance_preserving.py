@@ -46,8 +46,9 @@ class VariancePreservingSchedule(NoiseSchedule):
         outside = torch.nonzero(~((self.beta > 0) & (self.beta < 1)))
         if outside.numel():
             index = int(outside[0])
+            beta = float(self.beta[index])
             raise ValueError(
-                f"every beta must lie between 0 and 1, beta[{index}] is {float(self.beta[index])}"
+                f"every beta must lie between 0 and 1, beta[{index}] is {beta}{_what_helps(beta)}"
             )
         self.num_steps = self.beta.shape[0]
         self.rescale_timesteps = rescale_timesteps
@@ -104,6 +105,15 @@ class VariancePreservingSchedule(NoiseSchedule):
         if t.numel() and not bool(((t >= 0) & (t <= self.num_steps - 1)).all()):
             low, high = float(t.min()), float(t.max())
             raise ValueError(f"times run from 0 to {self.num_steps - 1}, got {low:g} to {high:g}")
+
+
+def _what_helps(beta: float) -> str:
+    """What a beta that is out of range makes of alpha_bar, from which it may be derived, and what to do."""
+    if beta >= 1:
+        return ": alpha_bar falls to 0; cap beta, as the cosine schedule does at 0.999"
+    if beta <= 0:
+        return ": alpha_bar does not fall; let it fall at every timestep, from below 1 at the first"
+    return ": where it is derived from alpha_bar, that must be a number above 0 at every timestep"
 
 
 def _without_terminal_signal(alpha_bar: Tensor) -> Tensor:

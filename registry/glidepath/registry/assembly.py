@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry import weights
 from glidepath.registry.blame import remedy, whose
 from glidepath.registry.catalogue import Catalogue, load_catalogue
-from glidepath.registry.imports import import_fault, import_remedy
+from glidepath.registry.imports import described, import_fault, import_remedy
 from glidepath.registry.overrides import Override, option_override
 from glidepath.registry.plan import PartPlan, Plan
 from glidepath.registry.planner import make_plan
@@ -135,7 +136,8 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
     """Import a part's target and construct it with its config and its own parts.
 
     Raises:
-        AssemblyError: the target does not exist, or is not of its kind.
+        AssemblyError: the target does not exist, is not of its kind, or takes a config that its component
+            does not name.
         Exception: whatever the constructor raised, with a note that says whose it was.
     """
     component = part.registered.component
@@ -151,6 +153,13 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
         made = target(*arguments, **nested)
     except Exception as error:
         module = component.target.partition(":")[0]
+        if part.config is None and _takes_a_config(target, nested):
+            package = module.rpartition(".")[0] or module
+            raise AssemblyError(
+                f"{whose(part)} has no config=, and its target takes one ({described(error)}): write "
+                f'config="{package}.config:Class" in its Component, the attrs class of its parameters; '
+                f"it is for the authors of {part.registered.distribution} to mend"
+            ) from error
         error.add_note(f"while building {whose(part)}; {_remedy(error, module, part)}")
         raise
     interface = _import_target(catalogue.kinds[component.kind].interface, part)
@@ -275,6 +284,20 @@ def _load_own(part: PartPlan, made: Any, catalogue: Catalogue) -> None:
         )
     file = weights.locate(part.weights, catalogue)
     weights.load_into(made, weights.read(file), part=part.path, file=file)
+
+
+def _takes_a_config(target: Callable[..., object], nested: Mapping[str, object]) -> bool:
+    """Whether a call lacks one argument before those by keyword, and nothing else."""
+    try:
+        signature = inspect.signature(target)
+        signature.bind(None, **nested)
+    except (TypeError, ValueError):
+        return False
+    try:
+        signature.bind(**nested)
+    except TypeError:
+        return True
+    return False
 
 
 def _import_target(target: str, part: PartPlan) -> Any:

@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -20,11 +19,13 @@ import attrs
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.component import RESERVED, Command, Kind, Preset
 from glidepath.registry.discovery import PluginRecord, Scan, Switch, canonical, scan, switches
-from glidepath.registry.imports import import_fault, import_remedy
+from glidepath.registry.importing import import_within
+from glidepath.registry.imports import hanging_at, import_fault, import_remedy
 from glidepath.registry.kinds import CORE_KINDS
 from glidepath.registry.loading import PATIENCE, Loaded, load
 from glidepath.registry.manager import Hooks, call, plugin_manager
 from glidepath.registry.package_folders import package_folder
+from glidepath.registry.patience import Hanging
 from glidepath.registry.problems import did_you_mean
 from glidepath.registry.registered import N, Registered, Supplied, by_spelling, hindrance
 from glidepath.registry.unknown import Unknown
@@ -53,6 +54,7 @@ class Catalogue:
     records: every entry point, those that failed or are disabled too.
     kinds: kinds of part by name; slots: the same by the key of a spec that holds them.
     warnings: what is odd about the switches, such as one that names no plugin.
+    patience: seconds that a module of parameters may take to import; 0 for no limit.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Catalogue:
         malformed: Iterable[PluginRecord] = (),
         warnings: Iterable[str] = (),
         manager: Hooks | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         self._plugins = tuple(plugins)
+        self._patience = patience
         self._manager = manager
         self.kinds: Mapping[str, Kind] = MappingProxyType(
             dict(kinds or {kind.name: kind for kind in CORE_KINDS})
@@ -216,8 +220,8 @@ class Catalogue:
         Imports the torch-free module that a string names.
 
         Raises:
-            Unknown: the module cannot be imported, or does not have an attrs class of the name, or one whose
-                parameters no spec can name.
+            Unknown: the module cannot be imported, or not in the time that plugins have; or it does not have
+                an attrs class of the name, or one whose parameters no spec can name.
         """
         config = registered.component.config
         if config is None or isinstance(config, type):
@@ -228,11 +232,21 @@ class Catalogue:
         authors = (
             f"report it to the authors of {' '.join(supplier)}, or choose another {registered.component.kind}"
         )
-        try:
-            found: Any = import_module(module)
-            for attribute in name.split("."):
-                found = getattr(found, attribute)
-        except (Exception, SystemExit) as error:  # a plugin must not end a command that is not its own
+        outcome = import_within(self._patience, module)
+        if isinstance(outcome, Hanging):
+            where = hanging_at(outcome, module)
+            hangs = f"it hangs: {module} was not imported within {self._patience:g} s"
+            slow = "where it is merely slow, GLIDEPATH_PATIENCE says how many seconds it may take"
+            raise Unknown(f"{unread}: {hangs}" + (f" ({where})" if where else ""), f"{slow}; {authors}")
+        found: Any = outcome.value
+        error = outcome.error  # SystemExit too: a plugin must not end a command that is not its own
+        if error is None:
+            try:
+                for attribute in name.split("."):
+                    found = getattr(found, attribute)
+            except Exception as absent:
+                error = absent
+        if error is not None:
             remedy = import_remedy(error, module, *supplier)
             raise Unknown(f"{unread}: {import_fault(error, module)}", remedy or authors) from error
         if not isinstance(found, type) or not attrs.has(found):
@@ -344,7 +358,8 @@ def load_catalogue(
     """Find and load the installed plugins. Never raises over one that fails: see `Catalogue.failures`.
 
     environ: GLIDEPATH_PLUGINS names the only plugins to load, GLIDEPATH_DISABLE those not to load,
-        separated by commas. GLIDEPATH_PATIENCE: the seconds that one may take to import, 0 for no limit.
+        separated by commas. GLIDEPATH_PATIENCE: the seconds that one may take to import, and the parameters
+        of its parts, 0 for no limit.
     no_plugins: load what comes with glidepath and nothing else.
     allow, deny: the `plugins` section of a spec; names as in the variables.
     path: folders to search instead of sys.path.
@@ -368,7 +383,12 @@ def _load(installed: Scan, chosen: tuple[Switch, ...], patience: float, warnings
     )
     unmatched = [warning for switch in chosen for warning in switch.unmatched(installed.found)]
     return Catalogue(
-        plugins, kinds, malformed=installed.malformed, warnings=[*warnings, *unmatched], manager=manager
+        plugins,
+        kinds,
+        malformed=installed.malformed,
+        warnings=[*warnings, *unmatched],
+        manager=manager,
+        patience=patience,
     )
 
 

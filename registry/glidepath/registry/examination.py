@@ -11,6 +11,7 @@ import attrs
 from glidepath.registry.catalogue import Catalogue
 from glidepath.registry.discovery import Fault, PluginRecord
 from glidepath.registry.faults import Faults
+from glidepath.registry.key_spelling import odd_keys
 from glidepath.registry.modules import target_fault
 from glidepath.registry.parameters import yaml_text
 from glidepath.registry.registered import Registered, hindrance
@@ -26,7 +27,8 @@ def examine(catalogue: Catalogue) -> tuple[PluginRecord, ...]:
     """The records of a catalogue, with what is wrong with single parts.
 
     What `part_faults` finds are faults of the stages "target" and "config". A module that a part needs and
-    that is not installed here is no fault, and stands in `lacks`. Parameters that import torch are warned of.
+    that is not installed here is no fault, and stands in `lacks`. Parameters that import torch are warned of,
+    and so are keys of `provides` and `needs` that seem to be misspelt.
     """
     faults: dict[tuple[str, str], list[Fault]] = {}
     lacks: dict[tuple[str, str], list[Fault]] = {}
@@ -44,6 +46,8 @@ def examine(catalogue: Catalogue) -> tuple[PluginRecord, ...]:
         if lacking := hindrance(part):
             lack = Fault(stage="requires", error=lacking.what, hint=lacking.hint)
             lacks.setdefault(key, []).append(lack)
+    for odd in odd_keys(catalogue):
+        warnings.setdefault((odd.part.distribution, odd.part.plugin), []).append(str(odd))
     return tuple(
         attrs.evolve(
             record,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from types import FrameType, ModuleType
 
 from glidepath.registry.metadata import canonical
+from glidepath.registry.patience import Hanging
 from glidepath.registry.problems import did_you_mean
 
 _MACHINERY = "importlib"
@@ -65,6 +66,12 @@ def place_within(frames: Iterable[tuple[FrameType, int]], module: str) -> str:
         if is_within(str(frame.f_globals.get("__name__", "")), package):
             return f"{frame.f_code.co_filename}:{line}"
     return ""
+
+
+def hanging_at(hanging: Hanging, module: str) -> str:
+    """ "file:line" where the package that a module is in hangs; "" where that is unknown."""
+    frames = (frame for frame, _ in traceback.walk_stack(hanging.frame)) if hanging.frame else iter(())
+    return place_within([(frame, frame.f_lineno) for frame in frames], module)
 
 
 def is_within(module: str, package: str) -> bool:

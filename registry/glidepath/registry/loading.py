@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -17,7 +16,7 @@ import attrs
 from glidepath.registry.component import Command, Component, Kind, Preset
 from glidepath.registry.descriptors import command_faults, component_faults, kind_faults, preset_faults
 from glidepath.registry.discovery import DISTRIBUTION, Fault, Found, PluginRecord, Switch
-from glidepath.registry.imports import described, import_remedy, is_within, place_within, raised_within
+from glidepath.registry.imports import described, hanging_at, import_remedy, is_within, raised_within
 from glidepath.registry.manager import Hooks, call
 from glidepath.registry.metadata import Requires, stated_requirements, unmet
 from glidepath.registry.patience import Done, Hanging, run_each
@@ -194,13 +193,12 @@ class _Loading:
 
     def hangs(self, stage: str, what: str, outcome: Hanging, patience: float) -> None:
         """A fault of a plugin that is still at it."""
-        frames = (frame for frame, _ in traceback.walk_stack(outcome.frame)) if outcome.frame else iter(())
-        where = place_within([(frame, frame.f_lineno) for frame in frames], self.found.module)
         hint = (
             f"set GLIDEPATH_DISABLE={self.found.name} to do without it; where it is merely slow, "
             f"GLIDEPATH_PATIENCE says how many seconds it may take; report it to the authors of "
             f"{self.found.distribution}"
         )
+        where = hanging_at(outcome, self.found.module)
         self.fail(stage, f"it hangs: {what} within {patience:g} s", hint, where)
 
     def register(self, manager: Hooks, registered: Mapping[int, _Loading]) -> bool:

@@ -39,6 +39,9 @@ def descriptor(part: Part) -> None:
     """The target can be imported; every parameter is explained, can be written, and allows its default."""
     component = part.component
     _require_installed(part)
+    faults = tuple(part_faults(part.registered, part.catalogue))
+    # before the target, which as a rule imports its parameters, and would be blamed for them
+    require(not any(one.stage == "config" for one in faults), "; ".join(one.error for one in faults))
     module, _, name = component.target.partition(":")
     try:
         target = getattr(import_module(module), name)
@@ -50,8 +53,7 @@ def descriptor(part: Part) -> None:
     require(callable(target), f"the target {component.target} is {target!r}, which cannot be called")
     summary = component.summary.strip()
     require("\n" not in summary, "the summary has several lines; `glidepath list` shows one")
-    faults = [fault.error for fault in part_faults(part.registered, part.catalogue)]
-    require(not faults, "; ".join(faults))
+    require(not faults, "; ".join(one.error for one in faults))
     config = part.catalogue.config_class(part.registered)
     unexplained = [parameter.name for parameter in parameters(config) if not parameter.doc.strip()]
     require(

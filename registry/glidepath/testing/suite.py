@@ -10,6 +10,7 @@ import attrs
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery import canonical, installed_version
 from glidepath.registry.hooks import GROUP
+from glidepath.registry.key_spelling import odd_keys
 from glidepath.registry.problems import did_you_mean, nearest
 from glidepath.testing import described, plugin_module, use
 from glidepath.testing.check import Check, KitError
@@ -79,6 +80,14 @@ class Suite:
     def outcomes(self) -> Iterable[Outcome]:
         """What comes of each check, in order."""
         return map(self.run, self.cases.values())
+
+    def warnings(self) -> list[str]:
+        """What is no fault, and no check says: keys that its parts provide and that seem to be misspelt."""
+        return [
+            str(odd)
+            for odd in odd_keys(self._catalogue)
+            if odd.side == "provides" and odd.part.distribution == self.distribution
+        ]
 
     def _run(self, case: Case) -> Outcome:
         if case.id not in self._outcomes:

@@ -20,7 +20,8 @@ from glidepath.registry.discovery import Fault, PluginRecord, unreadable
 from glidepath.registry.examination import examine
 
 EPILOG = """\
-A plugin that fails costs nothing but what it would have supplied, unless `--strict` is given.
+A plugin that fails costs nothing but what it would have supplied, unless `--strict` is given: this command
+ends with status 0 where plugins have faults, and with 1 under `--strict`.
 To keep one from being imported, name it, its distribution, or distribution/name:
 
   GLIDEPATH_DISABLE=acme glidepath plugins         all but acme

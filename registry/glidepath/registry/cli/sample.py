@@ -77,7 +77,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--separate", action="store_true", help="also write each image of a grid to a file of its own"
     )
     parser.add_argument(
-        "--scale", type=_enlargement, metavar="N", help="enlarge N times (default: to about 256 pixels)"
+        "--scale",
+        type=_enlargement,
+        metavar="N",
+        help="enlarge N times (default: to about 256 pixels); "
+        "the guidance scale is --set guidance[0].scale=3",
     )
     parser.add_argument(
         "--batch", type=positive, default=8, metavar="N", help="images made at once (default: %(default)s)"

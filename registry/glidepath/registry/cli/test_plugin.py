@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a line for each check, as it is done, and a count.
+    """Print a line for each check, as it is done, what is odd beside them, and a count.
 
     Raises:
         KitError: the distribution is not installed, or an expected failure is unknown.
@@ -54,19 +55,50 @@ def run(arguments: argparse.Namespace) -> int:
         expected_failures=_expected(arguments.expected_failures),
         catalogue=open_catalogue(arguments),
     )
-    outcomes = []
-    for outcome in suite.outcomes():
-        outcomes.append(outcome)
-        if not arguments.json:
-            print(outcome, flush=True)
+    outcomes = list(_told(suite.outcomes(), quiet=arguments.json))
+    warnings = suite.warnings()
     passed = not any(outcome.is_fault for outcome in outcomes)
     if arguments.json:
         checks = [{"id": one.id, "status": one.status, "reason": one.reason} for one in outcomes]
-        print_json({"distribution": suite.distribution, "passed": passed, "checks": checks})
+        print_json(
+            {"distribution": suite.distribution, "passed": passed, "checks": checks, "warnings": warnings}
+        )
     else:
+        for warning in warnings:
+            print(f"warning: {warning}")
         print(f"\n{suite.distribution}: {_count(outcomes)}")
     sys.stdout.flush()
     return 0 if passed else 1
+
+
+def _told(outcomes: Iterable[Outcome], *, quiet: bool) -> Iterator[Outcome]:
+    """Print each outcome, unless quiet; of those in a row that one cause keeps from running, the count."""
+    for _, group in groupby(outcomes, key=_behind):
+        kept_back = []
+        for outcome in group:
+            yield outcome
+            if quiet:
+                continue
+            if _behind(outcome) == outcome.id:
+                print(outcome, flush=True)
+            else:
+                kept_back.append(outcome)
+        if len(kept_back) == 1:
+            print(kept_back[0], flush=True)
+        elif kept_back:
+            subject, reason = _subject(kept_back[0]), kept_back[0].reason
+            print(f"{subject}: {len(kept_back)} checks not applicable: {reason}", flush=True)
+
+
+def _behind(outcome: Outcome) -> str:
+    """What keeps a check from running, and others of its subject alike; its own id where it ran."""
+    if outcome.status == "not applicable" and outcome.stops:
+        return f"{_subject(outcome)}: {outcome.reason}"
+    return outcome.id
+
+
+def _subject(outcome: Outcome) -> str:
+    return outcome.id.rpartition(":")[0]
 
 
 def _count(outcomes: list[Outcome]) -> str:

@@ -69,8 +69,16 @@ def monotone(part: Part) -> None:
     """From one timestep to the next, alpha never rises, sigma never falls, and sigma / alpha rises."""
     made = part.build()
     alpha, sigma = made.alpha_sigma(torch.arange(made.num_steps))
-    require(bool((alpha.isfinite() & sigma.isfinite()).all()), "alpha or sigma is not finite")
-    require(bool((alpha >= 0).all() and (sigma > 0).all()), "alpha is below 0, or sigma not above it")
+    for wrong, told in (
+        (
+            ~(alpha.isfinite() & sigma.isfinite()),
+            "alpha or sigma is not finite: where they are roots of alpha_bar and 1 - alpha_bar, keep "
+            "alpha_bar within 0 and 1, as by capping beta at 0.999, which the cosine schedule does",
+        ),
+        (alpha < 0, "alpha is below 0"),
+        (sigma <= 0, "sigma is not above 0: let alpha_bar begin below 1, for no timestep is the clean image"),
+    ):
+        require(not bool(wrong.any()), f"at timestep {int(wrong.int().argmax())}, {told}")
     for name, steps in (
         ("alpha rises", alpha.diff()),
         ("sigma falls", -sigma.diff()),
