@@ -16,8 +16,7 @@ import pytest
 
 from glidepath.registry.cli import main
 
-sys.path.insert(0, str(Path(__file__).parent))
-from distributions import install, supplying
+from .distributions import install, supplying
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = "2"

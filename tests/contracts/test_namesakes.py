@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.registry.tiny import CASCADE, write_cascade
 
 from glidepath.registry.cli import main
 from glidepath.registry.images import read_manifest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
-from distributions import install
-from tiny import CASCADE, write_cascade
+from .distributions import install
 
 PLUGIN = """
 @attrs.frozen(kw_only=True)

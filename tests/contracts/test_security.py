@@ -20,16 +20,14 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 from safetensors.torch import load_file, save_file
+from tests.registry.tiny import SPEC, write_tiny
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.assembly import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.images import KEY, read_manifest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
-from distributions import install, supplying
-from tiny import SPEC, write_tiny
+from .distributions import install, supplying
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 HELD: dict[str, list[str]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,7 @@ from glidepath.registry.assembly import AssemblyError, choose_device, choose_dty
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.weights import WeightsError, locate, read, sha256
 
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny import SPEC, write_tiny
+from .tiny import SPEC, write_tiny
 
 
 @pytest.fixture

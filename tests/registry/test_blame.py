@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 from glidepath.core.errors import PartError
 from glidepath.registry.cli import main
 
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny import SPEC, write_tiny
+from .tiny import SPEC, write_tiny
 
 PLUGIN = """
 @attrs.frozen(kw_only=True)

@@ -22,8 +22,7 @@ from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import read_spec
 from glidepath.registry.weights import WeightsError
 
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny import CASCADE, write_cascade
+from .tiny import CASCADE, write_cascade
 
 
 @pytest.fixture

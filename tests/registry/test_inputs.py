@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,7 @@ from glidepath.registry.images import read_manifest, save_png
 from glidepath.registry.pictures import Inputs, Picture, carried_inputs, open_pictures
 from glidepath.registry.provenance import Manifest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny import SPEC, write_cascade
+from .tiny import SPEC, write_cascade
 
 CLASSES = """\
 schedule: cosine

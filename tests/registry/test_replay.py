@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,7 @@ from glidepath.registry.images import (
 )
 from glidepath.registry.provenance import FORMAT, Manifest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny import SPEC, write_tiny
+from .tiny import SPEC, write_tiny
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,8 +25,7 @@ from glidepath.registry.provenance import FORMAT, Manifest
 from glidepath.registry.trained import TrainedOtherwise
 from glidepath.registry.writing import CannotWrite
 
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny import SPEC, write_tiny
+from .tiny import SPEC, write_tiny
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save, save_file
-from tiny import write_tiny
 from torch import nn
 
 from glidepath.registry import assemble
@@ -24,6 +23,8 @@ from glidepath.registry.address import Address
 from glidepath.registry.catalogue import load_catalogue
 from glidepath.registry.tensorfile import bytes_text, require_numbers, shortened
 from glidepath.registry.weights import WeightsError, load_into, locate, read, sha256, under
+
+from .tiny import write_tiny
 
 FILE = "owner/name/sub/w.safetensors"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,7 @@ from glidepath.testing import Suite
 from glidepath.testing.kinds import CHECKS
 from glidepath.testing.suite import GENERIC
 
-sys.path.insert(0, str(Path(__file__).parent))
-from planted_plugin import FAULTS
-
-sys.path.pop(0)
+from .planted_plugin import FAULTS
 
 SOUND = [
     f"{kind}/sound"

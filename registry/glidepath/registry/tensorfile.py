@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _HEADER_BYTES = 8  # of a safetensors file: the length of the JSON that follows, little-endian
 _MOST_NAMES = 5
+_DEEPEST = 8  # no training run nests its state dicts as deep
 _LEAST_BYTES = 2  # of a number: in 8 bits it needs a scale, which a state dict does not have
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)")
 _CUT_SHORT = re.compile(r"unexpected EOF|ran out of input|expected \d+ more bytes|central directory", re.I)
@@ -31,14 +32,31 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is damaged, is something else, or holds something else than tensors.
     """
+    found = read_state_dicts(path)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    raise WeightsError(
+        f"{path} does not hold a flat mapping of names to tensors (a state dict): it holds state dicts under "
+        f"{listed(found)}; save the one that is meant in a file of its own"
+    )
+
+
+def read_state_dicts(path: Path) -> dict[str, dict[str, Tensor]]:
+    """The flat mappings of names to tensors (state dicts) in a file, at least one, by where they are.
+
+    That is "" for one that is all of the file, and the keys above the others, such as "model.state_dict".
+
+    Raises:
+        WeightsError: the file is damaged, is something else, or holds something else than tensors.
+    """
     start = _start(path)
     # first: a header may be 128 bytes long, or so many more that its length begins as a pickle does
     if start[_HEADER_BYTES:].startswith(b"{"):
-        return _read_safetensors(path)
+        return {"": _read_safetensors(path)}
     if start.startswith((_ZIP, _PICKLE)):
-        return _state_dict(_read_pytorch(path, mapped=start.startswith(_ZIP)), path)
+        return _state_dicts(_read_pytorch(path, mapped=start.startswith(_ZIP)), path)
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        return {"": _read_safetensors(path)}
     raise WeightsError(
         f"cannot read weights from {path}: it is no checkpoint: it begins neither as a safetensors file "
         "nor as one that PyTorch saved"
@@ -83,6 +101,11 @@ def shortened(names: Iterable[str], most: int = _MOST_NAMES) -> str:
     listed = list(names)
     more = f", and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more
+
+
+def listed(state_dicts: Mapping[str, Mapping[str, Tensor]]) -> str:
+    """Where some state dicts are, and of how many tensors: "'model' (783 tensors), 'ema' (783 tensors)"."""
+    return shortened(f"{name!r} ({len(tensors)} tensors)" for name, tensors in state_dicts.items())
 
 
 def bytes_text(count: int) -> str:
@@ -181,24 +204,30 @@ def _pytorch_fault(error: Exception) -> str:
     return said.splitlines()[0] if said else type(error).__name__
 
 
-def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
-    """The tensors of what a file holds: a state dict, or the only one in what a training run keeps."""
-    inner = _state_dicts(found)
-    tensors = next(iter(inner.values())) if len(inner) == 1 else found
-    if _is_state_dict(tensors):
-        return {str(name): value for name, value in tensors.items()}
-    raise WeightsError(
-        f"{path} does not hold a flat mapping of names to tensors (a state dict): {_holds(found)}"
-    )
-
-
-def _state_dicts(found: Any) -> dict[str, Mapping[str, Tensor]]:
-    """The state dicts in a mapping that has no tensors of its own."""
+def _state_dicts(found: Any, path: Path) -> dict[str, dict[str, Tensor]]:
+    """The state dicts in what a file holds, by where they are: below mappings that hold no tensors."""
     import torch
 
-    if not isinstance(found, Mapping) or any(isinstance(it, torch.Tensor) for it in found.values()):
-        return {}
-    return {str(name): value for name, value in found.items() if _is_state_dict(value)}
+    dicts: dict[str, dict[str, Tensor]] = {}
+    waiting: list[tuple[tuple[Any, ...], Any]] = [((), found)]
+    seen = set[int]()
+    for keys, value in waiting:
+        if id(value) in seen or not isinstance(value, Mapping) or _is_optimizer(value):
+            continue
+        seen.add(id(value))  # a pickle may hold a mapping that holds itself
+        if _is_state_dict(value):
+            dicts[".".join(map(str, keys))] = dict(value)
+        elif len(keys) < _DEEPEST and not any(isinstance(it, torch.Tensor) for it in value.values()):
+            waiting += [((*keys, key), it) for key, it in value.items()]
+    if not dicts:
+        raise WeightsError(
+            f"{path} does not hold a flat mapping of names to tensors (a state dict): {_holds(found)}"
+        )
+    return dicts
+
+
+def _is_optimizer(found: Mapping[Any, Any]) -> bool:
+    return {"state", "param_groups"} <= found.keys()
 
 
 def _is_state_dict(found: Any) -> bool:
@@ -207,31 +236,28 @@ def _is_state_dict(found: Any) -> bool:
     return (
         isinstance(found, Mapping)
         and bool(found)
-        and all(isinstance(it, torch.Tensor) for it in found.values())
+        and all(isinstance(name, str) and isinstance(it, torch.Tensor) for name, it in found.items())
     )
 
 
 def _holds(found: Any) -> str:
-    """What a PyTorch file holds in place of a state dict, and where a state dict may be."""
+    """What a PyTorch file holds in place of a state dict."""
     import torch
 
     if not isinstance(found, Mapping):
         return f"it holds a {type(found).__name__}"
     if not found:
         return "it holds nothing"
-    if {"state", "param_groups"} <= found.keys():
+    if _is_optimizer(found):
         return "it holds the state of an optimizer; the weights are in another file"
-    inner = [f"{name!r} ({len(value)} tensors)" for name, value in _state_dicts(found).items()]
-    if inner:
-        return (
-            f"it holds state dicts under {shortened(inner)}; save the one that is meant in a file of its own"
-        )
     others = [
         f"{name!r} ({type(value).__name__})"
         for name, value in found.items()
         if not isinstance(value, torch.Tensor)
     ]
-    return f"it also holds {shortened(others)}"
+    if others:
+        return f"it {'also ' if len(others) < len(found) else ''}holds {shortened(others)}"
+    return f"it holds tensors under keys that are no text, such as {next(iter(found))!r}"
 
 
 def _of(file: Path, part: str) -> str:

@@ -169,6 +169,29 @@ def test_the_only_state_dict_among_what_a_training_run_keeps_is_taken() -> None:
     assert all(torch.equal(made[f"denoiser.{key}"], value) for key, value in tensors.items())
 
 
+@pytest.mark.parametrize(
+    ("keys", "arguments"),
+    [
+        (["model", "state_dict"], []),
+        (["params_ema"], []),
+        (["model_ema", "module"], ["--key", "model_ema.module"]),
+    ],
+)
+def test_a_network_is_found_under_the_keys_of_a_training_run(keys: list[str], arguments: list[str]) -> None:
+    write_model(ADM, "adm")
+    tensors = torch.load("adm.pt", weights_only=True)
+    run: dict[str, object] = tensors
+    for key in reversed(keys):
+        run = {key: run}
+    other = {"conv1.weight": torch.ones(1)}  # of a loss, say: no network that is known
+    if arguments:
+        other = {key: torch.zeros_like(value) for key, value in tensors.items()}
+    torch.save({**run, "other": other, "step": 3}, "last.ckpt")
+    assert main(["convert", "last.ckpt", *arguments, *ADM_SETTINGS]) == 0
+    made = load_file("last.safetensors")
+    assert all(torch.equal(made[f"denoiser.{key}"], value) for key, value in tensors.items())
+
+
 def test_a_model_and_its_classifier_make_a_spec_of_both() -> None:
     write_model(ADM, "adm")
     network = (

@@ -170,9 +170,16 @@ def test_one_file_without_the_other_is_refused(folder: Path) -> None:
     [
         (None, "", "cannot read .*encoder.json"),
         ("{", "", "is not JSON"),
-        ("[]", "", "does not map tokens to the ids"),
-        ('{"a": 0, "b": 2}', "", "does not map tokens to the ids"),
-        ('{"a": "x"}', "", "does not map tokens to the ids"),
+        pytest.param("[" * 100_000, "", "is not JSON", id="nested deep"),
+        pytest.param('{"a": ' + "1" * 5000 + "}", "", "is not JSON", id="a number of 5000 digits"),
+        ("[]", "", "does not map tokens to integers"),
+        ('{"a": "x"}', "", "does not map tokens to integers"),
+        ('{"a": [0]}', "", "does not map tokens to integers"),
+        ('{"a": 0.0}', "", "does not map tokens to integers"),
+        ('{"a": 0, "b": true}', "", "does not map tokens to integers"),
+        ('{"a": 0, "b": 2}', "", "does not map its 2 tokens to the ids 0, 1, 2, .*: none has 1"),
+        ('{"a": 0, "b": 0}', "", "none has 1"),
+        ('{"a": 0}', "#version: 0.2\na b\nabc", "no list of merges: line 3 is not two tokens, but 'abc'"),
         ('{"a": 0}', "", "the padding token '<|endoftext|>' is not in"),
         ('{"<|endoftext|>": 0}', "", "lacks 256 tokens"),
         (json.dumps({token: index for index, token in enumerate([*LETTERS, END])}), "a b", "lacks 1 .* 'ab'"),
@@ -189,8 +196,28 @@ def test_files_that_cannot_serve_are_refused(
         BpeTokenizer(config)
 
 
-def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "encoder.json.gz").write_bytes(gzip.compress(b"{}")[:-4])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "\n".join(MERGES),
+        "\r\n".join(["#version: 0.2", *MERGES, ""]),
+        "\n\n".join(["\ufeff#version: 0.2", *MERGES, "", ""]),
+    ],
+    ids=["without a version", "lines as on Windows", "blank lines and a byte-order mark"],
+)
+def test_merges_are_read_however_their_lines_are_written(
+    folder: Path, tokenizer: BpeTokenizer, tmp_path: Path, lines: str
+) -> None:
+    (tmp_path / "vocab.bpe").write_bytes(lines.encode())
+    read = BpeTokenizer(BpeConfig(vocabulary=folder / "encoder.json", merges=tmp_path / "vocab.bpe"))
+    assert read.encode("scat bat cat's é\n\n") == tokenizer.encode("scat bat cat's é\n\n")
+
+
+@pytest.mark.parametrize(
+    "content", [gzip.compress(b"{}")[:-4], gzip.compress(b"{}")[:10] + b"\xff" * 20, b"\xff\xfe"]
+)
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "encoder.json.gz").write_bytes(content)
     config = BpeConfig(vocabulary=tmp_path / "encoder.json.gz", merges=tmp_path / "vocab.bpe")
     with pytest.raises(PartError, match="cannot read"):
         BpeTokenizer(config)

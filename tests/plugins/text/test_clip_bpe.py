@@ -73,6 +73,19 @@ def test_entities_are_replaced_even_where_they_are_escaped_twice(tokenizer: Clip
     assert tokens(tokenizer, "&lt;b&gt; &amp;amp; <") == ["<", "b", ">", "&", "<"]
 
 
+def test_a_file_without_a_version_loses_no_merge(
+    file: Path, tokenizer: ClipBpeTokenizer, tmp_path: Path
+) -> None:
+    lines = file.read_text(encoding="utf-8").split("\n")
+    (tmp_path / "merges.txt").write_bytes("\r\n".join(lines[1:]).encode())
+    read = ClipBpeTokenizer(ClipBpeConfig(vocabulary=tmp_path / "merges.txt"))
+    assert (read.vocabulary_size, read.encode("cat")) == (tokenizer.vocabulary_size, tokenizer.encode("cat"))
+
+
+def test_a_mark_whose_capital_is_a_letter_is_dropped(tokenizer: ClipBpeTokenizer) -> None:
+    assert tokens(tokenizer, "!\u0345 a\u0345b") == ["!", "a", "b"]
+
+
 def test_marks_written_out_in_a_text_are_read_as_marks(tokenizer: ClipBpeTokenizer) -> None:
     start, *_, end = tokenizer.encode(f"{START} a {END}")
     assert (start, end) == (tokenizer.start_id, tokenizer.end_id)
@@ -152,7 +165,9 @@ def test_without_a_file_it_has_the_sizes_of_clip_and_knows_the_empty_text() -> N
         (gzip.compress(b"x", mtime=0)[:-4], "cannot read"),
         (b"\xff\xfe", "cannot read"),
         (b"", "is no list of merges"),
-        (b"version\na b c", "is no list of merges"),
+        (b"version\na b c", "is no list of merges: line 2 is not two tokens, but 'a b c'"),
+        (b"#version: 0.2\nab c", "is no list of merges: 'ab c' merges 'ab' before anything makes it"),
+        (b"#version: 0.2\na b\na b", "is no list of merges: 'a b' makes what is there already"),
     ],
 )
 def test_a_file_that_cannot_serve_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:

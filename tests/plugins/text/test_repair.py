@@ -21,7 +21,7 @@ from glidepath.plugins.text import repair
         ("e\u0301", "é"),
         ("zero\ufeff bell\x07 \x1b[31mred", "zero bell red"),
         ("\ud83d\udc36 \ud800", "🐶 \ufffd"),
-        ("&ldquo;a&rdquo; &amp;amp;", '"a" &amp;'),
+        ("&ldquo;a&rdquo; &amp;amp;", '"a" &'),
         ("&amp; <b>", "&amp; <b>"),
         ("plain text, with signs: 1/2 (a) — …", "plain text, with signs: 1/2 (a) — …"),
     ],

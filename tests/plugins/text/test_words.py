@@ -66,6 +66,12 @@ def test_an_unknown_word_is_refused_with_its_prompt_and_a_suggestion() -> None:
     assert message.count("'gren'") == 1
 
 
+def test_of_many_unknown_words_the_first_are_named() -> None:
+    with pytest.raises(UnreadablePrompt, match=r"taught: 'w0', .*'w9', and 490 more") as raised:
+        COLOURS.encode(" ".join(f"w{index}" for index in range(500)))
+    assert "'w10'" not in str(raised.value)
+
+
 def test_the_known_words_are_listed_with_an_unknown_one() -> None:
     with pytest.raises(UnreadablePrompt) as caught:
         COLOURS.encode("a dog")

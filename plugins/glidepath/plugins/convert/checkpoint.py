@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.plugins.convert.recognise import Recognised, recognise
-from glidepath.registry.tensorfile import bytes_text, read_tensors, require_numbers
+from glidepath.plugins.convert.recognise import Recognised, Unrecognised, recognise
+from glidepath.registry.tensorfile import bytes_text, listed, read_state_dicts, require_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,8 +49,10 @@ class Checkpoint:
         return f"{self.found.name}: {count:,} parameters, {parts}"
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """Read a checkpoint, find out what it is, and look at every number in it.
+
+    key: where the tensors are in a file that holds several state dicts, as a training run keeps them.
 
     Raises:
         GlidepathError: it cannot be read, is of no known model, or holds what no network can use.
@@ -58,14 +61,43 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise GlidepathError(f"{path} is a folder; name the checkpoint in it")
     if not path.exists():
         raise GlidepathError(f"there is no file {path}")
-    tensors = read_tensors(path)
-    while wrapper := _wrapper(tensors):
-        tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
-    left_out = _language_head(tensors)
-    tensors = {name: tensor for name, tensor in tensors.items() if name not in left_out}
-    found = recognise({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
+    found = read_state_dicts(path)
+    if key is not None and key not in found:
+        where = "is one itself: leave out --key" if "" in found else f"holds them under {listed(found)}"
+        raise GlidepathError(f"{path} holds no state dict under {key!r}; it {where}")
+    candidates = list(found.values()) if key is None else [found[key]]
+    if len(candidates) > 1:
+        candidates = [tensors for tensors in candidates if _is_recognised(tensors)]
+    if len(candidates) != 1:
+        raise GlidepathError(
+            f"{path} holds state dicts under {listed(found)}; say which is meant, as in --key "
+            f"{shlex.quote(next(reversed(found)))}"
+        )
+    tensors, left_out = _bare(candidates[0])
+    checkpoint = Checkpoint(path, tensors, _recognised(tensors, path), left_out)
     require_numbers(tensors, path)
-    return Checkpoint(path, tensors, found, left_out)
+    return checkpoint
+
+
+def _is_recognised(tensors: Mapping[str, Tensor]) -> bool:
+    try:
+        _recognised(_bare(tensors)[0], Path())
+    except Unrecognised:
+        return False
+    return True
+
+
+def _recognised(tensors: Mapping[str, Tensor], path: Path) -> Recognised:
+    return recognise({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
+
+
+def _bare(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors of the network by its own names, and the names of those that no image needs."""
+    named = dict(tensors)
+    while wrapper := _wrapper(named):
+        named = {name.removeprefix(wrapper): tensor for name, tensor in named.items()}
+    left_out = _language_head(named)
+    return {name: tensor for name, tensor in named.items() if name not in left_out}, left_out
 
 
 def _language_head(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     settings = read_settings(arguments.settings)
     catalogue = load_catalogue()
     note_failures(catalogue)
-    checkpoints = [read_checkpoint(path) for path in dict.fromkeys(arguments.paths)]
+    checkpoints = [read_checkpoint(path, arguments.key) for path in dict.fromkeys(arguments.paths)]
     converter = Converter(
         catalogue=catalogue,
         out=arguments.out,
@@ -115,6 +115,11 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         help="what no tensor shows, such as denoiser.image_size=32 or denoiser.heads=4; may be repeated",
+    )
+    parser.add_argument(
+        "--key",
+        metavar="KEY",
+        help="which of several state dicts in a file is meant, such as ema or model.state_dict",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     return parser

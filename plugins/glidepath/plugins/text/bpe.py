@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.text.configs import BpeConfig
-from glidepath.plugins.text.merging import BYTES, LETTERS, character_class, merge, read_text
+from glidepath.plugins.text.merging import (
+    BYTES,
+    LETTERS,
+    Remembered,
+    character_class,
+    merge,
+    read_merges,
+    read_text,
+)
 from glidepath.plugins.text.plugin import bpe_faults
 
 GPT2_TOKENS = 50257
@@ -37,10 +45,11 @@ class BpeTokenizer:
         self._size, self._padding_id = GPT2_TOKENS, GPT2_TOKENS - 1
         if config.vocabulary is not None and config.merges is not None:
             self._ids = _read_ids(config.vocabulary)
-            self._ranks = {pair: rank for rank, pair in enumerate(_merges(read_text(config.merges, "bpe")))}
+            self._ranks = {pair: rank for rank, pair in enumerate(read_merges(config.merges, "bpe"))}
             _check(self._ids, self._ranks, config)
             self._size, self._padding_id = len(self._ids), self._ids[config.padding]
         self._tokens = {index: token for token, index in self._ids.items()}
+        self._pieces = Remembered(self._ids_of)
 
     @property
     def vocabulary_size(self) -> int:
@@ -68,13 +77,7 @@ class BpeTokenizer:
             )
         if self._lowercase:
             text = text.lower()
-        # a lone surrogate is no character; it is read as the question mark that UTF-8 puts in its place
-        pieces = (piece.encode("utf-8", errors="replace") for piece in split(text))
-        return [
-            self._ids[token]
-            for piece in pieces
-            for token in merge((LETTERS[byte] for byte in piece), self._ranks)
-        ]
+        return [index for piece in split(text) for index in self._pieces[piece]]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids; bytes that are no UTF-8 become U+FFFD."""
@@ -83,6 +86,11 @@ class BpeTokenizer:
         return b"".join(BYTES.get(letter, letter.encode()) for letter in letters).decode(
             "utf-8", errors="replace"
         )
+
+    def _ids_of(self, piece: str) -> list[int]:
+        # a lone surrogate is no character; it is read as the question mark that UTF-8 puts in its place
+        letters = (LETTERS[byte] for byte in piece.encode("utf-8", errors="replace"))
+        return [self._ids[token] for token in merge(letters, self._ranks)]
 
 
 def split(text: str) -> list[str]:
@@ -106,21 +114,21 @@ _CONTRACTION = re.compile(r"'(?:s|t|re|ve|m|ll|d)")
 _PIECE = re.compile(r" ?L+| ?N+| ?O+|[ S]+(?![^ S])|[ S]+")
 
 
-def _merges(text: str) -> Iterator[tuple[str, str]]:
-    lines = text.split("\n")
-    for line in lines[1:] if lines[0].startswith("#version") else lines:
-        if line:
-            first, _, second = line.partition(" ")
-            yield first, second
-
-
 def _read_ids(file: Path) -> dict[str, int]:
+    text = read_text(file, "bpe")
     try:
-        ids: object = json.loads(read_text(file, "bpe"))
-    except json.JSONDecodeError as error:
+        ids: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise PartError(f"tokenizer bpe: {file} is not JSON: {error}") from error
-    if not isinstance(ids, dict) or set(ids.values()) != set(range(len(ids))):
-        raise PartError(f"tokenizer bpe: {file} does not map tokens to the ids 0, 1, 2, ..., each once")
+    # neither a float nor a bool is an id, though both can equal one
+    if not isinstance(ids, dict) or any(type(index) is not int for index in ids.values()):
+        raise PartError(f"tokenizer bpe: {file} does not map tokens to integers, their ids")
+    missing = set(range(len(ids))) - set(ids.values())
+    if missing:
+        raise PartError(
+            f"tokenizer bpe: {file} does not map its {len(ids)} tokens to the ids 0, 1, 2, ..., each once: "
+            f"none has {min(missing)}"
+        )
     return ids
 
 

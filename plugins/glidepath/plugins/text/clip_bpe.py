@@ -10,7 +10,7 @@ from pathlib import Path
 from glidepath.core.errors import PartError
 from glidepath.plugins.text import repair
 from glidepath.plugins.text.configs import ClipBpeConfig
-from glidepath.plugins.text.merging import BYTES, LETTERS, character_class, merge, read_text
+from glidepath.plugins.text.merging import BYTES, LETTERS, Remembered, character_class, merge, read_merges
 
 TOKENS = 49408
 """How many tokens CLIP has: 256 bytes, each also as the end of a word, the merges, and two marks."""
@@ -49,6 +49,7 @@ class ClipBpeTokenizer:
             self._ids = {token: index for index, token in enumerate(tokens)}
             self._size = len(tokens)
         self._tokens = {index: token for token, index in self._ids.items()}
+        self._words = Remembered(self._ids_of)
 
     @property
     def vocabulary_size(self) -> int:
@@ -77,7 +78,7 @@ class ClipBpeTokenizer:
                 "bpe_simple_vocab_16e6.txt.gz, which comes with GLIDE's program, with OpenAI's CLIP and with "
                 "open_clip; in a spec: tokenizer: {use: clip-bpe, vocabulary: bpe_simple_vocab_16e6.txt.gz}"
             )
-        return [self._ids[token] for word in split(self._cleaned(text)) for token in self._merge(word)]
+        return [index for word in split(self._cleaned(text)) for index in self._words[word]]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The words of some ids, separated by spaces; bytes that are no UTF-8 become U+FFFD."""
@@ -90,13 +91,13 @@ class ClipBpeTokenizer:
         # twice, because captions of the web are often escaped twice
         return html.unescape(html.unescape(text)).lower()
 
-    def _merge(self, word: str) -> list[str]:
-        """The tokens of a word, the last of them marked as its end."""
+    def _ids_of(self, word: str) -> list[int]:
+        """The ids of a word, the last of them marked as its end."""
         if word in (START, END):
-            return [word]
+            return [self._ids[word]]
         *symbols, last = (LETTERS[byte] for byte in word.encode("utf-8", errors="replace"))
         symbols.append(last + _WORD_END)
-        return merge(symbols, self._ranks)
+        return [self._ids[token] for token in merge(symbols, self._ranks)]
 
 
 def split(text: str) -> list[str]:
@@ -104,9 +105,10 @@ def split(text: str) -> list[str]:
 
     The pattern: `<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+`, in
     any case. The standard library knows no Unicode classes, so one letter stands for each character's class,
-    and these are matched.
+    and these are matched. The package regex, which the references match with, finds no alternative for
+    U+0345 when case is ignored, since it is a mark whose capital is a letter: it is dropped too.
     """
-    classes = "".join(map(character_class, text))
+    classes = "".join(map(character_class, text.replace("\u0345", " ")))
     words = []
     start = 0
     while start < len(text):
@@ -122,11 +124,19 @@ _WORD = re.compile(r"L+|N|O+")
 
 
 def _read(file: Path) -> list[tuple[str, str]]:
-    """The merges of CLIP's file: a line of its version, then one merge a line; only the first are CLIP's."""
-    lines = [line.split() for line in read_text(file, "clip-bpe").split("\n")[1 : _MERGES + 1] if line]
-    merges = [(line[0], line[1]) for line in lines if len(line) == 2]
-    if not merges or len(merges) < len(lines):
-        raise PartError(
-            f"tokenizer clip-bpe: {file} is no list of merges, two tokens a line after a line of its version"
-        )
+    """The merges of CLIP's file, of which only the first are CLIP's."""
+    merges = read_merges(file, "clip-bpe")[:_MERGES]
+    if not merges:
+        raise PartError(f"tokenizer clip-bpe: {file} is no list of merges, two tokens a line: it has none")
+    known = {letter + end for letter in BYTES for end in ("", _WORD_END)}
+    for pair in merges:
+        strange = [token for token in pair if token not in known]
+        if strange or "".join(pair) in known:
+            fault = (
+                f"merges {strange[0]!r} before anything makes it"
+                if strange
+                else "makes what is there already"
+            )
+            raise PartError(f"tokenizer clip-bpe: {file} is no list of merges: {' '.join(pair)!r} {fault}")
+        known.add("".join(pair))
     return merges

@@ -14,6 +14,7 @@ from glidepath.plugins.text.plugin import words_faults
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _MOST_LISTED = 100
+_MOST_UNKNOWN = 10  # each is compared with all words
 
 
 class WordsTokenizer:
@@ -101,10 +102,11 @@ def _read(file: Path) -> list[str]:
 
 def _unknown_words(text: str, unknown: Sequence[str], known: Sequence[str]) -> str:
     said = []
-    for word in unknown:
+    for word in unknown[:_MOST_UNKNOWN]:
         near = difflib.get_close_matches(word, known, n=1)
         said.append(f"{word!r} (did you mean {near[0]!r}?)" if near else repr(word))
-    return f"the prompt {text!r} has words that the text encoder was not taught: {', '.join(said)}"
+    more = f", and {len(unknown) - len(said)} more" if len(unknown) > len(said) else ""
+    return f"the prompt {text!r} has words that the text encoder was not taught: {', '.join(said)}{more}"
 
 
 def _known_words(words: Sequence[str], file: Path | None) -> str:
