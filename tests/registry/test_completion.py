@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shlex
 import shutil
 import subprocess
@@ -145,16 +144,16 @@ def test_completing_imports_no_torch_even_for_a_command_that_does(site: Any, fol
     subprocess.run([sys.executable, "-c", source], check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
-def test_completing_a_part_costs_little_more_than_listing_parts(folder: Path) -> None:
-    def cost(*arguments: str) -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-m", "glidepath.registry.cli", *arguments]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    listing = min(cost("list") for _ in range(3))
-    assert min(cost("completion", "bash", "--", "show", "dd") for _ in range(3)) < 1.3 * listing
+def test_completing_a_part_imports_no_parameters(folder: Path) -> None:
+    source = """if True:
+        import sys
+        from glidepath.registry.cli import main
+        assert main(["completion", "bash", "--", "show", "dd"]) == 0
+        assert "glidepath.plugins.diffusion.plugin" in sys.modules
+        print([name for name in sys.modules if name.startswith("glidepath") and "config" in name])
+    """
+    done = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("shell", SCRIPTS)

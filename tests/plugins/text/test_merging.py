@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,20 +34,24 @@ def test_pairs_are_merged_everywhere_in_the_order_they_were_learned(
     assert merge(word, ranks) == merged_plainly(list(word), ranks)
 
 
-def test_a_word_ten_times_as_long_takes_not_a_hundred_times_as_long() -> None:
+def test_a_word_ten_times_as_long_asks_for_few_more_than_ten_times_as_many_pairs() -> None:
     letters = [chr(ord("a") + index * index % 26) for index in range(20_000)]
-    pairs = {(a, b) for a in set(letters) for b in set(letters)}
-    ranks = {pair: rank for rank, pair in enumerate(sorted(pairs))}
+    pairs = sorted({(a, b) for a in set(letters) for b in set(letters)})
 
-    def seconds(count: int) -> float:
-        def once() -> float:
-            start = time.process_time()
-            merge(letters[:count], ranks)
-            return time.process_time() - start
+    class Ranks(dict[tuple[str, str], int]):
+        asked = 0
 
-        return min(once() for _ in range(3))
+        def get(self, *arguments: Any) -> Any:
+            self.asked += 1
+            return super().get(*arguments)
 
-    assert seconds(20_000) < 40 * seconds(2_000)
+    def asked(count: int) -> int:
+        ranks = Ranks({pair: rank for rank, pair in enumerate(pairs)})
+        merge(letters[:count], ranks)
+        return ranks.asked
+
+    assert 2_000 < asked(2_000) < asked(20_000) / 5
+    assert 1_000 < asked(20_000) < 15 * asked(2_000)
 
 
 def test_a_word_is_read_once_unless_it_is_very_long() -> None:
