@@ -291,7 +291,7 @@ def test_train_refuses_drift_before_it_makes_its_folder(site: Any, glidepath: An
     assert glidepath("lock", "shapes")[0] == 0
     status, _, err = glidepath("train", "shapes", "--locked", "shapes.lock.json", "--set", "train.steps=1")
     assert status == 1
-    assert "train.steps: was 25000, and is 1; leave out --set #1" in err
+    assert "train.steps: was 40000, and is 1; leave out --set #1" in err
     assert not (tmp_path / "runs").exists()
 
 

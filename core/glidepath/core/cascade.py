@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -60,10 +61,7 @@ class Cascade:
             mask=mask,
             strength=strength,
         )
-        last = None
-        for state in walk:
-            last = state
-        assert last is not None  # each stage has at least one step
+        (last,) = deque(walk, maxlen=1)  # each stage has at least one step
         return self.images(last)
 
     def states(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -90,10 +90,7 @@ class Pipeline:
             strength=strength,
             noise=noise,
         )
-        last = None
-        for state in walk:
-            last = state
-        assert last is not None  # levels have at least one step
+        (last,) = deque(walk, maxlen=1)  # levels have at least one step
         return self.images(last)
 
     def states(

@@ -6,6 +6,7 @@ import math
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -218,10 +219,7 @@ def _save_array(path: Path, values: npt.NDArray[np.generic]) -> None:
 
 def _drawn(pipeline: Pipeline | Cascade, prompts: Sequence[str], seed: int, samples: Sequence[int]) -> Tensor:
     """Images of a batch, [B, 3, H, W] uint8 on the host."""
-    last = None
-    for state in pipeline.states(prompts, seed=seed, samples=samples):
-        last = state
-    assert last is not None  # levels have at least one step
+    (last,) = deque(pipeline.states(prompts, seed=seed, samples=samples), maxlen=1)
     if not bool(last.x.isfinite().all()):
         raise Diverged("an image holds values that are not finite")
     return pipeline.images(last).cpu()
