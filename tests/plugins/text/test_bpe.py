@@ -214,7 +214,9 @@ def test_merges_are_read_however_their_lines_are_written(
 
 
 @pytest.mark.parametrize(
-    "content", [gzip.compress(b"{}")[:-4], gzip.compress(b"{}")[:10] + b"\xff" * 20, b"\xff\xfe"]
+    "content",
+    [gzip.compress(b"{}", mtime=0)[:-4], gzip.compress(b"{}", mtime=0)[:10] + b"\xff" * 20, b"\xff\xfe"],
+    ids=["cut short", "damaged within", "not UTF-8"],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "encoder.json.gz").write_bytes(content)

@@ -169,6 +169,7 @@ def test_without_a_file_it_has_the_sizes_of_clip_and_knows_the_empty_text() -> N
         (b"#version: 0.2\nab c", "is no list of merges: 'ab c' merges 'ab' before anything makes it"),
         (b"#version: 0.2\na b\na b", "is no list of merges: 'a b' makes what is there already"),
     ],
+    ids=["missing", "cut short", "not UTF-8", "empty", "three tokens", "made by nothing", "made twice"],
 )
 def test_a_file_that_cannot_serve_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
     file = tmp_path / "merges.txt.gz"
