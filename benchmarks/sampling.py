@@ -1,6 +1,6 @@
 """How long sampling takes, how much of it is spent outside the network, and how diffusers compares.
 
-    pip install 'glidepath[bench]'
+    pip install -c constraints.txt -e ".[bench]"
     python benchmarks/sampling.py
 
 On the CPU, with random weights, by DDIM under classifier-free guidance (two forwards for an image and a step,

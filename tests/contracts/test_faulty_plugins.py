@@ -147,7 +147,8 @@ FAULTS = {
         requires=("glidepath>=2,<3",),
         stage="requires",
         error="it is made for glidepath >=2,<3, and this is glidepath 0.1.0",
-        hint='install a version of other-versions for glidepath 0.1.0, or: pip install "glidepath>=2,<3"',
+        hint="install a version of other-versions for glidepath 0.1.0, "
+        "or install glidepath >=2,<3 from a copy of its repository",
         used="it is made for glidepath >=2,<3",
     ),
     "missing-extra": Fault(

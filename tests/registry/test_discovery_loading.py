@@ -567,7 +567,10 @@ def test_a_plugin_for_other_versions_of_glidepath_is_not_imported(site: Any) -> 
     found = record(catalogue, "acme")
     assert (found.stage, found.works) == ("requires", False)
     assert found.error == "it is made for glidepath >=0.1,<2, and this is glidepath 9.9"
-    assert found.hint == ('install a version of acme for glidepath 9.9, or: pip install "glidepath>=0.1,<2"')
+    assert found.hint == (
+        "install a version of acme for glidepath 9.9, "
+        "or install glidepath >=0.1,<2 from a copy of its repository"
+    )
     assert found.faults[0].where.endswith("acme-1.0.dist-info")
     assert found.requires == ("glidepath>=0.1,<2",)
     assert "acme" not in sys.modules

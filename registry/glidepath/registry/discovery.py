@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -221,6 +222,17 @@ def installed_version(distribution: str, path: Sequence[str] | None = None) -> s
         if name == wanted:
             return str(_identity(info).version)
     return ""
+
+
+def install_remedy(distribution: str, versions: str) -> str:
+    """What brings a distribution of such versions (">=1,<2", "==1.2").
+
+    glidepath is not to be had by its name: the package index has another project of that name.
+    """
+    if canonical(distribution) == DISTRIBUTION:
+        return f"install glidepath {versions.removeprefix('==')} from a copy of its repository"
+    wanted = f"{distribution}{versions}"
+    return f"pip install {wanted}" if shlex.quote(wanted) == wanted else f'pip install "{wanted}"'
 
 
 def _distributions(path: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ import attrs
 
 from glidepath.registry.component import Command, Component, Kind, Preset
 from glidepath.registry.descriptors import command_faults, component_faults, kind_faults, preset_faults
-from glidepath.registry.discovery import DISTRIBUTION, Fault, Found, PluginRecord, Switch
+from glidepath.registry.discovery import DISTRIBUTION, Fault, Found, PluginRecord, Switch, install_remedy
 from glidepath.registry.imports import described, hanging_at, import_remedy, is_within, raised_within
 from glidepath.registry.manager import Hooks, call
 from glidepath.registry.metadata import Requires, stated_requirements, unmet
@@ -145,12 +145,10 @@ class _Loading:
         """Hold what the distribution requires against what is installed."""
         self.requires = requirements
         for requires, version in unmet(requirements, versions):
-            instead = f'pip install "{requires}"'
+            instead = install_remedy(requires.name, requires.versions)
             if requires.name == DISTRIBUTION:
                 error = f"it is made for glidepath {requires.versions}, and this is glidepath {version}"
-                hint = (
-                    f"install a version of {self.found.distribution} for glidepath {version}, or: {instead}"
-                )
+                hint = f"install a version of {self.found.distribution} for glidepath {version}, or {instead}"
             else:
                 error = f"it requires {requires.name} {requires.versions}, and {version} is installed"
                 hint = instead

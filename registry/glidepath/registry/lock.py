@@ -15,7 +15,7 @@ import attrs
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.canonical_json import canonical_json
-from glidepath.registry.discovery import DISTRIBUTION, installed_version
+from glidepath.registry.discovery import DISTRIBUTION, install_remedy, installed_version
 from glidepath.registry.drift import ABSENT, Change, Facts, changes, shown
 from glidepath.registry.installed import installed_files
 from glidepath.registry.tree import join
@@ -169,7 +169,7 @@ def other_versions(lock: Lock) -> list[str]:
         here = installed_version(name)
         if here != version:
             state = f"{here} is installed" if here else "it is not installed"
-            told.append(f"the lock has {name} {version}, and {state}: pip install {name}=={version}")
+            told.append(f"the lock has {name} {version}, and {state}: {install_remedy(name, f'=={version}')}")
     return told
 
 
@@ -269,7 +269,7 @@ def _remedy(change: Change, plan: Plan) -> str:
     if change.section == "distributions":
         if change.was is ABSENT:
             return "the lock knows no part of it"
-        return f"pip install {change.path}=={was}"
+        return install_remedy(change.path, f"=={was}")
     if change.section == "code":
         return f"put the file back, or install {change.path.partition(': ')[0]} again"
     if change.section in ("files", "weights"):

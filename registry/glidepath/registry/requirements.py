@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.registry.component import doc
-from glidepath.registry.discovery import canonical
+from glidepath.registry.discovery import canonical, install_remedy
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.tree import Entry, MappingNode, Scalar, join
 
@@ -54,7 +54,7 @@ def _check(name: str, entry: Entry, wanted: Scalar, catalogue: Catalogue, faults
         faults.add(what, wanted.place, path, hint)
         return
     version = _installed(name, catalogue)
-    hint = f'pip install "{name}{wanted.text}"'
+    hint = install_remedy(name, wanted.text)
     if version is None:
         faults.add(f"the spec requires {shown(name)}, which is not installed", entry.key, path, hint)
     elif not specifiers.contains(version, prereleases=True):

@@ -256,7 +256,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, text: KeysValues | None = None) -> T
 
 
 class AttentionBlock(nn.Module):
-    """Attention of every position to all positions, and to a text where there is one (GLIDE, section 2.2)."""
+    """Attention of every position to all positions, and to a text where there is one (GLIDE, section 4.1)."""
 
     def __init__(self, channels: int, heads: int, *, text_width: int | None, order: AttentionOrder) -> None:
         super().__init__()

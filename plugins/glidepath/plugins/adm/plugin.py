@@ -79,7 +79,7 @@ def components() -> Iterable[Component]:
             },
             references=(
                 'Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", arXiv:2105.05233',
-                'Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 2.2',
+                'Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 4.1',
                 'Luhman & Luhman 2022, "Improving Diffusion Model Efficiency Through Patching", '
                 "arXiv:2207.04316",
             ),

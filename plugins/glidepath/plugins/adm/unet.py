@@ -1,7 +1,7 @@
 """The UNet of ADM and GLIDE as a denoiser.
 
 Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", section 3; Nichol et al. 2021,
-"GLIDE", section 2.2. The names of the parameters are those of the published checkpoints.
+"GLIDE", section 4.1. The names of the parameters are those of the published checkpoints.
 """
 
 from __future__ import annotations

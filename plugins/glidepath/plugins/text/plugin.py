@@ -76,7 +76,7 @@ def components() -> Iterable[Component]:
                 "pooled_width": 48,
                 "tokenizer": {"use": "glidepath/words", **_WORDS},
             },
-            references=('Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 2.2',),
+            references=('Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 4.1',),
         ),
         Component(
             kind="tokenizer",

@@ -1,4 +1,4 @@
-"""GLIDE's text encoder (Nichol et al. 2021, "GLIDE", section 2.2), with its checkpoints' parameter names.
+"""GLIDE's text encoder (Nichol et al. 2021, "GLIDE", section 4.1), with its checkpoints' parameter names.
 
 Shapes: B prompts, L positions, W width, H heads, c channels of a head (H c = W), D pooled width.
 """
