@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from glidepath.plugins.studies.report import write
+from glidepath.plugins.studies.report import forest, write
+from glidepath.plugins.studies.report.contents import document
 from glidepath.plugins.studies.report.curves import curves
 from glidepath.plugins.studies.report.document import Document, Drawing, Section
-from glidepath.plugins.studies.report.pareto import pareto
+from glidepath.plugins.studies.report.pareto import legend, pareto
 from glidepath.plugins.studies.report.style import new_figure
 from glidepath.plugins.studies.results import Arm, Axis, Metric, StudyResults
 from glidepath.plugins.studies.stat_series import series
 from glidepath.plugins.studies.statistics import Analysis, compare
 from glidepath.registry.writing import CannotWrite
 
-from .simulated import scale_study
+from .simulated import part_study, scale_study
 
 RIGHT = Metric(name="right", direction="higher", unit="share", primary=True)
 OTHER = Metric(name="other", direction="higher", primary=True)
@@ -31,8 +32,8 @@ MEANS = [
 ]  # fmt: skip
 
 
-def crowded(means: list[tuple[float, float]]) -> Analysis:
-    """Arms with long names at given places, close together."""
+def crowded(means: list[tuple[float, float]], most: float = 1.0) -> Analysis:
+    """Arms with long names at given places, close together. most: of the first score."""
     rng = np.random.default_rng(3)
     arms = tuple(Arm(name=f"classifier-free, scale {number}.5") for number in range(len(means)))
     return compare(
@@ -44,7 +45,7 @@ def crowded(means: list[tuple[float, float]]) -> Analysis:
             metrics=(RIGHT, OTHER),
             scores={
                 arm.name: {
-                    "right": right + rng.normal(0, 0.1, (8, 1, 1)),
+                    "right": np.clip(right + rng.normal(0, 0.1, (8, 1, 1)), 0, most),
                     "other": other + rng.normal(0, 1.0, (8, 1, 1)),
                 }
                 for arm, (right, other) in zip(arms, means, strict=True)
@@ -164,3 +165,125 @@ def test_a_file_of_a_report_is_replaced_whole_or_kept(
 def test_a_study_of_one_axis_keeps_its_panels() -> None:
     analysis = compare(scale_study())
     assert [panel.get_xlabel() for panel in drawn(analysis)] == ["guidance scale"] * 3
+
+
+@pytest.mark.parametrize(
+    ("units", "margin", "drawn", "missing"),
+    [
+        (12, 0.1, ("grey points: units", "shaded: the margin of equivalence"), ()),
+        (12, None, ("grey points: units",), ("shaded",)),
+        (forest.MOST_POINTS + 1, 0.1, ("shaded: the margin of equivalence",), ("points",)),
+        (forest.MOST_POINTS + 1, None, (), ("points", "shaded")),
+    ],
+)
+def test_the_caption_of_the_forest_tells_the_signs_that_are_drawn(
+    units: int, margin: float | None, drawn: tuple[str, ...], missing: tuple[str, ...]
+) -> None:
+    results = scale_study(seeds=units)
+    metrics = tuple(attrs.evolve(it, margin=margin) for it in results.metrics)
+    made = document(compare(attrs.evolve(results, metrics=metrics)))
+    [caption] = captions(made, "forest")
+    assert "Thick: 95% t interval; thin: intervals that hold for the whole family together" in caption
+    assert all(it in caption for it in drawn)
+    assert not any(it in caption for it in missing)
+
+
+def test_a_margin_of_one_metric_alone_is_in_the_caption_of_the_forest() -> None:
+    analysis = compare(scale_study())
+    assert [it.margin for it in analysis.results.metrics] == [None, 0.01, None]
+    arms = analysis.results.rivals
+    assert "shaded" in forest.legend(analysis, analysis.results.metrics, arms)
+    assert "shaded" not in forest.legend(analysis, analysis.results.metrics[:1], arms)
+
+
+def test_the_caption_of_the_forest_speaks_of_the_undecided_where_there_are_some() -> None:
+    analysis = compare(part_study(seeds=12))
+    verdicts = {arm: found.verdict for (arm, _), found in analysis.comparisons.items()}
+    assert (verdicts["full-cosine"], verdicts["full-guidance"]) == ("undecided", "worse")
+    for name, told in (("full-cosine", True), ("full-guidance", False)):
+        arms = [analysis.results.arm(name)]
+        assert ("hollow: undecided" in forest.legend(analysis, analysis.results.metrics, arms)) == told
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(10, True), (11, False)])
+def test_the_caption_of_the_curves_speaks_of_units_where_they_are_drawn(seeds: int, told: bool) -> None:
+    made = document(compare(scale_study(seeds=seeds)))
+    [caption] = captions(made, "curve-scale")
+    assert caption.endswith("of each arm; small points are units." if told else "t intervals of each arm.")
+    [figure] = [it.figure for it in made.blocks if isinstance(it, Drawing) and it.name == "curve-scale"]
+    points = [line for panel in figure.axes for line in panel.lines if line.get_marker() == "."]
+    assert bool(points) == told
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(30, True), (31, False)])
+def test_the_caption_of_leave_one_out_speaks_of_units_where_they_are_drawn(seeds: int, told: bool) -> None:
+    [caption] = captions(document(compare(part_study(seeds=seeds))), "leave-one-out")
+    assert "Lines: 95% t intervals" in caption
+    assert ("points: units" in caption) == told
+
+
+def captions(made: Document, name: str) -> list[str]:
+    return [it.caption for it in made.blocks if isinstance(it, Drawing) and it.name == name]
+
+
+def test_the_axis_of_a_share_ends_at_0_and_1_and_so_do_its_bars(figure: Any) -> None:
+    [panel] = figure.axes
+    assert panel.spines["bottom"].get_bounds() == (0, 1)
+    assert list(panel.get_xticks()) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    for bars in panel.collections:
+        for segment in bars.get_segments():
+            assert segment[:, 0].min() >= 0
+            assert segment[:, 0].max() <= 1
+    # a metric without bounds has none drawn, and all its intervals whole
+    low, high = panel.spines["left"].get_bounds()
+    assert (low, high) == pytest.approx(panel.get_ylim())
+    estimates = [it for (_, name), it in crowded(MEANS).estimates.items() if name == "other"]
+    assert low < min(it.low for it in estimates)
+    assert high > max(it.high for it in estimates)
+
+
+def test_an_axis_within_the_bounds_of_a_share_is_as_long_as_its_values() -> None:
+    [panel] = pareto(crowded([(0.5, 0.0), (0.55, 5.0), (0.6, 10.0)]), (RIGHT, OTHER)).axes
+    low, high = panel.spines["bottom"].get_bounds()
+    assert (low, high) == pytest.approx(panel.get_xlim())
+    assert 0.2 < low < 0.5 < 0.6 < high < 0.9
+
+
+def test_a_share_that_is_more_than_1_is_on_the_axis_as_it_is() -> None:
+    [panel] = pareto(crowded([(0.5, 0.0), (0.9, 5.0), (1.4, 10.0)], most=2.0), (RIGHT, OTHER)).axes
+    assert panel.spines["bottom"].get_bounds()[1] > 1.4
+
+
+def test_the_caption_of_the_pareto_plot_says_where_bars_were_cut() -> None:
+    cut = legend(crowded(MEANS), (RIGHT, OTHER))
+    assert "bars: intervals, cut where the score ends." in cut
+    assert "bars: intervals. " in legend(crowded([(0.4, 0.0), (0.5, 5.0), (0.6, 10.0)]), (RIGHT, OTHER))
+
+
+def test_no_name_of_the_pareto_plot_is_struck_out_by_the_bars_of_its_own_point(figure: Any) -> None:
+    renderer = figure.canvas.get_renderer()
+    [panel] = figure.axes
+    named = {tuple(text.xy): Text.get_window_extent(text, renderer) for text in panel.texts}
+    for bars in panel.collections:
+        for segment in bars.get_segments():
+            start, end = panel.transData.transform(segment)
+            for point, box in named.items():
+                x, y = point
+                is_own = (segment[:, 0] == x).all() or (segment[:, 1] == y).all()
+                across = start[0] < box.x1 and box.x0 < end[0] and box.y0 + 2 < start[1] < box.y1 - 2
+                up = start[1] < box.y1 and box.y0 < end[1] and box.x0 < start[0] < box.x1
+                assert not (is_own and (across if start[1] == end[1] else up))
+
+
+def test_names_of_lines_are_over_them_and_under_the_curves() -> None:
+    [panel, *_] = [
+        panel
+        for panel in drawn(two_series({"free": (1.0, 4.0, 8.0), "clip": (0.3, 3.0, 30.0)}))
+        if any("free" in text.get_text() for text in panel.texts)
+    ]
+    [name] = panel.texts
+    assert name.get_path_effects()
+    level = [line for line in panel.lines if len(set(line.get_ydata())) == 1]
+    curve = [line for line in panel.lines if line.get_marker() == "o"]
+    assert all(line.get_zorder() < name.get_zorder() for line in level)
+    assert all(name.get_zorder() < line.get_zorder() for line in curve)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import attrs
 import numpy as np
 
+from glidepath.plugins.studies.changed_pairs import changed_pairs, judged
 from glidepath.plugins.studies.files import StoreError, read_json
 from glidepath.plugins.studies.graph import Graph, Trial
+from glidepath.plugins.studies.machine import machine_name
 from glidepath.plugins.studies.orders import IMAGES, MANIFEST
 from glidepath.plugins.studies.results import (
     Arm,
@@ -26,6 +29,7 @@ from glidepath.plugins.studies.results import (
 )
 from glidepath.plugins.studies.spec import Study
 from glidepath.plugins.studies.store import ENVIRONMENT, Attempt, Store
+from glidepath.plugins.studies.weights_used import weights_used
 from glidepath.registry.images import save_png
 
 _MOST_PICTURED = 8
@@ -50,7 +54,7 @@ def collect(
     arms = tuple(reading.arms())
     scores = {arm.name: reading.scores(arm.name) for arm in arms}
     attempts = [attempt for attempt in reading.done.values() if attempt is not None]
-    return StudyResults(
+    results = StudyResults(
         name=study.name,
         question=study.about.question,
         arms=arms,
@@ -73,6 +77,17 @@ def collect(
         per_prompt=study.data.per_prompt,
         progress=reading.progress(),
     )
+    known = {(it.arm, it.training_seed, it.sampling_seed, it.prompt) for it in results.pictures}
+    more = tuple(reading.pictures_at(it for it in _telling(results) if it not in known))
+    return attrs.evolve(results, pictures=(*results.pictures, *more))
+
+
+def _telling(results: StudyResults) -> list[tuple[str, int, int, int]]:
+    """Where the images are that the report sets against each other: arm, seeds and prompt, each once."""
+    metric = judged(results)
+    pairs = changed_pairs(results, metric).pairs if metric is not None else ()
+    places = [(arm, *pair.place) for pair in pairs for arm in (results.baseline, pair.arm.name)]
+    return list(dict.fromkeys(places))
 
 
 class _Reading:
@@ -180,16 +195,26 @@ class _Reading:
 
     def pictures(self) -> Iterator[Picture]:
         """The first image of the first prompts, of the first seeds."""
+        prompts = range(min(_MOST_PICTURED, len(self.study.prompts)))
         for arm, trials in self._trials.items():
             trial = trials[0]
             attempt = self.done[trial.nodes["sample"]]
             if attempt is not None:
-                yield from self._drawn(arm, trial, attempt)
+                yield from self._drawn(arm, trial, attempt, prompts)
 
-    def _drawn(self, arm: str, trial: Trial, attempt: Attempt) -> Iterator[Picture]:
+    def pictures_at(self, places: Iterable[tuple[str, int, int, int]]) -> Iterator[Picture]:
+        """The first image at each place (arm, training seed, sampling seed, prompt) that is kept."""
+        for arm, training, sampling, prompt in places:
+            trial = next(it for it in self._trials[arm] if (it.train, it.sample) == (training, sampling))
+            attempt = self.done[trial.nodes["sample"]]
+            # an early store has no manifests, and to show these is no duty
+            if attempt is not None and all((attempt.folder / it).exists() for it in (IMAGES, MANIFEST)):
+                yield from self._drawn(arm, trial, attempt, (prompt,))
+
+    def _drawn(self, arm: str, trial: Trial, attempt: Attempt, prompts: Iterable[int]) -> Iterator[Picture]:
         images: Any = None
         manifest: Any = None
-        for prompt in range(min(_MOST_PICTURED, len(self.study.prompts))):
+        for prompt in prompts:
             file = attempt.folder / f"prompt-{prompt:04d}.png"
             if not file.exists():
                 if images is None:
@@ -259,7 +284,7 @@ def _axes(study: Study) -> Iterator[Axis]:
 def _provenance(study: Study, attempts: list[Attempt], command: str) -> Provenance:
     """Where the results are from: the machines and versions of all attempts that have a result."""
     environments = [read_json(attempt.folder / ENVIRONMENT) or {} for attempt in attempts]
-    machines = {f"{it.get('gpu') or 'CPU'}, {it.get('platform')}" for it in environments if it}
+    machines = {machine_name(it) for it in environments} - {""}
     packages = {name: {str(it[name]) for it in environments if it.get(name)} for name in ("torch", "python")}
     distributions: dict[str, str] = {}
     for arm in study.arms:
@@ -273,6 +298,9 @@ def _provenance(study: Study, attempts: list[Attempt], command: str) -> Provenan
         hardware="; ".join(sorted(machines)),
         distributions=dict(sorted(distributions.items())),
         packages={name: ", ".join(sorted(found)) for name, found in packages.items()},
+        more={
+            f"weights {name}".strip(): f"sha256 {digests}" for name, digests in weights_used(attempts).items()
+        },
     )
 
 

@@ -6,6 +6,7 @@ whole set of images has one entry in place of the prompts. Seeds and prompts are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -89,6 +90,11 @@ class Metric:
     def heading(self) -> str:
         """The label without what stands in brackets, such as which network gave the features: for figures."""
         return self.label.partition(" (")[0]
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the most that a score can be, as its unit says: a share is within 0 and 1."""
+        return 0.0 if self.unit in ("share", "s") else -math.inf, 1.0 if self.unit == "share" else math.inf
 
     @property
     def sign(self) -> int:

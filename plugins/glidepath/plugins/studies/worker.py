@@ -17,6 +17,7 @@ from typing import Any
 
 from glidepath.core.errors import Diverged, GlidepathError
 from glidepath.plugins.studies.files import read_json, write_json
+from glidepath.plugins.studies.machine import machine
 from glidepath.plugins.studies.store import ALIVE, ENVIRONMENT, FAILURE, RESULT, make_folder
 from glidepath.registry.folder_lock import take_lock
 
@@ -98,7 +99,7 @@ def _environment() -> dict[str, Any]:
 
     return {
         "host": platform.node(),
-        "platform": platform.platform(),
+        **machine(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from glidepath.plugins.studies.report.curves import curves
+from glidepath.plugins.studies.report.curves import curves, shows_units
 from glidepath.plugins.studies.report.document import (
     Block,
     Cell,
@@ -17,9 +17,12 @@ from glidepath.plugins.studies.report.document import (
     table,
 )
 from glidepath.plugins.studies.report.forest import MOST_ARMS, forest
+from glidepath.plugins.studies.report.forest import legend as forest_legend
 from glidepath.plugins.studies.report.leave_one_out import leave_one_out, shares
+from glidepath.plugins.studies.report.leave_one_out import legend as leave_one_out_legend
 from glidepath.plugins.studies.report.methods import methods
 from glidepath.plugins.studies.report.pareto import front, pareto
+from glidepath.plugins.studies.report.pareto import legend as pareto_legend
 from glidepath.plugins.studies.report.pictures import best_and_worst, image_grid
 from glidepath.plugins.studies.report.tables import (
     cost_table,
@@ -111,9 +114,8 @@ def _differences(
         Drawing(
             name="forest",
             caption=(
-                f"Difference of each arm from {results.arm(results.baseline).title}. Thick: "
-                f"{results.level:.0%} t interval; thin: intervals that hold for the whole family together; "
-                f"grey points: units; shaded: the margin of equivalence; hollow: undecided.{cut}"
+                f"Difference of each arm from {results.arm(results.baseline).title}."
+                f"{forest_legend(analysis, shown, results.rivals)}{cut}"
             ),
             figure=forest(analysis, shown, results.rivals),
         )
@@ -133,11 +135,13 @@ def _curves(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
     for axis in results.axes:
         lines = series(results, axis)
         if lines:
+            drawn = metrics[:_MOST_PANELS]
+            units = "; small points are units" if shows_units(analysis, lines, drawn) else ""
             caption = (
                 f"Scores along {axis.label or axis.name}: means and {results.level:.0%} t intervals of each "
-                "arm; small points are units."
+                f"arm{units}."
             )
-            figure = curves(analysis, lines, metrics[:_MOST_PANELS])
+            figure = curves(analysis, lines, drawn)
             blocks.append(Drawing(name=f"curve-{file_name(axis.name)}", caption=caption, figure=figure))
     if analysis.trends:
         blocks.append(trend_table(analysis))
@@ -151,11 +155,7 @@ def _pareto(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
         return ()
     best = front(analysis, weighed)
     names = ", ".join(it.label for it in weighed)
-    caption = (
-        f"Means of the arms in {names}. Large: no other arm is at least as good in all of them and better "
-        "in one; square: the baseline; bars: intervals. The front is one of means: where bars overlap it may "
-        "be chance."
-    )
+    caption = f"Means of the arms in {names}. {pareto_legend(analysis, weighed)}"
     told = (
         f"On the front: {', '.join(arm.title for arm in best)}."
         if best
@@ -174,10 +174,8 @@ def _leave_one_out(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block
     arms = [arm for arm in analysis.results.rivals if arm.removed]
     if not arms or analysis.results.arm(analysis.results.baseline).removed:
         return ()
-    caption = (
-        "Change when a part is taken out of the full model, the costliest first. Lines: "
-        f"{analysis.results.level:.0%} t intervals; points: units; pale: undecided."
-    )
+    signs = leave_one_out_legend(analysis, metrics, arms)
+    caption = f"Change when a part is taken out of the full model, the costliest first.{signs}"
     figure = leave_one_out(analysis, metrics, arms)
     blocks: list[Block] = [Drawing(name="leave-one-out", caption=caption, figure=figure)]
     if analysis.interactions:

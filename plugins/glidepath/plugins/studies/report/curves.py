@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from glidepath.plugins.studies.report.style import COLORS, INK, WIDTH, new_figure, styled
-from glidepath.plugins.studies.results import Metric
+from glidepath.plugins.studies.report.style import COLORS, INK, WIDTH, backed, new_figure, styled
+from glidepath.plugins.studies.results import Array, Metric
 from glidepath.plugins.studies.stat_series import Series
 from glidepath.plugins.studies.stat_units import unit_means
 from glidepath.plugins.studies.statistics import Analysis
@@ -57,6 +57,20 @@ def curves(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[Metric
     return figure
 
 
+def shows_units(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[Metric]) -> bool:
+    """Whether units are drawn as points in at least one panel."""
+    return any(
+        _are_points(unit_means(analysis.results.of(arm.name, metric.name)))
+        for metric in metrics
+        for line in lines
+        for arm in line.arms
+    )
+
+
+def _are_points(units: Array) -> bool:
+    return 1 < units.size <= _MOST_POINTS
+
+
 def _groups(lines: Sequence[Series]) -> list[list[Series]]:
     """The series that share a panel; all in one where there would be too many panels."""
     groups: list[list[Series]] = []
@@ -97,9 +111,10 @@ def _metric(
         panel.set_xlabel(f"{title}\n{labels[0]}" if len(groups) > 1 and len(labels) == 1 else title)
         for height in (metric.floor, metric.ceiling):
             if height is not None:
-                panel.axhline(height, color="#888888", linewidth=0.9, linestyle=(0, (1, 2)))
+                panel.axhline(height, color="#888888", linewidth=0.9, linestyle=(0, (1, 2)), zorder=1.5)
                 if panel is first:
-                    _label(panel, height, "real images", at=1)
+                    # on the side that no arm is expected to reach
+                    _label(panel, height, "real images", at=1, above=metric.sign > 0)
 
 
 def _panel(
@@ -123,13 +138,13 @@ def _panel(
         )  # fmt: skip
         for arm, position in zip(line.arms, line.positions, strict=True):
             units = unit_means(results.of(arm.name, metric.name))
-            if 1 < units.size <= _MOST_POINTS:
+            if _are_points(units):
                 panel.plot(np.full(units.size, position), units, ".", color=color, markersize=2.5, alpha=0.6)
     base = analysis.estimates[results.baseline, metric.name]
     if not any(arm.name == results.baseline for line in lines for arm in line.arms) and not math.isnan(
         base.mean
     ):
-        panel.axhline(base.mean, color=INK, linewidth=0.9, linestyle=(0, (4, 2)))
+        panel.axhline(base.mean, color=INK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1.5)
         _label(panel, base.mean, results.arm(results.baseline).title, at=0)
     _positions(panel, lines)
     panel.margins(y=0.12)
@@ -149,9 +164,10 @@ def _positions(panel: Any, lines: Sequence[Series]) -> None:
         panel.locator_params(axis="x", nbins=5, steps=(1, 2, 5, 10))
 
 
-def _label(panel: Any, height: float, text: str, *, at: Literal[0, 1]) -> None:
-    """A name at the left or the right end of a horizontal line."""
+def _label(panel: Any, height: float, text: str, *, at: Literal[0, 1], above: bool = True) -> None:
+    """A name at the left or the right end of a horizontal line, over such lines and under curves."""
     panel.annotate(
-        text, (at, height), xycoords=("axes fraction", "data"), xytext=(2 - 2 * at, 2),
-        textcoords="offset points", ha="right" if at else "left", va="bottom", fontsize=7, color="#555555",
+        text, (at, height), xycoords=("axes fraction", "data"), xytext=(2 - 2 * at, 3 if above else -3),
+        textcoords="offset points", ha="right" if at else "left", va="bottom" if above else "top",
+        fontsize=7, color="#555555", path_effects=backed(), zorder=1.8,
     )  # fmt: skip

@@ -36,6 +36,27 @@ def forest(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -
     return figure
 
 
+def legend(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -> str:
+    """What the signs of the figure mean, each where it is drawn in at least one panel."""
+    found = [
+        analysis.comparisons[arm.name, metric.name]
+        for arm in _foremost(analysis, metrics, arms)
+        for metric in metrics
+    ]
+    found = [it for it in found if not math.isnan(it.difference)]
+    told = {
+        f"Thick: {analysis.results.level:.0%} t interval": any(not math.isnan(it.low) for it in found),
+        "thin: intervals that hold for the whole family together": any(
+            not math.isnan(it.family_low) for it in found
+        ),
+        "grey points: units": any(_has_points(it) for it in found),
+        "shaded: the margin of equivalence": any(it.margin is not None for it in metrics),
+        "hollow: undecided": any(it.verdict == "undecided" for it in found),
+    }
+    text = "; ".join(clause for clause, is_drawn in told.items() if is_drawn)
+    return f" {text[0].upper()}{text[1:]}." if text else ""
+
+
 def _panel(panel: Any, analysis: Analysis, metric: Metric, arms: Sequence[Arm]) -> None:
     panel.set_title(metric.heading)
     if metric.margin is not None:
@@ -56,7 +77,7 @@ def _row(panel: Any, comparison: Comparison, row: int) -> None:
         return
     color = TONES[comparison.verdict]
     differences = comparison.pairs.differences
-    if 1 < differences.size <= MOST_POINTS:
+    if _has_points(comparison):
         panel.scatter(differences, [row + 0.25] * differences.size, s=5, color=FAINT, linewidths=0, zorder=2)
     panel.hlines(row, comparison.family_low, comparison.family_high, color=color, linewidth=0.8, zorder=3)
     panel.hlines(row, comparison.low, comparison.high, color=color, linewidth=2.6, zorder=3)
@@ -64,6 +85,10 @@ def _row(panel: Any, comparison: Comparison, row: int) -> None:
         comparison.difference, row, "o", markersize=5, color=color, zorder=4,
         markerfacecolor="white" if comparison.verdict == "undecided" else color,
     )  # fmt: skip
+
+
+def _has_points(comparison: Comparison) -> bool:
+    return 1 < comparison.pairs.differences.size <= MOST_POINTS
 
 
 def _foremost(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -> list[Arm]:

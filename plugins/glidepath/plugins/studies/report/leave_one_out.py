@@ -17,7 +17,7 @@ from glidepath.plugins.studies.report.style import (
     styled,
 )
 from glidepath.plugins.studies.results import Arm, Metric
-from glidepath.plugins.studies.statistics import Analysis
+from glidepath.plugins.studies.statistics import Analysis, Comparison
 
 _MOST_METRICS = 3
 _MOST_POINTS = 30
@@ -43,6 +43,21 @@ def leave_one_out(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[
         axes[0][0].set_yticks(range(len(ordered)), [f"without {name}" for name in names])
         axes[0][0].set_ylim(len(ordered) - 0.5, -0.5)
     return figure
+
+
+def legend(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -> str:
+    """What the signs of the chart mean, each where it is drawn in at least one panel."""
+    found = [
+        analysis.comparisons[arm.name, metric.name] for metric in metrics[:_MOST_METRICS] for arm in arms
+    ]
+    found = [it for it in found if not math.isnan(it.difference)]
+    told = {
+        f"Lines: {analysis.results.level:.0%} t intervals": any(not math.isnan(it.low) for it in found),
+        "points: units": any(_has_points(it) for it in found),
+        "pale: undecided": any(it.verdict == "undecided" for it in found),
+    }
+    text = "; ".join(clause for clause, is_drawn in told.items() if is_drawn)
+    return f" {text[0].upper()}{text[1:]}." if text else ""
 
 
 def shares(analysis: Analysis, metrics: Sequence[Metric]) -> Any:
@@ -92,11 +107,15 @@ def _bar(panel: Any, analysis: Analysis, metric: Metric, arm: Arm, row: int) -> 
     )
     panel.hlines(row, found.low, found.high, color=INK, linewidth=1.1)
     differences = found.pairs.differences
-    if 1 < differences.size <= _MOST_POINTS:
+    if _has_points(found):
         panel.scatter(
             differences, [row + 0.18] * differences.size, s=6, color="white", edgecolors=FAINT,
             linewidths=0.6, zorder=3,
         )  # fmt: skip
+
+
+def _has_points(comparison: Comparison) -> bool:
+    return 1 < comparison.pairs.differences.size <= _MOST_POINTS
 
 
 def _loss(analysis: Analysis, metric: Metric, arm: Arm) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from glidepath.plugins.studies.report.style import backed
 from glidepath.plugins.studies.stat_extra import needed
 
 #: In points: of the text, the gap between a name and what it must not touch, how near a name needs no line.
@@ -104,6 +105,7 @@ def write_names(panel: Any, named: Sequence[Named], points: Sequence[Pair], bars
         panel.annotate(
             name.text, name.point, xytext=(x / scale, y / scale), textcoords="offset points", ha="center",
             va="center", fontsize=_SIZE, color=name.color, arrowprops=line if place.is_far else None,
+            path_effects=backed(), zorder=4,
         )  # fmt: skip
 
 
@@ -149,7 +151,12 @@ class _Drawn:
         )
         cost = 100.0 * outside + 0.4 * place.distance
         cost += 60 * sum(box.grown(2 * _GAP * self.scale).contains(point) for point in self.points)
-        cost += 4 * sum(box.is_crossed(bar) for bar in self.bars)
+        dot, near = self._dot(place.leader[1]), box.grown(self.scale)
+        for bar in self.bars:
+            if dot.is_crossed(bar):  # its own: through its name, it reads as striking that out
+                cost += 20 * near.is_crossed(bar)
+            else:
+                cost += 4 * box.is_crossed(bar)
         own, rest = place.leader[1], [point for point in self.points if point != place.leader[1]]
         if place.is_far:
             cost += 30 * sum(self._dot(point).is_crossed(place.leader) for point in rest)

@@ -13,6 +13,10 @@ from glidepath.plugins.studies.statistics import Analysis, Estimate
 
 #: Beyond so many arms only those on the front are named.
 MOST_NAMES: Final = 16
+# Of the length of an axis: the room beyond the last value that a score can have.
+_ROOM: Final = 0.15
+
+Bounds = tuple[float, float]
 
 
 def front(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Arm, ...]:
@@ -49,17 +53,37 @@ def pareto(analysis: Analysis, metrics: Sequence[Metric]) -> Any:
         panel.set_ylabel(_label(up, "↑" if up.sign > 0 else "↓"))
         panel.margins(0.2, 0.12)  # room for names beside the outermost points
         figure.draw_without_rendering()
+        _within(panel.xaxis, _bounds(analysis, across))
+        _within(panel.yaxis, _bounds(analysis, up))
+        figure.draw_without_rendering()  # the room of its labels is another
         # placed by hand from here on: names would otherwise move the axes that they were placed on
         figure.set_layout_engine("none")
         _name(panel, analysis, across, up, best)
     return figure
 
 
+def legend(analysis: Analysis, metrics: Sequence[Metric]) -> str:
+    """What the signs of the figure mean, for its caption."""
+    found = [
+        (analysis.estimates[arm.name, metric.name], metric)
+        for arm in analysis.results.arms
+        for metric in metrics[:2]
+    ]
+    bars = [(it, _bounds(analysis, metric)) for it, metric in found if not math.isnan(it.low)]
+    cut = any(it.low < low or it.high > high for it, (low, high) in bars)
+    told = (
+        "Large: no other arm is at least as good in all of them and better in one; square: the baseline"
+        f"{'; bars: intervals' if bars else ''}{', cut where the score ends' if cut else ''}. "
+    )
+    chance = "where bars overlap it may be chance" if bars else "it may be chance"
+    return f"{told}The front is one of means: {chance}."
+
+
 def _mark(panel: Any, analysis: Analysis, arm: Arm, x: Metric, y: Metric, best: bool, color: Any) -> None:
     across, up = analysis.estimates[arm.name, x.name], analysis.estimates[arm.name, y.name]
     panel.errorbar(
-        across.mean, up.mean, xerr=_error(across), yerr=_error(up), fmt="none", ecolor="#999999",
-        elinewidth=0.7, zorder=1,
+        across.mean, up.mean, xerr=_error(across, _bounds(analysis, x)),
+        yerr=_error(up, _bounds(analysis, y)), fmt="none", ecolor="#999999", elinewidth=0.7, zorder=1,
     )  # fmt: skip
     square = arm.name == analysis.results.baseline
     panel.plot(
@@ -119,10 +143,12 @@ def _name(panel: Any, analysis: Analysis, x: Metric, y: Metric, best: Sequence[A
 def _bars(analysis: Analysis, arm: str, x: Metric, y: Metric) -> Iterator[Segment]:
     """The intervals of an arm that has some."""
     across, up = analysis.estimates[arm, x.name], analysis.estimates[arm, y.name]
-    if not math.isnan(across.low):
-        yield (across.low, up.mean), (across.high, up.mean)
-    if not math.isnan(up.low):
-        yield (across.mean, up.low), (across.mean, up.high)
+    left, right = _interval(across, _bounds(analysis, x))
+    if not math.isnan(left):
+        yield (left, up.mean), (right, up.mean)
+    low, high = _interval(up, _bounds(analysis, y))
+    if not math.isnan(low):
+        yield (across.mean, low), (across.mean, high)
 
 
 def _means(analysis: Analysis, arm: Arm, metrics: Sequence[Metric]) -> tuple[float, ...]:
@@ -134,10 +160,42 @@ def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return all(a >= b for a, b in zip(one, other, strict=True)) and one != other
 
 
-def _error(estimate: Estimate) -> list[list[float]] | None:
-    if math.isnan(estimate.low):
+def _bounds(analysis: Analysis, metric: Metric) -> Bounds:
+    """What the metric's score can be, unless a mean shows that it is no such score."""
+    low, high = metric.bounds
+    means = [analysis.estimates[arm.name, metric.name].mean for arm in analysis.results.arms]
+    beyond = any(mean < low or mean > high for mean in means)
+    return (-math.inf, math.inf) if beyond else (low, high)
+
+
+def _error(estimate: Estimate, bounds: Bounds) -> list[list[float]] | None:
+    low, high = _interval(estimate, bounds)
+    if math.isnan(low):
         return None
-    return [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
+    return [[max(0.0, estimate.mean - low)], [max(0.0, high - estimate.mean)]]
+
+
+def _interval(estimate: Estimate, bounds: Bounds) -> tuple[float, float]:
+    """Within what the score can be: an interval of a mean knows of no bounds. NaN where there is none."""
+    if math.isnan(estimate.low):
+        return math.nan, math.nan
+    return max(bounds[0], estimate.low), min(bounds[1], estimate.high)
+
+
+def _within(axis: Any, bounds: Bounds) -> None:
+    """End an axis where the score does; beyond it there is room for names alone."""
+    least, most = bounds
+    low, high = sorted(axis.get_view_interval())
+    room = _ROOM * (min(high, most) - max(low, least))
+    low, high = max(low, least - room), min(high, most + room)
+    ends = max(low, least), min(high, most)
+    marks = [float(mark) for mark in axis.get_majorticklocs() if ends[0] <= round(mark, 12) <= ends[1]]
+    axis.set_ticks(marks)
+    if axis.axis_name == "x":
+        axis.axes.set_xlim(low, high)
+    else:
+        axis.axes.set_ylim(low, high)
+    axis.axes.spines["bottom" if axis.axis_name == "x" else "left"].set_bounds(*ends)
 
 
 def _label(metric: Metric, arrow: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from glidepath.plugins.studies.changed_pairs import ChangedPairs, changed_pairs, judged
 from glidepath.plugins.studies.report.document import Gallery, Tile
 from glidepath.plugins.studies.report.numbers import number
 from glidepath.plugins.studies.report.style import new_figure, styled
@@ -18,9 +19,6 @@ from glidepath.plugins.studies.stat_extra import needed
 #: The grid has so many rows and columns at most.
 MOST_PROMPTS: Final = 8
 MOST_ARMS: Final = 8
-#: So many best and worst pairs are shown of an arm, for so many arms.
-PAIRS: Final = 2
-PAIRED_ARMS: Final = 4
 
 
 def image_grid(results: StudyResults) -> Gallery | None:
@@ -47,7 +45,7 @@ def image_grid(results: StudyResults) -> Gallery | None:
             note = "" if metric is None else _score(results, arm, metric, training, sampling, prompt)
             tiles.append(_tile(picture, note))
         rows.append((results.prompts[prompt], tuple(tiles)))
-    what = f" The number under an image is {_meaning(results, metric)}." if metric else ""
+    what = f" The number under an image is {_meaning(results, metric)}.{_first(results)}" if metric else ""
     cut = _cut(len(arms), len(results.arms), len(prompts), len(results.prompts))
     return Gallery(
         name="grid",
@@ -62,39 +60,45 @@ def image_grid(results: StudyResults) -> Gallery | None:
 
 
 def best_and_worst(results: StudyResults) -> Gallery | None:
-    """For each arm the pairs with the baseline that it improves most, and those that it spoils most."""
+    """For the arms that differ most, the pairs with the baseline that they improve and spoil most."""
     metric = judged(results)
-    by_place = _by_place(results)
     if metric is None:
+        return None
+    by_place = _by_place(results)
+    shown = changed_pairs(results, metric, lambda arm, place: (arm, *place) in by_place)
+    if not shown.pairs:
         return None
     baseline = results.arm(results.baseline)
     rows = []
-    for arm in results.rivals[:PAIRED_ARMS]:
-        gains = metric.sign * (results.of(arm.name, metric.name) - results.of(baseline.name, metric.name))
-        known: list[tuple[int, int, int]] = [(t, s, p) for t, s, p in np.argwhere(~np.isnan(gains)).tolist()]
-        places = [
-            place for place in known if (arm.name, *place) in by_place and (baseline.name, *place) in by_place
+    for pair in shown.pairs:
+        tiles = [
+            _tile(by_place[(it.name, *pair.place)], _score(results, it, metric, *pair.place))
+            for it in (baseline, pair.arm)
         ]
-        ordered = sorted(places, key=lambda place: -float(gains[place]))
-        chosen = [("best", place) for place in ordered[:PAIRS] if gains[place] > 0]
-        chosen += [("worst", place) for place in ordered[::-1][:PAIRS] if gains[place] < 0]
-        for what, place in chosen:
-            tiles = [
-                _tile(by_place[(it.name, *place)], _score(results, it, metric, *place))
-                for it in (baseline, arm)
-            ]
-            rows.append((f"{arm.title}, {what}: {results.prompts[place[2]]}", tuple(tiles)))
-    if not rows:
-        return None
+        rows.append((f"{pair.arm.title}, {pair.what}: {results.prompts[pair.place[2]]}", tuple(tiles)))
     return Gallery(
         name="pairs",
         caption=(
-            f"The pairs in which {metric.label} changes most from the baseline, for better and worse. The "
-            f"number under an image is {_meaning(results, metric)}."
+            f"{_which(results, metric, shown)} The number under an image is {_meaning(results, metric)}."
+            f"{_first(results)}"
         ),
         columns=(baseline.title, "the arm"),
         rows=tuple(rows),
     )
+
+
+def _which(results: StudyResults, metric: Metric, shown: ChangedPairs) -> str:
+    """Which pairs are shown, and of what they were chosen."""
+    kinds = {pair.what for pair in shown.pairs}
+    way = "better and worse" if len(kinds) == 2 else "the better" if "best" in kinds else "the worse"
+    arms = len({pair.arm.name for pair in shown.pairs})
+    cut = f", of the {arms} arms that differ most from it" if shown.arms > arms else ""
+    kept = "" if changed_pairs(results, metric) == shown else ", among the pairs whose images are kept"
+    return f"The pairs in which {metric.label} changes most from the baseline, for {way}{cut}{kept}."
+
+
+def _first(results: StudyResults) -> str:
+    return "" if results.per_prompt == 1 else " The first of them is shown."
 
 
 def _meaning(results: StudyResults, metric: Metric) -> str:
@@ -109,12 +113,6 @@ def _cut(arms: int, all_arms: int, prompts: int, all_prompts: int) -> str:
     if (arms, prompts) == (all_arms, all_prompts):
         return ""
     return f" Shown are {arms} of {all_arms} arms, {prompts} of {all_prompts} prompts."
-
-
-def judged(results: StudyResults) -> Metric | None:
-    """The metric that single images are told apart by: the first, primary ones before others."""
-    ordered = sorted(results.metrics, key=lambda it: not it.primary)
-    return next((it for it in ordered if results.of(results.baseline, it.name).shape[2] > 1), None)
 
 
 def drawn(gallery: Gallery) -> Any:
@@ -147,7 +145,10 @@ def _tile(picture: Picture | None, note: str) -> Tile:
     if picture is None:
         return Tile(None, note)
     folder = re.sub(r"[^\w.,+=~-]", "-", picture.arm)
-    return Tile(picture.file, note, f"{folder}/{picture.file.name}")
+    # images of other seeds have names of their own beside those of the first
+    seeds = (picture.training_seed, picture.sampling_seed)
+    suffix = "" if seeds == (0, 0) else f"-seeds-{seeds[0]}-{seeds[1]}"
+    return Tile(picture.file, note, f"{folder}/{picture.file.stem}{suffix}{picture.file.suffix}")
 
 
 def _by_place(results: StudyResults) -> dict[tuple[str, int, int, int], Picture]:

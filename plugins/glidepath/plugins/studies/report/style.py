@@ -68,6 +68,12 @@ def new_figure(
     return figure, figure.subplots(rows, columns, squeeze=False, **layout)
 
 
+def backed() -> list[Any]:
+    """White around each letter, so that a line behind a name does not strike it through."""
+    effects = needed("matplotlib.patheffects", "figures")
+    return [effects.withStroke(linewidth=2, foreground="white")]
+
+
 def rendered(figure: Any, kind: Literal["svg", "pdf", "png"]) -> bytes:
     """The figure as the bytes of a file, without a date."""
     buffer = io.BytesIO()
