@@ -24,6 +24,7 @@ from glidepath.registry.writing import CannotWrite
 if TYPE_CHECKING:
     from glidepath.plugins.studies.graph import Graph
     from glidepath.plugins.studies.index import Index
+    from glidepath.plugins.studies.renamed import Followed
     from glidepath.plugins.studies.spec import Study
     from glidepath.registry.catalogue import Catalogue
 
@@ -125,6 +126,11 @@ def _parser() -> Parser:
     )
     report = add("report", _report, "compare the arms: a page, tables and figures", reads=True)
     report.add_argument("--out", type=Path, metavar="FOLDER", help="default: `report` beside the results")
+    report.add_argument(
+        "--as-measured",
+        action="store_true",
+        help="of the last run, though code has changed since; the report says so",
+    )
     compared = add("compare", _compare, "an earlier study beside this one", reads=False)
     compared.add_argument("first", metavar="EARLIER", type=Path, help="a study file, or a folder of results")
     compared.add_argument("second", metavar="STUDY", type=Path, help="the same")
@@ -360,6 +366,7 @@ def _results_of(path: Path) -> Path:
 
 def _report(arguments: argparse.Namespace) -> int:
     from glidepath.plugins.studies.collect import collect
+    from glidepath.plugins.studies.earlier import as_measured
     from glidepath.plugins.studies.real import real_values
     from glidepath.plugins.studies.renamed import followed
     from glidepath.plugins.studies.report.write import write_report
@@ -369,11 +376,11 @@ def _report(arguments: argparse.Namespace) -> int:
     if not _exists(store):
         raise GlidepathError(f"no study has run in {store.folder}: `glidepath study run` begins one")
     command = f"glidepath study run {arguments.study}"
-    kept = followed(graph, store, catalogue)
+    kept = as_measured(graph, store) if arguments.as_measured else followed(graph, store, catalogue)
     study = attrs.evolve(study, warnings=(*study.warnings, *kept.notes))
     results = collect(study, kept.graph, store, command=command, real=real_values(study, catalogue))
     if not results.metrics:
-        raise GlidepathError("nothing was measured yet")
+        raise GlidepathError(_nothing_measured(arguments, as_measured(graph, store), store))
     folder: Path = arguments.out or store.folder / "report"
     try:
         page = write_report(results, folder)
@@ -384,6 +391,18 @@ def _report(arguments: argparse.Namespace) -> int:
     else:
         print(page)
     return 0
+
+
+def _nothing_measured(arguments: argparse.Namespace, before: Followed, store: Store) -> str:
+    """What to tell where there is nothing to report; before: what there was, by other code."""
+    again = f"`glidepath study run {arguments.study}`"
+    measured = (node.key for node in before.graph.nodes.values() if node.stage == "measure")
+    if arguments.as_measured or not any(map(store.done, measured)):
+        return f"nothing was measured yet: {again} does"
+    return (
+        f"nothing was measured yet by what is installed. There are results: {before.notes[0]}. "
+        f"--as-measured reports them, and {again} measures anew"
+    )
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -102,6 +102,18 @@ class Graph:
         stages = [node.stage for node in self.nodes.values()]
         return {stage: stages.count(stage) for stage in STAGES}
 
+    def with_keys(self, instead: Mapping[str, str]) -> Graph:
+        """The graph with other keys in the place of some: results that were found under these."""
+        nodes = {
+            instead.get(key, key): attrs.evolve(node, key=instead.get(key, key))
+            for key, node in self.nodes.items()
+        }
+        trials = [
+            attrs.evolve(trial, nodes={step: instead.get(key, key) for step, key in trial.nodes.items()})
+            for trial in self.trials
+        ]
+        return Graph(nodes, trials)
+
 
 def build_graph(study: Study, catalogue: Catalogue, *, runtime: Mapping[str, str]) -> Graph:
     """The graph of a study.

@@ -47,15 +47,7 @@ def followed(graph: Graph, store: Store, catalogue: Catalogue) -> Followed:
             if said["today"] == node.said["metric"]["spec"] and said["reads"] == node.said["reads"]:
                 instead[node.key] = key
                 notes[_note(node, said["metric"])] = None
-    nodes = {
-        instead.get(key, key): attrs.evolve(node, key=instead.get(key, key))
-        for key, node in graph.nodes.items()
-    }
-    trials = [
-        attrs.evolve(trial, nodes={step: instead.get(key, key) for step, key in trial.nodes.items()})
-        for trial in graph.trials
-    ]
-    return Followed(Graph(nodes, trials), tuple(notes))
+    return Followed(graph.with_keys(instead), tuple(notes))
 
 
 def _is_renamed(node: Node, catalogue: Catalogue) -> bool:
