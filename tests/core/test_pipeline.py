@@ -208,6 +208,11 @@ def test_it_counts_the_parameters_of_each_network() -> None:
         ({"prompts": "a red circle"}, r"write \['a red circle'\] for a single one"),
         ({"prompts": []}, "there are no prompts"),
         ({"prompts": ["a", "b"], "samples": [0]}, "1 sample indices were given for 2 prompts"),
+        ({"prompts": ["a", 3]}, "a prompt is a text, not 3"),
+        ({"prompts": ["a"], "samples": 3}, "samples is a list of sample indices, one for each prompt, not 3"),
+        ({"prompts": ["a"], "samples": ["b"]}, "a sample index is a whole number, not 'b'"),
+        ({"prompts": ["a"], "seed": None}, "a seed is a whole number, not None"),
+        ({"prompts": ["a"], "seed": 1.5}, "a seed is a whole number, not 1.5"),
         ({"prompts": ["a", "b"], "labels": [1]}, "1 labels were given for 2 prompts"),
     ],
 )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from glidepath.core.errors import PartError
 from glidepath.core.noise import PerSampleNoise
-from glidepath.core.pipeline import Pipeline, occurrences
+from glidepath.core.pipeline import Pipeline, sample_indices
 from glidepath.core.sampler import State
 
 
@@ -84,7 +84,7 @@ class Cascade:
         Raises:
             PartError: the arguments do not fit a stage. None has begun by then.
         """
-        chosen = occurrences(prompts) if samples is None else list(samples)
+        chosen = sample_indices(prompts, samples)
         self._check_picture("image", image, 3)
         self._check_picture("mask", mask, 1)
         if labels is not None and all(pipeline.num_classes is None for pipeline in self.stages.values()):

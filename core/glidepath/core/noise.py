@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -27,6 +28,17 @@ class Noise(Protocol):
         """Said in place of `step` at a step that adds no noise."""
 
 
+def _whole(seeds: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    return tuple((_index("seed", seed), _index("sample index", sample)) for seed, sample in seeds)
+
+
+def _index(name: str, value: int) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise PartError(f"a {name} is a whole number, not {value!r}") from None
+
+
 @attrs.frozen
 class PerSampleNoise:
     """One independent stream for each sample: an image does not depend on the batch it was made in.
@@ -34,9 +46,12 @@ class PerSampleNoise:
     seeds: for each row of the batch, its (seed, sample index). The draw is made on the host in float32, so
         that CPU and GPU start from the same bits.
     stream: which of the independent streams of a seed; each stage of a cascade has its own.
+
+    Raises:
+        PartError: a seed or a sample index is no whole number.
     """
 
-    seeds: Sequence[tuple[int, int]]
+    seeds: Sequence[tuple[int, int]] = attrs.field(converter=_whole)
     stream: int = 0
 
     def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 import torch
@@ -124,9 +124,7 @@ class Pipeline:
             PartError: the arguments do not fit the parts.
         """
         prompts = _checked_prompts(prompts)
-        chosen = occurrences(prompts) if samples is None else list(samples)
-        if len(chosen) != len(prompts):
-            raise PartError(f"{len(chosen)} sample indices were given for {len(prompts)} prompts")
+        chosen = sample_indices(prompts, samples)
         noise = noise or PerSampleNoise([(seed, sample) for sample in chosen])
         levels = self.levels(strength)
         given = self._pictures(len(prompts), low_res, image, mask, strength)
@@ -314,6 +312,18 @@ class Pipeline:
             yield state
 
 
+def sample_indices(prompts: Sequence[str], samples: Sequence[int] | None) -> list[int]:
+    """The index of each prompt's sample: as given, or by how often the prompt stands before in the list."""
+    if samples is None:
+        return occurrences(prompts)
+    if not isinstance(samples, Iterable):
+        raise PartError(f"samples is a list of sample indices, one for each prompt, not {samples!r}")
+    chosen = list(samples)
+    if len(chosen) != len(prompts):
+        raise PartError(f"{len(chosen)} sample indices were given for {len(prompts)} prompts")
+    return chosen
+
+
 def occurrences(prompts: Sequence[str]) -> list[int]:
     """For each prompt, how often it stands before in the list."""
     seen: Counter[str] = Counter()
@@ -327,6 +337,9 @@ def occurrences(prompts: Sequence[str]) -> list[int]:
 def _checked_prompts(prompts: Sequence[str]) -> list[str]:
     if isinstance(prompts, str):
         raise PartError(f"prompts is a list of texts; write [{prompts!r}] for a single one")
+    for prompt in prompts:
+        if not isinstance(prompt, str):
+            raise PartError(f"a prompt is a text, not {prompt!r}")
     if not prompts:
         raise PartError("there are no prompts; an image needs at least one (it may be the empty text)")
     return list(prompts)

@@ -25,10 +25,10 @@ def test_the_matched_model_draws_along_the_flow_what_it_draws_along_its_own_sche
     """The same noise leads both walks to one image, up to the error of their steps."""
     flow = built("flow-shapes", "sampler.steps=20")
     own = built("shapes", "sampler.steps=20")
-    prompts = 2 * ["a red star"]
+    prompts = 2 * ["a large red star on white"]  # what a caption leaves open each walk may draw otherwise
     one, other = (pipeline(prompts, seed=3).float() for pipeline in (flow, own))
     apart = (one - other).abs().mean()
-    assert apart < 8  # of 255 levels
+    assert apart < 5  # of 255 levels
     assert (one - other.flip(0)).abs().mean() > 3 * apart
 
 

@@ -80,6 +80,24 @@ def test_at_equal_predictions_every_solver_is_nearer_than_euler(name: str) -> No
     assert error(SOLVERS[name][0], between(steps)) < error(SOLVERS["euler"][0], between(20)) / 2
 
 
+def test_heun_does_not_multiply_what_a_network_errs_after_noise_alone() -> None:
+    """A cosine schedule begins where sigma is 20,000 times alpha."""
+    log_ratio = torch.tensor([20_000.0, 15.0, 5.0, 1.0, 0.2], dtype=torch.float64).log()
+    alpha, sigma = torch.sigmoid(-2 * log_ratio).sqrt(), torch.sigmoid(2 * log_ratio).sqrt()
+    levels = NoiseLevels(torch.arange(4).flip(0), alpha, sigma)
+
+    def erring(x: Tensor, step: Step) -> Prediction:
+        sample = DATA.predict(x, step).sample
+        return Prediction(sample + 0.01 * (step.index == 1), "sample", x, step)
+
+    sampler = HeunSampler(HeunConfig(clip=False))
+    ends = []
+    for predict in (DATA.predict, erring):
+        *_, last = sampler.states(predict, X, levels, PerSampleNoise([(0, 0)]))
+        ends.append(last.x)
+    assert (ends[0] - ends[1]).abs().max() < 0.02
+
+
 def between(steps: int) -> NoiseLevels:
     """From log(sigma / alpha) 1.2 to -1.6 at alpha^2 + sigma^2 = 1: nowhere near a clean image."""
     log_ratio = torch.linspace(1.2, -1.6, steps + 1, dtype=torch.float64)

@@ -15,13 +15,16 @@ from glidepath.plugins.samplers.configs import HeunConfig
 from glidepath.plugins.samplers.grid import GridSampler
 from glidepath.plugins.samplers.solver import denoiser_along, weighted_sum
 
+# of sigma / alpha: no image is seen through such noise; a correction would multiply what a network errs next
+_NO_SIGNAL = 1e3
+
 
 class HeunSampler(GridSampler):
     """The mean of the slopes at both ends of a step (Karras et al. 2022, algorithm 1).
 
     The slope of x / alpha over sigma / alpha is epsilon. Two predictions for each step but the last, which
     arrives at a clean image and is one of Euler's; N steps predict 2 N - 1 times. A step that begins where no
-    signal is left (sigma / alpha infinite) is one of Euler's too.
+    signal is left (sigma / alpha above 1,000) is one of Euler's too.
     """
 
     def __init__(self, config: HeunConfig) -> None:
@@ -33,7 +36,7 @@ class HeunSampler(GridSampler):
         of_sample = levels.alpha[1:] - of_x * levels.alpha[:-1]
         first = levels.rows(x.device, of_x, of_sample)
         second = levels.rows(x.device, *_correction(levels))
-        corrects = (levels.alpha[:-1] > 0).tolist()
+        corrects = (levels.sigma[:-1] <= _NO_SIGNAL * levels.alpha[:-1]).tolist()
         denoise = denoiser_along(levels, predict, x.device, self.clip)
         for index, weights in enumerate(first):
             sample = denoise(x, index)

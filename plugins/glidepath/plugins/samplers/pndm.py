@@ -31,6 +31,9 @@ RUNGE_KUTTA = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
 
 WARM_UP_STEPS = 3
 
+# of sigma / alpha: no image is seen through such noise, and the steps multiply what a network errs there
+_NO_SIGNAL = 1e3
+
 
 class PndmSampler(Sampler):
     """DDIM's step along a combination of the last four epsilons (Liu et al. 2022, algorithm 2).
@@ -64,11 +67,13 @@ class PndmSampler(Sampler):
         """Walk along `levels`; a state for each of its points, the middles of the first steps too.
 
         Raises:
-            PartError: there is no signal at the first point, where epsilon alone says nothing of x_0.
+            PartError: there is no signal at the first point (sigma / alpha above 1,000), where epsilon alone
+                says nothing of x_0.
         """
-        if not bool(levels.alpha[0] > 0):
+        if not bool(levels.sigma[0] <= _NO_SIGNAL * levels.alpha[0]):
             raise PartError(
-                "sampler pndm cannot begin at noise alone (zero_terminal_snr); use dpmpp-2m or ddim"
+                "sampler pndm cannot begin at noise alone, as this schedule does at its last timestep; "
+                "steps such as leading50 begin before it, and dpmpp-2m or ddim can begin there"
             )
         count, walk = len(levels), _Walk(levels, predict, x.device, self.clip)
         past: list[Tensor] = []
