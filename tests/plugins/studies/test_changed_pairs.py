@@ -121,6 +121,12 @@ def test_the_caption_says_of_how_many_arms_and_of_which_images_the_pairs_were_ch
     assert "whose images are kept" not in shown(study(some), file).caption
 
 
+def test_the_column_is_headed_by_the_only_arm_that_is_shown(file: Path) -> None:
+    arms = {"base": [[0] * 4], "one": [[1] * 4]}
+    assert shown(study(arms), file).columns == ("base", "one")
+    assert shown(study(arms | {"two": [[1] * 4]}), file).columns == ("base", "the arm")
+
+
 def test_the_caption_says_which_of_several_images_of_a_prompt_is_shown(file: Path) -> None:
     arms = {"base": [[0] * 4], "arm": [[1] * 4]}
     assert "The first of them is shown." in shown(study(arms, per_prompt=3), file).caption

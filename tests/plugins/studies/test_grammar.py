@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.spec import Study, read_study
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.problems import SpecError
@@ -254,6 +256,53 @@ def test_overrides_change_the_study_or_its_base(tmp_path: Path) -> None:
     )
     assert len(study.sample_seeds) == 3
     assert at(study.arms[0].tree(), "guidance.0.scale") == 7.0
+
+
+def test_an_override_that_every_arm_replaces_is_told_of(tmp_path: Path) -> None:
+    replaced = "arms: {axes: {sampler: [{use: ddim, steps: 5}, {use: ddpm, steps: 5}]}}"
+    study = study_of(tmp_path, replaced, "seeds.sample=2", "base.sampler.steps=7", "base.guidance[0].scale=7")
+    assert study.warnings == ["--set #2 (base.sampler.steps) changes no arm"]
+    some = "arms: [{case: a}, {case: b, set: {sampler: {use: ddim, steps: 5}}}]"
+    assert study_of(tmp_path, some, "base.sampler.steps=7").warnings == []
+    assert study_of(tmp_path, "", "base.sampler.steps=7", "base.runtime.device=cuda").warnings == []
+
+
+def test_an_arm_is_found_by_a_word_like_its_name_or_by_its_value(tmp_path: Path) -> None:
+    study = study_of(
+        tmp_path, "arms: {axes: {sampler: [ddim, ddpm], steps: {at: sampler.steps, values: [5]}}}"
+    )
+    listed = "it has 'sampler=ddim,steps=5', 'sampler=ddpm,steps=5'"
+    for word, meant in (("ddpm", "sampler=ddpm,steps=5"), ("samper=ddim,steps=5", "sampler=ddim,steps=5")):
+        with pytest.raises(GlidepathError) as caught:
+            study.arm(word)
+        assert str(caught.value) == f"the study has no arm {word!r}; {listed}; did you mean {meant!r}?"
+    with pytest.raises(GlidepathError) as caught:
+        study.arm("5")  # both have it
+    assert str(caught.value) == f"the study has no arm '5'; {listed}"
+    with pytest.raises(GlidepathError, match="it has 9: `glidepath study plan` lists them"):
+        study_of(tmp_path, "arms: {axes: {sampler.steps: [1, 2, 3, 4, 5, 6, 7, 8, 9]}}").arm("heun")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "written"), [("a red circle", "a red circle"), ("red: a" + "b" * 300, f'"red: a{"b" * 300}"')]
+)
+def test_a_prompt_where_a_file_or_a_list_was_to_be_is_told_of(
+    tmp_path: Path, prompt: str, written: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        study_of(tmp_path, f"data: {{prompts: {json.dumps(prompt)}}}\n", head=HEAD.replace("data", "# data"))
+    [fault] = caught.value.problems
+    assert fault.what.startswith(
+        "there is no file 'a red circle'" if len(prompt) < 99 else "there is no file 'red: ab"
+    )
+    assert fault.hint == f"for prompts themselves write a list: [{written}]"
+
+
+def test_a_spec_is_told_of_as_such(tmp_path: Path) -> None:
+    with pytest.raises(GlidepathError) as caught:
+        study_of(tmp_path, "extends: shapes\ndata: {batch: 2}\nsampler: {steps: 5}\n", head="")
+    file = tmp_path / "study.yaml"
+    assert str(caught.value) == f"{file} is a spec and no study: `glidepath check {file}` checks it"
 
 
 def test_every_fault_is_told_at_once_with_its_place(tmp_path: Path) -> None:

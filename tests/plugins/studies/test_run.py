@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -239,6 +240,46 @@ def test_the_command_runs_tells_and_exports(small: Path, capsys: pytest.CaptureF
     assert "study.yaml:1" not in said("plan", "study.yaml")
 
 
+def test_status_says_where_the_file_has_changed_since(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (small / "study.yaml").write_text(STUDY)
+
+    def said(*words: str) -> str:
+        assert main(["study", *words]) == 0
+        return capsys.readouterr().out
+
+    said("run", "study.yaml", "--set", "data.batch=4")
+    assert "shown is the last run" not in said("status", "study.yaml")
+    (small / "study.yaml").write_text(STUDY + "seeds: {sample: 2}\n")
+    line = "shown is the last run; study.yaml has changed since (`glidepath study plan study.yaml{}` tells "
+    line += "what is new)"
+    assert said("status", "study.yaml").splitlines()[1] == line.format("")
+    store = str(Path("runs", "studies", "study"))
+    with_store = said("status", "study.yaml", "--store", store)
+    assert with_store.splitlines()[1] == line.format(f" --store {shlex.quote(store)}")
+    assert "shown is the last run" not in said("status", store)
+
+
+def test_a_folder_of_results_where_a_file_was_to_be_is_refused_with_the_file_to_give(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = small / "study.yaml"
+    file.write_text(STUDY)
+    assert main(["study", "run", "study.yaml"]) == 0
+    store = Path("runs", "studies", "study")
+    copy = f"({store / 'study.yaml'} is a copy of it)"
+    for words in (["plan"], ["show", "steps=1"], ["why", "steps=1"], ["report"], ["run"], ["retry"]):
+        capsys.readouterr()
+        assert main(["study", words[0], str(store), *words[1:]]) == 1
+        assert f"{store} is a folder: give the study file, study.yaml {copy}\n" in capsys.readouterr().err
+    file.unlink()
+    assert main(["study", "plan", str(store)]) == 1
+    assert f"{store} is a folder: give the study file {copy}\n" in capsys.readouterr().err
+    assert main(["study", "plan", "images"]) == 1
+    assert "images is a folder: give the study file\n" in capsys.readouterr().err
+
+
 def test_retry_tries_again_what_failed_for_good(
     small: Path, unruly: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,3 +324,14 @@ def test_stages_that_did_not_run_wait_unless_something_before_them_failed(small:
     found = collect(study, graph, store).progress
     assert found is not None
     assert (found.done, found.waiting, found.all) == (3, 6, 9)
+
+
+def test_a_report_counts_what_was_cancelled_as_waiting(small: Path) -> None:
+    study, graph, store = open_study(small, STUDY)
+    cut_off = store.next_attempt(graph.trials[0].nodes["sample"])
+    cut_off.mkdir(parents=True)
+    write_json(cut_off / "failure.json", {"failure": "cancelled", "message": "it was told to stop"})
+    results = collect(study, graph, store)
+    assert results.failures == ()
+    assert results.progress is not None
+    assert (results.progress.waiting, results.progress.all) == (5, 5)

@@ -160,6 +160,28 @@ def test_scores_are_written_as_csv(tmp_path: Path) -> None:
     ]
 
 
+def test_what_was_cancelled_waits_and_is_no_failure(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for key in (KEY, OTHER):
+        attempt(store, key, "0001", {"failure": "cancelled", "message": "stopped"}, FAILURE)
+        write_json(store.node(key) / PREIMAGE, {"stage": "sample"})
+    trials = [
+        {"arm": arm, "train": 0, "sample": 0, "nodes": {"sample": key}}
+        for arm, key in (("a", KEY), ("b", OTHER))
+    ]
+    write_json(tmp_path / GRAPH, {"trials": trials})
+    with Index.rebuilt(store, in_memory=True) as index:
+        assert index.states() == {"sample": {"waiting": 2}}
+        assert index.by_arm() == {"a": (0, 0, 1), "b": (0, 0, 1)}
+        assert index.failures() == []
+    attempt(store, KEY, "0002", {"failure": "error", "message": "broken"}, FAILURE)
+    attempt(store, KEY, "0003", {"failure": "cancelled", "message": "stopped"}, FAILURE)
+    with Index.rebuilt(store, in_memory=True) as index:
+        assert index.states() == {"sample": {"failed": 1, "waiting": 1}}
+        assert index.by_arm() == {"a": (0, 1, 1), "b": (0, 0, 1)}
+        assert index.failures() == [("sample", KEY, "error", "broken", 2)]
+
+
 def test_failures_are_those_that_nothing_has_mended(tmp_path: Path) -> None:
     store = filled(tmp_path)
     third = "ef" + "2" * 62

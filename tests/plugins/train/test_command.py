@@ -198,6 +198,13 @@ def test_a_folder_in_use_is_refused(spec: Path, capsys: pytest.CaptureFixture[st
     assert said in capsys.readouterr().err
 
 
+def test_a_file_where_the_folder_was_to_be_is_refused(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("short.yaml").write_text("mine")
+    assert train("--out", "short.yaml") == 1
+    assert capsys.readouterr().err == "glidepath: error: --out is a folder, and short.yaml is a file\n"
+    assert Path("short.yaml").read_text() == "mine"
+
+
 def test_training_begins_from_scratch_by_the_seed(spec: Path) -> None:
     """The spec's weights are ignored, and networks are initialised alike each time."""
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):

@@ -27,6 +27,7 @@ from glidepath.plugins.studies.results import (
     Provenance,
     StudyResults,
 )
+from glidepath.plugins.studies.sections import CANCELLED
 from glidepath.plugins.studies.spec import Study
 from glidepath.plugins.studies.store import ENVIRONMENT, Attempt, Store
 from glidepath.plugins.studies.weights_used import weights_used
@@ -172,7 +173,7 @@ class _Reading:
         for arm, trials in self._trials.items():
             for trial in trials:
                 for key in trial.nodes.values():
-                    counted = self.store.counted(key) if self.done[key] is None else []
+                    counted = self._failed(key) if self.done[key] is None else []
                     if counted:
                         yield Failure(
                             arm=arm,
@@ -183,12 +184,15 @@ class _Reading:
                             attempts=len(counted),
                         )
 
+    def _failed(self, key: str) -> list[Attempt]:
+        return [it for it in self.store.counted(key) if it.state != CANCELLED]
+
     def progress(self) -> Progress:
         """A stage waits if it has no result and is of a trial in which nothing has failed."""
         waiting: set[str] = set()
         for trial in self.graph.trials:
             missing = [key for key in trial.nodes.values() if self.done[key] is None]
-            if not any(self.store.counted(key) for key in missing):
+            if not any(map(self._failed, missing)):
                 waiting.update(missing)
         done = sum(attempt is not None for attempt in self.done.values())
         return Progress(done=done, waiting=len(waiting), all=len(self.done))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -14,7 +16,7 @@ import attrs
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.files import StoreError, locked, read_json, write_json
 from glidepath.plugins.studies.sections import FAILURES
-from glidepath.plugins.studies.store import GRAPH, STOP, Store
+from glidepath.plugins.studies.store import GRAPH, STOP, STUDY, Store
 from glidepath.registry.cli.arguments import Parser
 from glidepath.registry.cli.common import indent, note_failures, open_catalogue, print_json, shorten, table
 from glidepath.registry.folder_lock import take_lock
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from glidepath.registry.catalogue import Catalogue
 
 EPILOG = """\
-STUDY is a study file, or the folder of one that has run.
+STUDY is a study file; for status, stop, export and compare also the folder of one that has run.
 
 examples:
   glidepath study plan scales.yaml
@@ -69,7 +71,8 @@ def _parser() -> Parser:
         one: Parser = commands.add_parser(name, help=text, description=text)
         one.set_defaults(run=run)
         if name not in ("list", "compare"):
-            one.add_argument("study", metavar="STUDY", type=Path, help="a study file")
+            kinds = "a study file" if reads else "a study file, or the folder of one that has run"
+            one.add_argument("study", metavar="STUDY", type=Path, help=kinds)
             one.add_argument(
                 "--store", type=Path, metavar="FOLDER", help="of the results (default: runs/studies/NAME)"
             )
@@ -161,6 +164,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from glidepath.plugins.studies.spec import read_study
 
+    _refuse_folder(arguments.study)
     catalogue = open_catalogue(arguments)
     study = read_study(arguments.study, arguments.overrides, catalogue=catalogue)
     tree = study.arm(arguments.arm).tree()
@@ -294,6 +298,13 @@ def _status(arguments: argparse.Namespace) -> int:
         )
         return 0
     print(f"{graph.get('study')} is {'running' if running else 'not running'}; {store.folder}")
+    if _has_changed(arguments.study, store):
+        plan = ["glidepath", "study", "plan", str(arguments.study)]
+        plan += ["--store", str(arguments.store)] if arguments.store is not None else []
+        print(
+            f"shown is the last run; {arguments.study} has changed since "
+            f"(`{shlex.join(plan)}` tells what is new)"
+        )
     names = ("done", "running", "failed", "waiting")
     rows: list[tuple[str, ...]] = [("stage", *names, "mean seconds")]
     for stage, found in states.items():
@@ -313,6 +324,15 @@ def _status(arguments: argparse.Namespace) -> int:
     for stage, key, state, message, count in failures[:10]:
         print(f"{stage} {key[:12]}: {state} after {count} attempts: {shorten(message, 90)}")
     return 0
+
+
+def _has_changed(path: Path, store: Store) -> bool:
+    """Whether a study file has another text than the one that ran last; overrides are no part of either."""
+    try:
+        now, then = (it.read_text(encoding="utf-8-sig") for it in (path, store.folder / STUDY))
+    except (OSError, UnicodeDecodeError):  # a folder, or a store without a copy
+        return False
+    return now != then
 
 
 def _stop(arguments: argparse.Namespace) -> int:
@@ -442,14 +462,8 @@ def _read(arguments: argparse.Namespace) -> tuple[Catalogue, Study, Graph]:
     """The study that the arguments name, and its graph."""
     from glidepath.plugins.studies.graph import build_graph, resolved_runtime
     from glidepath.plugins.studies.spec import read_study
-    from glidepath.plugins.studies.store import STUDY
 
-    if arguments.study.is_dir():
-        arguments.store = arguments.store or arguments.study
-        raise GlidepathError(
-            f"{arguments.study} is a folder: name the study's file "
-            f"(as it was when it ran last, it is {arguments.study / STUDY})"
-        )
+    _refuse_folder(arguments.study)
     catalogue = open_catalogue(arguments)
     study = read_study(arguments.study, arguments.overrides, catalogue=catalogue)
     note_failures(catalogue)
@@ -459,6 +473,17 @@ def _read(arguments: argparse.Namespace) -> tuple[Catalogue, Study, Graph]:
         study,
         build_graph(study, catalogue, runtime=runtime),
     )
+
+
+def _refuse_folder(path: Path) -> None:
+    """Of a folder of results, name the file that ran: the copy in it is of no use where its base is not."""
+    if not path.is_dir():
+        return
+    file = Path(str((read_json(path / GRAPH) or {}).get("file", "")))
+    near = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    give = f"give the study file, {near}" if file.is_file() else "give the study file"
+    copy = f" ({path / STUDY} is a copy of it)" if (path / STUDY).is_file() else ""
+    raise GlidepathError(f"{path} is a folder: {give}{copy}")
 
 
 def _folder(arguments: argparse.Namespace, study: Study) -> Path:
@@ -482,8 +507,6 @@ def _exists(store: Store) -> bool:
 
 def _is_running(store: Store) -> bool:
     """Whether a driver holds the store's lock."""
-    import os
-
     if not (store.folder / ".lock").exists():
         return False
     try:

@@ -14,6 +14,7 @@ from glidepath.plugins.studies.graph import Graph, Node
 from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.interface import Engine, Task
 from glidepath.plugins.studies.orders import order_of
+from glidepath.plugins.studies.sections import CANCELLED
 from glidepath.plugins.studies.spec import Study
 from glidepath.plugins.studies.store import (
     FAILURE,
@@ -29,7 +30,6 @@ from glidepath.plugins.studies.store import (
 from glidepath.registry.writing import write_whole
 
 _TICK = 0.5
-_CANCELLED = "cancelled"
 
 
 @attrs.frozen
@@ -167,7 +167,7 @@ class Driver:
     def _judge(self, key: str) -> None:
         """Whether a node without a result is tried again."""
         counted = self.store.counted(key)
-        classes = Counter(attempt.state for attempt in counted if attempt.state != _CANCELLED)
+        classes = Counter(attempt.state for attempt in counted if attempt.state != CANCELLED)
         if any(count > self.study.failures.allowed(failure) for failure, count in classes.items()):
             self._failed.add(key)
         elif counted and counted[-1].state == "oom":
@@ -339,7 +339,7 @@ def _lost(why: str, status: int, seconds: float) -> dict[str, Any]:
             "seconds": seconds,
         }
     if why:
-        return {"failure": _CANCELLED, "message": why, "seconds": seconds}
+        return {"failure": CANCELLED, "message": why, "seconds": seconds}
     if status > 0:
         message = f"its process ended with status {status}: its {LOG} says why"
         return {"failure": "error", "message": message, "seconds": seconds}
@@ -351,6 +351,7 @@ def graph_json(study: Study, graph: Graph) -> dict[str, Any]:
     """What is kept of a study's arms and trials, to read its store without its spec."""
     return {
         "study": study.name,
+        "file": str(study.file.absolute()),
         "question": study.about.question,
         "baseline": study.baseline.name,
         "arms": [

@@ -117,13 +117,16 @@ class Index:
         )
 
     def states(self) -> dict[str, dict[str, int]]:
-        """How many nodes each stage of the study has, by state; one with a result is "done"."""
+        """How many nodes each stage of the study has, by state; one with a result is "done".
+
+        One that was only ever cancelled is "waiting": the next run tries it.
+        """
         rows = self._connection.execute(
             """
             SELECT stage, state, COUNT(*) FROM (
                 SELECT CASE WHEN step LIKE 'measure %' THEN 'measure' ELSE step END AS stage, CASE
                     WHEN SUM(state = 'done') THEN 'done' WHEN SUM(state = 'running') THEN 'running'
-                    WHEN COUNT(state) THEN 'failed' ELSE 'waiting' END AS state
+                    WHEN SUM(state != 'cancelled') THEN 'failed' ELSE 'waiting' END AS state
                 FROM (SELECT DISTINCT step, key FROM trial) LEFT JOIN attempt USING (key) GROUP BY stage, key)
             GROUP BY stage, state"""
         )
@@ -138,20 +141,21 @@ class Index:
             """
             SELECT arm, SUM(done), SUM(NOT done AND failed), COUNT(*) FROM (
                 SELECT arm, train, sample, step, COALESCE(SUM(state = 'done'), 0) > 0 AS done,
-                    COALESCE(SUM(state NOT IN ('done', 'running')), 0) > 0 AS failed
+                    COALESCE(SUM(state NOT IN ('done', 'running', 'cancelled')), 0) > 0 AS failed
                 FROM trial LEFT JOIN attempt USING (key) GROUP BY arm, train, sample, step)
             GROUP BY arm"""
         )
         return {arm: (done, failed, count) for arm, done, failed, count in rows}
 
     def failures(self) -> list[tuple[str, str, str, str, int]]:
-        """Nodes that were tried in vain: (stage, key, state, message, attempts), of the last attempt."""
+        """Nodes that were tried in vain: (stage, key, state, message, attempts), of the last that failed."""
         rows = self._connection.execute(
             """
             SELECT stage, key, state, message, number FROM attempt JOIN node USING (key)
-            WHERE state NOT IN ('done', 'running')
+            WHERE state NOT IN ('done', 'running', 'cancelled')
                 AND key NOT IN (SELECT key FROM attempt WHERE state IN ('done', 'running'))
-                AND number = (SELECT MAX(number) FROM attempt AS other WHERE other.key = attempt.key)
+                AND number = (SELECT MAX(number) FROM attempt AS other
+                    WHERE other.key = attempt.key AND other.state != 'cancelled')
             ORDER BY stage, key"""
         )
         return list(rows)

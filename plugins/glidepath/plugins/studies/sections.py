@@ -12,6 +12,8 @@ from glidepath.registry.component import doc
 
 FAILURES = ("error", "oom", "lost", "timeout", "diverged", "cancelled")
 """Why an attempt ended without a result."""
+CANCELLED = "cancelled"
+"""The one of them that is no failure: the next run tries again."""
 
 
 @attrs.frozen(kw_only=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,7 +14,7 @@ import attrs
 
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.checking import Arm, Checker
-from glidepath.plugins.studies.grammar import Grammar
+from glidepath.plugins.studies.grammar import Draft, Grammar
 from glidepath.plugins.studies.judging import check_judges
 from glidepath.plugins.studies.reading import check_reading
 from glidepath.plugins.studies.sections import About, Budget, Data, Failures, Seeds, Stats
@@ -25,9 +28,9 @@ from glidepath.registry.overrides import Override, apply, override_source
 from glidepath.registry.parameters import yaml_text
 from glidepath.registry.plan import PartPlan
 from glidepath.registry.planner import Planner
-from glidepath.registry.problems import Place, did_you_mean
+from glidepath.registry.problems import Place, did_you_mean, nearest
 from glidepath.registry.scalars import NULL, Value
-from glidepath.registry.schema import Schema, Slot
+from glidepath.registry.schema import SECTIONS, Schema, Slot
 from glidepath.registry.source import Source
 from glidepath.registry.tree import (
     Broken,
@@ -52,6 +55,11 @@ KEYS = (
     *("metrics", "stats", "budget", "engine", "failures", "report"),
 )
 _DEFAULT_ENGINE = "glidepath/local"
+_MOST_NAMED = 8
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_UNQUOTED = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]")
+_MOST_COMPARED = 1000
+"""In a study of more arms nothing is said of overrides that change none of them."""
 
 
 @attrs.frozen(eq=False)
@@ -109,10 +117,24 @@ class Study:
         for arm in self.arms:
             if name in (arm.name, *arm.also):
                 return arm
-        hint = did_you_mean(name, [arm.name for arm in self.arms]) or (
-            f"there are {len(self.arms)}: `glidepath study plan` lists them"
-        )
-        raise GlidepathError(f"the study has no arm {name!r}; {hint}")
+        words = self._words()
+        meant = words.get(nearest(name, words))
+        if len(self.arms) <= _MOST_NAMED:
+            known = f"it has {', '.join(repr(arm.name) for arm in self.arms)}"
+        else:
+            known = f"it has {len(self.arms)}: `glidepath study plan` lists them"
+        hint = f"; did you mean {meant!r}?" if meant is not None else ""
+        raise GlidepathError(f"the study has no arm {name!r}; {known}{hint}")
+
+    def _words(self) -> dict[str, str]:
+        """The name of the arm that a word may mean: its name, or a value that no other arm has."""
+        of_value: dict[str, set[str]] = {}
+        for arm in self.arms:
+            for factors in (arm.factors, *arm.also_factors):
+                for value in factors.values():
+                    of_value.setdefault(yaml_text(value), set()).add(arm.name)
+        words = {value: arms.pop() for value, arms in of_value.items() if len(arms) == 1}
+        return words | {name: name for arm in self.arms for name in (arm.name, *arm.also)}
 
 
 def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, catalogue: Catalogue) -> Study:
@@ -122,7 +144,7 @@ def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, ca
 
     Raises:
         SpecError: with every fault of the study and of its arms' specs.
-        GlidepathError: the file cannot be read.
+        GlidepathError: the file cannot be read, or is an ordinary spec.
     """
     return _Reading(Path(file), overrides, catalogue).study()
 
@@ -153,6 +175,7 @@ class _Reading:
         self.schema = Schema(catalogue)
         self.configs = ConfigReader(self.faults)
         self.source = Source(str(file), file.parent, _text(file))
+        self._spec_keys = {*SECTIONS, *catalogue.slots} - {*KEYS}
 
     def study(self) -> Study:
         try:
@@ -165,6 +188,9 @@ class _Reading:
 
     def _study(self) -> Study | None:
         root, of_base = self._root()
+        if not {"base", "arms"} & root.items.keys() and self._spec_keys & root.items.keys():
+            check = shlex.join(["glidepath", "check", str(self.file)])
+            raise GlidepathError(f"{self.file} is a spec and no study: `{check}` checks it")
         for key, entry in root.items.items():
             if key not in KEYS:
                 self.faults.add(
@@ -182,8 +208,8 @@ class _Reading:
         grammar = Grammar(self.faults)
         drafts = grammar.arms(root.get("arms"), root.place)
         drafts, excluded = select(drafts, root.get("where"), root.get("exclude"), self.faults)
-        base = self._base(root, of_base)
-        arms = self._arms(base, drafts) if base is not None else []
+        base = self._base(root)
+        arms = self._arms(self._under(base, of_base, self.faults), drafts) if base is not None else []
         if data is not None:
             self._check_counts(metrics, data)
         check_judges(metrics, arms, self.catalogue, self.faults)
@@ -197,7 +223,7 @@ class _Reading:
             self._check_labels("pareto", stats.pareto, labels, root)
         if (
             about is None or seeds is None or data is None or stats is None or budget is None
-            or failures is None or engine is None or baseline is None
+            or failures is None or engine is None or baseline is None or base is None
         ):  # fmt: skip
             return None
         report = root.get("report")
@@ -218,7 +244,7 @@ class _Reading:
             engine=engine,
             failures=failures,
             report=plain(report) if isinstance(report, MappingNode) else {},
-            warnings=grammar.warnings,
+            warnings=[*grammar.warnings, *self._idle(base, of_base, drafts, arms)],
         )
 
     def _check_counts(self, metrics: Sequence[MetricPlan], data: Data) -> None:
@@ -261,7 +287,7 @@ class _Reading:
                 root = apply(root, source, self.schema, self.faults, position=None)
         return root, of_base
 
-    def _base(self, root: MappingNode, overrides: Sequence[Source]) -> MappingNode | None:
+    def _base(self, root: MappingNode) -> MappingNode | None:
         """The spec that arms change, on what it extends."""
         entry = root.items.get("base")
         if entry is None:
@@ -281,15 +307,33 @@ class _Reading:
             base = layers.from_tree(node)
         except Unreadable:
             return None
-        if not layers.complete:
-            return None
+        return base if layers.complete else None
+
+    def _under(self, base: MappingNode, overrides: Iterable[Source], faults: Faults) -> MappingNode:
         for source in overrides:
-            base = apply(base, source, self.schema, self.faults)
+            base = apply(base, source, self.schema, faults)
         return base
 
-    def _arms(self, base: MappingNode, drafts: Sequence[Any]) -> list[Arm]:
-        checker = Checker(self.catalogue, self.faults, str(self.file), self.file.parent)
-        return checker.arms(base, drafts)
+    def _arms(self, base: MappingNode, drafts: Sequence[Draft]) -> list[Arm]:
+        return self._checker(self.faults).arms(base, drafts)
+
+    def _checker(self, faults: Faults) -> Checker:
+        return Checker(self.catalogue, faults, str(self.file), self.file.parent)
+
+    def _idle(
+        self, base: MappingNode, overrides: Sequence[Source], drafts: Sequence[Draft], arms: Sequence[Arm]
+    ) -> Iterator[str]:
+        """What to tell of overrides of the base without which every arm is what it is with them."""
+        if len(self.faults) or len(drafts) > _MOST_COMPARED:
+            return
+        named = {name: arm for arm in arms for name in (arm.name, *arm.also)}
+        for index, override in enumerate(overrides):
+            faults = Faults([])  # without it the spec may be faulty: then it changes something
+            without = self._under(base, (*overrides[:index], *overrides[index + 1 :]), faults)
+            checker = self._checker(faults)
+            made = (checker.arms(without, [draft]) for draft in drafts)
+            if all(one and one[0].tree() == named[one[0].name].tree() for one in made):
+                yield f"{override.name} (base.{override.text[: override.skip - 1]}) changes no arm"
 
     def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:
         node = root.get(key)
@@ -360,7 +404,14 @@ class _Reading:
             try:
                 lines = data.prompts.read_text(encoding="utf-8").splitlines()
             except (OSError, UnicodeDecodeError) as error:
-                self.faults.add(f"the prompts cannot be read: {error}", place, "data.prompts")
+                what, hint = f"the prompts cannot be read: {error}", ""
+                if isinstance(error, OSError) and error.errno in _NO_FILE:
+                    stated = _node(root, "data.prompts")
+                    text = stated.text if isinstance(stated, Scalar) else str(data.prompts)
+                    what = f"there is no file {shown(text)}"
+                    written = text if _UNQUOTED.fullmatch(text) else yaml_text(text)
+                    hint = f"for prompts themselves write a list: [{written}]"
+                self.faults.add(what, place, "data.prompts", hint)
                 return ()
             texts = [line.strip() for line in lines if line.strip()]
         else:
@@ -451,13 +502,18 @@ def _has(factors: Mapping[str, Value], wanted: Mapping[str, Any]) -> bool:
 
 def _place(root: MappingNode, path: str) -> Place:
     """Where a value is written, or the nearest thing around it."""
+    return _node(root, path).place
+
+
+def _node(root: MappingNode, path: str) -> Node:
+    """A value, or the nearest thing around it."""
     node: Node = root
     for key in path.split("."):
         inner = node.get(key) if isinstance(node, MappingNode) else None
         if inner is None:
             break
         node = inner
-    return node.place
+    return node
 
 
 def _seeds(stated: int | Sequence[int], root: int, role: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import Parser, positive
 from glidepath.registry.cli.common import add_spec_arguments, note_failures, open_spec
 from glidepath.registry.cli.locked import add_locked_option, check_lock, minding_the_lock
@@ -62,6 +63,8 @@ def main(argv: Sequence[str]) -> int:
 
     check_trainable(plan, catalogue)
     folder = arguments.out or Path("runs") / _name(arguments.spec)
+    if arguments.out is not None and arguments.out.is_file():
+        raise GlidepathError(f"--out is a folder, and {arguments.out} is a file")
 
     def refusal(holder: str) -> str:
         return f"{holder} is training into {folder}; stop it, or choose another"

@@ -69,6 +69,7 @@ def best_and_worst(results: StudyResults) -> Gallery | None:
     if not shown.pairs:
         return None
     baseline = results.arm(results.baseline)
+    titles = {pair.arm.title for pair in shown.pairs}
     rows = []
     for pair in shown.pairs:
         tiles = [
@@ -82,7 +83,7 @@ def best_and_worst(results: StudyResults) -> Gallery | None:
             f"{_which(results, metric, shown)} The number under an image is {_meaning(results, metric)}."
             f"{_first(results)}"
         ),
-        columns=(baseline.title, "the arm"),
+        columns=(baseline.title, titles.pop() if len(titles) == 1 else "the arm"),
         rows=tuple(rows),
     )
 
