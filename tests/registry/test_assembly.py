@@ -290,3 +290,28 @@ def test_one_pipeline_serves_several_threads(tiny: Path) -> None:
 def test_glidepath_errors_are_one_family() -> None:
     assert issubclass(AssemblyError, GlidepathError)
     assert issubclass(WeightsError, GlidepathError)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "what"),
+    [
+        ("sampler.steps=5", "overrides are a list of texts, and this is of type str: 'sampler.steps=5'"),
+        ({"sampler.steps": 5}, "overrides are a list of texts, and this is of type dict: "),
+        (5, "overrides are a list of texts, and this is of type int: 5"),
+        ([("sampler.steps", 5)], "an override is a text PATH=VALUE, and this is of type tuple: "),
+    ],
+)
+def test_overrides_that_are_no_list_of_texts_are_one_fault(tiny: Path, overrides: object, what: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        assemble(tiny, overrides)  # type: ignore[arg-type]
+    (problem,) = caught.value.problems
+    assert problem.what.startswith(what)
+    assert problem.hint == 'write a list such as ["sampler.steps=50"]'
+
+
+def test_a_tree_in_the_place_of_a_name_is_one_fault() -> None:
+    with pytest.raises(SpecError) as caught:
+        assemble({"sampler": "ddim"})  # type: ignore[arg-type]
+    (problem,) = caught.value.problems
+    assert problem.what == "a spec is named by a text or a path, and this is of type dict"
+    assert problem.hint.startswith('the name of a preset, such as "shapes", or a file, such as "my.yaml"')

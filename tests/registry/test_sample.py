@@ -336,3 +336,30 @@ def test_manifests_are_plain_json(tiny: Path) -> None:
 def test_words_beyond_the_context_are_named(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("sample", "a red star a green ring a star", "--spec", tiny) == 0
     assert "not read: 'a star'" in capsys.readouterr().err
+
+
+def test_prompts_may_stand_before_and_behind_options(tiny: Path) -> None:
+    words = ["a star", "--spec", tiny, "--set", "sampler.steps=2", "a ring", "--scale", 2, "a star"]
+    assert run("sample", *words, "--out", "apart.png") == 0
+    together = ["a star", "a ring", "a star", "--spec", tiny, "--set", "sampler.steps=2", "--scale", 2]
+    assert run("sample", *together, "--out", "together.png") == 0
+    assert Image.open("apart.png").tobytes() == Image.open("together.png").tobytes()
+
+
+def test_an_unknown_option_among_prompts_is_still_refused(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("sample", "a star", "--spec", tiny, "a ring", "--cuont", 3) == 2
+    assert "unrecognized arguments: a ring --cuont 3; did you mean --count?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["sample --spec", "check", "plan", "lock"])
+def test_an_image_in_the_place_of_a_spec_is_for_replay(
+    tiny: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    save_png(Image.new("RGB", (2, 2)), Path("star.png"), {})
+    assert run(*command.split(), "star.png") == 2
+    assert capsys.readouterr().err == (
+        "star.png: star.png is a PNG image and no spec\n"
+        "    if glidepath made it, `glidepath replay star.png` makes it again\n"
+    )

@@ -14,7 +14,7 @@ from glidepath.registry import weights
 from glidepath.registry.blame import remedy, whose
 from glidepath.registry.catalogue import Catalogue, load_catalogue
 from glidepath.registry.imports import described, import_fault, import_remedy
-from glidepath.registry.overrides import Override, option_override
+from glidepath.registry.overrides import as_overrides, option_override
 from glidepath.registry.plan import PartPlan, Plan
 from glidepath.registry.planner import make_plan
 from glidepath.registry.spec import plugin_switches, read_spec
@@ -51,10 +51,10 @@ def assemble(
     Warns (`TrainedOtherwise`) where the weights were trained with another schedule, say, than the spec has.
 
     Raises:
-        SpecError: the spec has faults; all are listed.
+        SpecError: the spec has faults, all of which are listed; or the overrides are no list of texts.
         GlidepathError: a part could not be built, or weights do not fit.
     """
-    given: list[str | Override] = list(overrides)
+    given = as_overrides(overrides)
     if weights is not None:
         given.append(option_override("weights", "weights", str(Path(weights).absolute())))
     if catalogue is None:

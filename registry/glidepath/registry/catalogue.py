@@ -184,6 +184,11 @@ class Catalogue:
         if distribution and not any(
             record.distribution == canonical(distribution) for record in self.records
         ):
+            if distribution == kind:  # KIND/NAME, as commands name a part
+                if not any(entry.component.name == name for entry in self.components(kind)):
+                    return self._unknown_component(kind, "", name)
+                what = f"there is no {kind} {distribution}/{name}: a spec names a part without its kind"
+                return Unknown(what, f"write `use: {name}`", allowed)
             known = {record.distribution for record in self.records}
             hint = (
                 did_you_mean(canonical(distribution), known)

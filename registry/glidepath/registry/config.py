@@ -91,9 +91,9 @@ class ConfigReader:
         for key, entry in node.items.items():
             if key not in known and key not in reserved:
                 what = f"{owner} has no parameter {shown(key)}" + ("" if known else ", nor any other")
-                hint = elsewhere.get(key, "")
+                hint = elsewhere.get(key, "") or missing_space(key, (*known, *reserved))
                 faults.add(what, entry.key, join(path, key), hint, known, None if hint else (key, known))
-                strangers += [] if hint else [key]
+                strangers += [] if key in elsewhere else [key]
         draft = _Draft(config, known, about, node, path, owner, faults, supplier)
         nested = partial(self._nested, supplier=supplier)
         for name, field in known.items():
@@ -106,6 +106,12 @@ class ConfigReader:
         return Config(
             FAILED, draft.places, draft.without(_meant(strangers, known)) if draft.is_told else None
         )
+
+
+def missing_space(key: str, known: Collection[str]) -> str:
+    """A hint where a colon without a space behind it has made one word of a key and its value."""
+    name, colon, value = key.partition(":")
+    return f"a space is missing after the colon: {name}: {value}" if colon and name in known else ""
 
 
 def _meant(strangers: Sequence[str], known: Mapping[str, Field]) -> set[str]:

@@ -224,6 +224,11 @@ def installed_version(distribution: str, path: Sequence[str] | None = None) -> s
     return ""
 
 
+def installed_names(path: Sequence[str] | None = None) -> list[str]:
+    """The canonical names of all installed distributions."""
+    return [name for name, _ in _distributions(sys.path if path is None else path)]
+
+
 def install_remedy(distribution: str, versions: str) -> str:
     """What brings a distribution of such versions (">=1,<2", "==1.2").
 

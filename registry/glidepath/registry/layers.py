@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ from glidepath.registry.unknown import Unknown
 from glidepath.registry.yamltree import MAX_BYTES, Unreadable, read_tree
 
 _MOST_FILES = 100
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @attrs.frozen
@@ -151,6 +153,9 @@ class Layers:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise self._stop(f"{origin.name} cannot be read: {reason}", place) from None
+        if data.startswith(_PNG):
+            hint = f"if glidepath made it, `glidepath replay {shlex.quote(origin.name)}` makes it again"
+            raise self._stop(f"{origin.name} is a PNG image and no spec", place, hint)
         if len(data) > MAX_BYTES:
             raise self._stop(
                 f"{origin.name} is larger than {MAX_BYTES:,} bytes", place, "a spec is a page or two of text"

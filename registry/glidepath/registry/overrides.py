@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
 
-from glidepath.registry.faults import Faults, shown
+from glidepath.registry.faults import Faults, printable, shown
 from glidepath.registry.merge import as_part, merge
-from glidepath.registry.problems import Place, did_you_mean
+from glidepath.registry.problems import Place, Problem, SpecError, did_you_mean
 from glidepath.registry.scalars import NULL
 from glidepath.registry.schema import Level, Position, Schema, Slot
 from glidepath.registry.source import Source
@@ -42,6 +42,23 @@ class Override:
 def option_override(path: str, option: str, value: str) -> Override:
     """What an option with its value, `--dtype half`, stands for."""
     return Override(f"{path}={json.dumps(value, ensure_ascii=False)}", f"{option} {value}")
+
+
+def as_overrides(given: object) -> list[str | Override]:
+    """The overrides of a call, which a type checker has not looked at.
+
+    Raises:
+        SpecError: they are no list of texts.
+    """
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
+        listed = list(given)
+        odd = next((one for one in listed if not isinstance(one, str | Override)), None)
+        if odd is None:
+            return listed
+        what = f"an override is a text PATH=VALUE, and this is of type {type(odd).__name__}: {odd!r}"
+    else:
+        what = f"overrides are a list of texts, and this is of type {type(given).__name__}: {given!r}"
+    raise SpecError([Problem(what=printable(what, 200), hint='write a list such as ["sampler.steps=50"]')])
 
 
 @attrs.frozen

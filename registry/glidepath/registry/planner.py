@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from glidepath.registry.address import Address, read_address
-from glidepath.registry.config import ConfigReader, without
+from glidepath.registry.config import ConfigReader, missing_space, without
 from glidepath.registry.current_names import in_words_of_today, warn_of_age
 from glidepath.registry.faults import Faults, shown
 from glidepath.registry.fit import check_cascade, check_fit, flat
@@ -22,7 +23,7 @@ from glidepath.registry.requirements import PluginsSection, check_requirements, 
 from glidepath.registry.resolved import resolved_tree
 from glidepath.registry.schema import Schema, Slot, fields
 from glidepath.registry.source import Source
-from glidepath.registry.top_keys import check_cascade_keys, check_spec_keys, check_stage_keys
+from glidepath.registry.top_keys import check_cascade_keys, check_spec_keys, check_stage_keys, study_key
 from glidepath.registry.tree import (
     Broken,
     ListNode,
@@ -48,6 +49,7 @@ _MOST_PARTS = 100
 _LONGEST_NAME = 200
 _STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DEFAULT = Place("default")
+_NONE = ("", "none", "null", "nil", "no", "off", "false", "disabled")
 _NOT_USE = ("name", "type", "kind", "class", "target", "_target_", "uses")
 
 
@@ -114,6 +116,10 @@ class Planner:
     def plan(self, spec: Spec) -> Plan | None:
         """The plan, None when there are faults."""
         root = spec.root
+        if study := study_key(root, self._catalogue):
+            hint = f"`glidepath study plan {shlex.quote(spec.name)}` reads it"
+            self._faults.add("this looks like a study, and no spec", root.items[study].key, hint=hint)
+            return None
         stages = present(root.get("stages"))
         if stages is None:
             check_spec_keys(root, self._catalogue, self._faults)
@@ -240,7 +246,8 @@ class Planner:
             if node is None and kind.default:
                 node = node_of(kind.default, _DEFAULT, root.source)
             if node is not None:
-                part = self._position(node, Slot(kind.name, kind.many), join(path, key))
+                empty = "" if kind.required or kind.default else _nothing(kind.many)
+                part = self._position(node, Slot(kind.name, kind.many), join(path, key), empty)
                 if part is not None:
                     parts[key] = part
             elif kind.required:
@@ -252,11 +259,18 @@ class Planner:
                 self._whole = False
         return parts
 
-    def _position(self, node: Node, slot: Slot, path: str) -> PartPlan | tuple[PartPlan, ...] | None:
-        """The part, or the list of parts, that stands in a slot or a parameter."""
+    def _position(
+        self, node: Node, slot: Slot, path: str, empty: str = ""
+    ) -> PartPlan | tuple[PartPlan, ...] | None:
+        """The part, or the list of parts, that stands in a slot or a parameter.
+
+        empty: what is written where no part is to stand there, "" where one must.
+        """
         if slot.many:
             items = node.items if isinstance(node, ListNode) else (node,)
-            planned = [self._part(item, slot.kind, f"{path}[{index}]") for index, item in enumerate(items)]
+            planned = [
+                self._part(item, slot.kind, f"{path}[{index}]", empty) for index, item in enumerate(items)
+            ]
             return tuple(part for part in planned if part is not None)
         if isinstance(node, ListNode):
             hint = "leave out the list" if len(node.items) == 1 else "write the one that is meant"
@@ -264,14 +278,14 @@ class Planner:
             self._faults.add(what, node.place, path, hint, self._names(slot.kind))
             self._whole = False
             return None
-        return self._part(node, slot.kind, path)
+        return self._part(node, slot.kind, path, empty)
 
-    def _part(self, node: Node, kind: str, path: str) -> PartPlan | None:
-        planned = self._planned(node, kind, path)
+    def _part(self, node: Node, kind: str, path: str, empty: str) -> PartPlan | None:
+        planned = self._planned(node, kind, path, empty)
         self._whole = self._whole and planned is not None
         return planned
 
-    def _planned(self, node: Node, kind: str, path: str) -> PartPlan | None:
+    def _planned(self, node: Node, kind: str, path: str, empty: str = "") -> PartPlan | None:
         self._count += 1
         if self._count > _MOST_PARTS:
             if self._count == _MOST_PARTS + 1:
@@ -282,9 +296,11 @@ class Planner:
             if not isinstance(part, Broken):
                 this = describe(part)
                 what = f"{path} takes the name of a {kind}, or a mapping with a 'use', and this is {this}"
-                self._faults.add(what, part.place, path, allowed=self._names(kind))
+                self._faults.add(
+                    what, part.place, path, _how_to_go_without(part, kind, empty), self._names(kind)
+                )
             return None
-        registered = self._registered(part, kind, path)
+        registered = self._registered(part, kind, path, empty)
         if registered is None:
             return None
         place = part.items["use"].node.place
@@ -322,7 +338,7 @@ class Planner:
         )
         return self._checked(planned)
 
-    def _registered(self, part: MappingNode, kind: str, path: str) -> Registered | None:
+    def _registered(self, part: MappingNode, kind: str, path: str, empty: str) -> Registered | None:
         use = part.get("use")
         if use is None:
             if self._complete:
@@ -330,6 +346,8 @@ class Planner:
                 hint = "name it as 'use'"
                 if key := next((key for key in _NOT_USE if present(part.get(key)) is not None), ""):
                     hint = f"the key is 'use', not {key!r}"
+                elif spaced := next(filter(None, (missing_space(key, ("use",)) for key in part.items)), ""):
+                    hint = spaced
                 self._faults.add(what, part.place, path, hint, self._names(kind))
             return None
         if (
@@ -339,12 +357,14 @@ class Planner:
         ):
             if not isinstance(use, Broken):
                 what = f"use takes the name of a {kind}, and this is {describe(use)}"
-                self._faults.add(what, use.place, join(path, "use"), allowed=self._names(kind))
+                hint = _how_to_go_without(use, kind, empty)
+                self._faults.add(what, use.place, join(path, "use"), hint, self._names(kind))
             return None
         try:
             registered = self._catalogue.find(kind, use.text, use.source.distribution)
         except Unknown as unknown:
-            self._faults.add(unknown.what, use.place, path, unknown.hint, unknown.allowed)
+            hint = missing_space(use.text, ("use",)) or _how_to_go_without(use, kind, empty) or unknown.hint
+            self._faults.add(unknown.what, use.place, path, hint, unknown.allowed)
             return None
         if switch := refused_by(self._plugins, registered):
             what = f"{registered.full_name} is of the plugin {registered.plugin!r}, which {switch} keeps out"
@@ -371,7 +391,8 @@ class Planner:
                 node = node_of(field.default, _DEFAULT, part.source)
             if present(node) is None and not field.default:
                 continue
-            planned = self._position(node, field.slot, below)
+            empty = "" if field.required or field.default else _nothing(field.slot.many)
+            planned = self._position(node, field.slot, below, empty)
             if planned is not None:
                 inner[name] = planned
         return inner
@@ -403,6 +424,17 @@ class Planner:
 
     def _names(self, kind: str) -> list[str]:
         return [self._catalogue.spelling(registered) for registered in self._catalogue.components(kind)]
+
+
+def _nothing(many: bool) -> str:
+    """What is written in a place for parts that holds none."""
+    return "[]" if many else "null"
+
+
+def _how_to_go_without(node: Node, kind: str, empty: str) -> str:
+    """A hint where a word for "none" stands in the place of a part. empty: as of `_position`."""
+    is_meant = isinstance(node, Scalar) and node.text.casefold() in _NONE
+    return f"for no {kind}, write {empty}" if empty and is_meant else ""
 
 
 def _below(folder: Path | None) -> Callable[[PurePath], str]:

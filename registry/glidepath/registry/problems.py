@@ -93,9 +93,9 @@ class SpecError(GlidepathError):
         super().__init__("\n".join(problem.render() for problem in self.problems))
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known word, or nothing."""
-    near = nearest(word, known)
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A hint that names the nearest known word, or nothing. cutoff: as of `nearest`."""
+    near = nearest(word, known, cutoff)
     return f"did you mean {near!r}?" if near else ""
 
 
@@ -104,10 +104,11 @@ def known_as(word: str) -> str:
     return _ELSEWHERE.get(word.casefold().removeprefix("torch."), "")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The known word that is most like a word, upper and lower case being alike; "" for none.
 
     What another program calls the same thing is most like it: `fp16` is float16, `gpu` is cuda.
+    cutoff: how like it has to be, from 0 to 1, as difflib counts.
     """
     folded: dict[str, str] = {}
     for one in known:
@@ -117,5 +118,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
         return folded[meant]
     from difflib import get_close_matches  # most commands find every word
 
-    near = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    near = get_close_matches(word.casefold(), folded, n=1, cutoff=cutoff)
     return folded[near[0]] if near else ""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.registry.component import doc
-from glidepath.registry.discovery import canonical, install_remedy
+from glidepath.registry.discovery import canonical, install_remedy, installed_names
 from glidepath.registry.faults import Faults, shown
+from glidepath.registry.problems import did_you_mean
 from glidepath.registry.tree import Entry, MappingNode, Scalar, join
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _LONGEST_RANGE = 200
+_ALIKE = 0.85
+"""Of difflib: a letter more, less or moved. The name of a plugin's distribution often begins as another's."""
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +59,7 @@ def _check(name: str, entry: Entry, wanted: Scalar, catalogue: Catalogue, faults
     version = _installed(name, catalogue)
     hint = install_remedy(name, wanted.text)
     if version is None:
+        hint = did_you_mean(canonical(name[:_LONGEST_RANGE]), installed_names(), _ALIKE) or hint
         faults.add(f"the spec requires {shown(name)}, which is not installed", entry.key, path, hint)
     elif not specifiers.contains(version, prereleases=True):
         faults.add(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,9 @@ from glidepath.registry.config import ConfigReader
 from glidepath.registry.faults import Faults
 from glidepath.registry.interpolate import interpolate
 from glidepath.registry.layers import Layers
-from glidepath.registry.overrides import Override, apply, override_source
+from glidepath.registry.overrides import Override, apply, as_overrides, override_source
 from glidepath.registry.planner import Planner
-from glidepath.registry.problems import Place
+from glidepath.registry.problems import Place, Problem, SpecError
 from glidepath.registry.requirements import PluginsSection
 from glidepath.registry.schema import Schema
 from glidepath.registry.source import Source
@@ -86,6 +87,7 @@ def read_spec(
     Raises:
         SpecError: with every fault, also those that a plan would find.
     """
+    _require_name(source)
     return _Reading(catalogue, overrides, allow_env).spec(
         lambda layers: layers.from_name(source, not untrusted)
     )
@@ -121,7 +123,11 @@ def plugin_switches(source: str | Path, overrides: Sequence[str | Override] = ()
 
     Presets come from plugins, so what those extend is not looked into. Nothing is raised over a faulty spec:
     `read_spec` reports it, and `make_plan` holds every part against these switches again.
+
+    Raises:
+        SpecError: the source is no name, or the overrides are no list of texts.
     """
+    _require_name(source)
     catalogue, faults = Catalogue(), Faults()
     reading = _Reading(catalogue, overrides, allow_env=False)
     try:
@@ -135,12 +141,22 @@ def plugin_switches(source: str | Path, overrides: Sequence[str | Override] = ()
     return section if isinstance(section, PluginsSection) else PluginsSection()
 
 
+def _require_name(source: object) -> None:
+    """Refuse what is no name, in a call that a type checker has not looked at."""
+    if not isinstance(source, str | os.PathLike):
+        what = f"a spec is named by a text or a path, and this is of type {type(source).__name__}"
+        hint = (
+            'the name of a preset, such as "shapes", or a file, such as "my.yaml"; `parse_spec` reads a text'
+        )
+        raise SpecError([Problem(what=what, hint=hint)])
+
+
 class _Reading:
     """One reading of one spec."""
 
     def __init__(self, catalogue: Catalogue, overrides: Sequence[str | Override], allow_env: bool) -> None:
         self.catalogue = catalogue
-        self.overrides = overrides
+        self.overrides = as_overrides(overrides)
         self.allow_env = allow_env
         self.faults = Faults()
         self.schema = Schema(catalogue)

@@ -247,6 +247,8 @@ def test_a_runtime_may_be_null(plan: ToPlan) -> None:
          'pip install "Acme<2"'),
         ("{require: {no-such: '>=3'}}", 21, "plugins.require.no-such",
          "the spec requires 'no-such', which is not installed", 'pip install "no-such>=3"'),
+        ("{require: {glidpath: '>=9'}}", 21, "plugins.require.glidpath",
+         "the spec requires 'glidpath', which is not installed", "did you mean 'glidepath'?"),
         ("{require: {Glidepath: '>=9'}}", 32, "plugins.require.Glidepath",
          "the spec requires Glidepath >=9, and 1.2 is installed",
          "install glidepath >=9 from a copy of its repository"),

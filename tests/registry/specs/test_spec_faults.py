@@ -546,3 +546,68 @@ def test_ten_faults_are_reported_at_once(catalogue: Catalogue) -> None:
     with pytest.raises(SpecError) as caught:
         parse_spec(TEN_FAULTS, "s.yaml", ["guidance.scale"], catalogue=catalogue, folder=Path())
     assert str(caught.value) + "\n" == GOLDEN.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "written", ["off", "false", "none", "None", '""', "disabled", "[off]", "{use: none}"]
+)
+def test_a_word_for_none_in_a_list_of_parts_is_told_the_empty_list(fault: Fault, written: str) -> None:
+    assert fault(f"{GOOD}guidance: {written}\n").hint == "for no guidance, write []"
+
+
+@pytest.mark.parametrize("written", ["off", "none", '""', "{use: no}"])
+def test_a_word_for_none_in_an_optional_slot_is_told_null(fault: Fault, written: str) -> None:
+    assert fault(f"{GOOD}text_encoder: {written}\n").hint == "for no text_encoder, write null"
+
+
+def test_a_slot_that_must_hold_a_part_is_not_told_to_hold_none(fault: Fault) -> None:
+    assert "write" not in fault(GOOD.replace("ddpm", "off")).hint
+    assert "write null" not in fault(GOOD.replace("ddpm", "none")).hint
+
+
+def test_a_part_named_with_its_kind_is_told_to_leave_it_out(fault: Fault) -> None:
+    problem = fault(GOOD.replace("ddpm", "{use: sampler/ddim}"))
+    assert problem.what == "there is no sampler sampler/ddim: a spec names a part without its kind"
+    assert problem.hint == "write `use: ddim`"
+    assert fault(GOOD.replace("ddpm", "sampler/dddim")).hint.startswith("did you mean 'ddim'?")
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("steps", "did you mean 'sampler.steps'?"),
+        ("scale", "did you mean 'guidance[0].scale'?"),
+        ("variance", "did you mean 'sampler.variance'?"),
+        ("seed", "the seed of an image is given on the command line, --seed N"),
+        ("prompt", 'a prompt is given on the command line, glidepath sample "PROMPT"'),
+    ],
+)
+def test_a_parameter_at_the_top_is_told_the_part_that_has_it(fault: Fault, key: str, hint: str) -> None:
+    text = f"{GOOD}guidance: classifier-free\n"
+    assert fault(f"{text}{key}: 10\n").hint == hint
+    assert fault(text, f"{key}=10").hint == hint
+
+
+def test_a_parameter_at_the_top_of_a_cascade_is_found_in_its_stages(
+    faults: Callable[..., list[Problem]],
+) -> None:
+    stage = GOOD.replace("\n", "\n    ")
+    text = f"stages:\n  one:\n    {stage}\n  two:\n    {stage}\nsteps: 10\n"
+    (problem,) = [problem for problem in faults(text) if problem.path == "steps"]
+    assert problem.hint == "did you mean 'stages.one.sampler.steps' or 'stages.two.sampler.steps'?"
+
+
+def test_a_study_is_one_fault(fault: Fault) -> None:
+    problem = fault("study: scales\nbase: shapes\narms: {a: {}}\nseeds: [1]\n")
+    assert (problem.what, str(problem.place)) == ("this looks like a study, and no spec", "s.yaml:1:1")
+    assert problem.hint == "`glidepath study plan s.yaml` reads it"
+    assert fault(f"{GOOD}base: shapes\n").what == "a spec has no 'base'"
+
+
+@pytest.mark.parametrize("written", ["{use:ddim}", "use:ddim"])
+def test_a_colon_without_a_space_behind_it_is_seen(fault: Fault, written: str) -> None:
+    hint = "a space is missing after the colon: use: ddim"
+    assert fault(GOOD.replace("ddpm", written)).hint == hint
+    assert fault(GOOD, f"sampler={written}").hint == hint
+    steps = fault(GOOD.replace("ddpm", "{use: ddpm, steps:5}"))
+    assert steps.hint == "a space is missing after the colon: steps: 5"

@@ -17,19 +17,29 @@ class Parser(argparse.ArgumentParser):
 
     meaning: what may be meant by an option that is not there, with the word behind it, as a hint; "" for
         nothing.
+    gathers: the positional of any number of words that also takes those which stand behind options; "" for
+        none.
     """
 
     meaning: Callable[[str, str], str] | None = None
+    gathers: str = ""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **{"allow_abbrev": False, **keywords})
         self._words: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does, but for `OptionalFile`, which takes the next word only if it can be its file."""
+        """As argparse does, but for `OptionalFile`, which takes the next word only if it can be its file.
+
+        argparse itself gives a positional the first words that stand together, and no others.
+        """
         if args is not None:
             self._words = args = list(self._with_files_apart(args))
-        return super().parse_known_args(args, namespace)
+        found, rest = super().parse_known_args(args, namespace)
+        if self.gathers and not any(word.startswith("-") for word in rest):
+            setattr(found, self.gathers, [*getattr(found, self.gathers), *rest])
+            rest = []
+        return found, rest
 
     def _with_files_apart(self, words: Sequence[str]) -> Iterator[str]:
         for index, word in enumerate(words):

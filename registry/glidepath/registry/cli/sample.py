@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError, UnreadablePrompt
-from glidepath.registry.cli.arguments import natural, positive, share
+from glidepath.registry.cli.arguments import Parser, natural, positive, share
 from glidepath.registry.cli.common import add_spec_options, doubts, heed_warnings, note_failures, open_spec
 from glidepath.registry.cli.drawing import FILM_FRAMES, draw, film_strips
 from glidepath.registry.cli.filenames import film_name, free_name, numbered, separate_names
@@ -61,6 +61,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("prompts", metavar="PROMPT", nargs="*", help="what the image shows; one or several")
+    if isinstance(parser, Parser):
+        parser.gathers = "prompts"
     parser.add_argument("--spec", default=DEFAULT_SPEC, help="a YAML file or a preset (default: %(default)s)")
     add_spec_options(parser)
     add_locked_option(parser)
