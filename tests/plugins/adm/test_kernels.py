@@ -42,7 +42,7 @@ def test_tiles_give_the_convolution_to_the_rounding_of_float32(outputs: int) -> 
 def test_pieces_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     x, convolution = given(size=(20, 20))
     whole = Kernels().convolve(x, convolution)
-    monkeypatch.setattr(kernels, "PIECE", 3 * 36 * 2 * 5 * 128)  # three of the five rows of tiles, then two
+    monkeypatch.setattr(kernels, "TILES", 3 * 2 * 5)  # three of the five rows of tiles, then two
     assert error(Kernels().convolve(x, convolution), whole) < 2e-6
 
 

@@ -20,8 +20,8 @@ POSITIONS = 256
 CHANNELS = 128
 """So are those of fewer channels, in or out: moving them takes as long as multiplying them."""
 
-PIECE = 2**21
-"""How many elements are transformed at a time: what a processor holds near, and little memory beside x."""
+TILES = 112
+"""How many are transformed at a time: few, to stay near, and enough for the kernel that each piece reads."""
 
 MOST_BYTES = 2**30
 """Kernels take up to four times the memory of their weights. Beyond this, as written."""
@@ -58,7 +58,7 @@ class Kernels:
         columns = width // 4
         padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
         result = x.new_empty(batch, height // 4, 4, columns, 4, outputs)
-        pieces = -(-36 * batch * (height // 4) * columns * channels // PIECE)
+        pieces = -(-batch * (height // 4) * columns // TILES)
         step = -(-(height // 4) // pieces)
         for first in range(0, height // 4, step):
             piece = padded[:, 4 * first : 4 * (first + step) + 2].unfold(1, 6, 4).unfold(2, 6, 4)
