@@ -32,8 +32,6 @@ LINUX = {"system": "Linux", "machine": "x86_64", "cores": 2, "processor": "AMD E
         ({"system": "Windows", "machine": "AMD64", "cores": 8}, "x86-64 CPU, 8 cores, Windows"),
         ({"system": "Linux", "machine": "riscv64", "cores": 4}, "riscv64 CPU, 4 cores, Linux"),
         # records of before told no more than this
-        ({"platform": "Linux-6.1.0-13-x86_64-with-glibc2.36", "gpu": None}, "x86-64 CPU, Linux"),
-        ({"platform": "Windows-10-10.0.19045-SP0"}, "CPU, Windows"),
         ({}, ""),
     ],
 )

@@ -13,10 +13,7 @@ from glidepath.core.noise import Noise
 from glidepath.core.sampler import State
 from glidepath.plugins.samplers.configs import HeunConfig
 from glidepath.plugins.samplers.grid import GridSampler
-from glidepath.plugins.samplers.solver import denoiser_along, weighted_sum
-
-# of sigma / alpha: no image is seen through such noise; a correction would multiply what a network errs next
-_NO_SIGNAL = 1e3
+from glidepath.plugins.samplers.solver import denoiser_along, has_signal, weighted_sum
 
 
 class HeunSampler(GridSampler):
@@ -36,7 +33,7 @@ class HeunSampler(GridSampler):
         of_sample = levels.alpha[1:] - of_x * levels.alpha[:-1]
         first = levels.rows(x.device, of_x, of_sample)
         second = levels.rows(x.device, *_correction(levels))
-        corrects = (levels.sigma[:-1] <= _NO_SIGNAL * levels.alpha[:-1]).tolist()
+        corrects = has_signal(levels).tolist()
         denoise = denoiser_along(levels, predict, x.device, self.clip)
         for index, weights in enumerate(first):
             sample = denoise(x, index)

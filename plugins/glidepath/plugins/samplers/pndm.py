@@ -16,7 +16,7 @@ from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.spacing import timesteps
 from glidepath.plugins.samplers.configs import PndmConfig
-from glidepath.plugins.samplers.solver import denoiser_along, weighted_sum
+from glidepath.plugins.samplers.solver import denoiser_along, has_signal, weighted_sum
 
 ADAMS_BASHFORTH = (
     (1.0,),
@@ -30,9 +30,6 @@ RUNGE_KUTTA = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
 """The weights of the four epsilons of a warm-up step (Liu et al. 2022, equation 13)."""
 
 WARM_UP_STEPS = 3
-
-# of sigma / alpha: no image is seen through such noise, and the steps multiply what a network errs there
-_NO_SIGNAL = 1e3
 
 
 class PndmSampler(Sampler):
@@ -70,7 +67,7 @@ class PndmSampler(Sampler):
             PartError: there is no signal at the first point (sigma / alpha above 1,000), where epsilon alone
                 says nothing of x_0.
         """
-        if not bool(levels.sigma[0] <= _NO_SIGNAL * levels.alpha[0]):
+        if not bool(has_signal(levels)[0]):
             raise PartError(
                 "sampler pndm cannot begin at noise alone, as this schedule does at its last timestep; "
                 "steps such as leading50 begin before it, and dpmpp-2m or ddim can begin there"

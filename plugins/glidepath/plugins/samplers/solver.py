@@ -14,6 +14,15 @@ Denoise = Callable[[Tensor, int], Tensor]
 """(x, index) -> the x_0 that is predicted from x at that point of the grid."""
 
 
+# of sigma / alpha: no image is seen through such noise, and higher orders multiply what a network errs there
+_NO_SIGNAL = 1e3
+
+
+def has_signal(levels: NoiseLevels) -> Tensor:
+    """[N] bool: at which points of the grid there is more than noise alone (sigma / alpha at most 1,000)."""
+    return levels.sigma[:-1] <= _NO_SIGNAL * levels.alpha[:-1]
+
+
 def denoiser_along(levels: NoiseLevels, predict: Predict, device: torch.device, clip: bool) -> Denoise:
     """x_0 along `levels`, clipped to [-1, 1] where `clip` says.
 

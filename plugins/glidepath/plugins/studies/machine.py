@@ -30,23 +30,18 @@ def machine() -> dict[str, Any]:
 
 
 def machine_name(environment: Mapping[str, Any]) -> str:
-    """What an attempt ran on, for a report: the GPU, or processor, cores and system; "" if unknown.
-
-    Early records have `platform` in the place of all that, such as Linux-6.1-x86_64-with-glibc2.36: of it the
-    system and the architecture are told, and no more.
-    """
+    """What an attempt ran on, for a report: the GPU, or processor, cores and system; "" if unknown."""
     if environment.get("gpu"):
         return str(environment["gpu"])
-    known = environment if environment.get("system") else _early(str(environment.get("platform") or ""))
-    if not known:
+    if not environment.get("system"):
         return ""
-    architecture = str(known.get("machine") or "")
+    architecture = str(environment.get("machine") or "")
     processor = f"{_ARCHITECTURES.get(architecture.lower(), architecture)} CPU".strip()
-    model, cores = known.get("processor"), known.get("cores")
+    model, cores = environment.get("processor"), environment.get("cores")
     told = [
         f"{processor} ({model})" if model else processor,
         f"{cores} core{'' if cores == 1 else 's'}" if cores else "",
-        _SYSTEMS.get(str(known["system"]), str(known["system"])),
+        _SYSTEMS.get(str(environment["system"]), str(environment["system"])),
     ]
     return ", ".join(it for it in told if it)
 
@@ -59,11 +54,3 @@ def _model() -> str | None:
         found = None
     model = " ".join((found.group(1) if found else platform.processor()).split())
     return None if model in ("", "unknown", platform.machine()) else model
-
-
-def _early(text: str) -> dict[str, Any]:
-    """System and architecture from what `platform.platform()` said."""
-    words = text.split("-")
-    if not words[0]:
-        return {}
-    return {"system": words[0], "machine": next((it for it in words if it.lower() in _ARCHITECTURES), "")}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from glidepath.plugins.studies.report.style import FAINT, INK, TONES, WIDTH, bare, new_figure, styled
+from glidepath.plugins.studies.report.style import FAINT, INK, TONES, WIDTH, bare, new_figure, signs, styled
 from glidepath.plugins.studies.results import Arm, Metric
 from glidepath.plugins.studies.statistics import Analysis, Comparison
 
@@ -53,8 +53,7 @@ def legend(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -
         "shaded: the margin of equivalence": any(it.margin is not None for it in metrics),
         "hollow: undecided": any(it.verdict == "undecided" for it in found),
     }
-    text = "; ".join(clause for clause, is_drawn in told.items() if is_drawn)
-    return f" {text[0].upper()}{text[1:]}." if text else ""
+    return signs(told)
 
 
 def _panel(panel: Any, analysis: Analysis, metric: Metric, arms: Sequence[Arm]) -> None:

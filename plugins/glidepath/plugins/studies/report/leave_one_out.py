@@ -14,6 +14,7 @@ from glidepath.plugins.studies.report.style import (
     WIDTH,
     bare,
     new_figure,
+    signs,
     styled,
 )
 from glidepath.plugins.studies.results import Arm, Metric
@@ -56,8 +57,7 @@ def legend(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -
         "points: units": any(_has_points(it) for it in found),
         "pale: undecided": any(it.verdict == "undecided" for it in found),
     }
-    text = "; ".join(clause for clause, is_drawn in told.items() if is_drawn)
-    return f" {text[0].upper()}{text[1:]}." if text else ""
+    return signs(told)
 
 
 def shares(analysis: Analysis, metrics: Sequence[Metric]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
@@ -96,3 +96,9 @@ def bare(axes: Any) -> None:
     """Take away the spine and the ticks of the vertical axis, as of rows that have names."""
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
+
+
+def signs(told: Mapping[str, bool]) -> str:
+    """A sentence for a caption, of what is said of each sign that is drawn; "" where none is."""
+    text = "; ".join(clause for clause, is_drawn in told.items() if is_drawn)
+    return f" {text[0].upper()}{text[1:]}." if text else ""
