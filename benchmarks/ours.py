@@ -14,11 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.sampler import State
-from glidepath.registry.assembly import build_pipeline
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.measure import measure
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
+from glidepath.registry.assembly.build import build_pipeline
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.assembly.cost import measure
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
 
 PROMPT = "a red circle"
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
-from glidepath.registry.package_template import NewPlugin, write
+from glidepath.registry.cli.package_template import NewPlugin, write
 
 COMMANDS = {
     "python alone": ["-c", "pass"],

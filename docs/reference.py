@@ -37,10 +37,10 @@ from glidepath.registry import (
     parts,
 )
 from glidepath.registry.cli import COMMANDS, module_of
-from glidepath.registry.markdown import parameter_table, table
-from glidepath.registry.parameters import example, parameters
-from glidepath.registry.plan import Runtime
-from glidepath.registry.requirements import PluginsSection
+from glidepath.registry.describe.markdown import parameter_table, table
+from glidepath.registry.describe.parameters import example, parameters
+from glidepath.registry.plan.plan import Runtime
+from glidepath.registry.spec.requirements import PluginsSection
 
 SECTION = "Reference"
 SECTIONS: Mapping[str, type] = {"runtime": Runtime, "plugins": PluginsSection}

@@ -11,7 +11,7 @@ import pytest
 from tests.registry.tiny import CASCADE, write_cascade
 
 from glidepath.registry.cli import main
-from glidepath.registry.images import read_manifest
+from glidepath.registry.records.images import read_manifest
 
 from .distributions import install
 

@@ -23,9 +23,9 @@ from safetensors.torch import load_file, save_file
 from tests.registry.tiny import SPEC, write_tiny
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.assembly import assemble
+from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
-from glidepath.registry.images import KEY, read_manifest
+from glidepath.registry.records.images import KEY, read_manifest
 
 from .distributions import install, supplying
 

@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from glidepath import core
-from glidepath.registry import Catalogue, hooks, load_catalogue
+from glidepath.registry import Catalogue, load_catalogue
+from glidepath.registry.describe import hooks
 from glidepath.registry.cli import COMMANDS
-from glidepath.registry.kinds import CORE_KINDS
-from glidepath.registry.parameters import REQUIRED, parameters
+from glidepath.registry.describe.kinds import CORE_KINDS
+from glidepath.registry.describe.parameters import REQUIRED, parameters
 
 from .session import ROOT
 

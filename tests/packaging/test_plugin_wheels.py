@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from glidepath.registry.package_template import KINDS, NewPlugin, write
+from glidepath.registry.cli.package_template import KINDS, NewPlugin, write
 
 from .wheels import build_wheels
 

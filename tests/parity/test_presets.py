@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from glidepath.plugins.adm.configs import AdmUNetConfig
-from glidepath.registry.assembly import build_parts
-from glidepath.registry.catalogue import Catalogue, load_catalogue
-from glidepath.registry.measure import Measurement, measure
-from glidepath.registry.plan import PartPlan, Plan
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
+from glidepath.registry.assembly.build import build_parts
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
+from glidepath.registry.assembly.cost import Measurement, measure
+from glidepath.registry.plan.plan import PartPlan, Plan
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
 
 from .recorded import described
 from .test_unets import text_config, unet_config

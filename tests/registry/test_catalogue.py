@@ -10,17 +10,17 @@ from typing import Any
 import attrs
 import pytest
 
-from glidepath.registry.catalogue import (
+from glidepath.registry.discovery.catalogue import (
     Catalogue,
     PluginFailures,
     Registered,
     Unknown,
     load_catalogue,
 )
-from glidepath.registry.component import Command, Component, Extra, Kind, Preset
-from glidepath.registry.discovery import Fault, PluginRecord
-from glidepath.registry.kinds import CORE_KINDS
-from glidepath.registry.loading import Loaded
+from glidepath.registry.describe.component import Command, Component, Extra, Kind, Preset
+from glidepath.registry.discovery.scan import Fault, PluginRecord
+from glidepath.registry.describe.kinds import CORE_KINDS
+from glidepath.registry.discovery.loading import Loaded
 
 
 @attrs.frozen(kw_only=True)
@@ -197,7 +197,7 @@ def test_an_installed_module_is_found_without_importing_it() -> None:
 
 
 def test_a_module_without_a_specification_counts_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glidepath.registry.modules.find_spec", _raise_value_error)
+    monkeypatch.setattr("glidepath.registry.discovery.modules.find_spec", _raise_value_error)
     extra = Extra(module="some_module", install="x")
     with pytest.raises(Unknown, match="some_module"):
         Catalogue([plugin("acme", component("ddim", requires=[extra]))]).find("sampler", "ddim")

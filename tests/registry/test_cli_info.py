@@ -16,8 +16,8 @@ import pytest
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli import COMMANDS, main
 from glidepath.registry.cli.common import open_catalogue, table
-from glidepath.registry.descriptors import BUILTIN_COMMANDS
-from glidepath.registry.problems import Place, Problem, SpecError
+from glidepath.registry.describe.descriptors import BUILTIN_COMMANDS
+from glidepath.registry.text.problems import Place, Problem, SpecError
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import main
-from glidepath.registry.lacking import HOW_TO_GET_WEIGHTS
-from glidepath.registry.measure import CannotMeasure, Measurement, measure
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
+from glidepath.registry.plan.missing_files import HOW_TO_GET_WEIGHTS
+from glidepath.registry.assembly.cost import CannotMeasure, Measurement, measure
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
 
 ROOT = Path(__file__).parents[2]
 
@@ -302,7 +302,7 @@ def test_amounts_are_in_units_that_a_person_reads(
         rows=1,
         flops={"text_encoder": 0, "prepare": 0, "denoiser": flops, "codec": 0},
     )
-    monkeypatch.setattr("glidepath.registry.measure.measure", lambda _plan, _catalogue: cost)
+    monkeypatch.setattr("glidepath.registry.assembly.cost.measure", lambda _plan, _catalogue: cost)
     rows = [" ".join(line.split()) for line in glidepath("plan", "spec.yaml")[1].splitlines()]
     assert f"in all {text}" in rows
     assert "weights 3.00 GiB in float32 on cpu" in rows
@@ -358,7 +358,7 @@ def test_what_needs_more_than_shapes_cannot_be_measured_and_the_plan_still_shows
 
 
 def test_measuring_the_bundled_preset_reads_no_weights(acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glidepath.registry.weights.read", _refuse)
+    monkeypatch.setattr("glidepath.registry.assembly.weights.read", _refuse)
     catalogue = load_catalogue()
     plan = make_plan(read_spec("shapes", ["runtime.device=cpu"], catalogue=catalogue), catalogue)
     cost = measure(plan, catalogue)

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from glidepath.registry import assembly, devices
+from glidepath.registry.assembly import build as assembly
+
+from glidepath.registry.assembly import devices
 from glidepath.registry.cli import main
 
 VERSION = """\

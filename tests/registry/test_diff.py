@@ -12,10 +12,10 @@ from PIL import Image
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli import main
-from glidepath.registry.drift import ABSENT, Facts, changes
-from glidepath.registry.images import save_png
-from glidepath.registry.pictures import Carried
-from glidepath.registry.provenance import Manifest, Shot
+from glidepath.registry.records.differences import ABSENT, Facts, changes
+from glidepath.registry.records.images import save_png
+from glidepath.registry.records.pictures import Carried
+from glidepath.registry.records.provenance import Manifest, Shot
 
 
 @pytest.fixture

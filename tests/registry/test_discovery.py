@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry.discovery import canonical, installed_version, scan, switches, unreadable
+from glidepath.registry.discovery.scan import canonical, installed_version, scan, switches, unreadable
 
 MALFORMED = {
     "text before the first section": "nonsense\n[glidepath.plugins]\nx = acme.plugin\n",

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry.catalogue import Catalogue, load_catalogue
-from glidepath.registry.discovery import PluginRecord
-from glidepath.registry.examination import examine
-from glidepath.registry.importing import import_within
-from glidepath.registry.modules import target_fault
-from glidepath.registry.unknown import Unknown
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
+from glidepath.registry.discovery.scan import PluginRecord
+from glidepath.registry.plan.diagnosis import examine
+from glidepath.registry.discovery.importing import import_within
+from glidepath.registry.discovery.modules import target_fault
+from glidepath.registry.discovery.unknown import Unknown
 
 DDIM = """
 @attrs.frozen(kw_only=True)
@@ -148,7 +148,7 @@ def test_an_entry_point_without_its_module_says_to_reinstall(site: Any) -> None:
 
 
 def test_a_name_that_another_version_may_have_is_hinted_at(site: Any) -> None:
-    site.plugin("acme", "from glidepath.registry.component import Gadget")
+    site.plugin("acme", "from glidepath.registry.describe.component import Gadget")
     assert "another version of glidepath" in record(load(site), "acme").hint
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from glidepath.registry import folder_lock
-from glidepath.registry.folder_lock import FolderInUse, locked, take_lock
-from glidepath.registry.writing import CannotWrite
+from glidepath.registry.files import folder_lock
+from glidepath.registry.files.folder_lock import FolderInUse, locked, take_lock
+from glidepath.registry.files.writing import CannotWrite
 
 HOLD = (
-    "import pathlib, sys, glidepath.registry.folder_lock as it\n"
+    "import pathlib, sys, glidepath.registry.files.folder_lock as it\n"
     "with it.locked(pathlib.Path(sys.argv[1]), str): print('held', flush=True); sys.stdin.read()"
 )
 

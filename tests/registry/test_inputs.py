@@ -14,9 +14,9 @@ from PIL import Image
 from glidepath.core.errors import GlidepathError
 from glidepath.registry import assemble
 from glidepath.registry.cli import main
-from glidepath.registry.images import read_manifest, save_png
-from glidepath.registry.pictures import Inputs, Picture, carried_inputs, open_pictures
-from glidepath.registry.provenance import Manifest
+from glidepath.registry.records.images import read_manifest, save_png
+from glidepath.registry.records.pictures import Inputs, Picture, carried_inputs, open_pictures
+from glidepath.registry.records.provenance import Manifest
 
 from .tiny import SPEC, write_cascade
 
@@ -179,7 +179,7 @@ def test_a_manifest_of_before_pictures_is_still_read(folder: Path) -> None:
 def test_pictures_that_are_too_large_are_not_carried_and_replay_says_so(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("glidepath.registry.pictures.MOST_CARRIED", 150)
+    monkeypatch.setattr("glidepath.registry.records.pictures.MOST_CARRIED", 150)
     assert sample("--image", "photo.png", "--mask", "mask.png") == 0
     assert "warning: the picture of --image is too large for the image to carry" in capsys.readouterr().err
     _, data = read_manifest(Path("x.png"))

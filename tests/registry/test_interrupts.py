@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from glidepath.registry.interrupts import count_interrupts
+from glidepath.registry.files.interrupts import count_interrupts
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 

@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 import pytest
 
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.component import Component, Need
-from glidepath.registry.discovery import PluginRecord
-from glidepath.registry.examination import examine
-from glidepath.registry.key_spelling import odd_keys
-from glidepath.registry.keys import KEYS
-from glidepath.registry.loading import Loaded
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.describe.component import Component, Need
+from glidepath.registry.discovery.scan import PluginRecord
+from glidepath.registry.plan.diagnosis import examine
+from glidepath.registry.plan.key_spelling import odd_keys
+from glidepath.registry.describe.keys import KEYS
+from glidepath.registry.discovery.loading import Loaded
 
 
 @attrs.frozen(kw_only=True)
@@ -104,7 +104,7 @@ def test_a_part_that_cannot_say_its_keys_has_none_that_are_odd() -> None:
 
 
 def test_the_plugin_is_warned_of_and_stays_sound(site: Any) -> None:
-    from glidepath.registry.catalogue import load_catalogue
+    from glidepath.registry.discovery.catalogue import load_catalogue
 
     part = "kind='codec', name='plain', target='glidepath.core.codec:IdentityCodec', summary='x'"
     site.plugin(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from glidepath.registry.metadata import Requires, stated_requirements, stated_version
+from glidepath.registry.discovery.metadata import Requires, stated_requirements, stated_version
 
 RANGES = [
     ">=0.1", ">=0.1,<0.2", "<1", "==1", "!=1.0", ">1", "<=1.0.0", "~=1.2", "==1.*", ">=1.0rc1", ">=1.0,!=1.2"

@@ -14,8 +14,8 @@ from hypothesis import example as example_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glidepath.registry.component import Kind, doc, part, parts
-from glidepath.registry.parameters import REQUIRED, example, parameters, type_text, yaml_text
+from glidepath.registry.describe.component import Kind, doc, part, parts
+from glidepath.registry.describe.parameters import REQUIRED, example, parameters, type_text, yaml_text
 
 
 class Colour(enum.Enum):

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from glidepath.registry.patience import Done, Hanging, run_each
+from glidepath.registry.discovery.patience import Done, Hanging, run_each
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli import main
-from glidepath.registry.images import (
+from glidepath.registry.records.images import (
     ImageError,
     read_manifest,
     save_png,
 )
-from glidepath.registry.provenance import FORMAT, Manifest
+from glidepath.registry.records.provenance import FORMAT, Manifest
 
 from .tiny import SPEC, write_tiny
 

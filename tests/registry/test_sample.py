@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from glidepath.registry.assembly import assemble
+from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
-from glidepath.registry.images import (
+from glidepath.registry.records.images import (
     ImageError,
     default_scale,
     grid,
@@ -21,9 +21,9 @@ from glidepath.registry.images import (
     save_png,
     to_pil,
 )
-from glidepath.registry.provenance import FORMAT, Manifest
-from glidepath.registry.trained import TrainedOtherwise
-from glidepath.registry.writing import CannotWrite
+from glidepath.registry.records.provenance import FORMAT, Manifest
+from glidepath.registry.plan.training_mismatch import TrainedOtherwise
+from glidepath.registry.files.writing import CannotWrite
 
 from .tiny import SPEC, write_tiny
 
@@ -145,7 +145,7 @@ def test_sampling_without_the_weights_is_an_error_before_anything_is_built(
     tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("tiny.safetensors").unlink()
-    monkeypatch.setattr("glidepath.registry.assembly.build_pipeline", None)
+    monkeypatch.setattr("glidepath.registry.assembly.build.build_pipeline", None)
     assert run("sample", "a star", "--spec", tiny) == 2
     said = capsys.readouterr().err
     assert "there is no file 'tiny.safetensors'" in said

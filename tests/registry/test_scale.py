@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry import catalogue
+from glidepath.registry.discovery import catalogue
 from glidepath.registry.cli import main
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from attrs.validators import ge, gt, in_
 
-from glidepath.registry.validation import bad_defaults
+from glidepath.registry.describe.validation import bad_defaults
 
 
 def found(**fields: Any) -> list[tuple[str, object, str, tuple[str, ...]]]:

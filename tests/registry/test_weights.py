@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save, save_file
 from torch import nn
 
 from glidepath.registry import assemble
-from glidepath.registry.address import Address
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.tensorfile import bytes_text, require_numbers, shortened
-from glidepath.registry.weights import WeightsError, load_into, locate, read, sha256, under
+from glidepath.registry.spec.address import Address
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.files.tensor_file import bytes_text, require_numbers, shortened
+from glidepath.registry.assembly.weights import WeightsError, load_into, locate, read, sha256, under
 
 from .tiny import write_tiny
 
@@ -308,9 +308,9 @@ def fetch(endpoint: str, home: Path, value: str = FILE, **address: str) -> str:
     """What `locate` gives or says in a process whose hub is at an address of this machine."""
     code = (
         "import json, sys\n"
-        "from glidepath.registry.address import Address\n"
-        "from glidepath.registry.catalogue import load_catalogue\n"
-        "from glidepath.registry.weights import WeightsError, locate\n"
+        "from glidepath.registry.spec.address import Address\n"
+        "from glidepath.registry.discovery.catalogue import load_catalogue\n"
+        "from glidepath.registry.assembly.weights import WeightsError, locate\n"
         "value, address = json.loads(sys.argv[1])\n"
         "try:\n"
         "    print(locate(Address('hub', value, **address), load_catalogue()))\n"

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from glidepath.registry.assembly import build_parts
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
+from glidepath.registry.assembly.build import build_parts
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
 
 SPEC = """\
 schedule: cosine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from glidepath.registry.keys import KEYS
+from glidepath.registry.describe.keys import KEYS
 from glidepath.testing import plugin_module
 from glidepath.testing.kinds import CHECKS
 from glidepath.testing.suite import GENERIC

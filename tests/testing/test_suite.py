@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from glidepath.registry import Component, cli
-from glidepath.registry.descriptors import component_faults
+from glidepath.registry.describe.descriptors import component_faults
 from glidepath.testing import KitError, Outcome, Suite, parametrize_with_checks
 from glidepath.testing.suite import Case
 

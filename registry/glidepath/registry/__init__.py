@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glidepath.registry.assembly import assemble
-    from glidepath.registry.catalogue import Catalogue, load_catalogue
-    from glidepath.registry.component import (
+    from glidepath.registry.assembly.build import assemble
+    from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
+    from glidepath.registry.describe.component import (
         API_VERSION,
         Command,
         Component,
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
         part,
         parts,
     )
-    from glidepath.registry.discovery import PluginRecord
-    from glidepath.registry.hooks import hookimpl
-    from glidepath.registry.markdown import parameter_table
-    from glidepath.registry.plan import Plan
-    from glidepath.registry.planner import make_plan
-    from glidepath.registry.problems import Problem, SpecError
-    from glidepath.registry.registered import Registered
-    from glidepath.registry.spec import Spec, parse_spec, read_spec
-    from glidepath.registry.unknown import Unknown
+    from glidepath.registry.discovery.scan import PluginRecord
+    from glidepath.registry.describe.hooks import hookimpl
+    from glidepath.registry.describe.markdown import parameter_table
+    from glidepath.registry.plan.plan import Plan
+    from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry.text.problems import Problem, SpecError
+    from glidepath.registry.discovery.registered import Registered
+    from glidepath.registry.spec.spec import Spec, parse_spec, read_spec
+    from glidepath.registry.discovery.unknown import Unknown
 
 __all__ = [
     "API_VERSION",
@@ -63,9 +63,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "assembly": ("assemble",),
-    "catalogue": ("Catalogue", "load_catalogue"),
-    "component": (
+    "assembly.build": ("assemble",),
+    "discovery.catalogue": ("Catalogue", "load_catalogue"),
+    "describe.component": (
         "API_VERSION",
         "Command",
         "Component",
@@ -77,15 +77,15 @@ _HOMES = {
         "part",
         "parts",
     ),
-    "discovery": ("PluginRecord",),
-    "hooks": ("hookimpl",),
-    "markdown": ("parameter_table",),
-    "plan": ("Plan",),
-    "planner": ("make_plan",),
-    "problems": ("Problem", "SpecError"),
-    "registered": ("Registered",),
-    "spec": ("Spec", "parse_spec", "read_spec"),
-    "unknown": ("Unknown",),
+    "discovery.scan": ("PluginRecord",),
+    "describe.hooks": ("hookimpl",),
+    "describe.markdown": ("parameter_table",),
+    "plan.plan": ("Plan",),
+    "plan.planner": ("make_plan",),
+    "text.problems": ("Problem", "SpecError"),
+    "discovery.registered": ("Registered",),
+    "spec.spec": ("Spec", "parse_spec", "read_spec"),
+    "discovery.unknown": ("Unknown",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

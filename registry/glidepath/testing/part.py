@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from glidepath.core.guidance import Guidance
-from glidepath.registry.assembly import build_part
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.component import Component, Kind, Need
-from glidepath.registry.fit import flat
-from glidepath.registry.plan import PartPlan
-from glidepath.registry.planner import plan_part
-from glidepath.registry.registered import Registered
+from glidepath.registry.assembly.build import build_part
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.describe.component import Component, Kind, Need
+from glidepath.registry.plan.contracts import flat
+from glidepath.registry.plan.plan import PartPlan
+from glidepath.registry.plan.planner import plan_part
+from glidepath.registry.discovery.registered import Registered
 
 
 class Part:

@@ -13,9 +13,9 @@ from functools import cached_property
 
 import attrs
 
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.discovery import PluginRecord
-from glidepath.registry.unknown import Unknown
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.discovery.scan import PluginRecord
+from glidepath.registry.discovery.unknown import Unknown
 from glidepath.testing.check import Check, check, require
 
 LIMIT = 0.3
@@ -28,8 +28,9 @@ _PATIENCE = 60.0
 _IMPORT = """
 import sys, time
 sys.path[:] = {path!r}
-import json, typing, attrs.validators, glidepath.registry.catalogue, glidepath.registry
-from glidepath.registry import component, hooks
+import json, typing, attrs.validators, glidepath.registry.discovery.catalogue, glidepath.registry
+from glidepath.registry.describe import component
+from glidepath.registry.describe import hooks
 before = time.perf_counter(), time.process_time()
 __import__({module!r})
 after = time.perf_counter(), time.process_time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from glidepath.registry.catalogue import Catalogue
+from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.testing.check import Check, KitError, check_name
 from glidepath.testing.part import Part
 from glidepath.testing.trial import Trial

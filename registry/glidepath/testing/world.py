@@ -16,9 +16,9 @@ from glidepath.core.noise import Noise
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
-from glidepath.registry.assembly import build_part
-from glidepath.registry.component import Need
-from glidepath.registry.fit import flat
+from glidepath.registry.assembly.build import build_part
+from glidepath.registry.describe.component import Need
+from glidepath.registry.plan.contracts import flat
 from glidepath.testing.check import NotApplicable
 from glidepath.testing.part import Part
 from glidepath.testing.trial import PROMPTS, random

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from glidepath.plugins.adm.classifier_guidance import ClassifierGuidance
-from glidepath.registry.assembly import build_parts
-from glidepath.registry.catalogue import Catalogue, load_catalogue
-from glidepath.registry.plan import PartPlan, Plan
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
+from glidepath.registry.assembly.build import build_parts
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
+from glidepath.registry.plan.plan import PartPlan, Plan
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
 
 PUBLISHED = {
     "adm-g-64": (64, 1.0, 1000, 65_438_568, 307),

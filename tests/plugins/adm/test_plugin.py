@@ -14,7 +14,7 @@ from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.faults import unet_faults
 from glidepath.plugins.adm.plugin import components
 from glidepath.plugins.adm.unet import AdmUNet
-from glidepath.registry.component import DOC
+from glidepath.registry.describe.component import DOC
 
 ADM_UNET = next(component for component in components() if component.name == "adm-unet")
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from glidepath.core.errors import PartError
 from glidepath.plugins.clip.configs import OpenClipConfig
 from glidepath.plugins.clip.openclip import OpenClip
-from glidepath.registry.weights import load_into, read
+from glidepath.registry.assembly.weights import load_into, read
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 

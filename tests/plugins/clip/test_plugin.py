@@ -14,7 +14,7 @@ import pytest
 
 from glidepath.plugins.clip.configs import ClipGuidanceConfig, NoisedClipConfig, OpenClipConfig
 from glidepath.plugins.clip.plugin import components, kinds, noised_clip_faults, open_clip_faults
-from glidepath.registry.component import DOC, PART, Component
+from glidepath.registry.describe.component import DOC, PART, Component
 
 COMPONENTS = {f"{component.kind}/{component.name}": component for component in components()}
 

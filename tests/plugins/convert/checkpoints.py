@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glidepath.registry.assembly import PIPELINE_SLOTS, build_parts
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import parse_spec
+from glidepath.registry.assembly.build import PIPELINE_SLOTS, build_parts
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import parse_spec
 
 WORDS = "{use: words, vocabulary: [a, green, red, star, ring]}"
 

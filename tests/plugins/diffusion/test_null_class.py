@@ -17,8 +17,8 @@ from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, CosineConfig, DdimConfig
 from glidepath.plugins.diffusion.ddim import DdimSampler
 from glidepath.plugins.diffusion.schedules import CosineSchedule
-from glidepath.registry.assembly import assemble
-from glidepath.registry.problems import SpecError
+from glidepath.registry.assembly.build import assemble
+from glidepath.registry.text.problems import SpecError
 
 SPEC = """
 schedule: cosine

@@ -16,7 +16,7 @@ from glidepath.core.guidance import Guidance
 from glidepath.core.sampler import Sampler
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.plugins.diffusion import configs, plugin
-from glidepath.registry.component import DOC, Component
+from glidepath.registry.describe.component import DOC, Component
 
 COMPONENTS = {component.name: component for component in plugin.components()}
 INTERFACES = {"schedule": NoiseSchedule, "sampler": Sampler, "guidance": Guidance, "codec": Codec}

@@ -8,10 +8,10 @@ import torch
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.text_encoder import TextEncoder
 from glidepath.plugins.adm.unet import AdmUNet
-from glidepath.registry.assembly import build_parts
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
+from glidepath.registry.assembly.build import build_parts
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
 
 
 @pytest.mark.slow

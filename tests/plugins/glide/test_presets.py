@@ -14,7 +14,7 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.plugins.adm.codec import TruncatingCodec
 from glidepath.plugins.text.bpe import BpeTokenizer
 from glidepath.plugins.text.transformer import TransformerTextEncoder
-from glidepath.registry.assembly import assemble
+from glidepath.registry.assembly.build import assemble
 
 SMALL = (
     "denoiser.image_size={size}",

@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from glidepath.core.pipeline import Pipeline
-from glidepath.registry.assembly import assemble, build_pipeline
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.plan import Plan
-from glidepath.registry.planner import make_plan
-from glidepath.registry.problems import Problem, SpecError
-from glidepath.registry.spec import parse_spec
+from glidepath.registry.assembly.build import assemble, build_pipeline
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.plan import Plan
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry.spec.spec import parse_spec
 
 CATALOGUE = load_catalogue(environ={}, no_plugins=True)
 UNET = (

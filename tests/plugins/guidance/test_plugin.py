@@ -15,7 +15,7 @@ import pytest
 from glidepath.core.contrast import Contrast
 from glidepath.core.guidance import Guidance, GuidanceModifier
 from glidepath.plugins.guidance import configs, plugin
-from glidepath.registry.component import DOC, Component
+from glidepath.registry.describe.component import DOC, Component
 
 COMPONENTS = {component.name: component for component in plugin.components()}
 

@@ -13,7 +13,7 @@ import pytest
 
 from glidepath.core.sampler import Sampler
 from glidepath.plugins.samplers import configs, plugin
-from glidepath.registry.component import DOC, Component
+from glidepath.registry.describe.component import DOC, Component
 
 COMPONENTS = {component.name: component for component in plugin.components()}
 every_component = pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))

@@ -8,7 +8,7 @@ import pytest
 
 from glidepath.plugins.shapes import measure
 from glidepath.plugins.shapes.measure import ceiling, size_of
-from glidepath.registry.assembly import assemble
+from glidepath.registry.assembly.build import assemble
 
 
 @pytest.mark.parametrize("size", [32, 64])

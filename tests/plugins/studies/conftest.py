@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from glidepath.registry.assembly import build_parts
-from glidepath.registry.catalogue import Catalogue, load_catalogue
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
+from glidepath.registry.assembly.build import build_parts
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
 
 SPEC = """\
 schedule: {use: cosine, num_steps: 50}

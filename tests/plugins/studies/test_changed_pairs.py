@@ -17,7 +17,7 @@ from glidepath.plugins.studies.report.document import Gallery
 from glidepath.plugins.studies.report.pictures import best_and_worst
 from glidepath.plugins.studies.results import Arm, Metric, Picture, StudyResults
 from glidepath.plugins.studies.store import Store
-from glidepath.registry.images import read_manifest
+from glidepath.registry.records.images import read_manifest
 
 from .test_run import open_study, run
 

@@ -10,7 +10,7 @@ import pytest
 from glidepath.plugins.studies.engine_conformance import EngineTrial
 from glidepath.plugins.studies.in_process import InProcessEngine
 from glidepath.plugins.studies.interface import Ended
-from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.testing import Suite
 from glidepath.testing.part import Part
 

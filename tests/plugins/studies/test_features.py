@@ -29,11 +29,11 @@ from glidepath.plugins.studies.metrics_features import (
     kid,
     spread,
 )
-from glidepath.registry.assembly import build_parts
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
-from glidepath.registry.tensorfile import WeightsError
+from glidepath.registry.assembly.build import build_parts
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
+from glidepath.registry.files.tensor_file import WeightsError
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.spec import Study, read_study
-from glidepath.registry.catalogue import Catalogue, load_catalogue
-from glidepath.registry.problems import SpecError
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
+from glidepath.registry.text.problems import SpecError
 
 HEAD = """\
 base: {extends: shapes, runtime: {device: cpu}}

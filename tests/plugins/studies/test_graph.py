@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from glidepath.plugins.studies.graph import READS, STAGES, Graph, build_graph, differences
 from glidepath.plugins.studies.spec import read_study
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.problems import SpecError
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.text.problems import SpecError
 
 CPU = {"device": "cpu", "dtype": "float32"}
 STUDY = """\
@@ -138,8 +138,8 @@ def test_a_preimage_says_what_changed(tmp_path: Path) -> None:
 @cache
 def _numbers() -> list[tuple[str, int | float]]:
     """The dotted path of each number of the shapes preset, with its value."""
-    from glidepath.registry.planner import make_plan
-    from glidepath.registry.spec import read_spec
+    from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry.spec.spec import read_spec
 
     catalogue = load_catalogue()
     tree = make_plan(read_spec("shapes", catalogue=catalogue), catalogue).tree

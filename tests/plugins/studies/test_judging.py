@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from glidepath.plugins.studies.clip_score import ClipScore
 from glidepath.plugins.studies.metric_configs import ClipScoreConfig
 from glidepath.plugins.studies.spec import read_study
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.problems import SpecError
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.text.problems import SpecError
 
 CLIP = (
     "{use: noised-clip, width: 8, text_width: 16, text_layers: 1, text_heads: 2, context: 4, "

@@ -16,7 +16,7 @@ from glidepath.plugins.studies.collect import collect
 from glidepath.plugins.studies.results import Picture
 from glidepath.plugins.studies.store import Store
 from glidepath.registry.cli import main
-from glidepath.registry.images import read_manifest
+from glidepath.registry.records.images import read_manifest
 
 from .test_run import STUDY, open_study, run
 
@@ -112,7 +112,7 @@ def test_a_replay_of_a_studys_image_is_written_outside_the_study(
 def test_an_image_without_its_batch_says_that_it_is_damaged(
     small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from glidepath.registry.images import save_png
+    from glidepath.registry.records.images import save_png
 
     [first, *_], _ = kept(small, STUDY)
     image, said = read_manifest(first.file)

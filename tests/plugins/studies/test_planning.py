@@ -13,9 +13,9 @@ from glidepath.plugins.studies.graph import Graph, build_graph
 from glidepath.plugins.studies.planning import Planned, plan
 from glidepath.plugins.studies.spec import Study, read_study
 from glidepath.plugins.studies.store import Store
-from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import main
-from glidepath.registry.problems import SpecError
+from glidepath.registry.text.problems import SpecError
 
 STUDY = """\
 base: small.yaml

@@ -15,7 +15,7 @@ from glidepath.plugins.studies.machine import machine, machine_name
 from glidepath.plugins.studies.results import Provenance
 from glidepath.plugins.studies.store import Attempt
 from glidepath.plugins.studies.weights_used import weights_used
-from glidepath.registry.canonical_json import canonical_json
+from glidepath.registry.text.canonical_json import canonical_json
 
 from .test_run import STUDY, open_study, run
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from glidepath.plugins.studies.spec import read_study
-from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import main
-from glidepath.registry.problems import Problem, SpecError
+from glidepath.registry.text.problems import Problem, SpecError
 
 STUDY = """\
 base: small.yaml
@@ -89,7 +89,7 @@ def test_asking_tokenizers_imports_no_torch(small: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from glidepath.plugins.studies.spec import read_study\n"
-        "from glidepath.registry.catalogue import load_catalogue\n"
+        "from glidepath.registry.discovery.catalogue import load_catalogue\n"
         "read_study(Path('study.yaml'), catalogue=load_catalogue())\n"
         "assert 'glidepath.plugins.text.words' in sys.modules\n"
         "assert 'torch' not in sys.modules\n"

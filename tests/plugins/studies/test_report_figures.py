@@ -20,7 +20,7 @@ from glidepath.plugins.studies.report.style import new_figure
 from glidepath.plugins.studies.results import Arm, Axis, Metric, StudyResults
 from glidepath.plugins.studies.stat_series import series
 from glidepath.plugins.studies.statistics import Analysis, compare
-from glidepath.registry.writing import CannotWrite
+from glidepath.registry.files.writing import CannotWrite
 
 from .simulated import part_study, scale_study
 

@@ -12,8 +12,8 @@ from glidepath.plugins.studies.exporting import write_csv
 from glidepath.plugins.studies.files import StoreError, locked, read_json, write_json
 from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.store import ALIVE, FAILURE, GRAPH, PREIMAGE, RESULT, Store
-from glidepath.registry.folder_lock import FolderInUse, take_lock
-from glidepath.registry.writing import CannotWrite
+from glidepath.registry.files.folder_lock import FolderInUse, take_lock
+from glidepath.registry.files.writing import CannotWrite
 
 KEY, OTHER = "ab" + "0" * 62, "cd" + "1" * 62
 

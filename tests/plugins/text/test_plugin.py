@@ -13,7 +13,7 @@ import pytest
 
 from glidepath.plugins.text.configs import BpeConfig, TransformerConfig, WordsConfig
 from glidepath.plugins.text.plugin import bpe_faults, components, transformer_faults, words_faults
-from glidepath.registry.component import DOC, PART, Component
+from glidepath.registry.describe.component import DOC, PART, Component
 
 COMPONENTS = {component.name: component for component in components()}
 

@@ -20,7 +20,7 @@ import torch._dynamo  # making an optimizer imports it; here it is done before t
 
 from glidepath.plugins.train import log, trainer
 from glidepath.plugins.train.learner import Learner
-from glidepath.registry.writing import remove_partial
+from glidepath.registry.files.writing import remove_partial
 
 from .tiny import make_run, train
 

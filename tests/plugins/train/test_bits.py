@@ -19,15 +19,15 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.plugins.train.bits import bits_per_dimension
-from glidepath.registry.assembly import build_part
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.faults import Faults
-from glidepath.registry.plan import PartPlan
-from glidepath.registry.planner import Planner
-from glidepath.registry.problems import Place
-from glidepath.registry.schema import Slot
-from glidepath.registry.source import Source
-from glidepath.registry.tree import node_of
+from glidepath.registry.assembly.build import build_part
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.plan.plan import PartPlan
+from glidepath.registry.plan.planner import Planner
+from glidepath.registry.text.problems import Place
+from glidepath.registry.describe.fields import Slot
+from glidepath.registry.text.source import Source
+from glidepath.registry.text.tree import node_of
 
 IMAGES = torch.zeros(2, 3, 4, 4)
 STEPS = 40

@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 from glidepath.plugins.train.checkpoint import existing
 from glidepath.plugins.train.display import Display
 from glidepath.plugins.train.run import Position
-from glidepath.registry.assembly import assemble
-from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.assembly.build import assemble
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import main
-from glidepath.registry.folder_lock import locked
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
+from glidepath.registry.files.folder_lock import locked
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
 
 SPEC = """
 schedule: {use: cosine, num_steps: 50}

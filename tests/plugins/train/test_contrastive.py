@@ -20,10 +20,10 @@ from glidepath.plugins.train.configs import ContrastiveTrainerConfig
 from glidepath.plugins.train.contrastive import ContrastiveStage, ContrastiveTrainer
 from glidepath.plugins.train.run import LOG, Trainer
 from glidepath.plugins.train.trainable import build, check_trainable
-from glidepath.registry.catalogue import load_catalogue
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
-from glidepath.registry.tensorfile import WeightsError
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
+from glidepath.registry.files.tensor_file import WeightsError
 
 from .tiny import COLOURS, SIZE, WORDS, Colours, make_run
 

@@ -16,7 +16,7 @@ from glidepath.plugins.train.folder import CaptionedFolder
 from glidepath.plugins.train.plugin import commands, components, kinds
 from glidepath.plugins.train.run import Trainer
 from glidepath.plugins.train.trainer import DiffusionTrainer
-from glidepath.registry.component import DOC
+from glidepath.registry.describe.component import DOC
 
 COMPONENTS = {component.name: component for component in components()}
 

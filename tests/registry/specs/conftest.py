@@ -11,15 +11,15 @@ import attrs
 import pytest
 from attrs.validators import ge, in_, le, min_len
 
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.component import Component, Extra, Kind, Need, Preset, doc, part, parts
-from glidepath.registry.discovery import Fault, PluginRecord
-from glidepath.registry.kinds import CORE_KINDS
-from glidepath.registry.loading import Loaded
-from glidepath.registry.plan import Plan
-from glidepath.registry.planner import make_plan
-from glidepath.registry.problems import Problem, SpecError
-from glidepath.registry.spec import Spec, parse_spec
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.describe.component import Component, Extra, Kind, Need, Preset, doc, part, parts
+from glidepath.registry.discovery.scan import Fault, PluginRecord
+from glidepath.registry.describe.kinds import CORE_KINDS
+from glidepath.registry.discovery.loading import Loaded
+from glidepath.registry.plan.plan import Plan
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry.spec.spec import Spec, parse_spec
 
 
 class Colour(enum.Enum):

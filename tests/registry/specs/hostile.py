@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.planner import make_plan
-from glidepath.registry.problems import SpecError
-from glidepath.registry.spec import parse_spec, read_spec
-from glidepath.registry.yamltree import MAX_BYTES
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.text.problems import SpecError
+from glidepath.registry.spec.spec import parse_spec, read_spec
+from glidepath.registry.text.yaml_tree import MAX_BYTES
 
 from .conftest import BASE, make_catalogue
 

@@ -25,14 +25,14 @@ from attrs.validators import (
 )
 from omegaconf import OmegaConf
 
-from glidepath.registry.component import doc
-from glidepath.registry.config import ConfigReader
-from glidepath.registry.faults import Faults
-from glidepath.registry.problems import Problem
-from glidepath.registry.source import Source
-from glidepath.registry.tree import MappingNode
-from glidepath.registry.typed import FAILED
-from glidepath.registry.yamltree import read_tree
+from glidepath.registry.describe.component import doc
+from glidepath.registry.spec.config import ConfigReader
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Problem
+from glidepath.registry.text.source import Source
+from glidepath.registry.text.tree import MappingNode
+from glidepath.registry.spec.typed import FAILED
+from glidepath.registry.text.yaml_tree import read_tree
 
 
 class Colour(enum.Enum):

@@ -7,10 +7,10 @@ from typing import Any
 import attrs
 import pytest
 
-from glidepath.registry.component import Component, Need, part
-from glidepath.registry.planner import make_plan
-from glidepath.registry.problems import Problem, SpecError
-from glidepath.registry.spec import parse_spec
+from glidepath.registry.describe.component import Component, Need, part
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry.spec.spec import parse_spec
 
 from .conftest import BASE, COMPONENTS, make_catalogue
 

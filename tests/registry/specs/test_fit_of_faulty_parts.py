@@ -7,13 +7,13 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from glidepath.registry.component import Component, Need
-from glidepath.registry.faults import Faults
-from glidepath.registry.plan import PartPlan
-from glidepath.registry.planner import Planner, make_plan
-from glidepath.registry.problems import Problem, SpecError
-from glidepath.registry.schema import Slot
-from glidepath.registry.spec import parse_spec
+from glidepath.registry.describe.component import Component, Need
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.plan.plan import PartPlan
+from glidepath.registry.plan.planner import Planner, make_plan
+from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry.describe.fields import Slot
+from glidepath.registry.spec.spec import parse_spec
 
 from .conftest import COMPONENTS, make_catalogue
 

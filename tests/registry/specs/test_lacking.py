@@ -7,12 +7,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.component import Component
-from glidepath.registry.lacking import HOW_TO_GET_WEIGHTS, lacking
-from glidepath.registry.planner import make_plan
-from glidepath.registry.problems import Problem
-from glidepath.registry.spec import parse_spec
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.describe.component import Component
+from glidepath.registry.plan.missing_files import HOW_TO_GET_WEIGHTS, lacking
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.text.problems import Problem
+from glidepath.registry.spec.spec import parse_spec
 
 from .conftest import COMPONENTS, make_catalogue
 

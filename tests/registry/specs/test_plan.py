@@ -13,13 +13,13 @@ import attrs
 import pytest
 import yaml
 
-from glidepath.registry.canonical_json import canonical_json
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.component import Component, Need, part
-from glidepath.registry.plan import PartPlan, Plan, Runtime
-from glidepath.registry.planner import make_plan
-from glidepath.registry.problems import Problem, SpecError
-from glidepath.registry.spec import parse_spec
+from glidepath.registry.text.canonical_json import canonical_json
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.describe.component import Component, Need, part
+from glidepath.registry.plan.plan import PartPlan, Plan, Runtime
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry.spec.spec import parse_spec
 
 from .conftest import BASE, COMPONENTS, make_catalogue
 
@@ -403,8 +403,8 @@ def test_neither_torch_nor_an_implementation_is_imported() -> None:
     program = """
 import sys
 from tests.registry.specs.conftest import BASE, make_catalogue
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import parse_spec
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import parse_spec
 catalogue = make_catalogue()
 make_plan(parse_spec(BASE, "s", catalogue=catalogue), catalogue)
 try:

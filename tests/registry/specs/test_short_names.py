@@ -8,14 +8,14 @@ from typing import Any
 import attrs
 import pytest
 
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.component import Component, Preset
-from glidepath.registry.discovery import PluginRecord
-from glidepath.registry.loading import Loaded
-from glidepath.registry.plan import Plan
-from glidepath.registry.planner import make_plan
-from glidepath.registry.problems import Problem, SpecError
-from glidepath.registry.spec import read_spec
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.describe.component import Component, Preset
+from glidepath.registry.discovery.scan import PluginRecord
+from glidepath.registry.discovery.loading import Loaded
+from glidepath.registry.plan.plan import Plan
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry.spec.spec import read_spec
 
 PRESET = """\
 extends: [common, below.yaml]

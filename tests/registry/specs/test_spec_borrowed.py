@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.plan import Plan
-from glidepath.registry.planner import make_plan
-from glidepath.registry.problems import Problem, SpecError
-from glidepath.registry.spec import parse_spec, read_spec
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.plan import Plan
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry.spec.spec import parse_spec, read_spec
 
 from .conftest import make_catalogue
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.planner import make_plan
-from glidepath.registry.problems import Place, Problem, SpecError, did_you_mean
-from glidepath.registry.spec import parse_spec
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.text.problems import Place, Problem, SpecError, did_you_mean
+from glidepath.registry.spec.spec import parse_spec
 
 GOLDEN = Path(__file__).parent / "ten_faults.txt"
 

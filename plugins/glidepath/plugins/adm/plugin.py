@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from glidepath.plugins.adm import classifier_components
 from glidepath.plugins.adm.faults import unet_faults
-from glidepath.registry.component import Component, Kind, Need, Preset
-from glidepath.registry.hooks import hookimpl
+from glidepath.registry.describe.component import Component, Kind, Need, Preset
+from glidepath.registry.describe.hooks import hookimpl
 
 if TYPE_CHECKING:
     from glidepath.plugins.adm.configs import AdmUNetConfig

@@ -12,7 +12,7 @@ import attrs
 
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.convert.recognise import Recognised, Unrecognised, recognise
-from glidepath.registry.tensorfile import bytes_text, listed, read_state_dicts, require_numbers
+from glidepath.registry.files.tensor_file import bytes_text, listed, read_state_dicts, require_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -26,14 +26,14 @@ from glidepath.plugins.convert.tree import (
     with_variance,
 )
 from glidepath.plugins.convert.vocabulary import GPT2_TOKENS, clip_tokenizer, gpt2_tokenizer, wanted
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import parse_spec
-from glidepath.registry.writing import write_tensors, write_text
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import parse_spec
+from glidepath.registry.files.writing import write_tensors, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from glidepath.registry.catalogue import Catalogue
+    from glidepath.registry.discovery.catalogue import Catalogue
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from glidepath.registry.component import Command, Component
-from glidepath.registry.hooks import hookimpl
+from glidepath.registry.describe.component import Command, Component
+from glidepath.registry.describe.hooks import hookimpl
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from glidepath.core.errors import GlidepathError
 from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion, Model
 from glidepath.plugins.convert.published import PUBLISHED, Published
 from glidepath.plugins.convert.shapes import Shapes, Unlike
-from glidepath.registry.tensorfile import shortened
+from glidepath.registry.files.tensor_file import shortened
 
 _ARCHITECTURES: tuple[type[Model], ...] = (Diffusion, Classifier, ClipText, ClipImage)
 _OURS = ("denoiser.", "text_encoder.")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from glidepath.core.spacing import spacing_fault
-from glidepath.registry.component import Component, Need
-from glidepath.registry.hooks import hookimpl
+from glidepath.registry.describe.component import Component, Need
+from glidepath.registry.describe.hooks import hookimpl
 
 if TYPE_CHECKING:
     from glidepath.plugins.diffusion.configs import (

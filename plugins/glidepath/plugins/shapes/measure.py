@@ -22,7 +22,7 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.plugins.shapes.draws import prompts
 from glidepath.plugins.shapes.reader import Judgement, judge
 from glidepath.plugins.shapes.scenes import render
-from glidepath.registry.assembly import assemble
+from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli.arguments import Parser, natural, positive
 
 ATTRIBUTES = ("count", "shape", "color", "size", "background", "relation")

@@ -17,21 +17,21 @@ import attrs
 
 from glidepath.plugins.studies.edits import Edit, applied
 from glidepath.plugins.studies.grammar import Draft
-from glidepath.registry.canonical_json import canonical_json
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.faults import Faults, shown
-from glidepath.registry.fit import check_fit, flat
-from glidepath.registry.interpolate import interpolate
-from glidepath.registry.plan import PartPlan, Plan, Runtime
-from glidepath.registry.planner import Planner
-from glidepath.registry.problems import Place
-from glidepath.registry.requirements import PluginsSection, refused_by
-from glidepath.registry.resolved import resolved_tree
-from glidepath.registry.scalars import NULL, Value
-from glidepath.registry.schema import Schema, Slot
-from glidepath.registry.spec import Spec
-from glidepath.registry.tree import Entry, MappingNode, Node, Scalar, node_of, plain, walk
-from glidepath.registry.yamltree import Unreadable
+from glidepath.registry.text.canonical_json import canonical_json
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.plan.contracts import check_fit, flat
+from glidepath.registry.spec.interpolate import interpolate
+from glidepath.registry.plan.plan import PartPlan, Plan, Runtime
+from glidepath.registry.plan.planner import Planner
+from glidepath.registry.text.problems import Place
+from glidepath.registry.spec.requirements import PluginsSection, refused_by
+from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.text.scalars import NULL, Value
+from glidepath.registry.describe.fields import Schema, Slot
+from glidepath.registry.spec.spec import Spec
+from glidepath.registry.text.tree import Entry, MappingNode, Node, Scalar, node_of, plain, walk
+from glidepath.registry.text.yaml_tree import Unreadable
 
 Parts = Mapping[str, PartPlan | tuple[PartPlan, ...]]
 

@@ -17,7 +17,7 @@ from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.stat_paired import t_interval
 from glidepath.plugins.studies.store import GRAPH, PREIMAGE, Store
 from glidepath.registry.cli.common import shorten
-from glidepath.registry.parameters import yaml_text
+from glidepath.registry.describe.parameters import yaml_text
 
 Cell = tuple[int, int, str]
 """Training seed, sampling seed and prompt; of a metric of whole sets "" for the prompt."""

@@ -11,13 +11,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.address import Address
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.fit import flat
-from glidepath.registry.plan import PartPlan, Runtime
-from glidepath.registry.requirements import PluginsSection
-from glidepath.registry.resolved import resolved_tree
-from glidepath.registry.weights import locate, sha256
+from glidepath.registry.spec.address import Address
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.contracts import flat
+from glidepath.registry.plan.plan import PartPlan, Runtime
+from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.assembly.weights import locate, sha256
 
 CORE = "glidepath.core"
 

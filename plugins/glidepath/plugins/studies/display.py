@@ -10,7 +10,7 @@ from typing import Any
 
 from glidepath.plugins.studies.driver import Progress
 from glidepath.registry.cli.common import shorten
-from glidepath.registry.interrupts import count_interrupts
+from glidepath.registry.files.interrupts import count_interrupts
 
 
 class Display:

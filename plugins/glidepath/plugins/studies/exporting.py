@@ -10,7 +10,7 @@ from typing import IO, Literal
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.stat_extra import needed
-from glidepath.registry.writing import write_whole
+from glidepath.registry.files.writing import write_whole
 
 Format = Literal["csv", "parquet"]
 

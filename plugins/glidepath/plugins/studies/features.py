@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glidepath.registry.tensorfile import WeightsError, read_tensors
-from glidepath.registry.weights import load_into, sha256
+from glidepath.registry.files.tensor_file import WeightsError, read_tensors
+from glidepath.registry.assembly.weights import load_into, sha256
 
 #: The weights that ship, in float16.
 WEIGHTS: Final = Path(__file__).with_name("probe.safetensors")

@@ -26,12 +26,12 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from glidepath.plugins.studies.features import WEIGHTS, WIDTH, Probe
-from glidepath.registry.assembly import build_parts
-from glidepath.registry.catalogue import load_catalogue
+from glidepath.registry.assembly.build import build_parts
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli.arguments import Parser, natural, positive
-from glidepath.registry.planner import make_plan
-from glidepath.registry.spec import read_spec
-from glidepath.registry.writing import write_tensors
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
+from glidepath.registry.files.writing import write_tensors
 
 #: The ways in which images are spoiled.
 FLAWS: Final = ("noise", "blur", "blend", "bend")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry import folder_lock
-from glidepath.registry.writing import write_whole
+from glidepath.registry.files import folder_lock
+from glidepath.registry.files.writing import write_whole
 
 
 class StoreError(GlidepathError):

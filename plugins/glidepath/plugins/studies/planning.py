@@ -16,7 +16,7 @@ from glidepath.plugins.studies.spec import Study
 from glidepath.plugins.studies.stat_paired import DRAWS, EXACT_UNITS
 from glidepath.plugins.studies.store import Store
 from glidepath.registry.cli.common import indent, shorten, table
-from glidepath.registry.parameters import yaml_text
+from glidepath.registry.describe.parameters import yaml_text
 
 MOST_PROBED = 1000
 """With more arms a study is probed only if the probe is asked for."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.checking import Arm
-from glidepath.registry.assembly import PIPELINE_SLOTS
-from glidepath.registry.canonical_json import canonical_json
-from glidepath.registry.faults import Faults
-from glidepath.registry.fit import flat
-from glidepath.registry.plan import PartPlan, Runtime
-from glidepath.registry.problems import Place
-from glidepath.registry.requirements import PluginsSection
-from glidepath.registry.resolved import resolved_tree
+from glidepath.registry.assembly.build import PIPELINE_SLOTS
+from glidepath.registry.text.canonical_json import canonical_json
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.plan.contracts import flat
+from glidepath.registry.plan.plan import PartPlan, Runtime
+from glidepath.registry.text.problems import Place
+from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry.plan.resolved import resolved_tree
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.spec import MetricPlan

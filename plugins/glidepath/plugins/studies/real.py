@@ -9,9 +9,9 @@ import torch
 
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.spec import Study
-from glidepath.registry.assembly import build_part
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.plan import PartPlan
+from glidepath.registry.assembly.build import build_part
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.plan import PartPlan
 
 _SEED = 2_000_003
 """Of the real images: another than any that trains."""

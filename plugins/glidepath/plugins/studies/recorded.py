@@ -19,7 +19,7 @@ from glidepath.core.conditioning import TextEmbedding
 from glidepath.core.errors import GlidepathError
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.text_encoder import TextEncoder
-from glidepath.registry.writing import write_tensors
+from glidepath.registry.files.writing import write_tensors
 
 _FIELDS = ("pooled", "tokens", "mask")
 

@@ -9,11 +9,11 @@ import attrs
 
 from glidepath.plugins.studies.graph import Graph, Node
 from glidepath.plugins.studies.store import Store
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.fit import flat
-from glidepath.registry.plan import PartPlan
-from glidepath.registry.schema import current, fields
-from glidepath.registry.unknown import Unknown
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.contracts import flat
+from glidepath.registry.plan.plan import PartPlan
+from glidepath.registry.describe.fields import current, fields
+from glidepath.registry.discovery.unknown import Unknown
 
 
 @attrs.frozen

@@ -19,20 +19,20 @@ from glidepath.plugins.studies.judging import check_judges
 from glidepath.plugins.studies.reading import check_reading
 from glidepath.plugins.studies.sections import About, Budget, Data, Failures, Seeds, Stats
 from glidepath.plugins.studies.selection import Excluded, select
-from glidepath.registry.catalogue import Catalogue
-from glidepath.registry.config import ConfigReader
-from glidepath.registry.faults import Faults, shown
-from glidepath.registry.files import neighbours
-from glidepath.registry.layers import Layers
-from glidepath.registry.overrides import Override, apply, override_source
-from glidepath.registry.parameters import yaml_text
-from glidepath.registry.plan import PartPlan
-from glidepath.registry.planner import Planner
-from glidepath.registry.problems import Place, did_you_mean, nearest
-from glidepath.registry.scalars import NULL, Value
-from glidepath.registry.schema import SECTIONS, Schema, Slot
-from glidepath.registry.source import Source
-from glidepath.registry.tree import (
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.spec.config import ConfigReader
+from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.named_files import neighbours
+from glidepath.registry.spec.layers import Layers
+from glidepath.registry.spec.overrides import Override, apply, override_source
+from glidepath.registry.describe.parameters import yaml_text
+from glidepath.registry.plan.plan import PartPlan
+from glidepath.registry.plan.planner import Planner
+from glidepath.registry.text.problems import Place, did_you_mean, nearest
+from glidepath.registry.text.scalars import NULL, Value
+from glidepath.registry.describe.fields import SECTIONS, Schema, Slot
+from glidepath.registry.text.source import Source
+from glidepath.registry.text.tree import (
     Broken,
     Entry,
     ListNode,
@@ -44,7 +44,7 @@ from glidepath.registry.tree import (
     node_of,
     plain,
 )
-from glidepath.registry.yamltree import MAX_BYTES, Unreadable, read_tree
+from glidepath.registry.text.yaml_tree import MAX_BYTES, Unreadable, read_tree
 
 T = TypeVar("T")
 

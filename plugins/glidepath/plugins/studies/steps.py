@@ -26,19 +26,19 @@ from glidepath.plugins.studies.interface import Drawn
 from glidepath.plugins.studies.orders import EMBEDDINGS, IMAGES, MANIFEST, WEIGHTS
 from glidepath.plugins.studies.recorded import record, replay
 from glidepath.plugins.studies.store import RESULT, make_folder
-from glidepath.registry.assembly import build_part, build_parts, build_pipeline
-from glidepath.registry.canonical_json import canonical_json
-from glidepath.registry.catalogue import Catalogue, load_catalogue
-from glidepath.registry.faults import Faults
-from glidepath.registry.plan import PartPlan, Plan
-from glidepath.registry.planner import Planner, make_plan
-from glidepath.registry.problems import Place
-from glidepath.registry.provenance import Shot, describe
-from glidepath.registry.schema import Slot
-from glidepath.registry.source import Source
-from glidepath.registry.spec import parse_spec
-from glidepath.registry.tree import node_of
-from glidepath.registry.writing import write_text, write_whole
+from glidepath.registry.assembly.build import build_part, build_parts, build_pipeline
+from glidepath.registry.text.canonical_json import canonical_json
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.plan.plan import PartPlan, Plan
+from glidepath.registry.plan.planner import Planner, make_plan
+from glidepath.registry.text.problems import Place
+from glidepath.registry.records.provenance import Shot, describe
+from glidepath.registry.describe.fields import Slot
+from glidepath.registry.text.source import Source
+from glidepath.registry.spec.spec import parse_spec
+from glidepath.registry.text.tree import node_of
+from glidepath.registry.files.writing import write_text, write_whole
 
 Scores = npt.NDArray[np.float64]
 

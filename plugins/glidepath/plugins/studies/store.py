@@ -27,7 +27,7 @@ from typing import Any
 import attrs
 
 from glidepath.plugins.studies.files import StoreError, read_json, write_json
-from glidepath.registry.folder_lock import take_lock
+from glidepath.registry.files.folder_lock import take_lock
 
 RESULT, FAILURE, ORDER = "result.json", "failure.json", "order.json"
 LOG, ENVIRONMENT, PREIMAGE, ALIVE = "log.txt", "environment.json", "preimage.json", ".alive"

@@ -19,7 +19,7 @@ from glidepath.core.errors import Diverged, GlidepathError
 from glidepath.plugins.studies.files import read_json, write_json
 from glidepath.plugins.studies.machine import machine
 from glidepath.plugins.studies.store import ALIVE, ENVIRONMENT, FAILURE, RESULT, make_folder
-from glidepath.registry.folder_lock import take_lock
+from glidepath.registry.files.folder_lock import take_lock
 
 
 def work_off(order: Path) -> int:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.writing import CannotWrite, write_tensors
+from glidepath.registry.files.writing import CannotWrite, write_tensors
 
 FORMAT = "glidepath-checkpoint-1"
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.registry.plan import PartPlan, Plan
-from glidepath.registry.problems import Problem, SpecError
+from glidepath.registry.plan.plan import PartPlan, Plan
+from glidepath.registry.text.problems import Problem, SpecError
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.run import Run, Trainer
-    from glidepath.registry.catalogue import Catalogue
+    from glidepath.registry.discovery.catalogue import Catalogue
 
 TRAINED = ("denoiser", "text_encoder")
 
@@ -63,7 +63,7 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
 
     from glidepath.plugins.train.run import Run
     from glidepath.plugins.train.specfile import training_tree
-    from glidepath.registry.assembly import build_parts, choose_device, load_weights
+    from glidepath.registry.assembly.build import build_parts, choose_device, load_weights
 
     catalogue.on_assemble(plan)
     device = choose_device(plan.runtime.device)

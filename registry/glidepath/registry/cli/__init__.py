@@ -12,7 +12,7 @@ from importlib import import_module
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import Parser
 from glidepath.registry.cli.telling import tell_error, warn_once
-from glidepath.registry.problems import SpecError, did_you_mean
+from glidepath.registry.text.problems import SpecError, did_you_mean
 
 COMMANDS = {
     "list": "the parts and presets that are installed",
@@ -141,8 +141,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def _run_plugin_command(name: str, rest: list[str], options: argparse.Namespace) -> int:
     from glidepath.registry.cli.common import open_catalogue
-    from glidepath.registry.imports import import_fault, import_remedy
-    from glidepath.registry.unknown import Unknown
+    from glidepath.registry.discovery.imports import import_fault, import_remedy
+    from glidepath.registry.discovery.unknown import Unknown
 
     catalogue = open_catalogue(options)
     try:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from glidepath.registry.problems import nearest
+from glidepath.registry.text.problems import nearest
 
 _UNKNOWN = "unrecognized arguments: "
 

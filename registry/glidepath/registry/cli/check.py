@@ -13,7 +13,7 @@ from glidepath.registry.cli.common import (
     open_spec,
     print_json,
 )
-from glidepath.registry.problems import Problem, SpecError
+from glidepath.registry.text.problems import Problem, SpecError
 
 EPILOG = """\
 Reads the spec, its presets and overrides, finds the parts, checks every parameter, and checks
@@ -47,9 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: with all faults of the spec; with `--json` they are the document instead.
     """
-    from glidepath.registry.devices import absent_device
-    from glidepath.registry.examination import require_targets
-    from glidepath.registry.planner import make_plan
+    from glidepath.registry.assembly.devices import absent_device
+    from glidepath.registry.plan.diagnosis import require_targets
+    from glidepath.registry.plan.planner import make_plan
 
     problems: tuple[Problem, ...] = ()
     warnings: list[str] = []

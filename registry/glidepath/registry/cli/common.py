@@ -10,15 +10,15 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from glidepath.registry.catalogue import Catalogue, load_catalogue
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.cli.arguments import Parser
 from glidepath.registry.cli.telling import warn_once
-from glidepath.registry.discovery import DISTRIBUTION
+from glidepath.registry.discovery.scan import DISTRIBUTION
 
 if TYPE_CHECKING:
-    from glidepath.registry.plan import Plan
-    from glidepath.registry.problems import Problem
-    from glidepath.registry.spec import Spec
+    from glidepath.registry.plan.plan import Plan
+    from glidepath.registry.text.problems import Problem
+    from glidepath.registry.spec.spec import Spec
 
 WIDTH = 118
 """How wide tables that wrap are, in characters."""
@@ -83,7 +83,7 @@ def open_spec(arguments: argparse.Namespace) -> tuple[Catalogue, Spec]:
         SpecError: the spec has faults.
         PluginFailures: a plugin fails, and the command is strict.
     """
-    from glidepath.registry.spec import plugin_switches, read_spec
+    from glidepath.registry.spec.spec import plugin_switches, read_spec
 
     switches = plugin_switches(arguments.spec, arguments.overrides)
     catalogue = open_catalogue(arguments, allow=switches.allow, deny=switches.deny)
@@ -97,7 +97,7 @@ def heed_warnings(plan: Plan, arguments: argparse.Namespace) -> None:
     Raises:
         SpecError: something is, and the command is strict.
     """
-    from glidepath.registry.problems import SpecError
+    from glidepath.registry.text.problems import SpecError
 
     if plan.warnings and arguments.strict:
         raise SpecError(plan.warnings)
@@ -107,15 +107,15 @@ def heed_warnings(plan: Plan, arguments: argparse.Namespace) -> None:
 
 def doubts(plan: Plan, catalogue: Catalogue) -> list[Problem]:
     """What of a right plan will not make the images that are meant: other training, and what is not there."""
-    from glidepath.registry.lacking import lacking
-    from glidepath.registry.trained import trained_otherwise
+    from glidepath.registry.plan.missing_files import lacking
+    from glidepath.registry.plan.training_mismatch import trained_otherwise
 
     return [*trained_otherwise(plan, catalogue), *lacking(plan, catalogue)]
 
 
 def version() -> str:
     """Our own version, "unknown" when glidepath runs from a source tree without being installed."""
-    from glidepath.registry.discovery import installed_version
+    from glidepath.registry.discovery.scan import installed_version
 
     return installed_version(DISTRIBUTION) or "unknown"
 

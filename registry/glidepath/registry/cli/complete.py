@@ -15,9 +15,9 @@ from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import OptionalFile
 
 if TYPE_CHECKING:
-    from glidepath.registry.catalogue import Catalogue
-    from glidepath.registry.plan import Plan
-    from glidepath.registry.schema import Field
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.plan import Plan
+    from glidepath.registry.describe.fields import Field
 
 Candidate = tuple[str, str]
 """A word and what it means, "" where that is not told."""
@@ -76,7 +76,7 @@ class _Line:
 
     def catalogue(self) -> Catalogue:
         """What is installed."""
-        from glidepath.registry.catalogue import load_catalogue
+        from glidepath.registry.discovery.catalogue import load_catalogue
 
         return load_catalogue(no_plugins="--no-plugins" in self.before)
 
@@ -213,8 +213,8 @@ class _Value:
 
     def plan(self) -> Plan:
         """The plan of the spec on the command line. Raises what reading it raises."""
-        from glidepath.registry.planner import make_plan
-        from glidepath.registry.spec import read_spec
+        from glidepath.registry.plan.planner import make_plan
+        from glidepath.registry.spec.spec import read_spec
 
         source = self.arguments.given.get("spec") or self.default_spec()
         return make_plan(read_spec(source, catalogue=self.catalogue), self.catalogue)
@@ -233,9 +233,9 @@ class _Keys:
     """
 
     def __init__(self, catalogue: Catalogue, plan: Plan) -> None:
-        from glidepath.registry.plan import Runtime
-        from glidepath.registry.schema import fields
-        from glidepath.registry.tree import join
+        from glidepath.registry.plan.plan import Runtime
+        from glidepath.registry.describe.fields import fields
+        from glidepath.registry.text.tree import join
 
         self.catalogue = catalogue
         self.slots = {
@@ -269,14 +269,14 @@ class _Keys:
 
 
 def _about(field: Field) -> str:
-    from glidepath.registry.component import DOC
+    from glidepath.registry.describe.component import DOC
 
     return str(field.attribute.metadata.get(DOC, ""))
 
 
 def _choices(field: Field) -> Iterator[str]:
     """The values of a parameter that has few."""
-    from glidepath.registry.parameters import limits, yaml_text
+    from glidepath.registry.describe.parameters import limits, yaml_text
 
     found: list[object] = []
     for hint in (field.hint, *typing.get_args(field.hint)):

@@ -11,10 +11,10 @@ import attrs
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.common import add_json_argument, open_spec, print_json
 from glidepath.registry.cli.telling import tell_error
-from glidepath.registry.problems import SpecError
+from glidepath.registry.text.problems import SpecError
 
 if TYPE_CHECKING:
-    from glidepath.registry.drift import Change, Facts
+    from glidepath.registry.records.differences import Change, Facts
 
 EPILOG = """\
 Each of A and B is a spec (a file or a preset), a lock (.json), or an image that `glidepath sample` wrote
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: a spec has faults.
     """
-    from glidepath.registry.drift import changes
+    from glidepath.registry.records.differences import changes
 
     try:
         (a, a_sort), (b, b_sort) = (_facts(name, arguments) for name in (arguments.a, arguments.b))
@@ -88,11 +88,11 @@ def _facts(name: str, arguments: argparse.Namespace) -> tuple[Facts, str]:
     if path.suffix.lower() == ".png":
         return _facts_of_image(path), "image"
     if path.suffix.lower() == ".json":
-        from glidepath.registry.lock import read_lock
+        from glidepath.registry.records.lock import read_lock
 
         return read_lock(path).facts, "lock"
-    from glidepath.registry.lock import make_lock
-    from glidepath.registry.planner import make_plan
+    from glidepath.registry.records.lock import make_lock
+    from glidepath.registry.plan.planner import make_plan
 
     given = {"spec": name, "overrides": [], **vars(arguments)}
     catalogue, spec = open_spec(argparse.Namespace(**given))
@@ -100,9 +100,9 @@ def _facts(name: str, arguments: argparse.Namespace) -> tuple[Facts, str]:
 
 
 def _facts_of_image(path: Path) -> Facts:
-    from glidepath.registry.drift import Facts
-    from glidepath.registry.images import ImageError, read_manifest
-    from glidepath.registry.provenance import Manifest
+    from glidepath.registry.records.differences import Facts
+    from glidepath.registry.records.images import ImageError, read_manifest
+    from glidepath.registry.records.provenance import Manifest
 
     _, data = read_manifest(path)
     if "timesteps" in data:
@@ -124,7 +124,7 @@ def _facts_of_image(path: Path) -> Facts:
 
 def _as_json(change: Change) -> dict[str, Any]:
     """A change as plain values; a side that has no value lacks its key."""
-    from glidepath.registry.drift import ABSENT
+    from glidepath.registry.records.differences import ABSENT
 
     values = {"was": change.was, "now": change.now}
     there = {name: value for name, value in values.items() if value is not ABSENT}
@@ -132,7 +132,7 @@ def _as_json(change: Change) -> dict[str, Any]:
 
 
 def _text(found: list[Change]) -> str:
-    from glidepath.registry.drift import shown
+    from glidepath.registry.records.differences import shown
 
     lines: list[str] = []
     title = ""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
     from glidepath.core.sampler import State
-    from glidepath.registry.pictures import Inputs
-    from glidepath.registry.provenance import Shot
+    from glidepath.registry.records.pictures import Inputs
+    from glidepath.registry.records.provenance import Shot
 
 FILM_FRAMES = 10
 """How many states a film shows, about."""
@@ -65,7 +65,7 @@ def draw(
 
 def film_strips(film: Sequence[Sequence[Tensor]], scale: int) -> Image:
     """A strip of frames for each image, at half the scale of the image."""
-    from glidepath.registry.images import grid
+    from glidepath.registry.records.images import grid
 
     return grid([frame for row in film for frame in row], len(film[0]), max(1, scale // 2))
 

@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from glidepath.registry.problems import known_as
+from glidepath.registry.text.problems import known_as
 
 if TYPE_CHECKING:
-    from glidepath.registry.catalogue import Catalogue
-    from glidepath.registry.registered import Registered
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.discovery.registered import Registered
 
 _CALLED = {
     "--out": ("output", "output-file", "outfile", "outdir", "save", "o"),
@@ -75,9 +75,9 @@ def meaning(option: str, value: str, own: Collection[str], *, training: bool = F
 
 def _keys(name: str, value: str, training: bool) -> Iterator[str]:
     """The values of a spec that are called so: a slot, or a parameter of what is installed for one."""
-    from glidepath.registry.catalogue import load_catalogue
-    from glidepath.registry.plan import Runtime
-    from glidepath.registry.schema import fields
+    from glidepath.registry.discovery.catalogue import load_catalogue
+    from glidepath.registry.plan.plan import Runtime
+    from glidepath.registry.describe.fields import fields
 
     if not training:
         yield from (key for key, others in _KEYS.items() if name in others)
@@ -97,7 +97,7 @@ def _keys(name: str, value: str, training: bool) -> Iterator[str]:
 
 
 def _parameters(registered: Registered, catalogue: Catalogue) -> Collection[str]:
-    from glidepath.registry.schema import fields
+    from glidepath.registry.describe.fields import fields
 
     try:
         config = catalogue.config_class(registered)

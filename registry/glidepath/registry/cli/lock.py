@@ -46,9 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
         SpecError: the spec has faults.
         WeightsError: a file of weights is not the one that the spec means.
     """
-    from glidepath.registry.lock import NOT_THERE, lock_file, make_lock, write_lock
-    from glidepath.registry.planner import make_plan
-    from glidepath.registry.tree import join
+    from glidepath.registry.records.lock import NOT_THERE, lock_file, make_lock, write_lock
+    from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry.text.tree import join
 
     catalogue, spec = open_spec(arguments)
     lock = make_lock(make_plan(spec, catalogue), catalogue, arguments.spec)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import OptionalFile
-from glidepath.registry.problems import SpecError
+from glidepath.registry.text.problems import SpecError
 
 if TYPE_CHECKING:
-    from glidepath.registry.catalogue import Catalogue
-    from glidepath.registry.plan import Plan
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.plan import Plan
 
 
 def add_locked_option(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def minding_the_lock(arguments: argparse.Namespace) -> Iterator[None]:
         yield
     except SpecError:
         if arguments.locked is not None:
-            from glidepath.registry.lock import other_versions, read_lock
+            from glidepath.registry.records.lock import other_versions, read_lock
 
             with contextlib.suppress(GlidepathError):
                 for told in other_versions(read_lock(_file(arguments))):
@@ -52,12 +52,12 @@ def check_lock(plan: Plan, catalogue: Catalogue, arguments: argparse.Namespace) 
         LockError: something drifted, or there is no lock.
     """
     if arguments.locked is not None:
-        from glidepath.registry.lock import require_locked
+        from glidepath.registry.records.lock import require_locked
 
         require_locked(plan, catalogue, _file(arguments), arguments.spec)
 
 
 def _file(arguments: argparse.Namespace) -> Path:
-    from glidepath.registry.lock import lock_file
+    from glidepath.registry.records.lock import lock_file
 
     return Path(arguments.locked) if arguments.locked else lock_file(arguments.spec)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from glidepath.registry.catalogue import Catalogue
+from glidepath.registry.discovery.catalogue import Catalogue
 
 
 def meanings(catalogue: Catalogue, word: str) -> Iterator[str]:

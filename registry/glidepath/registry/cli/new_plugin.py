@@ -19,7 +19,7 @@ examples:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the arguments."""
-    from glidepath.registry.package_template import KINDS
+    from glidepath.registry.cli.package_template import KINDS
 
     parser = commands.add_parser(
         "new-plugin",
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         GlidepathError: the name, the kind or the folder will not do; nothing was written.
     """
-    from glidepath.registry.package_template import named, write
+    from glidepath.registry.cli.package_template import named, write
 
     plugin = named(arguments.name, arguments.kind)
     folder: Path = arguments.out or Path(plugin.distribution)

@@ -20,13 +20,13 @@ from glidepath.registry.cli.common import (
     table,
 )
 from glidepath.registry.cli.telling import warn_once
-from glidepath.registry.parameters import parameters, yaml_text
-from glidepath.registry.tree import join
+from glidepath.registry.describe.parameters import parameters, yaml_text
+from glidepath.registry.text.tree import join
 
 if TYPE_CHECKING:
-    from glidepath.registry.catalogue import Catalogue
-    from glidepath.registry.measure import Measurement
-    from glidepath.registry.plan import PartPlan, Plan
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.assembly.cost import Measurement
+    from glidepath.registry.plan.plan import PartPlan, Plan
 
 EPILOG = """\
 Memory and FLOPs come from the shapes of the networks: no weights are read, and no accelerator is needed. They
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: the spec has faults.
     """
-    from glidepath.registry.planner import make_plan
-    from glidepath.registry.trained import trained_otherwise
+    from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry.plan.training_mismatch import trained_otherwise
 
     catalogue, spec = open_spec(arguments)
     plan = make_plan(spec, catalogue)
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _measure(plan: Plan, catalogue: Catalogue) -> tuple[Mapping[str, Measurement], str]:
     """The cost of each stage, or why it is not known: that is no fault of the spec."""
-    from glidepath.registry.measure import measure
+    from glidepath.registry.assembly.cost import measure
 
     try:
         return {name: measure(stage, catalogue) for name, stage in plan.pipelines().items()}, ""

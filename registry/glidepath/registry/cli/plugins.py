@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from glidepath.registry.catalogue import Catalogue, PluginFailures
+from glidepath.registry.discovery.catalogue import Catalogue, PluginFailures
 from glidepath.registry.cli.common import (
     add_json_argument,
     indent,
@@ -16,8 +16,8 @@ from glidepath.registry.cli.common import (
     table,
     version,
 )
-from glidepath.registry.discovery import Fault, PluginRecord, unreadable
-from glidepath.registry.examination import examine
+from glidepath.registry.discovery.scan import Fault, PluginRecord, unreadable
+from glidepath.registry.plan.diagnosis import examine
 
 EPILOG = """\
 A plugin that fails costs nothing but what it would have supplied, unless `--strict` is given: this command

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from glidepath.registry.catalogue import Catalogue
-    from glidepath.registry.plan import Plan
-    from glidepath.registry.provenance import Manifest
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.plan import Plan
+    from glidepath.registry.records.provenance import Manifest
 
 EPILOG = """\
 Reads the spec, seed and prompts that the PNG carries, and the pictures that it started from, assembles
@@ -75,11 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     import attrs
 
-    from glidepath.registry.canonical_json import canonical_json
-    from glidepath.registry.images import ImageError, grid, read_manifest, save_png
-    from glidepath.registry.planner import make_plan
-    from glidepath.registry.provenance import Manifest, describe, differences
-    from glidepath.registry.spec import parse_spec
+    from glidepath.registry.text.canonical_json import canonical_json
+    from glidepath.registry.records.images import ImageError, grid, read_manifest, save_png
+    from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry.records.provenance import Manifest, describe, differences
+    from glidepath.registry.spec.spec import parse_spec
 
     old, data = read_manifest(arguments.image)
     if "timesteps" in data:
@@ -100,8 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
     plan = make_plan(spec, catalogue)
     _require_weights(plan, then, arguments, catalogue)
 
-    from glidepath.registry.assembly import build_pipeline
-    from glidepath.registry.blame import naming_the_part
+    from glidepath.registry.assembly.build import build_pipeline
+    from glidepath.registry.assembly.error_notes import naming_the_part
 
     film: list[list[Tensor]] | None = [] if is_film else None
     whole = then.batch or then.shots

@@ -16,8 +16,8 @@ from glidepath.registry.cli.drawing import FILM_FRAMES, draw, film_strips
 from glidepath.registry.cli.filenames import film_name, free_name, numbered, separate_names
 from glidepath.registry.cli.locked import add_locked_option, check_lock, minding_the_lock
 from glidepath.registry.cli.telling import warn_once
-from glidepath.registry.lacking import HOW_TO_GET_WEIGHTS
-from glidepath.registry.overrides import Override, option_override
+from glidepath.registry.plan.missing_files import HOW_TO_GET_WEIGHTS
+from glidepath.registry.spec.overrides import Override, option_override
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
     from glidepath.core.text_encoder import TextEncoder
-    from glidepath.registry.catalogue import Catalogue
-    from glidepath.registry.pictures import Inputs, Opened
-    from glidepath.registry.plan import Plan
-    from glidepath.registry.provenance import Manifest
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.records.pictures import Inputs, Opened
+    from glidepath.registry.plan.plan import Plan
+    from glidepath.registry.records.provenance import Manifest
 
 DEFAULT_SPEC = "shapes"
 
@@ -170,8 +170,8 @@ def run(arguments: argparse.Namespace) -> int:
         GlidepathError: the parts cannot be built, or the prompts or the pictures do not suit them.
     """
     _check_arguments(arguments)
-    from glidepath.registry.pictures import open_pictures
-    from glidepath.registry.planner import make_plan
+    from glidepath.registry.records.pictures import open_pictures
+    from glidepath.registry.plan.planner import make_plan
 
     arguments.overrides = [*arguments.overrides, *device_overrides(arguments)]
     with minding_the_lock(arguments):
@@ -183,8 +183,8 @@ def run(arguments: argparse.Namespace) -> int:
     opened = open_pictures(image=arguments.image, mask=arguments.mask, low_res=arguments.low_res)
     note_failures(catalogue)
 
-    from glidepath.registry.assembly import build_pipeline
-    from glidepath.registry.blame import naming_the_part
+    from glidepath.registry.assembly.build import build_pipeline
+    from glidepath.registry.assembly.error_notes import naming_the_part
 
     _warn_of_doubts(plan, catalogue)
     with naming_the_part(plan):
@@ -210,8 +210,8 @@ def _sample(
     arguments: argparse.Namespace,
 ) -> int:
     from glidepath.core.cascade import stages_of
-    from glidepath.registry.images import default_scale
-    from glidepath.registry.provenance import Shot, describe
+    from glidepath.registry.records.images import default_scale
+    from glidepath.registry.records.provenance import Shot, describe
 
     stages = stages_of(pipeline)
     _check_model(stages, arguments)
@@ -389,7 +389,7 @@ def _write(manifest: Manifest, made: Sequence[Tensor], out: Path, batch: int | N
     """The grid and, where it is said how many were drawn at one time, a file for each image."""
     import attrs
 
-    from glidepath.registry.images import grid, save_png, to_pil
+    from glidepath.registry.records.images import grid, save_png, to_pil
 
     save_png(grid(made, manifest.columns, manifest.scale), out, manifest.to_json())
     print(out)
@@ -409,7 +409,7 @@ def _write(manifest: Manifest, made: Sequence[Tensor], out: Path, batch: int | N
 
 
 def _write_film(film: Sequence[Sequence[Tensor]], manifest: Manifest, path: Path) -> None:
-    from glidepath.registry.images import save_png
+    from glidepath.registry.records.images import save_png
 
     save_png(film_strips(film, manifest.scale), path, {"film": manifest.to_json()})
     print(path)
@@ -419,7 +419,7 @@ def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, path: P
     import torch
 
     from glidepath.core.noise import PerSampleNoise
-    from glidepath.registry.images import grid, load_image, save_png
+    from glidepath.registry.records.images import grid, load_image, save_png
 
     image = load_image(arguments.noise_film, pipeline.denoiser.image_shape[-1])
     x_0 = pipeline.codec.encode(image.to(pipeline.device))

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from glidepath.registry.cli.common import note_failures, open_catalogue
-from glidepath.registry.writing import write_text
+from glidepath.registry.files.writing import write_text
 
 EPILOG = """\
 An editor with a YAML language server completes parts, parameters and presets with it, shows what they mean,
@@ -35,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the schema, or write it and say where."""
-    from glidepath.registry.json_schema import spec_schema
+    from glidepath.registry.cli.json_schema import spec_schema
 
     catalogue = open_catalogue(arguments)
     text = json.dumps(spec_schema(catalogue), indent=1, ensure_ascii=False)

@@ -6,7 +6,7 @@ import argparse
 import inspect
 from collections.abc import Iterable
 
-from glidepath.registry.catalogue import Catalogue
+from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.cli.common import (
     add_json_argument,
     indent,
@@ -17,12 +17,12 @@ from glidepath.registry.cli.common import (
     table,
 )
 from glidepath.registry.cli.meanings import meanings
-from glidepath.registry.component import Preset
-from glidepath.registry.markdown import parameter_table
-from glidepath.registry.parameters import REQUIRED, Parameter, example, parameters, yaml_text
-from glidepath.registry.problems import did_you_mean
-from glidepath.registry.registered import Registered, Supplied
-from glidepath.registry.unknown import Unknown
+from glidepath.registry.describe.component import Preset
+from glidepath.registry.describe.markdown import parameter_table
+from glidepath.registry.describe.parameters import REQUIRED, Parameter, example, parameters, yaml_text
+from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.discovery.registered import Registered, Supplied
+from glidepath.registry.discovery.unknown import Unknown
 
 EPILOG = """\
 examples:

@@ -1,0 +1,316 @@
+"""From a plan to a pipeline or a cascade: targets imported, parts built, weights loaded, all on a device."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from warnings import warn
+
+from glidepath.core.errors import GlidepathError, PartError
+from glidepath.registry.assembly import weights
+from glidepath.registry.assembly.error_notes import remedy, whose
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
+from glidepath.registry.discovery.imports import described, import_fault, import_remedy
+from glidepath.registry.spec.overrides import as_overrides, option_override
+from glidepath.registry.plan.plan import PartPlan, Plan
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import plugin_switches, read_spec
+from glidepath.registry.plan.training_mismatch import TrainedOtherwise, trained_otherwise
+from glidepath.registry.text.tree import join
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from glidepath.core.cascade import Cascade
+    from glidepath.core.pipeline import Pipeline
+
+PIPELINE_SLOTS = ("schedule", "text_encoder", "denoiser", "guidance", "sampler", "codec")
+
+
+class AssemblyError(GlidepathError):
+    """A part could not be built, for a reason that its plugin has to answer for."""
+
+
+def assemble(
+    source: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    weights: str | Path | None = None,
+    catalogue: Catalogue | None = None,
+) -> Pipeline | Cascade:
+    """A pipeline from a spec, or a cascade: `assemble("shapes", overrides=["sampler.steps=27"])`.
+
+    source: a preset's name, or a file.
+    overrides: as `--set` takes them, "sampler.steps=27".
+    weights: a file in place of the spec's own `weights`.
+
+    Warns (`TrainedOtherwise`) where the weights were trained with another schedule, say, than the spec has.
+
+    Raises:
+        SpecError: the spec has faults, all of which are listed; or the overrides are no list of texts.
+        GlidepathError: a part could not be built, or weights do not fit.
+    """
+    given = as_overrides(overrides)
+    if weights is not None:
+        given.append(option_override("weights", "weights", str(Path(weights).absolute())))
+    if catalogue is None:
+        switches = plugin_switches(source, given)
+        catalogue = load_catalogue(allow=switches.allow, deny=switches.deny)
+    plan = make_plan(read_spec(source, given, catalogue=catalogue), catalogue)
+    for problem in trained_otherwise(plan, catalogue):
+        warn(problem.render(), TrainedOtherwise, stacklevel=2)
+    return build_pipeline(plan, catalogue)
+
+
+def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pipeline | Cascade:
+    """The pipeline of a plan, or its cascade.
+
+    load: False leaves the networks as they were initialised, from a fixed seed.
+
+    Raises:
+        PartError: the device is not there, which is found before anything is built; or a part is not to be.
+    """
+    from glidepath.core.cascade import Cascade
+
+    device = choose_device(plan.runtime.device)
+    plans = plan.pipelines()
+    for one in plans.values():
+        catalogue.on_assemble(one)
+    built = {name: _built(one, catalogue, load) for name, one in plans.items()}
+    if load and plan.stages:
+        _load_stages(plan, built, catalogue)
+    pipelines = {name: _pipeline(one, built[name], device, catalogue) for name, one in plans.items()}
+    return Cascade(pipelines) if plan.stages else pipelines[""]
+
+
+def _built(plan: Plan, catalogue: Catalogue, load: bool) -> dict[str, Any]:
+    """The parts of a pipeline or of a stage, with the weights that the plan names for it."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        # What has no weights starts from the same ones each time, and nobody's stream is moved.
+        torch.manual_seed(0)
+        parts = build_parts(plan, PIPELINE_SLOTS, catalogue, load=load)
+    if load:
+        load_weights(plan, parts, catalogue)
+    return parts
+
+
+def _pipeline(plan: Plan, parts: Mapping[str, Any], device: torch.device, catalogue: Catalogue) -> Pipeline:
+    from glidepath.core.pipeline import Pipeline
+
+    pipeline = Pipeline(
+        **parts,
+        device=device,
+        dtype=choose_dtype(plan.runtime.dtype, device),
+        channels_last=plan.runtime.channels_last is not False,
+    )
+    if plan.runtime.compile:
+        pipeline.denoiser.compile(dynamic=False)
+    catalogue.on_built(pipeline, plan)
+    return pipeline
+
+
+def build_parts(
+    plan: Plan, slots: Sequence[str], catalogue: Catalogue, *, load: bool = True
+) -> dict[str, Any]:
+    """The parts of some slots, by slot; a slot that holds a list gives a tuple. Absent slots are left out.
+
+    load: whether parts inside parts load their own weights; those of the slots are for `load_weights`.
+    """
+    built: dict[str, Any] = {}
+    for slot in slots:
+        found = plan.parts.get(slot)
+        if isinstance(found, PartPlan):
+            built[slot] = build_part(found, catalogue, load=load)
+        elif found is not None:
+            built[slot] = tuple(build_part(part, catalogue, load=load) for part in found)
+    return built
+
+
+def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> Any:
+    """Import a part's target and construct it with its config and its own parts.
+
+    Raises:
+        AssemblyError: the target does not exist, is not of its kind, or takes a config that its component
+            does not name.
+        Exception: whatever the constructor raised, with a note that says whose it was.
+    """
+    component = part.registered.component
+    target = _import_target(component.target, part)
+    nested: dict[str, Any] = {}
+    for field, inner in part.parts.items():
+        if isinstance(inner, PartPlan):
+            nested[field] = _build_inner(inner, catalogue, load)
+        else:
+            nested[field] = tuple(_build_inner(one, catalogue, load) for one in inner)
+    arguments = () if part.config is None else (part.config,)
+    try:
+        made = target(*arguments, **nested)
+    except Exception as error:
+        module = component.target.partition(":")[0]
+        if part.config is None and _takes_a_config(target, nested):
+            package = module.rpartition(".")[0] or module
+            raise AssemblyError(
+                f"{whose(part)} has no config=, and its target takes one ({described(error)}): write "
+                f'config="{package}.config:Class" in its Component, the attrs class of its parameters; '
+                f"it is for the authors of {part.registered.distribution} to mend"
+            ) from error
+        error.add_note(f"while building {whose(part)}; {_remedy(error, module, part)}")
+        raise
+    interface = _import_target(catalogue.kinds[component.kind].interface, part)
+    if not isinstance(made, interface):
+        raise AssemblyError(
+            f"{whose(part)} made a {type(made).__qualname__}, "
+            f"which is no {interface.__name__} (the interface of kind {component.kind!r}); {remedy(part)}"
+        )
+    return made
+
+
+def load_weights(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> None:
+    """Load the plan's weights into built parts: those of the whole spec first, then those of single parts.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or does not fit.
+        AssemblyError: a part has weights in the spec, and is no network.
+    """
+    for slot, built in parts.items():
+        planned = plan.parts[slot]
+        if not isinstance(planned, PartPlan):
+            for one, made in zip(planned, built, strict=True):
+                _load_own(one, made, catalogue)
+        else:
+            _load_own(planned, built, catalogue)
+    if plan.weights is not None:
+        file = weights.locate(plan.weights, catalogue)
+        _load_shared(plan, parts, weights.read(file), file)
+
+
+def _load_stages(plan: Plan, stages: Mapping[str, Mapping[str, Any]], catalogue: Catalogue) -> None:
+    """Load the one file of a cascade, `up.denoiser.x`: what it holds is of the stages without a file."""
+    if plan.weights is None:
+        return
+    file = weights.locate(plan.weights, catalogue)
+    waiting = {
+        name: parts
+        for name, parts in stages.items()
+        if plan.stages[name].weights is None and _shared(plan.stages[name], parts)
+    }
+    if not waiting:
+        raise weights.WeightsError(
+            f"{file} is for stages without weights of their own, and here each has some; "
+            f"name another file for one of them: stages.{next(iter(stages))}.weights"
+        )
+    for name, tensors in weights.under(weights.read(file), waiting, file).items():
+        _load_shared(plan.stages[name], waiting[name], tensors, file)
+
+
+def _load_shared(plan: Plan, parts: Mapping[str, Any], tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Load the tensors of several parts, by the names of their slots."""
+    shared = _shared(plan, parts)
+    for slot, some in weights.under(tensors, shared, file).items():
+        weights.load_into(shared[slot], some, part=join(plan.path, slot), file=file)
+
+
+def _shared(plan: Plan, parts: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
+    """The networks in slots that have no file of weights to themselves."""
+    import torch
+
+    return {
+        slot: built
+        for slot, built in parts.items()
+        if isinstance(planned := plan.parts[slot], PartPlan)
+        and planned.weights is None
+        and isinstance(built, torch.nn.Module)
+        and built.state_dict()
+    }
+
+
+def weight_files(plan: Plan, catalogue: Catalogue) -> dict[str, Path]:
+    """The files of weights that a plan reads, by the dotted path of what they are for ("" for the whole)."""
+    return {path: weights.locate(address, catalogue) for path, address in plan.all_weights().items()}
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of a runtime's `device`; `auto` is CUDA, else MPS, else the CPU.
+
+    Raises:
+        PartError: the device is not there.
+    """
+    import torch
+
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {"cuda": cards > 0, "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(known for known, is_there in there.items() if is_there)
+    family, _, number = name.partition(":")
+    if not there.get(family, False) or (number and int(number) >= cards):
+        usable = ["cuda:0" if cards == 1 else f"cuda:0 to cuda:{cards - 1}"] if cards else []
+        usable += [known for known, is_there in there.items() if is_there and known != "cuda"]
+        raise PartError(f"device {name!r} is not available here; available: {', '.join(usable)}")
+    return torch.device(name)
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The torch dtype of a runtime's `dtype`; `auto` is bfloat16 on a GPU that has it, else float32."""
+    import torch
+
+    if name == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _build_inner(part: PartPlan, catalogue: Catalogue, load: bool) -> Any:
+    made = build_part(part, catalogue, load=load)
+    if load:
+        _load_own(part, made, catalogue)
+    return made
+
+
+def _load_own(part: PartPlan, made: Any, catalogue: Catalogue) -> None:
+    import torch
+
+    if part.weights is None:
+        return
+    if not isinstance(made, torch.nn.Module):
+        raise AssemblyError(
+            f"{whose(part)} has `weights` in the spec, and is no network that could load them"
+        )
+    file = weights.locate(part.weights, catalogue)
+    weights.load_into(made, weights.read(file), part=part.path, file=file)
+
+
+def _takes_a_config(target: Callable[..., object], nested: Mapping[str, object]) -> bool:
+    """Whether a call lacks one argument before those by keyword, and nothing else."""
+    try:
+        signature = inspect.signature(target)
+        signature.bind(None, **nested)
+    except (TypeError, ValueError):
+        return False
+    try:
+        signature.bind(**nested)
+    except TypeError:
+        return True
+    return False
+
+
+def _import_target(target: str, part: PartPlan) -> Any:
+    module, _, name = target.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except Exception as error:
+        raise AssemblyError(
+            f"{whose(part)} names a target that cannot be imported, {target}: "
+            f"{import_fault(error, module)}; {_remedy(error, module, part)}"
+        ) from error
+
+
+def _remedy(error: Exception, module: str, part: PartPlan) -> str:
+    of = part.registered
+    return import_remedy(error, module, of.distribution, of.version) or remedy(part)

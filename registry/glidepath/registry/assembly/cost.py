@@ -1,0 +1,314 @@
+"""What an image of a plan costs: parameters, memory and FLOPs, from shapes alone. No weights are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from glidepath.core.errors import GlidepathError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from glidepath.core.conditioning import Conditioning
+    from glidepath.core.denoiser import Predict
+    from glidepath.core.guidance import Guidance
+    from glidepath.core.levels import NoiseLevels
+    from glidepath.core.pipeline import Pipeline
+    from glidepath.core.sampler import State
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.plan import Plan
+
+_NETWORKS = ("text_encoder", "denoiser", "guidance", "codec")
+_OTHERS = ("schedule", "sampler")
+
+
+class CannotMeasure(GlidepathError):
+    """A part does something that shapes alone cannot answer; what it raised is the cause."""
+
+
+@attrs.frozen(kw_only=True)
+class Measurement:
+    """The cost of one image.
+
+    parameters: how many each network has, by slot.
+    device, dtype: where and in which precision the plan runs here.
+    weight_bytes: all parameters and buffers in that precision.
+    activation_bytes: the most that the networks hold at a time beside their weights, up to the first
+        evaluation; what is prepared for all steps is part of it.
+    steps: of the sampler.
+    evaluations: of the guided denoiser; a sampler of higher order has several in a step.
+    rows: how many rows the denoiser sees in one evaluation; 2 under classifier-free guidance.
+    flops: 2 for each multiply-add of matrix products, convolutions and attention. "text_encoder", "prepare"
+        (of the denoiser) and "codec" occur once; "denoiser" is one evaluation under guidance, at the first
+        step; where guidance changes from step to step, at the dearest of the first, middle and last.
+    gradient_bytes: how much of `activation_bytes` is for guidance by gradient (a classifier's, a CLIP's).
+    gradient_flops: how much of one evaluation is.
+    """
+
+    parameters: Mapping[str, int]
+    device: str
+    dtype: str
+    weight_bytes: int
+    activation_bytes: int
+    steps: int
+    evaluations: int
+    rows: int
+    flops: Mapping[str, int]
+    gradient_bytes: int = 0
+    gradient_flops: int = 0
+
+    @property
+    def total_flops(self) -> int:
+        """FLOPs of the whole image."""
+        return sum(self.flops.values()) + (self.evaluations - 1) * self.flops["denoiser"]
+
+
+def measure(plan: Plan, catalogue: Catalogue) -> Measurement:
+    """Build the plan's networks without memory behind their tensors, and let one evaluation run.
+
+    Raises:
+        CannotMeasure: a part needs more than shapes, such as a value that it reads back.
+        GlidepathError: a part cannot be built.
+    """
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from glidepath.core.pipeline import Pipeline
+    from glidepath.registry.assembly.build import build_parts, choose_device, choose_dtype
+
+    device = choose_device(plan.runtime.device)
+    dtype = choose_dtype(plan.runtime.dtype, device)
+    parts = build_parts(plan, _OTHERS, catalogue, load=False)
+    with torch.device("meta"):
+        parts |= build_parts(plan, _NETWORKS, catalogue, load=False)
+    pipeline = Pipeline(**parts, device="meta", dtype=dtype)
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    try:
+        _pretend_cpu(pipeline, fake)
+        return _measure(pipeline, fake, str(device), dtype)
+    except Exception as error:
+        raise CannotMeasure(f"this plan cannot be measured: {type(error).__name__}: {error}") from error
+
+
+def _pretend_cpu(pipeline: Pipeline, fake: FakeTensorMode) -> None:
+    """Give the networks tensors that have no memory and say that they are on the CPU.
+
+    Those of the device `meta` would do, but for networks that switch autocast off: it knows no `meta`.
+    """
+    import torch
+
+    holders = [pipeline.denoiser, pipeline.text_encoder, pipeline.codec, *pipeline.guidance]
+    with fake:
+        for holder in holders:
+            for module in (holder, *getattr(holder, "__dict__", {}).values()):
+                if isinstance(module, torch.nn.Module):
+                    module.to_empty(device="cpu")
+    pipeline.device = torch.device("cpu")
+
+
+def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) -> Measurement:
+    evaluations = _evaluations(pipeline)
+    cost = _walked(pipeline, pipeline.guidance, fake)
+    without = list(_without_gradients(pipeline.guidance))
+    differentiates = len(without) < len(pipeline.guidance)
+    plain = _walked(pipeline, without, fake) if differentiates else cost
+    guiding = [network for guidance in pipeline.guidance for network in guidance.networks().values()]
+    networks = (pipeline.text_encoder, pipeline.denoiser, pipeline.codec, *guiding)
+    modules = [it for it in networks if it is not None]
+    tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    return Measurement(
+        parameters=pipeline.parameters(),
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        weight_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        activation_bytes=cost.peak,
+        steps=len(pipeline.levels()),
+        evaluations=evaluations,
+        rows=cost.rows,
+        flops=cost.flops,
+        gradient_bytes=max(0, cost.peak - plain.peak),
+        gradient_flops=max(0, cost.flops["denoiser"] - plain.flops["denoiser"]),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class _Cost:
+    """What a walk takes: `flops`, `rows` and `activation_bytes` (peak) of a Measurement."""
+
+    flops: Mapping[str, int]
+    rows: int
+    peak: int
+
+
+def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorMode) -> _Cost:
+    """The cost of a walk under some guidances, from an evaluation, or three where it varies by step."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from glidepath.core.guidance import GuidanceModifier, fold
+
+    # torch counts attention on accelerators, and not what the CPU has for it
+    attention = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+    }
+    counter: Any = FlopCounterMode(display=False, custom_mapping=attention)
+    counter.mod_tracker = _NoModules()
+
+    levels = pipeline.levels()
+    seen = 0
+
+    def bind(conditioning: Conditioning) -> Predict:
+        predict = pipeline.prepare(conditioning, levels)
+
+        def counted(x: Tensor, step: Any) -> Any:
+            nonlocal seen
+            seen += x.shape[0]
+            return predict(x, step)
+
+        return counted
+
+    steps = list(levels.steps("cpu"))
+    varies = any(isinstance(it, GuidanceModifier) for it in guidances)
+    visited = sorted({0, len(steps) // 2, len(steps) - 1}) if varies else [0]
+    # as the pipeline does: autograd refuses the tensors of inference mode
+    differentiates = any(guidance.differentiates for guidance in guidances)
+    with fake, torch.no_grad() if differentiates else torch.inference_mode():
+        x = torch.empty((1, *pipeline.denoiser.image_shape))
+        pictures = _pictures(pipeline)
+        labels = _labels(pipeline, levels, pictures)
+        with _watch() as memory, counter:
+            conditioning = pipeline.conditioning([""], labels, pictures)
+            text = counter.get_total_flops()
+            predict = fold(guidances, bind, levels)(conditioning)
+            prepare = counter.get_total_flops() - text
+            evaluation = rows = 0
+            for index in visited:
+                before, seen = counter.get_total_flops(), 0
+                predict(x, steps[index])
+                evaluation, rows = max((evaluation, rows), (counter.get_total_flops() - before, seen))
+            peak = memory.most
+            before = counter.get_total_flops()
+            pipeline.codec.decode(x)
+            codec = counter.get_total_flops() - before
+    flops = {"text_encoder": text, "prepare": prepare, "denoiser": evaluation, "codec": codec}
+    return _Cost(flops=flops, rows=rows, peak=peak)
+
+
+def _without_gradients(guidances: Iterable[Guidance]) -> Iterator[Guidance]:
+    """The guidances that take no gradient, without what modifies one that does."""
+    from glidepath.core.guidance import GuidanceModifier
+
+    dropped = False
+    for guidance in guidances:
+        dropped = dropped if isinstance(guidance, GuidanceModifier) else guidance.differentiates
+        if not dropped:
+            yield guidance
+
+
+def _pictures(pipeline: Pipeline) -> dict[str, Tensor]:
+    """What an upsampler starts from: an image of a quarter of its size."""
+    import torch
+
+    if not pipeline.denoiser.needs_low_res:
+        return {}
+    channels, *size = pipeline.denoiser.image_shape
+    return {"low_res": torch.empty((1, channels, *[max(1, side // 4) for side in size]))}
+
+
+def _labels(pipeline: Pipeline, levels: NoiseLevels, pictures: Mapping[str, Tensor]) -> list[int] | None:
+    """A class label, where there are classes, or for a denoiser that refuses to go without one."""
+    from glidepath.core.errors import PartError
+
+    if pipeline.num_classes is not None:
+        return [0]
+    try:
+        pipeline.denoiser.prepare(pipeline.conditioning([""], pictures=pictures), levels)
+    except PartError:
+        return [0]
+    return None
+
+
+def _attention_flops(q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **__: Any) -> int:
+    """Of shapes [B, H, L, c]: the products q k^T, and those of the weights with v."""
+    batch, heads, queries, width = q
+    return 2 * batch * heads * queries * k[-2] * (width + v[-1])
+
+
+def _attention_backward_flops(
+    _grad: Any, q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """Five products where forward has two: q k^T again, and one for each gradient, of the weights too."""
+    batch, heads, queries, width = q
+    return 2 * batch * heads * queries * k[-2] * (3 * width + 2 * v[-1])
+
+
+class _NoModules(nullcontext[None]):
+    """In place of what tells a counter which module runs: torch's refuses gradients of a module's input."""
+
+    parents = ("Global",)
+
+
+def _evaluations(pipeline: Pipeline) -> int:
+    """How often the sampler asks its predictor, found by a walk over a single number."""
+    import torch
+
+    from glidepath.core.noise import PerSampleNoise
+    from glidepath.core.prediction import Prediction
+
+    calls = 0
+
+    def predict(x: Tensor, step: Any) -> Prediction:
+        nonlocal calls
+        calls += 1
+        zeros = torch.zeros_like(x)
+        fraction = zeros if pipeline.denoiser.learned_variance else None
+        return Prediction(zeros, pipeline.denoiser.predicts, x, step, variance_fraction=fraction)
+
+    x = torch.zeros((1,) * (1 + len(pipeline.denoiser.image_shape)))
+    states: list[State] = list(
+        pipeline.sampler.states(predict, x, pipeline.levels(), PerSampleNoise([(0, 0)]))
+    )
+    return calls if states else 0
+
+
+def _watch() -> Any:
+    """A context whose `most` is the most bytes that tensors made in it held at one time."""
+    import weakref
+
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.living = 0
+            self.most = 0
+            self.seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            for tensor in tree_leaves((args, kwargs)):
+                if isinstance(tensor, torch.Tensor):
+                    self.seen.add(tensor.untyped_storage())  # a weight, or counted when it was made
+            result = func(*args, **(kwargs or {}))
+            for tensor in tree_leaves(result):
+                if isinstance(tensor, torch.Tensor) and tensor.untyped_storage() not in self.seen:
+                    self._count(tensor.untyped_storage())
+            return result
+
+        def _count(self, storage: torch.UntypedStorage) -> None:
+            self.seen.add(storage)
+            self.living += storage.nbytes()
+            self.most = max(self.most, self.living)
+            weakref.finalize(storage, self._free, storage.nbytes())
+
+        def _free(self, size: int) -> None:
+            self.living -= size
+
+    return Watch()

@@ -1,0 +1,1 @@
+"""How a plugin describes what it supplies: components, kinds, hooks, and the parameters of config classes."""

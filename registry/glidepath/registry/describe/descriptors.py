@@ -1,0 +1,151 @@
+"""Whether what a plugin's hooks return can be used. Every fault is said, not the first only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from glidepath.registry.describe.component import RESERVED, Command, Component, Extra, Kind, Preset
+from glidepath.registry.describe.kinds import RESERVED_KINDS, RESERVED_SLOTS
+from glidepath.registry.text.problems import did_you_mean
+
+BUILTIN_COMMANDS = frozenset(
+    {
+        "check",
+        "completion",
+        "diff",
+        "list",
+        "lock",
+        "new-plugin",
+        "plan",
+        "plugins",
+        "replay",
+        "sample",
+        "schema",
+        "show",
+        "test-plugin",
+    }
+)
+"""Commands of glidepath's own; a plugin's command has another name."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_WORD = re.compile(r"[a-z][a-z0-9_]*")
+_TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def component_faults(component: object, kinds: Collection[str], absent: Sequence[str] = ()) -> list[str]:
+    """What is wrong with an item of `components()`; nothing, when it is sound.
+
+    kinds: the known ones. absent: the plugins that did not load, any of which may add another.
+    """
+    if not isinstance(component, Component):
+        return [f"{component!r} is not a Component"]
+    return [f"component {component.name!r}: {fault}" for fault in _component(component, kinds, absent)]
+
+
+def _component(component: Component, kinds: Collection[str], absent: Sequence[str]) -> Iterator[str]:
+    if not _is(_NAME, component.name):
+        yield _bad_name("name", component.name)
+    if not isinstance(component.kind, str) or component.kind not in kinds:
+        hint = did_you_mean(str(component.kind), kinds) or f"there are {', '.join(sorted(kinds))}"
+        if absent:
+            hint += f"; others may come from the {' or the '.join(absent)}, which did not load"
+        yield f"no kind is named {component.kind!r}; {hint}"
+    if not _is(_TARGET, component.target):
+        yield f"target {component.target!r} is not of the form 'package.module:Class'"
+    if isinstance(component.config, str):
+        if not _is(_TARGET, component.config):
+            yield f"config {component.config!r} is not of the form 'package.module:Class'"
+    elif component.config is not None and not _is_attrs_class(component.config):
+        yield f"config {component.config!r} is not an attrs class, nor a string that names one"
+    else:
+        for name in RESERVED:
+            if component.config is not None and name in attrs.fields_dict(component.config):
+                yield f"a parameter cannot be named {name!r}, a key of every part; rename it"
+    if not isinstance(component.summary, str) or not component.summary.strip():
+        yield "summary is missing"
+    for name in ("provides", "needs", "check"):
+        if not callable(getattr(component, name)):
+            yield f"{name} {getattr(component, name)!r} is not a function of the config"
+    if not _is_list_of(Extra, component.requires):
+        yield f"requires {component.requires!r} is not a list of Extra"
+    if not _is_list_of(str, component.references):
+        yield f"references {component.references!r} is not a list of strings"
+    if not _is_list_of(str, component.formerly) or not all(_is(_NAME, name) for name in component.formerly):
+        yield f"formerly {component.formerly!r} is not a list of names"
+    if not isinstance(component.deprecated, str):
+        yield f"deprecated {component.deprecated!r} is not a text that says what to use instead"
+    for name, given in (("example", component.example), ("neutral", component.neutral or {})):
+        if name == "example" and isinstance(given, str) and given.strip():
+            continue
+        if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+            yield f"{name} {given!r} is not a mapping of parameters to values"
+
+
+def kind_faults(kind: object) -> list[str]:
+    """What is wrong with an item of `kinds()`."""
+    if not isinstance(kind, Kind):
+        return [f"{kind!r} is not a Kind"]
+    faults = []
+    if not _is(_WORD, kind.name):
+        faults.append(f"name {kind.name!r} is not a lower-case word (letters, digits, underscores)")
+    elif kind.name in RESERVED_KINDS:
+        faults.append(f"the name {kind.name!r} is taken by glidepath")
+    if kind.slot != "" and not _is(_WORD, kind.slot):
+        faults.append(f"slot {kind.slot!r} is not a lower-case word (letters, digits, underscores)")
+    elif kind.slot in RESERVED_SLOTS:
+        faults.append(f"the slot {kind.slot!r} is taken by glidepath")
+    if not _is(_TARGET, kind.interface):
+        faults.append(f"interface {kind.interface!r} is not of the form 'package.module:Class'")
+    return [f"kind {kind.name!r}: {fault}" for fault in faults]
+
+
+def preset_faults(preset: object) -> list[str]:
+    """What is wrong with an item of `presets()`."""
+    if not isinstance(preset, Preset):
+        return [f"{preset!r} is not a Preset"]
+    faults = []
+    if not _is(_NAME, preset.name):
+        faults.append(_bad_name("name", preset.name))
+    if not isinstance(preset.file, Path):
+        faults.append(f"file {preset.file!r} is not a pathlib.Path")
+    elif not preset.file.is_file():
+        faults.append(f"there is no file {preset.file}")
+    return [f"preset {preset.name!r}: {fault}" for fault in faults]
+
+
+def command_faults(command: object) -> list[str]:
+    """What is wrong with an item of `commands()`."""
+    if not isinstance(command, Command):
+        return [f"{command!r} is not a Command"]
+    faults = []
+    if not _is(_NAME, command.name):
+        faults.append(_bad_name("name", command.name))
+    elif command.name in BUILTIN_COMMANDS:
+        faults.append("glidepath has a command of this name")
+    if not _is(_TARGET, command.target):
+        faults.append(f"target {command.target!r} is not of the form 'package.module:function'")
+    return [f"command {command.name!r}: {fault}" for fault in faults]
+
+
+def _is(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_list_of(what: type, value: object) -> bool:
+    return (
+        isinstance(value, Iterable)
+        and not isinstance(value, str)
+        and all(isinstance(it, what) for it in value)
+    )
+
+
+def _is_attrs_class(value: object) -> bool:
+    return isinstance(value, type) and attrs.has(value)
+
+
+def _bad_name(what: str, name: object) -> str:
+    return f"{what} {name!r} is not of lower-case letters, digits, hyphens and dots, a letter or digit first"

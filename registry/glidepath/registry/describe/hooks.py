@@ -1,0 +1,70 @@
+"""The hooks that a plugin may implement, as pluggy specifications.
+
+A plugin's entry point (group `glidepath.plugins`) is a module with functions marked `@hookimpl`. They return
+data; none runs while an image is made. Each plugin is called by itself, so that one failure costs one plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from glidepath.registry.describe.component import Command, Component, Kind, Preset
+
+if TYPE_CHECKING:
+    from glidepath.core.pipeline import Pipeline
+    from glidepath.registry.plan.plan import Plan
+    from glidepath.testing import Trial
+
+PROJECT = "glidepath"
+GROUP = "glidepath.plugins"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def components() -> Iterable[Component]:
+    """The parts that the plugin supplies. The only hook that every plugin must implement."""
+    return ()
+
+
+@hookspec
+def kinds() -> Iterable[Kind]:
+    """Kinds of part that the plugin adds."""
+    return ()
+
+
+@hookspec
+def presets() -> Iterable[Preset]:
+    """Specs that ship with the plugin."""
+    return ()
+
+
+@hookspec
+def commands() -> Iterable[Command]:
+    """Commands that the plugin adds to `glidepath`; imported when they run."""
+    return ()
+
+
+@hookspec
+def checks(kind: str) -> Iterable[Callable[[Any], None] | type[Trial]]:
+    """Conformance checks for parts of `kind`, whoever supplies the part; `glidepath test-plugin` runs them.
+
+    Each is a function that takes a freshly built part and raises AssertionError; it is named for the
+    function. For a kind that the plugin adds, a class derived from `glidepath.testing.Trial` may be among
+    them: it says how such a part is used, and all checks of any use then apply to it.
+    """
+    return ()
+
+
+@hookspec
+def on_assemble(plan: Plan) -> None:
+    """Called before anything is built; for a cascade once for each stage, with its plan. Raise to refuse."""
+
+
+@hookspec
+def on_built(pipeline: Pipeline, plan: Plan) -> None:
+    """Called when the pipeline is built, before it makes anything; for a cascade once for each stage."""

@@ -1,0 +1,61 @@
+"""The kinds of part that glidepath itself knows; plugins may add others through the `kinds()` hook."""
+
+from __future__ import annotations
+
+from glidepath.registry.describe.component import Kind
+
+CORE_KINDS: tuple[Kind, ...] = (
+    Kind(
+        name="schedule",
+        interface="glidepath.core.schedule:NoiseSchedule",
+        summary="how signal and noise mix at each timestep",
+        slot="schedule",
+        required=True,
+    ),
+    Kind(
+        name="denoiser",
+        interface="glidepath.core.denoiser:Denoiser",
+        summary="the network that predicts the noise of x_t",
+        slot="denoiser",
+        required=True,
+    ),
+    Kind(
+        name="text_encoder",
+        interface="glidepath.core.text_encoder:TextEncoder",
+        summary="turns prompts into embeddings",
+        slot="text_encoder",
+    ),
+    Kind(
+        name="tokenizer",
+        interface="glidepath.core.text_encoder:Tokenizer",
+        summary="turns text into integers, inside a text encoder",
+    ),
+    Kind(
+        name="guidance",
+        interface="glidepath.core.guidance:Guidance",
+        summary="pulls a sample towards its prompt; several fold, left to right",
+        slot="guidance",
+        many=True,
+    ),
+    Kind(
+        name="sampler",
+        interface="glidepath.core.sampler:Sampler",
+        summary="walks from noise to image",
+        slot="sampler",
+        required=True,
+    ),
+    Kind(
+        name="codec",
+        interface="glidepath.core.codec:Codec",
+        summary="how images enter and leave the space that diffusion runs in",
+        slot="codec",
+        # The whole name: with the short one, a plugin with an `identity` of its own would break every spec.
+        default="glidepath/identity",
+    ),
+)
+
+RESERVED_SLOTS = frozenset({"extends", "weights", "runtime", "plugins", "stages"})
+"""Keys at the top of a spec that are no parts; no kind may claim one as its slot."""
+
+RESERVED_KINDS = frozenset({"preset", "command"})
+"""What `glidepath list` and `glidepath show` name beside the kinds of part."""

@@ -1,0 +1,212 @@
+"""The parameters of a component as a person reads them: types, limits, defaults, meanings, and an example."""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import attrs
+
+from glidepath.registry.describe.component import DEPRECATED, DOC, MANY, PART, Kind
+
+_FACTORY: Any = attrs.Factory  # a class; attrs declares it as a function
+
+REQUIRED = object()
+"""The default of a parameter that has none."""
+
+
+@attrs.frozen(kw_only=True)
+class Parameter:
+    """One parameter.
+
+    type: as a spec would be explained: "int", "list of int", "'legacy' | 'new'"; the kind, for a nested part.
+    limits: what its validators ask, such as ">= 0, <= 1"; "" when they ask nothing that can be put in words.
+    default: a value, or `REQUIRED`.
+    part: the kind of a nested part, "" for a plain value; many: a list of them.
+    """
+
+    name: str
+    type: str
+    limits: str
+    default: object
+    doc: str
+    part: str = ""
+    many: bool = False
+
+
+def parameters(config: type[Any] | None) -> tuple[Parameter, ...]:
+    """The parameters of a config class, in the order in which it states them."""
+    return tuple(_parameters(config)) if config is not None else ()
+
+
+def _parameters(config: type[Any]) -> Iterator[Parameter]:
+    try:
+        hints: Mapping[str, Any] = typing.get_type_hints(config)
+    except Exception:  # an annotation that only a type checker can resolve is shown as it is written
+        hints = {}
+    for field in attrs.fields(config):
+        if not field.init or field.metadata.get("omegaconf_ignore"):
+            continue
+        kind, many = str(field.metadata.get(PART, "")), bool(field.metadata.get(MANY))
+        yield Parameter(
+            name=field.name,
+            type=(f"list of {kind}" if many else kind)
+            if kind
+            else type_text(hints.get(field.name, field.type)),
+            limits=", ".join(map(str, limits(field.validator))),
+            default=_default(field),
+            doc=_doc(field),
+            part=kind,
+            many=many,
+        )
+
+
+def _doc(field: attrs.Attribute[Any]) -> str:
+    text, deprecated = str(field.metadata.get(DOC, "")), field.metadata.get(DEPRECATED)
+    return f"{text} (deprecated: {deprecated})" if deprecated else text
+
+
+def _default(field: attrs.Attribute[Any]) -> object:
+    if field.default is attrs.NOTHING:
+        return REQUIRED
+    default: Any = field.default
+    if isinstance(default, _FACTORY):
+        return "(computed from the others)" if default.takes_self else default.factory()
+    return default
+
+
+def type_text(annotation: Any) -> str:
+    """A type annotation in words: "int | none", "list of float", "'legacy' | 'new'"."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return type_text(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(type_text(argument) for argument in arguments)
+    if origin is typing.Literal:
+        return " | ".join(repr(argument) for argument in arguments)
+    if origin is tuple and Ellipsis not in arguments:
+        return f"list of {len(arguments)}: {', '.join(type_text(argument) for argument in arguments)}"
+    if origin in (list, tuple) or (isinstance(origin, type) and issubclass(origin, Sequence)):
+        return f"list of {type_text(arguments[0])}"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"mapping of {type_text(arguments[0])} to {type_text(arguments[1])}"
+    if annotation in (None, type(None)):
+        return "none"
+    if annotation is Any:
+        return "anything"
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return " | ".join(repr(member.name) for member in annotation)
+    return str(getattr(annotation, "__name__", annotation))
+
+
+@attrs.frozen
+class Limit:
+    """What a validator asks of a value.
+
+    ask: ">=", ">", "<=", "<", "one of", "at least", "at most" (entries, or characters), or "matches".
+    value: the bound, the options, the count, or the pattern.
+    each: it is asked of each entry of the value.
+    others: a pattern of values that do as well as the options, which are examples; None where there are none.
+    """
+
+    ask: str
+    value: Any
+    each: bool = False
+    others: re.Pattern[str] | None = None
+
+    def __str__(self) -> str:
+        text = {
+            "one of": lambda: f"one of {', '.join(str(option) for option in self.value)}",
+            "at least": lambda: f"at least {self.value} long",
+            "at most": lambda: f"at most {self.value} long",
+            "matches": lambda: f"matches {self.value.pattern}",
+        }.get(self.ask, lambda: f"{self.ask} {self.value}")()
+        return f"each {text}" if self.each else text
+
+
+def limits(validator: Any) -> Iterator[Limit]:
+    """What attrs validators ask, read from their attributes: attrs does not publish their classes.
+
+    What cannot be put in words is passed over.
+    """
+    if validator is None:
+        return
+    if isinstance(validator, list | tuple) or hasattr(validator, "_validators"):
+        for one in getattr(validator, "_validators", validator):
+            yield from limits(one)
+    elif hasattr(validator, "compare_op") and hasattr(validator, "bound"):
+        yield Limit(validator.compare_op, validator.bound)
+    elif hasattr(validator, "options"):
+        # a validator of a plugin's own may show examples so
+        own = not type(validator).__module__.startswith("attr")
+        others = getattr(validator, "pattern", re.compile("")) if own else None
+        yield Limit("one of", tuple(validator.options), others=others)
+    elif hasattr(validator, "min_length"):
+        yield Limit("at least", validator.min_length)
+    elif hasattr(validator, "max_length"):
+        yield Limit("at most", validator.max_length)
+    elif hasattr(validator, "pattern"):
+        yield Limit("matches", validator.pattern)
+    elif hasattr(validator, "member_validator"):
+        yield from (attrs.evolve(limit, each=True) for limit in limits(validator.member_validator))
+        yield from limits(getattr(validator, "iterable_validator", None))
+    elif hasattr(validator, "validator"):  # optional(...)
+        yield from limits(validator.validator)
+
+
+def yaml_text(value: object) -> str:
+    """A plain value as YAML, on one line."""
+    if value is REQUIRED:
+        return "???"
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in _WORDS:
+        return value
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{yaml_text(key)}: {yaml_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(yaml_text(item) for item in value) + "]"
+    if attrs.has(type(value)):
+        return yaml_text(attrs.asdict(cast(attrs.AttrsInstance, value), recurse=False))
+    if value is None or isinstance(value, bool | int):
+        return json.dumps(value)
+    if isinstance(value, float):
+        # YAML 1.1 takes 1e-05 for a word, and 1.0e-05 for a number
+        text = repr(value) if "." in repr(value) else repr(value).replace("e", ".0e")
+        return _NOT_FINITE.get(text, text)
+    quoted = json.dumps(str(value), ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in quoted)
+
+
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
+_WORDS = frozenset(
+    form for word in ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
+    for form in (word, word.capitalize(), word.upper())
+)  # fmt: skip
+_NOT_FINITE = {"nan": ".nan", "inf": ".inf", "-inf": "-.inf"}
+
+
+def example(kind: Kind, name: str, described: Sequence[Parameter], names: Mapping[str, Sequence[str]]) -> str:
+    """A piece of a spec that names a component with every parameter at its default, to paste and edit.
+
+    name: as the spec is to spell it. names: the installed parts of each kind, for parameters that are parts.
+    """
+    lines = [f"use: {name}", *(_line(parameter, names.get(parameter.part, ())) for parameter in described)]
+    head = f"{kind.slot or kind.name}:"
+    if len(lines) == 1:
+        return f"{head}\n  - {name}" if kind.many else f"{head} {name}"
+    first = "  - " if kind.many else "  "
+    return "\n".join([head, first + lines[0], *((len(first) * " ") + line for line in lines[1:])])
+
+
+def _line(parameter: Parameter, names: Sequence[str]) -> str:
+    if parameter.part and parameter.default in (None, REQUIRED) and names:
+        value = f"[{names[0]}]" if parameter.many else names[0]
+        return f"{parameter.name}: {value}" + (f"  # or {', '.join(names[1:])}" if names[1:] else "")
+    line = f"{parameter.name}: {yaml_text(parameter.default)}"
+    return f"{line}  # required: {parameter.type}" if parameter.default is REQUIRED else line

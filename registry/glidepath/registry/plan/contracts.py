@@ -1,0 +1,244 @@
+"""Whether the parts of a plan fit one another: what some need, against what others provide."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from glidepath.registry.describe.component import Need
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.describe.parameters import yaml_text
+from glidepath.registry.text.tree import join
+
+if TYPE_CHECKING:
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.plan import PartPlan
+
+
+UPSAMPLES = "image.upsamples"
+"""A denoiser that provides it as true is an upsampler; one that does not provide it is none."""
+
+BEFORE = "before."
+"""A need of "before.KEY" is one of a part that stands earlier in the same list; the nearest one counts."""
+
+
+def check_fit(
+    parts: Sequence[PartPlan],
+    complete: bool,
+    catalogue: Catalogue,
+    faults: Faults,
+    path: str = "",
+    faulty: Collection[str] = (),
+) -> None:
+    """Add a fault for every need that is not met.
+
+    parts: the ones in slots before those inside them: where several provide a value, the first counts.
+    complete: no part is missing from them.
+    path: of the stage whose parts they are, "" for a spec without stages.
+    faulty: the paths of those that have faults of their own, and so lack parameters. What depends on these is
+        not judged, and all else is.
+    """
+    top = f"{path}." if path else ""
+    said = {part.path: _asked(part, "provides", faults, faulty) for part in parts}
+    complete = complete and all(values is not None for values in said.values())
+    provided = {path: values or {} for path, values in said.items()}
+    for part in parts:
+        for key, need in (_asked(part, "needs", faults, faulty) or {}).items():
+            if part.path in faulty:
+                need = _guarded(need)
+            if key.startswith(BEFORE):
+                _check_before(
+                    part, key.removeprefix(BEFORE), need, parts, provided, complete, catalogue, faults
+                )
+                continue
+            givers = [other for other in parts if other is not part and key in provided[other.path]]
+            # while parts are missing, one inside another part may only seem to be the first
+            if givers and (complete or "." not in givers[0].path.removeprefix(top)):
+                _compare(part, key, need, givers[0], provided[givers[0].path][key], faults)
+            elif not givers and complete and not need.optional:
+                hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
+                _fault(part, need, f"{_named(part)} needs {key}, and no part provides it", hint, (), faults)
+
+
+def check_cascade(
+    stages: Mapping[str, Sequence[PartPlan]], faults: Faults, faulty: Collection[str] = ()
+) -> None:
+    """Add a fault for every stage that does not fit its place: after the first, each enlarges what is there.
+
+    stages: the parts of each by the stage's path. faulty: as of `check_fit`.
+    """
+    before: _Maker | None = None
+    for index, (path, parts) in enumerate(stages.items()):
+        maker = _Maker.among(parts, path, faults, faulty)
+        if maker is not None:
+            _check_place(maker, index > 0, faults)
+        if maker is not None and before is not None and maker.codec == before.codec:
+            _check_growth(before, maker, faults)
+        before = maker
+
+
+@attrs.frozen
+class _Maker:
+    """What makes the images of a stage: its denoiser, what that provides, and the codec that decodes them."""
+
+    part: PartPlan
+    provides: Mapping[str, Any]
+    codec: str
+
+    @classmethod
+    def among(
+        cls, parts: Sequence[PartPlan], path: str, faults: Faults, faulty: Collection[str]
+    ) -> _Maker | None:
+        slots = {part.path: part for part in parts}
+        part, codec = slots.get(join(path, "denoiser")), slots.get(join(path, "codec"))
+        if part is None or codec is None:
+            return None
+        # what is inside a denoiser speaks for it where it says nothing itself
+        inner = [other for other in parts if other.path.startswith(f"{part.path}.")]
+        said = [_asked(one, "provides", faults, faulty) for one in (part, *inner)]
+        known = [dict(values) for values in said if values is not None]
+        return cls(part, ChainMap(*known), codec.registered.full_name) if len(known) == len(said) else None
+
+
+def _check_place(maker: _Maker, is_after: bool, faults: Faults) -> None:
+    upsamples = maker.provides.get(UPSAMPLES, False)
+    if upsamples == is_after:
+        return
+    if is_after:
+        what = f"{_named(maker.part)} is no upsampler, and stands after another stage"
+        hint = f"it would not see the image that was made; a denoiser that does provides {UPSAMPLES}: true"
+    else:
+        what = f"{_named(maker.part)} is an upsampler, and its stage is the first"
+        hint = "the first stage makes images from noise alone"
+    faults.add(what, maker.part.place, maker.part.path, hint)
+
+
+def _check_growth(before: _Maker, maker: _Maker, faults: Faults) -> None:
+    """Image against image. Where codecs differ, the denoisers' own sizes say nothing of those of images."""
+    for key in ("image.channels", "image.size"):
+        if key not in before.provides or key not in maker.provides:
+            continue
+        had, has = before.provides[key], maker.provides[key]
+        if key == "image.channels" and had != has:
+            wrong = f"has {key} {yaml_text(has)}, and {_named(before.part)}, before it, {yaml_text(had)}"
+        elif key == "image.size" and isinstance(had, int) and isinstance(has, int) and had >= has:
+            wrong = f"makes images of {yaml_text(has)} pixels from images of {yaml_text(had)}"
+        else:
+            continue
+        hint = f"{before.part.path} is written at {before.part.place}" if before.part.place.line else ""
+        faults.add(f"{_named(maker.part)} {wrong}", maker.part.place, maker.part.path, hint)
+
+
+def _check_before(
+    part: PartPlan,
+    key: str,
+    need: Need,
+    parts: Sequence[PartPlan],
+    provided: Mapping[str, Mapping[str, Any]],
+    complete: bool,
+    catalogue: Catalogue,
+    faults: Faults,
+) -> None:
+    """A need of what stands before a part in its list. Other lists have no order to speak of."""
+    listed = [other for other in parts if _list_of(other) == _list_of(part) != ""]
+    before = listed[: listed.index(part)] if listed else []
+    earlier = [other for other in before if key in provided[other.path]]
+    if earlier:
+        _compare(part, key, need, earlier[-1], provided[earlier[-1].path][key], faults)
+    elif complete and not need.optional:
+        hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
+        what = f"{_named(part)} needs a part before it in the list that provides {key}"
+        _fault(part, need, what, hint, (), faults)
+
+
+def _list_of(part: PartPlan) -> str:
+    """The path of the list that a part stands in; "" for none."""
+    return part.path.rpartition("[")[0] if part.path.endswith("]") else ""
+
+
+def _asked(part: PartPlan, what: str, faults: Faults, faulty: Collection[str]) -> Mapping[str, Any] | None:
+    """What a part provides or needs; None where that depends on a parameter with a fault."""
+    try:
+        return dict(getattr(part.registered.component, what)(part.config))
+    except Exception as error:
+        if part.path in faulty:
+            return None
+        fault = f"{part.registered.full_name} cannot say what it {what}: {type(error).__name__}: {error}"
+        faults.add(fault, part.place, part.path, f"it is a fault of {part.registered.distribution}")
+        return {}
+
+
+def _guarded(need: Need) -> Need:
+    """A need whose test finds nothing where it asks for a parameter with a fault."""
+    test = need.test
+    if test is None:
+        return need
+
+    def guarded(value: object) -> str:
+        try:
+            return test(value)
+        except Exception:
+            return ""
+
+    return attrs.evolve(need, test=guarded)
+
+
+def _compare(part: PartPlan, key: str, need: Need, other: PartPlan, value: object, faults: Faults) -> None:
+    hint = f"{other.path} is written at {other.place}" if other.place.line or other.place.column else ""
+    if need.test is not None:
+        try:
+            wrong = need.test(value)
+        except Exception as error:
+            wrong = f"{type(error).__name__}: {error}"
+        if wrong:
+            what = f"{_named(part)} does not fit {_named(other)}, whose {key} is {yaml_text(value)}: {wrong}"
+            _fault(part, need, what, hint, (), faults)
+        return
+    wanted = need.value if isinstance(need.value, tuple) else (need.value,)
+    if value in wanted:
+        return
+    texts = [yaml_text(one) for one in wanted]
+    what = f"{_named(part)} needs {key} {' or '.join(texts)}, and {_named(other)} gives {yaml_text(value)}"
+    _fault(part, need, what + (f": {need.why}" if need.why else ""), hint, texts, faults)
+
+
+def _fault(part: PartPlan, need: Need, what: str, hint: str, allowed: Sequence[str], faults: Faults) -> None:
+    place = part.places.get(need.field) or part.place
+    faults.add(what, place, join(part.path, need.field) if need.field else part.path, hint, allowed)
+
+
+def _named(part: PartPlan) -> str:
+    return f"{part.path} ({part.registered.component.name})"
+
+
+def _suppliers(key: str, catalogue: Catalogue) -> str:
+    """Which installed parts provide a value, as far as their defaults tell."""
+    names: dict[str, list[str]] = {}
+    for registered in catalogue.components():
+        if key in _provided_by_default(registered, catalogue):
+            names.setdefault(registered.component.kind, []).append(catalogue.spelling(registered))
+    return " or ".join(f"a {kind} ({', '.join(found)}) provides it" for kind, found in names.items())
+
+
+def _provided_by_default(registered: Any, catalogue: Catalogue) -> Mapping[str, object]:
+    try:
+        config = catalogue.config_class(registered)
+        return dict(registered.component.provides(config() if config is not None else None))
+    except Exception:
+        return {}
+
+
+def flat(parts: Mapping[str, PartPlan | tuple[PartPlan, ...]]) -> Iterator[PartPlan]:
+    """All parts, those in slots first, then what is inside them, level by level."""
+    level = [part for value in parts.values() for part in (value if isinstance(value, tuple) else (value,))]
+    while level:
+        yield from level
+        level = [
+            inner
+            for part in level
+            for value in part.parts.values()
+            for inner in (value if isinstance(value, tuple) else (value,))
+        ]

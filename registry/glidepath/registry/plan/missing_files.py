@@ -1,0 +1,81 @@
+"""What a spec that is right still needs before it makes images: weights, files. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.describe.fields import fields
+from glidepath.registry.text.tree import join
+
+if TYPE_CHECKING:
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.plan import PartPlan, Plan
+    from glidepath.registry.text.problems import Problem
+
+WEIGHTS = "weights"
+"""What a component lacks under this name is told only where nothing gives it weights."""
+
+HOW_TO_GET_WEIGHTS = (
+    "`glidepath train` makes them, `glidepath convert` those of a published checkpoint (docs/checkpoints.md)"
+)
+
+
+def lacking(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
+    """A warning for each file that is not there, and for all that the parts say they lack.
+
+    Of a spec that says how it is trained, it is not told that it has no weights yet. A hub is not asked.
+    """
+    faults = Faults(plan.spec.files, plan.spec.lent)
+    for path, address in plan.missing_weights(catalogue).items():
+        what = f"{join(path, WEIGHTS)}: there is no file {address} yet"
+        faults.warn(what, None, hint=HOW_TO_GET_WEIGHTS)
+    is_trained = any(not catalogue.slots[slot].sampling for slot in plan.parts if slot in catalogue.slots)
+    for pipeline in plan.pipelines().values():
+        for part in pipeline.all_parts():
+            for name, file in _absent_files(part):
+                what = f"{join(part.path, name)}: there is no file or folder {file}"
+                faults.warn(what, part.places.get(name) or part.place, join(part.path, name))
+            for name, message in _lacked(part, faults):
+                if name == WEIGHTS and (is_trained or _has_weights(part, pipeline, plan)):
+                    continue
+                what = f"{part.path} ({part.registered.component.name}) {message}"
+                hint = _where_weights_go(part, pipeline) if name == WEIGHTS else ""
+                faults.warn(what, part.places.get(name) or part.place, join(part.path, name), hint)
+    return faults.warnings
+
+
+def _absent_files(part: PartPlan) -> Iterator[tuple[str, PurePath]]:
+    """The files and folders that parameters name and that are not there."""
+    for name, field in fields(type(part.config)).items() if part.config is not None else ():
+        value = getattr(part.config, field.attribute.name)
+        if isinstance(value, PurePath) and not os.path.exists(value):
+            yield name, value
+
+
+def _lacked(part: PartPlan, faults: Faults) -> Sequence[tuple[str, str]]:
+    registered = part.registered
+    try:
+        return list(registered.component.lacks(part.config))
+    except Exception as error:
+        what = f"{registered.full_name} cannot say what it lacks: {type(error).__name__}: {error}"
+        faults.warn(what, part.place, part.path, f"it is a fault of {registered.distribution}")
+        return []
+
+
+def _is_in_slot(part: PartPlan, pipeline: Plan) -> bool:
+    """Whether a part stands in a slot of its own, and so has its share in the pipeline's weights."""
+    return any(part is one for one in pipeline.parts.values())
+
+
+def _has_weights(part: PartPlan, pipeline: Plan, plan: Plan) -> bool:
+    shared = pipeline.weights or plan.weights
+    return part.weights is not None or (shared is not None and _is_in_slot(part, pipeline))
+
+
+def _where_weights_go(part: PartPlan, pipeline: Plan) -> str:
+    key = join(pipeline.path if _is_in_slot(part, pipeline) else part.path, WEIGHTS)
+    return f"name a file as {key}: {HOW_TO_GET_WEIGHTS}"

@@ -1,0 +1,449 @@
+"""A plan made of a spec: the component of each part found, its config read, and every fault collected."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
+
+import attrs
+
+from glidepath.registry.spec.address import Address, read_address
+from glidepath.registry.spec.config import ConfigReader, missing_space, without
+from glidepath.registry.spec.current_names import in_words_of_today, warn_of_age
+from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.plan.contracts import check_cascade, check_fit, flat
+from glidepath.registry.spec.merge import as_part
+from glidepath.registry.plan.plan import PartPlan, Parts, Plan, Runtime
+from glidepath.registry.text.problems import Place
+from glidepath.registry.spec.requirements import PluginsSection, check_requirements, refused_by
+from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.describe.fields import Schema, Slot, fields
+from glidepath.registry.text.source import Source
+from glidepath.registry.spec.top_keys import check_cascade_keys, check_spec_keys, check_stage_keys, study_key
+from glidepath.registry.text.tree import (
+    Broken,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    describe,
+    join,
+    node_of,
+    present,
+)
+from glidepath.registry.spec.typed import FAILED
+from glidepath.registry.discovery.unknown import Unknown
+
+if TYPE_CHECKING:
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.discovery.registered import Registered
+    from glidepath.registry.spec.spec import Spec
+
+T = TypeVar("T")
+
+_MOST_PARTS = 100
+_LONGEST_NAME = 200
+_STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_DEFAULT = Place("default")
+_NONE = ("", "none", "null", "nil", "no", "off", "false", "disabled")
+_NOT_USE = ("name", "type", "kind", "class", "target", "_target_", "uses")
+
+
+def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -> Plan:
+    """The plan of a spec. Imports no implementation and builds nothing.
+
+    need_weights: a file of weights that is not there is a fault.
+
+    Raises:
+        SpecError: with every fault of the spec.
+    """
+    faults = Faults(spec.files, spec.lent)
+    plan = Planner(catalogue, faults, need_weights=need_weights).plan(spec)
+    if plan is None:
+        raise faults.error()
+    return plan
+
+
+def plan_part(kind: str, name: str, parameters: Mapping[str, object], catalogue: Catalogue) -> PartPlan:
+    """The plan of one part that stands in no spec. Imports no implementation and builds nothing.
+
+    name: as `use` would give it. parameters: as a spec would write them beside it; relative paths are
+        relative to the current directory.
+
+    Raises:
+        SpecError: with every fault.
+    """
+    title = f"{kind}/{name}"
+    faults = Faults([title])
+    node = node_of({**parameters, "use": name}, Place(title), Source(title, Path(), ""))
+    planned = Planner(catalogue, faults)._planned(node, kind, kind)
+    if planned is None or len(faults):
+        raise faults.error()
+    return planned
+
+
+@attrs.frozen
+class _NoParameters:
+    """The config class of a component without one."""
+
+
+class Planner:
+    """Makes a plan, or adds all that is in its way to `faults`.
+
+    complete: False when some of the spec could not be read, so that nothing is said about what is missing.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, faults: Faults, *, complete: bool = True, need_weights: bool = False
+    ) -> None:
+        self._catalogue = catalogue
+        self._schema = Schema(catalogue)
+        self._faults = faults
+        self._complete = complete
+        self._whole = complete
+        self._top = "spec"
+        self._need_weights = need_weights
+        self._configs = ConfigReader(faults)
+        self._plugins = PluginsSection()
+        self._count = 0
+        # parts with faults, whose configs lack parameters: to judge by what they have
+        self._faulty: set[str] = set()
+
+    def plan(self, spec: Spec) -> Plan | None:
+        """The plan, None when there are faults."""
+        root = spec.root
+        if study := study_key(root, self._catalogue):
+            hint = f"`glidepath study plan {shlex.quote(spec.name)}` reads it"
+            self._faults.add("this looks like a study, and no spec", root.items[study].key, hint=hint)
+            return None
+        stages = present(root.get("stages"))
+        if stages is None:
+            check_spec_keys(root, self._catalogue, self._faults)
+        else:
+            check_cascade_keys(root, self._catalogue, self._faults)
+        self._plugins = self._section(root, "plugins", PluginsSection) or self._plugins
+        runtime = self._section(root, "runtime", Runtime)
+        check_requirements(root, self._catalogue, self._faults)
+        if stages is None:
+            weights, parts = self._pipeline(root, "")
+            if len(self._faults) or runtime is None:
+                return None
+            return self._made(spec, runtime, weights, parts)
+        weights = self._weights(root, "")
+        pipelines = self._stages(stages)
+        parts_of = {path: tuple(flat(parts)) for path, (_, parts) in pipelines.items()}
+        check_cascade(parts_of, self._faults, self._faulty)
+        if len(self._faults) or runtime is None:
+            return None
+        made = {
+            path.removeprefix("stages."): self._made(spec, runtime, *pipeline, path=path)
+            for path, pipeline in pipelines.items()
+        }
+        return self._made(spec, runtime, weights, {}, stages=made)
+
+    def part(self, node: Node, slot: Slot, path: str) -> PartPlan | tuple[PartPlan, ...] | None:
+        """What stands in a slot, or in a place for parts of another file; None, or fewer, after a fault.
+
+        Whether it fits other parts is for `check_fit`.
+        """
+        found = self._position(node, slot, path)
+        if isinstance(found, tuple):
+            return tuple(part for part in found if self._is_sound(part))
+        return found if found is None or self._is_sound(found) else None
+
+    def _is_sound(self, part: PartPlan) -> bool:
+        return not any(one.path in self._faulty for one in flat({"": part}))
+
+    def _made(
+        self,
+        spec: Spec,
+        runtime: Runtime,
+        weights: Address | None,
+        parts: Parts,
+        *,
+        stages: Mapping[str, Plan] = MappingProxyType({}),
+        path: str = "",
+    ) -> Plan:
+        """A plan of what was found without fault."""
+        versions = {part.registered.distribution: part.registered.version for part in flat(parts)}
+        for stage in stages.values():
+            versions.update(stage.distributions)
+        return Plan(
+            parts=parts,
+            runtime=runtime,
+            weights=weights,
+            spec=spec,
+            tree=resolved_tree(parts, runtime, weights, self._plugins, _below(spec.folder), stages),
+            plugins=self._plugins,
+            distributions=dict(sorted(versions.items())),
+            stages=stages,
+            path=path,
+            warnings=() if path else self._faults.warnings,
+        )
+
+    def _stages(self, node: Node) -> dict[str, tuple[Address | None, Parts]]:
+        """The weights and parts of each stage, by its path."""
+        if not isinstance(node, MappingNode):
+            if not isinstance(node, Broken):
+                what = f"stages takes a mapping of names to specs, and this is {describe(node)}"
+                self._faults.add(what, node.place, "stages", "such as stages: {base: ..., up: ...}")
+            return {}
+        found = {}
+        for name, entry in node.items.items():
+            path = join("stages", name)
+            stage = present(entry.node)
+            if stage is not None and not _STAGE_NAME.fullmatch(name):
+                what = f"{shown(name)} is no name of a stage"
+                self._faults.add(what, entry.key, path, "letters, digits, - and _, a letter or digit first")
+            if isinstance(stage, MappingNode):
+                check_stage_keys(stage, path, self._catalogue, self._faults)
+                found[path] = self._pipeline(stage, path)
+            elif stage is not None and not isinstance(stage, Broken):
+                what = f"a stage takes a spec, and this is {describe(stage)}"
+                hint = "a preset or a file stands behind `extends`: {extends: NAME}"
+                self._faults.add(what, stage.place, path, hint)
+        if not any(present(entry.node) for entry in node.items.values()) and self._complete:
+            self._faults.add("a cascade needs at least one stage", node.place, "stages")
+        return found
+
+    def _pipeline(self, root: MappingNode, path: str) -> tuple[Address | None, Parts]:
+        """The weights and parts of a spec without stages, or of a stage."""
+        self._whole = self._complete
+        self._top = "stage" if path else "spec"
+        weights = self._weights(root, path)
+        parts = self._slots(root, path)
+        check_fit(tuple(flat(parts)), self._whole, self._catalogue, self._faults, path, self._faulty)
+        return weights, parts
+
+    def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:
+        node = present(root.get(key))
+        if node is None:
+            return config()
+        if not isinstance(node, MappingNode):
+            if not isinstance(node, Broken):
+                what = f"{key} takes a mapping, and this is {describe(node)}"
+                self._faults.add(what, node.place, key, allowed=fields(config))
+            return None
+        value: T | object = self._configs.read(config, node, key, key, reserved=()).value
+        return value if isinstance(value, config) else None
+
+    def _weights(self, node: MappingNode, path: str) -> Address | None:
+        written = present(node.get("weights"))
+        if written is None:
+            return None
+        return read_address(
+            written, join(path, "weights"), self._catalogue, self._faults, must_exist=self._need_weights
+        )
+
+    def _slots(self, root: MappingNode, path: str) -> Parts:
+        parts: dict[str, PartPlan | tuple[PartPlan, ...]] = {}
+        for key, kind in self._catalogue.slots.items():
+            node = present(root.get(key))
+            if node is None and kind.default:
+                node = node_of(kind.default, _DEFAULT, root.source)
+            if node is not None:
+                empty = "" if kind.required or kind.default else _nothing(kind.many)
+                part = self._position(node, Slot(kind.name, kind.many), join(path, key), empty)
+                if part is not None:
+                    parts[key] = part
+            elif kind.required:
+                if self._complete:
+                    place = root.items[key].node.place if key in root.items else root.place
+                    what = f"a {'stage' if path else 'spec'} needs a {key}, and this has none"
+                    hint = f"{key}: {kind.summary}"
+                    self._faults.add(what, place, join(path, key), hint, self._names(kind.name))
+                self._whole = False
+        return parts
+
+    def _position(
+        self, node: Node, slot: Slot, path: str, empty: str = ""
+    ) -> PartPlan | tuple[PartPlan, ...] | None:
+        """The part, or the list of parts, that stands in a slot or a parameter.
+
+        empty: what is written where no part is to stand there, "" where one must.
+        """
+        if slot.many:
+            items = node.items if isinstance(node, ListNode) else (node,)
+            planned = [
+                self._part(item, slot.kind, f"{path}[{index}]", empty) for index, item in enumerate(items)
+            ]
+            return tuple(part for part in planned if part is not None)
+        if isinstance(node, ListNode):
+            hint = "leave out the list" if len(node.items) == 1 else "write the one that is meant"
+            what = f"{path} takes one {slot.kind}, and this is a list"
+            self._faults.add(what, node.place, path, hint, self._names(slot.kind))
+            self._whole = False
+            return None
+        return self._part(node, slot.kind, path, empty)
+
+    def _part(self, node: Node, kind: str, path: str, empty: str) -> PartPlan | None:
+        planned = self._planned(node, kind, path, empty)
+        self._whole = self._whole and planned is not None
+        return planned
+
+    def _planned(self, node: Node, kind: str, path: str, empty: str = "") -> PartPlan | None:
+        self._count += 1
+        if self._count > _MOST_PARTS:
+            if self._count == _MOST_PARTS + 1:
+                self._faults.add(f"the spec has more than {_MOST_PARTS} parts", node.place, path)
+            return None
+        part = as_part(node)
+        if not isinstance(part, MappingNode):
+            if not isinstance(part, Broken):
+                this = describe(part)
+                what = f"{path} takes the name of a {kind}, or a mapping with a 'use', and this is {this}"
+                self._faults.add(
+                    what, part.place, path, _how_to_go_without(part, kind, empty), self._names(kind)
+                )
+            return None
+        registered = self._registered(part, kind, path, empty)
+        if registered is None:
+            return None
+        place = part.items["use"].node.place
+        try:
+            config_class = self._catalogue.config_class(registered)
+        except Unknown as unknown:
+            self._faults.add(unknown.what, place, path, unknown.hint, unknown.allowed)
+            return None
+        owner = f"{kind} {registered.component.name}"
+        supplier = f"{registered.distribution} {registered.version}"
+        part = in_words_of_today(part, config_class or _NoParameters, registered, path, self._faults)
+        elsewhere = {
+            slot: f"{slot} is a slot of its own: write it at the top of the {self._top}"
+            for slot in self._catalogue.slots
+        }
+        config = self._configs.read(
+            config_class or _NoParameters, part, path, owner, supplier=supplier, elsewhere=elsewhere
+        )
+        inner = self._inner(registered, part, kind, path)
+        weights = self._weights(part, path)
+        is_faulty = config.value is FAILED
+        if is_faulty and config.draft is None:
+            return None
+        if is_faulty:
+            self._faulty.add(path)
+        made = config.draft if is_faulty else config.value
+        planned = PartPlan(
+            path=path,
+            registered=registered,
+            config=made if config_class else None,
+            parts=inner,
+            places=config.places,
+            weights=weights,
+            place=place,
+        )
+        return self._checked(planned)
+
+    def _registered(self, part: MappingNode, kind: str, path: str, empty: str) -> Registered | None:
+        use = part.get("use")
+        if use is None:
+            if self._complete:
+                what = f"{path} does not say which {kind} it is"
+                hint = "name it as 'use'"
+                if key := next((key for key in _NOT_USE if present(part.get(key)) is not None), ""):
+                    hint = f"the key is 'use', not {key!r}"
+                elif spaced := next(filter(None, (missing_space(key, ("use",)) for key in part.items)), ""):
+                    hint = spaced
+                self._faults.add(what, part.place, path, hint, self._names(kind))
+            return None
+        if (
+            not isinstance(use, Scalar)
+            or not (use.is_text or use.source.override)
+            or len(use.text) > _LONGEST_NAME
+        ):
+            if not isinstance(use, Broken):
+                what = f"use takes the name of a {kind}, and this is {describe(use)}"
+                hint = _how_to_go_without(use, kind, empty)
+                self._faults.add(what, use.place, join(path, "use"), hint, self._names(kind))
+            return None
+        try:
+            registered = self._catalogue.find(kind, use.text, use.source.distribution)
+        except Unknown as unknown:
+            hint = missing_space(use.text, ("use",)) or _how_to_go_without(use, kind, empty) or unknown.hint
+            self._faults.add(unknown.what, use.place, path, hint, unknown.allowed)
+            return None
+        if switch := refused_by(self._plugins, registered):
+            what = f"{registered.full_name} is of the plugin {registered.plugin!r}, which {switch} keeps out"
+            self._faults.add(what, use.place, path, f"change {switch}, or choose another {kind}")
+            return None
+        warn_of_age(use, registered, path, self._faults)
+        return registered
+
+    def _inner(
+        self, registered: Registered, part: MappingNode, kind: str, path: str
+    ) -> dict[str, PartPlan | tuple[PartPlan, ...]]:
+        """The parts that are parameters of a part."""
+        inner: dict[str, PartPlan | tuple[PartPlan, ...]] = {}
+        for name, field in self._schema.fields(Slot(kind), registered.full_name).items():
+            if field.slot is None:
+                continue
+            node, below = part.get(name), join(path, name)
+            if node is None and field.required:
+                what = f"{kind} {registered.component.name} needs {name!r}, which is a {field.slot.kind}"
+                self._faults.add(what, part.place, below, allowed=self._names(field.slot.kind))
+                self._whole = False
+                continue
+            if node is None:
+                node = node_of(field.default, _DEFAULT, part.source)
+            if present(node) is None and not field.default:
+                continue
+            empty = "" if field.required or field.default else _nothing(field.slot.many)
+            planned = self._position(node, field.slot, below, empty)
+            if planned is not None:
+                inner[name] = planned
+        return inner
+
+    def _checked(self, planned: PartPlan) -> PartPlan | None:
+        """A part, without the parameters that its component has something to say against.
+
+        None, where that is said of the part as a whole.
+        """
+        registered = planned.registered
+        try:
+            found = list(registered.component.check(planned.config))
+        except Exception as error:
+            if planned.path in self._faulty:
+                return planned
+            what = f"{registered.full_name} cannot check its parameters: {type(error).__name__}: {error}"
+            self._faults.add(what, planned.place, planned.path, f"it is a fault of {registered.distribution}")
+            return None
+        for name, message in found:
+            place = planned.places.get(name) or planned.place
+            self._faults.add(message, place, join(planned.path, name) if name else planned.path)
+        refused = {name for name, _ in found}
+        if not refused:
+            return planned
+        if "" in refused or planned.config is None:
+            return None
+        self._faulty.add(planned.path)
+        return attrs.evolve(planned, config=without(planned.config, refused))
+
+    def _names(self, kind: str) -> list[str]:
+        return [self._catalogue.spelling(registered) for registered in self._catalogue.components(kind)]
+
+
+def _nothing(many: bool) -> str:
+    """What is written in a place for parts that holds none."""
+    return "[]" if many else "null"
+
+
+def _how_to_go_without(node: Node, kind: str, empty: str) -> str:
+    """A hint where a word for "none" stands in the place of a part. empty: as of `_position`."""
+    is_meant = isinstance(node, Scalar) and node.text.casefold() in _NONE
+    return f"for no {kind}, write {empty}" if empty and is_meant else ""
+
+
+def _below(folder: Path | None) -> Callable[[PurePath], str]:
+    """How files are named that are relative to a folder where they are below it."""
+    home = folder.absolute() if folder is not None else None
+
+    def written(path: PurePath) -> str:
+        if home is not None and path.is_absolute() and path.is_relative_to(home):
+            return path.relative_to(home).as_posix()
+        return str(path)
+
+    return written

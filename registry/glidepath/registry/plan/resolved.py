@@ -1,0 +1,118 @@
+"""The resolved tree of a plan: the spec with every default written out, as values that JSON has."""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from glidepath.registry.spec.address import Address
+from glidepath.registry.describe.fields import fields
+
+if TYPE_CHECKING:
+    from glidepath.registry.plan.plan import PartPlan, Plan, Runtime
+    from glidepath.registry.spec.requirements import PluginsSection
+
+
+def resolved_tree(
+    parts: Mapping[str, PartPlan | tuple[PartPlan, ...]],
+    runtime: Runtime,
+    weights: Address | None,
+    plugins: PluginsSection,
+    written: Callable[[PurePath], str],
+    stages: Mapping[str, Plan] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The tree. Components have their full names.
+
+    parts: without those of `stages`, which a cascade has. written: how a file is named.
+    """
+    writer = _Writer(written)
+    tree = writer.pipeline(parts, None)
+    if stages:
+        tree["stages"] = {name: writer.pipeline(stage.parts, stage.weights) for name, stage in stages.items()}
+    if weights is not None:
+        tree["weights"] = writer.address(weights)
+    tree["runtime"] = writer.value(runtime)
+    if plugins != type(plugins)():
+        tree["plugins"] = writer.value(plugins)
+    return tree
+
+
+def plain_value(value: object, hint: Any = Any) -> Any:
+    """A value of a parameter, such as its default, as `resolved_tree` writes it. hint: the annotation."""
+    return _Writer(str).value(value, hint)
+
+
+@attrs.frozen
+class _Writer:
+    file: Callable[[PurePath], str]
+
+    def pipeline(
+        self, parts: Mapping[str, PartPlan | tuple[PartPlan, ...]], weights: Address | None
+    ) -> dict[str, Any]:
+        tree: dict[str, Any] = {slot: self.position(part) for slot, part in parts.items()}
+        if weights is not None:
+            tree["weights"] = self.address(weights)
+        return tree
+
+    def position(self, part: PartPlan | tuple[PartPlan, ...]) -> Any:
+        return [self.part(one) for one in part] if isinstance(part, tuple) else self.part(part)
+
+    def part(self, part: PartPlan) -> dict[str, Any]:
+        tree: dict[str, Any] = {"use": part.registered.full_name}
+        for name, field in fields(type(part.config)).items() if part.config is not None else ():
+            if field.slot is None:
+                tree[name] = self.value(getattr(part.config, field.attribute.name), field.hint)
+            elif name in part.parts:
+                tree[name] = self.position(part.parts[name])
+            else:
+                tree[name] = [] if field.slot.many else None
+        if part.weights is not None:
+            tree["weights"] = self.address(part.weights)
+        return tree
+
+    def address(self, address: Address) -> Any:
+        path = self.file(Path(address.value)) if address.scheme == "file" else str(address)
+        extra = {"revision": address.revision, "sha256": address.sha256}
+        stated = {key: value for key, value in extra.items() if value}
+        return {"path": path, **stated} if stated else path
+
+    def value(self, value: Any, hint: Any = Any) -> Any:
+        """hint: the annotation: a default of 1 where a float is meant is 1.0, as a 1 in a spec would be."""
+        if isinstance(value, enum.Enum):
+            return value.name
+        if value is None or isinstance(value, bool | int | float | str):
+            return float(value) if type(value) is int and _only(hint) is float else value
+        if isinstance(value, PurePath):
+            return self.file(value)
+        inner = typing.get_args(_only(hint))
+        if isinstance(value, Mapping):
+            of = inner[1] if len(inner) == 2 else Any
+            return {str(key): self.value(item, of) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            each = len(inner) == 1 or Ellipsis in inner
+            hints = inner if len(inner) == len(value) else (inner[0] if each else Any,) * len(value)
+            return [self.value(item, of) for item, of in zip(value, hints, strict=True)]
+        kind: Any = type(value)
+        if attrs.has(kind):
+            return {
+                name: self.value(getattr(value, field.attribute.name), field.hint)
+                for name, field in fields(type(value)).items()
+            }
+        return str(value)
+
+
+def _only(hint: Any) -> Any:
+    """What an annotation is beside None; Any when it is several things."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return _only(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        members = [member for member in typing.get_args(hint) if member is not type(None)]
+        return members[0] if len(members) == 1 else Any
+    return hint

@@ -1,0 +1,183 @@
+"""What is not as it was: two descriptions of a pipeline held against each other, part by part."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.describe.parameters import yaml_text
+from glidepath.registry.text.tree import join
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT: Any = _Absent()
+"""In place of a value that one side does not have."""
+
+_NOT_PARAMETERS = ("use", "weights")
+
+
+@attrs.frozen
+class Change:
+    """One thing that differs.
+
+    section: "spec", "distributions", "requires", "code", "files", "weights", "environment", or "images".
+    path: where in it: "sampler.steps"; a distribution; "acme: acme/parts.py"; "torch". The dotted path of an
+        entry of a list that stands elsewhere now is written "guidance[0 -> 1]".
+    was, now: the values; `ABSENT` where a side has none.
+    """
+
+    section: str
+    path: str
+    was: Any
+    now: Any
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """What is known of a pipeline. None stands for what is not known, and is compared with nothing.
+
+    spec: a resolved tree. distributions: the version of each that supplies a part.
+    requires: which versions of glidepath and of other plugins each distribution is made for.
+    code: the SHA-256 of each file of a distribution, under the distribution's name.
+    files: the SHA-256 of each file that a parameter names, by dotted path.
+    weights: the SHA-256 of each file of weights, by the dotted path of what it is for.
+    environment: torch, Python and the like. images: prompts and seeds.
+    """
+
+    spec: Mapping[str, Any]
+    distributions: Mapping[str, str]
+    weights: Mapping[str, str]
+    requires: Mapping[str, Sequence[str]] | None = None
+    code: Mapping[str, Mapping[str, str]] | None = None
+    files: Mapping[str, str] | None = None
+    environment: Mapping[str, str] | None = None
+    images: Mapping[str, Any] | None = None
+
+
+def changes(was: Facts, now: Facts) -> list[Change]:
+    """All that differs in what is known of both.
+
+    Files of weights, and files that parameters name, are compared by what is in them, not by their names.
+    Where the version of a distribution differs, its files are not listed.
+
+    Raises:
+        GlidepathError: a spec is nested too deeply to be one.
+    """
+    by_content = set(was.files or ()) & set(now.files or ())
+    try:
+        found = [
+            Change("spec", *change)
+            for change in _pipelines(was.spec, now.spec, "")
+            if change[0] not in by_content
+        ]
+    except RecursionError:
+        raise GlidepathError("a spec is nested too deeply") from None
+    found += _mapping("distributions", was.distributions, now.distributions)
+    found += _mapping("requires", was.requires, now.requires)
+    for name in sorted(set(was.code or ()) & set(now.code or ())):
+        if was.code and now.code and was.distributions.get(name) == now.distributions.get(name):
+            files = changed(was.code[name], now.code[name])
+            found += [Change("code", f"{name}: {file}", before, after) for file, before, after in files]
+    found += _mapping("files", was.files, now.files)
+    found += _mapping("weights", was.weights, now.weights)
+    if was.environment is not None and now.environment is not None:
+        # an image knows its device, which a lock does not
+        both = set(was.environment) & set(now.environment)
+        pair = ({name: side.environment[name] for name in both} for side in (was, now))  # type: ignore[index]
+        found += _mapping("environment", *pair)
+    found += _mapping("images", was.images, now.images)
+    return found
+
+
+def changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """The entries of two mappings that differ, as (name, was, now), by name."""
+    for name in sorted({*was, *now}):
+        before, after = was.get(name, ABSENT), now.get(name, ABSENT)
+        if not _same(before, after):
+            yield name, before, after
+
+
+def shown(value: object) -> str:
+    """A value of a change, on one line: text as it is, all else as YAML."""
+    return value if isinstance(value, str) else "absent" if value is ABSENT else yaml_text(value)
+
+
+def _mapping(section: str, was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> Iterator[Change]:
+    if was is not None and now is not None:
+        yield from (Change(section, *change) for change in changed(was, now))
+
+
+_Found = Iterator[tuple[str, Any, Any]]
+
+
+def _pipelines(was: Mapping[str, Any], now: Mapping[str, Any], path: str) -> _Found:
+    """What differs between two specs, or two stages."""
+    for key in dict.fromkeys((*was, *now)):
+        before, after = was.get(key, ABSENT), now.get(key, ABSENT)
+        if key == "stages" and isinstance(before, Mapping) and isinstance(after, Mapping):
+            both = [[name for name in side if name in before and name in after] for side in (before, after)]
+            if both[0] != both[1]:
+                yield join(path, "stages"), list(before), list(after)
+            for name in dict.fromkeys((*before, *after)):
+                old, new = before.get(name, ABSENT), after.get(name, ABSENT)
+                if isinstance(old, Mapping) and isinstance(new, Mapping):
+                    yield from _pipelines(old, new, join("stages", name))
+                else:
+                    yield join("stages", name), old, new
+        elif key != "weights":
+            yield from _position(before, after, join(path, key))
+
+
+def _position(was: Any, now: Any, path: str) -> _Found:
+    """What differs where a part, a list of parts or a value stands."""
+    if _is_part(was) and _is_part(now):
+        if was["use"] != now["use"]:
+            yield path, was["use"], now["use"]
+        for name in dict.fromkeys((*was, *now)):
+            if name not in _NOT_PARAMETERS:
+                yield from _position(was.get(name, ABSENT), now.get(name, ABSENT), join(path, name))
+    elif _are_parts(was) and _are_parts(now):
+        yield from _lists(was, now, path)
+    elif isinstance(was, Mapping) and isinstance(now, Mapping) and not _is_part(was) and not _is_part(now):
+        for name in dict.fromkeys((*was, *now)):
+            yield from _position(was.get(name, ABSENT), now.get(name, ABSENT), join(path, name))
+    elif not _same(was, now):
+        yield path, was, now
+
+
+def _lists(was: Sequence[Any], now: Sequence[Any], path: str) -> _Found:
+    """What differs between two lists of parts: the same components are matched, in their order."""
+    before, after = ([str(part["use"]) for part in side] for side in (was, now))
+    for tag, i, i_end, j, j_end in difflib.SequenceMatcher(None, before, after, False).get_opcodes():
+        matched = min(i_end - i, j_end - j) if tag in ("equal", "replace") else 0
+        for offset in range(matched):
+            at = f"{i + offset}" if i == j else f"{i + offset} -> {j + offset}"
+            yield from _position(was[i + offset], now[j + offset], f"{path}[{at}]")
+        for index in range(i + matched, i_end):
+            yield f"{path}[{index}]", was[index], ABSENT
+        for index in range(j + matched, j_end):
+            yield f"{path}[{index}]", ABSENT, now[index]
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("use"), str)
+
+
+def _are_parts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(_is_part(item) for item in value)
+
+
+def _same(was: Any, now: Any) -> bool:
+    """Equal as JSON: 1 is not true, and 1 is not 1.0."""
+    if was is ABSENT or now is ABSENT:
+        return was is now
+    return json.dumps(was, sort_keys=True) == json.dumps(now, sort_keys=True)

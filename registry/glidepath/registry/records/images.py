@@ -1,0 +1,132 @@
+"""Images as people see them: grids, strips, and PNG files that carry what made them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.files.writing import write_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEY = "glidepath"
+"""The PNG text chunk that holds the manifest."""
+
+_MOST_TEXT = 4 * 2**20
+_GAP = 4
+
+
+class ImageError(GlidepathError):
+    """An image file cannot be read, or does not carry what is looked for."""
+
+
+def to_pil(image: Tensor, scale: int = 1) -> Image.Image:
+    """[3, H, W] or [1, H, W] uint8 as a picture, each pixel `scale` pixels wide."""
+    pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().cpu().numpy()
+    height, width = pixels.shape[:2]
+    picture = Image.frombytes("RGB", (width, height), pixels.tobytes())
+    return picture.resize((width * scale, height * scale), Image.Resampling.NEAREST) if scale > 1 else picture
+
+
+def grid(images: Sequence[Tensor], columns: int, scale: int = 1) -> Image.Image:
+    """Pictures of one size in rows of `columns`, on white with a narrow gap; a single one stands alone."""
+    pictures = [to_pil(image, scale) for image in images]
+    if len(pictures) == 1:
+        return pictures[0]
+    width, height = pictures[0].size
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new(
+        "RGB", (columns * (width + _GAP) - _GAP, rows * (height + _GAP) - _GAP), (255, 255, 255)
+    )
+    for index, picture in enumerate(pictures):
+        sheet.paste(picture, (index % columns * (width + _GAP), index // columns * (height + _GAP)))
+    return sheet
+
+
+def default_scale(size: int) -> int:
+    """How much a small image is enlarged so that one can look at it: to 256 pixels or just below."""
+    return max(1, 256 // size)
+
+
+def save_png(picture: Image.Image, path: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a PNG with its manifest, whole or not at all.
+
+    Raises:
+        CannotWrite: that cannot be.
+    """
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(KEY, json.dumps(dict(manifest), ensure_ascii=False))
+    write_whole(path, lambda partial: picture.save(partial, format="PNG", pnginfo=info))
+
+
+def read_manifest(path: Path) -> tuple[Image.Image, dict[str, Any]]:
+    """A picture and the manifest that it carries.
+
+    Raises:
+        ImageError: the file is not a PNG that glidepath made.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            picture.load()
+            text = getattr(picture, "text", {}).get(KEY)
+            copy = picture.convert("RGB")
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError(f"cannot read {path} as a PNG: {error}") from error
+    if text is None:
+        raise ImageError(
+            f"{path} carries no manifest of glidepath: it was not made by `glidepath sample`, "
+            "or a program that saved it again dropped its text"
+        )
+    try:
+        if len(text) > _MOST_TEXT:
+            raise ValueError("it is too long")
+        manifest = json.loads(text)
+        if not isinstance(manifest, dict):
+            raise ValueError("it is not a mapping")
+    except (ValueError, RecursionError) as error:
+        raise ImageError(f"the manifest in {path} cannot be read: {error}") from error
+    return copy, manifest
+
+
+def load_image(path: Path, size: int) -> Tensor:
+    """A picture, its middle square resized to `size`: [1, 3, size, size] uint8.
+
+    Raises:
+        ImageError: the file cannot be read as an image.
+    """
+    return to_tensor(middle_square(open_image(path)).resize((size, size), Image.Resampling.LANCZOS))
+
+
+def open_image(path: Path) -> Image.Image:
+    """A picture in RGB, as it is meant to be seen: turned as its EXIF says.
+
+    Raises:
+        ImageError: the file cannot be read as an image.
+    """
+    try:
+        with Image.open(path) as picture:
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError(f"cannot read {path} as an image: {error}") from error
+
+
+def middle_square(picture: Image.Image) -> Image.Image:
+    """The largest square in the middle of a picture."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
+
+
+def to_tensor(picture: Image.Image) -> Tensor:
+    """A picture as [1, 3, H, W] uint8."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].contiguous()

@@ -1,0 +1,205 @@
+"""The pictures that an image starts from: read, fitted to a model, carried by what is made of them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from PIL import Image, UnidentifiedImageError
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.records.images import ImageError, middle_square, open_image, to_pil, to_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NAMES = ("image", "mask", "low_res")
+"""What each is for, as `Pipeline.states` calls it."""
+
+MOST_CARRIED = 1_000_000
+"""How many characters of pictures an image carries at most, base64 and all of them together."""
+
+_LONGEST_SIDE = 8192
+
+
+@attrs.frozen
+class Carried:
+    """A picture as a manifest holds it.
+
+    sha256: of the file that was given.
+    png: a PNG of what the model saw of it, in base64; None where that would be too much to carry. In a mask
+        white is what is painted.
+    """
+
+    sha256: str
+    png: str | None
+
+
+@attrs.frozen(eq=False)
+class Picture:
+    """A picture as a model sees it.
+
+    pixels: [1, 3, H, W] uint8; of a mask [1, 1, H, W] uint8, 1 where the image is known.
+    sha256: of the file that it came from.
+    """
+
+    pixels: Tensor
+    sha256: str
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Inputs:
+    """What an image starts from beside its prompt.
+
+    pictures: by their `NAMES`. strength: how far towards noise the walk from the image begins.
+    """
+
+    pictures: Mapping[str, Picture] = attrs.field(factory=dict)
+    strength: float | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """As `Pipeline.states` takes them, without those that are absent."""
+        given: dict[str, Any] = {name: picture.pixels for name, picture in self.pictures.items()}
+        return given if self.strength is None else {**given, "strength": self.strength}
+
+    def carried(self) -> dict[str, Carried]:
+        """As a manifest holds them: the smaller ones first, as long as there is room."""
+        texts = {name: _png(picture.pixels, name) for name, picture in self.pictures.items()}
+        room, kept = MOST_CARRIED, set()
+        for name in sorted(texts, key=lambda name: len(texts[name])):
+            room -= len(texts[name])
+            if room >= 0:
+                kept.add(name)
+        return {
+            name: Carried(picture.sha256, texts[name] if name in kept else None)
+            for name, picture in self.pictures.items()
+        }
+
+
+@attrs.frozen(eq=False)
+class Opened:
+    """Pictures as their files hold them, before they are fitted to a model."""
+
+    files: Mapping[str, tuple[Path, Image.Image, str]]
+
+    def fitted(self, size: int, strength: float | None = None) -> Inputs:
+        """What a model that makes images of `size` x `size` pixels sees of them: their middle squares.
+
+        The image is resized to that size, and so is the mask; a pixel is known where all that it covers is.
+        What an upsampler starts from keeps its own size.
+
+        Raises:
+            ImageError: a picture to enlarge is no smaller than what is to be made of it, or a mask is black.
+        """
+        fitted: dict[str, Picture] = {}
+        for name, (path, whole, sha256) in self.files.items():
+            square = middle_square(whole)
+            if name == "image":
+                pixels = to_tensor(square.resize((size, size), Image.Resampling.LANCZOS))
+            elif name == "mask":
+                pixels = _known(square, size)
+                if pixels.all():
+                    raise ImageError(
+                        f"the middle square of the mask {path}, which is all that counts, is black"
+                    )
+            elif square.width >= size:
+                raise ImageError(
+                    f"{path} is {whole.width}x{whole.height} pixels, and this model makes images of "
+                    f"{size}x{size} from smaller ones; there is nothing to enlarge"
+                )
+            else:
+                pixels = to_tensor(square)
+            fitted[name] = Picture(pixels, sha256)
+        return Inputs(pictures=fitted, strength=strength)
+
+
+def open_pictures(*, image: Path | None, mask: Path | None, low_res: Path | None) -> Opened:
+    """Read the files that are given.
+
+    mask: white is what is painted, black what is kept; of the size of `image`.
+
+    Raises:
+        ImageError: a file cannot be read as an image, or the mask does not fit the image.
+    """
+    paths = {"image": image, "mask": mask, "low_res": low_res}
+    files = {
+        name: (path, open_image(path), hashlib.sha256(path.read_bytes()).hexdigest())
+        for name, path in paths.items()
+        if path is not None
+    }
+    if "mask" in files:
+        _check_mask(files["mask"][1], files["mask"][0], files["image"][1], files["image"][0])
+    return Opened(files)
+
+
+def carried_inputs(carried: Mapping[str, Carried], strength: float | None) -> Inputs:
+    """The pictures that a manifest carries, to make its images again.
+
+    Raises:
+        GlidepathError: one is not carried, or is no picture.
+    """
+    absent = [name for name in carried if carried[name].png is None]
+    if absent:
+        told = ", ".join(f"{_option(name)} (sha256 {carried[name].sha256})" for name in absent)
+        raise GlidepathError(
+            f"the image was made from a picture that is too large for it to carry, that of {told}; it cannot "
+            "be replayed from its own file: run `glidepath sample` again with that picture"
+        )
+    pictures = {name: Picture(_pixels(it.png or "", name), it.sha256) for name, it in carried.items()}
+    return Inputs(pictures=pictures, strength=strength)
+
+
+def _check_mask(mask: Image.Image, path: Path, image: Image.Image, image_path: Path) -> None:
+    if mask.size != image.size:
+        sizes = "x".join(map(str, mask.size)), "x".join(map(str, image.size))
+        raise ImageError(
+            f"the mask {path} is {sizes[0]} pixels, and {image_path} is {sizes[1]}; make them equal"
+        )
+    if not _is_painted(mask).getbbox():
+        raise ImageError(
+            f"the mask {path} has no white pixel, and white is what is painted; invert it if black was meant"
+        )
+
+
+def _is_painted(mask: Image.Image) -> Image.Image:
+    """255 where a mask is at least half white, else 0."""
+    return mask.convert("L").point(lambda value: 255 if value >= 128 else 0)
+
+
+def _known(mask: Image.Image, size: int) -> Tensor:
+    """[1, 1, size, size] uint8: 1 where nothing of what a pixel covers is to be painted."""
+    import torch.nn.functional as F
+
+    painted = to_tensor(_is_painted(mask))[:, :1].float() / 255
+    known: Tensor = 1 - F.adaptive_max_pool2d(painted, (size, size))
+    return known.byte()
+
+
+def _png(pixels: Tensor, name: str) -> str:
+    picture = to_pil((1 - pixels[0]) * 255).convert("1") if name == "mask" else to_pil(pixels[0])
+    written = io.BytesIO()
+    picture.save(written, format="PNG", optimize=True)
+    return base64.b64encode(written.getvalue()).decode("ascii")
+
+
+def _pixels(text: str, name: str) -> Tensor:
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as picture:
+            if max(picture.size) > _LONGEST_SIDE:
+                raise ValueError(f"it is {picture.width}x{picture.height}")
+            whole = picture.convert("RGB")
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, binascii.Error) as error:
+        raise GlidepathError(
+            f"the manifest is damaged: the picture of {_option(name)} cannot be read: {error}"
+        ) from error
+    return _known(whole, whole.width) if name == "mask" else to_tensor(whole)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,270 @@
+"""A spec and what it and its stages extend, read from files and presets and merged into one tree."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.named_files import is_there, neighbours
+from glidepath.registry.spec.merge import merge
+from glidepath.registry.text.problems import Place, did_you_mean
+from glidepath.registry.text.scalars import NULL
+from glidepath.registry.describe.fields import Level, Schema
+from glidepath.registry.text.source import Source
+from glidepath.registry.text.tree import (
+    MAX_NODES,
+    Broken,
+    Entry,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    describe,
+    join,
+)
+from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.text.yaml_tree import MAX_BYTES, Unreadable, read_tree
+
+_MOST_FILES = 100
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@attrs.frozen
+class _Origin:
+    """Where a text comes from. key: the same for two names of one file. distribution: as of `Source`."""
+
+    name: str
+    file: Path
+    key: str
+    distribution: str = ""
+
+
+class Layers:
+    """Reads a spec's own text and all that it extends.
+
+    complete: False once a layer could not be read: what is missing may have been in it.
+    """
+
+    def __init__(self, schema: Schema, faults: Faults) -> None:
+        self.complete = True
+        self._schema = schema
+        self._faults = faults
+        self._open: list[_Origin] = []
+        self._path = "extends"
+        self._parsed: dict[tuple[str, str], MappingNode] = {}
+        self._files = 0
+        self._size = 0
+
+    def from_name(self, name: str | Path, trusted: bool = True) -> MappingNode:
+        """The spec in a file, or of a preset. One that is not trusted is a file, and extends nothing.
+
+        Raises:
+            Unreadable: it cannot be read; why is among the faults.
+        """
+        here = Place(str(name))
+        origin = self._find(str(name), Path(), here, is_file=isinstance(name, Path) or not trusted)
+        if trusted:
+            return self._read(origin, here)
+        return self._alone(attrs.evolve(self._load(origin, here), trusted=False))
+
+    def from_text(self, source: Source) -> MappingNode:
+        """The spec in a text. Raises as `from_name` does."""
+        self._faults.files.append(source.name)
+        if not source.trusted:
+            return self._alone(source)
+        return self._extend(self._parse(self._bounded(source)))
+
+    def from_tree(self, root: MappingNode) -> MappingNode:
+        """A spec that stands inside another file, on what its `extends` names. Raises as `from_name` does."""
+        return self._extend(root)
+
+    def _alone(self, source: Source) -> MappingNode:
+        root = self._parse(self._bounded(source))
+        for path, node in (("", root), *_stages(root).items()):
+            if entry := node.items.get("extends"):
+                self.complete = False
+                what = "a spec that came with an image or a checkpoint extends nothing"
+                hint = "such a spec holds all of its values"
+                self._faults.add(what, entry.key, join(path, "extends"), hint)
+        whole = {path: _without(stage, "extends") for path, stage in _stages(root).items()}
+        return _without(_with_stages(root, whole), "extends")
+
+    def _bounded(self, source: Source) -> Source:
+        if len(source.text) > MAX_BYTES:
+            raise self._stop(f"{source.name} is longer than {MAX_BYTES:,} characters", Place(source.name))
+        return source
+
+    def _find(self, name: str, folder: Path, place: Place, is_file: bool = False, own: str = "") -> _Origin:
+        """What a name stands for: a file when it looks like one, a preset otherwise.
+
+        own: the distribution that the name ships with, and so does a file that it names.
+        """
+        self._files += 1
+        if self._files > _MOST_FILES:
+            raise self._stop(f"the spec extends more than {_MOST_FILES} files", place)
+        file = folder / name
+        if not is_file and not name.startswith((".", "/")) and not name.endswith((".yaml", ".yml")):
+            try:
+                found = self._schema.catalogue.preset_source(name, own)
+                preset = found.item.file
+                return _Origin(f"preset {name}", preset, str(preset), found.record.distribution)
+            except Unknown as unknown:
+                if not is_there(file):
+                    hint = "; ".join(filter(None, (unknown.hint, "the name of a file ends in .yaml")))
+                    raise self._stop(unknown.what, place, hint, unknown.allowed) from None
+        try:
+            return _Origin(os.path.normpath(file), file, os.path.realpath(file), own)
+        except (OSError, ValueError) as error:
+            raise self._stop(f"{shown(name)} is not the name of a file: {error}", place) from None
+
+    def _read(self, origin: _Origin, place: Place) -> MappingNode:
+        """A file with what it extends. place: what names it."""
+        if any(origin.key == other.key for other in self._open):
+            ring = " -> ".join([*(other.name for other in self._open), origin.name])
+            raise self._stop("extends leads in a circle", place, ring)
+        key = (origin.key, origin.distribution)
+        if key not in self._parsed:
+            self._parsed[key] = self._parse(self._load(origin, place))
+        root = self._parsed[key]
+        self._size += root.size
+        if self._size > MAX_NODES:
+            raise self._stop(f"what the spec extends has more than {MAX_NODES:,} values", place)
+        self._open.append(origin)
+        try:
+            return self._extend(root)
+        finally:
+            self._open.pop()
+
+    def _load(self, origin: _Origin, place: Place) -> Source:
+        try:
+            with open(origin.file, "rb", opener=_open_without_waiting) as stream:
+                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                    raise self._stop(f"{origin.name} is not a file", place)
+                data = stream.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            hint = did_you_mean(origin.file.name, neighbours(origin.file))
+            raise self._stop(f"there is no file {origin.name}", place, hint) from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise self._stop(f"{origin.name} cannot be read: {reason}", place) from None
+        if data.startswith(_PNG):
+            hint = f"if glidepath made it, `glidepath replay {shlex.quote(origin.name)}` makes it again"
+            raise self._stop(f"{origin.name} is a PNG image and no spec", place, hint)
+        if len(data) > MAX_BYTES:
+            raise self._stop(
+                f"{origin.name} is larger than {MAX_BYTES:,} bytes", place, "a spec is a page or two of text"
+            )
+        self._faults.files.append(origin.name)
+        try:
+            text = data.decode("utf-8").removeprefix("\ufeff")
+            return Source(origin.name, origin.file.parent, text, distribution=origin.distribution)
+        except UnicodeDecodeError as error:
+            whole = Source(origin.name, None, data.decode("utf-8", "replace"))
+            where = whole.at(len(data[: error.start].decode("utf-8")))
+            self.complete = False
+            self._faults.add(f"{origin.name} is not UTF-8", where, hint="save it as UTF-8")
+            raise Unreadable from None
+
+    def _parse(self, source: Source) -> MappingNode:
+        try:
+            node = read_tree(source, self._faults)
+        except Unreadable:
+            self.complete = False
+            raise
+        if node is None or (isinstance(node, Scalar) and node.rule == NULL):
+            return MappingNode({}, source.place(0, 0), source)
+        if isinstance(node, MappingNode):
+            return node
+        if isinstance(node, Broken):
+            raise Unreadable
+        self.complete = False
+        hint = "such as 'sampler: ddim', one part to a line"
+        self._faults.add(f"a spec is a mapping, and this is {describe(node)}", node.place, hint=hint)
+        raise Unreadable
+
+    def _extend(self, root: MappingNode) -> MappingNode:
+        """A spec on what it extends. Each of its stages is a spec too."""
+        stages = {path: self._on_base(stage, path) for path, stage in _stages(root).items()}
+        return self._on_base(_with_stages(root, stages), "")
+
+    def _on_base(self, own: MappingNode, path: str) -> MappingNode:
+        """The spec or the stage at `path` on what it extends.
+
+        A stage takes from there what samples: where it runs is for its cascade to say, and it is not trained.
+        """
+        outer, self._path = self._path, join(path, "extends")
+        base: Node | None = None
+        for name in self._extended(own.get("extends")):
+            try:
+                folder = name.source.folder or Path()
+                origin = self._find(name.text, folder, name.place, own=name.source.distribution)
+                layer = self._read(origin, name.place)
+            except Unreadable:
+                continue
+            if path:
+                kinds = self._schema.catalogue.slots.items()
+                layer = _without(layer, "runtime", *(slot for slot, kind in kinds if not kind.sampling))
+            base = layer if base is None else merge(base, layer, self._schema, Level.SPEC)
+        self._path = outer
+        own = _without(own, "extends")
+        merged = own if base is None else merge(base, own, self._schema, Level.SPEC)
+        assert isinstance(merged, MappingNode)
+        return merged
+
+    def _extended(self, node: Node | None) -> list[Scalar]:
+        names = []
+        for item in node.items if isinstance(node, ListNode) else () if node is None else (node,):
+            if isinstance(item, Scalar) and item.is_text and "${" not in item.text:
+                names.append(item)
+            elif isinstance(item, Broken) or (isinstance(item, Scalar) and item.rule == NULL):
+                continue
+            else:
+                self.complete = False
+                what = "extends takes the name of a preset, or of a file next to this one, or a list of them"
+                self._faults.add(what, item.place, self._path, allowed=self._schema.catalogue.presets())
+        return names
+
+    def _stop(self, what: str, place: Place, hint: str = "", allowed: tuple[str, ...] = ()) -> Unreadable:
+        self.complete = False
+        self._faults.add(what, place, self._path if place.line else "", hint, allowed)
+        return Unreadable()
+
+
+def _without(root: MappingNode, *keys: str) -> MappingNode:
+    items = {key: entry for key, entry in root.items.items() if key not in keys}
+    return MappingNode(items, root.place, root.source)
+
+
+def _stages(root: MappingNode) -> dict[str, MappingNode]:
+    """The stages of a spec that are mappings, by dotted path."""
+    stages = root.get("stages")
+    items = stages.items if isinstance(stages, MappingNode) else {}
+    return {
+        join("stages", name): entry.node
+        for name, entry in items.items()
+        if isinstance(entry.node, MappingNode)
+    }
+
+
+def _with_stages(root: MappingNode, stages: Mapping[str, MappingNode]) -> MappingNode:
+    """The spec with other stages in the place of its own."""
+    entry = root.items.get("stages")
+    if not stages or entry is None or not isinstance(entry.node, MappingNode):
+        return root
+    items = {
+        name: Entry(it.key, stages.get(join("stages", name), it.node))
+        for name, it in entry.node.items.items()
+    }
+    node = MappingNode(items, entry.node.place, entry.node.source)
+    return MappingNode({**root.items, "stages": Entry(entry.key, node)}, root.place, root.source)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # a named pipe without a writer would block here for ever
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -1,0 +1,233 @@
+"""`--set path=value`: single values changed from the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import attrs
+
+from glidepath.registry.text.faults import Faults, printable, shown
+from glidepath.registry.spec.merge import as_part, merge
+from glidepath.registry.text.problems import Place, Problem, SpecError, did_you_mean
+from glidepath.registry.text.scalars import NULL
+from glidepath.registry.describe.fields import Level, Position, Schema, Slot
+from glidepath.registry.text.source import Source
+from glidepath.registry.text.tree import (
+    MAX_DEPTH,
+    Entry,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    describe,
+    entries,
+    join,
+)
+from glidepath.registry.text.yaml_tree import Unreadable, read_tree
+
+_SEGMENT = re.compile(r"(?P<dot>\.?)(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]{1,9})\]")
+
+
+@attrs.frozen
+class Override:
+    """An override that messages call by the name of the option which stands for it, not `--set`."""
+
+    text: str
+    name: str
+
+
+def option_override(path: str, option: str, value: str) -> Override:
+    """What an option with its value, `--dtype half`, stands for."""
+    return Override(f"{path}={json.dumps(value, ensure_ascii=False)}", f"{option} {value}")
+
+
+def as_overrides(given: object) -> list[str | Override]:
+    """The overrides of a call, which a type checker has not looked at.
+
+    Raises:
+        SpecError: they are no list of texts.
+    """
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
+        listed = list(given)
+        odd = next((one for one in listed if not isinstance(one, str | Override)), None)
+        if odd is None:
+            return listed
+        what = f"an override is a text PATH=VALUE, and this is of type {type(odd).__name__}: {odd!r}"
+    else:
+        what = f"overrides are a list of texts, and this is of type {type(given).__name__}: {given!r}"
+    raise SpecError([Problem(what=printable(what, 200), hint='write a list such as ["sampler.steps=50"]')])
+
+
+@attrs.frozen
+class _Segment:
+    """A piece of a path. index: set for "[3]" and for "3"; key: "" for "[3]"."""
+
+    key: str
+    index: int | None
+    place: Place
+
+
+def override_source(number: int, override: str | Override) -> Source:
+    """The source of an override, counted from 1. Its relative paths are relative to the current directory."""
+    if isinstance(override, str):
+        override = Override(override, f"--set #{number}")
+    text = override.text
+    return Source(override.name, Path(), text, skip=text.find("=") + 1, override=True)
+
+
+def apply(
+    root: MappingNode,
+    source: Source,
+    schema: Schema,
+    faults: Faults,
+    position: Position | None = Level.SPEC,
+) -> MappingNode:
+    """The spec with an override applied. A faulty override is reported and changes nothing.
+
+    "sampler.steps=20" sets a parameter, "sampler=ddim" puts another part in a slot, "guidance[0].scale=2" and
+    "guidance.0.scale=2" reach into a list, "stages.up.sampler.steps=27" into a stage of a cascade. The value
+    is YAML; a mapping is merged into what is there.
+
+    position: what the root is; None for a file that is no spec, and holds values only.
+    """
+    if not source.skip:
+        place = source.at(len(source.text))
+        faults.add("an override is PATH=VALUE, and this has no '='", place, hint="such as sampler.steps=50")
+        return root
+    segments = _segments(source.text[: source.skip - 1], source.at, faults)
+    if segments is None:
+        return root
+    keys = [segment.key for segment in segments]
+    if keys[0] == "extends" or (keys[0] == "stages" and keys[2:3] == ["extends"]):
+        hint = "name the preset or the file as the spec" if len(keys) < 3 else "write it in a file"
+        place = segments[min(len(segments) - 1, 2)].place
+        faults.add("extends cannot be set", place, ".".join(keys[:3]), hint)
+        return root
+    try:
+        value = read_tree(source, faults) or Scalar("", None, NULL, source.at(source.skip), source)
+    except Unreadable:
+        return root
+    changed = _Override(source, value, schema, faults).put(root, segments, "", position)
+    return changed if isinstance(changed, MappingNode) else root
+
+
+def put(root: MappingNode, path: Scalar, value: Node, schema: Schema, faults: Faults) -> MappingNode:
+    """The spec with a value at a path that another file states, such as "sampler.steps", as `apply` does it.
+
+    A path that leads nowhere is reported and changes nothing.
+    """
+    segments = _segments(path.text, lambda _index: path.place, faults)
+    if segments is None:
+        return root
+    changed = _Override(path.source, value, schema, faults).put(root, segments, "", Level.SPEC)
+    return changed if isinstance(changed, MappingNode) else root
+
+
+def _segments(text: str, at: Callable[[int], Place], faults: Faults) -> list[_Segment] | None:
+    segments: list[_Segment] = []
+    position = 0
+    while position < len(text) or not segments:
+        found = _SEGMENT.match(text, position)
+        # a dot stands between keys, and nowhere else
+        if not found or (found["key"] is not None and bool(found["dot"]) != bool(segments)):
+            hint = "write names joined by dots, and [0] for an entry of a list: guidance[0].scale"
+            faults.add("this is not a path", at(position), hint=hint)
+            return None
+        key = (found["key"] or "").strip()
+        digits = found["index"] or (key if key.isascii() and key.isdigit() and len(key) < 10 else "")
+        index = int(digits) if digits else None
+        segments.append(_Segment(key, index, at(position + len(found["dot"] or ""))))
+        position = found.end()
+    if len(segments) >= MAX_DEPTH:
+        faults.add(f"the path is more than {MAX_DEPTH - 1} levels deep", segments[0].place)
+        return None
+    return segments
+
+
+@attrs.frozen
+class _Override:
+    source: Source
+    value: Node
+    schema: Schema
+    faults: Faults
+
+    def put(
+        self, node: Node | None, segments: list[_Segment], path: str, position: Position | None
+    ) -> Node | None:
+        """`node` with the value at `segments` below it; None when that cannot be."""
+        if not segments:
+            return self.value if node is None else merge(node, self.value, self.schema, position)
+        segment, *rest = segments
+        slot = position if isinstance(position, Slot) else None
+        if isinstance(node, ListNode):
+            return self.put_in_list(node, segment, rest, path, slot)
+        if slot is not None and slot.many and segment.index is not None:
+            # a single part stands for a list of one
+            if segment.index > 0:
+                self.no_entry(segment, path, 1)
+                return None
+            return self.put(node, rest, f"{path}[0]", Slot(slot.kind))
+        if slot is not None and node is not None:
+            node = as_part(node)
+        if node is None or (isinstance(node, Scalar) and node.rule == NULL):
+            node = MappingNode({}, segment.place, self.source)
+        if isinstance(node, Scalar) and "${" in node.text:
+            what = f"{path} is {node.text}, which is taken from elsewhere whole"
+            self.faults.add(what, segment.place, path, f"set what it is taken from, or all of {path}")
+            return None
+        if not isinstance(node, MappingNode) or not segment.key:
+            what = "a mapping" if not segment.key else describe(node)
+            wanted = "a list" if not segment.key else "a mapping"
+            self.faults.add(f"{path or 'the spec'} is {what}, not {wanted}", segment.place, path)
+            return None
+        if position is Level.STAGES and rest and segment.key not in node.items:
+            # a value alone makes no stage
+            hint = did_you_mean(segment.key, node.items)
+            what = f"there is no stage {shown(segment.key)}"
+            self.faults.add(what, segment.place, join(path, segment.key), hint, node.items)
+            return None
+        below = self.schema.below(position, node, segment.key)
+        written = self.schema.written(position, node, node, segment.key)
+        changed = self.put(node.get(written), rest, join(path, segment.key), below)
+        if changed is None:
+            return None
+        items = dict(node.items)
+        if written != segment.key and written in items:
+            items[segment.key] = items.pop(written)
+        # where only a value below changes, the key is still where it was
+        key = items[segment.key].key if rest and segment.key in items else segment.place
+        items[segment.key] = Entry(key, changed)
+        return MappingNode(items, node.place, node.source)
+
+    def put_in_list(
+        self, node: ListNode, segment: _Segment, rest: list[_Segment], path: str, slot: Slot | None
+    ) -> Node | None:
+        if segment.index is None:
+            self.faults.add(
+                f"{path} is a list, and {shown(segment.key)} is no number",
+                segment.place,
+                path,
+                f"write which entry is meant: {path}[0].{segment.key}",
+            )
+            return None
+        if segment.index >= len(node.items):
+            self.no_entry(segment, path, len(node.items))
+            return None
+        changed = self.put(
+            node.items[segment.index], rest, f"{path}[{segment.index}]", slot and Slot(slot.kind)
+        )
+        if changed is None:
+            return None
+        items = (*node.items[: segment.index], changed, *node.items[segment.index + 1 :])
+        return ListNode(items, node.place, node.source)
+
+    def no_entry(self, segment: _Segment, path: str, count: int) -> None:
+        self.faults.add(
+            f"{path} has {entries(count)}, counted from 0, and this names entry {segment.index}",
+            segment.place,
+            path,
+            "to add one, set the whole list",
+        )

@@ -1,0 +1,188 @@
+"""A spec: what a YAML file says, with what it extends and what overrides change; and where each value is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.spec.config import ConfigReader
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.spec.interpolate import interpolate
+from glidepath.registry.spec.layers import Layers
+from glidepath.registry.spec.overrides import Override, apply, as_overrides, override_source
+from glidepath.registry.plan.planner import Planner
+from glidepath.registry.text.problems import Place, Problem, SpecError
+from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry.describe.fields import Schema
+from glidepath.registry.text.source import Source
+from glidepath.registry.text.tree import MAX_DEPTH, MAX_NODES, MappingNode, join, plain, walk
+from glidepath.registry.text.yaml_tree import Unreadable
+
+
+@attrs.frozen(eq=False, slots=False)
+class Spec:
+    """A spec that was read without a fault. Whether its parts exist and fit is for `make_plan` to say.
+
+    name: a path, "preset NAME", or what a text came with.
+    folder: what its own relative paths are relative to, None for a text without one.
+    root: the tree, every value with its place.
+    files: the names of what it was read from, itself first.
+    lent: where an interpolated value is from, by the place of the interpolation.
+    """
+
+    name: str
+    folder: Path | None
+    root: MappingNode = attrs.field(repr=False)
+    files: tuple[str, ...]
+    lent: Mapping[Place, Place] = attrs.field(repr=False)
+
+    @cached_property
+    def tree(self) -> dict[str, Any]:
+        """The values as dicts, lists, text, numbers, truth values and None, as YAML reads them."""
+        values: dict[str, Any] = plain(self.root)
+        return values
+
+    @cached_property
+    def places(self) -> Mapping[str, Place]:
+        """Where each value was written, by dotted path: "sampler.steps", "guidance[0].scale"."""
+        return {path: node.place for path, node in walk(self.root) if path}
+
+    @cached_property
+    def keys(self) -> Mapping[str, Place]:
+        """Where the key of each value was written, by dotted path; entries of a list have none."""
+        return {
+            join(path, key): entry.key
+            for path, node in walk(self.root)
+            if isinstance(node, MappingNode)
+            for key, entry in node.items.items()
+        }
+
+    @cached_property
+    def folders(self) -> Mapping[str, Path | None]:
+        """What a relative path in each value is relative to, by dotted path."""
+        return {path: node.source.folder for path, node in walk(self.root) if path}
+
+
+def read_spec(
+    source: str | Path,
+    overrides: Sequence[str | Override] = (),
+    *,
+    catalogue: Catalogue,
+    allow_env: bool = False,
+    untrusted: bool = False,
+) -> Spec:
+    """The spec in a file, or of a preset, with overrides applied.
+
+    source: a path; or a name, of a preset or of a file.
+    overrides: "path=value", applied in order; an `Override` has a name for messages.
+    allow_env: `${oc.env:NAME}` may read the environment.
+    untrusted: the file came from a stranger: it extends nothing, and names no file outside its folder.
+
+    Raises:
+        SpecError: with every fault, also those that a plan would find.
+    """
+    _require_name(source)
+    return _Reading(catalogue, overrides, allow_env).spec(
+        lambda layers: layers.from_name(source, not untrusted)
+    )
+
+
+def parse_spec(
+    text: str,
+    name: str,
+    overrides: Sequence[str | Override] = (),
+    *,
+    catalogue: Catalogue,
+    folder: Path | None = None,
+    beside: Path | None = None,
+    allow_env: bool = False,
+    untrusted: bool = False,
+) -> Spec:
+    """The spec in a text.
+
+    name: what places call the text.
+    folder: what its relative paths are relative to; None: it may name no file.
+    beside: a second folder, for files that are not in the first; there the bare name will do.
+    The rest is as for `read_spec`.
+
+    Raises:
+        SpecError: as for `read_spec`.
+    """
+    source = Source(name, folder, text.removeprefix("\ufeff"), trusted=not untrusted, beside=beside)
+    return _Reading(catalogue, overrides, allow_env).spec(lambda layers: layers.from_text(source))
+
+
+def plugin_switches(source: str | Path, overrides: Sequence[str | Override] = ()) -> PluginsSection:
+    """What a spec says of plugins, for `load_catalogue`: read before any plugin loads.
+
+    Presets come from plugins, so what those extend is not looked into. Nothing is raised over a faulty spec:
+    `read_spec` reports it, and `make_plan` holds every part against these switches again.
+
+    Raises:
+        SpecError: the source is no name, or the overrides are no list of texts.
+    """
+    _require_name(source)
+    catalogue, faults = Catalogue(), Faults()
+    reading = _Reading(catalogue, overrides, allow_env=False)
+    try:
+        root = reading.settle(Layers(reading.schema, reading.faults).from_name(source))
+    except Unreadable:
+        return PluginsSection()
+    node = root.get("plugins")
+    if not isinstance(node, MappingNode):
+        return PluginsSection()
+    section = ConfigReader(faults).read(PluginsSection, node, "plugins", "plugins", reserved=()).value
+    return section if isinstance(section, PluginsSection) else PluginsSection()
+
+
+def _require_name(source: object) -> None:
+    """Refuse what is no name, in a call that a type checker has not looked at."""
+    if not isinstance(source, str | os.PathLike):
+        what = f"a spec is named by a text or a path, and this is of type {type(source).__name__}"
+        hint = (
+            'the name of a preset, such as "shapes", or a file, such as "my.yaml"; `parse_spec` reads a text'
+        )
+        raise SpecError([Problem(what=what, hint=hint)])
+
+
+class _Reading:
+    """One reading of one spec."""
+
+    def __init__(self, catalogue: Catalogue, overrides: Sequence[str | Override], allow_env: bool) -> None:
+        self.catalogue = catalogue
+        self.overrides = as_overrides(overrides)
+        self.allow_env = allow_env
+        self.faults = Faults()
+        self.schema = Schema(catalogue)
+
+    def spec(self, read: Callable[[Layers], MappingNode]) -> Spec:
+        layers = Layers(self.schema, self.faults)
+        try:
+            root = self.settle(read(layers))
+        except Unreadable:
+            raise self.faults.error() from None
+        files, lent = tuple(self.faults.files), dict(self.faults.lent)
+        spec = Spec(root.source.name, root.source.folder, root, files, lent)
+        if len(self.faults):
+            # what a plan would find belongs to the same report
+            Planner(self.catalogue, self.faults, complete=layers.complete).plan(spec)
+            raise self.faults.error()
+        return spec
+
+    def settle(self, root: MappingNode) -> MappingNode:
+        """A merged tree with overrides and interpolations applied."""
+        for number, override in enumerate(self.overrides, 1):
+            source = override_source(number, override)
+            self.faults.files.append(source.name)
+            root = apply(root, source, self.schema, self.faults)
+        if root.depth > MAX_DEPTH or root.size > MAX_NODES:
+            what = f"the spec has more than {MAX_DEPTH} levels or {MAX_NODES:,} values"
+            self.faults.add(what, root.place)
+            raise Unreadable
+        return interpolate(root, self.schema, self.faults, self.allow_env)

@@ -1,0 +1,115 @@
+"""Which keys a spec, a cascade and a stage have at their top: slots, and sections."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.describe.fields import SECTIONS, STAGE_SECTIONS, Schema, Slot, owner, used
+from glidepath.registry.text.tree import ListNode, MappingNode, Node, join, present
+
+if TYPE_CHECKING:
+    from glidepath.registry.discovery.catalogue import Catalogue
+
+_LONGEST_NAME = 200
+_MOST_PATHS = 3
+_OF_A_STUDY = ("study", "arms", "seeds", "metrics", "base")
+_OF_AN_IMAGE = {
+    "seed": "the seed of an image is given on the command line, --seed N",
+    "prompt": 'a prompt is given on the command line, glidepath sample "PROMPT"',
+    "prompts": 'prompts are given on the command line, glidepath sample "PROMPT" "PROMPT"',
+}
+"""What no spec says: it says how images are made, not which."""
+
+
+def study_key(root: MappingNode, catalogue: Catalogue) -> str:
+    """The first key by which a file is a study and no spec, "" where it does not look like one."""
+    found = [key for key in root.items if key in _OF_A_STUDY and key not in catalogue.slots]
+    return found[0] if len(found) > 1 else ""
+
+
+def check_spec_keys(root: MappingNode, catalogue: Catalogue, faults: Faults) -> None:
+    """Report what is neither a slot nor a section at the top of a spec without stages."""
+    _check_known(root, "", SECTIONS, catalogue, faults)
+
+
+def check_cascade_keys(root: MappingNode, catalogue: Catalogue, faults: Faults) -> None:
+    """The same of a cascade, whose parts stand in stages, not beside them."""
+    slots = {key for key, entry in root.items.items() if key in catalogue.slots}
+    for key in slots:
+        if present(root.get(key)) is not None:
+            what = f"a cascade has no {key} of its own: each of its stages has one"
+            hint = f"write it in a stage; `stages` is written at {root.items['stages'].key}"
+            faults.add(what, root.items[key].key, key, hint)
+    others = {key: entry for key, entry in root.items.items() if key not in slots}
+    stages = root.get("stages")
+    named = stages.items.items() if isinstance(stages, MappingNode) else ()
+    homes = {join("stages", name): entry.node for name, entry in named}
+    _check_known(MappingNode(others, root.place, root.source), "", SECTIONS, catalogue, faults, homes)
+
+
+def check_stage_keys(stage: MappingNode, path: str, catalogue: Catalogue, faults: Faults) -> None:
+    """The same of a stage, which stands at `path` and has few sections of its own."""
+    others = dict(stage.items)
+    reasons = {
+        "runtime": ("a stage has no runtime of its own", "write it at the top of the cascade"),
+        "plugins": ("a stage has no plugins of its own", "write it at the top of the cascade"),
+        "stages": ("a stage is no cascade itself", "write its stages beside the others"),
+        "extends": ("extends cannot be set", "write it in a file"),
+    }
+    for key, (what, hint) in reasons.items():
+        entry = others.pop(key, None)
+        if entry is not None and present(entry.node) is not None:
+            faults.add(what, entry.key, join(path, key), hint)
+    _check_known(MappingNode(others, stage.place, stage.source), path, STAGE_SECTIONS, catalogue, faults)
+
+
+def _check_known(
+    root: MappingNode,
+    path: str,
+    sections: Sequence[str],
+    catalogue: Catalogue,
+    faults: Faults,
+    homes: Mapping[str, Node] = MappingProxyType({}),
+) -> None:
+    """homes: where else the parts stand whose parameter a key may be, by dotted path."""
+    known = [*catalogue.slots, *sections]
+    strangers = {key: entry for key, entry in root.items.items() if key not in known}
+    parameters = _parameters({path: root, **homes}, catalogue) if strangers else {}
+    for key, entry in strangers.items():
+        hint = _where_it_belongs(key, parameters) or did_you_mean(key[:_LONGEST_NAME], known)
+        if not hint and key in catalogue.kinds:
+            hint = f"a {key} stands inside another part"
+        if not hint:
+            hint = "; ".join(
+                f"the {record.title} failed to load and may add it: {record.error}"
+                for record in catalogue.failures
+            )
+        what = f"a {'stage' if path else 'spec'} has no {shown(key)}"
+        faults.add(what, entry.key, join(path, key), hint, known)
+
+
+def _where_it_belongs(key: str, parameters: Mapping[str, Sequence[str]]) -> str:
+    """A hint for a key that is a parameter of a part below, or that no spec says; "" for others."""
+    paths = parameters.get(key, ())[:_MOST_PATHS]
+    meant = f"did you mean {' or '.join(map(repr, paths))}?" if paths else ""
+    return "; ".join(filter(None, (_OF_AN_IMAGE.get(key, ""), meant)))
+
+
+def _parameters(homes: Mapping[str, Node], catalogue: Catalogue) -> Mapping[str, Sequence[str]]:
+    """The dotted paths of the parameters of parts, by their names; those that count for sampling first."""
+    schema = Schema(catalogue)
+    paths: defaultdict[str, list[str]] = defaultdict(list)
+    for slot, kind in sorted(catalogue.slots.items(), key=lambda it: not it[1].sampling):
+        for path, home in homes.items():
+            part = home.get(slot) if isinstance(home, MappingNode) else None
+            items = part.items if isinstance(part, ListNode) else (part,)
+            for index, item in enumerate(items):
+                where = f"{join(path, slot)}[{index}]" if kind.many else join(path, slot)
+                for name in schema.fields(Slot(kind.name), used(item), owner(item)) if item else ():
+                    paths[name].append(join(where, name))
+    return paths

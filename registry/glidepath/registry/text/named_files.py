@@ -1,0 +1,70 @@
+"""Files that a spec names: where they are, and whether the spec may name them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePath, PureWindowsPath
+
+from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.tree import Scalar
+
+
+def locate(node: Scalar, path: str, faults: Faults) -> Path | None:
+    """The absolute path of the file that a text names, relative to the folder of the file it stands in.
+
+    A text that came with an image or a checkpoint names files in its folders only: no absolute path, no "..",
+    no link that leads out of them. None after a fault.
+    """
+    name, folder, beside = node.text, node.source.folder, node.source.beside
+    if not name or not name.isprintable():
+        faults.add(f"{shown(name)} is not the name of a file", node.place, path)
+        return None
+    if folder is None:
+        faults.add(
+            "a spec without a folder may name no file", node.place, path, "say which folder its files are in"
+        )
+        return None
+    folders = [folder] if beside is None else [folder, beside]
+    if not node.source.trusted:
+        folders = [one for one in folders if _stays_within(one, name)]
+    if not folders:
+        what = f"{shown(name)} is outside the folder of the spec"
+        hint = "a spec that came with an image or a checkpoint may name files of its own folder only"
+        faults.add(what, node.place, path, hint)
+        return None
+    candidates = [one / name for one in folders]
+    if beside is not None and _stays_within(beside, Path(name).name):
+        candidates.append(beside / Path(name).name)
+    found = next((file for file in candidates if is_there(file)), candidates[0])
+    return Path(os.path.abspath(found))
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; no file has a name that the system does not take."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def neighbours(file: Path) -> list[str]:
+    """The YAML files in the folder of a file, one of which may be meant where it is not there."""
+    try:
+        return [name for name in os.listdir(file.parent) if name.endswith((".yaml", ".yml"))]
+    except (OSError, ValueError):
+        return []
+
+
+def below_here(path: PurePath) -> str:
+    """A file relative to the current directory when it is below it, else its bare name: nothing private."""
+    here = Path.cwd()
+    if not path.is_absolute():
+        return str(path)
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+
+
+def _stays_within(folder: Path, name: str) -> bool:
+    windows = PureWindowsPath(name)  # splits at both kinds of slash
+    if windows.drive or windows.root or ".." in windows.parts:
+        return False
+    return Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder))
