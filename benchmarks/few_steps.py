@@ -17,7 +17,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from glidepath.registry.assembly.build import assemble
+from glidepath.registry import assemble
 
 PROMPTS = Path(__file__).parents[1] / "docs" / "studies" / "prompts-scales.txt"
 LIMIT = "dpmpp-2m", 120

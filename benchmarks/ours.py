@@ -12,13 +12,9 @@ from timing import Clock, Counter, Stopwatch, Timing, replaced
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from glidepath.core.pipeline import Pipeline
-from glidepath.core.sampler import State
-from glidepath.registry.assembly.build import build_pipeline
-from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.core import Pipeline, State
+from glidepath.registry import build_pipeline, load_catalogue, make_plan, read_spec
 from glidepath.registry.assembly.cost import measure
-from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.spec.spec import read_spec
 
 PROMPT = "a red circle"
 

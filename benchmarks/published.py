@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from timing import Clock
 from torch import Tensor
 
-from glidepath.core.pipeline import Pipeline
+from glidepath.core import Pipeline
 
 
 class Published:

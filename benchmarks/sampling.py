@@ -34,7 +34,7 @@ import torch
 from ours import Ours
 from timing import Clock, Timing
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 
 
 class Subject(Protocol):

@@ -39,7 +39,7 @@ from glidepath.registry import (
 from glidepath.registry.cli import COMMANDS, module_of
 from glidepath.registry.describe.markdown import parameter_table, table
 from glidepath.registry.describe.parameters import example, parameters
-from glidepath.registry.plan.plan import Runtime
+from glidepath.registry.plan.parts import Runtime
 from glidepath.registry.spec.requirements import PluginsSection
 
 SECTION = "Reference"

@@ -11,8 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from glidepath.registry.records.images import read_manifest
 from glidepath.registry.assembly.weights import sha256
+from glidepath.registry.records.images import read_manifest
 
 from .blocks import blocks
 from .session import ROOT

@@ -15,8 +15,8 @@ import yaml
 
 from glidepath import core
 from glidepath.registry import Catalogue, load_catalogue
-from glidepath.registry.describe import hooks
 from glidepath.registry.cli import COMMANDS
+from glidepath.registry.describe import hooks
 from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.describe.parameters import REQUIRED, parameters
 

@@ -13,9 +13,10 @@ from torch import nn
 
 from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.registry.assembly.build import build_parts
-from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.assembly.cost import Measurement, measure
-from glidepath.registry.plan.plan import PartPlan, Plan
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
+from glidepath.registry.plan.parts import PartPlan
+from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
 

@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry import SpecError, assemble
-from glidepath.registry.spec.address import Address
 from glidepath.registry.assembly.build import AssemblyError, choose_device, choose_dtype
-from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.assembly.weights import WeightsError, locate, read, sha256
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.spec.address import Address
 
 from .tiny import SPEC, write_tiny
 

@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 from glidepath.core.cascade import Cascade
 from glidepath.core.pipeline import Pipeline
 from glidepath.registry import SpecError, assemble
-from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.cli import main
-from glidepath.registry.records.images import read_manifest
-from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.spec.spec import read_spec
 from glidepath.registry.assembly.weights import WeightsError
+from glidepath.registry.cli import main
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.records.images import read_manifest
+from glidepath.registry.spec.spec import read_spec
 
 from .tiny import CASCADE, write_cascade
 

@@ -10,6 +10,8 @@ from typing import Any
 import attrs
 import pytest
 
+from glidepath.registry.describe.component import Command, Component, Extra, Kind, Preset
+from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.discovery.catalogue import (
     Catalogue,
     PluginFailures,
@@ -17,10 +19,8 @@ from glidepath.registry.discovery.catalogue import (
     Unknown,
     load_catalogue,
 )
-from glidepath.registry.describe.component import Command, Component, Extra, Kind, Preset
-from glidepath.registry.discovery.scan import Fault, PluginRecord
-from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.discovery.loading import Loaded
+from glidepath.registry.discovery.scan import Fault, PluginRecord
 
 
 @attrs.frozen(kw_only=True)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.cli import main
-from glidepath.registry.plan.missing_files import HOW_TO_GET_WEIGHTS
 from glidepath.registry.assembly.cost import CannotMeasure, Measurement, measure
+from glidepath.registry.cli import main
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.missing_files import HOW_TO_GET_WEIGHTS
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import COMMANDS, main
 from glidepath.registry.cli.complete import candidates
 from glidepath.registry.cli.completion import SCRIPTS
+from glidepath.registry.discovery.catalogue import load_catalogue
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pytest
 
 from glidepath.registry.assembly import build as assembly
-
 from glidepath.registry.assembly import devices
 from glidepath.registry.cli import main
 

@@ -10,12 +10,12 @@ import jsonschema
 import pytest
 import yaml
 
-from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.cli import main
 from glidepath.registry.cli.json_schema import spec_schema
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import SpecError
 from glidepath.registry.spec.spec import parse_spec
+from glidepath.registry.text.problems import SpecError
 
 PLUGIN = '''
 from enum import Enum

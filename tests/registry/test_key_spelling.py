@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 import pytest
 
-from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.describe.component import Component, Need
+from glidepath.registry.describe.keys import KEYS
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.discovery.loading import Loaded
 from glidepath.registry.discovery.scan import PluginRecord
 from glidepath.registry.plan.diagnosis import examine
 from glidepath.registry.plan.key_spelling import odd_keys
-from glidepath.registry.describe.keys import KEYS
-from glidepath.registry.discovery.loading import Loaded
 
 
 @attrs.frozen(kw_only=True)

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry.text.canonical_json import canonical_json
-from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import main
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.discovery.installed import installed_files
-from glidepath.registry.records.lock import LockError, lock_file, read_lock
 from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.records.lock import LockError, lock_file, read_lock
 from glidepath.registry.spec.spec import read_spec
+from glidepath.registry.text.canonical_json import canonical_json
 
 # No target is there: whoever builds a part fails.
 PLUGIN = """

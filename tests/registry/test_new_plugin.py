@@ -22,9 +22,9 @@ from packaging.requirements import Requirement
 from glidepath.core.errors import GlidepathError
 from glidepath.registry import API_VERSION, load_catalogue, parameter_table
 from glidepath.registry.cli import main
+from glidepath.registry.cli.package_template import KINDS, NewPlugin, named, write
 from glidepath.registry.describe.descriptors import component_faults
 from glidepath.registry.describe.kinds import CORE_KINDS
-from glidepath.registry.cli.package_template import KINDS, NewPlugin, named, write
 
 
 @pytest.fixture(scope="module")

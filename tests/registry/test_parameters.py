@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glidepath.registry.describe.component import Kind, doc, part, parts
-from glidepath.registry.describe.parameters import REQUIRED, example, parameters, type_text, yaml_text
+from glidepath.registry.describe.parameters import REQUIRED, example, parameters, type_text
+from glidepath.registry.text.yaml_text import yaml_text
 
 
 class Colour(enum.Enum):

@@ -7,12 +7,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.describe.parameters import limits
-from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import SpecError
 from glidepath.registry.describe.ranges import WholeAtLeast
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
+from glidepath.registry.text.problems import SpecError
 
 
 @attrs.frozen

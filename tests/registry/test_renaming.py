@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry.describe import hooks
-from glidepath.registry.discovery.catalogue import Unknown, load_catalogue
 from glidepath.registry.cli import main
+from glidepath.registry.describe import hooks
 from glidepath.registry.describe.component import doc
-from glidepath.registry.discovery.scan import scan
 from glidepath.registry.describe.kinds import CORE_KINDS
+from glidepath.registry.discovery.catalogue import Unknown, load_catalogue
 from glidepath.registry.discovery.loading import load
 from glidepath.registry.discovery.manager import Hooks
+from glidepath.registry.discovery.scan import scan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec

@@ -12,6 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
+from glidepath.registry.files.writing import CannotWrite
+from glidepath.registry.plan.training_mismatch import TrainedOtherwise
 from glidepath.registry.records.images import (
     ImageError,
     default_scale,
@@ -22,8 +24,6 @@ from glidepath.registry.records.images import (
     to_pil,
 )
 from glidepath.registry.records.provenance import FORMAT, Manifest
-from glidepath.registry.plan.training_mismatch import TrainedOtherwise
-from glidepath.registry.files.writing import CannotWrite
 
 from .tiny import SPEC, write_tiny
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry.discovery import catalogue
 from glidepath.registry.cli import main
+from glidepath.registry.discovery import catalogue
 
 ROOT = Path(__file__).parents[2]
 

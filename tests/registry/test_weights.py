@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save, save_file
 from torch import nn
 
 from glidepath.registry import assemble
-from glidepath.registry.spec.address import Address
+from glidepath.registry.assembly.weights import WeightsError, load_into, locate, read, sha256, under
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import bytes_text, require_numbers, shortened
-from glidepath.registry.assembly.weights import WeightsError, load_into, locate, read, sha256, under
+from glidepath.registry.spec.address import Address
 
 from .tiny import write_tiny
 

@@ -14,7 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from glidepath.registry.cli import main
-from glidepath.registry.files.writing import CannotWrite, remove_partial, write_tensors, write_text, write_whole
+from glidepath.registry.files.writing import (
+    CannotWrite,
+    remove_partial,
+    write_tensors,
+    write_text,
+    write_whole,
+)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes and flushed folders are POSIX's")
 

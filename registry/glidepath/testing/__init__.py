@@ -7,40 +7,8 @@
     @parametrize_with_checks("glidepath-acme")
     def test_contract(check):
         check()
-
-Names are imported when they are first used: a plugin's module may import this package and stays light.
 """
 
-from __future__ import annotations
+from glidepath.core.lazy import attach
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from glidepath.testing.author import parametrize_with_checks as parametrize_with_checks
-    from glidepath.testing.check import KitError as KitError
-    from glidepath.testing.check import NotApplicable as NotApplicable
-    from glidepath.testing.check import require as require
-    from glidepath.testing.outcome import Outcome as Outcome
-    from glidepath.testing.suite import Case as Case
-    from glidepath.testing.suite import Suite as Suite
-    from glidepath.testing.trial import Trial as Trial
-
-_HOMES = {
-    "Case": "suite",
-    "KitError": "check",
-    "NotApplicable": "check",
-    "Outcome": "outcome",
-    "Suite": "suite",
-    "Trial": "trial",
-    "parametrize_with_checks": "author",
-    "require": "check",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'glidepath.testing' has no attribute {name!r}")
-    return getattr(import_module(f"glidepath.testing.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -15,19 +15,19 @@ from torch import nn
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.assembly.build import build_part
 from glidepath.registry.describe.component import Component, Need
-from glidepath.registry.plan.diagnosis import part_faults
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.plan.contracts import BEFORE
-from glidepath.registry.discovery.imports import import_fault, import_remedy
-from glidepath.registry.describe.parameters import parameters
-from glidepath.registry.plan.plan import PartPlan, Runtime
-from glidepath.registry.text.problems import SpecError, did_you_mean
-from glidepath.registry.spec.requirements import PluginsSection
-from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.describe.fields import fields
+from glidepath.registry.describe.parameters import parameters
+from glidepath.registry.discovery.imports import import_fault, import_remedy
+from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.plan.contracts import BEFORE
+from glidepath.registry.plan.diagnosis import part_faults
+from glidepath.registry.plan.parts import PartPlan, Runtime
+from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import SpecError, did_you_mean
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import plain
-from glidepath.registry.discovery.unknown import Unknown
 from glidepath.registry.text.yaml_tree import Unreadable, read_tree
 from glidepath.testing.check import CannotRun, Check, NotApplicable, check, require
 from glidepath.testing.part import Part

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from glidepath.registry.describe.keys import KEYS
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.key_spelling import stated_keys
-from glidepath.registry.describe.keys import KEYS
 
 
 @lru_cache(maxsize=1)

@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
+from glidepath.registry.describe.hooks import GROUP
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.scan import canonical, installed_version
-from glidepath.registry.describe.hooks import GROUP
 from glidepath.registry.plan.key_spelling import odd_keys
 from glidepath.registry.text.problems import did_you_mean, nearest
 from glidepath.testing import described, plugin_module, use

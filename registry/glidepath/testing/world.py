@@ -18,7 +18,7 @@ from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.registry.assembly.build import build_part
 from glidepath.registry.describe.component import Need
-from glidepath.registry.plan.contracts import flat
+from glidepath.registry.plan.parts import flat
 from glidepath.testing.check import NotApplicable
 from glidepath.testing.part import Part
 from glidepath.testing.trial import PROMPTS, random

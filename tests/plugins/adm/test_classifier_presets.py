@@ -8,7 +8,8 @@ import torch
 from glidepath.plugins.adm.classifier_guidance import ClassifierGuidance
 from glidepath.registry.assembly.build import build_parts
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
-from glidepath.registry.plan.plan import PartPlan, Plan
+from glidepath.registry.plan.parts import PartPlan
+from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
 

@@ -28,13 +28,13 @@ from glidepath.plugins.clip.interface import Clip
 from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
 from glidepath.registry.assembly.build import assemble
-from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.cli import main
 from glidepath.registry.assembly.cost import Measurement, measure
-from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import SpecError
-from glidepath.registry.spec.spec import read_spec
 from glidepath.registry.assembly.weights import WeightsError
+from glidepath.registry.cli import main
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import read_spec
+from glidepath.registry.text.problems import SpecError
 
 ALPHA, SIGMA = 0.6, 0.8
 X = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -19,8 +19,8 @@ from glidepath.plugins.convert.published import PUBLISHED, Published
 from glidepath.plugins.convert.recognise import recognise
 from glidepath.plugins.convert.text import spec_text
 from glidepath.registry import assemble
-from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import main
+from glidepath.registry.discovery.catalogue import load_catalogue
 
 from .checkpoints import (
     ADM,

@@ -17,8 +17,8 @@ from glidepath.registry.assembly.build import assemble, build_pipeline
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import Problem, SpecError
 from glidepath.registry.spec.spec import parse_spec
+from glidepath.registry.text.problems import Problem, SpecError
 
 CATALOGUE = load_catalogue(environ={}, no_plugins=True)
 UNET = (

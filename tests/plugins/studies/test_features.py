@@ -31,9 +31,9 @@ from glidepath.plugins.studies.metrics_features import (
 )
 from glidepath.registry.assembly.build import build_parts
 from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.files.tensor_file import WeightsError
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
-from glidepath.registry.files.tensor_file import WeightsError
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from glidepath.plugins.studies.graph import Graph, build_graph
 from glidepath.plugins.studies.planning import Planned, plan
 from glidepath.plugins.studies.spec import Study, read_study
 from glidepath.plugins.studies.store import Store
-from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import main
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.text.problems import SpecError
 
 STUDY = """\

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from glidepath.plugins.studies.spec import read_study
-from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import main
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.text.problems import Problem, SpecError
 
 STUDY = """\

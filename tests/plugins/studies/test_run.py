@@ -19,8 +19,8 @@ from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.spec import Study, read_study
 from glidepath.plugins.studies.store import STOP, Store
 from glidepath.registry.assembly.build import assemble, build_part
-from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import main
+from glidepath.registry.discovery.catalogue import load_catalogue
 
 STUDY = """\
 base: small.yaml

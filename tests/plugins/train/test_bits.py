@@ -20,12 +20,12 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.plugins.train.bits import bits_per_dimension
 from glidepath.registry.assembly.build import build_part
-from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.plan.plan import PartPlan
-from glidepath.registry.plan.planner import Planner
-from glidepath.registry.text.problems import Place
 from glidepath.registry.describe.fields import Slot
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.plan.parts import PartPlan
+from glidepath.registry.plan.planner import Planner
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Place
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import node_of
 

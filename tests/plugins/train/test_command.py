@@ -18,8 +18,8 @@ from glidepath.plugins.train.checkpoint import existing
 from glidepath.plugins.train.display import Display
 from glidepath.plugins.train.run import Position
 from glidepath.registry.assembly.build import assemble
-from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.cli import main
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.folder_lock import locked
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec

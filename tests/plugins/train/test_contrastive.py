@@ -21,9 +21,9 @@ from glidepath.plugins.train.contrastive import ContrastiveStage, ContrastiveTra
 from glidepath.plugins.train.run import LOG, Trainer
 from glidepath.plugins.train.trainable import build, check_trainable
 from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.files.tensor_file import WeightsError
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
-from glidepath.registry.files.tensor_file import WeightsError
 
 from .tiny import COLOURS, SIZE, WORDS, Colours, make_run
 

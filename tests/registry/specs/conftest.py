@@ -11,15 +11,15 @@ import attrs
 import pytest
 from attrs.validators import ge, in_, le, min_len
 
-from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.describe.component import Component, Extra, Kind, Need, Preset, doc, part, parts
-from glidepath.registry.discovery.scan import Fault, PluginRecord
 from glidepath.registry.describe.kinds import CORE_KINDS
+from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.loading import Loaded
+from glidepath.registry.discovery.scan import Fault, PluginRecord
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import Problem, SpecError
 from glidepath.registry.spec.spec import Spec, parse_spec
+from glidepath.registry.text.problems import Problem, SpecError
 
 
 class Colour(enum.Enum):
@@ -278,10 +278,13 @@ class Read(Protocol):
 
 @pytest.fixture
 def read(catalogue: Catalogue) -> Read:
-    """Read a spec from a text called "s.yaml"."""
+    """Read a spec from a text called "s.yaml"; what is wrong with the reading is raised."""
 
     def read(text: str, *overrides: str, **options: Any) -> Spec:
-        return parse_spec(text, "s.yaml", overrides, catalogue=catalogue, **options)
+        spec = parse_spec(text, "s.yaml", overrides, catalogue=catalogue, **options)
+        if spec.problems:
+            make_plan(spec, catalogue)
+        return spec
 
     return read
 

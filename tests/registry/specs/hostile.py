@@ -15,8 +15,8 @@ from typing import Any
 
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import SpecError
 from glidepath.registry.spec.spec import parse_spec, read_spec
+from glidepath.registry.text.problems import SpecError
 from glidepath.registry.text.yaml_tree import MAX_BYTES
 
 from .conftest import BASE, make_catalogue

@@ -10,13 +10,14 @@ from typing import Any
 import attrs
 import pytest
 
-from glidepath.registry.text.canonical_json import canonical_json
-from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.describe.component import Component
-from glidepath.registry.plan.plan import Plan, Runtime
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.parts import Runtime
+from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import Problem, SpecError
 from glidepath.registry.spec.spec import parse_spec, plugin_switches, read_spec
+from glidepath.registry.text.canonical_json import canonical_json
+from glidepath.registry.text.problems import Problem, SpecError
 
 from .conftest import COMPONENTS, make_catalogue
 

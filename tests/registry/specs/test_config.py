@@ -27,11 +27,11 @@ from omegaconf import OmegaConf
 
 from glidepath.registry.describe.component import doc
 from glidepath.registry.spec.config import ConfigReader
+from glidepath.registry.spec.typed import FAILED
 from glidepath.registry.text.faults import Faults
 from glidepath.registry.text.problems import Problem
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import MappingNode
-from glidepath.registry.spec.typed import FAILED
 from glidepath.registry.text.yaml_tree import read_tree
 
 

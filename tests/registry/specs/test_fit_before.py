@@ -9,8 +9,8 @@ import pytest
 
 from glidepath.registry.describe.component import Component, Need, part
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import Problem, SpecError
 from glidepath.registry.spec.spec import parse_spec
+from glidepath.registry.text.problems import Problem, SpecError
 
 from .conftest import BASE, COMPONENTS, make_catalogue
 

@@ -8,12 +8,12 @@ import attrs
 import pytest
 
 from glidepath.registry.describe.component import Component, Need
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.plan.plan import PartPlan
-from glidepath.registry.plan.planner import Planner, make_plan
-from glidepath.registry.text.problems import Problem, SpecError
 from glidepath.registry.describe.fields import Slot
+from glidepath.registry.plan.parts import PartPlan
+from glidepath.registry.plan.planner import Planner, make_plan
 from glidepath.registry.spec.spec import parse_spec
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Problem, SpecError
 
 from .conftest import COMPONENTS, make_catalogue
 

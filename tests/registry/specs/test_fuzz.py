@@ -15,12 +15,12 @@ import yaml
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import parse_spec, read_spec
 from glidepath.registry.text import yaml_tree as yamltree
 from glidepath.registry.text.canonical_json import canonical_json
-from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.text.problems import Place, Problem, SpecError
 from glidepath.registry.text.scalars import BASE_60, FLOAT, INT, OCTAL, TEXT, resolve
-from glidepath.registry.spec.spec import parse_spec, read_spec
 
 from .conftest import BASE, make_catalogue
 

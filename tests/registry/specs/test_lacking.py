@@ -7,12 +7,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.describe.component import Component
+from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.missing_files import HOW_TO_GET_WEIGHTS, lacking
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import Problem
 from glidepath.registry.spec.spec import parse_spec
+from glidepath.registry.text.problems import Problem
 
 from .conftest import COMPONENTS, make_catalogue
 

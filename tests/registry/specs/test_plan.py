@@ -13,13 +13,14 @@ import attrs
 import pytest
 import yaml
 
-from glidepath.registry.text.canonical_json import canonical_json
-from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.describe.component import Component, Need, part
-from glidepath.registry.plan.plan import PartPlan, Plan, Runtime
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.parts import PartPlan, Runtime
+from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import Problem, SpecError
 from glidepath.registry.spec.spec import parse_spec
+from glidepath.registry.text.canonical_json import canonical_json
+from glidepath.registry.text.problems import Problem, SpecError
 
 from .conftest import BASE, COMPONENTS, make_catalogue
 

@@ -8,14 +8,14 @@ from typing import Any
 import attrs
 import pytest
 
-from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.describe.component import Component, Preset
-from glidepath.registry.discovery.scan import PluginRecord
+from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.loading import Loaded
+from glidepath.registry.discovery.scan import PluginRecord
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import Problem, SpecError
 from glidepath.registry.spec.spec import read_spec
+from glidepath.registry.text.problems import Problem, SpecError
 
 PRESET = """\
 extends: [common, below.yaml]

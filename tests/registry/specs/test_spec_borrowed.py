@@ -11,8 +11,8 @@ import pytest
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import Problem, SpecError
 from glidepath.registry.spec.spec import parse_spec, read_spec
+from glidepath.registry.text.problems import Problem, SpecError
 
 from .conftest import make_catalogue
 

@@ -9,8 +9,8 @@ import pytest
 
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import Place, Problem, SpecError, did_you_mean
 from glidepath.registry.spec.spec import parse_spec
+from glidepath.registry.text.problems import Place, Problem, SpecError, did_you_mean
 
 GOLDEN = Path(__file__).parent / "ten_faults.txt"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from glidepath.registry.plan.plan import Plan
-from glidepath.registry.text.problems import Problem
 from glidepath.registry.spec.spec import Spec
+from glidepath.registry.text.problems import Problem
 
 GOOD = "schedule: cosine\ndenoiser: tiny-unet\nsampler: ddpm\n"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from glidepath.registry.text import yaml_tree as yamltree
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.text.problems import Problem, SpecError
 from glidepath.registry.spec.spec import Spec, parse_spec, plugin_switches, read_spec
+from glidepath.registry.text import yaml_tree as yamltree
+from glidepath.registry.text.problems import Problem, SpecError
 from glidepath.registry.text.yaml_tree import MAX_BYTES
 
 GOOD = "schedule: cosine\ndenoiser: tiny-unet\nsampler: {use: ddpm, steps: 30}\n"

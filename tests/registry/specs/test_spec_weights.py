@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from glidepath.registry.spec.address import Address
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.plan.plan import PartPlan, Plan
+from glidepath.registry.plan.parts import PartPlan
+from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry.spec.address import Address
 from glidepath.registry.spec.spec import parse_spec, read_spec
+from glidepath.registry.text.problems import Problem, SpecError
 
 GOOD = "schedule: cosine\ndenoiser: tiny-unet\nsampler: ddpm\n"
 HASH = "0123456789abcdef" * 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glidepath.plugins.adm.faults import classifier_faults
-from glidepath.registry.describe.component import Component, Kind
+from glidepath.registry import Component, Kind
 
 _PAPER = 'Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", arXiv:2105.05233'
 _HERE = "glidepath.plugins.adm"

@@ -8,7 +8,7 @@ import attrs
 from attrs.validators import deep_iterable, ge, gt, in_, le, min_len, optional
 
 from glidepath.plugins.adm.configs import AdmUNetConfig
-from glidepath.registry.describe.component import doc, part
+from glidepath.registry import doc, part
 
 
 @attrs.frozen(kw_only=True)

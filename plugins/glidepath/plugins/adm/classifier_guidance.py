@@ -9,12 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from glidepath.core.conditioning import Conditioning
-from glidepath.core.denoiser import Bind, Predict
-from glidepath.core.errors import PartError
-from glidepath.core.guidance import Guidance, Weight
-from glidepath.core.levels import Step
-from glidepath.core.prediction import Prediction
+from glidepath.core import Bind, Conditioning, Guidance, PartError, Predict, Prediction, Step, Weight
 from glidepath.plugins.adm.classifier import Classifier
 from glidepath.plugins.adm.classifier_config import ClassifierGuidanceConfig
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glidepath.core.errors import PartError
+from glidepath.core import PartError
 from glidepath.plugins.adm.classifier import Classifier
 from glidepath.plugins.adm.classifier_config import AdmClassifierConfig
 from glidepath.plugins.adm.faults import classifier_faults

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from glidepath.core.codec import IdentityCodec
+from glidepath.core import IdentityCodec
 
 
 class TruncatingCodec(IdentityCodec):

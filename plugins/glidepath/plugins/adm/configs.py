@@ -7,7 +7,7 @@ from typing import Literal
 import attrs
 from attrs.validators import deep_iterable, ge, gt, in_, le, min_len, optional
 
-from glidepath.registry.describe.component import doc
+from glidepath.registry import doc
 
 
 @attrs.frozen(kw_only=True)

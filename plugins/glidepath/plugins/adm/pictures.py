@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning
-from glidepath.core.errors import PartError
+from glidepath.core import Conditioning, PartError
 from glidepath.plugins.adm.configs import AdmUNetConfig
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}

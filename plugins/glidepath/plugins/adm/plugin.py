@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from glidepath.plugins.adm import classifier_components
 from glidepath.plugins.adm.faults import unet_faults
-from glidepath.registry.describe.component import Component, Kind, Need, Preset
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.registry import Component, Kind, Need, Preset, hookimpl
 
 if TYPE_CHECKING:
     from glidepath.plugins.adm.configs import AdmUNetConfig

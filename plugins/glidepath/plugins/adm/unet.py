@@ -14,11 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glidepath.core.conditioning import Conditioning, TextEmbedding
-from glidepath.core.denoiser import Denoiser, Predict
-from glidepath.core.errors import PartError
-from glidepath.core.levels import NoiseLevels, Step
-from glidepath.core.prediction import Prediction
+from glidepath.core import (
+    Conditioning,
+    Denoiser,
+    NoiseLevels,
+    PartError,
+    Predict,
+    Prediction,
+    Step,
+    TextEmbedding,
+)
 from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.faults import unet_faults
 from glidepath.plugins.adm.kernels import Kernels

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from attrs.validators import ge, gt, le, optional
 
-from glidepath.registry.describe.component import doc, part
+from glidepath.registry import doc, part
 
 _AT_LEAST_1: Any = optional(ge(1))  # attrs types the validator of an optional field as of the field itself
 

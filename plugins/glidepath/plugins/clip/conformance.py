@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.clip.interface import Clip
-from glidepath.testing import Trial, require
-from glidepath.testing.check import CannotRun
-from glidepath.testing.trial import PROMPTS, Attempt, cannot_read, random
+from glidepath.testing import PROMPTS, Attempt, CannotRun, Trial, cannot_read, require
+from glidepath.testing.trial import random
 
 
 class ClipTrial(Trial):

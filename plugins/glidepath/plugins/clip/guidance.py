@@ -8,12 +8,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from glidepath.core.conditioning import Conditioning
-from glidepath.core.denoiser import Bind, Predict
-from glidepath.core.errors import PartError
-from glidepath.core.guidance import Guidance, Weight
-from glidepath.core.levels import Step
-from glidepath.core.prediction import Prediction
+from glidepath.core import Bind, Conditioning, Guidance, PartError, Predict, Prediction, Step, Weight
 from glidepath.plugins.clip.configs import ClipGuidanceConfig
 from glidepath.plugins.clip.cutouts import cut, draw_cutouts
 from glidepath.plugins.clip.interface import Clip, resized

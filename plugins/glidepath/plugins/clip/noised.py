@@ -8,8 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from glidepath.core.errors import PartError
-from glidepath.core.text_encoder import Tokenizer, encode_all
+from glidepath.core import PartError, Tokenizer, encode_all
 from glidepath.plugins.clip.configs import NoisedClipConfig
 from glidepath.plugins.clip.encoders import ImageEncoder, TextEncoder
 from glidepath.plugins.clip.interface import Clip, normalised

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glidepath.core.errors import PartError
+from glidepath.core import PartError
 from glidepath.plugins.clip.configs import OpenClipConfig
 from glidepath.plugins.clip.interface import Clip
 from glidepath.plugins.clip.plugin import open_clip_faults

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from glidepath.registry.describe.component import Component, Extra, Kind, Need
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.registry import Component, Extra, Kind, Need, hookimpl
 
 if TYPE_CHECKING:
     from glidepath.plugins.clip.configs import ClipGuidanceConfig, NoisedClipConfig, OpenClipConfig

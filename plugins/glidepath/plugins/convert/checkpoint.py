@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.convert.recognise import Recognised, Unrecognised, recognise
-from glidepath.registry.files.tensor_file import bytes_text, listed, read_state_dicts, require_numbers
+from glidepath.registry import read_state_dicts, require_numbers
+from glidepath.registry.files.tensor_file import bytes_text, listed
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.registry.cli.arguments import Parser
 from glidepath.registry.cli.common import note_failures
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     from glidepath.plugins.convert.checkpoint import read_checkpoint
     from glidepath.plugins.convert.conversion import Converter
     from glidepath.plugins.convert.settings import read_settings
-    from glidepath.registry.discovery.catalogue import load_catalogue
+    from glidepath.registry import load_catalogue
 
     if arguments.vocabulary is not None and not arguments.vocabulary.is_dir():
         raise GlidepathError(f"--vocabulary {arguments.vocabulary}: there is no such folder")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.convert.checkpoint import Checkpoint
 from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion
 from glidepath.plugins.convert.recognise import Recognised
@@ -26,14 +26,12 @@ from glidepath.plugins.convert.tree import (
     with_variance,
 )
 from glidepath.plugins.convert.vocabulary import GPT2_TOKENS, clip_tokenizer, gpt2_tokenizer, wanted
-from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.spec.spec import parse_spec
-from glidepath.registry.files.writing import write_tensors, write_text
+from glidepath.registry import make_plan, parse_spec, write_tensors, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry import Catalogue
 
 
 @attrs.frozen(kw_only=True, eq=False)

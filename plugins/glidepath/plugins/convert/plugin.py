@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from glidepath.registry.describe.component import Command, Component
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.registry import Command, Component, hookimpl
 
 
 @hookimpl

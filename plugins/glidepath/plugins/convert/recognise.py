@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion, Model
 from glidepath.plugins.convert.published import PUBLISHED, Published
 from glidepath.plugins.convert.shapes import Shapes, Unlike

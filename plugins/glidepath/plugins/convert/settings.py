@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 
 _PATH = re.compile(r"[a-z]\w*(?:\.[a-z]\w*)*", re.ASCII)
 

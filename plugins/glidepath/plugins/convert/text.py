@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from glidepath.registry.describe.parameters import yaml_text
+from glidepath.registry import yaml_text
 
 
 def spec_text(tree: Mapping[str, Any], comments: Sequence[str]) -> str:

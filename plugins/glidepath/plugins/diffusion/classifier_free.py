@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from glidepath.core.conditioning import Conditioning
-from glidepath.core.contrast import Contrast, Pair, with_and_without_prompt
-from glidepath.core.denoiser import Bind
+from glidepath.core import Bind, Conditioning, Contrast, Pair, with_and_without_prompt
 from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
 
 

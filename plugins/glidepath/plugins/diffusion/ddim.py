@@ -7,11 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from glidepath.core.denoiser import Predict
-from glidepath.core.levels import NoiseLevels
-from glidepath.core.noise import Noise
-from glidepath.core.sampler import Sampler, State
-from glidepath.core.schedule import NoiseSchedule
+from glidepath.core import Noise, NoiseLevels, NoiseSchedule, Predict, Sampler, State
 from glidepath.plugins.diffusion.configs import DdimConfig
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from glidepath.core.spacing import spacing_fault
-from glidepath.registry.describe.component import Component, Need
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.core import spacing_fault
+from glidepath.registry import Component, Need, hookimpl
 
 if TYPE_CHECKING:
     from glidepath.plugins.diffusion.configs import (

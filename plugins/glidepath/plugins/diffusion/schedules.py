@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from glidepath.core.variance_preserving import VariancePreservingSchedule
+from glidepath.core import VariancePreservingSchedule
 from glidepath.plugins.diffusion.configs import (
     ConstantConfig,
     CosineConfig,

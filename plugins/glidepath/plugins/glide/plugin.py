@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from glidepath.registry.describe.component import Component, Preset
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.registry import Component, Preset, hookimpl
 
 _SUMMARIES = {
     "glide": "GLIDE, text to images of 64 x 64, then of 256 x 256: glide-base and glide-upsample",

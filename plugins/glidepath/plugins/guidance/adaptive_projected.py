@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning
-from glidepath.core.contrast import Contrast, Move, Pair, with_and_without_prompt
-from glidepath.core.denoiser import Bind
-from glidepath.core.prediction import Prediction
+from glidepath.core import Bind, Conditioning, Contrast, Move, Pair, Prediction, with_and_without_prompt
 from glidepath.plugins.guidance.configs import AdaptiveProjectedConfig
 
 

@@ -7,12 +7,7 @@ from collections.abc import Mapping
 import attrs
 from torch import Tensor, nn
 
-from glidepath.core.conditioning import Conditioning
-from glidepath.core.contrast import Contrast, Pair
-from glidepath.core.denoiser import Bind, Denoiser
-from glidepath.core.errors import PartError
-from glidepath.core.levels import Step
-from glidepath.core.prediction import Prediction
+from glidepath.core import Bind, Conditioning, Contrast, Denoiser, Pair, PartError, Prediction, Step
 from glidepath.plugins.guidance.configs import AutoguidanceConfig
 
 

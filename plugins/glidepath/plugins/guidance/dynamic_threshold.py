@@ -6,11 +6,7 @@ import math
 
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning
-from glidepath.core.denoiser import Bind, Predict
-from glidepath.core.guidance import Guidance
-from glidepath.core.levels import Step
-from glidepath.core.prediction import Prediction
+from glidepath.core import Bind, Conditioning, Guidance, Predict, Prediction, Step
 from glidepath.plugins.guidance.configs import DynamicThresholdConfig
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-from glidepath.core.errors import PartError
-from glidepath.core.guidance import Guidance, GuidanceModifier
-from glidepath.core.levels import Step
+from glidepath.core import Guidance, GuidanceModifier, PartError, Step
 from glidepath.plugins.guidance.configs import IntervalConfig
 
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from glidepath.registry.describe.component import Component, Need
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.registry import Component, Need, hookimpl
 
 if TYPE_CHECKING:
     from glidepath.plugins.guidance.configs import AdaptiveProjectedConfig, IntervalConfig

@@ -9,11 +9,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning
-from glidepath.core.denoiser import Bind, Predict
-from glidepath.core.guidance import Guidance, Weight
-from glidepath.core.levels import Step
-from glidepath.core.prediction import Prediction
+from glidepath.core import Bind, Conditioning, Guidance, Predict, Prediction, Step, Weight
 from glidepath.plugins.guidance.configs import RescaleConfig
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from glidepath.core.errors import PartError
-from glidepath.core.guidance import Guidance, GuidanceModifier
-from glidepath.core.levels import Step
+from glidepath.core import Guidance, GuidanceModifier, PartError, Step
 from glidepath.plugins.guidance.configs import ScaleScheduleConfig
 
 SHAPES: dict[str, Callable[[float, float], float]] = {

@@ -7,8 +7,7 @@ from typing import Literal
 import attrs
 from attrs.validators import ge, gt, in_, le, optional
 
-from glidepath.registry.describe.component import doc
-from glidepath.registry.describe.ranges import WholeAtLeast
+from glidepath.registry import WholeAtLeast, doc
 
 _STEPS = (
     "which timesteps are visited: a number of them (20), sections ('10,10,5'), 'fast27', 'ddim50', "

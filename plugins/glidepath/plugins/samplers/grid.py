@@ -7,10 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from glidepath.core.errors import PartError
-from glidepath.core.levels import NoiseLevels
-from glidepath.core.sampler import Sampler
-from glidepath.core.schedule import NoiseSchedule
+from glidepath.core import NoiseLevels, NoiseSchedule, PartError, Sampler
 from glidepath.plugins.samplers.configs import WalkConfig
 
 RHO = 7.0

@@ -7,10 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from glidepath.core.denoiser import Predict
-from glidepath.core.levels import NoiseLevels
-from glidepath.core.noise import Noise
-from glidepath.core.sampler import State
+from glidepath.core import Noise, NoiseLevels, Predict, State
 from glidepath.plugins.samplers.configs import HeunConfig
 from glidepath.plugins.samplers.grid import GridSampler
 from glidepath.plugins.samplers.solver import denoiser_along, has_signal, weighted_sum

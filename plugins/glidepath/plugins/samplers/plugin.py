@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from glidepath.core.spacing import spacing_fault
-from glidepath.registry.describe.component import Component, Need
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.core import spacing_fault
+from glidepath.registry import Component, Need, hookimpl
 
 if TYPE_CHECKING:
     from glidepath.plugins.samplers.configs import PndmConfig, WalkConfig

@@ -8,13 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from glidepath.core.denoiser import Predict
-from glidepath.core.errors import PartError
-from glidepath.core.levels import NoiseLevels
-from glidepath.core.noise import Noise
-from glidepath.core.sampler import Sampler, State
-from glidepath.core.schedule import NoiseSchedule
-from glidepath.core.spacing import timesteps
+from glidepath.core import Noise, NoiseLevels, NoiseSchedule, PartError, Predict, Sampler, State, timesteps
 from glidepath.plugins.samplers.configs import PndmConfig
 from glidepath.plugins.samplers.solver import denoiser_along, has_signal, weighted_sum
 

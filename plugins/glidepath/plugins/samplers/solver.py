@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from glidepath.core.denoiser import Predict
-from glidepath.core.levels import NoiseLevels
+from glidepath.core import NoiseLevels, Predict
 
 Denoise = Callable[[Tensor, int], Tensor]
 """(x, index) -> the x_0 that is predicted from x at that point of the grid."""

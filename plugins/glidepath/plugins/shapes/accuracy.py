@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.shapes.configs import AccuracyConfig
 from glidepath.plugins.shapes.reader import judge
 

@@ -7,7 +7,7 @@ from typing import Literal
 import attrs
 from attrs.validators import ge, le
 
-from glidepath.registry.describe.component import doc
+from glidepath.registry import doc
 
 
 @attrs.frozen(kw_only=True)

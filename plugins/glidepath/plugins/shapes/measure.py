@@ -17,12 +17,11 @@ import attrs
 from torch import Tensor
 from tqdm import tqdm
 
-from glidepath.core.cascade import Cascade, stages_of
-from glidepath.core.pipeline import Pipeline
+from glidepath.core import Cascade, Pipeline, stages_of
 from glidepath.plugins.shapes.draws import prompts
 from glidepath.plugins.shapes.reader import Judgement, judge
 from glidepath.plugins.shapes.scenes import render
-from glidepath.registry.assembly.build import assemble
+from glidepath.registry import assemble
 from glidepath.registry.cli.arguments import Parser, natural, positive
 
 ATTRIBUTES = ("count", "shape", "color", "size", "background", "relation")

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from glidepath.registry.describe.component import Command, Component, Preset
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.registry import Command, Component, Preset, hookimpl
 
 PROMPTS = (
     "a red circle",

@@ -17,19 +17,17 @@ import attrs
 
 from glidepath.plugins.studies.edits import Edit, applied
 from glidepath.plugins.studies.grammar import Draft
-from glidepath.registry.text.canonical_json import canonical_json
-from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.plan.contracts import check_fit, flat
-from glidepath.registry.spec.interpolate import interpolate
-from glidepath.registry.plan.plan import PartPlan, Plan, Runtime
+from glidepath.registry import Catalogue, PartPlan, Place, Plan, Runtime, Spec, canonical_json
+from glidepath.registry.describe.fields import Slot
+from glidepath.registry.plan.contracts import check_fit
+from glidepath.registry.plan.parts import flat
 from glidepath.registry.plan.planner import Planner
-from glidepath.registry.text.problems import Place
-from glidepath.registry.spec.requirements import PluginsSection, refused_by
 from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.spec.interpolate import interpolate
+from glidepath.registry.spec.positions import Schema
+from glidepath.registry.spec.requirements import PluginsSection, refused_by
+from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.scalars import NULL, Value
-from glidepath.registry.describe.fields import Schema, Slot
-from glidepath.registry.spec.spec import Spec
 from glidepath.registry.text.tree import Entry, MappingNode, Node, Scalar, node_of, plain, walk
 from glidepath.registry.text.yaml_tree import Unreadable
 
@@ -67,7 +65,7 @@ class Arm:
         """The arm as an ordinary spec with every default written out; files have absolute paths."""
         plan = self.common
         parts = {} if plan.stages else self.parts
-        return resolved_tree(parts, plan.runtime, plan.weights, plan.plugins, str, plan.stages)
+        return resolved_tree(parts, plan.runtime, plan.weights, plan.plugins, str, plan.stage_parts)
 
 
 @attrs.frozen(eq=False)

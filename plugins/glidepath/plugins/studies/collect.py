@@ -31,7 +31,7 @@ from glidepath.plugins.studies.sections import CANCELLED
 from glidepath.plugins.studies.spec import Study
 from glidepath.plugins.studies.store import ENVIRONMENT, Attempt, Store
 from glidepath.plugins.studies.weights_used import weights_used
-from glidepath.registry.records.images import save_png
+from glidepath.registry import save_png
 
 _MOST_PICTURED = 8
 

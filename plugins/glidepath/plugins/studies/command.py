@@ -13,22 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.files import StoreError, locked, read_json, write_json
 from glidepath.plugins.studies.sections import FAILURES
 from glidepath.plugins.studies.store import GRAPH, STOP, STUDY, Store
+from glidepath.registry import CannotWrite, yaml_text
 from glidepath.registry.cli.arguments import Parser
 from glidepath.registry.cli.common import indent, note_failures, open_catalogue, print_json, shorten, table
 from glidepath.registry.files.folder_lock import take_lock
-from glidepath.registry.describe.parameters import yaml_text
-from glidepath.registry.files.writing import CannotWrite
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.graph import Graph
     from glidepath.plugins.studies.index import Index
     from glidepath.plugins.studies.renamed import Followed
     from glidepath.plugins.studies.spec import Study
-    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry import Catalogue
 
 EPILOG = """\
 STUDY is a study file; for status, stop, export and compare also the folder of one that has run.
@@ -198,7 +197,7 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
     from glidepath.plugins.studies.display import Display, ask, interrupts
     from glidepath.plugins.studies.driver import Driver
     from glidepath.plugins.studies.index import Index
-    from glidepath.registry.assembly.build import build_part
+    from glidepath.registry import build_part
 
     store = Store(_folder(arguments, study))
     for warning in study.warnings:

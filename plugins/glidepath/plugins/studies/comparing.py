@@ -10,14 +10,14 @@ from typing import Any
 import attrs
 import numpy as np
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.files import read_json
 from glidepath.plugins.studies.graph import differences
 from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.stat_paired import t_interval
 from glidepath.plugins.studies.store import GRAPH, PREIMAGE, Store
+from glidepath.registry import yaml_text
 from glidepath.registry.cli.common import shorten
-from glidepath.registry.describe.parameters import yaml_text
 
 Cell = tuple[int, int, str]
 """Training seed, sampling seed and prompt; of a metric of whole sets "" for the prompt."""

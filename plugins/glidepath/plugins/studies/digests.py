@@ -10,14 +10,12 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from glidepath.core.errors import GlidepathError
-from glidepath.registry.spec.address import Address
-from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.plan.contracts import flat
-from glidepath.registry.plan.plan import PartPlan, Runtime
-from glidepath.registry.spec.requirements import PluginsSection
-from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.core import GlidepathError
+from glidepath.registry import Address, Catalogue, PartPlan, Runtime
 from glidepath.registry.assembly.weights import locate, sha256
+from glidepath.registry.plan.parts import flat
+from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.spec.requirements import PluginsSection
 
 CORE = "glidepath.core"
 

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from glidepath.plugins.studies.driver import Progress
+from glidepath.registry import count_interrupts
 from glidepath.registry.cli.common import shorten
-from glidepath.registry.files.interrupts import count_interrupts
 
 
 class Display:

@@ -27,7 +27,7 @@ from glidepath.plugins.studies.store import (
     Store,
     make_folder,
 )
-from glidepath.registry.files.writing import write_whole
+from glidepath.registry import write_whole
 
 _TICK = 0.5
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from glidepath.registry import did_you_mean
 from glidepath.registry.describe.component import RESERVED
-from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.describe.fields import Level, Position, Slot
 from glidepath.registry.spec.overrides import put
-from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.spec.positions import Schema, owner, used
+from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.scalars import NULL
-from glidepath.registry.describe.fields import Level, Position, Schema, Slot, owner, used
 from glidepath.registry.text.tree import ListNode, MappingNode, Node, Scalar
 
 _STEP = re.compile(r"[^.\[\]]+")

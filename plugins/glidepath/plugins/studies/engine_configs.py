@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from attrs.validators import ge, gt, optional
 
-from glidepath.registry.describe.component import doc
+from glidepath.registry import doc
 
 _AT_LEAST_1: Any = optional(ge(1))  # attrs types the validator of an optional field as of the field itself
 

@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from glidepath.plugins.studies.interface import Ended, Engine, Task
-from glidepath.testing import Trial, require
-from glidepath.testing.part import Part
-from glidepath.testing.trial import Attempt
+from glidepath.testing import Attempt, Part, Trial, require
 
 _ORDERS = ('{"steps": []}', "no order")
 """What a row is: nothing to do, which ends with 0, and what no process understands, which ends with 2."""

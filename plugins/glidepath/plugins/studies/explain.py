@@ -8,8 +8,8 @@ from typing import Any
 
 from glidepath.plugins.studies.graph import Node, differences
 from glidepath.plugins.studies.store import LOG, Store
+from glidepath.registry import yaml_text
 from glidepath.registry.cli.common import shorten
-from glidepath.registry.describe.parameters import yaml_text
 
 _MOST = 12
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -7,10 +7,10 @@ import io
 from pathlib import Path
 from typing import IO, Literal
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.index import Index
 from glidepath.plugins.studies.stat_extra import needed
-from glidepath.registry.files.writing import write_whole
+from glidepath.registry import write_whole
 
 Format = Literal["csv", "parquet"]
 

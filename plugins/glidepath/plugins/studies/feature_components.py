@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glidepath.registry.describe.component import Component
+from glidepath.registry import Component
 
 _CONFIGS = "glidepath.plugins.studies.metric_configs"
 _TARGET = "glidepath.plugins.studies.metrics_features"

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glidepath.registry.files.tensor_file import WeightsError, read_tensors
+from glidepath.registry import WeightsError, read_tensors
 from glidepath.registry.assembly.weights import load_into, sha256
 
 #: The weights that ship, in float16.

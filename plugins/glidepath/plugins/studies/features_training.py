@@ -26,12 +26,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from glidepath.plugins.studies.features import WEIGHTS, WIDTH, Probe
-from glidepath.registry.assembly.build import build_parts
-from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry import build_parts, load_catalogue, make_plan, read_spec, write_tensors
 from glidepath.registry.cli.arguments import Parser, natural, positive
-from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.spec.spec import read_spec
-from glidepath.registry.files.writing import write_tensors
 
 #: The ways in which images are spoiled.
 FLAWS: Final = ("noise", "blur", "blend", "bend")

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
+from glidepath.registry import write_whole
 from glidepath.registry.files import folder_lock
-from glidepath.registry.files.writing import write_whole
 
 
 class StoreError(GlidepathError):

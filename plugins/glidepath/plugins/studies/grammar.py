@@ -19,9 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import attrs
 
 from glidepath.plugins.studies.edits import Edit
+from glidepath.registry import Place, yaml_text
 from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.describe.parameters import yaml_text
-from glidepath.registry.text.problems import Place
 from glidepath.registry.text.scalars import NULL, TEXT, Value
 from glidepath.registry.text.tree import (
     Broken,

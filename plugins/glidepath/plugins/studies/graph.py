@@ -24,9 +24,8 @@ from glidepath.plugins.studies.digests import (
     weights_digest,
 )
 from glidepath.plugins.studies.spec import MetricPlan, Study
-from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry import Catalogue, PartPlan
 from glidepath.registry.discovery.scan import DISTRIBUTION
-from glidepath.registry.plan.plan import PartPlan
 
 Stage = Literal["train", "embed", "sample", "measure"]
 
@@ -301,7 +300,7 @@ def resolved_runtime(study: Study) -> dict[str, str]:
     """What "auto" stands for on this machine. Imports torch only where an arm asks."""
     if all(arm.common.runtime.device not in ("auto", "cuda") for arm in study.arms):
         return {"device": "cpu", "dtype": "float32"}
-    from glidepath.registry.assembly.build import choose_device, choose_dtype
+    from glidepath.registry import choose_device, choose_dtype
 
     device = choose_device("auto")
     return {"device": device.type, "dtype": str(choose_dtype("auto", device)).removeprefix("torch.")}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from glidepath.plugins.studies.checking import Arm, Parts
 from glidepath.plugins.studies.digests import described, digest, weights_digest
-from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry import Catalogue, PartPlan
+from glidepath.registry.plan.contracts import check_fit
+from glidepath.registry.plan.parts import flat
 from glidepath.registry.text.faults import Faults
-from glidepath.registry.plan.contracts import check_fit, flat
-from glidepath.registry.plan.plan import PartPlan
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.spec import MetricPlan

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.interface import Ended, Task
 from glidepath.plugins.studies.store import LOG
 

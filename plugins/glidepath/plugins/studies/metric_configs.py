@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from attrs.validators import ge
 
-from glidepath.registry.describe.component import doc, part
+from glidepath.registry import doc, part
 
 
 @attrs.frozen(kw_only=True)

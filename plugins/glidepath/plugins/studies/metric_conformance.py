@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.interface import Drawn
-from glidepath.testing import Trial, require
-from glidepath.testing.check import CannotRun
-from glidepath.testing.trial import PROMPTS, Attempt, cannot_read, random
+from glidepath.testing import PROMPTS, Attempt, CannotRun, Trial, cannot_read, require
+from glidepath.testing.trial import random
 from glidepath.testing.world import pipeline
 
 PROMPTS_KEY = "metric.prompts"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.features import features, load_probe, probe_name
 from glidepath.plugins.studies.interface import Direction, Drawn
 from glidepath.plugins.studies.metric_configs import DiversityConfig, FeatureConfig, NeighbourConfig

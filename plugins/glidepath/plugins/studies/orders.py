@@ -9,9 +9,9 @@ from typing import Any
 from glidepath.plugins.studies.graph import TRAINED, Node, begins_with_weights
 from glidepath.plugins.studies.spec import MetricPlan, Study
 from glidepath.plugins.studies.store import Store
-from glidepath.registry.plan.plan import Runtime
-from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry import Runtime
 from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.spec.requirements import PluginsSection
 
 WEIGHTS, EMBEDDINGS = "weights.safetensors", "embeddings.safetensors"
 IMAGES, MANIFEST = "images.npy", "manifest.json"

@@ -8,15 +8,15 @@ from typing import Any
 
 import attrs
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.forecast import Forecast, Toll, classes_of, forecast, spent, waiting
 from glidepath.plugins.studies.graph import Graph, Stage
 from glidepath.plugins.studies.power import POWER, Foresight, foresee
 from glidepath.plugins.studies.spec import Study
 from glidepath.plugins.studies.stat_paired import DRAWS, EXACT_UNITS
 from glidepath.plugins.studies.store import Store
+from glidepath.registry import yaml_text
 from glidepath.registry.cli.common import indent, shorten, table
-from glidepath.registry.describe.parameters import yaml_text
 
 MOST_PROBED = 1000
 """With more arms a study is probed only if the probe is asked for."""

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from glidepath.plugins.studies.feature_components import feature_metrics, whole_set
-from glidepath.registry.describe.component import Command, Component, Extra, Kind
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.registry import Command, Component, Extra, Kind, hookimpl
 
 if TYPE_CHECKING:
     from glidepath.testing import Trial

@@ -20,7 +20,7 @@ import attrs
 import numpy as np
 import torch
 
-from glidepath.core.cascade import Cascade
+from glidepath.core import Cascade
 from glidepath.plugins.studies.files import write_json
 from glidepath.plugins.studies.forecast import Toll
 from glidepath.plugins.studies.graph import Node

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.interface import Ended, Task
 from glidepath.plugins.studies.stat_extra import needed
 from glidepath.plugins.studies.store import LOG

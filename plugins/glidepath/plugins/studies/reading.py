@@ -6,16 +6,13 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.checking import Arm
-from glidepath.registry.assembly.build import PIPELINE_SLOTS
-from glidepath.registry.text.canonical_json import canonical_json
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.plan.contracts import flat
-from glidepath.registry.plan.plan import PartPlan, Runtime
-from glidepath.registry.text.problems import Place
-from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry import PIPELINE_SLOTS, PartPlan, Place, Runtime, canonical_json
+from glidepath.registry.plan.parts import flat
 from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry.text.faults import Faults
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.spec import MetricPlan

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.spec import Study
-from glidepath.registry.assembly.build import build_part
-from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.plan.plan import PartPlan
+from glidepath.registry import Catalogue, PartPlan, build_part
 
 _SEED = 2_000_003
 """Of the real images: another than any that trains."""

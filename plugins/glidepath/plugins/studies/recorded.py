@@ -14,12 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from glidepath.core.cascade import Cascade, stages_of
-from glidepath.core.conditioning import TextEmbedding
-from glidepath.core.errors import GlidepathError
-from glidepath.core.pipeline import Pipeline
-from glidepath.core.text_encoder import TextEncoder
-from glidepath.registry.files.writing import write_tensors
+from glidepath.core import Cascade, GlidepathError, Pipeline, TextEmbedding, TextEncoder, stages_of
+from glidepath.registry import write_tensors
 
 _FIELDS = ("pooled", "tokens", "mask")
 

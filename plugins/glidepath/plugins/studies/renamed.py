@@ -9,11 +9,9 @@ import attrs
 
 from glidepath.plugins.studies.graph import Graph, Node
 from glidepath.plugins.studies.store import Store
-from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.plan.contracts import flat
-from glidepath.registry.plan.plan import PartPlan
+from glidepath.registry import Catalogue, PartPlan, Unknown
 from glidepath.registry.describe.fields import current, fields
-from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.plan.parts import flat
 
 
 @attrs.frozen

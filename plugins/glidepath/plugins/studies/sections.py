@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 from attrs.validators import and_, ge, gt, lt, optional
 
-from glidepath.registry.describe.component import doc
+from glidepath.registry import doc
 
 FAILURES = ("error", "oom", "lost", "timeout", "diverged", "cancelled")
 """Why an attempt ended without a result."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from glidepath.plugins.studies.grammar import Draft, label_of
+from glidepath.registry import yaml_text
 from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.describe.parameters import yaml_text
 from glidepath.registry.text.scalars import Value
 from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join
 

@@ -12,25 +12,23 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 from glidepath.plugins.studies.checking import Arm, Checker
 from glidepath.plugins.studies.grammar import Draft, Grammar
 from glidepath.plugins.studies.judging import check_judges
 from glidepath.plugins.studies.reading import check_reading
 from glidepath.plugins.studies.sections import About, Budget, Data, Failures, Seeds, Stats
 from glidepath.plugins.studies.selection import Excluded, select
-from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry import Catalogue, PartPlan, Place, did_you_mean, nearest, yaml_text
+from glidepath.registry.describe.fields import SECTIONS, Slot
+from glidepath.registry.plan.planner import Planner
 from glidepath.registry.spec.config import ConfigReader
-from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.text.named_files import neighbours
 from glidepath.registry.spec.layers import Layers
 from glidepath.registry.spec.overrides import Override, apply, override_source
-from glidepath.registry.describe.parameters import yaml_text
-from glidepath.registry.plan.plan import PartPlan
-from glidepath.registry.plan.planner import Planner
-from glidepath.registry.text.problems import Place, did_you_mean, nearest
+from glidepath.registry.spec.positions import Schema
+from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.named_files import neighbours
 from glidepath.registry.text.scalars import NULL, Value
-from glidepath.registry.describe.fields import SECTIONS, Schema, Slot
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
     Broken,

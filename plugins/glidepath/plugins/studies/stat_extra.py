@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
 
 
 class MissingExtra(GlidepathError):

@@ -17,28 +17,33 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from glidepath.core.cascade import Cascade, stages_of
-from glidepath.core.denoiser import Denoiser
-from glidepath.core.errors import Diverged, GlidepathError
-from glidepath.core.pipeline import Pipeline
+from glidepath.core import Cascade, Denoiser, Diverged, GlidepathError, Pipeline, stages_of
 from glidepath.plugins.studies.files import StoreError, read_json, write_json
 from glidepath.plugins.studies.interface import Drawn
 from glidepath.plugins.studies.orders import EMBEDDINGS, IMAGES, MANIFEST, WEIGHTS
 from glidepath.plugins.studies.recorded import record, replay
 from glidepath.plugins.studies.store import RESULT, make_folder
-from glidepath.registry.assembly.build import build_part, build_parts, build_pipeline
-from glidepath.registry.text.canonical_json import canonical_json
-from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.plan.plan import PartPlan, Plan
-from glidepath.registry.plan.planner import Planner, make_plan
-from glidepath.registry.text.problems import Place
-from glidepath.registry.records.provenance import Shot, describe
+from glidepath.registry import (
+    Catalogue,
+    PartPlan,
+    Place,
+    Plan,
+    build_part,
+    build_parts,
+    build_pipeline,
+    canonical_json,
+    load_catalogue,
+    make_plan,
+    parse_spec,
+    write_text,
+    write_whole,
+)
 from glidepath.registry.describe.fields import Slot
+from glidepath.registry.plan.planner import Planner
+from glidepath.registry.records.provenance import Shot, describe
+from glidepath.registry.text.faults import Faults
 from glidepath.registry.text.source import Source
-from glidepath.registry.spec.spec import parse_spec
 from glidepath.registry.text.tree import node_of
-from glidepath.registry.files.writing import write_text, write_whole
 
 Scores = npt.NDArray[np.float64]
 

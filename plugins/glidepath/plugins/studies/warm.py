@@ -46,7 +46,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in PRELOADED:
         import_module(name)
-    from glidepath.registry.discovery.catalogue import load_catalogue
+    from glidepath.registry import load_catalogue
 
     load_catalogue()
     return _Server(requests, answers).serve()

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from glidepath.core.errors import Diverged, GlidepathError
+from glidepath.core import Diverged, GlidepathError
 from glidepath.plugins.studies.files import read_json, write_json
 from glidepath.plugins.studies.machine import machine
 from glidepath.plugins.studies.store import ALIVE, ENVIRONMENT, FAILURE, RESULT, make_folder

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from glidepath.core.errors import PartError
+from glidepath.core import PartError
 from glidepath.plugins.text.configs import BpeConfig
 from glidepath.plugins.text.merging import (
     BYTES,

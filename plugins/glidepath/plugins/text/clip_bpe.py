@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from glidepath.core.errors import PartError
+from glidepath.core import PartError
 from glidepath.plugins.text import repair
 from glidepath.plugins.text.configs import ClipBpeConfig
 from glidepath.plugins.text.merging import BYTES, LETTERS, Remembered, character_class, merge, read_merges

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge
 
-from glidepath.registry.describe.component import doc, part
+from glidepath.registry import doc, part
 
 
 @attrs.frozen(kw_only=True)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from pathlib import Path
 
-from glidepath.core.errors import PartError
+from glidepath.core import PartError
 
 
 def _byte_letters() -> dict[int, str]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from glidepath.registry.describe.component import Component
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.registry import Component, hookimpl
 
 if TYPE_CHECKING:
     from glidepath.plugins.text.configs import BpeConfig, ClipBpeConfig, TransformerConfig, WordsConfig

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from html.entities import html5
 
-from glidepath.core.errors import PartError
+from glidepath.core import PartError
 
 
 def plain(text: str) -> str:

@@ -11,9 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glidepath.core.conditioning import TextEmbedding
-from glidepath.core.errors import PartError
-from glidepath.core.text_encoder import TextEncoder, Tokenizer, encode_all
+from glidepath.core import PartError, TextEmbedding, TextEncoder, Tokenizer, encode_all
 from glidepath.plugins.text.configs import TransformerConfig
 from glidepath.plugins.text.plugin import transformer_faults
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from glidepath.core.errors import PartError, UnreadablePrompt
+from glidepath.core import PartError, UnreadablePrompt
 from glidepath.plugins.text.configs import WordsConfig
 from glidepath.plugins.text.plugin import words_faults
 

@@ -10,10 +10,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from glidepath.core.cascade import Cascade
-from glidepath.core.errors import GlidepathError
-from glidepath.core.levels import NoiseLevels
-from glidepath.core.pipeline import Pipeline
+from glidepath.core import Cascade, GlidepathError, NoiseLevels, Pipeline
 from glidepath.plugins.train.configs import BitsConfig
 from glidepath.plugins.train.variational import VariationalBound
 

@@ -16,8 +16,8 @@ import attrs
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from glidepath.core.errors import GlidepathError
-from glidepath.registry.files.writing import CannotWrite, write_tensors
+from glidepath.core import GlidepathError
+from glidepath.registry import CannotWrite, write_tensors
 
 FORMAT = "glidepath-checkpoint-1"
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")

@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.core.errors import GlidepathError
+from glidepath.core import GlidepathError
+from glidepath.registry import count_interrupts, remove_partial, write_text
 from glidepath.registry.cli.arguments import Parser, positive
 from glidepath.registry.cli.common import add_spec_arguments, note_failures, open_spec
 from glidepath.registry.cli.locked import add_locked_option, check_lock, minding_the_lock
 from glidepath.registry.files.folder_lock import locked
-from glidepath.registry.files.interrupts import count_interrupts
 from glidepath.registry.spec.overrides import option_override
-from glidepath.registry.files.writing import remove_partial, write_text
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.run import Position, Run, Trainer
@@ -51,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.device is not None:
         device = option_override("runtime.device", "--device", arguments.device)
         arguments.overrides = [*arguments.overrides, device]
-    from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry import make_plan
 
     with minding_the_lock(arguments):
         catalogue, spec = open_spec(arguments)

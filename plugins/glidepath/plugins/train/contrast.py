@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glidepath.core.errors import PartError
+from glidepath.core import PartError
 from glidepath.plugins.train.dataset import near_misses
 from glidepath.plugins.train.loss import add_noise, upload
 from glidepath.plugins.train.run import Run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from glidepath.core.errors import PartError
+from glidepath.core import PartError
 from glidepath.plugins.train.dataset import near_misses
 from glidepath.plugins.train.loss import add_noise, upload
 from glidepath.plugins.train.run import Run

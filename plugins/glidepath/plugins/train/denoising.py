@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from glidepath.core.denoiser import Denoiser
-from glidepath.core.text_encoder import TextEncoder
+from glidepath.core import Denoiser, TextEncoder
 from glidepath.plugins.train.loss import (
     add_noise,
     drop_captions,

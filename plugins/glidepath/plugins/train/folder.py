@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from glidepath.core.errors import PartError
+from glidepath.core import PartError
 from glidepath.plugins.train import draws
 from glidepath.plugins.train.configs import CaptionedFolderConfig
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from glidepath.registry.files.writing import write_text
+from glidepath.registry import write_text
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from glidepath.core.errors import PartError
+from glidepath.core import PartError
 from glidepath.plugins.train import checkpoint as checkpoints
 from glidepath.plugins.train import draws, log
 from glidepath.plugins.train.learner import Learner

@@ -8,12 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning, TextEmbedding
-from glidepath.core.denoiser import Denoiser
-from glidepath.core.levels import Step
-from glidepath.core.prediction import Prediction, PredictionKind
-from glidepath.core.schedule import NoiseSchedule
-from glidepath.core.text_encoder import TextEncoder
+from glidepath.core import (
+    Conditioning,
+    Denoiser,
+    NoiseSchedule,
+    Prediction,
+    PredictionKind,
+    Step,
+    TextEmbedding,
+    TextEncoder,
+)
 
 
 def upload(value: Tensor, device: torch.device) -> Tensor:

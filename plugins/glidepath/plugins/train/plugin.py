@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from glidepath.registry.describe.component import Command, Component, Kind, Need
-from glidepath.registry.describe.hooks import hookimpl
+from glidepath.registry import Command, Component, Kind, Need, hookimpl
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import BitsConfig, CaptionedFolderConfig, DiffusionTrainerConfig

@@ -9,10 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 import torch
 
-from glidepath.core.denoiser import Denoiser
-from glidepath.core.errors import Diverged
-from glidepath.core.schedule import NoiseSchedule
-from glidepath.core.text_encoder import TextEncoder
+from glidepath.core import Denoiser, Diverged, NoiseSchedule, TextEncoder
 from glidepath.plugins.train.dataset import CaptionedDataset
 
 LOG = "log.jsonl"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from glidepath.plugins.train.run import WEIGHTS
 from glidepath.plugins.train.trainable import TRAINED
-from glidepath.registry.describe.parameters import yaml_text
-from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry import yaml_text
 from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.spec.requirements import PluginsSection
 
 if TYPE_CHECKING:
-    from glidepath.registry.plan.plan import Plan
+    from glidepath.registry import Plan
 
 SPEC = "spec.yaml"
 

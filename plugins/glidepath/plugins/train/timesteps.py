@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from glidepath.core.schedule import NoiseSchedule
+from glidepath.core import NoiseSchedule
 
 
 def log_snr(schedule: NoiseSchedule) -> Tensor:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.registry.plan.plan import PartPlan, Plan
-from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry import PartPlan, Plan, Problem, SpecError
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.run import Run, Trainer
-    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry import Catalogue
 
 TRAINED = ("denoiser", "text_encoder")
 
@@ -63,9 +62,9 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
 
     from glidepath.plugins.train.run import Run
     from glidepath.plugins.train.specfile import training_tree
-    from glidepath.registry.assembly.build import build_parts, choose_device, load_weights
+    from glidepath.registry import build_parts, choose_device, load_weights
 
-    catalogue.on_assemble(plan)
+    catalogue.call_hook("on_assemble", plan=plan)
     device = choose_device(plan.runtime.device)
     seed = getattr(_one(plan, "train").config, "seed", 0)
     with torch.random.fork_rng(devices=[]):

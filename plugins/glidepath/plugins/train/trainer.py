@@ -21,7 +21,7 @@ from glidepath.plugins.train.loop import Loop
 from glidepath.plugins.train.resume import check_spec
 from glidepath.plugins.train.run import LOG, WEIGHTS, Run, Trainer
 from glidepath.plugins.train.stage import Stage
-from glidepath.registry.files.writing import write_tensors
+from glidepath.registry import write_tensors
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import DiffusionTrainerConfig, TrainingConfig

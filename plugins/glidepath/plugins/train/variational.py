@@ -8,8 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core.levels import NoiseLevels
-from glidepath.core.prediction import Prediction
+from glidepath.core import NoiseLevels, Prediction
 from glidepath.plugins.train.loss import upload
 
 

@@ -14,11 +14,12 @@ from glidepath.registry.assembly import weights
 from glidepath.registry.assembly.error_notes import remedy, whose
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.imports import described, import_fault, import_remedy
-from glidepath.registry.spec.overrides import as_overrides, option_override
-from glidepath.registry.plan.plan import PartPlan, Plan
+from glidepath.registry.plan.parts import PartPlan
+from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.spec.spec import plugin_switches, read_spec
 from glidepath.registry.plan.training_mismatch import TrainedOtherwise, trained_otherwise
+from glidepath.registry.spec.overrides import as_overrides, option_override
+from glidepath.registry.spec.spec import plugin_switches, read_spec
 from glidepath.registry.text.tree import join
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
     device = choose_device(plan.runtime.device)
     plans = plan.pipelines()
     for one in plans.values():
-        catalogue.on_assemble(one)
+        catalogue.call_hook("on_assemble", plan=one)
     built = {name: _built(one, catalogue, load) for name, one in plans.items()}
     if load and plan.stages:
         _load_stages(plan, built, catalogue)
@@ -111,7 +112,7 @@ def _pipeline(plan: Plan, parts: Mapping[str, Any], device: torch.device, catalo
     )
     if plan.runtime.compile:
         pipeline.denoiser.compile(dynamic=False)
-    catalogue.on_built(pipeline, plan)
+    catalogue.call_hook("on_built", pipeline=pipeline, plan=plan)
     return pipeline
 
 

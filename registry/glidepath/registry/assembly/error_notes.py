@@ -13,7 +13,8 @@ from glidepath.core.errors import GlidepathError
 from glidepath.registry.discovery.scan import DISTRIBUTION
 
 if TYPE_CHECKING:
-    from glidepath.registry.plan.plan import PartPlan, Plan
+    from glidepath.registry.plan.parts import PartPlan
+    from glidepath.registry.plan.plan import Plan
 
 
 @contextmanager

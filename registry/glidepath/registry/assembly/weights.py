@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.registry.spec.address import Address, local_file
-from glidepath.registry.text.problems import did_you_mean
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
 from glidepath.registry.files.tensor_file import read_tensors, require_numbers, shortened
+from glidepath.registry.spec.address import Address, local_file
+from glidepath.registry.text.problems import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -10,15 +10,15 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.cli.arguments import Parser
 from glidepath.registry.cli.telling import warn_once
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.scan import DISTRIBUTION
 
 if TYPE_CHECKING:
     from glidepath.registry.plan.plan import Plan
-    from glidepath.registry.text.problems import Problem
     from glidepath.registry.spec.spec import Spec
+    from glidepath.registry.text.problems import Problem
 
 WIDTH = 118
 """How wide tables that wrap are, in characters."""

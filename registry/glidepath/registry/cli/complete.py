@@ -15,9 +15,9 @@ from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import OptionalFile
 
 if TYPE_CHECKING:
+    from glidepath.registry.describe.fields import Field
     from glidepath.registry.discovery.catalogue import Catalogue
     from glidepath.registry.plan.plan import Plan
-    from glidepath.registry.describe.fields import Field
 
 Candidate = tuple[str, str]
 """A word and what it means, "" where that is not told."""
@@ -233,8 +233,8 @@ class _Keys:
     """
 
     def __init__(self, catalogue: Catalogue, plan: Plan) -> None:
-        from glidepath.registry.plan.plan import Runtime
         from glidepath.registry.describe.fields import fields
+        from glidepath.registry.plan.parts import Runtime
         from glidepath.registry.text.tree import join
 
         self.catalogue = catalogue
@@ -276,7 +276,8 @@ def _about(field: Field) -> str:
 
 def _choices(field: Field) -> Iterator[str]:
     """The values of a parameter that has few."""
-    from glidepath.registry.describe.parameters import limits, yaml_text
+    from glidepath.registry.describe.parameters import limits
+    from glidepath.registry.text.yaml_text import yaml_text
 
     found: list[object] = []
     for hint in (field.hint, *typing.get_args(field.hint)):

@@ -91,8 +91,8 @@ def _facts(name: str, arguments: argparse.Namespace) -> tuple[Facts, str]:
         from glidepath.registry.records.lock import read_lock
 
         return read_lock(path).facts, "lock"
-    from glidepath.registry.records.lock import make_lock
     from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry.records.lock import make_lock
 
     given = {"spec": name, "overrides": [], **vars(arguments)}
     catalogue, spec = open_spec(argparse.Namespace(**given))

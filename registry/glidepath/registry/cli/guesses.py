@@ -75,9 +75,9 @@ def meaning(option: str, value: str, own: Collection[str], *, training: bool = F
 
 def _keys(name: str, value: str, training: bool) -> Iterator[str]:
     """The values of a spec that are called so: a slot, or a parameter of what is installed for one."""
-    from glidepath.registry.discovery.catalogue import load_catalogue
-    from glidepath.registry.plan.plan import Runtime
     from glidepath.registry.describe.fields import fields
+    from glidepath.registry.discovery.catalogue import load_catalogue
+    from glidepath.registry.plan.parts import Runtime
 
     if not training:
         yield from (key for key, others in _KEYS.items() if name in others)

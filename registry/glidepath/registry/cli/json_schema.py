@@ -16,12 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from glidepath.registry.spec.address import EXTENSIONS
-from glidepath.registry.describe.component import RESERVED, Kind
-from glidepath.registry.plan.plan import Runtime
-from glidepath.registry.spec.requirements import PluginsSection
-from glidepath.registry.describe.fields import Field, Slot, fields
-from glidepath.registry.discovery.unknown import Unknown
 from glidepath.registry.cli.value_schema import (
     INTERPOLATION,
     NULL,
@@ -31,6 +25,12 @@ from glidepath.registry.cli.value_schema import (
     object_schema,
     parameter_schema,
 )
+from glidepath.registry.describe.component import RESERVED, Kind
+from glidepath.registry.describe.fields import Field, Slot, fields
+from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.plan.parts import Runtime
+from glidepath.registry.spec.address import EXTENSIONS
+from glidepath.registry.spec.requirements import PluginsSection
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue

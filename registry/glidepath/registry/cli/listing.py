@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.cli.common import add_json_argument, note_failures, open_catalogue, print_json, table
 from glidepath.registry.cli.meanings import meanings
-from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.text.problems import did_you_mean
 
 EPILOG = """\
 A name in the second column is what a spec writes behind `use:`. Where two plugins supply one name, both stand

@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         SpecError: the spec has faults.
         WeightsError: a file of weights is not the one that the spec means.
     """
-    from glidepath.registry.records.lock import NOT_THERE, lock_file, make_lock, write_lock
     from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry.records.lock import NOT_THERE, lock_file, make_lock, write_lock
     from glidepath.registry.text.tree import join
 
     catalogue, spec = open_spec(arguments)

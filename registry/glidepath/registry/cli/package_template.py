@@ -23,12 +23,12 @@ from typing import Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.describe.component import API_VERSION, Component
 from glidepath.registry.describe.markdown import parameter_table, table
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.text.problems import did_you_mean
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).parents[1] / "templates"
 KINDS = tuple(sorted(folder.name for folder in (TEMPLATES / "kinds").iterdir()))
 """The kinds of part that there is a template for."""
 

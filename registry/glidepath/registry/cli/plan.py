@@ -20,13 +20,15 @@ from glidepath.registry.cli.common import (
     table,
 )
 from glidepath.registry.cli.telling import warn_once
-from glidepath.registry.describe.parameters import parameters, yaml_text
+from glidepath.registry.describe.parameters import parameters
 from glidepath.registry.text.tree import join
+from glidepath.registry.text.yaml_text import yaml_text
 
 if TYPE_CHECKING:
-    from glidepath.registry.discovery.catalogue import Catalogue
     from glidepath.registry.assembly.cost import Measurement
-    from glidepath.registry.plan.plan import PartPlan, Plan
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.parts import PartPlan
+    from glidepath.registry.plan.plan import Plan
 
 EPILOG = """\
 Memory and FLOPs come from the shapes of the networks: no weights are read, and no accelerator is needed. They

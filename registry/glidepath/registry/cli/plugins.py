@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import attrs
 
-from glidepath.registry.discovery.catalogue import Catalogue, PluginFailures
 from glidepath.registry.cli.common import (
     add_json_argument,
     indent,
@@ -16,6 +15,7 @@ from glidepath.registry.cli.common import (
     table,
     version,
 )
+from glidepath.registry.discovery.catalogue import Catalogue, PluginFailures
 from glidepath.registry.discovery.scan import Fault, PluginRecord, unreadable
 from glidepath.registry.plan.diagnosis import examine
 

@@ -75,11 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     import attrs
 
-    from glidepath.registry.text.canonical_json import canonical_json
-    from glidepath.registry.records.images import ImageError, grid, read_manifest, save_png
     from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry.records.images import ImageError, grid, read_manifest, save_png
     from glidepath.registry.records.provenance import Manifest, describe, differences
     from glidepath.registry.spec.spec import parse_spec
+    from glidepath.registry.text.canonical_json import canonical_json
 
     old, data = read_manifest(arguments.image)
     if "timesteps" in data:

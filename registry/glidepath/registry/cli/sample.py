@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from glidepath.core.pipeline import Pipeline
     from glidepath.core.text_encoder import TextEncoder
     from glidepath.registry.discovery.catalogue import Catalogue
-    from glidepath.registry.records.pictures import Inputs, Opened
     from glidepath.registry.plan.plan import Plan
+    from glidepath.registry.records.pictures import Inputs, Opened
     from glidepath.registry.records.provenance import Manifest
 
 DEFAULT_SPEC = "shapes"
@@ -170,8 +170,8 @@ def run(arguments: argparse.Namespace) -> int:
         GlidepathError: the parts cannot be built, or the prompts or the pictures do not suit them.
     """
     _check_arguments(arguments)
-    from glidepath.registry.records.pictures import open_pictures
     from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry.records.pictures import open_pictures
 
     arguments.overrides = [*arguments.overrides, *device_overrides(arguments)]
     with minding_the_lock(arguments):

@@ -6,7 +6,6 @@ import argparse
 import inspect
 from collections.abc import Iterable
 
-from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.cli.common import (
     add_json_argument,
     indent,
@@ -19,10 +18,12 @@ from glidepath.registry.cli.common import (
 from glidepath.registry.cli.meanings import meanings
 from glidepath.registry.describe.component import Preset
 from glidepath.registry.describe.markdown import parameter_table
-from glidepath.registry.describe.parameters import REQUIRED, Parameter, example, parameters, yaml_text
-from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.describe.parameters import REQUIRED, Parameter, example, parameters
+from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.registered import Registered, Supplied
 from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.text.yaml_text import yaml_text
 
 EPILOG = """\
 examples:

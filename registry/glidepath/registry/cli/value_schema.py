@@ -13,9 +13,9 @@ from typing import Any
 import attrs
 
 from glidepath.registry.describe.component import DOC
+from glidepath.registry.describe.fields import Field, fields
 from glidepath.registry.describe.parameters import Limit, limits
 from glidepath.registry.plan.resolved import plain_value
-from glidepath.registry.describe.fields import Field, fields
 
 Json = dict[str, Any]
 

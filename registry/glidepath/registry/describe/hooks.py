@@ -7,16 +7,11 @@ data; none runs while an image is made. Each plugin is called by itself, so that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pluggy
 
 from glidepath.registry.describe.component import Command, Component, Kind, Preset
-
-if TYPE_CHECKING:
-    from glidepath.core.pipeline import Pipeline
-    from glidepath.registry.plan.plan import Plan
-    from glidepath.testing import Trial
 
 PROJECT = "glidepath"
 GROUP = "glidepath.plugins"
@@ -50,7 +45,7 @@ def commands() -> Iterable[Command]:
 
 
 @hookspec
-def checks(kind: str) -> Iterable[Callable[[Any], None] | type[Trial]]:
+def checks(kind: str) -> Iterable[Callable[[Any], None] | type]:
     """Conformance checks for parts of `kind`, whoever supplies the part; `glidepath test-plugin` runs them.
 
     Each is a function that takes a freshly built part and raises AssertionError; it is named for the
@@ -61,10 +56,16 @@ def checks(kind: str) -> Iterable[Callable[[Any], None] | type[Trial]]:
 
 
 @hookspec
-def on_assemble(plan: Plan) -> None:
-    """Called before anything is built; for a cascade once for each stage, with its plan. Raise to refuse."""
+def on_assemble(plan: Any) -> None:
+    """Called with a `glidepath.registry.Plan` before anything of it is built.
+
+    For a cascade it is called once for each stage, with the plan of that stage. Raise to refuse.
+    """
 
 
 @hookspec
-def on_built(pipeline: Pipeline, plan: Plan) -> None:
-    """Called when the pipeline is built, before it makes anything; for a cascade once for each stage."""
+def on_built(pipeline: Any, plan: Any) -> None:
+    """Called with a `glidepath.core.Pipeline` that was built, and its plan, before it makes anything.
+
+    For a cascade it is called once for each stage.
+    """

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from glidepath.registry.describe.parameters import REQUIRED, parameters, yaml_text
+from glidepath.registry.describe.parameters import REQUIRED, parameters
+from glidepath.registry.text.yaml_text import yaml_text
 
 
 def parameter_table(config: type[Any] | None) -> str:

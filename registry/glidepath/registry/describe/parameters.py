@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import enum
-import json
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import attrs
 
 from glidepath.registry.describe.component import DEPRECATED, DOC, MANY, PART, Kind
+from glidepath.registry.text.yaml_text import yaml_text
 
 _FACTORY: Any = attrs.Factory  # a class; attrs declares it as a function
 
@@ -159,38 +159,6 @@ def limits(validator: Any) -> Iterator[Limit]:
         yield from limits(validator.validator)
 
 
-def yaml_text(value: object) -> str:
-    """A plain value as YAML, on one line."""
-    if value is REQUIRED:
-        return "???"
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in _WORDS:
-        return value
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{yaml_text(key)}: {yaml_text(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(yaml_text(item) for item in value) + "]"
-    if attrs.has(type(value)):
-        return yaml_text(attrs.asdict(cast(attrs.AttrsInstance, value), recurse=False))
-    if value is None or isinstance(value, bool | int):
-        return json.dumps(value)
-    if isinstance(value, float):
-        # YAML 1.1 takes 1e-05 for a word, and 1.0e-05 for a number
-        text = repr(value) if "." in repr(value) else repr(value).replace("e", ".0e")
-        return _NOT_FINITE.get(text, text)
-    quoted = json.dumps(str(value), ensure_ascii=False)
-    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in quoted)
-
-
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
-_WORDS = frozenset(
-    form for word in ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
-    for form in (word, word.capitalize(), word.upper())
-)  # fmt: skip
-_NOT_FINITE = {"nan": ".nan", "inf": ".inf", "-inf": "-.inf"}
-
-
 def example(kind: Kind, name: str, described: Sequence[Parameter], names: Mapping[str, Sequence[str]]) -> str:
     """A piece of a spec that names a component with every parameter at its default, to paste and edit.
 
@@ -208,5 +176,6 @@ def _line(parameter: Parameter, names: Sequence[str]) -> str:
     if parameter.part and parameter.default in (None, REQUIRED) and names:
         value = f"[{names[0]}]" if parameter.many else names[0]
         return f"{parameter.name}: {value}" + (f"  # or {', '.join(names[1:])}" if names[1:] else "")
-    line = f"{parameter.name}: {yaml_text(parameter.default)}"
-    return f"{line}  # required: {parameter.type}" if parameter.default is REQUIRED else line
+    if parameter.default is REQUIRED:
+        return f"{parameter.name}: ???  # required: {parameter.type}"
+    return f"{parameter.name}: {yaml_text(parameter.default)}"

@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.parameters import parameters
 from glidepath.registry.describe.fields import Field, fields
+from glidepath.registry.describe.parameters import parameters
 
 
 @attrs.frozen(eq=False)

@@ -12,8 +12,8 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.parameters import type_text
 from glidepath.registry.describe.fields import fields
+from glidepath.registry.describe.parameters import type_text
 
 _PLAIN = (str, Path, int, float, bool, bytes, object, Any, None, type(None))
 _SEQUENCES = (tuple, list, collections.abc.Sequence)

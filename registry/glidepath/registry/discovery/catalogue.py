@@ -12,27 +12,23 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.describe.component import RESERVED, Command, Kind, Preset
-from glidepath.registry.discovery.scan import PluginRecord, Scan, Switch, canonical, scan, switches
+from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.discovery.importing import import_within
 from glidepath.registry.discovery.imports import hanging_at, import_fault, import_remedy
-from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.discovery.loading import PATIENCE, Loaded, load
 from glidepath.registry.discovery.manager import Hooks, call, plugin_manager
 from glidepath.registry.discovery.package_folders import package_folder
 from glidepath.registry.discovery.patience import Hanging
-from glidepath.registry.text.problems import did_you_mean
 from glidepath.registry.discovery.registered import N, Registered, Supplied, by_spelling, hindrance
+from glidepath.registry.discovery.scan import PluginRecord, Scan, Switch, canonical, scan, switches
 from glidepath.registry.discovery.unknown import Unknown
-
-if TYPE_CHECKING:
-    from glidepath.core.pipeline import Pipeline
-    from glidepath.registry.plan.plan import Plan
+from glidepath.registry.text.problems import did_you_mean
 
 
 class PluginFailures(GlidepathError):
@@ -312,15 +308,7 @@ class Catalogue:
 
     def checks(self, kind: str) -> list[Callable[[Any], None]]:
         """The conformance checks that plugins supply for parts of a kind."""
-        return [check for checks in self._call("checks", kind=kind) for check in checks]
-
-    def on_assemble(self, plan: Plan) -> None:
-        """Tell every plugin that a plan is about to be built. One that refuses raises; the error names it."""
-        self._call("on_assemble", plan=plan)
-
-    def on_built(self, pipeline: Pipeline, plan: Plan) -> None:
-        """Tell every plugin that a pipeline is built."""
-        self._call("on_built", pipeline=pipeline, plan=plan)
+        return [check for checks in self.call_hook("checks", kind=kind) for check in checks]
 
     def told_of_builds(self) -> tuple[PluginRecord, ...]:
         """The plugins that hear of what is built (`on_assemble`, `on_built`) and so may change it."""
@@ -332,7 +320,8 @@ class Catalogue:
             and self._manager.implemented(plugin.plugin).keys() & {"on_assemble", "on_built"}
         )
 
-    def _call(self, hook: str, **arguments: object) -> list[Any]:
+    def call_hook(self, hook: str, **arguments: object) -> list[Any]:
+        """What each plugin's hook of that name returns, without None. An error that one raises names it."""
         results: list[Any] = []
         for plugin in self._plugins:
             if plugin.plugin is None or self._manager is None:

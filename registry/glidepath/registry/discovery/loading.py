@@ -14,12 +14,23 @@ from typing import Any, TypeVar
 import attrs
 
 from glidepath.registry.describe.component import Command, Component, Kind, Preset
-from glidepath.registry.describe.descriptors import command_faults, component_faults, kind_faults, preset_faults
-from glidepath.registry.discovery.scan import DISTRIBUTION, Fault, Found, PluginRecord, Switch, install_remedy
-from glidepath.registry.discovery.imports import described, hanging_at, import_remedy, is_within, raised_within
+from glidepath.registry.describe.descriptors import (
+    command_faults,
+    component_faults,
+    kind_faults,
+    preset_faults,
+)
+from glidepath.registry.discovery.imports import (
+    described,
+    hanging_at,
+    import_remedy,
+    is_within,
+    raised_within,
+)
 from glidepath.registry.discovery.manager import Hooks, call
 from glidepath.registry.discovery.metadata import Requires, stated_requirements, unmet
 from glidepath.registry.discovery.patience import Done, Hanging, run_each
+from glidepath.registry.discovery.scan import DISTRIBUTION, Fault, Found, PluginRecord, Switch, install_remedy
 from glidepath.registry.text.problems import did_you_mean
 
 T = TypeVar("T")

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from glidepath.registry.discovery.scan import PluginRecord
-from glidepath.registry.text.problems import did_you_mean
 from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.text.problems import did_you_mean
 
 
 def package_folder(package: str, records: Iterable[PluginRecord]) -> Path:

@@ -9,8 +9,8 @@ from typing import Generic, Protocol, TypeVar
 import attrs
 
 from glidepath.registry.describe.component import Component, Extra
-from glidepath.registry.discovery.scan import PluginRecord
 from glidepath.registry.discovery.modules import is_importable
+from glidepath.registry.discovery.scan import PluginRecord
 from glidepath.registry.discovery.unknown import Unknown
 
 

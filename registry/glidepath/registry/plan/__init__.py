@@ -1,1 +1,1 @@
-"""A spec's slots to components, held against one another, with warnings; nothing is built, torch is not imported."""
+"""A spec's slots to components, held against one another, with warnings; nothing is built."""

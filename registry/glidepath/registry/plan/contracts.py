@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import attrs
 
 from glidepath.registry.describe.component import Need
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.text.faults import Faults
-from glidepath.registry.describe.parameters import yaml_text
 from glidepath.registry.text.tree import join
-
-if TYPE_CHECKING:
-    from glidepath.registry.discovery.catalogue import Catalogue
-    from glidepath.registry.plan.plan import PartPlan
-
+from glidepath.registry.text.yaml_text import yaml_text
 
 UPSAMPLES = "image.upsamples"
 """A denoiser that provides it as true is an upsampler; one that does not provide it is none."""
@@ -229,16 +226,3 @@ def _provided_by_default(registered: Any, catalogue: Catalogue) -> Mapping[str, 
         return dict(registered.component.provides(config() if config is not None else None))
     except Exception:
         return {}
-
-
-def flat(parts: Mapping[str, PartPlan | tuple[PartPlan, ...]]) -> Iterator[PartPlan]:
-    """All parts, those in slots first, then what is inside them, level by level."""
-    level = [part for value in parts.values() for part in (value if isinstance(value, tuple) else (value,))]
-    while level:
-        yield from level
-        level = [
-            inner
-            for part in level
-            for value in part.parts.values()
-            for inner in (value if isinstance(value, tuple) else (value,))
-        ]

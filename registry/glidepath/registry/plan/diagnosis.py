@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.discovery.scan import Fault, PluginRecord
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.plan.key_spelling import odd_keys
-from glidepath.registry.discovery.modules import target_fault
-from glidepath.registry.describe.parameters import yaml_text
-from glidepath.registry.discovery.registered import Registered, hindrance
-from glidepath.registry.discovery.unknown import Unknown
 from glidepath.registry.describe.validation import bad_defaults
 from glidepath.registry.describe.writable import unwritable
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.discovery.modules import target_fault
+from glidepath.registry.discovery.registered import Registered, hindrance
+from glidepath.registry.discovery.scan import Fault, PluginRecord
+from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.plan.key_spelling import odd_keys
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.yaml_text import yaml_text
 
 if TYPE_CHECKING:
     from glidepath.registry.plan.plan import Plan

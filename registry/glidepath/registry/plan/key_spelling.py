@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import attrs
 
-from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.plan.contracts import BEFORE
 from glidepath.registry.describe.keys import KEYS
-from glidepath.registry.plan.planner import plan_part
+from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.registered import Registered
+from glidepath.registry.plan.contracts import BEFORE
+from glidepath.registry.plan.planner import plan_part
 
 _ALIKE = 0.85
 """Of difflib. A letter more, less or moved is above it, and no two keys of glidepath's own are."""

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from glidepath.registry.text.faults import Faults
 from glidepath.registry.describe.fields import fields
+from glidepath.registry.text.faults import Faults
 from glidepath.registry.text.tree import join
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
-    from glidepath.registry.plan.plan import PartPlan, Plan
+    from glidepath.registry.plan.parts import PartPlan
+    from glidepath.registry.plan.plan import Plan
     from glidepath.registry.text.problems import Problem
 
 WEIGHTS = "weights"

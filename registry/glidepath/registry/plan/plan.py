@@ -2,81 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import attrs
 
-from glidepath.registry.spec.address import Address, local_file
-from glidepath.registry.describe.component import doc
-from glidepath.registry.text.named_files import below_here, is_there
-from glidepath.registry.plan.contracts import flat
-from glidepath.registry.text.problems import Place, Problem
-from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat
 from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.spec.address import Address, local_file
+from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry.spec.spec import Spec
+from glidepath.registry.text.named_files import below_here, is_there
+from glidepath.registry.text.problems import Problem
 from glidepath.registry.text.tree import join
-
-if TYPE_CHECKING:
-    from glidepath.registry.discovery.catalogue import Catalogue
-    from glidepath.registry.discovery.registered import Registered
-    from glidepath.registry.spec.spec import Spec
-
-
-class _Device:
-    """Validator: a device as torch names it."""
-
-    options = ("auto", "cpu", "cuda", "cuda:N", "mps")
-    pattern = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?|mps")
-
-    def __call__(self, _instance: object, _attribute: object, value: str) -> None:
-        if not self.pattern.fullmatch(value):
-            raise ValueError(f"{value!r} is none of {', '.join(self.options)}")
-
-
-@attrs.frozen(kw_only=True)
-class Runtime:
-    """Where and how a pipeline runs; it changes what an image costs, not what it shows."""
-
-    device: str = attrs.field(
-        default="auto", validator=_Device(), metadata=doc("where; auto takes a GPU when there is one")
-    )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = attrs.field(
-        default="auto", metadata=doc("of the denoiser; auto takes what the device is fast at")
-    )
-    compile: bool = attrs.field(default=False, metadata=doc("compile the denoiser before the first image"))
-    channels_last: Literal["auto"] | bool = attrs.field(
-        default="auto", metadata=doc("memory layout of images; auto takes what the device is fast at")
-    )
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class PartPlan:
-    """A part of a plan.
-
-    path: "sampler", "guidance[0]", "text_encoder.tokenizer"; in a cascade "stages.up.sampler".
-    config: of the component's config class; None when it has no parameters.
-    parts: inner parts by parameter; a tuple where the parameter takes a list; absent where there is none.
-    places: where each parameter was written, None for a default.
-    weights: its own file of weights.
-    """
-
-    path: str
-    registered: Registered
-    config: Any
-    parts: Mapping[str, PartPlan | tuple[PartPlan, ...]]
-    places: Mapping[str, Place | None]
-    weights: Address | None
-    place: Place
-
-    @property
-    def sources(self) -> Mapping[str, str]:
-        """Where the value of each parameter came from: "default", or "file:line:column"."""
-        return {name: "default" if place is None else str(place) for name, place in self.places.items()}
-
-
-Parts = Mapping[str, PartPlan | tuple[PartPlan, ...]]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -110,7 +50,14 @@ class Plan:
         """The tree as an image carries it: a file below the current directory is written relative to that,
         any other as its bare name.
         """
-        return resolved_tree(self.parts, self.runtime, self.weights, self.plugins, below_here, self.stages)
+        return resolved_tree(
+            self.parts, self.runtime, self.weights, self.plugins, below_here, self.stage_parts
+        )
+
+    @property
+    def stage_parts(self) -> Mapping[str, tuple[Parts, Address | None]]:
+        """The parts of each stage, and its file of weights."""
+        return {name: (stage.parts, stage.weights) for name, stage in self.stages.items()}
 
     def pipelines(self) -> Mapping[str, Plan]:
         """The plan of each pipeline by its stage's name; that of a spec without stages, under ""."""

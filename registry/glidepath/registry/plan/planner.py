@@ -7,23 +7,30 @@ import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import attrs
 
+from glidepath.registry.describe.fields import Slot, fields
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.discovery.registered import Registered
+from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.plan.contracts import check_cascade, check_fit
+from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat
+from glidepath.registry.plan.plan import Plan
+from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.address import Address, read_address
 from glidepath.registry.spec.config import ConfigReader, missing_space, without
 from glidepath.registry.spec.current_names import in_words_of_today, warn_of_age
-from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.plan.contracts import check_cascade, check_fit, flat
 from glidepath.registry.spec.merge import as_part
-from glidepath.registry.plan.plan import PartPlan, Parts, Plan, Runtime
-from glidepath.registry.text.problems import Place
+from glidepath.registry.spec.positions import Schema
 from glidepath.registry.spec.requirements import PluginsSection, check_requirements, refused_by
-from glidepath.registry.plan.resolved import resolved_tree
-from glidepath.registry.describe.fields import Schema, Slot, fields
-from glidepath.registry.text.source import Source
+from glidepath.registry.spec.spec import Spec
 from glidepath.registry.spec.top_keys import check_cascade_keys, check_spec_keys, check_stage_keys, study_key
+from glidepath.registry.spec.typed import FAILED
+from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.problems import Place
+from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
     Broken,
     ListNode,
@@ -35,13 +42,6 @@ from glidepath.registry.text.tree import (
     node_of,
     present,
 )
-from glidepath.registry.spec.typed import FAILED
-from glidepath.registry.discovery.unknown import Unknown
-
-if TYPE_CHECKING:
-    from glidepath.registry.discovery.catalogue import Catalogue
-    from glidepath.registry.discovery.registered import Registered
-    from glidepath.registry.spec.spec import Spec
 
 T = TypeVar("T")
 
@@ -56,13 +56,17 @@ _NOT_USE = ("name", "type", "kind", "class", "target", "_target_", "uses")
 def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -> Plan:
     """The plan of a spec. Imports no implementation and builds nothing.
 
+    This is where all problems of a spec come together: those that were found when it was read, and those of
+    its parts.
+
     need_weights: a file of weights that is not there is a fault.
 
     Raises:
         SpecError: with every fault of the spec.
     """
     faults = Faults(spec.files, spec.lent)
-    plan = Planner(catalogue, faults, need_weights=need_weights).plan(spec)
+    faults.extend(spec.problems)
+    plan = Planner(catalogue, faults, complete=spec.complete, need_weights=need_weights).plan(spec)
     if plan is None:
         raise faults.error()
     return plan
@@ -177,7 +181,14 @@ class Planner:
             runtime=runtime,
             weights=weights,
             spec=spec,
-            tree=resolved_tree(parts, runtime, weights, self._plugins, _below(spec.folder), stages),
+            tree=resolved_tree(
+                parts,
+                runtime,
+                weights,
+                self._plugins,
+                _below(spec.folder),
+                {name: (stage.parts, stage.weights) for name, stage in stages.items()},
+            ),
             plugins=self._plugins,
             distributions=dict(sorted(versions.items())),
             stages=stages,

@@ -8,34 +8,33 @@ import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
-from glidepath.registry.spec.address import Address
 from glidepath.registry.describe.fields import fields
-
-if TYPE_CHECKING:
-    from glidepath.registry.plan.plan import PartPlan, Plan, Runtime
-    from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry.plan.parts import PartPlan, Parts, Runtime
+from glidepath.registry.spec.address import Address
+from glidepath.registry.spec.requirements import PluginsSection
 
 
 def resolved_tree(
-    parts: Mapping[str, PartPlan | tuple[PartPlan, ...]],
+    parts: Parts,
     runtime: Runtime,
     weights: Address | None,
     plugins: PluginsSection,
     written: Callable[[PurePath], str],
-    stages: Mapping[str, Plan] = MappingProxyType({}),
+    stages: Mapping[str, tuple[Parts, Address | None]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The tree. Components have their full names.
 
-    parts: without those of `stages`, which a cascade has. written: how a file is named.
+    parts: without those of `stages`, which a cascade has: the parts and the file of weights of each.
+    written: how a file is named.
     """
     writer = _Writer(written)
     tree = writer.pipeline(parts, None)
     if stages:
-        tree["stages"] = {name: writer.pipeline(stage.parts, stage.weights) for name, stage in stages.items()}
+        tree["stages"] = {name: writer.pipeline(*stage) for name, stage in stages.items()}
     if weights is not None:
         tree["weights"] = writer.address(weights)
     tree["runtime"] = writer.value(runtime)
@@ -53,9 +52,7 @@ def plain_value(value: object, hint: Any = Any) -> Any:
 class _Writer:
     file: Callable[[PurePath], str]
 
-    def pipeline(
-        self, parts: Mapping[str, PartPlan | tuple[PartPlan, ...]], weights: Address | None
-    ) -> dict[str, Any]:
+    def pipeline(self, parts: Parts, weights: Address | None) -> dict[str, Any]:
         tree: dict[str, Any] = {slot: self.position(part) for slot, part in parts.items()}
         if weights is not None:
             tree["weights"] = self.address(weights)

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from glidepath.registry.describe.fields import Field, current, fields
+from glidepath.registry.plan.parts import flat
+from glidepath.registry.plan.resolved import plain_value
 from glidepath.registry.spec.address import Address, local_file
 from glidepath.registry.text.faults import Faults
-from glidepath.registry.plan.contracts import flat
-from glidepath.registry.describe.parameters import yaml_text
-from glidepath.registry.plan.resolved import plain_value
-from glidepath.registry.describe.fields import Field, current, fields
 from glidepath.registry.text.tree import join
+from glidepath.registry.text.yaml_text import yaml_text
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
-    from glidepath.registry.plan.plan import PartPlan, Plan
+    from glidepath.registry.plan.parts import PartPlan
+    from glidepath.registry.plan.plan import Plan
     from glidepath.registry.text.problems import Place, Problem
 
 FIXED = ("schedule", "denoiser", "text_encoder", "codec")

@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.describe.parameters import yaml_text
 from glidepath.registry.text.tree import join
+from glidepath.registry.text.yaml_text import yaml_text
 
 
 class _Absent:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.text.canonical_json import canonical_json
-from glidepath.registry.discovery.scan import DISTRIBUTION, install_remedy, installed_version
-from glidepath.registry.records.differences import ABSENT, Change, Facts, changes, shown
-from glidepath.registry.discovery.installed import installed_files
-from glidepath.registry.text.tree import join
 from glidepath.registry.assembly.weights import locate, sha256
+from glidepath.registry.discovery.installed import installed_files
+from glidepath.registry.discovery.scan import DISTRIBUTION, install_remedy, installed_version
 from glidepath.registry.files.writing import write_text
+from glidepath.registry.records.differences import ABSENT, Change, Facts, changes, shown
+from glidepath.registry.text.canonical_json import canonical_json
+from glidepath.registry.text.tree import join
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue

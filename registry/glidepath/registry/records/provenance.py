@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.assembly.weights import sha256
 from glidepath.registry.records.differences import changed, shown
 from glidepath.registry.records.pictures import NAMES, Carried, Inputs, carried_inputs
-from glidepath.registry.assembly.weights import sha256
 
 if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from glidepath.registry.discovery.unknown import Unknown
 from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.named_files import is_there, locate
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.tree import Broken, MappingNode, Node, Scalar, describe, join
-from glidepath.registry.discovery.unknown import Unknown
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue

@@ -10,13 +10,14 @@ from typing import Any
 import attrs
 
 from glidepath.registry.describe.component import RESERVED
-from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.describe.parameters import Parameter, parameters, type_text, yaml_text
-from glidepath.registry.text.problems import Place, nearest
 from glidepath.registry.describe.fields import Field, fields
-from glidepath.registry.text.tree import MappingNode, Node, Scalar, join
-from glidepath.registry.spec.typed import FAILED, Leaves, Typing
+from glidepath.registry.describe.parameters import Parameter, parameters, type_text
 from glidepath.registry.describe.validation import bad_defaults, converted, message, options
+from glidepath.registry.spec.typed import FAILED, Leaves, Typing
+from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.problems import Place, nearest
+from glidepath.registry.text.tree import MappingNode, Node, Scalar, join
+from glidepath.registry.text.yaml_text import yaml_text
 
 _LONGEST_NAME = 100
 _MOST_MISSPELT = 10

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.discovery.registered import Registered
 from glidepath.registry.describe.fields import current, fields
-from glidepath.registry.text.tree import MappingNode, Scalar, join
 from glidepath.registry.describe.writable import unwritable
+from glidepath.registry.discovery.registered import Registered
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.tree import MappingNode, Scalar, join
 
 
 def warn_of_age(use: Scalar, registered: Registered, path: str, faults: Faults) -> None:

@@ -18,11 +18,12 @@ from typing import NoReturn
 
 import attrs
 
-from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.describe.fields import Level, Position, Slot
 from glidepath.registry.spec.merge import as_part, merge
+from glidepath.registry.spec.positions import Schema, owner, used
+from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.problems import Place
 from glidepath.registry.text.scalars import NULL, TEXT, resolve
-from glidepath.registry.describe.fields import Level, Position, Schema, Slot, owner, used
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
     MAX_DEPTH,

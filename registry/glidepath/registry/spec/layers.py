@@ -10,12 +10,14 @@ from pathlib import Path
 
 import attrs
 
+from glidepath.registry.describe.fields import Level
+from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.spec.merge import merge
+from glidepath.registry.spec.positions import Schema
 from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.named_files import is_there, neighbours
-from glidepath.registry.spec.merge import merge
 from glidepath.registry.text.problems import Place, did_you_mean
 from glidepath.registry.text.scalars import NULL
-from glidepath.registry.describe.fields import Level, Schema
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
     MAX_NODES,
@@ -28,7 +30,6 @@ from glidepath.registry.text.tree import (
     describe,
     join,
 )
-from glidepath.registry.discovery.unknown import Unknown
 from glidepath.registry.text.yaml_tree import MAX_BYTES, Unreadable, read_tree
 
 _MOST_FILES = 100

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from glidepath.registry.describe.fields import Position, Schema, Slot, used
+from glidepath.registry.describe.fields import Position, Slot
+from glidepath.registry.spec.positions import Schema, used
 from glidepath.registry.text.tree import Entry, MappingNode, Node, Scalar
 
 

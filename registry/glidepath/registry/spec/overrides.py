@@ -9,11 +9,12 @@ from pathlib import Path
 
 import attrs
 
-from glidepath.registry.text.faults import Faults, printable, shown
+from glidepath.registry.describe.fields import Level, Position, Slot
 from glidepath.registry.spec.merge import as_part, merge
+from glidepath.registry.spec.positions import Schema
+from glidepath.registry.text.faults import Faults, printable, shown
 from glidepath.registry.text.problems import Place, Problem, SpecError, did_you_mean
 from glidepath.registry.text.scalars import NULL
-from glidepath.registry.describe.fields import Level, Position, Schema, Slot
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
     MAX_DEPTH,

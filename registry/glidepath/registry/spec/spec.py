@@ -12,14 +12,13 @@ import attrs
 
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.spec.config import ConfigReader
-from glidepath.registry.text.faults import Faults
 from glidepath.registry.spec.interpolate import interpolate
 from glidepath.registry.spec.layers import Layers
 from glidepath.registry.spec.overrides import Override, apply, as_overrides, override_source
-from glidepath.registry.plan.planner import Planner
-from glidepath.registry.text.problems import Place, Problem, SpecError
+from glidepath.registry.spec.positions import Schema
 from glidepath.registry.spec.requirements import PluginsSection
-from glidepath.registry.describe.fields import Schema
+from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Place, Problem, SpecError
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import MAX_DEPTH, MAX_NODES, MappingNode, join, plain, walk
 from glidepath.registry.text.yaml_tree import Unreadable
@@ -27,13 +26,16 @@ from glidepath.registry.text.yaml_tree import Unreadable
 
 @attrs.frozen(eq=False, slots=False)
 class Spec:
-    """A spec that was read without a fault. Whether its parts exist and fit is for `make_plan` to say.
+    """A spec as it was read. Whether its parts exist and fit is for `make_plan` to say.
 
     name: a path, "preset NAME", or what a text came with.
     folder: what its own relative paths are relative to, None for a text without one.
     root: the tree, every value with its place.
     files: the names of what it was read from, itself first.
     lent: where an interpolated value is from, by the place of the interpolation.
+    problems: what is wrong with its text, its layers, its overrides and its interpolations.
+        `make_plan` raises them together with those of the parts.
+    complete: whether all of its layers could be read, so that what is missing is really missing.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Spec:
     root: MappingNode = attrs.field(repr=False)
     files: tuple[str, ...]
     lent: Mapping[Place, Place] = attrs.field(repr=False)
+    problems: tuple[Problem, ...] = ()
+    complete: bool = True
 
     @cached_property
     def tree(self) -> dict[str, Any]:
@@ -85,7 +89,7 @@ def read_spec(
     untrusted: the file came from a stranger: it extends nothing, and names no file outside its folder.
 
     Raises:
-        SpecError: with every fault, also those that a plan would find.
+        SpecError: nothing of it can be read. Lesser faults are `Spec.problems`.
     """
     _require_name(source)
     return _Reading(catalogue, overrides, allow_env).spec(
@@ -168,12 +172,8 @@ class _Reading:
         except Unreadable:
             raise self.faults.error() from None
         files, lent = tuple(self.faults.files), dict(self.faults.lent)
-        spec = Spec(root.source.name, root.source.folder, root, files, lent)
-        if len(self.faults):
-            # what a plan would find belongs to the same report
-            Planner(self.catalogue, self.faults, complete=layers.complete).plan(spec)
-            raise self.faults.error()
-        return spec
+        problems = tuple(self.faults.sorted())
+        return Spec(root.source.name, root.source.folder, root, files, lent, problems, layers.complete)
 
     def settle(self, root: MappingNode) -> MappingNode:
         """A merged tree with overrides and interpolations applied."""

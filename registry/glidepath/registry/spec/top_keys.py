@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from glidepath.registry.describe.fields import SECTIONS, STAGE_SECTIONS, Slot
+from glidepath.registry.spec.positions import Schema, owner, used
 from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.problems import did_you_mean
-from glidepath.registry.describe.fields import SECTIONS, STAGE_SECTIONS, Schema, Slot, owner, used
 from glidepath.registry.text.tree import ListNode, MappingNode, Node, join, present
 
 if TYPE_CHECKING:

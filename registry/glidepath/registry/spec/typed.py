@@ -18,11 +18,12 @@ from typing import Any
 
 import attrs
 
+from glidepath.registry.describe.parameters import Parameter, type_text
 from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.named_files import locate
-from glidepath.registry.describe.parameters import Parameter, type_text, yaml_text
 from glidepath.registry.text.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, resolve
 from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, entries, join
+from glidepath.registry.text.yaml_text import yaml_text
 
 FAILED: Any = object()
 """In place of a value that has a fault."""

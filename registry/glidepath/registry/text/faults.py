@@ -62,6 +62,10 @@ class Faults:
         )
         self._problems[problem] = None
 
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Add faults that were found elsewhere."""
+        self._problems.update(dict.fromkeys(problems))
+
     def warn(self, what: str, place: Place | None, path: str = "", hint: str = "") -> None:
         """Add what is right as yet, and is to go, or will not do what is meant."""
         if len(self._warnings) < MOST:

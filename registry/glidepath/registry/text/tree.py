@@ -8,10 +8,10 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.parameters import yaml_text
 from glidepath.registry.text.problems import Place
 from glidepath.registry.text.scalars import BOOL, FLOAT, INT, NULL, TEXT, Value
 from glidepath.registry.text.source import Source
+from glidepath.registry.text.yaml_text import yaml_text
 
 MAX_DEPTH = 50
 MAX_NODES = 10_000

@@ -15,7 +15,8 @@ from glidepath.core.denoiser import Bind, Predict
 from glidepath.core.guidance import Guidance, fold
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.prediction import Prediction
-from glidepath.registry.plan.contracts import BEFORE, flat
+from glidepath.registry.plan.contracts import BEFORE
+from glidepath.registry.plan.parts import flat
 from glidepath.testing.check import Check, NotApplicable, check, require
 from glidepath.testing.mixture import conditional
 from glidepath.testing.part import Part

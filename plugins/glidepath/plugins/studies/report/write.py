@@ -17,7 +17,7 @@ from glidepath.plugins.studies.report.pictures import drawn
 from glidepath.plugins.studies.report.style import rendered
 from glidepath.plugins.studies.results import StudyResults
 from glidepath.plugins.studies.statistics import Analysis, compare
-from glidepath.registry.files.writing import write_text, write_whole
+from glidepath.registry import write_text, write_whole
 
 #: Tables of raw numbers: the file's name, and what makes its rows.
 RECORDS: Final[dict[str, Callable[[Analysis], Iterable[records.Record]]]] = {

@@ -1,0 +1,82 @@
+"""The parts of a plan, and where and how they run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import attrs
+
+from glidepath.registry.describe.component import doc
+from glidepath.registry.discovery.registered import Registered
+from glidepath.registry.spec.address import Address
+from glidepath.registry.text.problems import Place
+
+
+class _Device:
+    """Validator: a device as torch names it."""
+
+    options = ("auto", "cpu", "cuda", "cuda:N", "mps")
+    pattern = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?|mps")
+
+    def __call__(self, _instance: object, _attribute: object, value: str) -> None:
+        if not self.pattern.fullmatch(value):
+            raise ValueError(f"{value!r} is none of {', '.join(self.options)}")
+
+
+@attrs.frozen(kw_only=True)
+class Runtime:
+    """Where and how a pipeline runs; it changes what an image costs, not what it shows."""
+
+    device: str = attrs.field(
+        default="auto", validator=_Device(), metadata=doc("where; auto takes a GPU when there is one")
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = attrs.field(
+        default="auto", metadata=doc("of the denoiser; auto takes what the device is fast at")
+    )
+    compile: bool = attrs.field(default=False, metadata=doc("compile the denoiser before the first image"))
+    channels_last: Literal["auto"] | bool = attrs.field(
+        default="auto", metadata=doc("memory layout of images; auto takes what the device is fast at")
+    )
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class PartPlan:
+    """A part of a plan.
+
+    path: "sampler", "guidance[0]", "text_encoder.tokenizer"; in a cascade "stages.up.sampler".
+    config: of the component's config class; None when it has no parameters.
+    parts: inner parts by parameter; a tuple where the parameter takes a list; absent where there is none.
+    places: where each parameter was written, None for a default.
+    weights: its own file of weights.
+    """
+
+    path: str
+    registered: Registered
+    config: Any
+    parts: Mapping[str, PartPlan | tuple[PartPlan, ...]]
+    places: Mapping[str, Place | None]
+    weights: Address | None
+    place: Place
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where the value of each parameter came from: "default", or "file:line:column"."""
+        return {name: "default" if place is None else str(place) for name, place in self.places.items()}
+
+
+Parts = Mapping[str, PartPlan | tuple[PartPlan, ...]]
+
+
+def flat(parts: Parts) -> Iterator[PartPlan]:
+    """All parts, those in slots first, then what is inside them, level by level."""
+    level = [part for value in parts.values() for part in (value if isinstance(value, tuple) else (value,))]
+    while level:
+        yield from level
+        level = [
+            inner
+            for part in level
+            for value in part.parts.values()
+            for inner in (value if isinstance(value, tuple) else (value,))
+        ]

@@ -1,0 +1,13 @@
+from glidepath.testing.author import parametrize_with_checks as parametrize_with_checks
+from glidepath.testing.check import CannotRun as CannotRun
+from glidepath.testing.check import KitError as KitError
+from glidepath.testing.check import NotApplicable as NotApplicable
+from glidepath.testing.check import require as require
+from glidepath.testing.outcome import Outcome as Outcome
+from glidepath.testing.part import Part as Part
+from glidepath.testing.suite import Case as Case
+from glidepath.testing.suite import Suite as Suite
+from glidepath.testing.trial import PROMPTS as PROMPTS
+from glidepath.testing.trial import Attempt as Attempt
+from glidepath.testing.trial import Trial as Trial
+from glidepath.testing.trial import cannot_read as cannot_read
