@@ -17,7 +17,7 @@ KIT = ROOT / "registry" / "glidepath" / "testing"
 CORE, REGISTRY, PLUGINS = (ROOT / name / "glidepath" / name for name in ("core", "registry", "plugins"))
 
 CORE_MAY_IMPORT = {"torch", "attrs", "glidepath.core"}
-TORCH_FREE_CORE = {"glidepath.core.errors", "glidepath.core.spacing"}
+TORCH_FREE_CORE = {"glidepath.core.errors", "glidepath.core.lazy", "glidepath.core.spacing"}
 TORCH = {"torch", "safetensors.torch"}
 HEAVY = {*TORCH, "numpy", "PIL", "omegaconf", "tqdm"}
 """What takes long to import: not on the way of a command that lists or checks."""
