@@ -272,7 +272,7 @@ def main(folder: Path) -> None:
     warm_up(catalogue)
     found = {name: outcome(lambda text=text: parse(text)) for name, text in texts()}  # type: ignore[misc]
     for name, file in files(folder):
-        found[name] = outcome(lambda file=file: read_spec(file, catalogue=catalogue))  # type: ignore[misc]
+        found[name] = outcome(lambda file=file: make_plan(read_spec(file, catalogue=catalogue), catalogue))  # type: ignore[misc]
     print(json.dumps(found))
 
 
@@ -289,7 +289,7 @@ def warm_up(catalogue: Catalogue) -> None:
     )
     for text in ("plugins: {require: {no-such-thing: '>=1'}}", "a: [", GOOD.replace("ddpm", "needy")):
         try:
-            parse_spec(text, "s", ["a.b=1"], catalogue=catalogue)
+            make_plan(parse_spec(text, "s", ["a.b=1"], catalogue=catalogue), catalogue)
         except SpecError:
             continue
 

@@ -543,8 +543,9 @@ runtime: {device: cuda:first}
 
 
 def test_ten_faults_are_reported_at_once(catalogue: Catalogue) -> None:
+    spec = parse_spec(TEN_FAULTS, "s.yaml", ["guidance.scale"], catalogue=catalogue, folder=Path())
     with pytest.raises(SpecError) as caught:
-        parse_spec(TEN_FAULTS, "s.yaml", ["guidance.scale"], catalogue=catalogue, folder=Path())
+        make_plan(spec, catalogue)
     assert str(caught.value) + "\n" == GOLDEN.read_text(encoding="utf-8")
 
 

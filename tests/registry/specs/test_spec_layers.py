@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import Spec, parse_spec, plugin_switches, read_spec
 from glidepath.registry.text import yaml_tree as yamltree
 from glidepath.registry.text.problems import Problem, SpecError
@@ -35,7 +36,7 @@ def problems(
     source: str | Path, catalogue: Catalogue, *overrides: str, untrusted: bool = False
 ) -> tuple[Problem, ...]:
     with pytest.raises(SpecError) as caught:
-        read_spec(source, overrides, catalogue=catalogue, untrusted=untrusted)
+        make_plan(read_spec(source, overrides, catalogue=catalogue, untrusted=untrusted), catalogue)
     return caught.value.problems
 
 
@@ -268,7 +269,7 @@ def test_a_spec_of_a_stranger_extends_nothing(folder: Path, catalogue: Catalogue
 
 def _text_problems(text: str, catalogue: Catalogue) -> tuple[Problem, ...]:
     with pytest.raises(SpecError) as caught:
-        parse_spec(text, "an image", catalogue=catalogue, untrusted=True)
+        make_plan(parse_spec(text, "an image", catalogue=catalogue, untrusted=True), catalogue)
     return caught.value.problems
 
 
@@ -310,8 +311,9 @@ guidance: [{use: odd, extra: *d}, {<<: [{use: odd, low: 1}, {low: 2, high: 3}]}]
     ],
 )
 def test_a_wrong_anchor_merge_or_tag_is_a_fault(catalogue: Catalogue, text: str, what: str) -> None:
+    written = f"{GOOD}guidance: {{use: odd, extra: {{{text.strip()}}}}}\n"
     with pytest.raises(SpecError) as caught:
-        parse_spec(GOOD + f"guidance: {{use: odd, extra: {{{text.strip()}}}}}\n", "t", catalogue=catalogue)
+        make_plan(parse_spec(written, "t", catalogue=catalogue), catalogue)
     assert [problem.what for problem in caught.value.problems] == [what]
     assert caught.value.problems[0].path.startswith("guidance.extra.a")
 
