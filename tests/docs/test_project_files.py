@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from glidepath.registry import load_catalogue
 from glidepath.registry.assembly.weights import sha256
 from glidepath.registry.records.images import read_manifest
 
@@ -109,6 +110,14 @@ def test_the_readme_names_the_prompts_of_the_picture_in_order() -> None:
     _, manifest = read_manifest(ROOT / "docs" / "images" / "shapes.png")
     said = "; ".join(f'"{shot["prompt"]}"' for shot in manifest["shots"])
     assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+
+
+def test_the_readme_names_every_part_that_makes_an_image() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    catalogue = load_catalogue(environ={}, no_plugins=True)
+    for kind in ("schedule", "denoiser", "text_encoder", "tokenizer", "guidance", "sampler", "codec"):
+        for registered in catalogue.components(kind):
+            assert f"`{registered.component.name}`" in text
 
 
 def test_the_changelog_speaks_of_the_current_version_first() -> None:
