@@ -1,4 +1,4 @@
-"""Made-up distributions on sys.path, as pip would leave them."""
+"""Distributions on sys.path, as pip leaves them, and ways to read specs against a made-up catalogue."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import importlib
 import sys
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
+
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.plan import Plan
+from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.spec.spec import Spec, parse_spec
+from glidepath.registry.text.problems import Problem, SpecError
+
+from .made_up import BASE, make_catalogue
 
 ROOT = Path(__file__).parents[2]
 HEAD = """\
@@ -93,3 +102,65 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    file = tmp_path_factory.mktemp("preset") / "base.yaml"
+    file.write_text(BASE)
+    return make_catalogue(file)
+
+
+class Read(Protocol):
+    def __call__(self, text: str, *overrides: str, **options: Any) -> Spec: ...
+
+
+@pytest.fixture
+def read(catalogue: Catalogue) -> Read:
+    """Read a spec from a text called "s.yaml"; what is wrong with the reading is raised."""
+
+    def read(text: str, *overrides: str, **options: Any) -> Spec:
+        spec = parse_spec(text, "s.yaml", overrides, catalogue=catalogue, **options)
+        if spec.problems:
+            make_plan(spec, catalogue)
+        return spec
+
+    return read
+
+
+class ToPlan(Protocol):
+    def __call__(self, text: str, *overrides: str, **options: Any) -> Plan: ...
+
+
+@pytest.fixture
+def plan(read: Read, catalogue: Catalogue) -> ToPlan:
+    """The plan of a text."""
+    return lambda text, *overrides, **options: make_plan(read(text, *overrides, **options), catalogue)
+
+
+class Faults(Protocol):
+    def __call__(self, text: str, *overrides: str, **options: Any) -> tuple[Problem, ...]: ...
+
+
+@pytest.fixture
+def faults(plan: ToPlan) -> Faults:
+    """Every fault of a text."""
+
+    def faults(text: str, *overrides: str, **options: Any) -> tuple[Problem, ...]:
+        with pytest.raises(SpecError) as caught:
+            plan(text, *overrides, **options)
+        return caught.value.problems
+
+    return faults
+
+
+@pytest.fixture
+def fault(faults: Faults) -> Callable[..., Problem]:
+    """The only fault of a text."""
+
+    def fault(text: str, *overrides: str, **options: Any) -> Problem:
+        problems = faults(text, *overrides, **options)
+        assert len(problems) == 1, "\n".join(problem.render() for problem in problems)
+        return problems[0]
+
+    return fault

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save, save_file
+from tests.registry.tiny import write_tiny
 from torch import nn
 
 from glidepath.registry import assemble
@@ -23,8 +24,6 @@ from glidepath.registry.assembly.weights import WeightsError, load_into, locate,
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import bytes_text, require_numbers, shortened
 from glidepath.registry.spec.address import Address
-
-from .tiny import write_tiny
 
 FILE = "owner/name/sub/w.safetensors"
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from tests.registry.made_up import BASE, make_catalogue
 
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import parse_spec, read_spec
@@ -21,8 +22,6 @@ from glidepath.registry.text import yaml_tree as yamltree
 from glidepath.registry.text.canonical_json import canonical_json
 from glidepath.registry.text.problems import Place, Problem, SpecError
 from glidepath.registry.text.scalars import BASE_60, FLOAT, INT, OCTAL, TEXT, resolve
-
-from .conftest import BASE, make_catalogue
 
 CATALOGUE = make_catalogue()
 SMALL = "stages:\n  small:\n" + textwrap.indent(BASE, "    ")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tests.registry.tiny import SPEC, write_cascade
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry import assemble
@@ -17,8 +18,6 @@ from glidepath.registry.cli import main
 from glidepath.registry.records.images import read_manifest, save_png
 from glidepath.registry.records.pictures import Inputs, Picture, carried_inputs, open_pictures
 from glidepath.registry.records.provenance import Manifest
-
-from .tiny import SPEC, write_cascade
 
 CLASSES = """\
 schedule: cosine

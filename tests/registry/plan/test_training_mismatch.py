@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
+from tests.registry.made_up import COMPONENTS, make_catalogue
 
 from glidepath.registry.describe.component import Component, doc
 from glidepath.registry.discovery.catalogue import Catalogue
@@ -16,8 +17,6 @@ from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.plan.training_mismatch import trained_otherwise, training_spec
 from glidepath.registry.spec.spec import parse_spec
-
-from .conftest import COMPONENTS, make_catalogue
 
 SPEC = """\
 schedule: cosine

@@ -27,7 +27,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[s
     path = [str(ROOT), *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
     program = (
         f"import sys, pathlib; sys.path[:0] = {path!r}\n"
-        "from tests.registry.specs.hostile import main\n"
+        "from tests.registry.spec.hostile import main\n"
         "main(pathlib.Path(sys.argv[1]))"
     )
     done = subprocess.run(

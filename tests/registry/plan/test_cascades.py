@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
+from tests.registry.made_up import COMPONENTS, make_catalogue
 
 from glidepath.registry.describe.component import Component
 from glidepath.registry.discovery.catalogue import Catalogue
@@ -18,8 +19,6 @@ from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import parse_spec, plugin_switches, read_spec
 from glidepath.registry.text.canonical_json import canonical_json
 from glidepath.registry.text.problems import Problem, SpecError
-
-from .conftest import COMPONENTS, make_catalogue
 
 
 @attrs.frozen(kw_only=True)

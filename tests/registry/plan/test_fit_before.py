@@ -6,13 +6,12 @@ from typing import Any
 
 import attrs
 import pytest
+from tests.registry.made_up import BASE, COMPONENTS, make_catalogue
 
 from glidepath.registry.describe.component import Component, Need, part
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import parse_spec
 from glidepath.registry.text.problems import Problem, SpecError
-
-from .conftest import BASE, COMPONENTS, make_catalogue
 
 
 @attrs.frozen(kw_only=True)

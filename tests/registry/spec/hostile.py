@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.registry.made_up import BASE, make_catalogue
+
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import parse_spec, read_spec
 from glidepath.registry.text.problems import SpecError
 from glidepath.registry.text.yaml_tree import MAX_BYTES
-
-from .conftest import BASE, make_catalogue
 
 GOOD = "schedule: cosine\ndenoiser: tiny-unet\nsampler: ddpm\n"
 MEGABYTE = 1 << 20

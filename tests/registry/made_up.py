@@ -1,14 +1,13 @@
-"""A made-up catalogue, and ways to read specs against it."""
+"""A made-up catalogue."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import attrs
-import pytest
 from attrs.validators import ge, in_, le, min_len
 
 from glidepath.registry.describe.component import Component, Extra, Kind, Need, Preset, doc, part, parts
@@ -16,10 +15,6 @@ from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.loading import Loaded
 from glidepath.registry.discovery.scan import Fault, PluginRecord
-from glidepath.registry.plan.plan import Plan
-from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.spec.spec import Spec, parse_spec
-from glidepath.registry.text.problems import Problem, SpecError
 
 
 class Colour(enum.Enum):
@@ -263,65 +258,3 @@ def make_catalogue(preset: Path | None = None, components: Sequence[Component] =
     ]
     extra = Kind(name="dataset", interface="x:Y", summary="images", slot="data", sampling=False)
     return Catalogue(loaded, {kind.name: kind for kind in (*CORE_KINDS, extra)})
-
-
-@pytest.fixture(scope="session")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    file = tmp_path_factory.mktemp("preset") / "base.yaml"
-    file.write_text(BASE)
-    return make_catalogue(file)
-
-
-class Read(Protocol):
-    def __call__(self, text: str, *overrides: str, **options: Any) -> Spec: ...
-
-
-@pytest.fixture
-def read(catalogue: Catalogue) -> Read:
-    """Read a spec from a text called "s.yaml"; what is wrong with the reading is raised."""
-
-    def read(text: str, *overrides: str, **options: Any) -> Spec:
-        spec = parse_spec(text, "s.yaml", overrides, catalogue=catalogue, **options)
-        if spec.problems:
-            make_plan(spec, catalogue)
-        return spec
-
-    return read
-
-
-class ToPlan(Protocol):
-    def __call__(self, text: str, *overrides: str, **options: Any) -> Plan: ...
-
-
-@pytest.fixture
-def plan(read: Read, catalogue: Catalogue) -> ToPlan:
-    """The plan of a text."""
-    return lambda text, *overrides, **options: make_plan(read(text, *overrides, **options), catalogue)
-
-
-class Faults(Protocol):
-    def __call__(self, text: str, *overrides: str, **options: Any) -> tuple[Problem, ...]: ...
-
-
-@pytest.fixture
-def faults(plan: ToPlan) -> Faults:
-    """Every fault of a text."""
-
-    def faults(text: str, *overrides: str, **options: Any) -> tuple[Problem, ...]:
-        with pytest.raises(SpecError) as caught:
-            plan(text, *overrides, **options)
-        return caught.value.problems
-
-    return faults
-
-
-@pytest.fixture
-def fault(faults: Faults) -> Callable[..., Problem]:
-    """The only fault of a text."""
-
-    def fault(text: str, *overrides: str, **options: Any) -> Problem:
-        problems = faults(text, *overrides, **options)
-        assert len(problems) == 1, "\n".join(problem.render() for problem in problems)
-        return problems[0]
-
-    return fault

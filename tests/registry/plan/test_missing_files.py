@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from tests.registry.made_up import COMPONENTS, make_catalogue
 
 from glidepath.registry.describe.component import Component
 from glidepath.registry.discovery.catalogue import Catalogue
@@ -13,8 +14,6 @@ from glidepath.registry.plan.missing_files import HOW_TO_GET_WEIGHTS, lacking
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import parse_spec
 from glidepath.registry.text.problems import Problem
-
-from .conftest import COMPONENTS, make_catalogue
 
 SPEC = "schedule: cosine\ndenoiser: net\nsampler: ddim\n"
 

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.registry.made_up import make_catalogue
 
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import parse_spec, read_spec
 from glidepath.registry.text.problems import Problem, SpecError
-
-from .conftest import make_catalogue
 
 SPEC = """\
 schedule: cosine

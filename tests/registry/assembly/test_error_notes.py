@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.registry.tiny import SPEC, write_tiny
 
 from glidepath.core.errors import PartError
 from glidepath.registry.cli import main
-
-from .tiny import SPEC, write_tiny
 
 PLUGIN = """
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import pytest
 import yaml
+from tests.registry.made_up import BASE, COMPONENTS, make_catalogue
 
 from glidepath.registry.describe.component import Component, Need, part
 from glidepath.registry.discovery.catalogue import Catalogue
@@ -21,8 +22,6 @@ from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import parse_spec
 from glidepath.registry.text.canonical_json import canonical_json
 from glidepath.registry.text.problems import Problem, SpecError
-
-from .conftest import BASE, COMPONENTS, make_catalogue
 
 GOOD = "schedule: cosine\ndenoiser: tiny-unet\nsampler: ddpm\n"
 
@@ -403,7 +402,7 @@ def test_a_kind_that_a_plugin_adds_is_a_slot(faults: Callable[..., Any]) -> None
 def test_neither_torch_nor_an_implementation_is_imported() -> None:
     program = """
 import sys
-from tests.registry.specs.conftest import BASE, make_catalogue
+from tests.registry.made_up import BASE, make_catalogue
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import parse_spec
 catalogue = make_catalogue()

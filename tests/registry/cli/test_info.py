@@ -19,7 +19,7 @@ from glidepath.registry.cli.common import open_catalogue, table
 from glidepath.registry.describe.descriptors import BUILTIN_COMMANDS
 from glidepath.registry.text.problems import Place, Problem, SpecError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 DIFFUSION = '''
 from typing import Literal

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tests.registry.tiny import SPEC, write_tiny
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli import main
@@ -18,8 +19,6 @@ from glidepath.registry.records.images import (
     save_png,
 )
 from glidepath.registry.records.provenance import FORMAT, Manifest
-
-from .tiny import SPEC, write_tiny
 
 
 @pytest.fixture

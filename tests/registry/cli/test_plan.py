@@ -19,7 +19,7 @@ from glidepath.registry.plan.missing_files import HOW_TO_GET_WEIGHTS
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # A denoiser of one convolution, and a sampler that asks twice in every step but the last.
 PLUGIN = """

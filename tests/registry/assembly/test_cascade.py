@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tests.registry.tiny import CASCADE, write_cascade
 
 from glidepath.core.cascade import Cascade
 from glidepath.core.pipeline import Pipeline
@@ -21,8 +22,6 @@ from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.records.images import read_manifest
 from glidepath.registry.spec.spec import read_spec
-
-from .tiny import CASCADE, write_cascade
 
 
 @pytest.fixture

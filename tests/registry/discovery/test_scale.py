@@ -14,7 +14,7 @@ import pytest
 from glidepath.registry.cli import main
 from glidepath.registry.discovery import catalogue
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def _work_of_listing(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:

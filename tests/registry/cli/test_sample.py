@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tests.registry.tiny import SPEC, write_tiny
 
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
@@ -24,8 +25,6 @@ from glidepath.registry.records.images import (
     to_pil,
 )
 from glidepath.registry.records.provenance import FORMAT, Manifest
-
-from .tiny import SPEC, write_tiny
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.registry.tiny import SPEC, write_tiny
 
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry import SpecError, assemble
@@ -14,8 +15,6 @@ from glidepath.registry.assembly.build import AssemblyError, choose_device, choo
 from glidepath.registry.assembly.weights import WeightsError, locate, read, sha256
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.spec.address import Address
-
-from .tiny import SPEC, write_tiny
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import attrs
 import pytest
+from tests.registry.made_up import COMPONENTS, make_catalogue
 
 from glidepath.registry.describe.component import Component, Need
 from glidepath.registry.describe.fields import Slot
@@ -14,8 +15,6 @@ from glidepath.registry.plan.planner import Planner, make_plan
 from glidepath.registry.spec.spec import parse_spec
 from glidepath.registry.text.faults import Faults
 from glidepath.registry.text.problems import Problem, SpecError
-
-from .conftest import COMPONENTS, make_catalogue
 
 SPEC = """\
 schedule: cosine
