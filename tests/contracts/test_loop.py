@@ -23,11 +23,13 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.core.sampler import Sampler, State
 from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.unet import AdmUNet
-from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, CosineConfig, DdimConfig, DdpmConfig
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.schedules import CosineSchedule
+from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.ddpm import DdpmSampler
+from glidepath.plugins.schedules.configs import CosineConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
 from glidepath.plugins.text.configs import TransformerConfig, WordsConfig
 from glidepath.plugins.text.transformer import TransformerTextEncoder
 from glidepath.plugins.text.words import WordsTokenizer

@@ -26,8 +26,8 @@ def components():
     return [Component(kind="sampler", name="euler", target="PACKAGE.parts:Euler", config=Config, summary="x")]
 """
 PARTS = """
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.configs import DdimConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.configs import DdimConfig
 
 BUILT = []
 

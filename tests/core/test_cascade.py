@@ -19,9 +19,9 @@ from glidepath.core.noise import PerSampleNoise
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.diffusion.configs import DdimConfig, DdpmConfig
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.ddpm import DdpmSampler
 
 BETAS = [0.01, 0.1, 0.2, 0.4, 0.8]
 

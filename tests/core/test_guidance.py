@@ -17,9 +17,9 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.diffusion.configs import DdimConfig, DdpmConfig
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.ddpm import DdpmSampler
 
 STEP = Step(0, torch.tensor(0), torch.tensor(0.6), torch.tensor(0.8))
 LEVELS = NoiseLevels(torch.tensor([0]), torch.tensor([0.6, 1.0]), torch.tensor([0.8, 0.0]))

@@ -15,9 +15,9 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.diffusion.configs import DdimConfig, DdpmConfig
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.ddpm import DdpmSampler
 
 STEP = Step(0, torch.tensor(1), torch.tensor(0.6), torch.tensor(0.8))
 SAMPLERS = [

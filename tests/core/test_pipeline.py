@@ -21,9 +21,9 @@ from glidepath.core.pipeline import Pipeline, occurrences
 from glidepath.core.prediction import Prediction
 from glidepath.core.text_encoder import TextEncoder
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.diffusion.configs import DdimConfig, DdpmConfig
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.ddpm import DdpmSampler
 
 SHAPE = (3, 4, 6)
 

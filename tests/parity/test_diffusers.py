@@ -19,22 +19,25 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction, PredictionKind
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
-from glidepath.plugins.diffusion.configs import (
-    CosineConfig,
+from glidepath.plugins.samplers.configs import (
     DdimConfig,
     DdpmConfig,
-    LinearConfig,
-    QuadraticConfig,
+    DpmppConfig,
+    EulerConfig,
+    HeunConfig,
+    PndmConfig,
+    UniPcConfig,
 )
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.schedules import CosineSchedule, LinearSchedule, QuadraticSchedule
-from glidepath.plugins.samplers.configs import DpmppConfig, EulerConfig, HeunConfig, PndmConfig, UniPcConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import DpmppSampler
 from glidepath.plugins.samplers.euler import EulerSampler
 from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
+from glidepath.plugins.schedules.betas import LinearSchedule, QuadraticSchedule
+from glidepath.plugins.schedules.configs import CosineConfig, LinearConfig, QuadraticConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
 
 from .recorded import DATA, RecordedNoise, described, difference
 

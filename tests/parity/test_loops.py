@@ -21,10 +21,11 @@ from glidepath.core.levels import Step
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler, State
-from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, DdimConfig, DdpmConfig
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
+from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.ddpm import DdpmSampler
 
 from .recorded import RecordedNoise, Walk, described, difference, make_schedule
 from .test_unets import Golden

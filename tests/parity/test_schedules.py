@@ -10,13 +10,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.diffusion.configs import ConstantConfig, LinearConfig, QuadraticConfig, WarmUpConfig
-from glidepath.plugins.diffusion.schedules import (
+from glidepath.plugins.schedules.betas import (
     ConstantSchedule,
     LinearSchedule,
     QuadraticSchedule,
     WarmUpSchedule,
 )
+from glidepath.plugins.schedules.configs import ConstantConfig, LinearConfig, QuadraticConfig, WarmUpConfig
 
 from .recorded import DATA, described, make_schedule
 

@@ -25,10 +25,12 @@ from glidepath.plugins.adm.classifier_network import AdmClassifier
 from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.faults import classifier_faults
 from glidepath.plugins.adm.unet import AdmUNet
-from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, CosineConfig, DdimConfig
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.schedules import CosineSchedule
+from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
+from glidepath.plugins.samplers.configs import DdimConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.schedules.configs import CosineConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
 
 SMALL = AdmClassifierConfig(
     image_size=16,

@@ -18,10 +18,12 @@ from glidepath.plugins.adm import unet as module
 from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.pictures import picture_channels
 from glidepath.plugins.adm.unet import AdmUNet
-from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.diffusion.configs import ClassifierFreeConfig, DdimConfig, LinearConfig
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.schedules import LinearSchedule
+from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
+from glidepath.plugins.samplers.configs import DdimConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.schedules.betas import LinearSchedule
+from glidepath.plugins.schedules.configs import LinearConfig
 
 from .test_unet import LEVELS, SMALL, assert_near, noise, relative, steps, text_of, trained
 

@@ -25,8 +25,8 @@ from glidepath.core.prediction import Prediction
 from glidepath.plugins.clip.configs import ClipGuidanceConfig
 from glidepath.plugins.clip.guidance import ClipGuidance
 from glidepath.plugins.clip.interface import Clip
-from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
+from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.assembly.cost import Measurement, measure
 from glidepath.registry.assembly.weights import WeightsError

@@ -11,7 +11,7 @@ import torch
 from glidepath.core.cascade import Cascade
 from glidepath.core.errors import PartError
 from glidepath.core.pipeline import Pipeline
-from glidepath.plugins.adm.codec import TruncatingCodec
+from glidepath.plugins.codecs.truncating import TruncatingCodec
 from glidepath.plugins.text.bpe import BpeTokenizer
 from glidepath.plugins.text.transformer import TransformerTextEncoder
 from glidepath.registry.assembly.build import assemble

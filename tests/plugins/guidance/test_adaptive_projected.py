@@ -10,10 +10,9 @@ from torch import Tensor
 
 from glidepath.core.guidance import fold
 from glidepath.core.prediction import PredictionKind
-from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
 from glidepath.plugins.guidance.adaptive_projected import AdaptiveProjectedGuidance
-from glidepath.plugins.guidance.configs import AdaptiveProjectedConfig
+from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.guidance.configs import AdaptiveProjectedConfig, ClassifierFreeConfig
 
 from .steps import BATCH, LEVELS, STEPS, Labelled, noise, walk
 

@@ -13,10 +13,9 @@ from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction, PredictionKind
-from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
 from glidepath.plugins.guidance.autoguidance import Autoguidance
-from glidepath.plugins.guidance.configs import AutoguidanceConfig, IntervalConfig
+from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.guidance.configs import AutoguidanceConfig, ClassifierFreeConfig, IntervalConfig
 from glidepath.plugins.guidance.interval import Interval
 
 from .steps import BATCH, LEVELS, STEPS, Labelled, noise, walk

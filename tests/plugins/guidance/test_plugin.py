@@ -29,6 +29,7 @@ def test_it_supplies_guidances() -> None:
     assert sorted(COMPONENTS) == [
         "apg",
         "autoguidance",
+        "classifier-free",
         "dynamic-threshold",
         "interval",
         "rescale",
@@ -72,6 +73,7 @@ def test_describing_the_parts_imports_no_torch() -> None:
 @pytest.mark.parametrize(
     ("name", "change"),
     [
+        ("classifier-free", {"scale": -1.0}),
         ("rescale", {"phi": 1.1}),
         ("rescale", {"phi": -0.1}),
         ("interval", {"low": -1.0}),

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glidepath.core.prediction import PredictionKind
-from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
-from glidepath.plugins.guidance.configs import RescaleConfig
+from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig, RescaleConfig
 from glidepath.plugins.guidance.rescale import Rescale
 
 from .steps import STEPS, Labelled, noise, walk

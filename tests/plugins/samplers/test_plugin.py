@@ -22,6 +22,8 @@ every_component = pytest.mark.parametrize("component", COMPONENTS.values(), ids=
 def test_it_supplies_samplers_under_the_names_of_the_field() -> None:
     assert {component.kind for component in COMPONENTS.values()} == {"sampler"}
     assert set(COMPONENTS) == {
+        "ddpm",
+        "ddim",
         "euler",
         "euler-ancestral",
         "heun",
@@ -53,7 +55,7 @@ def test_describing_the_parts_imports_no_torch() -> None:
         "import sys; from pkgutil import resolve_name; from glidepath.plugins.samplers import plugin;"
         "parts = list(plugin.components());"
         "made = [(part, resolve_name(part.config)()) for part in parts];"
-        "[(part.needs(config), part.check(config)) for part, config in made];"
+        "[(part.needs(config), part.check and part.check(config)) for part, config in made];"
         "assert 'torch' not in sys.modules"
     )
     path = ":".join(entry for entry in sys.path if entry)
@@ -65,20 +67,39 @@ def test_describing_the_parts_imports_no_torch() -> None:
     ("steps", "fault"),
     [
         (50, ""),
+        ("fast27", ""),
         ("uniform20", ""),
+        ((0, 10, 999), ""),
+        (1001, "cannot take 1001 steps from a section of 1000"),
         ("ddim60", "no whole stride takes exactly 60"),
-        ((0, 1000), "timestep 1000"),
+        ((0, 1000), "timestep 1000 is not a whole number"),
+        ("many", "'many' is not a spacing"),
     ],
 )
 def test_a_sampler_needs_a_schedule_that_has_its_steps(
     component: Component, steps: int | str | tuple[int, ...], fault: str
 ) -> None:
     need = component.needs(config_class(component)(steps=steps))["schedule.num_steps"]
+    assert need.field == "steps"
     assert need.test is not None
     assert need.optional
     said = need.test(1000)
     assert said.startswith(fault)
     assert bool(said) == bool(fault)
+
+
+def test_only_a_learned_variance_needs_a_denoiser_that_learned_one() -> None:
+    def needs(variance: str) -> object:
+        config = configs.DdpmConfig(variance=variance)  # type: ignore[arg-type]
+        return COMPONENTS["ddpm"].needs(config).get("prediction.learned_variance")
+
+    for variance in ("learned-range", "learned"):
+        need = needs(variance)
+        assert need is not None
+        assert (need.value, need.field) == (True, "variance")  # type: ignore[attr-defined]
+    assert needs("auto") is None
+    assert needs("fixed-small") is None
+    assert needs("fixed-large") is None
 
 
 def test_a_schedule_without_signal_at_its_end_is_refused_where_that_would_be_infinite() -> None:
@@ -107,6 +128,8 @@ def test_a_bound_that_bounds_nothing_is_a_fault() -> None:
 @pytest.mark.parametrize(
     ("config", "field", "value"),
     [
+        (configs.DdimConfig, "eta", -0.1),
+        (configs.DdimConfig, "eta", 1.1),
         (configs.EulerConfig, "temperature", 0.0),
         (configs.EulerConfig, "sigma_max", 0.0),
         (configs.EulerAncestralConfig, "eta", 1.1),

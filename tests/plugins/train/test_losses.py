@@ -13,8 +13,8 @@ from torch import Tensor
 
 from glidepath.core.errors import PartError
 from glidepath.core.prediction import PredictionKind
-from glidepath.plugins.diffusion.configs import CosineConfig
-from glidepath.plugins.diffusion.schedules import CosineSchedule
+from glidepath.plugins.schedules.configs import CosineConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
 from glidepath.plugins.train import draws
 from glidepath.plugins.train.contrast import ContrastiveHead, ContrastStage
 from glidepath.plugins.train.denoising import DenoisingStage

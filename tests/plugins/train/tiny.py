@@ -15,8 +15,8 @@ from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.prediction import PredictionKind
 from glidepath.core.text_encoder import TextEncoder
-from glidepath.plugins.diffusion.configs import CosineConfig
-from glidepath.plugins.diffusion.schedules import CosineSchedule
+from glidepath.plugins.schedules.configs import CosineConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
 from glidepath.plugins.train.configs import DiffusionTrainerConfig
 from glidepath.plugins.train.run import LOG, Run
 from glidepath.plugins.train.trainer import DiffusionTrainer

@@ -27,8 +27,8 @@ def components():
 PARTS = """
 from glidepath.core.errors import PartError
 from glidepath.core.guidance import Guidance
-from glidepath.plugins.diffusion.configs import CosineConfig
-from glidepath.plugins.diffusion.schedules import CosineSchedule
+from glidepath.plugins.schedules.configs import CosineConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
 from acme.helper import fail
 
 class Wave(CosineSchedule):

@@ -149,7 +149,7 @@ def test_completing_a_part_imports_no_parameters(folder: Path) -> None:
         import sys
         from glidepath.registry.cli import main
         assert main(["completion", "bash", "--", "show", "dd"]) == 0
-        assert "glidepath.plugins.diffusion.plugin" in sys.modules
+        assert "glidepath.plugins.samplers.plugin" in sys.modules
         print([name for name in sys.modules if name.startswith("glidepath") and "config" in name])
     """
     done = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What this plugin supplies: ADM's networks, codec and presets.
+"""What this plugin supplies: ADM's networks and presets.
 
 Imports no torch, and the parameters of a part only where it is used.
 """
@@ -55,7 +55,7 @@ def _hears_no_text(_width: object) -> str:
 
 @hookimpl
 def components() -> Iterable[Component]:
-    """The denoiser, the codec, and what guides by a classifier."""
+    """The denoiser, and what guides by a classifier."""
     return (
         Component(
             kind="denoiser",
@@ -82,13 +82,6 @@ def components() -> Iterable[Component]:
                 'Luhman & Luhman 2022, "Improving Diffusion Model Efficiency Through Patching", '
                 "arXiv:2207.04316",
             ),
-        ),
-        Component(
-            kind="codec",
-            name="truncating",
-            target="glidepath.plugins.adm.codec:TruncatingCodec",
-            summary="pixels: 8 bits to [-1, 1] and back, fractions cut off as ADM does",
-            references=("Dhariwal & Nichol 2021, the program published with it (guided-diffusion)",),
         ),
         *classifier_components.COMPONENTS,
     )

@@ -1,1 +1,1 @@
-"""Ways of guiding that came after GLIDE and ADM."""
+"""Ways to pull a sample towards its prompt, and modifiers of them."""

@@ -12,6 +12,19 @@ from glidepath.registry import doc, part
 
 
 @attrs.frozen(kw_only=True)
+class ClassifierFreeConfig:
+    """Guidance by the difference that the prompt makes."""
+
+    scale: float = attrs.field(
+        default=3.0,
+        validator=ge(0),
+        metadata=doc(
+            "0 ignores the prompt, 1 follows it without guidance, GLIDE uses 3 (5 to inpaint); at least 0"
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
 class RescaleConfig:
     """The spread that guidance added, taken back."""
 

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from glidepath.registry import Component, Need, hookimpl
 
 if TYPE_CHECKING:
-    from glidepath.plugins.guidance.configs import AdaptiveProjectedConfig, IntervalConfig
+    from glidepath.plugins.guidance.configs import (
+        AdaptiveProjectedConfig,
+        ClassifierFreeConfig,
+        IntervalConfig,
+    )
 
 
 def _faults_of_interval(config: IntervalConfig) -> list[tuple[str, str]]:
@@ -44,6 +48,8 @@ def _needs_contrast(_config: object) -> dict[str, Need]:
 
 
 _HERE = "glidepath.plugins.guidance"
+_GLIDE = 'Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 2.3'
+_CFG = 'Ho & Salimans 2022, "Classifier-Free Diffusion Guidance", arXiv:2207.12598, equation 6'
 _FLAWED = (
     'Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed", arXiv:2305.08891, '
     "section 3.4"
@@ -78,7 +84,7 @@ _AUTO = (
 )
 
 
-def _needs_null(config: AdaptiveProjectedConfig) -> dict[str, Need]:
+def _needs_null(config: ClassifierFreeConfig | AdaptiveProjectedConfig) -> dict[str, Need]:
     if config.scale == 1:
         return {}
     why = "without a label for no class there is nothing to compare with"
@@ -122,6 +128,17 @@ def components() -> Iterable[Component]:
             },
             neutral={"scale": 1},
             references=(_AUTO,),
+        ),
+        Component(
+            kind="guidance",
+            name="classifier-free",
+            target=f"{_HERE}.classifier_free:ClassifierFreeGuidance",
+            config=f"{_HERE}.configs:ClassifierFreeConfig",
+            summary="pulls each step further from the prediction without a prompt",
+            provides=_contrast,
+            needs=_needs_null,
+            neutral={"scale": 1},
+            references=(_GLIDE, _CFG),
         ),
         Component(
             kind="guidance",

@@ -1,1 +1,1 @@
-"""Samplers that make an image in few steps: solvers of the differential equations behind diffusion."""
+"""Ways from noise to an image: ancestral and implicit sampling, and solvers for few steps."""

@@ -60,6 +60,52 @@ class WalkConfig:
 
 
 @attrs.frozen(kw_only=True)
+class DdpmConfig:
+    """Ancestral sampling."""
+
+    steps: int | str | tuple[int, ...] = attrs.field(
+        default=150, validator=WholeAtLeast(1), metadata=doc(_STEPS)
+    )
+    variance: Literal["auto", "learned-range", "learned", "fixed-small", "fixed-large"] = attrs.field(
+        default="auto",
+        metadata=doc(
+            "of the noise that each step adds. auto: learned-range where the denoiser learns its variance, "
+            "fixed-small where it does not; learned-range: between the two fixed ones, where the denoiser "
+            "says; learned: the second half of the denoiser's output is the log-variance itself; "
+            "fixed-small: that of q(x_s | x_t, x_0); fixed-large: beta"
+        ),
+    )
+    clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
+    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
+
+
+@attrs.frozen(kw_only=True)
+class DdimConfig:
+    """Implicit sampling, deterministic unless eta is raised."""
+
+    steps: int | str | tuple[int, ...] = attrs.field(
+        default=50, validator=WholeAtLeast(1), metadata=doc(_STEPS)
+    )
+    eta: float = attrs.field(
+        default=0.0,
+        validator=[ge(0), le(1)],
+        metadata=doc(
+            "how much of the noise is drawn anew, from 0 (none: deterministic) to 1 (as much as DDPM)"
+        ),
+    )
+    epsilon: Literal["clipped", "predicted"] = attrs.field(
+        default="clipped",
+        metadata=doc(
+            "which noise is kept where x_0 is clipped: clipped, the one that follows from the clipped x_0, "
+            "as ADM and GLIDE have it; predicted, the denoiser's own, as diffusers has it"
+        ),
+    )
+    end: Literal["clean", "first"] = attrs.field(default="clean", metadata=doc(_END))
+    clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
+    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
+
+
+@attrs.frozen(kw_only=True)
 class EulerConfig(WalkConfig):
     """One straight line for each step."""
 

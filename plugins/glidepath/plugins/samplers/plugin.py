@@ -10,17 +10,32 @@ from glidepath.core import spacing_fault
 from glidepath.registry import Component, Need, hookimpl
 
 if TYPE_CHECKING:
-    from glidepath.plugins.samplers.configs import PndmConfig, WalkConfig
+    from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, PndmConfig, WalkConfig
+
+
+def _needs_spacing(config: DdpmConfig | DdimConfig | WalkConfig | PndmConfig) -> dict[str, Need]:
+    def fault(num_steps: int) -> str:
+        return spacing_fault(config.steps, num_steps)
+
+    # optional: a schedule that does not say its number of steps still refuses the spacing itself, when built
+    return {"schedule.num_steps": Need(field="steps", test=fault, optional=True)}
+
+
+def _needs_of_ddpm(config: DdpmConfig) -> dict[str, Need]:
+    needs = _needs_spacing(config)
+    if config.variance.startswith("learned"):
+        needs["prediction.learned_variance"] = Need(
+            value=True,
+            field="variance",
+            why=f"variance {config.variance} is the denoiser's; auto, fixed-small and fixed-large do without",
+        )
+    return needs
 
 
 def _needs(config: WalkConfig | PndmConfig) -> dict[str, Need]:
     from glidepath.plugins.samplers.configs import PndmConfig
 
-    def fault(num_steps: int) -> str:
-        return spacing_fault(config.steps, num_steps)
-
-    # optional: a schedule that does not say its number of steps still refuses the spacing itself, when built
-    needs = {"schedule.num_steps": Need(field="steps", test=fault, optional=True)}
+    needs = _needs_spacing(config)
     if isinstance(config, PndmConfig) or (config.sigmas != "schedule" and config.sigma_max is None):
         needs["schedule.zero_terminal_snr"] = Need(
             field="" if isinstance(config, PndmConfig) else "sigmas", test=_needs_signal, optional=True
@@ -45,6 +60,10 @@ def _needs_signal(zero_terminal_snr: bool) -> str:
     return "at zero_terminal_snr the first sigma over alpha is infinite" if zero_terminal_snr else ""
 
 
+_DDPM = 'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239'
+_DDIM = 'Song et al. 2021, "Denoising Diffusion Implicit Models", arXiv:2010.02502'
+_IMPROVED = 'Nichol & Dhariwal 2021, "Improved Denoising Diffusion Probabilistic Models", arXiv:2102.09672'
+_ADM = 'Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", arXiv:2105.05233'
 _EDM = (
     'Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models", '
     "arXiv:2206.00364"
@@ -59,10 +78,34 @@ _HERE = "glidepath.plugins.samplers"
 @hookimpl
 def components() -> Iterable[Component]:
     """The samplers."""
-    return tuple(_samplers())
+    return (
+        Component(
+            kind="sampler",
+            name="ddpm",
+            target=f"{_HERE}.ddpm:DdpmSampler",
+            config=f"{_HERE}.configs:DdpmConfig",
+            summary="ancestral sampling, with learned or fixed variance",
+            needs=_needs_of_ddpm,
+            references=(
+                f"{_DDPM}, algorithm 2 and equation 7",
+                f"{_IMPROVED}, equation 15",
+                f"{_ADM}, algorithm 1",
+            ),
+        ),
+        Component(
+            kind="sampler",
+            name="ddim",
+            target=f"{_HERE}.ddim:DdimSampler",
+            config=f"{_HERE}.configs:DdimConfig",
+            summary="implicit sampling: few steps, deterministic at eta 0",
+            needs=_needs_spacing,
+            references=(f"{_DDIM}, equations 12 and 16", f"{_ADM}, algorithm 2"),
+        ),
+        *_solvers(),
+    )
 
 
-def _samplers() -> Iterator[Component]:
+def _solvers() -> Iterator[Component]:
     rows: tuple[tuple[str, str, str, int, str, tuple[str, ...]], ...] = (
         (
             "euler",
@@ -79,7 +122,7 @@ def _samplers() -> Iterator[Component]:
             1,
             "Euler's method with noise drawn anew at each step: DDIM at eta 1",
             (
-                'Song et al. 2021, "Denoising Diffusion Implicit Models", arXiv:2010.02502, equation 16',
+                f"{_DDIM}, equation 16",
                 f"{_EDM}, appendix D.1",
             ),
         ),

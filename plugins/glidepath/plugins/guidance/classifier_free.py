@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glidepath.core import Bind, Conditioning, Contrast, Pair, with_and_without_prompt
-from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
 
 
 class ClassifierFreeGuidance(Contrast):

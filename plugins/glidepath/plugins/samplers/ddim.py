@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, NoiseSchedule, Predict, Sampler, State
-from glidepath.plugins.diffusion.configs import DdimConfig
+from glidepath.plugins.samplers.configs import DdimConfig
 
 
 class DdimSampler(Sampler):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, Predict, Prediction, Sampler, State
-from glidepath.plugins.diffusion.configs import DdpmConfig
+from glidepath.plugins.samplers.configs import DdpmConfig
 
 
 class DdpmSampler(Sampler):

@@ -10,10 +10,12 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import State
-from glidepath.plugins.diffusion.configs import CosineConfig, DdimConfig, DdpmConfig, LinearConfig
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.schedules import CosineSchedule, LinearSchedule
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.ddpm import DdpmSampler
+from glidepath.plugins.schedules.betas import LinearSchedule
+from glidepath.plugins.schedules.configs import CosineConfig, LinearConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
 
 from .gaussian import Gaussian, moments
 

@@ -15,9 +15,11 @@ from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.prediction import Prediction
-from glidepath.plugins.diffusion.configs import CosineConfig, DdpmConfig, LinearConfig
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.schedules import CosineSchedule, LinearSchedule
+from glidepath.plugins.samplers.configs import DdpmConfig
+from glidepath.plugins.samplers.ddpm import DdpmSampler
+from glidepath.plugins.schedules.betas import LinearSchedule
+from glidepath.plugins.schedules.configs import CosineConfig, LinearConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
 
 from .gaussian import Gaussian, moments
 

@@ -12,10 +12,11 @@ from glidepath.core.levels import Step
 from glidepath.core.noise import PerSampleNoise, ReferenceNoise
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler, State
-from glidepath.plugins.diffusion.configs import CosineConfig, DdimConfig, DdpmConfig
-from glidepath.plugins.diffusion.ddim import DdimSampler
-from glidepath.plugins.diffusion.ddpm import DdpmSampler
-from glidepath.plugins.diffusion.schedules import CosineSchedule
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.ddpm import DdpmSampler
+from glidepath.plugins.schedules.configs import CosineConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
 
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "ddpm": lambda: DdpmSampler(DdpmConfig(steps=6)),

@@ -15,8 +15,8 @@ from glidepath.core.errors import PartError
 from glidepath.core.guidance import Weight, fold
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction, PredictionKind
-from glidepath.plugins.diffusion.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.diffusion.configs import ClassifierFreeConfig
+from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
 
 STEP = Step(4, torch.tensor(7), torch.tensor(0.6), torch.tensor(0.8))
 X = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -1,20 +1,12 @@
-"""The noise schedules of DDPM, GLIDE and ADM."""
+"""Schedules whose betas are given: linear, quadratic, constant, and with a warm-up."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 
 from glidepath.core import VariancePreservingSchedule
-from glidepath.plugins.diffusion.configs import (
-    ConstantConfig,
-    CosineConfig,
-    LinearConfig,
-    QuadraticConfig,
-    WarmUpConfig,
-)
+from glidepath.plugins.schedules.configs import ConstantConfig, LinearConfig, QuadraticConfig, WarmUpConfig
 
 
 class LinearSchedule(VariancePreservingSchedule):
@@ -25,21 +17,6 @@ class LinearSchedule(VariancePreservingSchedule):
         first = 1000 / count * 1e-4 if config.beta_start is None else config.beta_start
         last = 1000 / count * 0.02 if config.beta_end is None else config.beta_end
         super().__init__(_evenly(first, last, count), config.rescale_timesteps, config.zero_terminal_snr)
-
-
-class CosineSchedule(VariancePreservingSchedule):
-    """alpha_bar(u) falls as a squared cosine, u = t / N (Nichol & Dhariwal 2021, equation 17)."""
-
-    def __init__(self, config: CosineConfig) -> None:
-        count = config.num_steps
-
-        def alpha_bar(u: float) -> float:
-            return math.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
-
-        betas = [1 - alpha_bar((index + 1) / count) / alpha_bar(index / count) for index in range(count)]
-        super().__init__(
-            [min(beta, config.max_beta) for beta in betas], config.rescale_timesteps, config.zero_terminal_snr
-        )
 
 
 class QuadraticSchedule(VariancePreservingSchedule):

@@ -7,20 +7,20 @@ import math
 import pytest
 import torch
 
-from glidepath.plugins.diffusion.configs import (
+from glidepath.plugins.schedules.betas import (
+    ConstantSchedule,
+    LinearSchedule,
+    QuadraticSchedule,
+    WarmUpSchedule,
+)
+from glidepath.plugins.schedules.configs import (
     ConstantConfig,
     CosineConfig,
     LinearConfig,
     QuadraticConfig,
     WarmUpConfig,
 )
-from glidepath.plugins.diffusion.schedules import (
-    ConstantSchedule,
-    CosineSchedule,
-    LinearSchedule,
-    QuadraticSchedule,
-    WarmUpSchedule,
-)
+from glidepath.plugins.schedules.cosine import CosineSchedule
 
 
 def test_linear_betas_run_from_1e_4_to_2e_2_over_1000_steps() -> None:

@@ -1,0 +1,1 @@
+"""Pixels as they are diffused: 8 bits to [-1, 1] and back."""

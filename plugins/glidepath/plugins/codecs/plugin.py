@@ -1,0 +1,27 @@
+"""What this plugin supplies. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from glidepath.registry import Component, hookimpl
+
+
+@hookimpl
+def components() -> Iterable[Component]:
+    """The codecs."""
+    return (
+        Component(
+            kind="codec",
+            name="identity",
+            target="glidepath.core.codec:IdentityCodec",
+            summary="pixels: 8 bits to [-1, 1] and back, rounded as GLIDE does",
+        ),
+        Component(
+            kind="codec",
+            name="truncating",
+            target="glidepath.plugins.codecs.truncating:TruncatingCodec",
+            summary="pixels: 8 bits to [-1, 1] and back, fractions cut off as ADM does",
+            references=("Dhariwal & Nichol 2021, the program published with it (guided-diffusion)",),
+        ),
+    )

@@ -1,1 +1,0 @@
-"""Schedules, samplers, guidance and codec of the discrete Gaussian diffusion of DDPM, GLIDE and ADM."""

@@ -1,0 +1,1 @@
+"""How signal and noise mix at each timestep of the forward chain."""

@@ -1,0 +1,107 @@
+"""What this plugin supplies. Imports no torch, and the parameters of a part only where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from glidepath.registry import Component, Need, hookimpl
+
+if TYPE_CHECKING:
+    from glidepath.plugins.schedules.configs import (
+        ConstantConfig,
+        CosineConfig,
+        LinearConfig,
+        QuadraticConfig,
+        WarmUpConfig,
+    )
+
+    _ScheduleConfig = LinearConfig | CosineConfig | QuadraticConfig | ConstantConfig | WarmUpConfig
+
+
+def _provides_steps(config: _ScheduleConfig) -> dict[str, object]:
+    return {
+        "schedule.num_steps": config.num_steps,
+        "schedule.rescale_timesteps": config.rescale_timesteps,
+        "schedule.zero_terminal_snr": config.zero_terminal_snr,
+    }
+
+
+def _needs_signal(config: _ScheduleConfig) -> dict[str, Need]:
+    if not config.zero_terminal_snr:
+        return {}
+    why = "where x_t is noise alone, its epsilon says nothing of the image"
+    return {
+        "prediction.kind": Need(
+            value=("velocity", "sample"), field="zero_terminal_snr", why=why, optional=True
+        )
+    }
+
+
+_DDPM = 'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239'
+_IMPROVED = 'Nichol & Dhariwal 2021, "Improved Denoising Diffusion Probabilistic Models", arXiv:2102.09672'
+_LATENT = (
+    'Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", arXiv:2112.10752'
+)
+_ZERO = (
+    'Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed", arXiv:2305.08891, '
+    "algorithm 1 (zero_terminal_snr)"
+)
+_HERE = "glidepath.plugins.schedules"
+
+
+@hookimpl
+def components() -> Iterable[Component]:
+    """The schedules."""
+    return (
+        Component(
+            kind="schedule",
+            name="linear",
+            target=f"{_HERE}.betas:LinearSchedule",
+            config=f"{_HERE}.configs:LinearConfig",
+            summary="betas that grow linearly (DDPM, ADM at 128 pixels and more, GLIDE's upsampler)",
+            provides=_provides_steps,
+            needs=_needs_signal,
+            references=(f"{_DDPM}, section 4", _ZERO),
+        ),
+        Component(
+            kind="schedule",
+            name="cosine",
+            target=f"{_HERE}.cosine:CosineSchedule",
+            config=f"{_HERE}.configs:CosineConfig",
+            summary="alpha_bar that falls as a squared cosine (GLIDE's base model, ADM at 64 pixels)",
+            provides=_provides_steps,
+            needs=_needs_signal,
+            references=(f"{_IMPROVED}, equation 17", _ZERO),
+        ),
+        Component(
+            kind="schedule",
+            name="quadratic",
+            target=f"{_HERE}.betas:QuadraticSchedule",
+            config=f"{_HERE}.configs:QuadraticConfig",
+            summary="betas whose root grows linearly (Stable Diffusion, where it is called scaled linear)",
+            provides=_provides_steps,
+            needs=_needs_signal,
+            references=(f"{_DDPM}, the program published with it", f"{_LATENT}, the same", _ZERO),
+        ),
+        Component(
+            kind="schedule",
+            name="constant",
+            target=f"{_HERE}.betas:ConstantSchedule",
+            config=f"{_HERE}.configs:ConstantConfig",
+            summary="betas that are all the same",
+            provides=_provides_steps,
+            needs=_needs_signal,
+            references=(f"{_DDPM}, the program published with it", _ZERO),
+        ),
+        Component(
+            kind="schedule",
+            name="warm-up",
+            target=f"{_HERE}.betas:WarmUpSchedule",
+            config=f"{_HERE}.configs:WarmUpConfig",
+            summary="betas that grow linearly, and then stay",
+            provides=_provides_steps,
+            needs=_needs_signal,
+            references=(f"{_DDPM}, the program published with it", _ZERO),
+        ),
+    )

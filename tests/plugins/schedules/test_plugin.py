@@ -1,0 +1,97 @@
+"""What the plugin says of its parts, without importing them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from typing import Any
+
+import attrs
+import pytest
+
+from glidepath.core.schedule import NoiseSchedule
+from glidepath.plugins.schedules import configs, plugin
+from glidepath.registry.describe.component import DOC, Component
+
+COMPONENTS = {component.name: component for component in plugin.components()}
+every_component = pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
+
+
+def test_it_supplies_schedules() -> None:
+    assert {component.kind for component in COMPONENTS.values()} == {"schedule"}
+    assert list(COMPONENTS) == ["linear", "cosine", "quadratic", "constant", "warm-up"]
+
+
+@every_component
+def test_each_part_is_built_from_its_default_parameters(component: Component) -> None:
+    module, _, name = component.target.partition(":")
+    assert isinstance(
+        getattr(importlib.import_module(module), name)(config_class(component)()), NoiseSchedule
+    )
+
+
+@every_component
+def test_each_parameter_says_what_it_means_and_each_method_names_its_paper(component: Component) -> None:
+    assert component.summary
+    assert component.references
+    assert all("arXiv:" in reference for reference in component.references)
+    for field in attrs.fields(config_class(component)):
+        assert field.metadata[DOC], field.name
+
+
+def test_describing_the_parts_imports_no_torch() -> None:
+    code = (
+        "import sys; from pkgutil import resolve_name; from glidepath.plugins.schedules import plugin;"
+        "parts = list(plugin.components());"
+        "[part.needs(resolve_name(part.config)()) for part in parts if part.config];"
+        "assert 'torch' not in sys.modules"
+    )
+    path = ":".join(entry for entry in sys.path if entry)
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": path})
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "value"),
+    [
+        (configs.LinearConfig, "num_steps", 20),
+        (configs.CosineConfig, "num_steps", 0),
+        (configs.CosineConfig, "max_beta", 1.0),
+        (configs.CosineConfig, "max_beta", 0.0),
+        (configs.LinearConfig, "beta_end", 1.0),
+        (configs.QuadraticConfig, "beta_start", 0.0),
+        (configs.ConstantConfig, "beta", 1.0),
+        (configs.WarmUpConfig, "share", 1.1),
+    ],
+)
+def test_parameters_out_of_range_are_refused(config: type, field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        config(**{field: value})
+
+
+def test_21_is_the_smallest_number_of_linear_steps_whose_betas_stay_below_1() -> None:
+    assert configs.LinearConfig(num_steps=21).num_steps == 21
+
+
+@every_component
+def test_a_schedule_provides_its_timesteps(component: Component) -> None:
+    provided = component.provides(config_class(component)(num_steps=300, rescale_timesteps=True))
+    assert provided == {
+        "schedule.num_steps": 300,
+        "schedule.rescale_timesteps": True,
+        "schedule.zero_terminal_snr": False,
+    }
+
+
+@every_component
+def test_noise_alone_asks_for_a_denoiser_that_says_what_the_image_is(component: Component) -> None:
+    assert component.needs(config_class(component)()) == {}
+    need = component.needs(config_class(component)(zero_terminal_snr=True))["prediction.kind"]
+    assert (need.value, need.field) == (("velocity", "sample"), "zero_terminal_snr")
+
+
+def config_class(component: Component) -> type[Any]:
+    """The class that a descriptor names."""
+    named: type[Any] = pkgutil.resolve_name(str(component.config))
+    return named
