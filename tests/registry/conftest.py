@@ -138,12 +138,12 @@ def plan(read: Read, catalogue: Catalogue) -> ToPlan:
     return lambda text, *overrides, **options: make_plan(read(text, *overrides, **options), catalogue)
 
 
-class Faults(Protocol):
+class Problems(Protocol):
     def __call__(self, text: str, *overrides: str, **options: Any) -> tuple[Problem, ...]: ...
 
 
 @pytest.fixture
-def faults(plan: ToPlan) -> Faults:
+def faults(plan: ToPlan) -> Problems:
     """Every fault of a text."""
 
     def faults(text: str, *overrides: str, **options: Any) -> tuple[Problem, ...]:
@@ -155,7 +155,7 @@ def faults(plan: ToPlan) -> Faults:
 
 
 @pytest.fixture
-def fault(faults: Faults) -> Callable[..., Problem]:
+def fault(faults: Problems) -> Callable[..., Problem]:
     """The only fault of a text."""
 
     def fault(text: str, *overrides: str, **options: Any) -> Problem:

@@ -1,4 +1,4 @@
-"""Faults of an entry module, and of one with parameters, each found by the check of its rule."""
+"""Problems of an entry module, and of one with parameters, each found by the check of its rule."""
 
 from __future__ import annotations
 

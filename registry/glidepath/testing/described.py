@@ -24,8 +24,7 @@ from glidepath.registry.plan.diagnosis import part_faults
 from glidepath.registry.plan.parts import PartPlan, Runtime
 from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.requirements import PluginsSection
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.text.problems import SpecError, did_you_mean
+from glidepath.registry.text.problems import Problems, SpecError, did_you_mean
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import plain
 from glidepath.registry.text.yaml_tree import Unreadable, read_tree
@@ -232,7 +231,7 @@ def _can_be_set(owner: Any, name: str) -> bool:
 
 
 def _read(text: str) -> Mapping[str, Any]:
-    faults = Faults()
+    faults = Problems()
     try:
         tree = read_tree(Source("YAML", None, text), faults)
     except Unreadable:

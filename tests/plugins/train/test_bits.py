@@ -24,8 +24,7 @@ from glidepath.registry.describe.fields import Slot
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.planner import Planner
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.text.problems import Place
+from glidepath.registry.text.problems import Place, Problems
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import node_of
 
@@ -64,7 +63,7 @@ def as_pixels(images: Tensor) -> Tensor:
 def part(kind: str, tree: object) -> Any:
     catalogue = load_catalogue()
     node = node_of(tree, Place("test"), Source("test", Path("/"), ""))
-    planned = Planner(catalogue, Faults()).part(node, Slot(kind), kind)
+    planned = Planner(catalogue, Problems()).part(node, Slot(kind), kind)
     assert isinstance(planned, PartPlan)
     return build_part(planned, catalogue)
 

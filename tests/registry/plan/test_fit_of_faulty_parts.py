@@ -13,8 +13,7 @@ from glidepath.registry.describe.fields import Slot
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.planner import Planner, make_plan
 from glidepath.registry.spec.spec import parse_spec
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry.text.problems import Problem, Problems, SpecError
 
 SPEC = """\
 schedule: cosine
@@ -178,12 +177,12 @@ def test_a_test_that_asks_for_a_parameter_with_a_fault_finds_nothing() -> None:
 
 def test_a_part_with_faults_is_given_to_nobody() -> None:
     for text in ("{use: giver, size: wide}", "{use: ensemble, first: {use: tiny-unet, channels: 0}}"):
-        faults = Faults()
+        faults = Problems()
         kind = "codec" if "giver" in text else "denoiser"
         node = parse_spec(f"{kind}: {text}\n", "s.yaml", catalogue=PAIRS).root.items[kind].node
         assert Planner(PAIRS, faults).part(node, Slot(kind), kind) is None
         assert len(faults) == 1
-        assert Planner(PAIRS, Faults()).part(node, Slot(kind, many=True), kind) == ()
+        assert Planner(PAIRS, Problems()).part(node, Slot(kind, many=True), kind) == ()
 
 
 def test_a_stage_with_a_fault_is_held_against_its_place_as_far_as_it_can_be() -> None:

@@ -28,8 +28,7 @@ from omegaconf import OmegaConf
 from glidepath.registry.describe.component import doc
 from glidepath.registry.spec.config import ConfigReader
 from glidepath.registry.spec.typed import FAILED
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.text.problems import Problem
+from glidepath.registry.text.problems import Problem, Problems
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import MappingNode
 from glidepath.registry.text.yaml_tree import read_tree
@@ -71,7 +70,7 @@ class Result:
 
 
 def read(config: type[Any], text: str, *, folder: Path | None = None, override: bool = False) -> Result:
-    faults = Faults(["t"])
+    faults = Problems(["t"])
     node = read_tree(Source("t", folder, text, override=override), faults)
     assert isinstance(node, MappingNode)
     value = ConfigReader(faults).read(config, node, "part", "part p").value

@@ -500,7 +500,7 @@ def test_faults_are_sorted_by_place_and_said_once(faults: Callable[..., list[Pro
 def test_faults_beyond_a_hundred_are_counted(faults: Callable[..., list[Problem]]) -> None:
     problems = faults(GOOD + "".join(f"x{index}: 1\n" for index in range(150)))
     assert len(problems) == 101
-    assert problems[-1].what == "and 50 more faults"
+    assert problems[-1].what == "and 50 more problems"
 
 
 def test_an_exception_lists_all_faults_as_a_person_reads_them(catalogue: Catalogue) -> None:

@@ -26,7 +26,7 @@ from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.interpolate import interpolate
 from glidepath.registry.spec.positions import Schema
 from glidepath.registry.spec.requirements import PluginsSection, refused_by
-from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import NULL, Value
 from glidepath.registry.text.tree import Entry, MappingNode, Node, Scalar, node_of, plain, walk
 from glidepath.registry.text.yaml_tree import Unreadable
@@ -80,7 +80,7 @@ class _Seen:
 class Checker:
     """Makes arms of drafts; what is wrong with them goes to `faults`."""
 
-    def __init__(self, catalogue: Catalogue, faults: Faults, name: str, folder: Path) -> None:
+    def __init__(self, catalogue: Catalogue, faults: Problems, name: str, folder: Path) -> None:
         self.faults = faults
         self._catalogue = catalogue
         self._schema = Schema(catalogue)
@@ -219,7 +219,7 @@ class Checker:
         """The plan of a whole spec, which also looks at keys, runtime, weights and plugins."""
         if key not in self._whole:
             spec = Spec(self._name, self._folder, root, tuple(self.faults.files), dict(self.faults.lent))
-            faults = Faults(self.faults.files, self.faults.lent)
+            faults = Problems(self.faults.files, self.faults.lent)
             self._whole[key] = Planner(self._catalogue, faults).plan(spec)
             _pass_on(faults, self.faults)
         return self._whole[key]
@@ -228,7 +228,7 @@ class Checker:
         number = self._look(node).number
         if (key, number) not in self._slots:
             # by itself: what a plan has found already must not hide what is found here
-            faults = Faults(self.faults.files, self.faults.lent)
+            faults = Problems(self.faults.files, self.faults.lent)
             kind = self._catalogue.slots[key]
             part = Planner(self._catalogue, faults).part(node, Slot(kind.name, kind.many), key)
             _pass_on(faults, self.faults)
@@ -288,7 +288,7 @@ class Checker:
         return [key for key in root.items if key in involved]
 
 
-def _pass_on(faults: Faults, to: Faults) -> None:
+def _pass_on(faults: Problems, to: Problems) -> None:
     for problem in faults.sorted():
         to.add(problem.what, problem.place, problem.path, problem.hint, problem.allowed)
 

@@ -12,7 +12,7 @@ from glidepath.registry.describe.component import RESERVED
 from glidepath.registry.describe.fields import Level, Position, Slot
 from glidepath.registry.spec.overrides import put
 from glidepath.registry.spec.positions import Schema, owner, used
-from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.tree import ListNode, MappingNode, Node, Scalar
 
@@ -32,7 +32,7 @@ class Edit:
     drop_unknown: bool = False
 
 
-def applied(root: MappingNode, edit: Edit, schema: Schema, faults: Faults) -> MappingNode:
+def applied(root: MappingNode, edit: Edit, schema: Schema, faults: Problems) -> MappingNode:
     """The spec with an edit applied. A faulty one is reported and changes nothing."""
     if edit.value is None:
         return _removed(root, edit.path, schema, faults)
@@ -55,7 +55,7 @@ def _fitted(node: Node, position: Position | None, schema: Schema) -> Node:
     return MappingNode(kept, node.place, node.source)
 
 
-def _removed(root: MappingNode, path: Scalar, schema: Schema, faults: Faults) -> MappingNode:
+def _removed(root: MappingNode, path: Scalar, schema: Schema, faults: Problems) -> MappingNode:
     """The spec without a part. What a slot is without one is for its kind to say: empty, or its default."""
     *above, last = _STEP.findall(path.text) or [""]
     found: list[str] = []

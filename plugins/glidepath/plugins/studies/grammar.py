@@ -20,7 +20,7 @@ import attrs
 
 from glidepath.plugins.studies.edits import Edit
 from glidepath.registry import Place, yaml_text
-from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import NULL, TEXT, Value
 from glidepath.registry.text.tree import (
     Broken,
@@ -63,7 +63,7 @@ class Draft:
 class Grammar:
     """Reads blocks; what is wrong goes to `faults`, what is doubtful to `warnings`."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Problems) -> None:
         self.faults = faults
         self.warnings: list[str] = []
 

@@ -10,14 +10,14 @@ from glidepath.plugins.studies.digests import described, digest, weights_digest
 from glidepath.registry import Catalogue, PartPlan
 from glidepath.registry.plan.contracts import check_fit
 from glidepath.registry.plan.parts import flat
-from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Problems
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.spec import MetricPlan
 
 
 def check_judges(
-    metrics: Sequence[MetricPlan], arms: Sequence[Arm], catalogue: Catalogue, faults: Faults
+    metrics: Sequence[MetricPlan], arms: Sequence[Arm], catalogue: Catalogue, faults: Problems
 ) -> None:
     """Add a fault for every metric that an arm does not meet the needs of, or whose network guides an arm.
 
@@ -33,7 +33,7 @@ def check_judges(
 
 
 def _check_needs(
-    parts: tuple[PartPlan, ...], arms: Sequence[Arm], catalogue: Catalogue, faults: Faults
+    parts: tuple[PartPlan, ...], arms: Sequence[Arm], catalogue: Catalogue, faults: Problems
 ) -> None:
     wanted = {key for part in parts for key in part.registered.component.needs(part.config)}
     seen = set()
@@ -47,7 +47,7 @@ def _check_needs(
         if tuple(given) in seen:
             continue
         seen.add(tuple(given))
-        found = Faults(faults.files, faults.lent)
+        found = Problems(faults.files, faults.lent)
         check_fit((*own, *parts), True, catalogue, found)
         for problem in found.sorted():
             hint = f"in arm {arm.name}" + (f"; {problem.hint}" if problem.hint else "")
@@ -61,7 +61,7 @@ def _check_guides(
     networks: Sequence[PartPlan],
     arms: Sequence[Arm],
     catalogue: Catalogue,
-    faults: Faults,
+    faults: Problems,
 ) -> None:
     known: dict[int, set[str]] = {}
 

@@ -12,7 +12,7 @@ from glidepath.registry import PIPELINE_SLOTS, PartPlan, Place, Runtime, canonic
 from glidepath.registry.plan.parts import flat
 from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.requirements import PluginsSection
-from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Problems
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.spec import MetricPlan
@@ -25,7 +25,7 @@ def check_reading(
     places: Sequence[Place],
     arms: Sequence[Arm],
     metrics: Sequence[MetricPlan],
-    faults: Faults,
+    faults: Problems,
 ) -> None:
     """Add a fault for every prompt that a tokenizer of an arm or of a metric does not read.
 

@@ -8,7 +8,7 @@ import attrs
 
 from glidepath.plugins.studies.grammar import Draft, label_of
 from glidepath.registry import yaml_text
-from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import Value
 from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join
 
@@ -37,7 +37,7 @@ class _Rule:
 
 
 def select(
-    drafts: Sequence[Draft], where: Node | None, exclude: Node | None, faults: Faults
+    drafts: Sequence[Draft], where: Node | None, exclude: Node | None, faults: Problems
 ) -> tuple[list[Draft], list[Excluded]]:
     """The arms that stay, and those that do not. An arm without the axes of a rule is not touched by it."""
     if where is None and exclude is None:
@@ -63,7 +63,7 @@ def select(
     return kept, excluded
 
 
-def _rules(node: Node | None, key: str, axes: Mapping[str, Sequence[Value]], faults: Faults) -> list[_Rule]:
+def _rules(node: Node | None, key: str, axes: Mapping[str, Sequence[Value]], faults: Problems) -> list[_Rule]:
     items = node.items if isinstance(node, ListNode) else () if node is None else (node,)
     rules = []
     for index, item in enumerate(items):

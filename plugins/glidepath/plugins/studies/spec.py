@@ -26,8 +26,8 @@ from glidepath.registry.spec.config import ConfigReader
 from glidepath.registry.spec.layers import Layers
 from glidepath.registry.spec.overrides import Override, apply, override_source
 from glidepath.registry.spec.positions import Schema
-from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.named_files import neighbours
+from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import NULL, Value
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
@@ -154,7 +154,7 @@ def name_of(file: Path) -> str:
         SpecError: the file cannot be parsed.
         GlidepathError: the file cannot be read.
     """
-    faults = Faults([str(file)])
+    faults = Problems([str(file)])
     try:
         root = read_tree(Source(str(file), file.parent, _text(file)), faults)
     except Unreadable:
@@ -169,7 +169,7 @@ class _Reading:
 
     def __init__(self, file: Path, overrides: Sequence[str | Override], catalogue: Catalogue) -> None:
         self.file, self.overrides, self.catalogue = file, overrides, catalogue
-        self.faults = Faults([str(file)])
+        self.faults = Problems([str(file)])
         self.schema = Schema(catalogue)
         self.configs = ConfigReader(self.faults)
         self.source = Source(str(file), file.parent, _text(file))
@@ -307,7 +307,7 @@ class _Reading:
             return None
         return base if layers.complete else None
 
-    def _under(self, base: MappingNode, overrides: Iterable[Source], faults: Faults) -> MappingNode:
+    def _under(self, base: MappingNode, overrides: Iterable[Source], faults: Problems) -> MappingNode:
         for source in overrides:
             base = apply(base, source, self.schema, faults)
         return base
@@ -315,7 +315,7 @@ class _Reading:
     def _arms(self, base: MappingNode, drafts: Sequence[Draft]) -> list[Arm]:
         return self._checker(self.faults).arms(base, drafts)
 
-    def _checker(self, faults: Faults) -> Checker:
+    def _checker(self, faults: Problems) -> Checker:
         return Checker(self.catalogue, faults, str(self.file), self.file.parent)
 
     def _idle(
@@ -326,7 +326,7 @@ class _Reading:
             return
         named = {name: arm for arm in arms for name in (arm.name, *arm.also)}
         for index, override in enumerate(overrides):
-            faults = Faults([])  # without it the spec may be faulty: then it changes something
+            faults = Problems([])  # without it the spec may be faulty: then it changes something
             without = self._under(base, (*overrides[:index], *overrides[index + 1 :]), faults)
             checker = self._checker(faults)
             made = (checker.arms(without, [draft]) for draft in drafts)

@@ -41,7 +41,7 @@ from glidepath.registry import (
 from glidepath.registry.describe.fields import Slot
 from glidepath.registry.plan.planner import Planner
 from glidepath.registry.records.provenance import Shot, describe
-from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Problems
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import node_of
 
@@ -251,7 +251,7 @@ def _plan(tree: Mapping[str, Any], catalogue: Catalogue, folder: Path) -> Plan:
 
 
 def _part(tree: Mapping[str, Any], kind: str, catalogue: Catalogue) -> PartPlan:
-    faults = Faults()
+    faults = Problems()
     node = node_of(dict(tree), Place("order"), Source("order", Path("/"), ""))
     part = Planner(catalogue, faults).part(node, Slot(kind), kind)
     if not isinstance(part, PartPlan):

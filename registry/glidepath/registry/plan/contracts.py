@@ -11,7 +11,7 @@ import attrs
 from glidepath.registry.describe.component import Need
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.parts import PartPlan
-from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Problems
 from glidepath.registry.text.tree import join
 from glidepath.registry.text.yaml_text import yaml_text
 
@@ -26,7 +26,7 @@ def check_fit(
     parts: Sequence[PartPlan],
     complete: bool,
     catalogue: Catalogue,
-    faults: Faults,
+    problems: Problems,
     path: str = "",
     faulty: Collection[str] = (),
 ) -> None:
@@ -35,33 +35,33 @@ def check_fit(
     parts: the ones in slots before those inside them: where several provide a value, the first counts.
     complete: no part is missing from them.
     path: of the stage whose parts they are, "" for a spec without stages.
-    faulty: the paths of those that have faults of their own, and so lack parameters. What depends on these is
-        not judged, and all else is.
+    faulty: the paths of those that have problems of their own, and so lack parameters. What depends on
+        these is not judged, and all else is.
     """
     top = f"{path}." if path else ""
-    said = {part.path: _asked(part, "provides", faults, faulty) for part in parts}
+    said = {part.path: _asked(part, "provides", problems, faulty) for part in parts}
     complete = complete and all(values is not None for values in said.values())
     provided = {path: values or {} for path, values in said.items()}
     for part in parts:
-        for key, need in (_asked(part, "needs", faults, faulty) or {}).items():
+        for key, need in (_asked(part, "needs", problems, faulty) or {}).items():
             if part.path in faulty:
                 need = _guarded(need)
             if key.startswith(BEFORE):
                 _check_before(
-                    part, key.removeprefix(BEFORE), need, parts, provided, complete, catalogue, faults
+                    part, key.removeprefix(BEFORE), need, parts, provided, complete, catalogue, problems
                 )
                 continue
             givers = [other for other in parts if other is not part and key in provided[other.path]]
             # while parts are missing, one inside another part may only seem to be the first
             if givers and (complete or "." not in givers[0].path.removeprefix(top)):
-                _compare(part, key, need, givers[0], provided[givers[0].path][key], faults)
+                _compare(part, key, need, givers[0], provided[givers[0].path][key], problems)
             elif not givers and complete and not need.optional:
                 hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
-                _fault(part, need, f"{_named(part)} needs {key}, and no part provides it", hint, (), faults)
+                _fault(part, need, f"{_named(part)} needs {key}, and no part provides it", hint, (), problems)
 
 
 def check_cascade(
-    stages: Mapping[str, Sequence[PartPlan]], faults: Faults, faulty: Collection[str] = ()
+    stages: Mapping[str, Sequence[PartPlan]], problems: Problems, faulty: Collection[str] = ()
 ) -> None:
     """Add a fault for every stage that does not fit its place: after the first, each enlarges what is there.
 
@@ -69,11 +69,11 @@ def check_cascade(
     """
     before: _Maker | None = None
     for index, (path, parts) in enumerate(stages.items()):
-        maker = _Maker.among(parts, path, faults, faulty)
+        maker = _Maker.among(parts, path, problems, faulty)
         if maker is not None:
-            _check_place(maker, index > 0, faults)
+            _check_place(maker, index > 0, problems)
         if maker is not None and before is not None and maker.codec == before.codec:
-            _check_growth(before, maker, faults)
+            _check_growth(before, maker, problems)
         before = maker
 
 
@@ -87,7 +87,7 @@ class _Maker:
 
     @classmethod
     def among(
-        cls, parts: Sequence[PartPlan], path: str, faults: Faults, faulty: Collection[str]
+        cls, parts: Sequence[PartPlan], path: str, problems: Problems, faulty: Collection[str]
     ) -> _Maker | None:
         slots = {part.path: part for part in parts}
         part, codec = slots.get(join(path, "denoiser")), slots.get(join(path, "codec"))
@@ -95,12 +95,12 @@ class _Maker:
             return None
         # what is inside a denoiser speaks for it where it says nothing itself
         inner = [other for other in parts if other.path.startswith(f"{part.path}.")]
-        said = [_asked(one, "provides", faults, faulty) for one in (part, *inner)]
+        said = [_asked(one, "provides", problems, faulty) for one in (part, *inner)]
         known = [dict(values) for values in said if values is not None]
         return cls(part, ChainMap(*known), codec.registered.full_name) if len(known) == len(said) else None
 
 
-def _check_place(maker: _Maker, is_after: bool, faults: Faults) -> None:
+def _check_place(maker: _Maker, is_after: bool, problems: Problems) -> None:
     upsamples = maker.provides.get(UPSAMPLES, False)
     if upsamples == is_after:
         return
@@ -110,10 +110,10 @@ def _check_place(maker: _Maker, is_after: bool, faults: Faults) -> None:
     else:
         what = f"{_named(maker.part)} is an upsampler, and its stage is the first"
         hint = "the first stage makes images from noise alone"
-    faults.add(what, maker.part.place, maker.part.path, hint)
+    problems.add(what, maker.part.place, maker.part.path, hint)
 
 
-def _check_growth(before: _Maker, maker: _Maker, faults: Faults) -> None:
+def _check_growth(before: _Maker, maker: _Maker, problems: Problems) -> None:
     """Image against image. Where codecs differ, the denoisers' own sizes say nothing of those of images."""
     for key in ("image.channels", "image.size"):
         if key not in before.provides or key not in maker.provides:
@@ -126,7 +126,7 @@ def _check_growth(before: _Maker, maker: _Maker, faults: Faults) -> None:
         else:
             continue
         hint = f"{before.part.path} is written at {before.part.place}" if before.part.place.line else ""
-        faults.add(f"{_named(maker.part)} {wrong}", maker.part.place, maker.part.path, hint)
+        problems.add(f"{_named(maker.part)} {wrong}", maker.part.place, maker.part.path, hint)
 
 
 def _check_before(
@@ -137,18 +137,18 @@ def _check_before(
     provided: Mapping[str, Mapping[str, Any]],
     complete: bool,
     catalogue: Catalogue,
-    faults: Faults,
+    problems: Problems,
 ) -> None:
     """A need of what stands before a part in its list. Other lists have no order to speak of."""
     listed = [other for other in parts if _list_of(other) == _list_of(part) != ""]
     before = listed[: listed.index(part)] if listed else []
     earlier = [other for other in before if key in provided[other.path]]
     if earlier:
-        _compare(part, key, need, earlier[-1], provided[earlier[-1].path][key], faults)
+        _compare(part, key, need, earlier[-1], provided[earlier[-1].path][key], problems)
     elif complete and not need.optional:
         hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
         what = f"{_named(part)} needs a part before it in the list that provides {key}"
-        _fault(part, need, what, hint, (), faults)
+        _fault(part, need, what, hint, (), problems)
 
 
 def _list_of(part: PartPlan) -> str:
@@ -156,7 +156,9 @@ def _list_of(part: PartPlan) -> str:
     return part.path.rpartition("[")[0] if part.path.endswith("]") else ""
 
 
-def _asked(part: PartPlan, what: str, faults: Faults, faulty: Collection[str]) -> Mapping[str, Any] | None:
+def _asked(
+    part: PartPlan, what: str, problems: Problems, faulty: Collection[str]
+) -> Mapping[str, Any] | None:
     """What a part provides or needs; None where that depends on a parameter with a fault."""
     try:
         return dict(getattr(part.registered.component, what)(part.config))
@@ -164,7 +166,7 @@ def _asked(part: PartPlan, what: str, faults: Faults, faulty: Collection[str]) -
         if part.path in faulty:
             return None
         fault = f"{part.registered.full_name} cannot say what it {what}: {type(error).__name__}: {error}"
-        faults.add(fault, part.place, part.path, f"it is a fault of {part.registered.distribution}")
+        problems.add(fault, part.place, part.path, f"it is a fault of {part.registered.distribution}")
         return {}
 
 
@@ -183,7 +185,9 @@ def _guarded(need: Need) -> Need:
     return attrs.evolve(need, test=guarded)
 
 
-def _compare(part: PartPlan, key: str, need: Need, other: PartPlan, value: object, faults: Faults) -> None:
+def _compare(
+    part: PartPlan, key: str, need: Need, other: PartPlan, value: object, problems: Problems
+) -> None:
     hint = f"{other.path} is written at {other.place}" if other.place.line or other.place.column else ""
     if need.test is not None:
         try:
@@ -192,19 +196,21 @@ def _compare(part: PartPlan, key: str, need: Need, other: PartPlan, value: objec
             wrong = f"{type(error).__name__}: {error}"
         if wrong:
             what = f"{_named(part)} does not fit {_named(other)}, whose {key} is {yaml_text(value)}: {wrong}"
-            _fault(part, need, what, hint, (), faults)
+            _fault(part, need, what, hint, (), problems)
         return
     wanted = need.value if isinstance(need.value, tuple) else (need.value,)
     if value in wanted:
         return
     texts = [yaml_text(one) for one in wanted]
     what = f"{_named(part)} needs {key} {' or '.join(texts)}, and {_named(other)} gives {yaml_text(value)}"
-    _fault(part, need, what + (f": {need.why}" if need.why else ""), hint, texts, faults)
+    _fault(part, need, what + (f": {need.why}" if need.why else ""), hint, texts, problems)
 
 
-def _fault(part: PartPlan, need: Need, what: str, hint: str, allowed: Sequence[str], faults: Faults) -> None:
+def _fault(
+    part: PartPlan, need: Need, what: str, hint: str, allowed: Sequence[str], problems: Problems
+) -> None:
     place = part.places.get(need.field) or part.place
-    faults.add(what, place, join(part.path, need.field) if need.field else part.path, hint, allowed)
+    problems.add(what, place, join(part.path, need.field) if need.field else part.path, hint, allowed)
 
 
 def _named(part: PartPlan) -> str:

@@ -16,7 +16,7 @@ from glidepath.registry.discovery.registered import Registered, hindrance
 from glidepath.registry.discovery.scan import Fault, PluginRecord
 from glidepath.registry.discovery.unknown import Unknown
 from glidepath.registry.plan.key_spelling import odd_keys
-from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Problems
 from glidepath.registry.text.yaml_text import yaml_text
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def require_targets(plan: Plan) -> None:
     Raises:
         SpecError: naming each, with its distribution.
     """
-    faults = Faults(plan.spec.files)
+    faults = Problems(plan.spec.files)
     for part in plan.all_parts():
         of = part.registered
         if reason := target_fault(of.component.target):

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from glidepath.registry.describe.fields import fields
-from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Problems
 from glidepath.registry.text.tree import join
 
 if TYPE_CHECKING:
@@ -30,23 +30,23 @@ def lacking(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
 
     Of a spec that says how it is trained, it is not told that it has no weights yet. A hub is not asked.
     """
-    faults = Faults(plan.spec.files, plan.spec.lent)
+    problems = Problems(plan.spec.files, plan.spec.lent)
     for path, address in plan.missing_weights(catalogue).items():
         what = f"{join(path, WEIGHTS)}: there is no file {address} yet"
-        faults.warn(what, None, hint=HOW_TO_GET_WEIGHTS)
+        problems.warn(what, None, hint=HOW_TO_GET_WEIGHTS)
     is_trained = any(not catalogue.slots[slot].sampling for slot in plan.parts if slot in catalogue.slots)
     for pipeline in plan.pipelines().values():
         for part in pipeline.all_parts():
             for name, file in _absent_files(part):
                 what = f"{join(part.path, name)}: there is no file or folder {file}"
-                faults.warn(what, part.places.get(name) or part.place, join(part.path, name))
-            for name, message in _lacked(part, faults):
+                problems.warn(what, part.places.get(name) or part.place, join(part.path, name))
+            for name, message in _lacked(part, problems):
                 if name == WEIGHTS and (is_trained or _has_weights(part, pipeline, plan)):
                     continue
                 what = f"{part.path} ({part.registered.component.name}) {message}"
                 hint = _where_weights_go(part, pipeline) if name == WEIGHTS else ""
-                faults.warn(what, part.places.get(name) or part.place, join(part.path, name), hint)
-    return faults.warnings
+                problems.warn(what, part.places.get(name) or part.place, join(part.path, name), hint)
+    return problems.warnings
 
 
 def _absent_files(part: PartPlan) -> Iterator[tuple[str, PurePath]]:
@@ -57,13 +57,13 @@ def _absent_files(part: PartPlan) -> Iterator[tuple[str, PurePath]]:
             yield name, value
 
 
-def _lacked(part: PartPlan, faults: Faults) -> Sequence[tuple[str, str]]:
+def _lacked(part: PartPlan, problems: Problems) -> Sequence[tuple[str, str]]:
     registered = part.registered
     try:
         return list(registered.component.lacks(part.config))
     except Exception as error:
         what = f"{registered.full_name} cannot say what it lacks: {type(error).__name__}: {error}"
-        faults.warn(what, part.place, part.path, f"it is a fault of {registered.distribution}")
+        problems.warn(what, part.place, part.path, f"it is a fault of {registered.distribution}")
         return []
 
 

@@ -28,8 +28,7 @@ from glidepath.registry.spec.requirements import PluginsSection, check_requireme
 from glidepath.registry.spec.spec import Spec
 from glidepath.registry.spec.top_keys import check_cascade_keys, check_spec_keys, check_stage_keys, study_key
 from glidepath.registry.spec.typed import FAILED
-from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.text.problems import Place
+from glidepath.registry.text.problems import Place, Problems, shown
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
     Broken,
@@ -64,11 +63,11 @@ def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -
     Raises:
         SpecError: with every fault of the spec.
     """
-    faults = Faults(spec.files, spec.lent)
-    faults.extend(spec.problems)
-    plan = Planner(catalogue, faults, complete=spec.complete, need_weights=need_weights).plan(spec)
+    problems = Problems(spec.files, spec.lent)
+    problems.extend(spec.problems)
+    plan = Planner(catalogue, problems, complete=spec.complete, need_weights=need_weights).plan(spec)
     if plan is None:
-        raise faults.error()
+        raise problems.error()
     return plan
 
 
@@ -82,11 +81,11 @@ def plan_part(kind: str, name: str, parameters: Mapping[str, object], catalogue:
         SpecError: with every fault.
     """
     title = f"{kind}/{name}"
-    faults = Faults([title])
+    problems = Problems([title])
     node = node_of({**parameters, "use": name}, Place(title), Source(title, Path(), ""))
-    planned = Planner(catalogue, faults)._planned(node, kind, kind)
-    if planned is None or len(faults):
-        raise faults.error()
+    planned = Planner(catalogue, problems)._planned(node, kind, kind)
+    if planned is None or len(problems):
+        raise problems.error()
     return planned
 
 
@@ -96,52 +95,52 @@ class _NoParameters:
 
 
 class Planner:
-    """Makes a plan, or adds all that is in its way to `faults`.
+    """Makes a plan, or adds all that is in its way to `problems`.
 
     complete: False when some of the spec could not be read, so that nothing is said about what is missing.
     """
 
     def __init__(
-        self, catalogue: Catalogue, faults: Faults, *, complete: bool = True, need_weights: bool = False
+        self, catalogue: Catalogue, problems: Problems, *, complete: bool = True, need_weights: bool = False
     ) -> None:
         self._catalogue = catalogue
         self._schema = Schema(catalogue)
-        self._faults = faults
+        self._problems = problems
         self._complete = complete
         self._whole = complete
         self._top = "spec"
         self._need_weights = need_weights
-        self._configs = ConfigReader(faults)
+        self._configs = ConfigReader(problems)
         self._plugins = PluginsSection()
         self._count = 0
-        # parts with faults, whose configs lack parameters: to judge by what they have
+        # parts with problems, whose configs lack parameters: to judge by what they have
         self._faulty: set[str] = set()
 
     def plan(self, spec: Spec) -> Plan | None:
-        """The plan, None when there are faults."""
+        """The plan, None when there are problems."""
         root = spec.root
         if study := study_key(root, self._catalogue):
             hint = f"`glidepath study plan {shlex.quote(spec.name)}` reads it"
-            self._faults.add("this looks like a study, and no spec", root.items[study].key, hint=hint)
+            self._problems.add("this looks like a study, and no spec", root.items[study].key, hint=hint)
             return None
         stages = present(root.get("stages"))
         if stages is None:
-            check_spec_keys(root, self._catalogue, self._faults)
+            check_spec_keys(root, self._catalogue, self._problems)
         else:
-            check_cascade_keys(root, self._catalogue, self._faults)
+            check_cascade_keys(root, self._catalogue, self._problems)
         self._plugins = self._section(root, "plugins", PluginsSection) or self._plugins
         runtime = self._section(root, "runtime", Runtime)
-        check_requirements(root, self._catalogue, self._faults)
+        check_requirements(root, self._catalogue, self._problems)
         if stages is None:
             weights, parts = self._pipeline(root, "")
-            if len(self._faults) or runtime is None:
+            if len(self._problems) or runtime is None:
                 return None
             return self._made(spec, runtime, weights, parts)
         weights = self._weights(root, "")
         pipelines = self._stages(stages)
         parts_of = {path: tuple(flat(parts)) for path, (_, parts) in pipelines.items()}
-        check_cascade(parts_of, self._faults, self._faulty)
-        if len(self._faults) or runtime is None:
+        check_cascade(parts_of, self._problems, self._faulty)
+        if len(self._problems) or runtime is None:
             return None
         made = {
             path.removeprefix("stages."): self._made(spec, runtime, *pipeline, path=path)
@@ -193,7 +192,7 @@ class Planner:
             distributions=dict(sorted(versions.items())),
             stages=stages,
             path=path,
-            warnings=() if path else self._faults.warnings,
+            warnings=() if path else self._problems.warnings,
         )
 
     def _stages(self, node: Node) -> dict[str, tuple[Address | None, Parts]]:
@@ -201,7 +200,7 @@ class Planner:
         if not isinstance(node, MappingNode):
             if not isinstance(node, Broken):
                 what = f"stages takes a mapping of names to specs, and this is {describe(node)}"
-                self._faults.add(what, node.place, "stages", "such as stages: {base: ..., up: ...}")
+                self._problems.add(what, node.place, "stages", "such as stages: {base: ..., up: ...}")
             return {}
         found = {}
         for name, entry in node.items.items():
@@ -209,16 +208,16 @@ class Planner:
             stage = present(entry.node)
             if stage is not None and not _STAGE_NAME.fullmatch(name):
                 what = f"{shown(name)} is no name of a stage"
-                self._faults.add(what, entry.key, path, "letters, digits, - and _, a letter or digit first")
+                self._problems.add(what, entry.key, path, "letters, digits, - and _, a letter or digit first")
             if isinstance(stage, MappingNode):
-                check_stage_keys(stage, path, self._catalogue, self._faults)
+                check_stage_keys(stage, path, self._catalogue, self._problems)
                 found[path] = self._pipeline(stage, path)
             elif stage is not None and not isinstance(stage, Broken):
                 what = f"a stage takes a spec, and this is {describe(stage)}"
                 hint = "a preset or a file stands behind `extends`: {extends: NAME}"
-                self._faults.add(what, stage.place, path, hint)
+                self._problems.add(what, stage.place, path, hint)
         if not any(present(entry.node) for entry in node.items.values()) and self._complete:
-            self._faults.add("a cascade needs at least one stage", node.place, "stages")
+            self._problems.add("a cascade needs at least one stage", node.place, "stages")
         return found
 
     def _pipeline(self, root: MappingNode, path: str) -> tuple[Address | None, Parts]:
@@ -227,7 +226,7 @@ class Planner:
         self._top = "stage" if path else "spec"
         weights = self._weights(root, path)
         parts = self._slots(root, path)
-        check_fit(tuple(flat(parts)), self._whole, self._catalogue, self._faults, path, self._faulty)
+        check_fit(tuple(flat(parts)), self._whole, self._catalogue, self._problems, path, self._faulty)
         return weights, parts
 
     def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:
@@ -237,7 +236,7 @@ class Planner:
         if not isinstance(node, MappingNode):
             if not isinstance(node, Broken):
                 what = f"{key} takes a mapping, and this is {describe(node)}"
-                self._faults.add(what, node.place, key, allowed=fields(config))
+                self._problems.add(what, node.place, key, allowed=fields(config))
             return None
         value: T | object = self._configs.read(config, node, key, key, reserved=()).value
         return value if isinstance(value, config) else None
@@ -247,7 +246,7 @@ class Planner:
         if written is None:
             return None
         return read_address(
-            written, join(path, "weights"), self._catalogue, self._faults, must_exist=self._need_weights
+            written, join(path, "weights"), self._catalogue, self._problems, must_exist=self._need_weights
         )
 
     def _slots(self, root: MappingNode, path: str) -> Parts:
@@ -266,7 +265,7 @@ class Planner:
                     place = root.items[key].node.place if key in root.items else root.place
                     what = f"a {'stage' if path else 'spec'} needs a {key}, and this has none"
                     hint = f"{key}: {kind.summary}"
-                    self._faults.add(what, place, join(path, key), hint, self._names(kind.name))
+                    self._problems.add(what, place, join(path, key), hint, self._names(kind.name))
                 self._whole = False
         return parts
 
@@ -286,7 +285,7 @@ class Planner:
         if isinstance(node, ListNode):
             hint = "leave out the list" if len(node.items) == 1 else "write the one that is meant"
             what = f"{path} takes one {slot.kind}, and this is a list"
-            self._faults.add(what, node.place, path, hint, self._names(slot.kind))
+            self._problems.add(what, node.place, path, hint, self._names(slot.kind))
             self._whole = False
             return None
         return self._part(node, slot.kind, path, empty)
@@ -300,14 +299,14 @@ class Planner:
         self._count += 1
         if self._count > _MOST_PARTS:
             if self._count == _MOST_PARTS + 1:
-                self._faults.add(f"the spec has more than {_MOST_PARTS} parts", node.place, path)
+                self._problems.add(f"the spec has more than {_MOST_PARTS} parts", node.place, path)
             return None
         part = as_part(node)
         if not isinstance(part, MappingNode):
             if not isinstance(part, Broken):
                 this = describe(part)
                 what = f"{path} takes the name of a {kind}, or a mapping with a 'use', and this is {this}"
-                self._faults.add(
+                self._problems.add(
                     what, part.place, path, _how_to_go_without(part, kind, empty), self._names(kind)
                 )
             return None
@@ -318,11 +317,11 @@ class Planner:
         try:
             config_class = self._catalogue.config_class(registered)
         except Unknown as unknown:
-            self._faults.add(unknown.what, place, path, unknown.hint, unknown.allowed)
+            self._problems.add(unknown.what, place, path, unknown.hint, unknown.allowed)
             return None
         owner = f"{kind} {registered.component.name}"
         supplier = f"{registered.distribution} {registered.version}"
-        part = in_words_of_today(part, config_class or _NoParameters, registered, path, self._faults)
+        part = in_words_of_today(part, config_class or _NoParameters, registered, path, self._problems)
         elsewhere = {
             slot: f"{slot} is a slot of its own: write it at the top of the {self._top}"
             for slot in self._catalogue.slots
@@ -359,7 +358,7 @@ class Planner:
                     hint = f"the key is 'use', not {key!r}"
                 elif spaced := next(filter(None, (missing_space(key, ("use",)) for key in part.items)), ""):
                     hint = spaced
-                self._faults.add(what, part.place, path, hint, self._names(kind))
+                self._problems.add(what, part.place, path, hint, self._names(kind))
             return None
         if (
             not isinstance(use, Scalar)
@@ -369,19 +368,19 @@ class Planner:
             if not isinstance(use, Broken):
                 what = f"use takes the name of a {kind}, and this is {describe(use)}"
                 hint = _how_to_go_without(use, kind, empty)
-                self._faults.add(what, use.place, join(path, "use"), hint, self._names(kind))
+                self._problems.add(what, use.place, join(path, "use"), hint, self._names(kind))
             return None
         try:
             registered = self._catalogue.find(kind, use.text, use.source.distribution)
         except Unknown as unknown:
             hint = missing_space(use.text, ("use",)) or _how_to_go_without(use, kind, empty) or unknown.hint
-            self._faults.add(unknown.what, use.place, path, hint, unknown.allowed)
+            self._problems.add(unknown.what, use.place, path, hint, unknown.allowed)
             return None
         if switch := refused_by(self._plugins, registered):
             what = f"{registered.full_name} is of the plugin {registered.plugin!r}, which {switch} keeps out"
-            self._faults.add(what, use.place, path, f"change {switch}, or choose another {kind}")
+            self._problems.add(what, use.place, path, f"change {switch}, or choose another {kind}")
             return None
-        warn_of_age(use, registered, path, self._faults)
+        warn_of_age(use, registered, path, self._problems)
         return registered
 
     def _inner(
@@ -395,7 +394,7 @@ class Planner:
             node, below = part.get(name), join(path, name)
             if node is None and field.required:
                 what = f"{kind} {registered.component.name} needs {name!r}, which is a {field.slot.kind}"
-                self._faults.add(what, part.place, below, allowed=self._names(field.slot.kind))
+                self._problems.add(what, part.place, below, allowed=self._names(field.slot.kind))
                 self._whole = False
                 continue
             if node is None:
@@ -420,11 +419,13 @@ class Planner:
             if planned.path in self._faulty:
                 return planned
             what = f"{registered.full_name} cannot check its parameters: {type(error).__name__}: {error}"
-            self._faults.add(what, planned.place, planned.path, f"it is a fault of {registered.distribution}")
+            self._problems.add(
+                what, planned.place, planned.path, f"it is a fault of {registered.distribution}"
+            )
             return None
         for name, message in found:
             place = planned.places.get(name) or planned.place
-            self._faults.add(message, place, join(planned.path, name) if name else planned.path)
+            self._problems.add(message, place, join(planned.path, name) if name else planned.path)
         refused = {name for name, _ in found}
         if not refused:
             return planned

@@ -19,7 +19,7 @@ from glidepath.registry.describe.fields import Field, current, fields
 from glidepath.registry.plan.parts import flat
 from glidepath.registry.plan.resolved import plain_value
 from glidepath.registry.spec.address import Address, local_file
-from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Problems
 from glidepath.registry.text.tree import join
 from glidepath.registry.text.yaml_text import yaml_text
 
@@ -51,20 +51,20 @@ def trained_otherwise(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
 
     Files that are not there, or do not say how they were trained, are passed over; a hub is not asked.
     """
-    faults = Faults(plan.spec.files, plan.spec.lent)
+    problems = Problems(plan.spec.files, plan.spec.lent)
     for path, address in plan.all_weights().items():
         file = local_file(address, catalogue)
         recorded = None if file is None else training_spec(file)
         if recorded is None or _is_trained(path, catalogue):
             continue
         for difference in _differences(plan, path, recorded):
-            faults.warn(
+            problems.warn(
                 f"{difference.path} is {difference.now}, and the weights were trained with {difference.was}",
                 difference.place,
                 difference.path,
                 _remedy(address, difference),
             )
-    return faults.warnings
+    return problems.warnings
 
 
 def training_spec(file: Path) -> Mapping[str, Any] | None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.registry.discovery.unknown import Unknown
-from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.named_files import is_there, locate
+from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.tree import Broken, MappingNode, Node, Scalar, describe, join
 
@@ -68,7 +68,7 @@ def local_file(address: Address, catalogue: Catalogue) -> Path | None:
 
 
 def read_address(
-    node: Node, path: str, catalogue: Catalogue, faults: Faults, *, must_exist: bool = False
+    node: Node, path: str, catalogue: Catalogue, problems: Problems, *, must_exist: bool = False
 ) -> Address | None:
     """The address that a spec writes, None after a fault.
 
@@ -77,24 +77,26 @@ def read_address(
     if isinstance(node, Broken):
         return None
     if isinstance(node, Scalar) and node.is_text:
-        return _Reader({"path": node}, {"path": path}, catalogue, faults, must_exist).read()
+        return _Reader({"path": node}, {"path": path}, catalogue, problems, must_exist).read()
     if not isinstance(node, MappingNode):
-        faults.add(f"weights takes an address, and this is {describe(node)}", node.place, path, allowed=FORMS)
+        problems.add(
+            f"weights takes an address, and this is {describe(node)}", node.place, path, allowed=FORMS
+        )
         return None
-    before = len(faults)
+    before = len(problems)
     for key, entry in node.items.items():
         if key not in _KEYS:
             what = f"weights has no {shown(key)}"
-            faults.add(what, entry.key, join(path, key), allowed=_KEYS, near=(key, _KEYS))
-    texts = {key: text for key in _KEYS if (text := _text(node, key, path, faults))}
-    if "path" not in texts and len(faults) == before:
-        faults.add("weights has no path", node.place, path, allowed=FORMS)
-    if len(faults) > before:
+            problems.add(what, entry.key, join(path, key), allowed=_KEYS, near=(key, _KEYS))
+    texts = {key: text for key in _KEYS if (text := _text(node, key, path, problems))}
+    if "path" not in texts and len(problems) == before:
+        problems.add("weights has no path", node.place, path, allowed=FORMS)
+    if len(problems) > before:
         return None
-    return _Reader(texts, {key: join(path, key) for key in _KEYS}, catalogue, faults, must_exist).read()
+    return _Reader(texts, {key: join(path, key) for key in _KEYS}, catalogue, problems, must_exist).read()
 
 
-def _text(node: MappingNode, key: str, path: str, faults: Faults) -> Scalar | None:
+def _text(node: MappingNode, key: str, path: str, problems: Problems) -> Scalar | None:
     value = node.get(key)
     if value is None or (isinstance(value, Scalar) and value.rule == NULL):
         return None
@@ -103,7 +105,7 @@ def _text(node: MappingNode, key: str, path: str, faults: Faults) -> Scalar | No
         return value
     if not isinstance(value, Broken):
         what = f"{key} takes text, and this is {describe(value)}"
-        faults.add(what, value.place, join(path, key), "write it in quotes")
+        problems.add(what, value.place, join(path, key), "write it in quotes")
     return None
 
 
@@ -114,12 +116,12 @@ class _Reader:
     texts: Mapping[str, Scalar]
     paths: Mapping[str, str]
     catalogue: Catalogue
-    faults: Faults
+    problems: Problems
     must_exist: bool
 
     def read(self) -> Address | None:
         node, sha256, revision = self.texts["path"], self.texts.get("sha256"), self.texts.get("revision")
-        before = len(self.faults)
+        before = len(self.problems)
         found = _SCHEME.fullmatch(node.text)
         scheme, value = (found[1], found[2]) if found else ("file", node.text)
         if found and scheme not in _SCHEMES:
@@ -136,16 +138,16 @@ class _Reader:
         if scheme == "hub" and not sha256 and not node.source.trusted:
             hint = "a spec that came with an image or a checkpoint says exactly what is to be fetched"
             self.fault("path", "this address needs a sha256", hint)
-        if len(self.faults) == before:
+        if len(self.problems) == before:
             value = {"file": self.file, "package": self.package, "hub": self.hub}[scheme](node, value)
-        if len(self.faults) > before:
+        if len(self.problems) > before:
             return None
         return Address(
             scheme, value, sha256.text.lower() if sha256 else None, revision.text if revision else None
         )
 
     def file(self, node: Scalar, name: str) -> str:
-        located = locate(node, self.paths["path"], self.faults)
+        located = locate(node, self.paths["path"], self.problems)
         if located is not None and self.must_exist and not is_there(located):
             hint = f"it would be {located}"
             if _is_in_training(located.parent):
@@ -189,7 +191,7 @@ class _Reader:
         allowed: Iterable[str] = (),
         near: tuple[str, Iterable[str]] | None = None,
     ) -> None:
-        self.faults.add(what, self.texts[key].place, self.paths[key], hint, allowed, near)
+        self.problems.add(what, self.texts[key].place, self.paths[key], hint, allowed, near)
 
 
 def _from_here(folder: Path) -> str:

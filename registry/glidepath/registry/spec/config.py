@@ -14,8 +14,7 @@ from glidepath.registry.describe.fields import Field, fields
 from glidepath.registry.describe.parameters import Parameter, parameters, type_text
 from glidepath.registry.describe.validation import bad_defaults, converted, message, options
 from glidepath.registry.spec.typed import FAILED, Leaves, Typing
-from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.text.problems import Place, nearest
+from glidepath.registry.text.problems import Place, Problems, nearest, shown
 from glidepath.registry.text.tree import MappingNode, Node, Scalar, join
 from glidepath.registry.text.yaml_text import yaml_text
 
@@ -39,10 +38,10 @@ class Config:
 
 
 class ConfigReader:
-    """Reads config objects and adds what is wrong with them to `faults`."""
+    """Reads config objects and adds what is wrong with them to `problems`."""
 
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
         self._leaves = Leaves()
 
     def read(
@@ -62,12 +61,12 @@ class ConfigReader:
         from, and so its defaults. reserved: keys of `node` that are no parameters.
         elsewhere: hints for keys that are right in another place.
         """
-        return self._read(config, node, path, owner, self._faults, supplier, reserved, elsewhere)
+        return self._read(config, node, path, owner, self._problems, supplier, reserved, elsewhere)
 
     def _nested(
-        self, config: type[Any], node: MappingNode, path: str, name: str, faults: Faults, *, supplier: str
+        self, config: type[Any], node: MappingNode, path: str, name: str, problems: Problems, *, supplier: str
     ) -> Any:
-        return self._read(config, node, path, name, faults, supplier, (), {}).value
+        return self._read(config, node, path, name, problems, supplier, (), {}).value
 
     def _read(
         self,
@@ -75,7 +74,7 @@ class ConfigReader:
         node: MappingNode,
         path: str,
         owner: str,
-        faults: Faults,
+        problems: Problems,
         supplier: str,
         reserved: tuple[str, ...],
         elsewhere: Mapping[str, str],
@@ -85,24 +84,24 @@ class ConfigReader:
             about = {parameter.name: parameter for parameter in parameters(config)}
         except Exception as error:
             what = f"the parameters of {owner} cannot be read: {type(error).__name__}: {error}"
-            faults.add(what, node.place, path, "it is a fault of the plugin")
+            problems.add(what, node.place, path, "it is a fault of the plugin")
             return Config(FAILED, {})
-        before = len(faults)
+        before = len(problems)
         strangers: list[str] = []
         for key, entry in node.items.items():
             if key not in known and key not in reserved:
                 what = f"{owner} has no parameter {shown(key)}" + ("" if known else ", nor any other")
                 hint = elsewhere.get(key, "") or missing_space(key, (*known, *reserved))
-                faults.add(what, entry.key, join(path, key), hint, known, None if hint else (key, known))
+                problems.add(what, entry.key, join(path, key), hint, known, None if hint else (key, known))
                 strangers += [] if key in elsewhere else [key]
-        draft = _Draft(config, known, about, node, path, owner, faults, supplier)
+        draft = _Draft(config, known, about, node, path, owner, problems, supplier)
         nested = partial(self._nested, supplier=supplier)
         for name, field in known.items():
             described = about.get(field.attribute.name)
-            typing = Typing(name, field.hint, described, faults, self._leaves, nested)
+            typing = Typing(name, field.hint, described, problems, self._leaves, nested)
             draft.fill(field, partial(typing.value, hint=field.hint, path=join(path, name)))
         value = draft.finish()
-        if len(faults) == before:
+        if len(problems) == before:
             return Config(value, draft.places)
         return Config(
             FAILED, draft.places, draft.without(_meant(strangers, known)) if draft.is_told else None
@@ -145,7 +144,7 @@ class _Draft:
     node: MappingNode
     path: str
     owner: str
-    faults: Faults
+    problems: Problems
     supplier: str
     values: dict[str, Any] = attrs.Factory(dict)
     places: dict[str, Place | None] = attrs.Factory(dict)
@@ -167,23 +166,23 @@ class _Draft:
                 f": {about.doc}" if about and about.doc else ""
             )
             what = f"{self.owner} needs {field.name!r}, which has no default"
-            self.faults.add(what, self.node.place, join(self.path, field.name), hint)
+            self.problems.add(what, self.node.place, join(self.path, field.name), hint)
         else:
             self.places[field.name] = None
 
     def finish(self) -> Any:
-        """The object, or `FAILED` once all that its validators say is among the faults."""
+        """The object, or `FAILED` once all that its validators say is among the problems."""
         reason = None
         if not any(value is FAILED for value in self.values.values()):
             try:
                 return self.config(**self.values)
             except Exception as error:
                 reason = error
-        before = len(self.faults)
+        before = len(self.problems)
         self._validate()
         self._blame_defaults()
-        if reason is not None and len(self.faults) == before:
-            self.faults.add(f"{self.owner}: {message(reason)}", self.node.place, self.path)
+        if reason is not None and len(self.problems) == before:
+            self.problems.add(f"{self.owner}: {message(reason)}", self.node.place, self.path)
             self.is_told = False
         return FAILED
 
@@ -223,7 +222,7 @@ class _Draft:
         for bad in bad_defaults(self.config):
             if self.node.get(bad.name) is None:
                 self.refused.add(bad.name)
-                self.faults.add(
+                self.problems.add(
                     f"{self.owner} of {self.supplier}: its own default of {bad.name!r} is "
                     f"{yaml_text(bad.value)}, {bad.why}",
                     self.node.place,
@@ -240,7 +239,7 @@ class _Draft:
         text = node.text if isinstance(node, Scalar) else yaml_text(value)
         why = "not one of its values" if choices else "out of range"
         known = choices or limits
-        self.faults.add(
+        self.problems.add(
             f"{field.name} is {text}, which is {why}"
             if known
             else f"{field.name} is {text}: {message(error)}",

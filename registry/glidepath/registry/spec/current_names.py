@@ -7,24 +7,24 @@ from typing import Any
 from glidepath.registry.describe.fields import current, fields
 from glidepath.registry.describe.writable import unwritable
 from glidepath.registry.discovery.registered import Registered
-from glidepath.registry.text.faults import Faults
+from glidepath.registry.text.problems import Problems
 from glidepath.registry.text.tree import MappingNode, Scalar, join
 
 
-def warn_of_age(use: Scalar, registered: Registered, path: str, faults: Faults) -> None:
+def warn_of_age(use: Scalar, registered: Registered, path: str, problems: Problems) -> None:
     """Warn of a part that is written under an earlier name, or is to go. use: its name as written."""
     component = registered.component
     name = use.text.rpartition("/")[2]
     if name != component.name:
         what = f"the {component.kind} {name!r} is called {component.name!r} now"
-        faults.warn(what, use.place, path, f"write {use.text[: -len(name)]}{component.name}")
+        problems.warn(what, use.place, path, f"write {use.text[: -len(name)]}{component.name}")
     if component.deprecated:
         what = f"{component.kind} {registered.full_name} is deprecated: {component.deprecated}"
-        faults.warn(what, use.place, path)
+        problems.warn(what, use.place, path)
 
 
 def in_words_of_today(
-    part: MappingNode, config: type[Any], registered: Registered, path: str, faults: Faults
+    part: MappingNode, config: type[Any], registered: Registered, path: str, problems: Problems
 ) -> MappingNode:
     """A part with the names that its parameters have now, without those that no spec can write."""
     try:
@@ -39,17 +39,17 @@ def in_words_of_today(
         if name != key and name in part.items:
             hint = f"leave out {key!r}, which is its earlier name"
             what = f"{owner}: {name!r} is written twice, also as {key!r}"
-            faults.add(what, entry.key, below, hint)
+            problems.add(what, entry.key, below, hint)
             continue
         if name != key:
             what = f"{owner}: the parameter {key!r} is called {name!r} now"
-            faults.warn(what, entry.key, below, f"write {name}")
+            problems.warn(what, entry.key, below, f"write {name}")
         if name in known and known[name].deprecated:
             what = f"{owner}: the parameter {name!r} is deprecated: {known[name].deprecated}"
-            faults.warn(what, entry.key, below)
+            problems.warn(what, entry.key, below)
         if name in odd:
             what = f"{owner}: {name!r} is {odd[name]}, which no spec can write"
-            faults.add(what, entry.key, below, f"report it to the authors of {release}")
+            problems.add(what, entry.key, below, f"report it to the authors of {release}")
             continue
         items[name] = entry
     written = {current(known, key) for key in part.items}
@@ -58,5 +58,5 @@ def in_words_of_today(
             # its default would stand in the record of an image, and nobody could read that again
             what = f"{owner} of {release}: its parameter {name!r} is {kind}, which no spec can write"
             hint = f"report it to the authors of {release}, or choose another {registered.component.kind}"
-            faults.add(what, part.items["use"].node.place, join(path, name), hint)
+            problems.add(what, part.items["use"].node.place, join(path, name), hint)
     return MappingNode(items, part.place, part.source)

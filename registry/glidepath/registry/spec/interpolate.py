@@ -21,8 +21,7 @@ import attrs
 from glidepath.registry.describe.fields import Level, Position, Slot
 from glidepath.registry.spec.merge import as_part, merge
 from glidepath.registry.spec.positions import Schema, owner, used
-from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.text.problems import Place
+from glidepath.registry.text.problems import Place, Problems, shown
 from glidepath.registry.text.scalars import NULL, TEXT, resolve
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
@@ -81,26 +80,26 @@ class _Reference:
 
 
 class _Stop(Exception):
-    """A reference cannot be followed; why is among the faults."""
+    """A reference cannot be followed; why is among the problems."""
 
 
-def interpolate(root: MappingNode, schema: Schema, faults: Faults, allow_env: bool) -> MappingNode:
+def interpolate(root: MappingNode, schema: Schema, problems: Problems, allow_env: bool) -> MappingNode:
     """The spec with every `${...}` replaced by what it refers to. One that leads nowhere is a fault.
 
     Raises:
-        Unreadable: the spec becomes too large, which is among the faults.
+        Unreadable: the spec becomes too large, which is among the problems.
     """
-    resolved = _Interpolation(root, schema, faults, allow_env).resolve(root, "", _Scope(root))
+    resolved = _Interpolation(root, schema, problems, allow_env).resolve(root, "", _Scope(root))
     if not isinstance(resolved, MappingNode):
         raise Unreadable
     return resolved
 
 
 class _Interpolation:
-    def __init__(self, root: MappingNode, schema: Schema, faults: Faults, allow_env: bool) -> None:
+    def __init__(self, root: MappingNode, schema: Schema, problems: Problems, allow_env: bool) -> None:
         self.root = root
         self.schema = schema
-        self.faults = faults
+        self.problems = problems
         self.allow_env = allow_env
         # by the id of the node and the path of its scope: stages may share what they extend
         self.done: dict[tuple[int, str], Node] = {}
@@ -118,11 +117,11 @@ class _Interpolation:
             ring = list(self.active.values())
             ring = [*ring[ring.index(self.active[key]) :], self.active[key]]
             what = "interpolations refer to one another in a circle"
-            self.faults.add(what, node.place, self.active[key], " -> ".join(ring))
+            self.problems.add(what, node.place, self.active[key], " -> ".join(ring))
             raise _Stop
         if key not in self.done:
             if self.level >= _MOST_LEVELS:
-                self.faults.add("interpolations lead too far into one another", node.place, path)
+                self.problems.add("interpolations lead too far into one another", node.place, path)
                 raise _Stop
             self.kept.append(node)  # so that no other node gets its id
             self.level += 1
@@ -158,7 +157,7 @@ class _Interpolation:
             del self.active[key]
         if resolved.size > MAX_NODES or resolved.depth > MAX_DEPTH:
             what = f"interpolations make the spec larger than {MAX_NODES:,} values or {MAX_DEPTH} levels"
-            self.faults.add(what, node.place, path)
+            self.problems.add(what, node.place, path)
             return Broken(node.place, node.source)
         return resolved
 
@@ -177,7 +176,7 @@ class _Interpolation:
         if isinstance(use, ListNode):
             what = f"{reference.text} is a list of {entries(len(use.items))}, and one {slot.kind} is meant"
             hint = f"say which: {reference.text[:-1]}[0]}}; or change it where it is written"
-            self.faults.add(what, reference.place, path, hint)
+            self.problems.add(what, reference.place, path, hint)
             return Broken(part.place, part.source)
         return part
 
@@ -202,22 +201,24 @@ class _Interpolation:
 
     def scalar(self, node: Scalar, path: str, scope: _Scope) -> Node:
         if node.text == "???":
-            self.faults.add("a value must be filled in here", node.place, path, f"such as --set {path}=VALUE")
+            self.problems.add(
+                "a value must be filled in here", node.place, path, f"such as --set {path}=VALUE"
+            )
             raise _Stop
         whole = _REFERENCE.fullmatch(node.text)
         if whole:
             target = self.follow(whole[1], _within(node, whole.start()), path, scope)
             if target.place != node.place:  # a default has no place of its own
-                self.faults.lent[node.place] = target.place
+                self.problems.lent[node.place] = target.place
             return attrs.evolve(target, place=node.place)
         if "${" in _REFERENCE.sub("", node.text):
             what, hint = "this interpolation is not closed, or holds another", "an interpolation is ${path}"
-            self.faults.add(what, _within(node, node.text.find("${")), path, hint)
+            self.problems.add(what, _within(node, node.text.find("${")), path, hint)
             raise _Stop
         text = _REFERENCE.sub(lambda found: self.piece(node, found, path, scope), node.text)
         if len(text) > _LONGEST_TEXT:
             what = f"interpolations make this text longer than {_LONGEST_TEXT:,} characters"
-            self.faults.add(what, node.place, path)
+            self.problems.add(what, node.place, path)
             raise _Stop
         return Scalar(text, text, TEXT, node.place, node.source)
 
@@ -226,20 +227,20 @@ class _Interpolation:
         target = self.follow(found[1], place, path, scope)
         if isinstance(target, Scalar) and target.rule != NULL:
             return target.text
-        self.faults.add(f"{found[0]} is {describe(target)}, which cannot be part of a text", place, path)
+        self.problems.add(f"{found[0]} is {describe(target)}, which cannot be part of a text", place, path)
         raise _Stop
 
     def follow(self, reference: str, place: Place, path: str, scope: _Scope) -> Node:
         """What a reference leads to, itself resolved."""
         self.count += 1
         if self.count > _MOST_REFERENCES:
-            self.faults.add(f"the spec has more than {_MOST_REFERENCES:,} interpolations", self.root.place)
+            self.problems.add(f"the spec has more than {_MOST_REFERENCES:,} interpolations", self.root.place)
             raise _Stop
         if ":" in reference:
             return self.resolver(reference, place, path)
         if not _PATH.fullmatch(reference):
             hint = "write the path from the top of the spec, such as ${text_encoder.width}"
-            self.faults.add(f"{shown(reference)} is not a path", place, path, hint)
+            self.problems.add(f"{shown(reference)} is not a path", place, path, hint)
             raise _Stop
         keys = _STEP.findall(reference.strip())
         start = _Scope(self.root) if keys[0] == "stages" else scope
@@ -299,7 +300,7 @@ class _Interpolation:
 
     def nowhere(self, whose: _Reference, why: str, key: str = "", known: Iterable[str] = ()) -> NoReturn:
         what = f"${{{whose.text}}} leads nowhere: {why}"
-        self.faults.add(what, whose.place, whose.path, allowed=known, near=(key, known))
+        self.problems.add(what, whose.place, whose.path, allowed=known, near=(key, known))
         raise _Stop
 
     def resolver(self, reference: str, place: Place, path: str) -> Node:
@@ -307,20 +308,22 @@ class _Interpolation:
         name, _, argument = reference.partition(":")
         if name.strip() != "oc.env":
             hint = "a spec computes nothing; write the value, or the path of another: ${path}"
-            self.faults.add(f"the resolver {shown(name)} is not accepted", place, path, hint)
+            self.problems.add(f"the resolver {shown(name)} is not accepted", place, path, hint)
             raise _Stop
         if not self.allow_env:
             hint = "write the value, or allow it with --allow-env"
-            self.faults.add("a spec may not read the environment", place, path, hint)
+            self.problems.add("a spec may not read the environment", place, path, hint)
             raise _Stop
         variable, comma, default = (word.strip() for word in argument.partition(","))
         text = os.environ.get(variable, default if comma else None)
         if text is None:
             what = f"the environment has no variable {shown(variable)}"
-            self.faults.add(what, place, path, "set it, or write ${oc.env:NAME,default}")
+            self.problems.add(what, place, path, "set it, or write ${oc.env:NAME,default}")
             raise _Stop
         if "${" in text:
-            self.faults.add(f"the environment variable {shown(variable)} holds an interpolation", place, path)
+            self.problems.add(
+                f"the environment variable {shown(variable)} holds an interpolation", place, path
+            )
             raise _Stop
         # as an override's: typed by the field that it is for, text where that takes text
         value, rule = resolve(text)

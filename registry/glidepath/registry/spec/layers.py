@@ -14,9 +14,8 @@ from glidepath.registry.describe.fields import Level
 from glidepath.registry.discovery.unknown import Unknown
 from glidepath.registry.spec.merge import merge
 from glidepath.registry.spec.positions import Schema
-from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.named_files import is_there, neighbours
-from glidepath.registry.text.problems import Place, did_you_mean
+from glidepath.registry.text.problems import Place, Problems, did_you_mean, shown
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
@@ -52,10 +51,10 @@ class Layers:
     complete: False once a layer could not be read: what is missing may have been in it.
     """
 
-    def __init__(self, schema: Schema, faults: Faults) -> None:
+    def __init__(self, schema: Schema, problems: Problems) -> None:
         self.complete = True
         self._schema = schema
-        self._faults = faults
+        self._problems = problems
         self._open: list[_Origin] = []
         self._path = "extends"
         self._parsed: dict[tuple[str, str], MappingNode] = {}
@@ -66,7 +65,7 @@ class Layers:
         """The spec in a file, or of a preset. One that is not trusted is a file, and extends nothing.
 
         Raises:
-            Unreadable: it cannot be read; why is among the faults.
+            Unreadable: it cannot be read; why is among the problems.
         """
         here = Place(str(name))
         origin = self._find(str(name), Path(), here, is_file=isinstance(name, Path) or not trusted)
@@ -76,7 +75,7 @@ class Layers:
 
     def from_text(self, source: Source) -> MappingNode:
         """The spec in a text. Raises as `from_name` does."""
-        self._faults.files.append(source.name)
+        self._problems.files.append(source.name)
         if not source.trusted:
             return self._alone(source)
         return self._extend(self._parse(self._bounded(source)))
@@ -92,7 +91,7 @@ class Layers:
                 self.complete = False
                 what = "a spec that came with an image or a checkpoint extends nothing"
                 hint = "such a spec holds all of its values"
-                self._faults.add(what, entry.key, join(path, "extends"), hint)
+                self._problems.add(what, entry.key, join(path, "extends"), hint)
         whole = {path: _without(stage, "extends") for path, stage in _stages(root).items()}
         return _without(_with_stages(root, whole), "extends")
 
@@ -161,7 +160,7 @@ class Layers:
             raise self._stop(
                 f"{origin.name} is larger than {MAX_BYTES:,} bytes", place, "a spec is a page or two of text"
             )
-        self._faults.files.append(origin.name)
+        self._problems.files.append(origin.name)
         try:
             text = data.decode("utf-8").removeprefix("\ufeff")
             return Source(origin.name, origin.file.parent, text, distribution=origin.distribution)
@@ -169,12 +168,12 @@ class Layers:
             whole = Source(origin.name, None, data.decode("utf-8", "replace"))
             where = whole.at(len(data[: error.start].decode("utf-8")))
             self.complete = False
-            self._faults.add(f"{origin.name} is not UTF-8", where, hint="save it as UTF-8")
+            self._problems.add(f"{origin.name} is not UTF-8", where, hint="save it as UTF-8")
             raise Unreadable from None
 
     def _parse(self, source: Source) -> MappingNode:
         try:
-            node = read_tree(source, self._faults)
+            node = read_tree(source, self._problems)
         except Unreadable:
             self.complete = False
             raise
@@ -186,7 +185,7 @@ class Layers:
             raise Unreadable
         self.complete = False
         hint = "such as 'sampler: ddim', one part to a line"
-        self._faults.add(f"a spec is a mapping, and this is {describe(node)}", node.place, hint=hint)
+        self._problems.add(f"a spec is a mapping, and this is {describe(node)}", node.place, hint=hint)
         raise Unreadable
 
     def _extend(self, root: MappingNode) -> MappingNode:
@@ -228,12 +227,12 @@ class Layers:
             else:
                 self.complete = False
                 what = "extends takes the name of a preset, or of a file next to this one, or a list of them"
-                self._faults.add(what, item.place, self._path, allowed=self._schema.catalogue.presets())
+                self._problems.add(what, item.place, self._path, allowed=self._schema.catalogue.presets())
         return names
 
     def _stop(self, what: str, place: Place, hint: str = "", allowed: tuple[str, ...] = ()) -> Unreadable:
         self.complete = False
-        self._faults.add(what, place, self._path if place.line else "", hint, allowed)
+        self._problems.add(what, place, self._path if place.line else "", hint, allowed)
         return Unreadable()
 
 

@@ -12,8 +12,15 @@ import attrs
 from glidepath.registry.describe.fields import Level, Position, Slot
 from glidepath.registry.spec.merge import as_part, merge
 from glidepath.registry.spec.positions import Schema
-from glidepath.registry.text.faults import Faults, printable, shown
-from glidepath.registry.text.problems import Place, Problem, SpecError, did_you_mean
+from glidepath.registry.text.problems import (
+    Place,
+    Problem,
+    Problems,
+    SpecError,
+    did_you_mean,
+    printable,
+    shown,
+)
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
@@ -83,7 +90,7 @@ def apply(
     root: MappingNode,
     source: Source,
     schema: Schema,
-    faults: Faults,
+    problems: Problems,
     position: Position | None = Level.SPEC,
 ) -> MappingNode:
     """The spec with an override applied. A faulty override is reported and changes nothing.
@@ -96,38 +103,38 @@ def apply(
     """
     if not source.skip:
         place = source.at(len(source.text))
-        faults.add("an override is PATH=VALUE, and this has no '='", place, hint="such as sampler.steps=50")
+        problems.add("an override is PATH=VALUE, and this has no '='", place, hint="such as sampler.steps=50")
         return root
-    segments = _segments(source.text[: source.skip - 1], source.at, faults)
+    segments = _segments(source.text[: source.skip - 1], source.at, problems)
     if segments is None:
         return root
     keys = [segment.key for segment in segments]
     if keys[0] == "extends" or (keys[0] == "stages" and keys[2:3] == ["extends"]):
         hint = "name the preset or the file as the spec" if len(keys) < 3 else "write it in a file"
         place = segments[min(len(segments) - 1, 2)].place
-        faults.add("extends cannot be set", place, ".".join(keys[:3]), hint)
+        problems.add("extends cannot be set", place, ".".join(keys[:3]), hint)
         return root
     try:
-        value = read_tree(source, faults) or Scalar("", None, NULL, source.at(source.skip), source)
+        value = read_tree(source, problems) or Scalar("", None, NULL, source.at(source.skip), source)
     except Unreadable:
         return root
-    changed = _Override(source, value, schema, faults).put(root, segments, "", position)
+    changed = _Override(source, value, schema, problems).put(root, segments, "", position)
     return changed if isinstance(changed, MappingNode) else root
 
 
-def put(root: MappingNode, path: Scalar, value: Node, schema: Schema, faults: Faults) -> MappingNode:
+def put(root: MappingNode, path: Scalar, value: Node, schema: Schema, problems: Problems) -> MappingNode:
     """The spec with a value at a path that another file states, such as "sampler.steps", as `apply` does it.
 
     A path that leads nowhere is reported and changes nothing.
     """
-    segments = _segments(path.text, lambda _index: path.place, faults)
+    segments = _segments(path.text, lambda _index: path.place, problems)
     if segments is None:
         return root
-    changed = _Override(path.source, value, schema, faults).put(root, segments, "", Level.SPEC)
+    changed = _Override(path.source, value, schema, problems).put(root, segments, "", Level.SPEC)
     return changed if isinstance(changed, MappingNode) else root
 
 
-def _segments(text: str, at: Callable[[int], Place], faults: Faults) -> list[_Segment] | None:
+def _segments(text: str, at: Callable[[int], Place], problems: Problems) -> list[_Segment] | None:
     segments: list[_Segment] = []
     position = 0
     while position < len(text) or not segments:
@@ -135,7 +142,7 @@ def _segments(text: str, at: Callable[[int], Place], faults: Faults) -> list[_Se
         # a dot stands between keys, and nowhere else
         if not found or (found["key"] is not None and bool(found["dot"]) != bool(segments)):
             hint = "write names joined by dots, and [0] for an entry of a list: guidance[0].scale"
-            faults.add("this is not a path", at(position), hint=hint)
+            problems.add("this is not a path", at(position), hint=hint)
             return None
         key = (found["key"] or "").strip()
         digits = found["index"] or (key if key.isascii() and key.isdigit() and len(key) < 10 else "")
@@ -143,7 +150,7 @@ def _segments(text: str, at: Callable[[int], Place], faults: Faults) -> list[_Se
         segments.append(_Segment(key, index, at(position + len(found["dot"] or ""))))
         position = found.end()
     if len(segments) >= MAX_DEPTH:
-        faults.add(f"the path is more than {MAX_DEPTH - 1} levels deep", segments[0].place)
+        problems.add(f"the path is more than {MAX_DEPTH - 1} levels deep", segments[0].place)
         return None
     return segments
 
@@ -153,7 +160,7 @@ class _Override:
     source: Source
     value: Node
     schema: Schema
-    faults: Faults
+    problems: Problems
 
     def put(
         self, node: Node | None, segments: list[_Segment], path: str, position: Position | None
@@ -177,18 +184,18 @@ class _Override:
             node = MappingNode({}, segment.place, self.source)
         if isinstance(node, Scalar) and "${" in node.text:
             what = f"{path} is {node.text}, which is taken from elsewhere whole"
-            self.faults.add(what, segment.place, path, f"set what it is taken from, or all of {path}")
+            self.problems.add(what, segment.place, path, f"set what it is taken from, or all of {path}")
             return None
         if not isinstance(node, MappingNode) or not segment.key:
             what = "a mapping" if not segment.key else describe(node)
             wanted = "a list" if not segment.key else "a mapping"
-            self.faults.add(f"{path or 'the spec'} is {what}, not {wanted}", segment.place, path)
+            self.problems.add(f"{path or 'the spec'} is {what}, not {wanted}", segment.place, path)
             return None
         if position is Level.STAGES and rest and segment.key not in node.items:
             # a value alone makes no stage
             hint = did_you_mean(segment.key, node.items)
             what = f"there is no stage {shown(segment.key)}"
-            self.faults.add(what, segment.place, join(path, segment.key), hint, node.items)
+            self.problems.add(what, segment.place, join(path, segment.key), hint, node.items)
             return None
         below = self.schema.below(position, node, segment.key)
         written = self.schema.written(position, node, node, segment.key)
@@ -207,7 +214,7 @@ class _Override:
         self, node: ListNode, segment: _Segment, rest: list[_Segment], path: str, slot: Slot | None
     ) -> Node | None:
         if segment.index is None:
-            self.faults.add(
+            self.problems.add(
                 f"{path} is a list, and {shown(segment.key)} is no number",
                 segment.place,
                 path,
@@ -226,7 +233,7 @@ class _Override:
         return ListNode(items, node.place, node.source)
 
     def no_entry(self, segment: _Segment, path: str, count: int) -> None:
-        self.faults.add(
+        self.problems.add(
             f"{path} has {entries(count)}, counted from 0, and this names entry {segment.index}",
             segment.place,
             path,

@@ -11,7 +11,7 @@ from glidepath.registry.text.tree import MappingNode, Node, Scalar
 
 
 class Schema:
-    """Answers without complaint: None where nothing is known. Faults are the plan's to report."""
+    """Answers without complaint: None where nothing is known. Problems are the plan's to report."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue

@@ -8,8 +8,7 @@ import attrs
 
 from glidepath.registry.describe.component import doc
 from glidepath.registry.discovery.scan import canonical, install_remedy, installed_names
-from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.text.problems import Problems, did_you_mean, shown
 from glidepath.registry.text.tree import Entry, MappingNode, Scalar, join
 
 if TYPE_CHECKING:
@@ -34,17 +33,17 @@ class PluginsSection:
     deny: tuple[str, ...] = attrs.field(default=(), metadata=doc("plugins that may not load"))
 
 
-def check_requirements(root: MappingNode, catalogue: Catalogue, faults: Faults) -> None:
+def check_requirements(root: MappingNode, catalogue: Catalogue, problems: Problems) -> None:
     """Add a fault for each distribution of `plugins.require` that is absent, or of a version out of range."""
     plugins = root.get("plugins")
     required = plugins.get("require") if isinstance(plugins, MappingNode) else None
     if isinstance(required, MappingNode):
         for name, entry in required.items.items():
             if isinstance(entry.node, Scalar) and entry.node.is_text:
-                _check(name, entry, entry.node, catalogue, faults)
+                _check(name, entry, entry.node, catalogue, problems)
 
 
-def _check(name: str, entry: Entry, wanted: Scalar, catalogue: Catalogue, faults: Faults) -> None:
+def _check(name: str, entry: Entry, wanted: Scalar, catalogue: Catalogue, problems: Problems) -> None:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     path = join("plugins.require", name)
@@ -54,15 +53,15 @@ def _check(name: str, entry: Entry, wanted: Scalar, catalogue: Catalogue, faults
         specifiers = SpecifierSet(wanted.text)
     except InvalidSpecifier:
         what, hint = f"{shown(wanted.text)} is not a range of versions", 'such as ">=1.2,<2"'
-        faults.add(what, wanted.place, path, hint)
+        problems.add(what, wanted.place, path, hint)
         return
     version = _installed(name, catalogue)
     hint = install_remedy(name, wanted.text)
     if version is None:
         hint = did_you_mean(canonical(name[:_LONGEST_RANGE]), installed_names(), _ALIKE) or hint
-        faults.add(f"the spec requires {shown(name)}, which is not installed", entry.key, path, hint)
+        problems.add(f"the spec requires {shown(name)}, which is not installed", entry.key, path, hint)
     elif not specifiers.contains(version, prereleases=True):
-        faults.add(
+        problems.add(
             f"the spec requires {name} {wanted.text}, and {version} is installed", wanted.place, path, hint
         )
 

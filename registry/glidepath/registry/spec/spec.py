@@ -17,8 +17,7 @@ from glidepath.registry.spec.layers import Layers
 from glidepath.registry.spec.overrides import Override, apply, as_overrides, override_source
 from glidepath.registry.spec.positions import Schema
 from glidepath.registry.spec.requirements import PluginsSection
-from glidepath.registry.text.faults import Faults
-from glidepath.registry.text.problems import Place, Problem, SpecError
+from glidepath.registry.text.problems import Place, Problem, Problems, SpecError
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import MAX_DEPTH, MAX_NODES, MappingNode, join, plain, walk
 from glidepath.registry.text.yaml_tree import Unreadable
@@ -89,7 +88,7 @@ def read_spec(
     untrusted: the file came from a stranger: it extends nothing, and names no file outside its folder.
 
     Raises:
-        SpecError: nothing of it can be read. Lesser faults are `Spec.problems`.
+        SpecError: nothing of it can be read. Lesser problems are `Spec.problems`.
     """
     _require_name(source)
     return _Reading(catalogue, overrides, allow_env).spec(
@@ -132,16 +131,16 @@ def plugin_switches(source: str | Path, overrides: Sequence[str | Override] = ()
         SpecError: the source is no name, or the overrides are no list of texts.
     """
     _require_name(source)
-    catalogue, faults = Catalogue(), Faults()
+    catalogue, problems = Catalogue(), Problems()
     reading = _Reading(catalogue, overrides, allow_env=False)
     try:
-        root = reading.settle(Layers(reading.schema, reading.faults).from_name(source))
+        root = reading.settle(Layers(reading.schema, reading.problems).from_name(source))
     except Unreadable:
         return PluginsSection()
     node = root.get("plugins")
     if not isinstance(node, MappingNode):
         return PluginsSection()
-    section = ConfigReader(faults).read(PluginsSection, node, "plugins", "plugins", reserved=()).value
+    section = ConfigReader(problems).read(PluginsSection, node, "plugins", "plugins", reserved=()).value
     return section if isinstance(section, PluginsSection) else PluginsSection()
 
 
@@ -162,27 +161,27 @@ class _Reading:
         self.catalogue = catalogue
         self.overrides = as_overrides(overrides)
         self.allow_env = allow_env
-        self.faults = Faults()
+        self.problems = Problems()
         self.schema = Schema(catalogue)
 
     def spec(self, read: Callable[[Layers], MappingNode]) -> Spec:
-        layers = Layers(self.schema, self.faults)
+        layers = Layers(self.schema, self.problems)
         try:
             root = self.settle(read(layers))
         except Unreadable:
-            raise self.faults.error() from None
-        files, lent = tuple(self.faults.files), dict(self.faults.lent)
-        problems = tuple(self.faults.sorted())
+            raise self.problems.error() from None
+        files, lent = tuple(self.problems.files), dict(self.problems.lent)
+        problems = tuple(self.problems.sorted())
         return Spec(root.source.name, root.source.folder, root, files, lent, problems, layers.complete)
 
     def settle(self, root: MappingNode) -> MappingNode:
         """A merged tree with overrides and interpolations applied."""
         for number, override in enumerate(self.overrides, 1):
             source = override_source(number, override)
-            self.faults.files.append(source.name)
-            root = apply(root, source, self.schema, self.faults)
+            self.problems.files.append(source.name)
+            root = apply(root, source, self.schema, self.problems)
         if root.depth > MAX_DEPTH or root.size > MAX_NODES:
             what = f"the spec has more than {MAX_DEPTH} levels or {MAX_NODES:,} values"
-            self.faults.add(what, root.place)
+            self.problems.add(what, root.place)
             raise Unreadable
-        return interpolate(root, self.schema, self.faults, self.allow_env)
+        return interpolate(root, self.schema, self.problems, self.allow_env)

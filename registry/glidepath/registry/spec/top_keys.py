@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from glidepath.registry.describe.fields import SECTIONS, STAGE_SECTIONS, Slot
 from glidepath.registry.spec.positions import Schema, owner, used
-from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.text.problems import Problems, did_you_mean, shown
 from glidepath.registry.text.tree import ListNode, MappingNode, Node, join, present
 
 if TYPE_CHECKING:
@@ -33,27 +32,27 @@ def study_key(root: MappingNode, catalogue: Catalogue) -> str:
     return found[0] if len(found) > 1 else ""
 
 
-def check_spec_keys(root: MappingNode, catalogue: Catalogue, faults: Faults) -> None:
+def check_spec_keys(root: MappingNode, catalogue: Catalogue, problems: Problems) -> None:
     """Report what is neither a slot nor a section at the top of a spec without stages."""
-    _check_known(root, "", SECTIONS, catalogue, faults)
+    _check_known(root, "", SECTIONS, catalogue, problems)
 
 
-def check_cascade_keys(root: MappingNode, catalogue: Catalogue, faults: Faults) -> None:
+def check_cascade_keys(root: MappingNode, catalogue: Catalogue, problems: Problems) -> None:
     """The same of a cascade, whose parts stand in stages, not beside them."""
     slots = {key for key, entry in root.items.items() if key in catalogue.slots}
     for key in slots:
         if present(root.get(key)) is not None:
             what = f"a cascade has no {key} of its own: each of its stages has one"
             hint = f"write it in a stage; `stages` is written at {root.items['stages'].key}"
-            faults.add(what, root.items[key].key, key, hint)
+            problems.add(what, root.items[key].key, key, hint)
     others = {key: entry for key, entry in root.items.items() if key not in slots}
     stages = root.get("stages")
     named = stages.items.items() if isinstance(stages, MappingNode) else ()
     homes = {join("stages", name): entry.node for name, entry in named}
-    _check_known(MappingNode(others, root.place, root.source), "", SECTIONS, catalogue, faults, homes)
+    _check_known(MappingNode(others, root.place, root.source), "", SECTIONS, catalogue, problems, homes)
 
 
-def check_stage_keys(stage: MappingNode, path: str, catalogue: Catalogue, faults: Faults) -> None:
+def check_stage_keys(stage: MappingNode, path: str, catalogue: Catalogue, problems: Problems) -> None:
     """The same of a stage, which stands at `path` and has few sections of its own."""
     others = dict(stage.items)
     reasons = {
@@ -65,8 +64,8 @@ def check_stage_keys(stage: MappingNode, path: str, catalogue: Catalogue, faults
     for key, (what, hint) in reasons.items():
         entry = others.pop(key, None)
         if entry is not None and present(entry.node) is not None:
-            faults.add(what, entry.key, join(path, key), hint)
-    _check_known(MappingNode(others, stage.place, stage.source), path, STAGE_SECTIONS, catalogue, faults)
+            problems.add(what, entry.key, join(path, key), hint)
+    _check_known(MappingNode(others, stage.place, stage.source), path, STAGE_SECTIONS, catalogue, problems)
 
 
 def _check_known(
@@ -74,7 +73,7 @@ def _check_known(
     path: str,
     sections: Sequence[str],
     catalogue: Catalogue,
-    faults: Faults,
+    problems: Problems,
     homes: Mapping[str, Node] = MappingProxyType({}),
 ) -> None:
     """homes: where else the parts stand whose parameter a key may be, by dotted path."""
@@ -91,7 +90,7 @@ def _check_known(
                 for record in catalogue.failures
             )
         what = f"a {'stage' if path else 'spec'} has no {shown(key)}"
-        faults.add(what, entry.key, join(path, key), hint, known)
+        problems.add(what, entry.key, join(path, key), hint, known)
 
 
 def _where_it_belongs(key: str, parameters: Mapping[str, Sequence[str]]) -> str:

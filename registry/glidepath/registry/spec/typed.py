@@ -19,8 +19,8 @@ from typing import Any
 import attrs
 
 from glidepath.registry.describe.parameters import Parameter, type_text
-from glidepath.registry.text.faults import Faults, shown
 from glidepath.registry.text.named_files import locate
+from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, resolve
 from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, entries, join
 from glidepath.registry.text.yaml_text import yaml_text
@@ -57,15 +57,15 @@ class Typing:
 
     name: the parameter. annotation: the whole of it, as messages show it. about: what it means.
     nested: reads an object of a class that is not a part: (class, node, path, name,
-        faults) -> object or `FAILED`.
+        problems) -> object or `FAILED`.
     """
 
     name: str
     annotation: Any
     about: Parameter | None
-    faults: Faults
+    problems: Problems
     leaves: Leaves
-    nested: Callable[[type[Any], MappingNode, str, str, Faults], Any]
+    nested: Callable[[type[Any], MappingNode, str, str, Problems], Any]
 
     def value(self, node: Node, hint: Any, path: str) -> Any:
         """`node` as `hint` has it, the annotation or the part of it that applies; `FAILED` after a fault."""
@@ -84,7 +84,7 @@ class Typing:
             return self._mapping(node, arguments, path)
         if isinstance(hint, type) and attrs.has(hint):
             return (
-                self.nested(hint, node, path, self.name, self.faults)
+                self.nested(hint, node, path, self.name, self.problems)
                 if isinstance(node, MappingNode)
                 else self._wrong(node, path)
             )
@@ -117,8 +117,8 @@ class Typing:
             fitting or [member for member in rest if _fits(node, member, _is_lenient(node))], key=_width
         )
         for member in fitting[:-1]:
-            attempt = Faults()
-            value = attrs.evolve(self, faults=attempt).value(node, member, path)
+            attempt = Problems()
+            value = attrs.evolve(self, problems=attempt).value(node, member, path)
             if not len(attempt):
                 return value
         if fitting:
@@ -169,7 +169,7 @@ class Typing:
         if not node.is_text and not _is_lenient(node):
             return self._trap(node, path)
         if hint is Path:
-            return locate(node, path, self.faults) or FAILED
+            return locate(node, path, self.problems) or FAILED
         return node.text
 
     def _float(self, node: Scalar, path: str) -> Any:
@@ -261,7 +261,7 @@ class Typing:
         allowed: Iterable[str] = (),
         near: tuple[str, Iterable[str]] | None = None,
     ) -> None:
-        self.faults.add(what, node.place, path, hint, allowed, near)
+        self.problems.add(what, node.place, path, hint, allowed, near)
 
 
 def _about(parameter: Parameter | None) -> str:

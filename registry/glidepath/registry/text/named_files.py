@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePath, PureWindowsPath
 
-from glidepath.registry.text.faults import Faults, shown
+from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.tree import Scalar
 
 
-def locate(node: Scalar, path: str, faults: Faults) -> Path | None:
+def locate(node: Scalar, path: str, problems: Problems) -> Path | None:
     """The absolute path of the file that a text names, relative to the folder of the file it stands in.
 
     A text that came with an image or a checkpoint names files in its folders only: no absolute path, no "..",
@@ -17,10 +17,10 @@ def locate(node: Scalar, path: str, faults: Faults) -> Path | None:
     """
     name, folder, beside = node.text, node.source.folder, node.source.beside
     if not name or not name.isprintable():
-        faults.add(f"{shown(name)} is not the name of a file", node.place, path)
+        problems.add(f"{shown(name)} is not the name of a file", node.place, path)
         return None
     if folder is None:
-        faults.add(
+        problems.add(
             "a spec without a folder may name no file", node.place, path, "say which folder its files are in"
         )
         return None
@@ -30,7 +30,7 @@ def locate(node: Scalar, path: str, faults: Faults) -> Path | None:
     if not folders:
         what = f"{shown(name)} is outside the folder of the spec"
         hint = "a spec that came with an image or a checkpoint may name files of its own folder only"
-        faults.add(what, node.place, path, hint)
+        problems.add(what, node.place, path, hint)
         return None
     candidates = [one / name for one in folders]
     if beside is not None and _stays_within(beside, Path(name).name):

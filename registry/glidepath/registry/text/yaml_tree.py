@@ -14,8 +14,7 @@ from typing import Any
 import attrs
 import yaml  # type: ignore[import-untyped]
 
-from glidepath.registry.text.faults import Faults, shown
-from glidepath.registry.text.problems import Place
+from glidepath.registry.text.problems import Place, Problems, shown
 from glidepath.registry.text.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, TEXT, resolve
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
@@ -64,18 +63,18 @@ _HINTS = {
 
 
 class Unreadable(Exception):
-    """Nothing can be made of the text; why is among the faults."""
+    """Nothing can be made of the text; why is among the problems."""
 
 
-def read_tree(source: Source, faults: Faults) -> Node | None:
+def read_tree(source: Source, problems: Problems) -> Node | None:
     """The tree of a text, None when the text is empty.
 
-    Faults that leave a tree behind (a duplicate key, a tag) are added to `faults`.
+    Problems that leave a tree behind (a duplicate key, a tag) are added to `problems`.
 
     Raises:
-        Unreadable: a syntax error or a limit, added to `faults`.
+        Unreadable: a syntax error or a limit, added to `problems`.
     """
-    return _Builder(source, faults).build()
+    return _Builder(source, problems).build()
 
 
 @attrs.define(eq=False)
@@ -94,16 +93,16 @@ class _Frame:
 
 
 class _Builder:
-    def __init__(self, source: Source, faults: Faults) -> None:
+    def __init__(self, source: Source, problems: Problems) -> None:
         self.source = source
-        self.faults = faults
+        self.problems = problems
         self.stack: list[_Frame] = []
         self.anchors: dict[str, Node | None] = {}
         self.root: Node | None = None
         self.count = 0
 
     def stop(self, what: str, place: Place, hint: str = "") -> Unreadable:
-        self.faults.add(what, place, hint=hint)
+        self.problems.add(what, place, hint=hint)
         return Unreadable()
 
     def build(self) -> Node | None:
@@ -175,7 +174,7 @@ class _Builder:
                 path += f"[{len(frame.items)}]"
             elif isinstance(frame.key, Scalar):
                 path = join(path, frame.key.text)
-        self.faults.add(what, place, path, hint, allowed, near)
+        self.problems.add(what, place, path, hint, allowed, near)
 
     def mark(self, event: yaml.Event) -> Place:
         return self.source.place(event.start_mark.line, event.start_mark.column)
