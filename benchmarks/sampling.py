@@ -155,7 +155,9 @@ def _peers(model: Model) -> dict[str, Subject]:
     try:
         from theirs import Peer, Theirs
     except ImportError as error:
-        print(f"without diffusers ({error}); pip install 'glidepath[bench]' has it", file=sys.stderr)
+        print(
+            f"without diffusers ({error}); pip install 'glidepath-diffusion[bench]' has it", file=sys.stderr
+        )
         return {}
     return {name: Theirs(Peer(**peer), model.steps) for name, peer in model.peers.items()}
 

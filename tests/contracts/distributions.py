@@ -19,7 +19,7 @@ def install(
     version: str,
     source: str,
     *,
-    requires: Sequence[str] = ("glidepath>=0.1",),
+    requires: Sequence[str] = ("glidepath-diffusion>=0.1",),
     modules: Mapping[str, str] | None = None,
 ) -> Path:
     """Put a distribution with one plugin, of its name, into a folder; returns the module of the plugin.

@@ -37,7 +37,7 @@ class Fault:
     use: str = "sampler={use: walk}"
     used: str = ""
     where: bool = True
-    requires: tuple[str, ...] = ("glidepath>=0.1",)
+    requires: tuple[str, ...] = ("glidepath-diffusion>=0.1",)
     modules: dict[str, str] = attrs.field(factory=dict)
 
 
@@ -144,11 +144,10 @@ FAULTS = {
     ),
     "other-versions": Fault(
         source="raise SystemExit('it was imported')",
-        requires=("glidepath>=2,<3",),
+        requires=("glidepath-diffusion>=2,<3",),
         stage="requires",
         error="it is made for glidepath >=2,<3, and this is glidepath 0.1.0",
-        hint="install a version of other-versions for glidepath 0.1.0, "
-        "or install glidepath >=2,<3 from a copy of its repository",
+        hint="install a version of other-versions for glidepath 0.1.0",
         used="it is made for glidepath >=2,<3",
     ),
     "missing-extra": Fault(
@@ -172,7 +171,7 @@ FAULTS = {
     ),
     "old-requirement": Fault(
         source="raise SystemExit('it was imported')",
-        requires=("glidepath>=0.1", "helper>=2"),
+        requires=("glidepath-diffusion>=0.1", "helper>=2"),
         stage="requires",
         error="it requires helper >=2, and 1.5 is installed",
         hint='pip install "helper>=2"',

@@ -88,7 +88,8 @@ def test_two_stages_of_a_cascade_use_one_each(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_one_may_stand_inside_the_other(capsys: pytest.CaptureFixture[str]) -> None:
-    nested = "sampler={use: acme-one/euler, then: {use: acme-two/euler, steps: 4, then: glidepath/euler}}"
+    ours = "glidepath-diffusion/euler"
+    nested = f"sampler={{use: acme-one/euler, then: {{use: acme-two/euler, steps: 4, then: {ours}}}}}"
     assert main(["check", "shapes", "--set", nested]) == 0
     capsys.readouterr()
     assert main(["plan", "shapes", "--set", nested, "--quick", "--json"]) == 0

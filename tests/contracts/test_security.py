@@ -76,7 +76,14 @@ class Bomb:
 
 @pytest.mark.parametrize(
     "name",
-    ["os.system", "os:system", "wsgiref.util:FileWrapper", "glidepath/wsgiref", "../wsgiref", "wsgiref"],
+    [
+        "os.system",
+        "os:system",
+        "wsgiref.util:FileWrapper",
+        "glidepath-diffusion/wsgiref",
+        "../wsgiref",
+        "wsgiref",
+    ],
 )
 @holds("S1")
 def test_what_no_plugin_supplies_is_not_imported(refused: Any, name: str) -> None:
@@ -390,7 +397,7 @@ def test_the_command_takes_no_plugin_from_the_current_folder() -> None:
     ("variable", "value", "arguments"),
     [
         ("GLIDEPATH_DISABLE", "stranger", ["list"]),
-        ("GLIDEPATH_PLUGINS", "glidepath", ["list"]),
+        ("GLIDEPATH_PLUGINS", "glidepath-diffusion", ["list"]),
         ("", "", ["list", "--no-plugins"]),
         ("", "", ["check", "denied.yaml"]),
         ("", "", ["check", "allowed.yaml"]),
@@ -411,7 +418,7 @@ def test_switches_act_before_an_import(
 
 @holds("P5")
 def test_a_plugin_for_other_versions_is_not_imported(plugin: Any) -> None:
-    plugin("glidepath>=99")
+    plugin("glidepath-diffusion>=99")
     assert main(["list"]) == 0
     assert not Path("it-ran").exists()
 

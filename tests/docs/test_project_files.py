@@ -67,7 +67,7 @@ def test_everything_that_is_stated_is_pinned_within_its_range() -> None:
 
 
 def test_everything_that_is_needed_is_pinned() -> None:
-    assert _needed() - {*PINS, "glidepath"} == set()
+    assert _needed() - {*PINS, "glidepath-diffusion"} == set()
 
 
 def test_pins_are_sorted_and_have_canonical_names() -> None:

@@ -68,7 +68,7 @@ def _environment(folder: Path, wheels: Sequence[Path]) -> Path:
     _run([sys.executable, "-m", "venv", "--without-pip", folder], folder.parent)
     python = folder / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile"]
-    (own,) = [wheel for wheel in wheels if wheel.name.startswith("glidepath-")]
+    (own,) = [wheel for wheel in wheels if wheel.name.startswith("glidepath_diffusion-")]
     _run([*install, "-c", ROOT / "constraints.txt", own, "pytest"], folder.parent)
     # with an index, pip could take a namesake from it in place of the wheel
     _run([*install, "--no-index", *wheels], folder.parent)

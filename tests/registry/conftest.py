@@ -35,12 +35,12 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = [str(folder)]
-        self.add("glidepath", "9.9")
+        self.add("glidepath-diffusion", "9.9")
 
     def bundle(self) -> None:
         """Let glidepath's own plugins come forth, as pyproject.toml declares them."""
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        self.add("glidepath", "9.9", entries=project["entry-points"]["glidepath.plugins"])
+        self.add("glidepath-diffusion", "9.9", entries=project["entry-points"]["glidepath.plugins"])
 
     def add(
         self,

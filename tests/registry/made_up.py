@@ -236,7 +236,7 @@ sampler: {use: ddpm, steps: 150}
 def make_catalogue(preset: Path | None = None, components: Sequence[Component] = COMPONENTS) -> Catalogue:
     """The made-up catalogue. preset: the file of its preset `base`."""
     ours = PluginRecord(
-        name="parts", distribution="glidepath", version="1.2", module="json.decoder", file="x.py"
+        name="parts", distribution="glidepath-diffusion", version="1.2", module="json.decoder", file="x.py"
     )
     acme = PluginRecord(name="acme", distribution="acme", version="2.0", module="acme.plugin", file="y.py")
     broken = PluginRecord(

@@ -11,7 +11,7 @@ DATA = Path(__file__).parent / "data"
 
 
 @parametrize_with_checks(
-    "glidepath",
+    "glidepath-diffusion",
     examples={
         "dataset/captioned-folder": {"folder": str(DATA / "pictures"), "size": 16},
         "tokenizer/bpe": {"vocabulary": str(DATA / "encoder.json"), "merges": str(DATA / "vocab.bpe")},

@@ -116,4 +116,4 @@ def test_a_hook_of_checks_that_raises_is_told_with_its_plugin(
     install(tmp_path, "moody", {"moody": "moody"})
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(KitError, match=r"no checks today.*plugin 'moody'"):
-        Suite("glidepath")
+        Suite("glidepath-diffusion")

@@ -62,7 +62,7 @@ def test_a_distribution_like_none_that_is_installed_is_to_be_installed(name: str
 
 @pytest.mark.parametrize("name", ["samplers", "smaplers"])
 def test_for_a_plugins_name_the_distribution_that_supplies_it_is_suggested(name: str) -> None:
-    meant = r"did you mean the distribution glidepath\? \(it supplies the plugin samplers\)$"
+    meant = r"did you mean the distribution glidepath-diffusion\? \(it supplies the plugin samplers\)$"
     with pytest.raises(KitError, match=meant):
         Suite(name)
 

@@ -396,7 +396,7 @@ def test_a_variance_that_was_not_learned_is_the_larger_one_as_in_the_program_of_
     assert assemble("adm.yaml").sampler.variance == "fixed-small"
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "{use: ddpm, steps: 7}", "{use: glidepath/ddpm}"])
+@pytest.mark.parametrize("sampler", ["ddpm", "{use: ddpm, steps: 7}", "{use: glidepath-diffusion/ddpm}"])
 def test_a_sampler_that_is_named_by_setting_has_that_variance_too(sampler: str) -> None:
     write_model(ADM, "adm")
     assert main(["convert", "adm.pt", *ADM_SETTINGS[:-1], f"sampler={sampler}"]) == 0

@@ -83,7 +83,7 @@ def scale_study(
             command="glidepath study run scale.yaml",
             commit="0123abc",
             hardware="2 cores",
-            distributions={"glidepath": "0.1.0"},
+            distributions={"glidepath-diffusion": "0.1.0"},
             packages={"torch": "2.13.0"},
             difference="- a\n+ b <script>",
         ),

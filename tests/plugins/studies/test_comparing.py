@@ -81,7 +81,7 @@ def test_scores_are_exported_by_the_ending_of_the_file(
     assert len(rows) == 2 * 3 * (2 + 1)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert main(["study", "export", "first", "--out", "scores.parquet"]) == 1
-    assert "pip install 'glidepath[parquet]'" in capsys.readouterr().err
+    assert "pip install 'glidepath-diffusion[parquet]'" in capsys.readouterr().err
     assert not (two / "scores.parquet").exists()
     assert main(["study", "export", "first", "--format", "parquet"]) == 1
     assert "name it with --out" in capsys.readouterr().err

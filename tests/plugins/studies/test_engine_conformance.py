@@ -23,7 +23,7 @@ def trial() -> EngineTrial:
 
 @pytest.mark.parametrize("name", ["in-process", pytest.param("local", marks=pytest.mark.slow)])
 def test_our_engines_pass_the_kit(name: str) -> None:
-    suite = Suite("glidepath")
+    suite = Suite("glidepath-diffusion")
     outcomes = [suite.run(case) for id, case in suite.cases.items() if id.startswith(f"engine/{name}:")]
     assert [it for it in outcomes if it.status == "failed"] == []
     assert {it.id.rpartition(":")[2] for it in outcomes if it.status == "ok"} >= {

@@ -70,7 +70,7 @@ arms:
     ]
     tree = study.arm("steps=9,scale=2.5").tree()
     assert (at(tree, "sampler.steps"), at(tree, "guidance.0.scale")) == (9, 2.5)
-    assert at(study.arm("linear").tree(), "schedule.use") == "glidepath/linear"
+    assert at(study.arm("linear").tree(), "schedule.use") == "glidepath-diffusion/linear"
     assert at(study.arm("linear").tree(), "sampler.steps") == 50
 
 
@@ -155,7 +155,7 @@ def test_parts_are_taken_away_and_added(tmp_path: Path, block: str, expected: li
     for arm in study.arms:
         tree = arm.tree()
         assert bool(tree["guidance"]) == arm.factors["guidance"]
-        assert (at(tree, "schedule.use") == "glidepath/cosine") == arm.factors["cosine"]
+        assert (at(tree, "schedule.use") == "glidepath-diffusion/cosine") == arm.factors["cosine"]
         assert (at(tree, "sampler.steps") == 50) == arm.factors["text"]
     assert bool(study.warnings) == (block == "cumulative")
 
@@ -184,7 +184,7 @@ def test_a_swapped_part_keeps_what_it_knows_and_drops_the_rest_only_when_told(tm
     head = HEAD.replace("runtime:", "sampler: {eta: 0.5}, runtime:")
     swap = "arms: {{case: swapped, set: {{sampler.use: ddpm}}, drop_unknown: {}}}"
     tree = study_of(tmp_path, swap.format("true"), head=head).arms[0].tree()["sampler"]
-    assert tree["use"] == "glidepath/ddpm"
+    assert tree["use"] == "glidepath-diffusion/ddpm"
     assert tree["steps"] == 50
     assert [what for what, _ in faults_of(tmp_path, swap.format("false"), head)] == [
         "sampler ddpm has no parameter 'eta'"

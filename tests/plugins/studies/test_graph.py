@@ -122,7 +122,7 @@ def test_where_a_file_lies_does_not_matter_and_what_it_holds_does(tmp_path: Path
 
 def test_the_code_of_parts_and_of_the_core_counts(tmp_path: Path) -> None:
     node = next(iter(graph_of(tmp_path / "s.yaml", "").nodes.values()))
-    assert set(node.said["reads"]["train"]["code"]["glidepath/train"]) == {"version", "source"}
+    assert set(node.said["reads"]["train"]["code"]["glidepath-diffusion/train"]) == {"version", "source"}
     assert set(node.said["code"]["glidepath.core"]) == {"version", "source"}
 
 

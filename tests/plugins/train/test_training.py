@@ -147,7 +147,7 @@ def test_checkpoints_come_at_their_interval_and_at_the_end_of_a_stage_and_old_on
 
 
 def test_a_checkpoint_carries_spec_seed_stage_and_versions(tmp_path: Path) -> None:
-    spec, versions = {"denoiser": {"use": "tiny"}}, {"glidepath": "0.1", "acme": "2"}
+    spec, versions = {"denoiser": {"use": "tiny"}}, {"glidepath-diffusion": "0.1", "acme": "2"}
     train(make_run(tmp_path, spec=spec, distributions=versions), seed=3, stop_after=2)
     found = load(existing(tmp_path)[-1])
     assert found.step == 2

@@ -142,7 +142,7 @@ def make_run(
         "text_encoder": TinyTextEncoder(),
         "dataset": Colours(),
         "folder": folder,
-        "spec": {"train": {"use": "glidepath/diffusion"}},
+        "spec": {"train": {"use": "glidepath-diffusion/diffusion"}},
         "device": torch.device("cpu"),
     }
     return Run(**(values | changes))

@@ -68,7 +68,7 @@ def test_a_part_may_have_weights_of_its_own(tiny: Path) -> None:
 
 def test_weights_of_a_part_that_is_no_network_are_refused(tiny: Path) -> None:
     file = tiny.with_name("tiny.safetensors")
-    with pytest.raises(AssemblyError, match=r"sampler glidepath/ddim .* is no network"):
+    with pytest.raises(AssemblyError, match=r"sampler glidepath-diffusion/ddim .* is no network"):
         assemble(tiny, overrides=[f"sampler.weights={file}"])
     with pytest.raises(AssemblyError, match=r"at guidance\[0\].* is no network"):
         assemble(tiny, overrides=[f"guidance[0].weights={file}"])

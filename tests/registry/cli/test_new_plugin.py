@@ -78,7 +78,9 @@ def test_a_package_bounds_the_versions_of_glidepath(written: dict[str, Path]) ->
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         assert project["name"] == name
         (bound,) = [
-            it.specifier for it in map(Requirement, project["dependencies"]) if it.name == "glidepath"
+            it.specifier
+            for it in map(Requirement, project["dependencies"])
+            if it.name == "glidepath-diffusion"
         ]
         assert bound.contains(f"{API_VERSION}.3")
         assert not bound.contains("999.0")

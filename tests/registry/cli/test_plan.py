@@ -233,12 +233,12 @@ def test_a_plan_says_where_each_value_is_from(acme: Any, glidepath: Any) -> None
     status, out, _ = glidepath("plan", "spec.yaml", "--quick", "--set", "sampler.steps=7")
     rows = [" ".join(line.split()) for line in out.splitlines()]
     assert status == 0
-    assert "schedule: cosine (from glidepath 9.9)" in rows
+    assert "schedule: cosine (from glidepath-diffusion 9.9)" in rows
     assert "num_steps 100 spec.yaml:1:36" in rows
     assert "max_beta 0.999 default" in rows
     assert "denoiser: conv (from acme 1.2)" in rows
     assert "steps 7 --set #1" in rows
-    assert "codec: identity (from glidepath 9.9)" in rows
+    assert "codec: identity (from glidepath-diffusion 9.9)" in rows
     assert "weights: none; as initialised" in rows
     assert "cost of one image" not in rows
 
@@ -261,7 +261,7 @@ def test_a_plan_as_json(acme: Any, glidepath: Any) -> None:
         "spec.yaml:3:16",
     )
     assert sampler["parameters"] == {"steps": {"value": 4, "source": "spec.yaml:3:34"}}
-    assert document["distributions"] == {"acme": "1.2", "glidepath": "9.9"}
+    assert document["distributions"] == {"acme": "1.2", "glidepath-diffusion": "9.9"}
     assert document["runtime"]["device"] == "auto"
     assert document["tree"]["denoiser"] == {"use": "acme/conv", "channels": 3, "mode": "plain"}
     assert document["cost"] is None

@@ -82,7 +82,7 @@ def test_the_png_carries_spec_seed_prompt_versions_and_weight_hash(tiny: Path) -
     assert data["spec"]["sampler"]["eta"] == 0.5
     assert data["spec"]["denoiser"]["conv_resample"] is True  # a default, written out
     assert data["weights"] == {"": hashlib.sha256(Path("tiny.safetensors").read_bytes()).hexdigest()}
-    assert "glidepath" in data["distributions"]
+    assert "glidepath-diffusion" in data["distributions"]
     assert data["environment"]["torch"] == torch.__version__
 
 
@@ -116,7 +116,9 @@ def trained_with(tree: object) -> None:
 def test_weights_that_were_trained_otherwise_are_warned_of_and_used(
     tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained_with({"schedule": {"use": "glidepath/cosine"}, "sampler": {"use": "glidepath/ddpm"}})
+    trained_with(
+        {"schedule": {"use": "glidepath-diffusion/cosine"}, "sampler": {"use": "glidepath-diffusion/ddpm"}}
+    )
     assert run("sample", "a star", "--spec", tiny, "--out", "x.png") == 0
     assert "trained" not in capsys.readouterr().err
     assert run("sample", "a star", "--spec", tiny, "--set", "schedule=linear", "--out", "x.png") == 0

@@ -85,10 +85,12 @@ def test_a_component_is_found_by_its_short_and_its_full_name(name: str) -> None:
 
 
 def test_of_two_with_one_name_neither_wins_and_both_can_be_reached() -> None:
-    catalogue = Catalogue([plugin("acme", component("ddim")), plugin("glidepath", component("ddim"))])
+    catalogue = Catalogue(
+        [plugin("acme", component("ddim")), plugin("glidepath-diffusion", component("ddim"))]
+    )
     with pytest.raises(Unknown) as caught:
         catalogue.find("sampler", "ddim")
-    assert caught.value.allowed == ("acme/ddim", "glidepath/ddim")
+    assert caught.value.allowed == ("acme/ddim", "glidepath-diffusion/ddim")
     assert "2 installed plugins supply a sampler named 'ddim'" in str(caught.value)
     for name in caught.value.allowed:
         assert catalogue.find("sampler", name).full_name == name
@@ -167,13 +169,13 @@ def test_a_short_name_may_be_of_any_plugin_that_failed_or_is_disabled() -> None:
     "module", ["absent_module", "xml.absent", "xml.dom.absent.more", "json.decoder.more"]
 )
 def test_a_missing_module_is_refused_when_it_is_used_and_says_how_to_get_it(module: str) -> None:
-    extra = Extra(module=module, install="glidepath[bpe]")
+    extra = Extra(module=module, install="glidepath-diffusion[bpe]")
     catalogue = Catalogue([plugin("acme", component("ddim", requires=[extra]))])
     catalogue.look_up("sampler", "ddim")
     with pytest.raises(Unknown) as caught:
         catalogue.find("sampler", "ddim")
     assert caught.value.what == f"acme/ddim 1.0 needs {module}, which is not installed"
-    assert caught.value.hint == "pip install glidepath[bpe]"
+    assert caught.value.hint == "pip install glidepath-diffusion[bpe]"
 
 
 def test_every_missing_module_is_named() -> None:

@@ -561,18 +561,15 @@ def _requires(site: Any, distribution: str, *requirements: str) -> None:
 def test_a_plugin_for_other_versions_of_glidepath_is_not_imported(site: Any) -> None:
     site.plugin("acme", "raise SystemExit")
     site.plugin("other", SOUND)
-    _requires(site, "acme", "torch>=2", "glidepath>=0.1,<2")
-    _requires(site, "other", "glidepath>=9")
+    _requires(site, "acme", "torch>=2", "glidepath-diffusion>=0.1,<2")
+    _requires(site, "other", "glidepath-diffusion>=9")
     catalogue = load(site)
     found = record(catalogue, "acme")
     assert (found.stage, found.works) == ("requires", False)
     assert found.error == "it is made for glidepath >=0.1,<2, and this is glidepath 9.9"
-    assert found.hint == (
-        "install a version of acme for glidepath 9.9, "
-        "or install glidepath >=0.1,<2 from a copy of its repository"
-    )
+    assert found.hint == ("install a version of acme for glidepath 9.9")
     assert found.faults[0].where.endswith("acme-1.0.dist-info")
-    assert found.requires == ("glidepath>=0.1,<2",)
+    assert found.requires == ("glidepath-diffusion>=0.1,<2",)
     assert "acme" not in sys.modules
     assert record(catalogue, "other").works
 
@@ -588,7 +585,7 @@ def test_a_plugin_that_requires_another_is_held_against_its_version(site: Any) -
 
 def test_a_disabled_plugin_is_not_held_against_versions(site: Any) -> None:
     site.plugin("acme", SOUND)
-    _requires(site, "acme", "glidepath>=99")
+    _requires(site, "acme", "glidepath-diffusion>=99")
     assert record(load(site, environ={"GLIDEPATH_DISABLE": "acme"}), "acme").stage == "disabled"
 
 

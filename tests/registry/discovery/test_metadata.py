@@ -39,38 +39,40 @@ def test_what_is_no_version_is_not_judged(version: str) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("glidepath>=0.1,<0.2", ["glidepath>=0.1,<0.2"]),
-        ("glidepath <0.2, >=0.1", ["glidepath<0.2,>=0.1"]),
+        ("glidepath-diffusion>=0.1,<0.2", ["glidepath-diffusion>=0.1,<0.2"]),
+        ("glidepath-diffusion <0.2, >=0.1", ["glidepath-diffusion<0.2,>=0.1"]),
         ("Glide_Path (>=0.1)", []),
-        ("GLIDEPATH (>=0.1)", ["glidepath>=0.1"]),
-        ("glidepath[clip]~=0.1", ["glidepath~=0.1"]),
-        ("glidepath", []),
+        ("GLIDEPATH_Diffusion (>=0.1)", ["glidepath-diffusion>=0.1"]),
+        ("glidepath-diffusion[clip]~=0.1", ["glidepath-diffusion~=0.1"]),
+        ("glidepath-diffusion", []),
         ("glidepath-extras>=3", []),
         ("torch>=99", []),
-        ('glidepath>=2; extra == "new"', []),
-        ('glidepath>=2; python_version >= "3"', ["glidepath>=2"]),
-        ('glidepath>=2; python_version < "3"', []),
-        ("glidepath>=>2", []),
-        ("glidepath @ https://example.org/x.whl", []),
+        ('glidepath-diffusion>=2; extra == "new"', []),
+        ('glidepath-diffusion>=2; python_version >= "3"', ["glidepath-diffusion>=2"]),
+        ('glidepath-diffusion>=2; python_version < "3"', []),
+        ("glidepath-diffusion>=>2", []),
+        ("glidepath-diffusion @ https://example.org/x.whl", []),
     ],
 )
 def test_bounds_on_the_versions_of_what_is_asked_for_are_read(
     tmp_path: Path, line: str, expected: list[str]
 ) -> None:
     folder = info(tmp_path / "x", f"Metadata-Version: 2.1\nName: acme\nRequires-Dist: {line}\n\ntext\n")
-    assert [str(it) for it in stated_requirements(folder, {"glidepath"})] == expected
+    assert [str(it) for it in stated_requirements(folder, {"glidepath-diffusion"})] == expected
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_readme_below_the_headers_requires_nothing(tmp_path: Path, end: str) -> None:
-    text = end.join(["Name: acme", "Version: 3", "", "Version: 4", "Requires-Dist: glidepath>=9", ""])
+    text = end.join(
+        ["Name: acme", "Version: 3", "", "Version: 4", "Requires-Dist: glidepath-diffusion>=9", ""]
+    )
     folder = info(tmp_path / "x", text)
-    assert stated_requirements(folder, {"glidepath"}) == ()
+    assert stated_requirements(folder, {"glidepath-diffusion"}) == ()
     assert stated_version(folder) == "3"
 
 
 def test_a_distribution_without_metadata_requires_nothing(tmp_path: Path) -> None:
-    assert stated_requirements(tmp_path, {"glidepath"}) == ()
+    assert stated_requirements(tmp_path, {"glidepath-diffusion"}) == ()
     assert stated_version(tmp_path) == ""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.discovery.scan import canonical, installed_version, scan, switches, unreadable
 
 MALFORMED = {
@@ -39,7 +40,7 @@ def test_other_groups_are_passed_over(site: Any) -> None:
     site.add("tool", text="[console_scripts]\nglide = tool:main\n")
     answer = scan(site.path)
     assert (answer.found, answer.malformed) == ((), ())
-    assert answer.versions == {"glidepath": "9.9"}
+    assert answer.versions == {"glidepath-diffusion": "9.9"}
 
 
 @pytest.mark.parametrize("fault", MALFORMED)
@@ -197,8 +198,8 @@ def test_every_switch_must_let_a_plugin_pass(three: Any) -> None:
 
 
 def test_no_plugins_leaves_those_of_glidepath_itself(three: Any) -> None:
-    three.add("glidepath", "9.9", entries={"bundled": "glidepath.plugins.bundled"})
-    assert _loaded(three, {}, no_plugins=True) == {"glidepath/bundled"}
+    three.add("glidepath-diffusion", "9.9", entries={"bundled": "glidepath.plugins.bundled"})
+    assert _loaded(three, {}, no_plugins=True) == {"glidepath-diffusion/bundled"}
 
 
 def test_a_switch_that_names_nothing_is_warned_of(three: Any) -> None:
@@ -212,3 +213,17 @@ def test_scanning_imports_nothing(site: Any) -> None:
     site.plugin("acme", "raise SystemExit")
     assert scan(site.path).found
     assert "acme" not in sys.modules
+
+
+def test_the_other_project_named_glidepath_is_told_of(site: Any) -> None:
+    site.add("glidepath", "1.2.3")
+    (warning,) = scan(site.path).warnings
+    assert warning.startswith("glidepath 1.2.3, another project, is installed beside glidepath-diffusion")
+    assert warning.endswith("pip uninstall glidepath")
+    assert load_catalogue(path=site.path).warnings == (warning,)
+
+
+def test_distributions_of_other_names_and_ours_in_an_older_spelling_are_not_taken_for_it(site: Any) -> None:
+    site.add("glidepath-acme")
+    site.add("glidepath", entries={"old": "old.plugin"})
+    assert scan(site.path).warnings == ()

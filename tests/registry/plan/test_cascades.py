@@ -98,7 +98,7 @@ def test_a_cascade_has_a_plan_for_each_stage_in_the_order_of_the_spec() -> None:
         "stages.small.sampler",
         "stages.small.codec",
     ]
-    assert plan.distributions == {"glidepath": "1.2"}
+    assert plan.distributions == {"glidepath-diffusion": "1.2"}
 
 
 def test_a_spec_without_stages_is_a_pipeline() -> None:

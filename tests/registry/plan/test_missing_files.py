@@ -98,5 +98,5 @@ def test_nothing_is_told_of_a_spec_that_lacks_nothing(catalogue: Catalogue, fold
 
 def test_a_component_that_cannot_say_what_it_lacks_stops_nothing(catalogue: Catalogue, folder: Path) -> None:
     (problem,) = lacked(catalogue, folder, SPEC.replace("net", "wrong"))
-    assert problem.what == "glidepath/wrong cannot say what it lacks: ZeroDivisionError: oh"
-    assert problem.hint == "it is a fault of glidepath"
+    assert problem.what == "glidepath-diffusion/wrong cannot say what it lacks: ZeroDivisionError: oh"
+    assert problem.hint == "it is a fault of glidepath-diffusion"

@@ -40,14 +40,14 @@ def test_a_plan_has_each_part_with_its_config(plan: ToPlan) -> None:
     sampler = only(made, "sampler")
     assert (sampler.path, sampler.registered.full_name, str(sampler.place)) == (
         "sampler",
-        "glidepath/ddpm",
+        "glidepath-diffusion/ddpm",
         "s.yaml:5:16",
     )
     assert sampler.config.steps == 150
     guidance = made.parts["guidance"]
     assert isinstance(guidance, tuple)
     assert [(each.path, each.config.scale) for each in guidance] == [("guidance[0]", 3.0)]
-    assert made.distributions == {"glidepath": "1.2"}
+    assert made.distributions == {"glidepath-diffusion": "1.2"}
     assert made.weights is None
 
 
@@ -89,7 +89,7 @@ def test_a_component_without_a_config_has_none(plan: ToPlan) -> None:
     made = plan("schedule: plain\ndenoiser: tiny-unet\nsampler: acme/euler\n")
     assert only(made, "schedule").config is None
     assert made.tree["sampler"] == {"use": "acme/euler"}
-    assert made.distributions == {"acme": "2.0", "glidepath": "1.2"}
+    assert made.distributions == {"acme": "2.0", "glidepath-diffusion": "1.2"}
 
 
 def test_parts_stand_inside_parts(plan: ToPlan) -> None:
@@ -100,7 +100,7 @@ def test_parts_stand_inside_parts(plan: ToPlan) -> None:
     assert (tokenizer.path, tokenizer.config.title) == ("text_encoder.tokenizer", "x")
     assert encoder.config.tokenizer is None
     assert "tokenizer" not in encoder.sources
-    assert made.tree["text_encoder"]["tokenizer"]["use"] == "glidepath/words"
+    assert made.tree["text_encoder"]["tokenizer"]["use"] == "glidepath-diffusion/words"
     assert [each.path for each in made.all_parts()][-1] == "text_encoder.tokenizer"
 
 
@@ -191,7 +191,7 @@ plugins: {require: {acme: '>=1'}, deny: [other]}
 
 def test_the_tree_does_not_depend_on_how_a_spec_is_written(plan: ToPlan) -> None:
     long = """\
-sampler: {steps: 150, use: glidepath/ddpm}
+sampler: {steps: 150, use: glidepath-diffusion/ddpm}
 denoiser: {use: tiny-unet, channel_mult: [1.0, 2, 3, 4]}
 schedule: {num_steps: 1000, use: cosine}
 """
@@ -247,11 +247,15 @@ def test_a_runtime_may_be_null(plan: ToPlan) -> None:
          'pip install "Acme<2"'),
         ("{require: {no-such: '>=3'}}", 21, "plugins.require.no-such",
          "the spec requires 'no-such', which is not installed", 'pip install "no-such>=3"'),
-        ("{require: {glidpath: '>=9'}}", 21, "plugins.require.glidpath",
-         "the spec requires 'glidpath', which is not installed", "did you mean 'glidepath'?"),
-        ("{require: {Glidepath: '>=9'}}", 32, "plugins.require.Glidepath",
-         "the spec requires Glidepath >=9, and 1.2 is installed",
-         "install glidepath >=9 from a copy of its repository"),
+        ("{require: {glidpath-difusion: '>=9'}}", 21, "plugins.require.glidpath-difusion",
+         "the spec requires 'glidpath-difusion', which is not installed",
+         "did you mean 'glidepath-diffusion'?"),
+        ("{require: {Glidepath_Diffusion: '>=9'}}", 42, "plugins.require.Glidepath_Diffusion",
+         "the spec requires Glidepath_Diffusion >=9, and 1.2 is installed",
+         'pip install "Glidepath_Diffusion>=9"'),
+        ("{require: {glidepath: '>=0.1'}}", 21, "plugins.require.glidepath",
+         "the spec requires 'glidepath', which is not installed",
+         "glidepath's own distribution is named glidepath-diffusion"),
         ("{require: {'': '>=3'}}", 21, "plugins.require", "the spec requires '', which is not installed",
          'pip install ">=3"'),
         ("{require: {acme: about 3}}", 27, "plugins.require.acme", "'about 3' is not a range of versions",
@@ -278,7 +282,7 @@ def test_requirements_are_checked(
 
 
 def test_requirements_that_are_met_are_no_fault(plan: ToPlan) -> None:
-    made = plan(GOOD + "plugins: {require: {acme: '>=1,<3', attrs: '>=20', glidepath: ''}}\n")
+    made = plan(GOOD + "plugins: {require: {acme: '>=1,<3', attrs: '>=20', glidepath-diffusion: ''}}\n")
     assert made.tree["plugins"]["require"]["acme"] == ">=1,<3"
 
 
@@ -288,10 +292,10 @@ def test_requirements_that_are_met_are_no_fault(plan: ToPlan) -> None:
         ("{deny: [acme]}", True),
         ("{deny: [acme/acme]}", True),
         ("{deny: [ACME]}", True),
-        ("{deny: [glidepath/acme]}", False),
+        ("{deny: [glidepath-diffusion/acme]}", False),
         ("{deny: []}", False),
         ("{allow: [parts]}", True),
-        ("{allow: [glidepath, acme]}", False),
+        ("{allow: [glidepath-diffusion, acme]}", False),
         ("{allow: null}", False),
     ],
 )
@@ -349,9 +353,10 @@ STRANGE = GOOD.replace("ddpm", "strange")
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"check": _fails}, "glidepath/strange cannot check its parameters: ZeroDivisionError: oh"),
-        ({"provides": _fails}, "glidepath/strange cannot say what it provides: ZeroDivisionError: oh"),
-        ({"needs": _fails}, "glidepath/strange cannot say what it needs: ZeroDivisionError: oh"),
+        ({"check": _fails}, "glidepath-diffusion/strange cannot check its parameters: ZeroDivisionError: oh"),
+        ({"provides": _fails},
+         "glidepath-diffusion/strange cannot say what it provides: ZeroDivisionError: oh"),
+        ({"needs": _fails}, "glidepath-diffusion/strange cannot say what it needs: ZeroDivisionError: oh"),
         (
             {"needs": lambda _config: {"image.channels": Need(test=_fails)}},
             "sampler (strange) does not fit denoiser (tiny-unet), whose image.channels is 3: "
@@ -360,7 +365,7 @@ STRANGE = GOOD.replace("ddpm", "strange")
         ({"needs": lambda _config: {"no.such": Need(value=1)}},
          "sampler (strange) needs no.such, and no part provides it"),
         ({"config": "no_such_module:C"},
-         "the parameters of glidepath/strange cannot be read: 'no_such_module:C': "
+         "the parameters of glidepath-diffusion/strange cannot be read: 'no_such_module:C': "
          "ModuleNotFoundError: No module named 'no_such_module'"),
     ],
 )  # fmt: skip

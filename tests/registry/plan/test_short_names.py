@@ -68,7 +68,7 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalogue:
     monkeypatch.chdir(tmp_path)
     return Catalogue(
         [
-            plugin(tmp_path, "glidepath", Walk, PRESET),
+            plugin(tmp_path, "glidepath-diffusion", Walk, PRESET),
             plugin(tmp_path, "acme", Other, PRESET.replace("steps: 30", "jumps: 5")),
         ]
     )
@@ -85,7 +85,7 @@ def problem(catalogue: Catalogue, source: str, *overrides: str) -> Problem:
     return only
 
 
-@pytest.mark.parametrize("distribution", ["glidepath", "acme"])
+@pytest.mark.parametrize("distribution", ["glidepath-diffusion", "acme"])
 def test_a_preset_means_the_parts_and_presets_of_its_own_distribution(
     catalogue: Catalogue, distribution: str
 ) -> None:
@@ -104,10 +104,10 @@ def test_a_file_on_a_preset_leaves_the_names_of_the_preset_to_it(catalogue: Cata
 
 def test_a_short_name_of_a_users_file_or_override_must_say_which(catalogue: Catalogue) -> None:
     Path("my.yaml").write_text("extends: acme-main\nsampler: walk\n", encoding="utf-8")
-    for source, override in (("my.yaml", ()), ("glidepath-main", ("sampler.use=walk",))):
+    for source, override in (("my.yaml", ()), ("glidepath-diffusion-main", ("sampler.use=walk",))):
         found = problem(catalogue, source, *override)
         assert found.what == "2 installed plugins supply a sampler named 'walk'"
-        assert found.allowed == ("acme/walk", "glidepath/walk")
+        assert found.allowed == ("acme/walk", "glidepath-diffusion/walk")
 
 
 def test_one_part_by_its_short_and_its_full_name_keeps_the_inherited_parameters(
@@ -116,7 +116,7 @@ def test_one_part_by_its_short_and_its_full_name_keeps_the_inherited_parameters(
     Path("short.yaml").write_text("extends: acme-main\nsampler: walk\n", encoding="utf-8")
     assert read_spec("short.yaml", catalogue=catalogue).tree["sampler"] == {"use": "walk", "jumps": 5}
     assert made(catalogue, "acme-main", "sampler=acme/walk").parts["sampler"].config == Other(jumps=5)
-    assert made(catalogue, "acme-main", "sampler=glidepath/walk").parts["sampler"].config == Walk()
+    assert made(catalogue, "acme-main", "sampler=glidepath-diffusion/walk").parts["sampler"].config == Walk()
 
 
 def test_a_part_that_its_own_distribution_does_not_have_is_looked_for_in_all(
@@ -126,10 +126,10 @@ def test_a_part_that_its_own_distribution_does_not_have_is_looked_for_in_all(
     file.write_text("extends: acme-main\nsampler: walk\n", encoding="utf-8")
     record = PluginRecord(name="third", distribution="third", version="1.0")
     third = Loaded(record, None, (), (), (Preset(name="third-main", file=file, summary=""),), ())
-    ours = attrs.evolve(record, distribution="glidepath")
+    ours = attrs.evolve(record, distribution="glidepath-diffusion")
     codec = Loaded(ours, None, (part("codec", "identity", Walk),), (), (), ())
     _, acme = catalogue._plugins
     one = made(Catalogue([acme, codec, third]), "third-main")
     assert one.parts["sampler"].registered.full_name == "acme/walk"
     both = problem(Catalogue([*catalogue._plugins, third]), "third-main")
-    assert both.allowed == ("acme/walk", "glidepath/walk")
+    assert both.allowed == ("acme/walk", "glidepath-diffusion/walk")

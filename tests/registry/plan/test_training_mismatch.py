@@ -205,9 +205,9 @@ def test_a_parameter_can_be_declared_free(tmp_path: Path) -> None:
     catalogue = make_catalogue(components=(*COMPONENTS, free))
     text = "schedule: cosine\ndenoiser: {use: free, dropout: 0.5, depth: 2}\nsampler: ddim\nweights: w.pt\n"
     plan = make_plan(parse_spec(text, "s", catalogue=catalogue, folder=tmp_path), catalogue)
-    write(tmp_path / "w.pt", {"denoiser": {"use": "glidepath/old", "dropout": 0.1, "layers": 2}})
+    write(tmp_path / "w.pt", {"denoiser": {"use": "glidepath-diffusion/old", "dropout": 0.1, "layers": 2}})
     assert told(plan, catalogue) == []
-    write(tmp_path / "w.pt", {"denoiser": {"use": "glidepath/old", "dropout": 0.1, "layers": 3}})
+    write(tmp_path / "w.pt", {"denoiser": {"use": "glidepath-diffusion/old", "dropout": 0.1, "layers": 3}})
     assert told(plan, catalogue) == ["denoiser.depth is 2, and the weights were trained with 3"]
 
 
@@ -226,7 +226,9 @@ def test_components_of_one_name_are_told_by_their_distributions(
     check: Check, tmp_path: Path, trained: dict[str, Any]
 ) -> None:
     write(tmp_path / "w.safetensors", {**trained, "schedule": {"use": "acme/cosine"}})
-    assert check() == ["schedule is glidepath/cosine, and the weights were trained with acme/cosine"]
+    assert check() == [
+        "schedule is glidepath-diffusion/cosine, and the weights were trained with acme/cosine"
+    ]
 
 
 @pytest.mark.parametrize(

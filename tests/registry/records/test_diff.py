@@ -158,11 +158,11 @@ def test_stages_of_a_cascade_are_titles_of_their_own(glidepath: Any, tmp_path: P
 
 def manifest(**changed: Any) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "spec": {"sampler": part("glidepath/ddim", steps=5)},
+        "spec": {"sampler": part("glidepath-diffusion/ddim", steps=5)},
         "shots": [Shot("a star", 1, 0)],
         "columns": 1,
         "scale": 1,
-        "distributions": {"glidepath": "0.1"},
+        "distributions": {"glidepath-diffusion": "0.1"},
         "weights": {"": "11"},
         "environment": {"torch": "2", "python": "3.11.2", "device": "cpu", "dtype": "float32"},
     }
@@ -173,7 +173,7 @@ def test_two_images_are_compared_by_what_they_carry(glidepath: Any, tmp_path: Pa
     picture = Image.new("RGB", (8, 8))
     save_png(picture, tmp_path / "a.png", manifest())
     other = manifest(
-        spec={"sampler": part("glidepath/ddim", steps=6)},
+        spec={"sampler": part("glidepath-diffusion/ddim", steps=6)},
         shots=[Shot("a ring", 2, 0)],
         weights={"": "22"},
         environment={"torch": "3", "python": "3.11.2", "device": "cpu", "dtype": "float32"},

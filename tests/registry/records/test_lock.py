@@ -55,7 +55,7 @@ weights: net.safetensors
 def acme(site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A glidepath of one file, a plugin of four parts, and a spec of them with two files, in spec.yaml."""
     (site.folder / "own.txt").write_text("one")
-    record(site.folder / "glidepath-9.9.dist-info", "own.txt")
+    record(site.folder / "glidepath_diffusion-9.9.dist-info", "own.txt")
     site.plugin("acme", PLUGIN.replace("DEFAULT", "50"), version="1.2")
     (tmp_path / "spec.yaml").write_text(SPEC)
     (tmp_path / "table.txt").write_text("1 2 3")
@@ -108,8 +108,8 @@ def test_a_lock_holds_all_that_decides_what_a_spec_makes(acme: Any, glidepath: A
     assert lock["files"] == {"schedule.table": sha256(b"1 2 3")}
     assert lock["environment"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert re.match(r"\d+\.\d+", lock["environment"]["torch"])
-    assert lock["distributions"]["glidepath"]["version"] == "9.9"
-    assert lock["distributions"]["glidepath"]["files"] == {"own.txt": sha256(b"one")}
+    assert lock["distributions"]["glidepath-diffusion"]["version"] == "9.9"
+    assert lock["distributions"]["glidepath-diffusion"]["files"] == {"own.txt": sha256(b"one")}
     assert lock["distributions"]["acme"]["version"] == "1.2"
     plugin = (acme.folder / "acme" / "plugin.py").read_bytes()
     assert lock["distributions"]["acme"]["files"]["acme/plugin.py"] == sha256(plugin)
@@ -126,10 +126,10 @@ def test_versions_that_a_distribution_requires_are_in_its_lock(
     acme: Any, glidepath: Any, tmp_path: Path
 ) -> None:
     info = next(acme.folder.glob("acme-1.2*"))
-    (info / "METADATA").write_text("Name: acme\nVersion: 1.2\nRequires-Dist: glidepath<10,>=9\n")
+    (info / "METADATA").write_text("Name: acme\nVersion: 1.2\nRequires-Dist: glidepath-diffusion<10,>=9\n")
     glidepath("lock", "spec.yaml")
     lock = json.loads((tmp_path / "spec.lock.json").read_text())
-    assert lock["distributions"]["acme"]["requires"] == ["glidepath<10,>=9"]
+    assert lock["distributions"]["acme"]["requires"] == ["glidepath-diffusion<10,>=9"]
 
 
 def test_a_plugin_that_hears_of_what_is_built_is_in_the_lock(
@@ -141,7 +141,7 @@ def test_a_plugin_that_hears_of_what_is_built_is_in_the_lock(
     acme.plugin("idle", "@hookimpl\ndef components():\n    return []\n")
     glidepath("lock", "spec.yaml")
     lock = json.loads((tmp_path / "spec.lock.json").read_text())
-    assert list(lock["distributions"]) == ["acme", "glidepath", "listener"]
+    assert list(lock["distributions"]) == ["acme", "glidepath-diffusion", "listener"]
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ def test_an_edited_file_of_a_distribution_is_drift(acme: Any, glidepath: Any) ->
     glidepath("lock", "spec.yaml")
     (acme.folder / "own.txt").write_text("two")
     assert drifted(glidepath) == [
-        f"sha256 of own.txt of glidepath: was {sha256(b'one')[:12]}, and is {sha256(b'two')[:12]}; "
-        "put the file back, or install glidepath again"
+        f"sha256 of own.txt of glidepath-diffusion: was {sha256(b'one')[:12]}, and is {sha256(b'two')[:12]}; "
+        "put the file back, or install glidepath-diffusion again"
     ]
     (acme.folder / "own.txt").unlink()
     assert f"was {sha256(b'one')[:12]}, and is absent" in drifted(glidepath)[0]
@@ -286,7 +286,7 @@ def test_train_refuses_drift_before_it_makes_its_folder(site: Any, glidepath: An
     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     site.bundle()
     (site.folder / "own.txt").write_text("one")
-    record(site.folder / "glidepath-9.9.dist-info", "own.txt")
+    record(site.folder / "glidepath_diffusion-9.9.dist-info", "own.txt")
     monkeypatch.chdir(tmp_path)
     assert glidepath("lock", "shapes")[0] == 0
     status, _, err = glidepath("train", "shapes", "--locked", "shapes.lock.json", "--set", "train.steps=1")

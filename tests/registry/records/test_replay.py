@@ -80,12 +80,12 @@ def test_replay_says_what_differs(tiny: Path, capsys: pytest.CaptureFixture[str]
     other = {name: value * 1.5 for name, value in load_file("tiny.safetensors").items()}
     save_file(other, "tiny.safetensors")
     picture, data = read_manifest(Path("x.png"))
-    data["distributions"]["glidepath"] = "0.0.1"
+    data["distributions"]["glidepath-diffusion"] = "0.0.1"
     save_png(picture, Path("x.png"), data)
     capsys.readouterr()
     assert run("replay", "x.png") == 1
     said = capsys.readouterr()
-    assert "differs: distribution glidepath was 0.0.1, and is" in said.err
+    assert "differs: distribution glidepath-diffusion was 0.0.1, and is" in said.err
     assert "differs: sha256 of weights was" in said.err
     assert "the image differs in" in said.out
 

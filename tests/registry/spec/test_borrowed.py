@@ -128,10 +128,10 @@ def test_an_override_below_a_borrowed_value_that_is_no_part_says_so(fault: Fault
     assert problem.hint == "set what it is taken from, or all of guidance[0].decay"
 
 
-@pytest.mark.parametrize("name", ["ddim", "glidepath/ddim"])
+@pytest.mark.parametrize("name", ["ddim", "glidepath-diffusion/ddim"])
 def test_a_name_that_is_taken_from_elsewhere_is_still_a_name(plan: ToPlan, name: str) -> None:
     text = f"{SPEC}guidance: [{{use: odd, extra: {name}}}]\n".replace(
         "sampler: ddim", "sampler: {use: '${guidance[0].extra}', eta: 0.5}"
     )
-    assert plan(text).tree["sampler"]["use"] == "glidepath/ddim"
+    assert plan(text).tree["sampler"]["use"] == "glidepath-diffusion/ddim"
     assert plan(text).tree["sampler"]["eta"] == 0.5

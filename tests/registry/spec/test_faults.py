@@ -21,7 +21,7 @@ sampler: ddpm
 """
 
 Fault = Callable[..., Problem]
-SAMPLERS = ("ddim", "ddpm", "acme/euler", "glidepath/euler", "needy")
+SAMPLERS = ("ddim", "ddpm", "acme/euler", "glidepath-diffusion/euler", "needy")
 
 
 def where(problem: Problem) -> tuple[str, int, int]:
@@ -348,12 +348,12 @@ def test_a_part_of_a_plugin_that_failed_gives_the_reason(fault: Fault) -> None:
 def test_a_part_whose_name_two_plugins_have_must_say_which(fault: Fault) -> None:
     problem = fault(GOOD.replace("ddpm", "euler"))
     assert problem.what == "2 installed plugins supply a sampler named 'euler'"
-    assert problem.allowed == ("acme/euler", "glidepath/euler")
+    assert problem.allowed == ("acme/euler", "glidepath-diffusion/euler")
 
 
 def test_a_part_that_needs_a_module_says_how_to_install_it(fault: Fault) -> None:
     problem = fault(GOOD.replace("ddpm", "needy"))
-    assert problem.what == "glidepath/needy 1.2 needs no_such_module, which is not installed"
+    assert problem.what == "glidepath-diffusion/needy 1.2 needs no_such_module, which is not installed"
     assert problem.hint == "pip install no-such-module"
 
 

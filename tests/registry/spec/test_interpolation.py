@@ -40,7 +40,7 @@ def extra(read: Read, text: str, *overrides: str, **options: Any) -> Any:
         ("'${guidance[0].colour}'", "RED"),
         ("'${guidance[0].decay}'", {"rate": 0.1, "floor": 0.0}),
         ("'${guidance[0].decay.rate}'", 0.1),
-        ("'${codec}'", "glidepath/identity"),
+        ("'${codec}'", "glidepath-diffusion/identity"),
         ("'a ${sampler} of ${sampler.steps}!'", "a ddpm of 150!"),
         ("'${denoiser.learned_variance}ly'", "truely"),
         ("'$sampler'", "$sampler"),
@@ -61,7 +61,7 @@ def test_an_interpolation_sees_overrides_and_other_layers(read: Read) -> None:
 def test_a_part_can_be_named_by_an_interpolation(plan: Callable[..., Plan]) -> None:
     text = "schedule: cosine\ndenoiser: {use: tiny-unet}\nsampler: {use: '${guidance[0].extra}'}\n"
     made = plan(f"{text}guidance: [{{use: odd, extra: ddim}}]\n")
-    assert made.tree["sampler"]["use"] == "glidepath/ddim"
+    assert made.tree["sampler"]["use"] == "glidepath-diffusion/ddim"
 
 
 def test_a_default_of_a_nested_part_can_be_taken(read: Read) -> None:

@@ -46,7 +46,7 @@ COMPONENTS = (
         config=f"{_HERE}.classifier_config:ClassifierGuidanceConfig",
         summary="pulls each step to where a classifier sees the label",
         provides=lambda _config: {"guidance.weight": True},
-        example={"classifier": {"use": "glidepath/adm-classifier", **_SMALL}},
+        example={"classifier": {"use": "glidepath-diffusion/adm-classifier", **_SMALL}},
         neutral={"scale": 0},
         references=(f"{_PAPER}, section 4, algorithms 1 and 2",),
     ),

@@ -68,7 +68,7 @@ class NoisedClipConfig:
         metadata=doc("what the cosine of a text and an image is multiplied by to give a log-likelihood"),
     )
     tokenizer: Any = attrs.field(
-        default="glidepath/clip-bpe", metadata=part("tokenizer", "turns the prompt into integers")
+        default="glidepath-diffusion/clip-bpe", metadata=part("tokenizer", "turns the prompt into integers")
     )
 
 

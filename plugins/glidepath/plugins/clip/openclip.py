@@ -82,7 +82,7 @@ def _open_clip() -> ModuleType:
         import open_clip
     except ModuleNotFoundError as error:
         raise PartError(
-            "clip open-clip needs the package open_clip; install it with: pip install 'glidepath[clip]'"
+            "clip open-clip needs the package open_clip: pip install 'glidepath-diffusion[clip]'"
         ) from error
     except RuntimeError as error:  # torchvision, when it is of another version than torch
         raise PartError(f"clip open-clip: the package open_clip cannot be imported: {error}") from error

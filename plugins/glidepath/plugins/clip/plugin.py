@@ -89,7 +89,7 @@ _SMALL = {
     "image_layers": 1,
     "image_heads": 2,
     "tokenizer": {
-        "use": "glidepath/words",
+        "use": "glidepath-diffusion/words",
         "vocabulary": ["a", "red", "tan", "circle", "square", "ribbon"],
     },
 }
@@ -140,7 +140,7 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.openclip:OpenClip",
             config=f"{_HERE}.configs:OpenClipConfig",
             summary="the CLIP models of the package open_clip, for images without noise",
-            requires=(Extra(module="open_clip", install="pip install 'glidepath[clip]'"),),
+            requires=(Extra(module="open_clip", install="pip install 'glidepath-diffusion[clip]'"),),
             check=open_clip_faults,
             lacks=_open_clip_lacks,
             references=(
@@ -156,7 +156,7 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:ClipGuidanceConfig",
             summary="pulls each step towards what a CLIP finds fitting for the prompt",
             provides=_provides_weight,
-            example={"clip": {"use": "glidepath/noised-clip", **_SMALL}},
+            example={"clip": {"use": "glidepath-diffusion/noised-clip", **_SMALL}},
             neutral={"scale": 0},
             references=(f"{_GLIDE}, section 2.4", f"{_VQGAN_CLIP}, section 2"),
         ),

@@ -75,7 +75,7 @@ def with_variance(tree: Tree, model: Diffusion) -> Tree:
     Then it is beta, which is the default of the program published with ADM (guided-diffusion), not ours.
     """
     sampler = tree.get("sampler")
-    if model.learned_variance or _name(sampler) not in ("ddpm", "glidepath/ddpm"):
+    if model.learned_variance or _name(sampler) not in ("ddpm", "glidepath-diffusion/ddpm"):
         return tree
     named = sampler if isinstance(sampler, Mapping) else {"use": sampler}
     return {**tree, "sampler": {**named, "variance": named.get("variance", "fixed-large")}}

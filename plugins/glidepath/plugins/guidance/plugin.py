@@ -116,7 +116,7 @@ def components() -> Iterable[Component]:
             provides=_contrast,
             example={
                 "denoiser": {
-                    "use": "glidepath/adm-unet",
+                    "use": "glidepath-diffusion/adm-unet",
                     "image_size": 8,
                     "channels": 32,
                     "channel_mult": [1],

@@ -124,7 +124,7 @@ def _parser() -> Parser:
     export.add_argument(
         "--format",
         choices=("csv", "parquet"),
-        help="default: by the ending of --out, else csv; parquet needs the extra: glidepath[parquet]",
+        help="default: by the ending of --out, else csv; parquet needs glidepath-diffusion[parquet]",
     )
     report = add("report", _report, "compare the arms: a page, tables and figures", reads=True)
     report.add_argument("--out", type=Path, metavar="FOLDER", help="default: `report` beside the results")

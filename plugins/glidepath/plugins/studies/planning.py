@@ -120,7 +120,7 @@ def sentences(study: Study, found: Foresight | None) -> Iterator[str]:
     primary = [metric for metric in study.metrics if metric.family == "primary"]
     if found is None:
         if primary and len(study.arms) > 1:
-            yield "what it can show is known once scipy is here: pip install 'glidepath[studies]'"
+            yield "what it can show is known once scipy is here: pip install 'glidepath-diffusion[studies]'"
         return
     yield found.sentence
     if found.test == "sign-flip":

@@ -71,7 +71,7 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.ray_engine:RayEngine",
             config=f"{_HERE}.engine_configs:RayConfig",
             summary="a task of Ray Core for each trial, on this machine or on a cluster",
-            requires=(Extra(module="ray", install="pip install 'glidepath[ray]'"),),
+            requires=(Extra(module="ray", install="pip install 'glidepath-diffusion[ray]'"),),
         ),
         Component(
             kind="metric",

@@ -52,7 +52,7 @@ KEYS = (
     *("study", "base", "arms", "where", "exclude", "baseline", "seeds", "data"),
     *("metrics", "stats", "budget", "engine", "failures", "report"),
 )
-_DEFAULT_ENGINE = "glidepath/local"
+_DEFAULT_ENGINE = "glidepath-diffusion/local"
 _MOST_NAMED = 8
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _UNQUOTED = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]")

@@ -73,7 +73,7 @@ class Steps:
         make_folder(work)
         spec = work / "study-spec.yaml"
         write_text(spec, canonical_json(step["spec"], 1))
-        command = catalogue.command_source("glidepath/train").item.target
+        command = catalogue.command_source("glidepath-diffusion/train").item.target
         module, _, name = command.partition(":")
         status = getattr(import_module(module), name)([str(spec), "--out", str(work)])
         if status != 0:

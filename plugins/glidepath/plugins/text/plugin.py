@@ -73,7 +73,7 @@ def components() -> Iterable[Component]:
                 "heads": 2,
                 "context": 8,
                 "pooled_width": 48,
-                "tokenizer": {"use": "glidepath/words", **_WORDS},
+                "tokenizer": {"use": "glidepath-diffusion/words", **_WORDS},
             },
             references=('Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 4.1',),
         ),

@@ -36,7 +36,7 @@ def by_ftfy(text: str) -> str:
     except ModuleNotFoundError as error:
         raise PartError(
             "tokenizer clip-bpe with repair: ftfy needs the package ftfy; install it with: "
-            "pip install 'glidepath[clip]', or choose repair: plain"
+            "pip install 'glidepath-diffusion[clip]', or choose repair: plain"
         ) from error
     mended: str = fix_text(text)
     return mended

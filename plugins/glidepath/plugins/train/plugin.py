@@ -125,7 +125,7 @@ def components() -> Iterable[Component]:
             summary="trains a CLIP, on noisy images if it is a noised one; resumes exactly",
             example={
                 "clip": {
-                    "use": "glidepath/noised-clip",
+                    "use": "glidepath-diffusion/noised-clip",
                     "width": 16,
                     "text_width": 32,
                     "text_layers": 1,
@@ -135,7 +135,7 @@ def components() -> Iterable[Component]:
                     "image_width": 32,
                     "image_layers": 1,
                     "image_heads": 2,
-                    "tokenizer": {"use": "glidepath/words", "vocabulary": ["a", "star"]},
+                    "tokenizer": {"use": "glidepath-diffusion/words", "vocabulary": ["a", "star"]},
                 }
             },
             references=(

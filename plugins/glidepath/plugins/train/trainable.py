@@ -44,7 +44,7 @@ def _obstacles(plan: Plan, catalogue: Catalogue) -> Iterator[Problem]:
             what = f"this spec cannot be trained: it has no {slot!r}"
             yield Problem(what=what, place=root, hint=f"{slot}: {kind.summary}", allowed=names)
     codec = _one(plan, "codec")
-    if codec.registered.full_name != "glidepath/identity":
+    if codec.registered.full_name != "glidepath-diffusion/identity":
         what = f"training is done on pixels, and the codec {codec.registered.full_name} would not be used"
         yield Problem(what=what, place=codec.place, path="codec", allowed=("identity",))
     if _begins_with_weights(plan) and not _has_weights(plan):

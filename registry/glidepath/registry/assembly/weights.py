@@ -125,7 +125,7 @@ def _from_hub(address: Address) -> Path:
         from huggingface_hub import hf_hub_download, utils
     except ModuleNotFoundError as error:
         raise WeightsError(
-            f"weights hub:{address.value} need huggingface_hub; install it with: pip install 'glidepath[hub]'"
+            f"weights hub:{address.value} need huggingface_hub: pip install 'glidepath-diffusion[hub]'"
         ) from error
     owner, _, rest = address.value.partition("/")
     name, _, file = rest.partition("/")

@@ -24,9 +24,9 @@ A plugin that fails costs nothing but what it would have supplied, unless `--str
 ends with status 0 where plugins have faults, and with 1 under `--strict`.
 To keep one from being imported, name it, its distribution, or distribution/name:
 
-  GLIDEPATH_DISABLE=acme glidepath plugins         all but acme
-  GLIDEPATH_PLUGINS=glidepath,acme glidepath list  none but these
-  glidepath plugins --no-plugins                   none but glidepath's own
+  GLIDEPATH_DISABLE=acme glidepath plugins                   all but acme
+  GLIDEPATH_PLUGINS=glidepath-diffusion,acme glidepath list  none but these
+  glidepath plugins --no-plugins                             none but glidepath's own
 """
 
 

@@ -50,7 +50,7 @@ CORE_KINDS: tuple[Kind, ...] = (
         summary="how images enter and leave the space that diffusion runs in",
         slot="codec",
         # The whole name: with the short one, a plugin with an `identity` of its own would break every spec.
-        default="glidepath/identity",
+        default="glidepath-diffusion/identity",
     ),
 )
 

@@ -49,7 +49,7 @@ class Catalogue:
 
     records: every entry point, those that failed or are disabled too.
     kinds: kinds of part by name; slots: the same by the key of a spec that holds them.
-    warnings: what is odd about the switches, such as one that names no plugin.
+    warnings: what is odd about the switches, such as one that names no plugin; and what is in the way.
     patience: seconds that a module of parameters may take to import; 0 for no limit.
     """
 
@@ -380,7 +380,7 @@ def _load(installed: Scan, chosen: tuple[Switch, ...], patience: float, warnings
         plugins,
         kinds,
         malformed=installed.malformed,
-        warnings=[*warnings, *unmatched],
+        warnings=[*installed.warnings, *warnings, *unmatched],
         manager=manager,
         patience=patience,
     )

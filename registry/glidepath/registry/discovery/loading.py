@@ -156,13 +156,12 @@ class _Loading:
         """Hold what the distribution requires against what is installed."""
         self.requires = requirements
         for requires, version in unmet(requirements, versions):
-            instead = install_remedy(requires.name, requires.versions)
             if requires.name == DISTRIBUTION:
                 error = f"it is made for glidepath {requires.versions}, and this is glidepath {version}"
-                hint = f"install a version of {self.found.distribution} for glidepath {version}, or {instead}"
+                hint = f"install a version of {self.found.distribution} for glidepath {version}"
             else:
                 error = f"it requires {requires.name} {requires.versions}, and {version} is installed"
-                hint = instead
+                hint = install_remedy(requires.name, requires.versions)
             self.fail("requires", error, hint, str(self.found.info))
 
     def import_module(self) -> object:

@@ -23,8 +23,11 @@ from glidepath.registry.discovery.metadata import canonical as canonical
 from glidepath.registry.discovery.metadata import stated_version
 from glidepath.registry.text.problems import did_you_mean
 
-DISTRIBUTION = "glidepath"
+DISTRIBUTION = "glidepath-diffusion"
 """Our own distribution: the one that `--no-plugins` leaves."""
+
+_NAMESAKE = "glidepath"
+"""A distribution of another project, whose package has the name of ours."""
 
 NOT_LOADED = ("scan", "requires", "import", "register")
 """Stages of which a fault means that nothing of the plugin can be used."""
@@ -62,7 +65,7 @@ class PluginRecord:
     disabled: which switch keeps it from loading, "" when none does.
     faults: all that is wrong with it, in the order in which it came to light.
     warnings: what its author should know, and what stops nothing.
-    requires: which versions of glidepath and of other plugins its distribution asks for, "glidepath>=0.1".
+    requires: which versions of glidepath and of other plugins its distribution asks for, "acme>=0.1".
     lacks: why parts of it cannot be used here, where nothing is wrong with them; `examination` fills it.
     components: "kind/name" of each part that it supplies; kinds, presets, commands: the names of those.
     """
@@ -153,11 +156,13 @@ class Scan:
     """What is installed: entry points, by distribution and name; and records of those that are malformed.
 
     versions: of glidepath and of the distributions with plugins, by name; "" where nothing states it.
+    warnings: what else is installed and in the way.
     """
 
     found: tuple[Found, ...]
     malformed: tuple[PluginRecord, ...]
     versions: Mapping[str, str] = MappingProxyType({})
+    warnings: tuple[str, ...] = ()
 
 
 def scan(path: Sequence[str] | None = None) -> Scan:
@@ -169,12 +174,18 @@ def scan(path: Sequence[str] | None = None) -> Scan:
     found: list[Found] = []
     malformed: list[PluginRecord] = []
     versions: dict[str, str] = {}
+    warnings: list[str] = []
     for name, info in _distributions(sys.path if path is None else path):
         if name == DISTRIBUTION:  # without plugins of its own, too
             versions[DISTRIBUTION] = str(_identity(info).version or "")
         content = _entry_points(info)
         # The group's name without its brackets, so that a header with a typing error is seen and reported.
         if GROUP.encode() not in content:
+            if name == _NAMESAKE:
+                warnings.append(
+                    f"{name} {_identity(info).version}, another project, is installed beside {DISTRIBUTION}, "
+                    f"and its package has the same name: pip uninstall {name}"
+                )
             continue
         file, distro = Path(info, _FILE), _identity(info)
         versions[distro.name] = str(distro.version or "")
@@ -196,6 +207,7 @@ def scan(path: Sequence[str] | None = None) -> Scan:
         tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name))),
         tuple(sorted(malformed, key=lambda record: (record.distribution, record.name))),
         MappingProxyType(versions),
+        tuple(warnings),
     )
 
 
@@ -230,12 +242,9 @@ def installed_names(path: Sequence[str] | None = None) -> list[str]:
 
 
 def install_remedy(distribution: str, versions: str) -> str:
-    """What brings a distribution of such versions (">=1,<2", "==1.2").
-
-    glidepath is not to be had by its name: the package index has another project of that name.
-    """
-    if canonical(distribution) == DISTRIBUTION:
-        return f"install glidepath {versions.removeprefix('==')} from a copy of its repository"
+    """What brings a distribution of such versions (">=1,<2", "==1.2")."""
+    if canonical(distribution) == _NAMESAKE:
+        return f"glidepath's own distribution is named {DISTRIBUTION}"
     wanted = f"{distribution}{versions}"
     return f"pip install {wanted}" if shlex.quote(wanted) == wanted else f'pip install "{wanted}"'
 

@@ -51,7 +51,7 @@ class ConfigReader:
         path: str,
         owner: str,
         *,
-        supplier: str = "glidepath",
+        supplier: str = "glidepath-diffusion",
         reserved: tuple[str, ...] = RESERVED,
         elsewhere: Mapping[str, str] = MappingProxyType({}),
     ) -> Config:
