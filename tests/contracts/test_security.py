@@ -409,7 +409,7 @@ def test_switches_act_before_an_import(
 ) -> None:
     plugin()
     Path("denied.yaml").write_text("extends: shapes\nplugins: {deny: [stranger]}\n")
-    Path("allowed.yaml").write_text("extends: shapes\nplugins: {allow: [glidepath]}\n")
+    Path("allowed.yaml").write_text("extends: shapes\nplugins: {allow: [glidepath-diffusion]}\n")
     if variable:
         monkeypatch.setenv(variable, value)
     assert main(arguments) == 0

@@ -23,6 +23,8 @@ from glidepath.testing.supplied import supplied_checks
 GENERIC: tuple[Check, ...] = (*described.CHECKS, *use.CHECKS)
 """The checks of every part."""
 
+_PREFIX = "glidepath-"
+
 
 @attrs.frozen(eq=False)
 class Case:
@@ -149,9 +151,9 @@ def _meant(distribution: str, known: Iterable[str], suppliers: Mapping[str, str]
             f'for [project.entry-points."{GROUP}"], and install it again'
         )
     word = canonical(distribution)
-    # glidepath-acme is no misspelling of glidepath
-    alike = [name for name in known if not word.startswith(f"{name}-")]
-    near = nearest(word, [*alike, *suppliers])
+    # the prefix that most plugins' distributions have would make all of them alike
+    bare = {name.removeprefix(_PREFIX): name for name in [*known, *suppliers]}
+    near = bare.get(nearest(word.removeprefix(_PREFIX), bare), "")
     if not near:
         return f"pip install {distribution}"
     if near in known:

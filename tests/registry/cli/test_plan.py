@@ -199,7 +199,9 @@ def test_a_fault_without_a_place_has_an_empty_one(acme: Any, glidepath: Any) -> 
     assert problem["line"] == 0
 
 
-@pytest.mark.parametrize("switches", ["plugins: {deny: [bomb]}", "plugins: {allow: [glidepath, acme]}"])
+@pytest.mark.parametrize(
+    "switches", ["plugins: {deny: [bomb]}", "plugins: {allow: [glidepath-diffusion, acme]}"]
+)
 def test_the_switches_of_a_spec_act_before_any_import(
     acme: Any, glidepath: Any, tmp_path: Path, switches: str
 ) -> None:
