@@ -31,12 +31,12 @@ from glidepath.registry import (
     Preset,
     Registered,
     doc,
-    hooks,
     load_catalogue,
     part,
     parts,
 )
 from glidepath.registry.cli import COMMANDS, module_of
+from glidepath.registry.describe import hooks
 from glidepath.registry.describe.markdown import parameter_table, table
 from glidepath.registry.describe.parameters import example, parameters
 from glidepath.registry.plan.parts import Runtime

@@ -3,7 +3,8 @@
     ```sh       commands; run in one shell for the whole page
     ```python   run in one namespace for the whole page
     ```text     what the block before it prints; `...` stands for any text, alone on a line for any lines
-    ```         shown and not run: formulas, trees of folders
+    ```math     a formula, in LaTeX; shown
+    ```         shown and not run: trees of folders, commands that publish
 
 A block of any language whose first line is `# file: NAME` is a file, and is written. One whose first line is
 `# from: NAME` is an excerpt of a file of the project, which must have these lines; `# ...` stands for lines
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import attrs
 
-LANGUAGES = {"sh", "python", "text", "yaml", "toml", ""}
+LANGUAGES = {"sh", "python", "text", "yaml", "toml", "math", ""}
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[^\s`]*)[^`]*$")
 _STATUS = re.compile(r"^ *<!-- exits with (\d+) -->$")

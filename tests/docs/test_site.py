@@ -48,6 +48,16 @@ def test_nothing_is_loaded_from_another_host(site: Path) -> None:
     loading = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
     for page in site.rglob("*.html"):
         assert not loading.findall(page.read_text(encoding="utf-8")), page.name
+    for style in site.rglob("*.css"):
+        assert not re.findall(r"url\([\"']?(?:https?:)?//", style.read_text(encoding="utf-8")), style.name
+
+
+def test_formulas_are_mathml_when_the_site_is_built(site: Path) -> None:
+    source = (ROOT / "docs" / "mathematics.md").read_text(encoding="utf-8")
+    built = (site / "mathematics.html").read_text(encoding="utf-8")
+    assert built.count('<math display="block">') == source.count("```math\n")
+    assert '<mover accent="true"><mi>α</mi><mo stretchy="false">¯</mo></mover>' in built
+    assert not re.findall(r'class="arithmatex">\\', built)
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.kinds)
