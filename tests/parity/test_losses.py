@@ -13,8 +13,8 @@ from torch import Tensor
 
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction, PredictionKind
-from glidepath.plugins.train.loss import squared_error
-from glidepath.plugins.train.variational import VariationalBound
+from glidepath.plugins.train.losses.loss import squared_error
+from glidepath.plugins.train.losses.variational import VariationalBound
 
 from .recorded import DATA, described, difference, make_schedule
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glidepath.plugins.studies.results import (
+from glidepath.plugins.studies.statistics.results import (
     Arm,
     Axis,
     Cost,

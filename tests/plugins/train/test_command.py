@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from glidepath.plugins.train.checkpoint import existing
-from glidepath.plugins.train.display import Display
-from glidepath.plugins.train.run import Position
+from glidepath.plugins.train.run.checkpoint import existing
+from glidepath.plugins.train.run.display import Display
+from glidepath.plugins.train.run.run import Position
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import load_catalogue

@@ -11,11 +11,11 @@ import attrs
 import pytest
 
 from glidepath.plugins.train.configs import CaptionedFolderConfig, DiffusionTrainerConfig
-from glidepath.plugins.train.dataset import CaptionedDataset
-from glidepath.plugins.train.folder import CaptionedFolder
+from glidepath.plugins.train.data.dataset import CaptionedDataset
+from glidepath.plugins.train.data.folder import CaptionedFolder
 from glidepath.plugins.train.plugin import commands, components, kinds
-from glidepath.plugins.train.run import Trainer
-from glidepath.plugins.train.trainer import DiffusionTrainer
+from glidepath.plugins.train.run.run import Trainer
+from glidepath.plugins.train.trainers.diffusion import DiffusionTrainer
 from glidepath.registry.describe.component import DOC
 
 COMPONENTS = {component.name: component for component in components()}

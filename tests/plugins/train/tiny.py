@@ -18,8 +18,8 @@ from glidepath.core.text_encoder import TextEncoder
 from glidepath.plugins.schedules.configs import CosineConfig
 from glidepath.plugins.schedules.cosine import CosineSchedule
 from glidepath.plugins.train.configs import DiffusionTrainerConfig
-from glidepath.plugins.train.run import LOG, Run
-from glidepath.plugins.train.trainer import DiffusionTrainer
+from glidepath.plugins.train.run.run import LOG, Run
+from glidepath.plugins.train.trainers.diffusion import DiffusionTrainer
 
 SIZE = 8
 WORDS = ("red", "green", "blue", "grey")

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.files import StoreError, locked, read_json, write_json
-from glidepath.plugins.studies.sections import FAILURES
-from glidepath.plugins.studies.store import GRAPH, STOP, STUDY, Store
+from glidepath.plugins.studies.store.files import StoreError, locked, read_json, write_json
+from glidepath.plugins.studies.store.store import GRAPH, STOP, STUDY, Store
+from glidepath.plugins.studies.study.sections import FAILURES
 from glidepath.registry import CannotWrite, yaml_text
 from glidepath.registry.cli.arguments import Parser
 from glidepath.registry.cli.common import indent, note_failures, open_catalogue, print_json, shorten, table
 from glidepath.registry.files.folder_lock import take_lock
 
 if TYPE_CHECKING:
-    from glidepath.plugins.studies.graph import Graph
-    from glidepath.plugins.studies.index import Index
-    from glidepath.plugins.studies.renamed import Followed
-    from glidepath.plugins.studies.spec import Study
+    from glidepath.plugins.studies.run.renamed import Followed
+    from glidepath.plugins.studies.store.index import Index
+    from glidepath.plugins.studies.study.graph import Graph
+    from glidepath.plugins.studies.study.study import Study
     from glidepath.registry import Catalogue
 
 EPILOG = """\
@@ -144,7 +144,7 @@ def _parser() -> Parser:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from glidepath.plugins.studies.planning import MOST_PROBED, PROBE_SECONDS, as_json, as_text, plan
+    from glidepath.plugins.studies.run.planning import MOST_PROBED, PROBE_SECONDS, as_json, as_text, plan
 
     _catalogue, study, graph = _read(arguments)
     seconds = arguments.probe
@@ -161,7 +161,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from glidepath.plugins.studies.spec import read_study
+    from glidepath.plugins.studies.study.reader import read_study
 
     _refuse_folder(arguments.study)
     catalogue = open_catalogue(arguments)
@@ -194,9 +194,9 @@ def _retry(arguments: argparse.Namespace) -> int:
 
 
 def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, graph: Graph) -> int:
-    from glidepath.plugins.studies.display import Display, ask, interrupts
-    from glidepath.plugins.studies.driver import Driver
-    from glidepath.plugins.studies.index import Index
+    from glidepath.plugins.studies.run.display import Display, ask, interrupts
+    from glidepath.plugins.studies.run.driver import Driver
+    from glidepath.plugins.studies.store.index import Index
     from glidepath.registry import build_part
 
     store = Store(_folder(arguments, study))
@@ -255,7 +255,7 @@ def _why(arguments: argparse.Namespace) -> int:
         keys = list(
             dict.fromkeys(key for trial in graph.trials if trial.arm == name for key in trial.nodes.values())
         )
-    from glidepath.plugins.studies.explain import explain
+    from glidepath.plugins.studies.run.explain import explain
 
     answers = [explain(graph.nodes[key], store) for key in keys]
     if arguments.json:
@@ -347,7 +347,7 @@ def _export(arguments: argparse.Namespace) -> int:
     store = Store(_store_folder(arguments))
     if not _exists(store):
         raise GlidepathError(f"no study has run in {store.folder}")
-    from glidepath.plugins.studies.exporting import format_of, write_csv, write_file
+    from glidepath.plugins.studies.run.exporting import format_of, write_csv, write_file
 
     chosen = format_of(arguments.out, arguments.format)
     if arguments.out is None and chosen == "parquet":
@@ -363,7 +363,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from glidepath.plugins.studies.comparing import as_json, as_text, compare, kept
+    from glidepath.plugins.studies.run.comparing import as_json, as_text, compare, kept
 
     found = compare(*(kept(_results_of(path)) for path in (arguments.first, arguments.second)))
     if arguments.json:
@@ -378,17 +378,17 @@ def _results_of(path: Path) -> Path:
     """The folder of a study's results: itself, or that of a study file."""
     if path.is_dir():
         return path
-    from glidepath.plugins.studies.spec import name_of
+    from glidepath.plugins.studies.study.reader import name_of
 
     return Path("runs/studies") / name_of(path)
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from glidepath.plugins.studies.collect import collect
-    from glidepath.plugins.studies.earlier import as_measured
-    from glidepath.plugins.studies.real import real_values
-    from glidepath.plugins.studies.renamed import followed
     from glidepath.plugins.studies.report.write import write_report
+    from glidepath.plugins.studies.run.collect import collect
+    from glidepath.plugins.studies.run.real_data_scores import real_values
+    from glidepath.plugins.studies.run.renamed import followed
+    from glidepath.plugins.studies.run.stale_results import as_measured
 
     catalogue, study, graph = _read(arguments)
     store = Store(_folder(arguments, study))
@@ -459,8 +459,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _read(arguments: argparse.Namespace) -> tuple[Catalogue, Study, Graph]:
     """The study that the arguments name, and its graph."""
-    from glidepath.plugins.studies.graph import build_graph, resolved_runtime
-    from glidepath.plugins.studies.spec import read_study
+    from glidepath.plugins.studies.study.graph import build_graph, resolved_runtime
+    from glidepath.plugins.studies.study.reader import read_study
 
     _refuse_folder(arguments.study)
     catalogue = open_catalogue(arguments)
@@ -495,7 +495,7 @@ def _store_folder(arguments: argparse.Namespace) -> Path:
     if arguments.store is not None or arguments.study.is_dir():
         folder: Path = arguments.store or arguments.study
         return folder
-    from glidepath.plugins.studies.spec import name_of
+    from glidepath.plugins.studies.study.reader import name_of
 
     return Path("runs/studies") / name_of(arguments.study)
 
@@ -521,7 +521,7 @@ def _is_running(store: Store) -> bool:
 @contextmanager
 def _index(store: Store) -> Iterator[Index | None]:
     """The index for reading, made of the folders: whoever writes them need not wait, nor be waited for."""
-    from glidepath.plugins.studies.index import Index
+    from glidepath.plugins.studies.store.index import Index
 
     if not _exists(store):
         yield None

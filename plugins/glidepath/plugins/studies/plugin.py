@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from glidepath.plugins.studies.feature_components import feature_metrics, whole_set
+from glidepath.plugins.studies.metrics.components import feature_metrics, whole_set
 from glidepath.registry import Command, Component, Extra, Kind, hookimpl
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def kinds() -> Iterable[Kind]:
 def checks(kind: str) -> Iterable[type[Trial]]:
     """How the conformance kit uses an engine, and a metric."""
     if kind == "engine":
-        from glidepath.plugins.studies.engine_conformance import EngineTrial
+        from glidepath.plugins.studies.engines.conformance import EngineTrial
 
         return (EngineTrial,)
     if kind == "metric":
-        from glidepath.plugins.studies.metric_conformance import MetricTrial
+        from glidepath.plugins.studies.metrics.conformance import MetricTrial
 
         return (MetricTrial,)
     return ()
@@ -55,50 +55,50 @@ def components() -> Iterable[Component]:
         Component(
             kind="engine",
             name="local",
-            target=f"{_HERE}.local:LocalEngine",
-            config=f"{_HERE}.engine_configs:LocalConfig",
+            target=f"{_HERE}.engines.local:LocalEngine",
+            config=f"{_HERE}.engines.configs:LocalConfig",
             summary="one process for each trial on this machine, forked from one that has imported torch",
         ),
         Component(
             kind="engine",
             name="in-process",
-            target=f"{_HERE}.in_process:InProcessEngine",
+            target=f"{_HERE}.engines.in_process:InProcessEngine",
             summary="one trial after the other in the process of the study itself, to look into a fault",
         ),
         Component(
             kind="engine",
             name="ray",
-            target=f"{_HERE}.ray_engine:RayEngine",
-            config=f"{_HERE}.engine_configs:RayConfig",
+            target=f"{_HERE}.engines.ray_engine:RayEngine",
+            config=f"{_HERE}.engines.configs:RayConfig",
             summary="a task of Ray Core for each trial, on this machine or on a cluster",
             requires=(Extra(module="ray", install="pip install 'glidepath-diffusion[ray]'"),),
         ),
         Component(
             kind="metric",
             name="seconds-per-image",
-            target=f"{_HERE}.costs:SecondsPerImage",
+            target=f"{_HERE}.metrics.costs:SecondsPerImage",
             provides=whole_set,
             summary="how long an image takes, in the batch that the study draws it in",
         ),
         Component(
             kind="metric",
             name="network-evaluations",
-            target=f"{_HERE}.costs:NetworkEvaluations",
+            target=f"{_HERE}.metrics.costs:NetworkEvaluations",
             provides=whole_set,
             summary="how often the denoiser is asked for an image; twice a step when guided",
         ),
         Component(
             kind="metric",
             name="peak-memory",
-            target=f"{_HERE}.costs:PeakMemory",
+            target=f"{_HERE}.metrics.costs:PeakMemory",
             provides=whole_set,
             summary="the most memory in use while images are drawn: of the GPU, else of the process",
         ),
         Component(
             kind="metric",
             name="clip-score",
-            target=f"{_HERE}.clip_score:ClipScore",
-            config=f"{_HERE}.metric_configs:ClipScoreConfig",
+            target=f"{_HERE}.metrics.clip_score:ClipScore",
+            config=f"{_HERE}.metrics.configs:ClipScoreConfig",
             summary="how well images fit their prompts, as a CLIP sees it that guides no arm",
             example="it asks a CLIP, and none comes with it",
             references=("https://arxiv.org/abs/2104.08718",),

@@ -19,7 +19,7 @@ from glidepath.registry.files.folder_lock import locked
 from glidepath.registry.spec.overrides import option_override
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.run import Position, Run, Trainer
+    from glidepath.plugins.train.run.run import Position, Run, Trainer
 
 EPILOG = """\
 The spec says what is trained (denoiser, text_encoder, schedule), on what (data), and how (train).
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     check_lock(plan, catalogue, arguments)
     note_failures(catalogue)
 
-    from glidepath.plugins.train.trainable import build, check_trainable
+    from glidepath.plugins.train.run.trainable import build, check_trainable
 
     check_trainable(plan, catalogue)
     folder = arguments.out or Path("runs") / _name(arguments.spec)
@@ -77,8 +77,8 @@ def main(argv: Sequence[str]) -> int:
 def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> int:
     import attrs
 
-    from glidepath.plugins.train.display import Display
-    from glidepath.plugins.train.specfile import SPEC, spec_text
+    from glidepath.plugins.train.run.display import Display
+    from glidepath.plugins.train.run.spec_file import SPEC, spec_text
 
     said = "stopping after this step; once more stops at once"
     with Display() as display, count_interrupts(said) as interrupts:

@@ -72,14 +72,14 @@ def kinds() -> Iterable[Kind]:
     return (
         Kind(
             name="dataset",
-            interface=f"{_HERE}.dataset:CaptionedDataset",
+            interface=f"{_HERE}.data.dataset:CaptionedDataset",
             summary="the captioned images that `glidepath train` trains on",
             slot="data",
             sampling=False,
         ),
         Kind(
             name="trainer",
-            interface=f"{_HERE}.run:Trainer",
+            interface=f"{_HERE}.run.run:Trainer",
             summary="how `glidepath train` trains",
             slot="train",
             sampling=False,
@@ -92,7 +92,7 @@ def checks(kind: str) -> Iterable[type[Trial]]:
     """How the conformance kit uses a dataset."""
     if kind != "dataset":
         return ()
-    from glidepath.plugins.train.conformance import DatasetTrial
+    from glidepath.plugins.train.data.conformance import DatasetTrial
 
     return (DatasetTrial,)
 
@@ -104,7 +104,7 @@ def components() -> Iterable[Component]:
         Component(
             kind="trainer",
             name="diffusion",
-            target=f"{_HERE}.trainer:DiffusionTrainer",
+            target=f"{_HERE}.trainers.diffusion:DiffusionTrainer",
             config=f"{_HERE}.configs:DiffusionTrainerConfig",
             summary="trains the denoiser and its text encoder together; resumes exactly",
             needs=_needs_of_trainer,
@@ -120,7 +120,7 @@ def components() -> Iterable[Component]:
         Component(
             kind="trainer",
             name="contrastive",
-            target=f"{_HERE}.contrastive:ContrastiveTrainer",
+            target=f"{_HERE}.trainers.contrastive:ContrastiveTrainer",
             config=f"{_HERE}.configs:ContrastiveTrainerConfig",
             summary="trains a CLIP, on noisy images if it is a noised one; resumes exactly",
             example={
@@ -146,7 +146,7 @@ def components() -> Iterable[Component]:
         Component(
             kind="metric",
             name="bits-per-dimension",
-            target=f"{_HERE}.bits:BitsPerDimension",
+            target=f"{_HERE}.losses.bits_per_dimension:BitsPerDimension",
             config=f"{_HERE}.configs:BitsConfig",
             summary="how many bits the model needs for each value of a real image: the variational bound",
             provides=lambda _config: {"metric.whole_set": True},
@@ -160,7 +160,7 @@ def components() -> Iterable[Component]:
         Component(
             kind="dataset",
             name="captioned-folder",
-            target=f"{_HERE}.folder:CaptionedFolder",
+            target=f"{_HERE}.data.folder:CaptionedFolder",
             config=f"{_HERE}.configs:CaptionedFolderConfig",
             summary="a folder of images and their captions",
             provides=_provides_of_folder,

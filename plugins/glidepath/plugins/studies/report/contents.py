@@ -34,9 +34,9 @@ from glidepath.plugins.studies.report.tables import (
     variance_table,
 )
 from glidepath.plugins.studies.report.verdicts import sentence, summary
-from glidepath.plugins.studies.results import Metric, Progress, StudyResults
-from glidepath.plugins.studies.stat_series import series
-from glidepath.plugins.studies.statistics import Analysis
+from glidepath.plugins.studies.statistics.analysis import Analysis
+from glidepath.plugins.studies.statistics.results import Metric, Progress, StudyResults
+from glidepath.plugins.studies.statistics.series import series
 
 # Panels of a figure, and metrics of the main table: more make neither clearer.
 _MOST_PANELS = 6

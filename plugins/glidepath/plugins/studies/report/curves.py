@@ -9,10 +9,10 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from glidepath.plugins.studies.report.style import COLORS, INK, WIDTH, backed, new_figure, styled
-from glidepath.plugins.studies.results import Array, Metric
-from glidepath.plugins.studies.stat_series import Series
-from glidepath.plugins.studies.stat_units import unit_means
-from glidepath.plugins.studies.statistics import Analysis
+from glidepath.plugins.studies.statistics.analysis import Analysis
+from glidepath.plugins.studies.statistics.results import Array, Metric
+from glidepath.plugins.studies.statistics.series import Series
+from glidepath.plugins.studies.statistics.units import unit_means
 
 # Panels in a row, where the series of a metric share one, and where they do not.
 _COLUMNS: Final = 3

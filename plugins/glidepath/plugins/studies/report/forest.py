@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from glidepath.plugins.studies.report.style import FAINT, INK, TONES, WIDTH, bare, new_figure, signs, styled
-from glidepath.plugins.studies.results import Arm, Metric
-from glidepath.plugins.studies.statistics import Analysis, Comparison
+from glidepath.plugins.studies.statistics.analysis import Analysis, Comparison
+from glidepath.plugins.studies.statistics.results import Arm, Metric
 
 #: No more arms than these are in one figure: those that differ most.
 MOST_ARMS: Final = 40

@@ -17,8 +17,8 @@ from glidepath.plugins.studies.report.style import (
     signs,
     styled,
 )
-from glidepath.plugins.studies.results import Arm, Metric
-from glidepath.plugins.studies.statistics import Analysis, Comparison
+from glidepath.plugins.studies.statistics.analysis import Analysis, Comparison
+from glidepath.plugins.studies.statistics.results import Arm, Metric
 
 _MOST_METRICS = 3
 _MOST_POINTS = 30

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from glidepath.plugins.studies.power import POWER
-from glidepath.plugins.studies.stat_paired import DRAWS, EXACT_UNITS
-from glidepath.plugins.studies.statistics import LEAST_COMPLETE, Analysis
+from glidepath.plugins.studies.statistics.analysis import LEAST_COMPLETE, Analysis
+from glidepath.plugins.studies.statistics.paired import DRAWS, EXACT_UNITS
+from glidepath.plugins.studies.statistics.power import POWER
 
 
 def methods(analysis: Analysis) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import attrs
 
+from glidepath.plugins.studies.extras import needed
 from glidepath.plugins.studies.report.style import backed
-from glidepath.plugins.studies.stat_extra import needed
 
 #: In points: of the text, the gap between a name and what it must not touch, how near a name needs no line.
 _SIZE: Final = 7.5

@@ -6,9 +6,9 @@ import base64
 import io
 from pathlib import Path
 
+from glidepath.plugins.studies.extras import needed
 from glidepath.plugins.studies.report.document import Document, Drawing
 from glidepath.plugins.studies.report.style import inline_svg
-from glidepath.plugins.studies.stat_extra import needed
 
 _HERE = Path(__file__).parent
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from glidepath.plugins.studies.report.names import Named, Segment, write_names
 from glidepath.plugins.studies.report.style import COLORS, INK, WIDTH, new_figure, styled
-from glidepath.plugins.studies.results import Arm, Metric
-from glidepath.plugins.studies.statistics import Analysis, Estimate
+from glidepath.plugins.studies.statistics.analysis import Analysis, Estimate
+from glidepath.plugins.studies.statistics.results import Arm, Metric
 
 #: Beyond so many arms only those on the front are named.
 MOST_NAMES: Final = 16

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from glidepath.plugins.studies.changed_pairs import ChangedPairs, changed_pairs, judged
+from glidepath.plugins.studies.extras import needed
 from glidepath.plugins.studies.report.document import Gallery, Tile
 from glidepath.plugins.studies.report.numbers import number
 from glidepath.plugins.studies.report.style import new_figure, styled
-from glidepath.plugins.studies.results import Arm, Metric, Picture, StudyResults
-from glidepath.plugins.studies.stat_extra import needed
+from glidepath.plugins.studies.statistics.changed_pairs import ChangedPairs, changed_pairs, judged
+from glidepath.plugins.studies.statistics.results import Arm, Metric, Picture, StudyResults
 
 #: The grid has so many rows and columns at most.
 MOST_PROMPTS: Final = 8

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 import numpy as np
 
-from glidepath.plugins.studies.statistics import Analysis
+from glidepath.plugins.studies.statistics.analysis import Analysis
 
 Record = Mapping[str, object]
 

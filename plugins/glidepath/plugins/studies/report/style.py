@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
-from glidepath.plugins.studies.stat_extra import needed
+from glidepath.plugins.studies.extras import needed
 
 #: Okabe and Ito's palette, which colour-blind readers tell apart; black is for the baseline.
 COLORS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

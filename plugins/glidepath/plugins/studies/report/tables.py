@@ -17,8 +17,8 @@ from glidepath.plugins.studies.report.numbers import (
     share,
     size,
 )
-from glidepath.plugins.studies.results import Metric
-from glidepath.plugins.studies.statistics import Analysis, Comparison
+from glidepath.plugins.studies.statistics.analysis import Analysis, Comparison
+from glidepath.plugins.studies.statistics.results import Metric
 
 _MARKS = {"better": " ▲", "worse": " ▼", "equivalent": " ≈", "undecided": ""}
 

@@ -15,8 +15,8 @@ from glidepath.plugins.studies.report.markdown import markdown
 from glidepath.plugins.studies.report.page import page
 from glidepath.plugins.studies.report.pictures import drawn
 from glidepath.plugins.studies.report.style import rendered
-from glidepath.plugins.studies.results import StudyResults
-from glidepath.plugins.studies.statistics import Analysis, compare
+from glidepath.plugins.studies.statistics.analysis import Analysis, compare
+from glidepath.plugins.studies.statistics.results import StudyResults
 from glidepath.registry import write_text, write_whole
 
 #: Tables of raw numbers: the file's name, and what makes its rows.

@@ -1,0 +1,1 @@
+"""How trials are run: engines, the processes that they start, and what those do."""

@@ -1,0 +1,269 @@
+"""The stages of a study at work: train, embed, sample, measure."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from glidepath.core import Cascade, Denoiser, Diverged, GlidepathError, Pipeline, stages_of
+from glidepath.plugins.studies.engines.tasks import EMBEDDINGS, IMAGES, MANIFEST, WEIGHTS
+from glidepath.plugins.studies.engines.text_cache import record, replay
+from glidepath.plugins.studies.interface import Drawn
+from glidepath.plugins.studies.store.files import StoreError, read_json, write_json
+from glidepath.plugins.studies.store.store import RESULT, make_folder
+from glidepath.registry import (
+    Catalogue,
+    PartPlan,
+    Place,
+    Plan,
+    build_part,
+    build_parts,
+    build_pipeline,
+    canonical_json,
+    load_catalogue,
+    make_plan,
+    parse_spec,
+    write_text,
+    write_whole,
+)
+from glidepath.registry.describe.fields import Slot
+from glidepath.registry.plan.planner import Planner
+from glidepath.registry.records.provenance import Shot, describe
+from glidepath.registry.text.problems import Problems
+from glidepath.registry.text.source import Source
+from glidepath.registry.text.tree import node_of
+
+Scores = npt.NDArray[np.float64]
+
+
+class Steps:
+    """Runs the steps of an order. Each begins from the same global random state, whatever ran before it."""
+
+    def __init__(self, *, no_plugins: bool = False) -> None:
+        self._no_plugins = no_plugins
+        self._run: Mapping[str, Callable[[Mapping[str, Any], Path], dict[str, Any]]] = {
+            "train": self.train,
+            "embed": self.embed,
+            "sample": self.sample,
+            "measure": self.measure,
+        }
+
+    def run(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Do a step; files go into `folder`. Returns what the result says beside how long it took."""
+        torch.manual_seed(0)
+        np.random.seed(0)
+        return self._run[step["stage"]](step, folder)
+
+    def train(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Train with the command `train`, on from the checkpoint of an attempt that was cut off."""
+        catalogue = self._catalogue(step["spec"])
+        work = Path(step["work"])
+        make_folder(work)
+        spec = work / "study-spec.yaml"
+        write_text(spec, canonical_json(step["spec"], 1))
+        command = catalogue.command_source("glidepath-diffusion/train").item.target
+        module, _, name = command.partition(":")
+        status = getattr(import_module(module), name)([str(spec), "--out", str(work)])
+        if status != 0:
+            raise GlidepathError(f"`glidepath train` ended with status {status}")
+        try:
+            (work / WEIGHTS).replace(folder / WEIGHTS)
+            log = (work / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise StoreError(f"cannot keep what was trained: {error}") from error
+        write_text(folder / "train-log.jsonl", "\n".join(log) + "\n")
+        shutil.rmtree(work, ignore_errors=True)
+        return {"lines": len(log)}
+
+    def embed(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Embed the prompts with the arm's text encoders."""
+        pipeline = self.pipeline(step)[0]
+        record(pipeline, _batches(step), folder / EMBEDDINGS)
+        return {"prompts": len(step["prompts"])}
+
+    def sample(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Draw every image of the arm for one seed.
+
+        The noise of an image is decided by the seed and its place among prompts and samples, the same in all
+        arms.
+
+        Raises:
+            Diverged: an image is not of numbers.
+        """
+        pipeline, plan = self.pipeline(step)
+        batches = _batches(step)
+        if step.get("embeddings"):
+            replay(pipeline, batches, Path(step["embeddings"]))
+        asked = _Counter(pipeline)
+        on_gpu = any(stage.device.type == "cuda" for stage in stages_of(pipeline).values())
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        clock = time.perf_counter()
+        made: list[Tensor] = []
+        shots: list[Shot] = []
+        for some in batches:
+            samples = range(len(shots), len(shots) + len(some))
+            made.append(_drawn(pipeline, some, step["seed"], samples))
+            shots += [
+                Shot(prompt, step["seed"], sample) for prompt, sample in zip(some, samples, strict=True)
+            ]
+            print(f"{len(shots)} of {sum(map(len, batches))} images", file=sys.stderr)
+        seconds = time.perf_counter() - clock
+        images = torch.cat(made).numpy()
+        write_whole(folder / IMAGES, lambda partial: _save_array(partial, images))
+        manifest = describe(plan, pipeline, self._catalogue(step["spec"]), shots, step["per_prompt"], 1)
+        write_json(folder / MANIFEST, manifest.to_json())
+        return {
+            "images": len(shots),
+            "draw_seconds": seconds,
+            "evaluations": asked.rows / len(shots),
+            "peak_bytes": torch.cuda.max_memory_allocated() if on_gpu else _peak_bytes(),
+        }
+
+    def measure(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """The scores of a metric: one for each prompt, or one in all."""
+        catalogue = self._catalogue(step["spec"])
+        metric = build_part(_part(step["metric"], "metric", catalogue), catalogue)
+        drawn = self._read(step, catalogue)
+        per_prompt = getattr(metric, "per_prompt", None)
+        if per_prompt is not None:
+            scores = np.asarray(per_prompt(drawn.images, drawn.prompts), dtype=np.float64)
+            if scores.shape != (len(drawn.prompts),):
+                raise GlidepathError(
+                    f"metric {metric.name} gave {scores.shape} scores for {len(drawn.prompts)} images"
+                )
+            scores = _means(scores.reshape(-1, drawn.per_prompt))
+        elif hasattr(metric, "whole_set"):
+            scores = np.asarray([metric.whole_set(drawn)], dtype=np.float64)
+        else:
+            raise GlidepathError(f"metric {metric.name} has neither per_prompt nor whole_set")
+        return {
+            "scores": [None if math.isnan(score) else float(score) for score in scores],
+            "name": metric.name,
+            "direction": metric.direction,
+            "unit": metric.unit,
+        }
+
+    def _read(self, step: Mapping[str, Any], catalogue: Catalogue) -> Drawn:
+        """What a `sample` left."""
+        folder = Path(step["drawn"])
+        said = read_json(folder / RESULT)
+        images = torch.from_numpy(np.load(folder / IMAGES, allow_pickle=False))
+
+        def dataset() -> Any:
+            plan = _plan(step["spec"], catalogue, folder)
+            return build_parts(plan, ("data",), catalogue)["data"]
+
+        return Drawn(
+            images=images,
+            prompts=[prompt for prompt in step["prompts"] for _ in range(step["per_prompt"])],
+            per_prompt=step["per_prompt"],
+            seconds=said["draw_seconds"],
+            peak_bytes=said["peak_bytes"],
+            evaluations=said["evaluations"],
+            dataset=dataset if "data" in step["spec"] else None,
+            pipeline=lambda: self.pipeline(step)[0],
+            seed=step["drawn_seed"],
+        )
+
+    def pipeline(self, step: Mapping[str, Any]) -> tuple[Pipeline | Cascade, Plan]:
+        """The arm's pipeline, with its weights."""
+        catalogue = self._catalogue(step["spec"])
+        plan = _plan(step["spec"], catalogue, Path(step["attempt"]))
+        return build_pipeline(plan, catalogue), plan
+
+    def _catalogue(self, spec: Mapping[str, Any]) -> Catalogue:
+        plugins = spec.get("plugins", {})
+        allow = plugins.get("allow")
+        return load_catalogue(no_plugins=self._no_plugins, allow=allow, deny=plugins.get("deny", ()))
+
+
+class _Counter:
+    """Counts the images that denoisers are asked for. Classifier-free guidance asks for two at a time."""
+
+    def __init__(self, pipeline: Pipeline | Cascade) -> None:
+        self.rows = 0
+        for stage in stages_of(pipeline).values():
+            networks = [network for guidance in stage.guidance for network in guidance.networks().values()]
+            for denoiser in (stage.denoiser, *networks):
+                if isinstance(denoiser, Denoiser):
+                    self._watch(denoiser)
+
+    def _watch(self, denoiser: Denoiser) -> None:
+        prepare = denoiser.prepare
+
+        def counted(*arguments: Any, **keywords: Any) -> Any:
+            predict = prepare(*arguments, **keywords)
+
+            def asked(x: Tensor, at: Any) -> Any:
+                self.rows += len(x)
+                return predict(x, at)
+
+            return asked
+
+        denoiser.prepare = counted  # type: ignore[method-assign]
+
+
+def _save_array(path: Path, values: npt.NDArray[np.generic]) -> None:
+    """As `numpy.save`, which would give a name without its own ending another."""
+    with path.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
+
+
+def _drawn(pipeline: Pipeline | Cascade, prompts: Sequence[str], seed: int, samples: Sequence[int]) -> Tensor:
+    """Images of a batch, [B, 3, H, W] uint8 on the host."""
+    (last,) = deque(pipeline.states(prompts, seed=seed, samples=samples), maxlen=1)
+    if not bool(last.x.isfinite().all()):
+        raise Diverged("an image holds values that are not finite")
+    return pipeline.images(last).cpu()
+
+
+def _batches(step: Mapping[str, Any]) -> list[list[str]]:
+    """The texts of the images that are drawn at one time."""
+    texts = [prompt for prompt in step["prompts"] for _ in range(step["per_prompt"])]
+    return [texts[first : first + step["batch"]] for first in range(0, len(texts), step["batch"])]
+
+
+def _means(scores: Scores) -> Scores:
+    """The mean of each row over what is a number; NaN for a row without one."""
+    there = ~np.isnan(scores)
+    counts = there.sum(axis=1)
+    sums = np.where(there, scores, 0.0).sum(axis=1)
+    means: Scores = np.divide(sums, counts, out=np.full(len(scores), np.nan), where=counts > 0)
+    return means
+
+
+def _plan(tree: Mapping[str, Any], catalogue: Catalogue, folder: Path) -> Plan:
+    text = canonical_json(tree)
+    return make_plan(parse_spec(text, "the arm's spec", catalogue=catalogue, folder=folder), catalogue)
+
+
+def _part(tree: Mapping[str, Any], kind: str, catalogue: Catalogue) -> PartPlan:
+    faults = Problems()
+    node = node_of(dict(tree), Place("order"), Source("order", Path("/"), ""))
+    part = Planner(catalogue, faults).part(node, Slot(kind), kind)
+    if not isinstance(part, PartPlan):
+        raise faults.error()
+    return part
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has had."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such figure in the standard library
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

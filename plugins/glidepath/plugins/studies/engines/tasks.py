@@ -1,0 +1,92 @@
+"""What a process is told to do: a file that holds all of it, so that it needs to know of no study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from glidepath.plugins.studies.store.store import Store
+from glidepath.plugins.studies.study.graph import TRAINED, Node, begins_with_weights
+from glidepath.plugins.studies.study.study import MetricPlan, Study
+from glidepath.registry import Runtime
+from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.spec.requirements import PluginsSection
+
+WEIGHTS, EMBEDDINGS = "weights.safetensors", "embeddings.safetensors"
+IMAGES, MANIFEST = "images.npy", "manifest.json"
+
+
+def order_of(
+    nodes: Sequence[Node], study: Study, store: Store, *, no_plugins: bool = False
+) -> dict[str, Any]:
+    """The order for some nodes, to be worked off one after the other.
+
+    Each step that is not of this order has its result in the store already.
+    """
+    folders = {node.key: store.next_attempt(node.key) for node in nodes}
+    steps = [_step(node, study, store, folders) for node in nodes]
+    return {"no_plugins": no_plugins, "steps": steps}
+
+
+def _step(node: Node, study: Study, store: Store, folders: Mapping[str, Path]) -> dict[str, Any]:
+    before = {other.stage: _folder(other, store, folders) for other in _all_before(node)}
+    step: dict[str, Any] = {
+        "key": node.key,
+        "stage": node.stage,
+        "label": node.label,
+        "attempt": str(folders[node.key].absolute()),
+        "spec": spec_of(node, study, before.get("train")),
+    }
+    if node.seed is not None:
+        step["seed"] = node.seed
+    if node.stage == "train":
+        step["work"] = str((store.node(node.key) / "work").absolute())
+    if node.stage in ("embed", "sample", "measure"):
+        step["prompts"] = list(study.prompts)
+        step["per_prompt"] = study.data.per_prompt
+        step["batch"] = study.data.batch
+    if node.stage == "sample" and "embed" in before:
+        step["embeddings"] = str(before["embed"] / EMBEDDINGS)
+    if node.metric is not None:
+        step["metric"] = metric_of(node.metric)
+        step["drawn"] = str(before["sample"])
+        step["drawn_seed"] = node.upstream[-1].seed
+    return step
+
+
+def metric_of(metric: MetricPlan) -> Any:
+    """A metric with every default written out."""
+    return resolved_tree({"": metric.part}, Runtime(), None, PluginsSection(), str)[""]
+
+
+def spec_of(node: Node, study: Study, trained: Path | None) -> dict[str, Any]:
+    """The spec that a node runs: the arm's, with the seed of its training, or the weights that came of it."""
+    tree = node.arm.tree()
+    if node.stage == "train":
+        tree["train"]["seed"] = node.seed
+        if begins_with_weights(node.arm):
+            return tree
+    if study.trains:
+        tree.pop("weights", None)
+        for slot in TRAINED:
+            if isinstance(tree.get(slot), dict):
+                tree[slot].pop("weights", None)
+    if trained is not None:
+        tree["weights"] = str(trained / WEIGHTS)
+    return tree
+
+
+def _all_before(node: Node) -> list[Node]:
+    found = []
+    for other in node.upstream:
+        found += [*_all_before(other), other]
+    return found
+
+
+def _folder(node: Node, store: Store, folders: Mapping[str, Path]) -> Path:
+    if node.key in folders:
+        return folders[node.key].absolute()
+    attempt = store.done(node.key)
+    assert attempt is not None  # the driver starts what all of its upstream is done of
+    return attempt.folder.absolute()

@@ -1,0 +1,1 @@
+"""The metrics that come with studies, and the features they compare."""

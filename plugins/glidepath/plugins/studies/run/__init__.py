@@ -1,0 +1,1 @@
+"""Planning and driving a study, and collecting what came of it."""

@@ -1,0 +1,84 @@
+"""Results from before the code behind them changed: a report takes them where it is told to, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from glidepath.plugins.studies.run.renamed import Followed
+from glidepath.plugins.studies.store.files import read_json
+from glidepath.plugins.studies.store.store import GRAPH, PREIMAGE, Store
+from glidepath.plugins.studies.study.cache_keys import digest
+from glidepath.plugins.studies.study.graph import Graph, Node
+
+_MOST_NAMED = 6
+
+
+def as_measured(graph: Graph, store: Store) -> Followed:
+    """The graph with the results of the last run, where nothing but the code behind them has changed since.
+
+    A result counts if all that the spec says of its stage is as it was, and if what the stage before it made
+    counts too. Its notes name the code that has changed; there are none where no result had to be taken.
+    """
+    last = {
+        (trial["arm"], trial["train"], trial["sample"]): trial["nodes"]
+        for trial in (read_json(store.folder / GRAPH) or {}).get("trials", ())
+    }
+    instead: dict[str, str] = {}
+    changed: dict[str, str] = {}
+    for trial in graph.trials:
+        nodes = last.get((trial.arm, trial.train, trial.sample), {})
+        for step, key in trial.nodes.items():
+            then = nodes.get(step, key)
+            if key in instead or then == key:
+                continue
+            said = read_json(store.node(then) / PREIMAGE)
+            if isinstance(said, dict) and _is_same(graph.nodes[key], said, instead) and store.done(then):
+                instead[key] = then
+                changed.update(_changed(graph.nodes[key].said, said))
+    return Followed(graph.with_keys(instead), (_note(changed),) if instead else ())
+
+
+def _is_same(node: Node, then: Mapping[str, Any], instead: Mapping[str, str]) -> bool:
+    """Whether a result is of this node but for the code, and of results that are taken as well."""
+    before = {it.stage: instead.get(it.key, it.key) for it in node.upstream}
+    return then.get("upstream") == before and digest(_without_code(node.said)) == digest(_without_code(then))
+
+
+def _without_code(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a preimage says of the spec, the seeds, the data and the precision."""
+    kept = {key: value for key, value in said.items() if key not in ("code", "version", "upstream", "reads")}
+    kept["reads"] = {slot: _spec(value) for slot, value in said["reads"].items()}
+    if "metric" in kept:
+        kept["metric"] = _spec(kept["metric"])
+    return kept
+
+
+def _spec(described: Any) -> Any:
+    return described["spec"] if isinstance(described, Mapping) and "spec" in described else described
+
+
+def _changed(now: Mapping[str, Any], then: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each piece of code that is another one now, and how it is told."""
+    before, today = dict(_code(then)), dict(_code(now))
+    for name, code in before.items():
+        if (other := today.get(name)) != code:
+            version = other["version"] if other else "absent"
+            yield (
+                name,
+                f"{name} ({code['version']}{'' if version == code['version'] else f', now {version}'})",
+            )
+
+
+def _code(said: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    yield from said.get("code", {}).items()
+    for value in (*said["reads"].values(), said.get("metric")):
+        if isinstance(value, Mapping):
+            yield from value.get("code", {}).items()
+
+
+def _note(changed: Mapping[str, str]) -> str:
+    names = sorted(changed.values())
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    of = f" of {', '.join(names[:_MOST_NAMED])}{more}" if names else ""
+    return f"this was measured before the code{of} changed; what is installed has not measured it again"

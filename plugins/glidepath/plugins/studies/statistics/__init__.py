@@ -1,0 +1,1 @@
+"""What scores say: paired differences, intervals, tests, power, trends and variance."""

@@ -1,0 +1,323 @@
+"""The stages of a study as a graph: train -> embed -> sample -> measure. Equal keys are one node.
+
+A node's key is the digest of all that decides its result: the parts that its stage reads, the keys of the
+nodes before it, the code, the seeds, the precision. What is read is kept by its own digest first, so that a
+node costs little; `preimage` writes it out again.
+
+What a stage does not declare goes into the keys of all stages: a slot that a plugin adds may matter to any
+of them, and to forget it would be to take an old result for a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from glidepath.plugins.studies.study.arms import Arm
+from glidepath.plugins.studies.study.cache_keys import (
+    CORE,
+    core_digest,
+    described,
+    digest,
+    weights_digest,
+)
+from glidepath.plugins.studies.study.study import MetricPlan, Study
+from glidepath.registry import Catalogue, PartPlan
+from glidepath.registry.discovery.scan import DISTRIBUTION
+
+Stage = Literal["train", "embed", "sample", "measure"]
+
+STAGES: tuple[Stage, ...] = ("train", "embed", "sample", "measure")
+
+READS: Mapping[Stage, tuple[str, ...]] = {
+    "train": ("schedule", "text_encoder", "denoiser", "codec", "data", "train"),
+    "embed": ("text_encoder",),
+    "sample": ("schedule", "text_encoder", "denoiser", "guidance", "sampler", "codec"),
+    "measure": ("data",),
+}
+"""The slots that each stage reads."""
+
+VERSIONS: Mapping[Stage, int] = {"train": 1, "embed": 2, "sample": 2, "measure": 1}
+"""Raised where the code of a stage changes what it makes."""
+
+TRAINED = ("denoiser", "text_encoder")
+"""The slots whose weights training makes."""
+
+_DECLARED = frozenset(slot for slots in READS.values() for slot in slots)
+
+
+@attrs.frozen(eq=False)
+class Node:
+    """A piece of work with one result.
+
+    upstream: the nodes whose results it takes. arm: the first that has it. seed: of its role, None for none.
+    metric: of a `measure`. said: the preimage of its key, what is read by its digest.
+    """
+
+    key: str
+    stage: Stage
+    upstream: tuple[Node, ...]
+    arm: Arm
+    seed: int | None
+    metric: MetricPlan | None
+    said: Mapping[str, Any]
+
+    @property
+    def reads(self) -> Mapping[str, str]:
+        """What it reads of the spec, by the slot: digests."""
+        return self.said.reads if isinstance(self.said, _Preimage) else {}
+
+    @property
+    def label(self) -> str:
+        """For a person."""
+        of = "" if self.seed is None else f" seed {self.seed}"
+        return f"{self.stage} {self.arm.name}{of}" + (f" {self.metric.label}" if self.metric else "")
+
+
+@attrs.frozen
+class Trial:
+    """One arm with one pair of seeds, by their places in the study's lists; training seed 0 where none is.
+
+    nodes: keys by stage; those of `measure` by "measure LABEL". A model without text has no `embed`.
+    """
+
+    arm: str
+    train: int
+    sample: int
+    nodes: Mapping[str, str]
+
+
+@attrs.frozen(eq=False)
+class Graph:
+    """All nodes by key, each after those before it, and what each trial is made of."""
+
+    nodes: Mapping[str, Node]
+    trials: Sequence[Trial]
+
+    def counts(self) -> dict[Stage, int]:
+        """How many nodes each stage has."""
+        stages = [node.stage for node in self.nodes.values()]
+        return {stage: stages.count(stage) for stage in STAGES}
+
+    def with_keys(self, instead: Mapping[str, str]) -> Graph:
+        """The graph with other keys in the place of some: results that were found under these."""
+        nodes = {
+            instead.get(key, key): attrs.evolve(node, key=instead.get(key, key))
+            for key, node in self.nodes.items()
+        }
+        trials = [
+            attrs.evolve(trial, nodes={step: instead.get(key, key) for step, key in trial.nodes.items()})
+            for trial in self.trials
+        ]
+        return Graph(nodes, trials)
+
+
+def build_graph(study: Study, catalogue: Catalogue, *, runtime: Mapping[str, str]) -> Graph:
+    """The graph of a study.
+
+    runtime: the kind of device and the precision that "auto" stands for here, as `resolved_runtime` finds
+        them; a result on a GPU is not one on a processor.
+    """
+    return _Building(study, catalogue, runtime).graph()
+
+
+class _Building:
+    def __init__(self, study: Study, catalogue: Catalogue, runtime: Mapping[str, str]) -> None:
+        self.study, self.catalogue, self.runtime = study, catalogue, dict(runtime)
+        self.nodes: dict[str, Node] = {}
+        self.described: dict[str, Any] = {}
+        self._digests: dict[tuple[int, bool], str] = {}
+        self._commons: dict[int, dict[str, Any]] = {}
+        self._runtimes: dict[int, str] = {}
+        self._files: dict[int, Mapping[str, str]] = {}
+        self._prompts = digest([list(study.prompts), study.data.per_prompt, study.data.batch])
+        version = next((it.version for it in catalogue.records if it.distribution == DISTRIBUTION), "")
+        self._core = {CORE: {"version": version, "source": core_digest()}}
+
+    def graph(self) -> Graph:
+        trials = []
+        for train in range(max(1, len(self.study.train_seeds))):
+            for sample in range(len(self.study.sample_seeds)):
+                for arm in self.study.arms:
+                    trials.append(self._trial(arm, train, sample))
+        return Graph(self.nodes, trials)
+
+    def _trial(self, arm: Arm, train: int, sample: int) -> Trial:
+        nodes: dict[str, Node] = {}
+        trained = self._train(arm, train) if self.study.trains else None
+        if trained is not None:
+            nodes["train"] = trained
+        before = (trained,) if trained is not None else ()
+        if any("text_encoder" in parts for parts in arm.pipelines.values()):
+            # by the batches that they are drawn in, whose size decides how a network rounds
+            said = {"prompts": self._prompts, "runtime": self._runtime(arm)}
+            nodes["embed"] = self._node("embed", arm, before, said=said)
+            before = (*before, nodes["embed"])
+        said = {"prompts": self._prompts, "runtime": self._runtime(arm)}
+        drawn = self._node("sample", arm, before, seed=self.study.sample_seeds[sample], said=said)
+        nodes["sample"] = drawn
+        for metric in self.study.metrics:
+            nodes[f"measure {metric.label}"] = self._measure(arm, drawn, metric)
+        return Trial(arm.name, train, sample, {name: node.key for name, node in nodes.items()})
+
+    def _train(self, arm: Arm, index: int) -> Node:
+        return self._node(
+            "train", arm, (), seed=self.study.train_seeds[index], said={"runtime": self._runtime(arm)}
+        )
+
+    def _measure(self, arm: Arm, drawn: Node, metric: MetricPlan) -> Node:
+        said = {"metric": self._digest(metric.part)}
+        return self._node("measure", arm, (drawn,), said=said, metric=metric)
+
+    def _runtime(self, arm: Arm) -> str:
+        key = id(arm.common)
+        if key not in self._runtimes:
+            runtime = {**attrs.asdict(arm.common.runtime), **self._resolved(arm)}
+            self._runtimes[key] = self._keep(runtime)
+        return self._runtimes[key]
+
+    def _resolved(self, arm: Arm) -> dict[str, str]:
+        """What "auto" stands for; the number of a device does not matter."""
+        runtime = arm.common.runtime
+        device = self.runtime["device"] if runtime.device == "auto" else runtime.device.partition(":")[0]
+        if runtime.dtype != "auto":
+            return {"device": device, "dtype": runtime.dtype}
+        return {"device": device, "dtype": self.runtime["dtype"] if device == "cuda" else "float32"}
+
+    def _node(
+        self,
+        stage: Stage,
+        arm: Arm,
+        upstream: tuple[Node, ...],
+        *,
+        said: Mapping[str, Any],
+        seed: int | None = None,
+        metric: MetricPlan | None = None,
+    ) -> Node:
+        whole = {
+            "stage": stage,
+            "version": VERSIONS[stage],
+            "reads": self._reads(stage, arm),
+            "upstream": {node.stage: node.key for node in upstream},
+            **said,
+        }
+        if seed is not None:
+            whole["seed"] = seed
+        if stage != "measure":
+            whole["code"] = self._core
+        key = digest(whole)
+        if key not in self.nodes:
+            self.nodes[key] = Node(key, stage, upstream, arm, seed, metric, self._full(whole))
+        return self.nodes[key]
+
+    def _reads(self, stage: Stage, arm: Arm) -> dict[str, str]:
+        """What a stage reads of an arm, by digest."""
+        cached = self._commons.setdefault(id(arm), {})
+        key = f"reads {stage}"
+        if key not in cached:
+            cached[key] = dict(self._read(stage, arm))
+        found: dict[str, str] = cached[key]
+        return found
+
+    def _read(self, stage: Stage, arm: Arm) -> Iterator[tuple[str, str]]:
+        made_here = self.study.trains and not (stage == "train" and begins_with_weights(arm))
+        for name, parts in arm.pipelines.items():
+            for slot, part in parts.items():
+                if slot in READS[stage] or slot not in _DECLARED:
+                    path = f"stages.{name}.{slot}" if name else slot
+                    yield path, self._digest(part, without_weights=made_here and slot in TRAINED)
+        if stage != "measure" and not made_here:
+            yield from self._weights(arm).items()
+        if arm.common.stages:
+            yield "stages", self._keep(list(arm.common.stages))
+
+    def _weights(self, arm: Arm) -> Mapping[str, str]:
+        """The files of weights that belong to no single part, by digest."""
+        plan = arm.common
+        if id(plan) not in self._files:
+            self._files[id(plan)] = {
+                f"{one.path}.weights" if one.path else "weights": weights_digest(one.weights, self.catalogue)
+                for one in (plan, *plan.stages.values())
+                if one.weights is not None
+            }
+        return self._files[id(plan)]
+
+    def _digest(self, part: PartPlan | tuple[PartPlan, ...], *, without_weights: bool = False) -> str:
+        """The digest of a part; a seed of training is the study's, and so are weights that it trains."""
+        key = (id(part), without_weights)
+        if key not in self._digests:
+            found = described(part, self.catalogue)
+            if isinstance(part, PartPlan) and part.registered.component.kind == "trainer":
+                found["spec"].pop("seed", None)
+            if without_weights:
+                found["spec"].pop("weights", None)
+            self._digests[key] = self._keep(found)
+        return self._digests[key]
+
+    def _keep(self, value: Any) -> str:
+        name = digest(value)
+        self.described.setdefault(name, value)
+        return name
+
+    def _full(self, whole: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _Preimage(whole, self.described)
+
+
+class _Preimage(Mapping[str, Any]):
+    """A preimage whose digests are written out when it is looked into."""
+
+    def __init__(self, whole: Mapping[str, Any], described: Mapping[str, Any]) -> None:
+        self._whole, self._described = whole, described
+
+    @property
+    def reads(self) -> Mapping[str, str]:
+        """The digests of what is read."""
+        found: Mapping[str, str] = self._whole["reads"]
+        return found
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._whole[key]
+        if key == "reads":
+            return {slot: self._described.get(name, name) for slot, name in value.items()}
+        return self._described.get(value, value) if isinstance(value, str) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole)
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+
+def begins_with_weights(arm: Arm) -> bool:
+    """Whether training goes on from the weights that the spec names."""
+    part = arm.parts.get("train")
+    return isinstance(part, PartPlan) and bool(getattr(part.config, "init_from_weights", False))
+
+
+def resolved_runtime(study: Study) -> dict[str, str]:
+    """What "auto" stands for on this machine. Imports torch only where an arm asks."""
+    if all(arm.common.runtime.device not in ("auto", "cuda") for arm in study.arms):
+        return {"device": "cpu", "dtype": "float32"}
+    from glidepath.registry import choose_device, choose_dtype
+
+    device = choose_device("auto")
+    return {"device": device.type, "dtype": str(choose_dtype("auto", device)).removeprefix("torch.")}
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two preimages differ: (dotted path, in the one, in the other); a missing value is None."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        found = []
+        for key in dict.fromkeys([*one, *other]):
+            inner = f"{path}.{key}" if path else str(key)
+            found += differences(one.get(key), other.get(key), inner)
+        return found
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        return [
+            it
+            for index, pair in enumerate(zip(one, other, strict=True))
+            for it in differences(*pair, f"{path}[{index}]")
+        ]
+    return [] if one == other else [(path, one, other)]

@@ -1,0 +1,94 @@
+"""A study without a fault, as everything else reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from glidepath.core import GlidepathError
+from glidepath.plugins.studies.study.arms import Arm
+from glidepath.plugins.studies.study.sections import About, Budget, Data, Failures, Stats
+from glidepath.plugins.studies.study.selection import Excluded
+from glidepath.registry import PartPlan, nearest, yaml_text
+
+Family = Literal["primary", "secondary"]
+
+_MOST_NAMED = 8
+
+
+@attrs.frozen(eq=False)
+class MetricPlan:
+    """A metric of a study. label: as tables call it; family: primary ones are tested together."""
+
+    label: str
+    part: PartPlan
+    family: Family
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Study:
+    """A study without a fault.
+
+    file: it was read from. arms: in the order of the file; baseline is one of them. excluded: those that
+    `where` and `exclude` leave out. prompts: the texts, once each. report: what the file says of the report,
+    as plain values. text: the file, to be kept beside the results.
+    """
+
+    about: About
+    file: Path
+    text: str
+    arms: Sequence[Arm]
+    baseline: Arm
+    excluded: Sequence[Excluded]
+    train_seeds: Sequence[int]
+    sample_seeds: Sequence[int]
+    prompts: Sequence[str]
+    data: Data
+    metrics: Sequence[MetricPlan]
+    stats: Stats
+    budget: Budget
+    engine: PartPlan
+    failures: Failures
+    report: Mapping[str, Any]
+    warnings: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """Of the study and its folder."""
+        return self.about.name or self.file.stem
+
+    @property
+    def trains(self) -> bool:
+        """Whether arms are trained, or sample with the weights that their spec names."""
+        return bool(self.train_seeds)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of a name.
+
+        Raises:
+            GlidepathError: there is none.
+        """
+        for arm in self.arms:
+            if name in (arm.name, *arm.also):
+                return arm
+        words = self._words()
+        meant = words.get(nearest(name, words))
+        if len(self.arms) <= _MOST_NAMED:
+            known = f"it has {', '.join(repr(arm.name) for arm in self.arms)}"
+        else:
+            known = f"it has {len(self.arms)}: `glidepath study plan` lists them"
+        hint = f"; did you mean {meant!r}?" if meant is not None else ""
+        raise GlidepathError(f"the study has no arm {name!r}; {known}{hint}")
+
+    def _words(self) -> dict[str, str]:
+        """The name of the arm that a word may mean: its name, or a value that no other arm has."""
+        of_value: dict[str, set[str]] = {}
+        for arm in self.arms:
+            for factors in (arm.factors, *arm.also_factors):
+                for value in factors.values():
+                    of_value.setdefault(yaml_text(value), set()).add(arm.name)
+        words = {value: arms.pop() for value, arms in of_value.items() if len(arms) == 1}
+        return words | {name: name for arm in self.arms for name in (arm.name, *arm.also)}

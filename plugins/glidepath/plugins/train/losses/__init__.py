@@ -1,0 +1,1 @@
+"""Losses, as functions of tensors, and which timesteps they are taken at."""

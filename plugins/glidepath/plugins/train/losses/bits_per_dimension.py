@@ -1,0 +1,139 @@
+"""Bits per dimension: the variational bound of a model, as a metric of studies."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from glidepath.core import Cascade, GlidepathError, NoiseLevels, Pipeline
+from glidepath.plugins.train.configs import BitsConfig
+from glidepath.plugins.train.losses.variational import VariationalBound
+
+
+class _Drawn(Protocol):
+    """What this metric reads of an arm."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def dataset(self) -> Callable[[], Any] | None: ...
+
+    @property
+    def pipeline(self) -> Callable[[], Any] | None: ...
+
+
+class BitsPerDimension:
+    """The negative variational bound of real images, in bits for each of their values.
+
+    Ho et al. 2020, equations 5 to 8. The sum over the chain is estimated from timesteps spread over it, one
+    at random in each of as many equal pieces, which is unbiased; its two ends, at t = 0 and the prior, are
+    counted whole. Guidance has no part in it. Numbers compare where the schedule has the same number of steps
+    and the images have the same range.
+    """
+
+    name = "bits per dimension"
+    direction: Literal["higher", "lower"] = "lower"
+    unit = "bits"
+
+    def __init__(self, config: BitsConfig) -> None:
+        self.config = config
+
+    def whole_set(self, drawn: _Drawn) -> float:
+        """The bound of images of the spec's dataset that training does not draw, under their captions.
+
+        Raises:
+            GlidepathError: there is no dataset, or the model has no chain whose bound this is: a cascade, an
+                upsampler, or a schedule that keeps no variance.
+        """
+        if drawn.dataset is None or drawn.pipeline is None:
+            raise GlidepathError("bits per dimension are of real images, and this spec has no `data`")
+        pipeline = drawn.pipeline()
+        if isinstance(pipeline, Cascade) or pipeline.denoiser.needs_low_res:
+            raise GlidepathError("bits per dimension are of a model that draws from noise alone")
+        images, captions = drawn.dataset().batch(self.config.seed, drawn.seed, self.config.images)
+        return bits_per_dimension(
+            pipeline,
+            images,
+            captions,
+            timesteps=self.config.timesteps,
+            seed=drawn.seed,
+            variance=self.config.variance,
+        )
+
+
+def bits_per_dimension(
+    pipeline: Pipeline,
+    images: Tensor,
+    captions: Sequence[str],
+    *,
+    timesteps: int,
+    seed: int = 0,
+    variance: Literal["auto", "small", "large"] = "auto",
+) -> float:
+    """The bound of images [B, 3, H, W] in [-1, 1], averaged over them.
+
+    timesteps: how many of the chain's are looked at; as many as it has, or more: all of them.
+    variance: of p(x_{t-1} | x_t); auto: the learned one, or the posterior's ("small"); large: beta.
+
+    Raises:
+        GlidepathError: the schedule is not variance-preserving, or in continuous time.
+    """
+    count = pipeline.schedule.num_steps
+    levels = pipeline.schedule.levels(count)
+    if not torch.allclose(levels.alpha**2 + levels.sigma**2, torch.ones(()).double(), atol=1e-4):
+        raise GlidepathError(
+            "bits per dimension are of a chain that keeps the variance (alpha^2 + sigma^2 = 1), and this "
+            "schedule is none"
+        )
+    bound = VariationalBound(levels)
+    generator = torch.Generator().manual_seed(seed)
+    total = 0.0
+    with torch.inference_mode():
+        x_0 = pipeline.codec.encode(((images + 1) * 127.5).round().to(torch.uint8).to(pipeline.device))
+        conditioning = pipeline.conditioning(list(captions))
+        predict = pipeline.prepare(conditioning, levels)
+        steps = list(levels.steps(pipeline.device))
+        for t, weight in _chosen(count, timesteps, generator):
+            step = steps[count - 1 - t]
+            noise = torch.randn(x_0.shape, generator=generator).to(x_0)
+            prediction = predict(step.alpha * x_0 + step.sigma * noise, step)
+            log_variance = _log_variance(prediction.variance_fraction, levels, count - 1 - t, x_0, variance)
+            at = torch.full((len(x_0),), t)
+            total += weight * float(bound.bits(prediction.sample.float(), log_variance, x_0, at).mean())
+    return total + _prior(x_0, levels)
+
+
+def _chosen(count: int, wanted: int, generator: torch.Generator) -> list[tuple[int, float]]:
+    """Timesteps with what each stands for: 0 for itself, one of each piece of the rest for the piece."""
+    if wanted >= count:
+        return [(t, 1.0) for t in range(count)]
+    chosen = [(0, 1.0)]
+    edges = torch.linspace(1, count, wanted).round().int().tolist()
+    for first, last in itertools.pairwise(edges):
+        if last > first:
+            t = int(torch.randint(first, last, (), generator=generator))
+            chosen.append((t, float(last - first)))
+    return chosen
+
+
+def _log_variance(
+    fraction: Tensor | None, levels: NoiseLevels, row: int, like: Tensor, variance: str
+) -> Tensor:
+    small = float(levels.posterior_log_variance_clipped[row])
+    large = float(levels.beta[row].log())
+    if variance == "auto" and fraction is not None:
+        return fraction.float() * large + (1 - fraction.float()) * small
+    return torch.full_like(like, large if variance == "large" else small)
+
+
+def _prior(x_0: Tensor, levels: NoiseLevels) -> float:
+    """KL(q(x_T | x_0) || N(0, I)) in bits per dimension."""
+    alpha, sigma = float(levels.alpha[0]), float(levels.sigma[0])
+    kl = 0.5 * (sigma**2 + (alpha * x_0.double()) ** 2 - 1) - math.log(sigma)
+    return float(kl.mean()) / math.log(2)

@@ -1,0 +1,1 @@
+"""A training run: its loop, optimizer, checkpoints, log and spec."""

@@ -1,0 +1,168 @@
+"""The training loop: the steps of one stage, its log and its checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from glidepath.core import PartError
+from glidepath.plugins.train.data import draws
+from glidepath.plugins.train.run import checkpoint as checkpoints
+from glidepath.plugins.train.run import log
+from glidepath.plugins.train.run.learner import Learner
+from glidepath.plugins.train.run.rates import ema_decay, rise_and_fall
+from glidepath.plugins.train.run.run import LOG, Position, Run, TrainingDiverged
+from glidepath.plugins.train.run.stage import Stage
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.configs import TrainingConfig
+
+
+class Loop:
+    """One stage under way. Steps are counted over all stages; this one begins after `first` of `total`.
+
+    What a step does is decided by the weights, the optimizer's state and (seed, step), so going on from a
+    checkpoint gives the weights that an uninterrupted run has, bit for bit on one device.
+    """
+
+    def __init__(self, config: TrainingConfig, run: Run, stage: Stage, first: int, total: int) -> None:
+        self.config, self.run, self.stage, self.first, self.total = config, run, stage, first, total
+        self.step = self.saved = first
+        self.learner = Learner(
+            stage.modules,
+            run.device,
+            weight_decay=config.weight_decay,
+            gradient_clip=config.gradient_clip,
+            rates=stage.rates,
+        )
+        self._autocast = _autocast(config.precision, run.device)
+        self._unlogged: list[Tensor] = []
+        self._clock, self._timed = time.perf_counter(), 0
+
+    def restore(self, found: checkpoints.Checkpoint) -> None:
+        """Go on from a checkpoint of this stage."""
+        self.learner.restore(found)
+        self.step = self.saved = found.step
+        self._unlogged = [
+            torch.tensor(loss, device=self.run.device) for loss in found.meta.get("unlogged", ())
+        ]
+
+    def advance(self, stop_after: int | None) -> bool:
+        """Train to the end of the stage, or until told to stop; there is a checkpoint then.
+
+        Returns whether the stage is at its end.
+        """
+        config, end = self.config, self.first + self.stage.steps
+        self._report_progress()
+        while self.step < end and not self._is_to_stop(stop_after):
+            self._unlogged.append(self._one_step())
+            self.step += 1
+            self._timed += 1
+            self._report_progress()
+            probe = self.step % config.probe_every == 0 or self.step == end
+            if probe or self.step % config.log_every == 0:
+                self._log(probe=probe)
+            if self.step % config.checkpoint_every == 0:
+                self._save()
+        if self.step > self.saved:
+            self._save()
+        return self.step == end
+
+    def _is_to_stop(self, stop_after: int | None) -> bool:
+        return (stop_after is not None and self.step >= stop_after) or self.run.stop()
+
+    def _report_progress(self) -> None:
+        self.run.progress(Position(self.step, self.total, self.stage.name))
+
+    def _one_step(self) -> Tensor:
+        seed, done = self.config.seed, self.step - self.first
+        torch.manual_seed(draws.mix(seed, self.step, draws.DROPOUT))
+        images, captions = self.run.dataset.batch(seed, self.step, self.stage.batch)
+        if tuple(images.shape[1:]) != tuple(self.run.denoiser.image_shape):
+            raise PartError(
+                f"the dataset gives images of {list(images.shape[1:])} (channels, height, width), and the "
+                f"denoiser is made for {list(self.run.denoiser.image_shape)}"
+            )
+        with self._autocast():
+            loss = self.stage.loss(images, captions, draws.generator(seed, self.step))
+        self.learner.update(loss, self._learning_rate(done), ema_decay(self.config.ema, done))
+        return loss.detach()
+
+    def _learning_rate(self, done: int) -> float:
+        config = self.config
+        highest = self.stage.learning_rate or config.learning_rate
+        return highest * rise_and_fall(done, self.stage.steps, config.warmup_steps, config.decay_share)
+
+    def _log(self, *, probe: bool) -> None:
+        """A line with the mean loss since the last one. Between checkpoints only this waits for a GPU."""
+        loss = float(torch.stack(self._unlogged).mean())
+        if not math.isfinite(loss):
+            raise self._diverged("loss")
+        rate = self._timed * self.stage.batch / (time.perf_counter() - self._clock)
+        line: dict[str, Any] = {
+            "step": self.step,
+            "stage": self.stage.name,
+            "loss": round(loss, 6),
+            "learning_rate": self._learning_rate(self.step - 1 - self.first),
+            "images_per_second": round(rate, 1),
+        }
+        if probe:
+            figures = self.stage.probe(self.learner.averaged)
+            if not all(map(math.isfinite, figures.values())):
+                raise self._diverged("state")
+            line |= figures
+        log.append(self.run.folder / LOG, line)
+        self.run.report(line)
+        self._unlogged = []
+        self._clock, self._timed = time.perf_counter(), 0
+
+    def _save(self) -> None:
+        """A checkpoint, unless something in it is not a number."""
+        paused = time.perf_counter()
+        losses = torch.stack(self._unlogged).tolist() if self._unlogged else []
+        if not all(map(math.isfinite, losses)):
+            raise self._diverged("loss")
+        if not self.learner.is_finite():
+            raise self._diverged("state")
+        tensors = self.learner.tensors()
+        # what another stage trains is kept too: a resumed run does not depend on how it was initialised
+        for slot, module in (("denoiser", self.run.denoiser), ("text_encoder", self.run.text_encoder)):
+            if module is not None and slot not in self.stage.modules:
+                tensors |= {f"waiting.{slot}.{name}": value for name, value in module.state_dict().items()}
+        meta = {
+            "spec": dict(self.run.spec),
+            "seed": self.config.seed,
+            "stage": self.stage.name,
+            "unlogged": losses,
+            "distributions": dict(self.run.distributions),
+            "torch": torch.__version__,
+        }
+        checkpoints.save(self.run.folder, checkpoints.Checkpoint(self.step, tensors, meta), self.config.keep)
+        self.saved = self.step
+        self._clock += time.perf_counter() - paused
+
+    def _diverged(self, what: str) -> TrainingDiverged:
+        found = checkpoints.existing(self.run.folder)
+        kept = f"the last good checkpoint is {found[-1]}" if found else "no checkpoint was written before"
+        return TrainingDiverged(
+            f"training diverged: the {what} of step {self.step}, or of the steps before it, is not finite; "
+            f"{kept}. Resuming would come to the same end; train into another folder with a lower "
+            f"train.learning_rate (now {self.config.learning_rate}), with another train.gradient_clip (now "
+            f"{self.config.gradient_clip}; 0 is none), or with train.precision=float32"
+        )
+
+
+def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    if precision == "auto":
+        precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    if precision not in ("float32", "bfloat16"):
+        raise PartError(f"train.precision is auto, float32 or bfloat16, not {precision!r}")
+    if precision == "float32":
+        return nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

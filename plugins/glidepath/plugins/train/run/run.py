@@ -1,0 +1,73 @@
+"""A training run, and the interface of what performs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+import torch
+
+from glidepath.core import Denoiser, Diverged, NoiseSchedule, TextEncoder
+from glidepath.plugins.train.data.dataset import CaptionedDataset
+
+LOG = "log.jsonl"
+WEIGHTS = "weights.safetensors"
+
+
+class TrainingDiverged(Diverged):
+    """The loss or the weights are no longer numbers. The last good checkpoint is kept."""
+
+
+@attrs.frozen
+class Position:
+    """Where a run stands: `step` of `total` steps are done, and `stage` is under way."""
+
+    step: int
+    total: int
+    stage: str
+
+
+@attrs.frozen(eq=False)
+class Run:
+    """What is trained, on what, and where its files go.
+
+    denoiser, text_encoder: on `device`, in float32; None for a denoiser that hears no text.
+    folder: receives `log.jsonl`, checkpoints and at the end `weights.safetensors`. One process at a time
+        writes to it.
+    spec: the resolved spec, plain JSON; checkpoints carry it, and a run resumes only under one that trains
+        alike.
+    distributions: the version of each distribution that supplies a part; checkpoints and weights carry them.
+    report: called with each line of the log.
+    progress: called when a stage begins or resumes, and after each step.
+    stop: asked before each step; True ends the call of `train`, with a checkpoint.
+    """
+
+    schedule: NoiseSchedule
+    denoiser: Denoiser
+    text_encoder: TextEncoder | None
+    dataset: CaptionedDataset
+    folder: Path
+    spec: Mapping[str, Any]
+    device: torch.device
+    distributions: Mapping[str, str] = attrs.field(factory=dict)
+    report: Callable[[Mapping[str, Any]], object] = lambda _line: None
+    progress: Callable[[Position], object] = lambda _position: None
+    stop: Callable[[], bool] = lambda: False
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Trains the parts of a spec.
+
+    A trainer whose weights are not those of the spec's denoiser and text encoder (but of a part that another
+    spec names) says so by an attribute `trains_spec` that is False.
+    """
+
+    def train(self, run: Run, *, stop_after: int | None = None) -> Path | None:
+        """Train to the end, from the newest checkpoint of `run.folder` if there is one.
+
+        stop_after: stop, with a checkpoint, when this many steps are done in all.
+        Returns the file of trained weights, or None when it stopped earlier.
+        """

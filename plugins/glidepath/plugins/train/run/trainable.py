@@ -1,0 +1,123 @@
+"""Whether a spec can be trained, and the run that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glidepath.registry import PartPlan, Plan, Problem, SpecError
+from glidepath.registry.plan.resolved import resolved_tree
+from glidepath.registry.spec.requirements import PluginsSection
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.run.run import Run, Trainer
+    from glidepath.registry import Catalogue
+
+TRAINED = ("denoiser", "text_encoder")
+"""The slots whose parts training changes."""
+
+
+def check_trainable(plan: Plan, catalogue: Catalogue) -> None:
+    """Refuse a plan that says too little about training, or what training cannot do.
+
+    Raises:
+        SpecError: with everything that is in the way.
+    """
+    problems = list(_obstacles(plan, catalogue))
+    if problems:
+        raise SpecError(problems)
+
+
+def _obstacles(plan: Plan, catalogue: Catalogue) -> Iterator[Problem]:
+    root = plan.spec.root.place
+    if plan.stages:
+        what = "this spec is a cascade, and training is done one stage at a time"
+        name = next(iter(plan.stages))
+        hint = (
+            "write each stage as a spec of its own and train that; the cascade then builds on what was "
+            f"trained: {name}: {{extends: runs/{name}/spec.yaml}}"
+        )
+        yield Problem(what=what, place=plan.spec.keys["stages"], path="stages", hint=hint)
+        return
+    for slot in ("data", "train"):
+        if slot not in plan.parts:
+            kind = catalogue.slots[slot]
+            names = [catalogue.spelling(registered) for registered in catalogue.components(kind.name)]
+            what = f"this spec cannot be trained: it has no {slot!r}"
+            yield Problem(what=what, place=root, hint=f"{slot}: {kind.summary}", allowed=names)
+    codec = _one(plan, "codec")
+    if codec.registered.full_name != "glidepath-diffusion/identity":
+        what = f"training is done on pixels, and the codec {codec.registered.full_name} would not be used"
+        yield Problem(what=what, place=codec.place, path="codec", allowed=("identity",))
+    if _begins_with_weights(plan) and not _has_weights(plan):
+        what = "train.init_from_weights begins with the spec's weights, and this spec has none"
+        yield Problem(what=what, place=_one(plan, "train").place, path="train.init_from_weights")
+
+
+def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]:
+    """The trainer of a plan and what it is to train: networks on their device, initialised by the seed.
+
+    Raises:
+        GlidepathError: a part could not be built, or weights do not fit.
+    """
+    import torch
+
+    from glidepath.plugins.train.run.run import Run
+    from glidepath.registry import build_parts, choose_device, load_weights
+
+    catalogue.call_hook("on_assemble", plan=plan)
+    device = choose_device(plan.runtime.device)
+    seed = getattr(_one(plan, "train").config, "seed", 0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        anew = not getattr(_one(plan, "train").config, "init_from_weights", True)
+        parts = build_parts(plan, ("train",), catalogue, load=not anew)
+        parts |= build_parts(plan, ("data", "schedule"), catalogue)
+        torch.manual_seed(seed)
+        networks = build_parts(plan, TRAINED, catalogue)
+    if _begins_with_weights(plan):
+        load_weights(plan, networks, catalogue)
+    for network in networks.values():
+        network.to(device, torch.float32)
+    denoiser = networks["denoiser"]
+    if plan.runtime.channels_last is not False and len(denoiser.image_shape) == 3:
+        denoiser.to(memory_format=torch.channels_last)
+    run = Run(
+        schedule=parts["schedule"],
+        denoiser=denoiser,
+        text_encoder=networks.get("text_encoder"),
+        dataset=parts["data"],
+        folder=folder,
+        spec=training_tree(plan),
+        device=device,
+        distributions=plan.distributions,
+    )
+    return parts["train"], run
+
+
+def training_tree(plan: Plan) -> dict[str, Any]:
+    """The plan's tree without weights of what is trained, with absolute paths: it holds in any folder."""
+    tree = resolved_tree(plan.parts, plan.runtime, None, PluginsSection(), str)
+    if "plugins" in plan.tree:
+        tree["plugins"] = plan.tree["plugins"]
+    for slot in TRAINED:
+        tree.get(slot, {}).pop("weights", None)
+    return tree
+
+
+def _one(plan: Plan, slot: str) -> PartPlan:
+    part = plan.parts[slot]
+    assert isinstance(part, PartPlan)  # the kind of the slot takes one
+    return part
+
+
+def _begins_with_weights(plan: Plan) -> bool:
+    return "train" in plan.parts and bool(getattr(_one(plan, "train").config, "init_from_weights", False))
+
+
+def _has_weights(plan: Plan) -> bool:
+    own = [_one(plan, slot).weights for slot in TRAINED if slot in plan.parts]
+    inner = _one(plan, "train").parts.values()
+    own += [part.weights for part in inner if isinstance(part, PartPlan)]
+    return plan.weights is not None or any(own)

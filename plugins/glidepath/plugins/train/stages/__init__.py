@@ -1,0 +1,1 @@
+"""The stages of training: which modules learn, and from which loss."""

@@ -1,0 +1,100 @@
+"""The stage in which a denoiser and its text encoder learn to denoise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from glidepath.core import Denoiser, TextEncoder
+from glidepath.plugins.train.losses.loss import (
+    add_noise,
+    drop_captions,
+    min_snr_weight,
+    predict,
+    reduced,
+    squared_error,
+    upload,
+)
+from glidepath.plugins.train.losses.timesteps import log_snr, shifted_timesteps
+from glidepath.plugins.train.losses.variational import VariationalBound
+from glidepath.plugins.train.run.run import Run
+from glidepath.plugins.train.run.stage import Stage
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.configs import DiffusionTrainerConfig
+
+
+class DenoisingStage(Stage):
+    """The simple objective of DDPM (Ho et al. 2020, equation 14) and what the config adds to it."""
+
+    name = "denoise"
+
+    def __init__(self, config: DiffusionTrainerConfig, run: Run) -> None:
+        self.config, self.run, self.steps, self.batch = config, run, config.steps, config.batch
+        self.modules = nn.ModuleDict({"denoiser": run.denoiser})
+        if run.text_encoder is not None:
+            self.modules["text_encoder"] = run.text_encoder
+            self.rates = {"text_encoder": config.text_encoder_rate}
+        self._log_snrs = log_snr(run.schedule)
+        self._bound = VariationalBound(run.schedule.levels(run.schedule.num_steps))
+
+    def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
+        """The mean squared error, weighted; for a learned variance the variational bound too."""
+        config, run = self.config, self.run
+        t = shifted_timesteps(torch.rand(len(captions), generator=generator), self._log_snrs, config.shift)
+        noise = upload(torch.randn(images.shape, generator=generator), run.device)
+        dropped = torch.rand(len(captions), generator=generator) < config.caption_dropout
+        text = None if run.text_encoder is None else drop_captions(run.text_encoder, captions, dropped)
+        x_0 = upload(images, run.device)
+        x_t, step = add_noise(run.schedule, x_0, noise, t)
+        prediction = predict(run.denoiser, x_t, step, text, self._low_res(x_0, generator))
+        squared = squared_error(prediction, x_0, noise)
+        if config.min_snr_gamma:
+            weight = min_snr_weight(prediction.kind, *run.schedule.alpha_sigma(t), config.min_snr_gamma)
+            squared = squared * upload(weight.to(squared.dtype), run.device)
+        loss = squared.mean()
+        if run.denoiser.learned_variance:
+            # the bound of the chain is a sum over its timesteps: num_steps times their mean
+            weighed = config.variational_weight * run.schedule.num_steps
+            loss = loss + weighed * self._bound.of_variance(prediction, x_0, t).mean()
+        return loss
+
+    def _low_res(self, x_0: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
+        """What an upsampler starts from; with a generator, as noisy as training makes it."""
+        if self.config.low_res is None:
+            return None
+        low_res = reduced(x_0, self.config.low_res)
+        if generator is None or not self.config.low_res_noise:
+            return low_res
+        deviation = self.config.low_res_noise * torch.rand(
+            (len(x_0), *[1] * (x_0.ndim - 1)), generator=generator
+        )
+        noise = torch.randn(low_res.shape, generator=generator)
+        return low_res + upload(deviation * noise, x_0.device)
+
+    @torch.no_grad()
+    def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:
+        """The error at t = 0.9 N under the true caption and under another's: does the model listen?
+
+        A text encoder that is ignored makes no difference to the loss for long. The images and the noise are
+        the same each time.
+        """
+        run = self.run
+        if run.text_encoder is None:
+            return {}
+        denoiser, text_encoder = averaged["denoiser"], averaged["text_encoder"]
+        assert isinstance(denoiser, Denoiser)
+        assert isinstance(text_encoder, TextEncoder)
+        images, captions = run.dataset.batch(self.config.seed + 1, 0, min(self.config.batch, 64))
+        noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(self.config.seed))
+        x_0, noise = upload(images, run.device), upload(noise, run.device)
+        t = torch.full((len(captions),), int(0.9 * run.schedule.num_steps))
+        x_t, step = add_noise(run.schedule, x_0, noise, t)
+        figures = {}
+        for name, said in (("own_caption", captions), ("other_caption", captions[1:] + captions[:1])):
+            prediction = predict(denoiser, x_t, step, text_encoder(said), self._low_res(x_0))
+            error = squared_error(prediction, x_0, noise)
+            figures[name] = round(float(error.mean()), 6)
+        return figures

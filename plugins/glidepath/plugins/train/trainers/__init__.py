@@ -1,0 +1,1 @@
+"""The trainers that a spec names, each a sequence of stages."""

@@ -1,0 +1,118 @@
+"""The trainer `contrastive`: a CLIP, which guidance then asks how well an image fits its prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from glidepath.core import PartError
+from glidepath.plugins.train.data.dataset import near_misses
+from glidepath.plugins.train.losses.loss import add_noise, upload
+from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
+from glidepath.plugins.train.run.run import Run
+from glidepath.plugins.train.run.stage import Stage
+from glidepath.plugins.train.trainers.diffusion import StagedTrainer
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.configs import ContrastiveTrainerConfig
+
+
+class Comparer(Protocol):
+    """What a part of kind `clip` does, as far as training needs it."""
+
+    noised: bool
+    image_size: int
+
+    @property
+    def logit_scale(self) -> float | Tensor: ...
+
+    def embed_texts(self, prompts: Sequence[str]) -> Tensor: ...
+
+    def embed_images(self, x: Tensor, t: Tensor | None = None) -> Tensor: ...
+
+
+class ContrastiveTrainer(StagedTrainer):
+    """Trains a CLIP on the spec's dataset; the spec's denoiser and text encoder stay as they are.
+
+    The weights that it writes are the part's own: another spec names them as `weights` of its CLIP.
+    """
+
+    config: ContrastiveTrainerConfig
+    trains_spec = False
+
+    def __init__(self, config: ContrastiveTrainerConfig, *, clip: nn.Module | None = None) -> None:
+        if clip is None:
+            raise PartError("trainer contrastive: clip: it needs one, to train")
+        self.config = config
+        self.clip = clip
+
+    def stages(self, run: Run) -> list[Stage]:
+        """One."""
+        return [ContrastiveStage(self.config, run, self.clip)]
+
+    def exported(self, averaged: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The CLIP's weights under its own names."""
+        return {name.removeprefix("clip."): value for name, value in averaged.items()}
+
+
+class ContrastiveStage(Stage):
+    """The symmetric loss of CLIP (Radford et al. 2021, figure 3), on noised images for a noised one."""
+
+    name = "contrastive"
+
+    def __init__(self, config: ContrastiveTrainerConfig, run: Run, clip: nn.Module) -> None:
+        """Raises PartError where the CLIP is made for images of another size than the run's."""
+        self.config, self.run, self.steps, self.batch = config, run, config.steps, config.batch
+        self.clip = cast(Comparer, clip.to(run.device, torch.float32))
+        size = self.clip.image_size
+        if tuple(run.denoiser.image_shape[1:]) != (size, size):
+            shape = "x".join(map(str, run.denoiser.image_shape[1:]))
+            raise PartError(f"train.clip is made for images of {size}x{size}, and the spec's are {shape}")
+        self.modules = nn.ModuleDict({"clip": clip})
+
+    def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
+        """Cross-entropy of images against captions and of captions against images, in equal parts."""
+        return symmetric_cross_entropy(*self._compared(self.clip, images, captions, generator))
+
+    @torch.no_grad()
+    def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:
+        """The share of images whose caption is the nearest of a batch: without noise, and at t = 0.9 N."""
+        images, captions = self.run.dataset.batch(self.config.seed + 1, 0, min(self.batch, 256))
+        last = self.run.schedule.num_steps - 1
+        figures = {}
+        for name, t in (("right", 0), ("right_at_0.9", int(0.9 * last)))[: 2 if self.clip.noised else 1]:
+            generator = torch.Generator().manual_seed(self.config.seed)
+            compared = cast(Comparer, averaged["clip"])
+            logits, same = self._compared(compared, images, captions, generator, t)
+            best = logits.argmax(1)
+            right = same[torch.arange(len(best), device=best.device), best]
+            figures[name] = round(float(right.float().mean()), 4)
+        return figures
+
+    def _compared(
+        self,
+        clip: Comparer,
+        images: Tensor,
+        captions: list[str],
+        generator: torch.Generator,
+        at: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """[B, B or more] logits of each image (row) and caption, and which captions are that image's.
+
+        In training the columns after the first B are of captions that are nearly right, where there are any.
+        """
+        run: Run = self.run
+        x = upload(images, run.device)
+        t = None
+        if self.clip.noised:
+            times = torch.randint(run.schedule.num_steps, (len(captions),), generator=generator)
+            times = times if at is None else torch.full_like(times, at)
+            noise = upload(torch.randn(images.shape, generator=generator), run.device)
+            x, _ = add_noise(run.schedule, x, noise, times)
+            t = upload(times, run.device)
+        wrong = (near_misses(run.dataset, captions, generator) or []) if at is None else []
+        logits = self.clip.logit_scale * clip.embed_images(x, t) @ clip.embed_texts([*captions, *wrong]).T
+        return logits.float(), upload(says_the_same(captions, wrong), run.device)

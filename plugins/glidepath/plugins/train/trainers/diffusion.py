@@ -1,0 +1,140 @@
+"""Trainers that go through stages, and the trainer `diffusion`: a denoiser and its text encoder together."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from glidepath.plugins.train.run import checkpoint as checkpoints
+from glidepath.plugins.train.run import log
+from glidepath.plugins.train.run.checkpoint import Checkpoint, CheckpointError
+from glidepath.plugins.train.run.loop import Loop
+from glidepath.plugins.train.run.resume import check_spec
+from glidepath.plugins.train.run.run import LOG, WEIGHTS, Run, Trainer
+from glidepath.plugins.train.run.stage import Stage
+from glidepath.plugins.train.stages.contrast import ContrastStage
+from glidepath.plugins.train.stages.denoising import DenoisingStage
+from glidepath.plugins.train.stages.facts import FactsStage
+from glidepath.registry import write_tensors
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.configs import DiffusionTrainerConfig, TrainingConfig
+
+
+class StagedTrainer(Trainer, ABC):
+    """Trains in stages, one after the other.
+
+    Every random draw derives from (seed, step), dropout's included, so a run has no random state. A run that
+    was killed at any moment resumes from its newest checkpoint to the weights of an uninterrupted one, bit
+    for bit on one device in float32.
+    """
+
+    config: TrainingConfig
+
+    @abstractmethod
+    def stages(self, run: Run) -> list[Stage]:
+        """What is done, in order.
+
+        Raises:
+            PartError: the config asks for what the parts cannot do.
+        """
+
+    def exported(self, averaged: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The weights that are kept, of the averages of the last stage, named as they are loaded."""
+        return averaged
+
+    def train(self, run: Run, *, stop_after: int | None = None) -> Path | None:
+        """See Trainer.train. A finished run is not trained further; its weights are written again.
+
+        Raises:
+            TrainingDiverged: the loss or the weights stopped being numbers.
+            CheckpointError: the folder's checkpoints are of another spec, or cannot be read or written.
+            CannotWrite: the log or the weights cannot be written.
+            PartError: the config asks for what the parts cannot do.
+        """
+        devices = [run.device] if run.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):  # the caller's global streams stay as they were
+            stages = self.stages(run)
+            resumed = _resume(run, stages)
+            first, total = 0, sum(stage.steps for stage in stages)
+            for stage in stages:
+                if resumed is None or resumed.meta["stage"] == stage.name:
+                    loop = Loop(self.config, run, stage, first, total)
+                    if resumed is not None:
+                        loop.restore(resumed)
+                        resumed = None
+                    if not loop.advance(stop_after):
+                        return None
+                first += stage.steps
+            return self._export(run)
+
+    def _export(self, run: Run) -> Path:
+        """Write the averaged weights of the last checkpoint, named as a spec's `weights` expects them."""
+        newest = checkpoints.newest(run.folder)
+        assert newest is not None  # the last stage ends with a checkpoint
+        dtype = getattr(torch, self.config.export_dtype)
+        weights = {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in self.exported(newest.checkpoint.group("ema")).items()
+        }
+        path = run.folder / WEIGHTS
+        header = {
+            "format": "glidepath-weights-1",
+            "step": str(newest.checkpoint.step),
+            "spec": json.dumps(dict(run.spec)),
+            "distributions": json.dumps(dict(run.distributions)),
+            "torch": torch.__version__,
+        }
+        write_tensors(path, weights, header)
+        return path
+
+
+class DiffusionTrainer(StagedTrainer):
+    """Trains the text encoder by contrast or by facts, if asked to, then it and the denoiser by denoising."""
+
+    config: DiffusionTrainerConfig
+
+    def __init__(self, config: DiffusionTrainerConfig) -> None:
+        self.config = config
+
+    def stages(self, run: Run) -> list[Stage]:
+        """Denoising, after the stages that train the text encoder alone, where the config has some."""
+        stages: list[Stage] = []
+        if self.config.contrastive_steps:
+            stages.append(ContrastStage(self.config, run))
+        if self.config.facts_steps:
+            stages.append(FactsStage(self.config, run))
+        return [*stages, DenoisingStage(self.config, run)]
+
+
+def _resume(run: Run, stages: list[Stage]) -> Checkpoint | None:
+    """The checkpoint to go on from; the log ends there, and says so."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    newest = checkpoints.newest(run.folder)
+    if newest is None:
+        log.truncate(run.folder / LOG, 0)
+        return None
+    found = newest.checkpoint
+    check_spec(found.meta["spec"], run.spec, newest.path)
+    if found.meta["stage"] not in {stage.name for stage in stages}:
+        raise CheckpointError(
+            f"{newest.path} stands in a stage {found.meta['stage']!r}, which this trainer does not have"
+        )
+    for slot, module in (("denoiser", run.denoiser), ("text_encoder", run.text_encoder)):
+        waiting = found.group(f"waiting.{slot}")
+        if module is not None and waiting:
+            module.load_state_dict(waiting)
+    newest.set_damaged_aside()
+    log.truncate(run.folder / LOG, found.step)
+    line: dict[str, Any] = {"step": found.step, "resumed_from": newest.path.name}
+    if newest.damaged:
+        line["damaged"] = list(newest.damaged.values())
+    log.append(run.folder / LOG, line)
+    run.report(line)
+    return found

@@ -1,0 +1,222 @@
+"""The dataset `captioned-folder`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from glidepath.core.errors import PartError
+from glidepath.plugins.train.configs import CaptionedFolderConfig
+from glidepath.plugins.train.data.dataset import CaptionedDataset
+from glidepath.plugins.train.data.folder import CaptionedFolder, load_image
+
+
+def dataset_of(folder: Path, size: int = 4, flip: bool = False) -> CaptionedFolder:
+    return CaptionedFolder(CaptionedFolderConfig(folder=folder, size=size, flip=flip))
+
+
+def paint(path: Path, level: int, size: tuple[int, int] = (4, 4)) -> None:
+    """A grey image."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (level, level, level)).save(path)
+
+
+@pytest.fixture
+def greys(tmp_path: Path) -> Path:
+    """Ten images of different greys, each with its level as caption in a text file."""
+    for level in range(0, 250, 25):
+        paint(tmp_path / f"{level}.png", level)
+        (tmp_path / f"{level}.txt").write_text(f"{level}\n", encoding="utf-8")
+    return tmp_path
+
+
+def levels(images: Tensor) -> list[int]:
+    return [round((float(value) + 1) * 127.5) for value in images.mean(dim=(1, 2, 3))]
+
+
+def test_it_is_a_dataset(greys: Path) -> None:
+    assert isinstance(dataset_of(greys), CaptionedDataset)
+
+
+def test_images_come_with_their_own_captions(greys: Path) -> None:
+    images, captions = dataset_of(greys).batch(seed=0, step=0, size=10)
+    assert images.shape == (10, 3, 4, 4)
+    assert images.dtype == torch.float32
+    assert levels(images) == [int(caption) for caption in captions]
+
+
+def test_every_example_comes_once_in_each_epoch_whatever_the_batch_size(greys: Path) -> None:
+    for size in (1, 3, 4, 10):
+        dataset = dataset_of(greys)
+        seen = [caption for step in range(60 // size + 1) for caption in dataset.batch(1, step, size)[1]]
+        for epoch in range(6):
+            assert len(set(seen[10 * epoch : 10 * epoch + 10])) == 10
+
+
+def test_the_order_is_decided_by_seed_and_epoch(greys: Path) -> None:
+    def order(seed: int, epoch: int) -> list[str]:
+        return dataset_of(greys).batch(seed, epoch, 10)[1]
+
+    orders = [tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)]
+    assert len(set(orders)) == 9
+    assert orders == [tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)]
+
+
+def test_a_batch_depends_on_its_arguments_alone(greys: Path) -> None:
+    used, fresh = dataset_of(greys, flip=True), dataset_of(greys, flip=True)
+    for step in (8, 3, 0):
+        used.batch(5, step, 6)
+    ours, theirs = used.batch(5, 7, 6), fresh.batch(5, 7, 6)
+    assert torch.equal(ours[0], theirs[0])
+    assert ours[1] == theirs[1]
+
+
+def test_captions_of_metadata_jsonl_are_taken(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", 10)
+    paint(tmp_path / "inside" / "b.png", 200)
+    (tmp_path / "a.txt").write_text("not this")
+    lines = [
+        {"file_name": "a.png", "text": "dark"},
+        {"file_name": "inside/b.png", "text": " heller Fleck: ü "},
+        {"file_name": "a.png", "text": "the same image, in other words"},
+    ]
+    text = "\n".join(json.dumps(line) for line in lines) + "\n\n"
+    (tmp_path / "metadata.jsonl").write_text(text, encoding="utf-8")
+    images, captions = dataset_of(tmp_path).batch(0, 0, 3)
+    found = sorted(zip(levels(images), captions, strict=True))
+    assert found == [(10, "dark"), (10, "the same image, in other words"), (200, "heller Fleck: ü")]
+
+
+def test_the_square_in_the_middle_is_cut_out_and_resized(tmp_path: Path) -> None:
+    """A white square between black margins, upright and lying."""
+    for width, height in ((30, 10), (10, 30)):
+        pixels = np.zeros((height, width, 3), dtype=np.uint8)
+        top, left = (height - 10) // 2, (width - 10) // 2
+        pixels[top : top + 10, left : left + 10] = 255
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        image = load_image(tmp_path / "a.png", 5)
+        assert image.shape == (3, 5, 5)
+        assert float(image.min()) == 1.0
+
+
+def test_the_mean_of_an_image_survives_resizing(tmp_path: Path) -> None:
+    """Every pixel counts when an image is made smaller."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = load_image(tmp_path / "a.png", 4)
+    mean = torch.from_numpy(pixels).double().mean() / 127.5 - 1
+    assert float(image.mean()) == pytest.approx(float(mean), abs=0.01)
+    assert float(image.std()) < 0.2
+
+
+def test_transparent_pixels_show_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    assert float(load_image(tmp_path / "a.png", 4).min()) == 1.0
+    palette = Image.new("P", (4, 4), 0)
+    palette.putpalette([255, 0, 0])
+    palette.save(tmp_path / "b.png", transparency=0)
+    assert float(load_image(tmp_path / "b.png", 4).min()) == 1.0
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "I;16"])
+def test_images_of_any_mode_become_rgb(mode: str, tmp_path: Path) -> None:
+    Image.new(mode, (4, 4)).save(tmp_path / "a.tiff")
+    assert load_image(tmp_path / "a.tiff", 4).shape == (3, 4, 4)
+
+
+def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
+    """EXIF orientation 6: the first row of the file is the right side of the picture."""
+    pixels = np.zeros((8, 8, 3), dtype=np.uint8)
+    pixels[:4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    image = load_image(tmp_path / "a.png", 8)
+    assert float(image[:, :, 4:].min()) == 1.0
+    assert float(image[:, :, :4].max()) == -1.0
+
+
+def halves(folder: Path, captions: list[str]) -> Path:
+    """Images whose left half is white."""
+    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
+    pixels[:, :2] = 255
+    for index, caption in enumerate(captions):
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+        (folder / f"{index}.txt").write_text(caption)
+    return folder
+
+
+def share_flipped(dataset: CaptionedFolder, steps: int) -> dict[str, float]:
+    flipped: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for step in range(steps):
+        images, captions = dataset.batch(0, step, 8)
+        for image, caption in zip(images, captions, strict=True):
+            total[caption] += 1
+            flipped[caption] += bool(image[0, 0, 0] < 0)
+    return {caption: flipped[caption] / total[caption] for caption in total}
+
+
+def test_images_are_mirrored_only_if_asked_for(tmp_path: Path) -> None:
+    halves(tmp_path, ["a house"])
+    assert share_flipped(dataset_of(tmp_path), 50) == {"a house": 0}
+    assert share_flipped(dataset_of(tmp_path, flip=True), 50)["a house"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_an_image_whose_caption_tells_left_from_right_is_never_mirrored(tmp_path: Path) -> None:
+    sided = ["a cat left of a dog", "Right: a tree", "the leftmost house", "a car turning right."]
+    free = ["a copyright sign", "cleft rock"]
+    halves(tmp_path, [*sided, *free])
+    shares = share_flipped(dataset_of(tmp_path, flip=True), 60)
+    assert [shares[caption] for caption in sided] == [0, 0, 0, 0]
+    assert all(shares[caption] > 0.3 for caption in free)
+
+
+def test_an_image_without_a_caption_is_named(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", 1)
+    paint(tmp_path / "b.jpg", 1)
+    (tmp_path / "b.txt").write_text("b")
+    with pytest.raises(PartError, match=r"1 of 2 images have no caption \(such as .*a\.png\)"):
+        dataset_of(tmp_path)
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PartError, match="holds no images"):
+        dataset_of(tmp_path)
+    with pytest.raises(PartError, match="is not a folder"):
+        dataset_of(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"file_name": "b.png", "text": "b"}', "there is no image"),
+        ('{"file_name": "../a.png", "text": "b"}', "outside"),
+        ('{"file_name": "a.png"}', "a line is"),
+        ('{"file_name": "a.png", "text": 3}', "a line is"),
+        ('["a.png", "b"]', "a line is"),
+        ("a.png: b", "a line is"),
+    ],
+)
+def test_a_faulty_line_of_metadata_is_named_by_its_number(line: str, said: str, tmp_path: Path) -> None:
+    paint(tmp_path / "in" / "a.png", 1)
+    paint(tmp_path / "a.png", 1)
+    good = '{"file_name": "a.png", "text": "a"}'
+    (tmp_path / "in" / "metadata.jsonl").write_text(f"{good}\n\n{line}\n")
+    with pytest.raises(PartError, match=f"metadata.jsonl:3: .*{said}"):
+        dataset_of(tmp_path / "in")
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", 1, size=(64, 64))
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
+    with pytest.raises(PartError, match=r"cannot read the image .*a\.png"):
+        dataset_of(tmp_path).batch(0, 0, 1)

@@ -1,0 +1,283 @@
+"""What a step trains: timesteps, weights of the loss, dropped captions, the learned variance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.plugins.train.tiny import SIZE, WORDS, Colours, TinyDenoiser, config, make_run
+from torch import Tensor
+
+from glidepath.core.errors import PartError
+from glidepath.core.prediction import PredictionKind
+from glidepath.plugins.schedules.configs import CosineConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
+from glidepath.plugins.train.data import draws
+from glidepath.plugins.train.losses.loss import add_noise, min_snr_weight, predict, squared_error
+from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
+from glidepath.plugins.train.losses.timesteps import log_snr, shifted_timesteps
+from glidepath.plugins.train.losses.variational import VariationalBound
+from glidepath.plugins.train.run.run import Run
+from glidepath.plugins.train.run.stage import Stage
+from glidepath.plugins.train.stages.contrast import ContrastiveHead, ContrastStage
+from glidepath.plugins.train.stages.denoising import DenoisingStage
+
+NOWHERE = Path("nowhere")
+COSINE = CosineSchedule(CosineConfig())
+
+
+def test_without_a_shift_timesteps_are_uniform() -> None:
+    uniform = (torch.arange(1000) + 0.5) / 1000
+    assert torch.equal(shifted_timesteps(uniform, log_snr(COSINE), 1.0), torch.arange(1000))
+
+
+@pytest.mark.parametrize("shift", [0.5, 2.0, 3.0])
+def test_shifted_timesteps_of_the_cosine_schedule_follow_its_closed_form(shift: float) -> None:
+    """alpha_bar = f((t + 1) / N) / f(0) with f(u) = cos^2((u + 0.008) / 1.008 pi / 2), inverted."""
+    t = torch.arange(980)  # the last betas are capped
+    angle = 0.008 / 1.008 * math.pi / 2
+    alpha_bar = (((t + 1) / 1000 + 0.008) / 1.008 * math.pi / 2).double().cos() ** 2 / math.cos(angle) ** 2
+    wanted = 1 / (1 + shift**2 * (1 / alpha_bar - 1))
+    u = (wanted * math.cos(angle) ** 2).sqrt().acos() * 2 / math.pi * 1.008 - 0.008
+    expected = (u * 1000).ceil() - 1
+    chosen = shifted_timesteps((t + 0.5) / 1000, log_snr(COSINE), shift)
+    inside = expected < 980
+    assert inside.sum() > 600
+    assert torch.equal(chosen[inside], expected[inside].long())
+
+
+def test_shifted_timesteps_stay_within_the_schedule() -> None:
+    uniform = torch.tensor([0.0, 0.5, 1 - 2**-24])
+    for shift in (1e-6, 1e6):
+        chosen = shifted_timesteps(uniform, log_snr(COSINE), shift)
+        assert 0 <= int(chosen.min()) <= int(chosen.max()) <= 999
+
+
+@pytest.mark.parametrize("gamma", [1.0, 5.0])
+def test_min_snr_weights_are_those_of_the_paper(gamma: float) -> None:
+    """Hang et al. 2023, section 3.4, for alpha^2 + sigma^2 = 1."""
+    alpha, sigma = COSINE.alpha_sigma(torch.arange(0, 1000, 37))
+    snr = alpha**2 / sigma**2
+    capped = torch.minimum(snr, torch.tensor(gamma, dtype=torch.float64))
+    expected: dict[PredictionKind, Tensor] = {
+        "sample": capped,
+        "epsilon": capped / snr,
+        "velocity": capped / (snr + 1),
+    }
+    for kind, weight in expected.items():
+        torch.testing.assert_close(min_snr_weight(kind, alpha, sigma, gamma), weight, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["sample", "epsilon", "velocity"])
+def test_min_snr_weighs_the_same_error_of_x_0_whatever_is_predicted(kind: PredictionKind) -> None:
+    alpha, sigma = COSINE.alpha_sigma(torch.tensor([10, 500, 900]))
+    size = (alpha**2 + sigma**2) / sigma
+    of_prediction = {"sample": 1 + 0 * alpha, "epsilon": alpha / sigma, "velocity": size}[
+        kind
+    ]  # for x_0 off by 1
+    weighed = min_snr_weight(kind, alpha, sigma, 5.0) * of_prediction**2
+    torch.testing.assert_close(weighed, (alpha / sigma).square().clamp(max=5.0))
+
+
+def test_min_snr_weights_the_loss_of_a_step() -> None:
+    """Against the error of each sample, weighed one by one."""
+    changes = {"min_snr_gamma": 5.0, "caption_dropout": 0.0}
+    run = make_run(NOWHERE)
+    stage = DenoisingStage(config(**changes), run)
+    images, captions = Colours().batch(0, 0, 4)
+    loss = stage.loss(images, captions, draws.generator(0, 0))
+    generator = draws.generator(0, 0)
+    t = (torch.rand(4, generator=generator) * 100).long()
+    noise = torch.randn(images.shape, generator=generator)
+    assert run.text_encoder is not None
+    x_t, step = add_noise(run.schedule, images, noise, t)
+    error = squared_error(predict(run.denoiser, x_t, step, run.text_encoder(captions)), images, noise)
+    alpha, sigma = run.schedule.alpha_sigma(t)
+    weight = (5 / (alpha / sigma) ** 2).clamp(max=1)
+    torch.testing.assert_close(loss, (error * weight).mean().float())
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "sample", "velocity"])
+def test_a_perfect_prediction_has_no_error(kind: PredictionKind) -> None:
+    x_0, noise = Colours().batch(0, 0, 4)[0], torch.randn(4, 3, SIZE, SIZE)
+    t = torch.tensor([0, 30, 70, 99])
+    schedule = make_run(NOWHERE).schedule
+    x_t, step = add_noise(schedule, x_0, noise, t)
+    torch.testing.assert_close(x_t, schedule.add_noise(x_0, noise, t))
+    perfect = {"epsilon": noise, "sample": x_0, "velocity": step.alpha * noise - step.sigma * x_0}[kind]
+
+    class Oracle(TinyDenoiser):
+        def forward(self, *_: Any) -> Tensor:
+            return perfect
+
+    error = squared_error(predict(Oracle(predicts=kind), x_t, step, None), x_0, noise)
+    assert torch.equal(error, torch.zeros(4))
+
+
+def test_the_denoiser_receives_the_time_that_it_will_receive_in_sampling() -> None:
+    schedule = CosineSchedule(CosineConfig(num_steps=100, rescale_timesteps=True))
+    run = make_run(NOWHERE, schedule=schedule)
+    stage = DenoisingStage(config(batch=64), run)
+    one_loss(stage, run)
+    ((t, _),) = seen(run)
+    assert set(t.tolist()) <= set(schedule.levels(100).t.tolist())
+    assert float(t.max()) > 500
+
+
+def test_captions_are_dropped_at_the_configured_share() -> None:
+    """As often as a coin of that share: within 4 standard deviations."""
+    run = make_run(NOWHERE)
+    stage = DenoisingStage(config(batch=4000, caption_dropout=0.2), run)
+    one_loss(stage, run)
+    ((_, conditioning),) = seen(run)
+    assert run.text_encoder is not None
+    assert conditioning.text is not None
+    null = run.text_encoder.unconditional()
+    dropped = (conditioning.text.pooled == null.pooled).all(dim=1)
+    assert abs(float(dropped.float().mean()) - 0.2) < 4 * math.sqrt(0.2 * 0.8 / 4000)
+    assert torch.equal((conditioning.text.tokens == null.tokens).all(dim=2)[:, 0], dropped)
+
+
+def test_a_dropped_caption_trains_the_null_condition_that_guidance_samples_with() -> None:
+    """That of `TextEncoder.unconditional`, which need not be the embedding of an empty text."""
+    for share, trained in ((1.0, True), (0.0, False)):
+        run = make_run(NOWHERE)
+        one_loss(DenoisingStage(config(caption_dropout=share), run), run).backward()  # type: ignore[no-untyped-call]
+        null = dict(run.text_encoder.named_parameters())["null"]  # type: ignore[union-attr]
+        assert (null.grad is not None and bool(null.grad.abs().sum() > 0)) == trained
+
+
+def test_denoiser_and_text_encoder_both_learn_from_the_loss() -> None:
+    run = make_run(NOWHERE)
+    stage = DenoisingStage(config(caption_dropout=0.5, batch=16), run)
+    one_loss(stage, run).backward()  # type: ignore[no-untyped-call]
+    without = [
+        name
+        for name, value in stage.modules.named_parameters()
+        if value.grad is None or not bool(value.grad.abs().sum() > 0)
+    ]
+    assert without == ["denoiser.unused.weight", "denoiser.unused.bias"]
+
+
+def test_the_bound_trains_the_variance_and_leaves_the_mean_alone() -> None:
+    gradients = {}
+    for weight in (0.0, 0.001, 1.0):
+        run = make_run(NOWHERE, denoiser={"learned_variance": True})
+        stage = DenoisingStage(config(variational_weight=weight), run)
+        one_loss(stage, run).backward()  # type: ignore[no-untyped-call]
+        last = run.denoiser.last.weight.grad  # type: ignore[union-attr]
+        gradients[weight] = last.chunk(2)
+    mean, variance = gradients[0.0]
+    assert float(variance.abs().sum()) == 0
+    assert float(gradients[0.001][1].abs().sum()) > 0
+    torch.testing.assert_close(gradients[1.0][1], 1000 * gradients[0.001][1])
+    for weight in (0.001, 1.0):
+        assert torch.equal(gradients[weight][0], mean)
+
+
+def test_the_loss_holds_the_bound_of_the_whole_chain_at_its_weight() -> None:
+    """L_hybrid = L_simple + lambda L_vlb, and L_vlb sums over the timesteps of which one is drawn."""
+    run = make_run(NOWHERE, denoiser={"learned_variance": True})
+    simple, hybrid = (
+        one_loss(DenoisingStage(config(variational_weight=weight, caption_dropout=0.0), run), run)
+        for weight in (0.0, 0.001)
+    )
+    images, captions = Colours().batch(0, 0, 4)
+    generator = draws.generator(0, 0)
+    t = (torch.rand(4, generator=generator) * 100).long()
+    x_t, step = add_noise(run.schedule, images, torch.randn(images.shape, generator=generator), t)
+    assert run.text_encoder is not None
+    prediction = predict(run.denoiser, x_t, step, run.text_encoder(captions))
+    bound = VariationalBound(run.schedule.levels(100)).of_variance(prediction, images, t)
+    torch.testing.assert_close(hybrid - simple, 0.001 * 100 * bound.mean(), rtol=1e-3, atol=0)
+
+
+def test_the_contrastive_loss_is_that_of_clip() -> None:
+    """Radford et al. 2021, figure 3: row i of the logits belongs to column i."""
+    head = ContrastiveHead(3, SIZE, 4).eval()
+    x, snr, pooled = torch.randn(5, 3, SIZE, SIZE), torch.randn(5), torch.randn(5, 4)
+    images = torch.nn.functional.normalize(head.image_encoder(x, snr))
+    texts = torch.nn.functional.normalize(head.project(pooled))
+    logits = texts @ images.T / 0.07
+    rows, columns = logits.softmax(dim=1).diagonal().log(), logits.softmax(dim=0).diagonal().log()
+    loss = symmetric_cross_entropy(head(x, snr, pooled), torch.eye(5, dtype=torch.bool))
+    torch.testing.assert_close(loss, -(rows.mean() + columns.mean()) / 2)
+
+
+def test_captions_that_say_the_same_share_the_probability() -> None:
+    same = says_the_same(["red", "blue", "red"], ["green"])
+    assert same.int().tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0]]
+    logits = torch.randn(3, 4)
+    of_images, of_texts = logits.log_softmax(1), logits[:, :3].T.log_softmax(1)
+    expected = sum(
+        (one[0, 0] + one[0, 2] + one[2, 0] + one[2, 2]) / 2 + one[1, 1] for one in (of_images, of_texts)
+    )
+    torch.testing.assert_close(symmetric_cross_entropy(logits, same), -expected / 6)
+
+
+def test_captions_that_are_no_image_s_count_against_images_alone() -> None:
+    """Yuksekgonul et al. 2023, section 4: more columns for an image to be told from, no more rows."""
+    head = ContrastiveHead(3, SIZE, 4).eval()
+    x, snr, pooled = torch.randn(5, 3, SIZE, SIZE), torch.randn(5), torch.randn(8, 4)
+    images = torch.nn.functional.normalize(head.image_encoder(x, snr))
+    texts = torch.nn.functional.normalize(head.project(pooled))
+    logits = texts @ images.T / 0.07
+    of_texts = logits[:5].softmax(dim=1).diagonal().log()
+    of_images = logits.softmax(dim=0)[:5].diagonal().log()
+    same = torch.eye(5, 8, dtype=torch.bool)
+    loss = symmetric_cross_entropy(head(x, snr, pooled), same)
+    torch.testing.assert_close(loss, -(of_texts.mean() + of_images.mean()) / 2)
+
+
+class NearColours(Colours):
+    """Of each colour the next one is said."""
+
+    def near_misses(self, captions: Sequence[str], seed: int) -> list[str]:
+        self.asked = (list(captions), seed)
+        return [WORDS[(WORDS.index(caption) + 1) % len(WORDS)] for caption in captions]
+
+
+def test_the_first_stage_asks_the_dataset_for_near_misses() -> None:
+    dataset = NearColours()
+    run = make_run(NOWHERE, dataset=dataset)
+    stage = ContrastStage(config(contrastive_steps=1), run)
+    images, captions = dataset.batch(0, 0, 4)
+    with_misses = stage.loss(images, captions, draws.generator(0, 0))
+    assert dataset.asked[0] == captions
+    plain = ContrastStage(config(contrastive_steps=1), make_run(NOWHERE))
+    without = plain.loss(images, captions, draws.generator(0, 0))
+    assert float(with_misses.detach()) > float(without.detach())
+
+
+def test_the_first_stage_needs_a_text_encoder_and_images() -> None:
+    with pytest.raises(PartError, match="contrastive_steps"):
+        ContrastStage(config(contrastive_steps=1), make_run(NOWHERE, text_encoder=None))
+    run = make_run(NOWHERE)
+    run.denoiser.image_shape = (3, SIZE)
+    with pytest.raises(PartError, match="1 spatial dimensions"):
+        ContrastStage(config(contrastive_steps=1), run)
+
+
+def test_the_draws_of_a_step_differ_by_seed_by_step_and_by_purpose() -> None:
+    streams = [
+        torch.rand(8, generator=draws.generator(seed, step, purpose))
+        for seed in range(5)
+        for step in range(5)
+        for purpose in (draws.STEP, draws.DROPOUT, draws.ORDER, draws.FLIP)
+    ]
+    assert len({tuple(stream.tolist()) for stream in streams}) == len(streams)
+    assert torch.equal(streams[0], torch.rand(8, generator=draws.generator(0, 0)))
+
+
+def one_loss(stage: Stage, run: Run) -> Tensor:
+    stage.modules.train()
+    return stage.loss(*run.dataset.batch(0, 0, stage.batch), draws.generator(0, 0))
+
+
+def seen(run: Run) -> list[Any]:
+    assert isinstance(run.denoiser, TinyDenoiser)
+    return run.denoiser.seen
