@@ -120,6 +120,13 @@ def test_the_readme_names_every_part_that_makes_an_image() -> None:
             assert f"`{registered.component.name}`" in text
 
 
+def test_the_page_of_the_layout_names_files_that_exist() -> None:
+    roots = ("core/glidepath", "registry/glidepath/registry", "plugins/glidepath/plugins", ".")
+    named = re.findall(r"`([\w/]+\.py)`", (ROOT / "docs" / "layout.md").read_text(encoding="utf-8"))
+    missing = [name for name in named if not any((ROOT / root / name).is_file() for root in roots)]
+    assert set(missing) == {"plugin.py", "configs.py"}  # of every plugin
+
+
 def test_the_changelog_speaks_of_the_current_version_first() -> None:
     versions = re.findall(r"^## (\S+?),? ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert versions[0] == PROJECT["version"]
