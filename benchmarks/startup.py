@@ -21,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
-from glidepath.registry.cli.package_template import NewPlugin, write
+from glidepath.plugins.scaffold.package import new_plugin, write
+from glidepath.registry import load_catalogue
 
 COMMANDS = {
     "python alone": ["-c", "pass"],
@@ -31,9 +32,11 @@ COMMANDS = {
     "glidepath show ddim": ["-m", "glidepath.registry.cli", "show", "ddim"],
     "glidepath check shapes": ["-m", "glidepath.registry.cli", "check", "shapes"],
     "glidepath plan shapes --quick": ["-m", "glidepath.registry.cli", "plan", "shapes", "--quick"],
-    "completing a command": ["-m", "glidepath.registry.cli", "completion", "bash", "--", "sam"],
-    "completing a part": ["-m", "glidepath.registry.cli", "completion", "bash", "--", "show", "dd"],
-    "completing an option": ["-m", "glidepath.registry.cli", "completion", "bash", "--", "sample", "--see"],
+}
+LINES = {
+    "completing a command": "glidepath sam",
+    "completing a part": "glidepath show dd",
+    "completing an option": "glidepath sample --see",
 }
 COUNTS = (0, 50, 100, 200)
 
@@ -46,17 +49,28 @@ def main(runs: int) -> None:
     print(f"{'':34}{'median':>10}{'fastest':>10}{'CPU':>10}{'least CPU':>11}   ms, of {runs} runs")
     for name, arguments in COMMANDS.items():
         _report(name, arguments, runs)
+    for name, line in LINES.items():
+        asked = {
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_SHELL": "bash",
+            "_ARGCOMPLETE_STDOUT_FILENAME": os.devnull,
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+        }
+        _report(name, ["-m", "glidepath.registry.cli"], runs, asked)
     for count in COUNTS:
         with tempfile.TemporaryDirectory() as folder:
             write_plugins(Path(folder), count)
-            _report(f"glidepath list, {count} plugins", COMMANDS["glidepath list"], runs, folder)
+            _report(
+                f"glidepath list, {count} plugins", COMMANDS["glidepath list"], runs, {"PYTHONPATH": folder}
+            )
 
 
 def write_plugins(folder: Path, count: int) -> None:
     """Make distributions as pip would leave them, each with the sampler that `new-plugin` writes."""
     with tempfile.TemporaryDirectory() as scratch:
         package = Path(scratch) / _NAME
-        write(NewPlugin(_NAME, "sampler"), package)
+        write(new_plugin(_NAME, "sampler", load_catalogue()), package)
         files = {file.name: file.read_text(encoding="utf-8") for file in (package / _NAME).iterdir()}
         readme = (package / "README.md").read_text(encoding="utf-8")
         project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -89,22 +103,24 @@ def _write_all(folder: Path, files: Mapping[str, str], name: str) -> None:
         (folder / file).write_text(text, encoding="utf-8")
 
 
-def _report(name: str, arguments: Sequence[str], runs: int, folder: str = "") -> None:
-    _seconds(arguments, folder)  # compiles what was never imported before
-    wall, cpu = zip(*(_seconds(arguments, folder) for _ in range(runs)), strict=True)
+def _report(
+    name: str, arguments: Sequence[str], runs: int, variables: Mapping[str, str] | None = None
+) -> None:
+    _seconds(arguments, variables or {})  # compiles what was never imported before
+    wall, cpu = zip(*(_seconds(arguments, variables or {}) for _ in range(runs)), strict=True)
     print(
         f"{name:34}{statistics.median(wall) * 1e3:10.0f}{min(wall) * 1e3:10.0f}"
         f"{statistics.median(cpu) * 1e3:10.0f}{min(cpu) * 1e3:11.0f}"
     )
 
 
-def _seconds(arguments: Sequence[str], folder: str) -> tuple[float, float]:
+def _seconds(arguments: Sequence[str], variables: Mapping[str, str]) -> tuple[float, float]:
     """Wall time, and the CPU time of the process: what a busy machine changes less."""
     start, before = time.perf_counter(), getrusage(RUSAGE_CHILDREN)
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    if folder:
-        environ["PYTHONPATH"] = folder
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environ)
+    subprocess.run(
+        [sys.executable, *arguments], check=True, capture_output=True, env={**environ, **variables}
+    )
     wall, after = time.perf_counter() - start, getrusage(RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

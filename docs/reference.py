@@ -5,7 +5,6 @@ Only what comes with glidepath is described, whatever else is installed where th
 
 from __future__ import annotations
 
-import argparse
 import ast
 import contextlib
 import inspect
@@ -35,9 +34,10 @@ from glidepath.registry import (
     part,
     parts,
 )
-from glidepath.registry.cli import COMMANDS, module_of
+from glidepath.registry.cli import command_parser
 from glidepath.registry.describe import hooks
-from glidepath.registry.describe.markdown import parameter_table, table
+from glidepath.registry.describe.commands import BUILTIN_COMMANDS
+from glidepath.registry.describe.markdown import markdown_table, parameter_table
 from glidepath.registry.describe.parameters import example, parameters
 from glidepath.registry.plan.parts import Runtime
 from glidepath.registry.spec.requirements import PluginsSection
@@ -111,11 +111,11 @@ def overview(catalogue: Catalogue) -> str:
         "Made from what the plugins that come with glidepath say of themselves. `glidepath list` and "
         "`glidepath show NAME` say the same of everything that is installed, with other people's plugins.",
         "## Kinds of part",
-        table(("kind", "what it is", "in a spec"), kinds),
+        markdown_table(("kind", "what it is", "in a spec"), kinds),
         "## Parts",
-        table(("kind", "name", "what it is"), parts),
+        markdown_table(("kind", "name", "what it is"), parts),
         "## Presets",
-        table(("name", "what it is"), presets),
+        markdown_table(("name", "what it is"), presets),
     )
 
 
@@ -189,8 +189,8 @@ def hooks_page() -> str:
 def commands_page(catalogue: Catalogue) -> str:
     """What each command says of itself under `--help`."""
     blocks = ["# Commands", "What `glidepath COMMAND --help` prints."]
-    for name in COMMANDS:
-        blocks += [f"## glidepath {name}", _fence(_builtin_help(name))]
+    for name in BUILTIN_COMMANDS:
+        blocks += [f"## glidepath {name}", _fence(_builtin_help(name, catalogue))]
     for name, command in sorted(catalogue.commands().items()):
         module, _, function = command.target.partition(":")
         blocks += [
@@ -327,12 +327,11 @@ def _prose(text: str, *, code: bool = False) -> str:
     return "\n\n".join(filter(None, [first, _fence(rest) if code and rest.strip() else rest]))
 
 
-def _builtin_help(name: str) -> str:
-    module = import_module(f"glidepath.registry.cli.{module_of(name)}")
-    commands = argparse.ArgumentParser(prog="glidepath").add_subparsers()
+def _builtin_help(name: str, catalogue: Catalogue) -> str:
     with _columns(100):
-        module.add_parser(commands)
-        return str(commands.choices[name].format_help())
+        parser = command_parser(name, catalogue)
+        assert parser is not None
+        return parser.format_help()
 
 
 def _printed(run: Callable[[Sequence[str]], object], arguments: Sequence[str]) -> str:

@@ -15,8 +15,8 @@ import yaml
 
 from glidepath import core
 from glidepath.registry import Catalogue, load_catalogue
-from glidepath.registry.cli import COMMANDS
 from glidepath.registry.describe import hooks
+from glidepath.registry.describe.commands import BUILTIN_COMMANDS
 from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.describe.parameters import REQUIRED, parameters
 
@@ -129,7 +129,7 @@ def test_the_page_of_an_interface_of_core_is_linked(site: Path) -> None:
 
 def test_the_reference_has_every_command(site: Path) -> None:
     text = _text(site / "reference" / "commands.html")
-    for name in [*COMMANDS, *CATALOGUE.commands()]:
+    for name in [*BUILTIN_COMMANDS, *CATALOGUE.commands()]:
         assert f"usage: glidepath {name}" in text
 
 

@@ -10,7 +10,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from glidepath.registry.cli.package_template import KINDS, NewPlugin, write
+from glidepath.plugins.scaffold.package import new_plugin, templates, write
+from glidepath.registry import load_catalogue
 
 from .wheels import build_wheels
 
@@ -47,7 +48,9 @@ def test_every_new_plugin_and_every_example_works_from_its_wheel(tmp_path: Path)
     """
     written = tmp_path / "written"
     written.mkdir()
-    plugins = [NewPlugin(f"glidepath-acme-{kind.replace('_', '-')}", kind) for kind in KINDS]
+    catalogue = load_catalogue(environ={}, no_plugins=True)
+    names = {kind: f"glidepath-acme-{kind.replace('_', '-')}" for kind in templates(catalogue)}
+    plugins = [new_plugin(name, kind, catalogue) for kind, name in names.items()]
     for plugin in plugins:
         write(plugin, written / plugin.distribution)
     projects = [*(written / plugin.distribution for plugin in plugins), *EXAMPLES]

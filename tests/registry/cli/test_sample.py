@@ -351,7 +351,7 @@ def test_an_unknown_option_among_prompts_is_still_refused(
     tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("sample", "a star", "--spec", tiny, "a ring", "--cuont", 3) == 2
-    assert "unrecognized arguments: a ring --cuont 3; did you mean --count?" in capsys.readouterr().err
+    assert "unrecognized arguments: --cuont 3; did you mean --count?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["sample --spec", "check", "plan", "lock"])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from glidepath.core import GlidepathError
-from glidepath.registry.cli.arguments import Parser
-from glidepath.registry.cli.common import note_failures
+from glidepath.registry import CommandParser, add_plugin_switches, note_failures, open_catalogue
 
 EPILOG = """\
 Recognises the files that OpenAI published of GLIDE (base, upsample, inpaint, CLIP) and of ADM
@@ -35,16 +33,15 @@ def main(argv: Sequence[str]) -> int:
         SpecError: what `--set` gives does not fit.
         GlidepathError: a file cannot be read, recognised or written.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     from glidepath.plugins.convert.checkpoint import read_checkpoint
     from glidepath.plugins.convert.conversion import Converter
     from glidepath.plugins.convert.settings import read_settings
-    from glidepath.registry import load_catalogue
 
     if arguments.vocabulary is not None and not arguments.vocabulary.is_dir():
         raise GlidepathError(f"--vocabulary {arguments.vocabulary}: there is no such folder")
     settings = read_settings(arguments.settings)
-    catalogue = load_catalogue()
+    catalogue = open_catalogue(arguments)
     note_failures(catalogue)
     checkpoints = [read_checkpoint(path, arguments.key) for path in dict.fromkeys(arguments.paths)]
     converter = Converter(
@@ -85,12 +82,12 @@ def _require_free(paths: Sequence[Path], overwrite: bool, read: set[Path]) -> No
         raise GlidepathError(f"there already: {names}; --overwrite replaces, --out FOLDER writes elsewhere")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
         prog="glidepath convert",
         description="Make safetensors and a spec of a checkpoint of GLIDE or of ADM.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "paths",
@@ -122,4 +119,5 @@ def _parser() -> argparse.ArgumentParser:
         help="which of several state dicts in a file is meant, such as ema or model.state_dict",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    add_plugin_switches(parser)
     return parser

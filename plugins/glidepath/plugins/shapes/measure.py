@@ -21,8 +21,7 @@ from glidepath.core import Cascade, Pipeline, stages_of
 from glidepath.plugins.shapes.draws import prompts
 from glidepath.plugins.shapes.reader import Judgement, judge
 from glidepath.plugins.shapes.scenes import render
-from glidepath.registry import assemble
-from glidepath.registry.cli.arguments import Parser, natural, positive
+from glidepath.registry import CommandParser, assemble, natural_int, positive_int
 
 ATTRIBUTES = ("count", "shape", "color", "size", "background", "relation")
 SPLITS = ("unseen", "held-out")
@@ -119,16 +118,18 @@ def table(scores: Sequence[Score]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """The command `glidepath measure-shapes`."""
-    parser = Parser(prog="glidepath measure-shapes", description=__doc__)
+    parser = CommandParser(prog="glidepath measure-shapes", description=__doc__)
     parser.add_argument("--spec", default="shapes", help="a YAML file or a preset (default: %(default)s)")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights in place of the spec's own")
     parser.add_argument(
-        "--count", type=positive, default=500, help="prompts of each row (default: %(default)s)"
+        "--count", type=positive_int, default=500, help="prompts of each row (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=natural, default=0, help="of prompts and noise (default: %(default)s)")
     parser.add_argument(
-        "--batch", type=positive, default=50, help="images made at once (default: %(default)s)"
+        "--seed", type=natural_int, default=0, help="of prompts and noise (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch", type=positive_int, default=50, help="images made at once (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     chosen = parser.parse_args(list(arguments))

@@ -17,9 +17,18 @@ from glidepath.core import GlidepathError
 from glidepath.plugins.studies.store.files import StoreError, locked, read_json, write_json
 from glidepath.plugins.studies.store.store import GRAPH, STOP, STUDY, Store
 from glidepath.plugins.studies.study.sections import FAILURES
-from glidepath.registry import CannotWrite, yaml_text
-from glidepath.registry.cli.arguments import Parser
-from glidepath.registry.cli.common import indent, note_failures, open_catalogue, print_json, shorten, table
+from glidepath.registry import (
+    CannotWrite,
+    CommandParser,
+    add_plugin_switches,
+    indent,
+    note_failures,
+    open_catalogue,
+    print_json,
+    shorten,
+    text_table,
+    yaml_text,
+)
 from glidepath.registry.files.folder_lock import take_lock
 
 if TYPE_CHECKING:
@@ -52,22 +61,22 @@ def main(argv: Sequence[str]) -> int:
         SpecError: the study has faults; all are listed.
         GlidepathError: the store cannot be used, or nothing has the name that was given.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     status: int = arguments.run(arguments)
     return status
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser() -> CommandParser:
+    """Its arguments, with those of its subcommands."""
+    parser = CommandParser(
         prog="glidepath study",
         description=__doc__,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, reads: bool) -> Parser:
-        one: Parser = commands.add_parser(name, help=text, description=text)
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, reads: bool) -> CommandParser:
+        one: CommandParser = commands.add_parser(name, help=text, description=text)
         one.set_defaults(run=run)
         if name not in ("list", "compare"):
             kinds = "a study file" if reads else "a study file, or the folder of one that has run"
@@ -84,8 +93,7 @@ def _parser() -> Parser:
                 default=[],
                 help="change a value of the study, such as seeds.sample=2 or base.sampler.steps=10",
             )
-        one.add_argument("--strict", action="store_true", help="a plugin that fails is an error")
-        one.add_argument("--no-plugins", action="store_true", help="load no plugins but glidepath's own")
+        add_plugin_switches(one)
         one.add_argument("--json", action="store_true", help="print one JSON document")
         return one
 
@@ -309,7 +317,7 @@ def _status(arguments: argparse.Namespace) -> int:
     for stage, found in states.items():
         mean = f"{seconds[stage]:.2f}" if stage in seconds else ""
         rows.append((stage, *(str(found.get(name, 0)) for name in names), mean))
-    print("\n" + table(rows))
+    print("\n" + text_table(rows))
     unfinished = [(arm, it) for arm, it in arms.items() if it[0] < it[2]]
     if unfinished:
         print("\narms that are not finished")
@@ -317,7 +325,7 @@ def _status(arguments: argparse.Namespace) -> int:
             (arm, f"{done} of {count}", f"{failed} failed" if failed else "")
             for arm, (done, failed, count) in unfinished[:_MOST_LISTED]
         ]
-        print(indent(table(lines)))
+        print(indent(text_table(lines)))
         if len(unfinished) > _MOST_LISTED:
             print(f"  ... and {len(unfinished) - _MOST_LISTED} more")
     for stage, key, state, message, count in failures[:10]:
@@ -453,7 +461,7 @@ def _list(arguments: argparse.Namespace) -> int:
             )
             for it in rows
         ]
-        print(table(lines))
+        print(text_table(lines))
     return 0
 
 

@@ -6,6 +6,7 @@ Imports no torch, and the parameters of a part only where it is used.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.plugins.studies.metrics.components import feature_metrics, whole_set
@@ -25,6 +26,7 @@ def kinds() -> Iterable[Kind]:
             name="metric",
             interface=f"{_HERE}.interface:Metric",
             summary="judges the images of an arm of a study",
+            template=Path(__file__).parent / "template",
         ),
         Kind(
             name="engine",

@@ -11,10 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core import GlidepathError
-from glidepath.registry import count_interrupts, remove_partial, write_text
-from glidepath.registry.cli.arguments import Parser, positive
-from glidepath.registry.cli.common import add_spec_arguments, note_failures, open_spec
-from glidepath.registry.cli.locked import add_locked_option, check_lock, minding_the_lock
+from glidepath.registry import (
+    CommandParser,
+    add_locked_option,
+    add_plugin_switches,
+    add_spec_arguments,
+    count_interrupts,
+    note_failures,
+    open_plan,
+    positive_int,
+    remove_partial,
+    write_text,
+)
 from glidepath.registry.files.folder_lock import locked
 from glidepath.registry.spec.overrides import option_override
 
@@ -50,12 +58,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.device is not None:
         device = option_override("runtime.device", "--device", arguments.device)
         arguments.overrides = [*arguments.overrides, device]
-    from glidepath.registry import make_plan
-
-    with minding_the_lock(arguments):
-        catalogue, spec = open_spec(arguments)
-        plan = make_plan(spec, catalogue)
-    check_lock(plan, catalogue, arguments)
+    catalogue, plan = open_plan(arguments)
     note_failures(catalogue)
 
     from glidepath.plugins.train.run.trainable import build, check_trainable
@@ -140,25 +143,21 @@ class _Session:
 
 def parser() -> argparse.ArgumentParser:
     """Its arguments. Completion in shells asks for them."""
-    parser = Parser(
+    parser = CommandParser(
         prog="glidepath train",
         description="Train the denoiser and the text encoder of a spec, or go on training them.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_spec_arguments(parser, training=True)
+    add_spec_arguments(parser)
     add_locked_option(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where its files go (default: runs/NAME, NAME of the spec)"
     )
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps (default: as the spec says)")
     parser.add_argument(
-        "--steps-now", type=positive, metavar="N", help="stop after N more steps, with a checkpoint"
+        "--steps-now", type=positive_int, metavar="N", help="stop after N more steps, with a checkpoint"
     )
-    parser.add_argument("--strict", action="store_true", help="a plugin that fails is an error")
-    parser.add_argument(
-        "--no-plugins", action="store_true", help="load no plugins but those that come with glidepath"
-    )
+    add_plugin_switches(parser)
     return parser
 
 

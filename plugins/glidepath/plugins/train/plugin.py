@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.registry import Command, Component, Kind, Need, hookimpl
@@ -76,6 +77,7 @@ def kinds() -> Iterable[Kind]:
             summary="the captioned images that `glidepath train` trains on",
             slot="data",
             sampling=False,
+            template=Path(__file__).parent / "template",
         ),
         Kind(
             name="trainer",

@@ -1,4 +1,9 @@
-"""The command `glidepath`. Each of its commands is a module, imported when it runs."""
+"""The command `glidepath`. Each of its commands is a module, imported when it runs.
+
+The module of a command has `parser()`, which returns its arguments, and `run(arguments)`, which returns the
+exit status. A command of a plugin is a function that takes the words behind its name; where its module has a
+`parser()` too, shells complete its arguments.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +11,28 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli.arguments import Parser
-from glidepath.registry.cli.telling import tell_error, warn_once
+from glidepath.registry.cli.arguments import CommandParser
+from glidepath.registry.cli.opening import add_plugin_switches, open_catalogue, version
+from glidepath.registry.cli.printing import indent, print_error, text_table, warn_once
+from glidepath.registry.describe.commands import BUILTIN_COMMANDS
+from glidepath.registry.discovery.scan import DISTRIBUTION
 from glidepath.registry.text.problems import SpecError, did_you_mean
 
-COMMANDS = {
-    "list": "the parts and presets that are installed",
-    "show": "one part: its parameters, where it comes from, how a spec names it",
-    "plugins": "the plugins that are installed, and what is wrong with those that fail",
-    "check": "whether a spec is right; every fault, with its place",
-    "plan": "what a spec stands for: each part and parameter, and what an image costs",
-    "sample": "make images from prompts",
-    "replay": "make an image again from what it carries",
-    "lock": "write down what a spec stands for here: versions, files, weights",
-    "diff": "what differs between two specs, locks or images, part by part",
-    "schema": "a JSON Schema of specs, with which editors complete and check them",
-    "completion": "what makes a shell complete commands, options, presets and parts",
-    "test-plugin": "whether the parts of an installed plugin keep their contracts",
-    "new-plugin": "write a plugin package of your own, complete and working",
-}
+if TYPE_CHECKING:
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.discovery.scan import PluginRecord
+    from glidepath.registry.discovery.unknown import Unknown
 
-_BRIEF = frozenset({"check", "completion", "list", "plugins", "show"})
+_BRIEF = frozenset({"check", "list", "plugins", "show"})
 """Commands that end before they make garbage worth looking for; what they make at all is mostly modules."""
+
+_ASKED_FOR_WORDS = "_ARGCOMPLETE"
+"""The environment variable by which a shell asks for completions, in the way of the package argcomplete."""
 
 EXAMPLES = """\
 examples:
@@ -67,7 +68,7 @@ def _status(arguments: list[str]) -> int:
         print("\n".join(problem.render() for problem in error.problems), file=sys.stderr)
         return 2
     except GlidepathError as error:
-        tell_error(error)
+        print_error(error)
         return 1
     except KeyboardInterrupt:
         print("glidepath: interrupted", file=sys.stderr)
@@ -82,65 +83,61 @@ def _status(arguments: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
 
 
-def module_of(name: str) -> str:
-    """The module of this package that holds a command."""
-    # None may be called `list`: it would hide the builtin here.
-    return "listing" if name == "list" else name.replace("-", "_")
+def command_parser(name: str, catalogue: Catalogue) -> argparse.ArgumentParser | None:
+    """The arguments of a command; of a plugin's, those that `parser()` of its module returns, if it has that.
 
-
-def command_parser(name: str) -> argparse.ArgumentParser:
-    """The arguments of one of our own commands."""
-    commands = Parser(prog="glidepath").add_subparsers()
-    import_module(f"{__name__}.{module_of(name)}").add_parser(commands)
-    parser = commands.choices[name]
-    _add_common(parser)
-    return parser
+    Raises:
+        NotFound: no command has that name.
+    """
+    if name in BUILTIN_COMMANDS:
+        return _builtin_parser(name)
+    target = catalogue.command_source(name).item.target
+    parser = getattr(import_module(target.partition(":")[0]), "parser", None)
+    made = parser() if callable(parser) else None
+    return made if isinstance(made, argparse.ArgumentParser) else None
 
 
 def _main(arguments: list[str]) -> int:
     first = next((index for index, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
-    top = Parser(prog="glidepath", add_help=False, usage="glidepath [options] COMMAND ...")
-    _add_common(top)
+    top = CommandParser(prog="glidepath", add_help=False, usage="glidepath [options] COMMAND ...")
+    add_plugin_switches(top)
     top.add_argument("--version", action="store_true")
     top.add_argument("-h", "--help", action="store_true")
-    options = top.parse_args(arguments[:first], argparse.Namespace(strict=False, no_plugins=False))
+    if _ASKED_FOR_WORDS in os.environ:
+        return _run_of_plugin("completion", [], argparse.Namespace(strict=False, no_plugins=False))
+    options = top.parse_args(arguments[:first])
     if options.version:
-        from glidepath.registry.cli.common import version
-
         print(f"glidepath {version()}")
         return 0
     if options.help or first == len(arguments):
         print(_help(options), file=sys.stdout if options.help else sys.stderr)
         return 0 if options.help else 2
     name, rest = arguments[first], arguments[first + 1 :]
-    if name in COMMANDS:
-        return _run(name, rest, options)
-    return _run_plugin_command(name, rest, options)
+    run = _run_builtin if name in BUILTIN_COMMANDS else _run_of_plugin
+    return run(name, rest, options)
 
 
-def _run(name: str, rest: list[str], options: argparse.Namespace) -> int:
-    module, parser = import_module(f"{__name__}.{module_of(name)}"), command_parser(name)
-    arguments = parser.parse_args(rest)
-    for option in ("strict", "no_plugins"):
-        setattr(arguments, option, getattr(options, option) or getattr(arguments, option, False))
+def _run_builtin(name: str, rest: list[str], options: argparse.Namespace) -> int:
+    module, parser = _module(name), _builtin_parser(name)
+    # words of a positional argument may stand behind options too: sample "a star" --seed 1 "a ring"
+    arguments = parser.parse_intermixed_args(rest)
+    arguments.strict |= options.strict
+    arguments.no_plugins |= options.no_plugins
     return int(module.run(arguments))
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    """What every command takes, before its name or behind it."""
-    parser.add_argument(
-        "--strict", action="store_true", default=argparse.SUPPRESS, help="a plugin that fails is an error"
-    )
-    parser.add_argument(
-        "--no-plugins",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="load no plugins but those that come with glidepath",
-    )
+def _builtin_parser(name: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = _module(name).parser()
+    add_plugin_switches(parser)
+    return parser
 
 
-def _run_plugin_command(name: str, rest: list[str], options: argparse.Namespace) -> int:
-    from glidepath.registry.cli.common import open_catalogue
+def _module(name: str) -> Any:
+    # None may be called `list`: it would hide the builtin here.
+    return import_module(f"{__name__}.{'listing' if name == 'list' else name.replace('-', '_')}")
+
+
+def _run_of_plugin(name: str, rest: list[str], options: argparse.Namespace) -> int:
     from glidepath.registry.discovery.imports import import_fault, import_remedy
     from glidepath.registry.discovery.unknown import Unknown
 
@@ -148,11 +145,7 @@ def _run_plugin_command(name: str, rest: list[str], options: argparse.Namespace)
     try:
         supplied = catalogue.command_source(name)
     except Unknown as unknown:
-        known = [*COMMANDS, *catalogue.commands()]
-        hints = [did_you_mean(name, known) or f"the commands are {', '.join(known)}"]
-        if unknown.hint and not unknown.hint.startswith("did you mean"):
-            hints.append(unknown.hint)
-        print(f"glidepath: error: {unknown.what}; {'; '.join(hints)}", file=sys.stderr)
+        print(f"glidepath: error: {unknown.what}; {_hint(name, unknown, catalogue)}", file=sys.stderr)
         return 2
     module, _, function = supplied.item.target.partition(":")
     try:
@@ -166,28 +159,36 @@ def _run_plugin_command(name: str, rest: list[str], options: argparse.Namespace)
             f"the command {name!r} of the {record.title} cannot be imported from "
             f"{supplied.item.target!r}: {'; '.join(filter(None, [import_fault(error, module), remedy]))}"
         ) from error
-    status = run(rest)  # type: ignore[operator]
+    # behind the rest, where those of a subcommand stand
+    switches = ["--no-plugins"] if options.no_plugins and "--no-plugins" not in rest else []
+    status = run([*rest, *switches])  # type: ignore[operator]
     return int(status or 0)
 
 
-def _help(options: argparse.Namespace) -> str:
-    from glidepath.registry.cli.common import indent, open_catalogue, table
+def _hint(name: str, unknown: Unknown, catalogue: Catalogue) -> str:
+    """What may be meant by the name of a command that stands for none, or for several."""
+    commands = [*BUILTIN_COMMANDS, *catalogue.commands()]
+    if name not in (spelling.rpartition("/")[2] for spelling in unknown.allowed):
+        return did_you_mean(name, commands) or unknown.hint or f"the commands are {', '.join(commands)}"
+    return f"{unknown.hint}: {', '.join(unknown.allowed)}"
 
+
+def _help(options: argparse.Namespace) -> str:
     catalogue = open_catalogue(argparse.Namespace(strict=False, no_plugins=options.no_plugins))
-    added = [
-        (spelling, f"{command.summary} ({catalogue.command_source(spelling).record.title})")
+    added = {
+        spelling: f"{command.summary}{_whose(catalogue.command_source(spelling).record)}"
         for spelling, command in sorted(catalogue.commands().items())
-    ]
-    switches = [
-        ("--strict", "a plugin that fails is an error"),
-        ("--no-plugins", "load no plugins but those that come with glidepath"),
-        ("--version", "print the version"),
-        ("-h, --help", "print this; `glidepath COMMAND --help` explains one command"),
-        ("GLIDEPATH_PLUGINS", "the only plugins to load, separated by commas (environment)"),
-        ("GLIDEPATH_DISABLE", "plugins not to load, separated by commas (environment)"),
-    ]
-    rows = table([*COMMANDS.items(), *added, *switches]).splitlines()
-    commands, options_ = rows[: len(COMMANDS) + len(added)], rows[len(COMMANDS) + len(added) :]
+    }
+    switches = {
+        "--strict": "a plugin that fails is an error",
+        "--no-plugins": "load no plugins but those that come with glidepath",
+        "--version": "print the version",
+        "-h, --help": "print this; `glidepath COMMAND --help` explains one command",
+        "GLIDEPATH_PLUGINS": "the only plugins to load, separated by commas (environment)",
+        "GLIDEPATH_DISABLE": "plugins not to load, separated by commas (environment)",
+    }
+    commands: Mapping[str, str] = {**BUILTIN_COMMANDS, **added}
+    rows = text_table([*commands.items(), *switches.items()]).splitlines()
     return "\n".join(
         [
             "usage: glidepath [options] COMMAND ...",
@@ -195,11 +196,16 @@ def _help(options: argparse.Namespace) -> str:
             "Text-to-image diffusion, assembled from interchangeable parts by a YAML spec.",
             "",
             "commands:",
-            indent("\n".join(commands)),
+            indent("\n".join(rows[: len(commands)])),
             "",
             "options:",
-            indent("\n".join(options_)),
+            indent("\n".join(rows[len(commands) :])),
             "",
             EXAMPLES.rstrip(),
         ]
     )
+
+
+def _whose(record: PluginRecord) -> str:
+    """Which plugin adds a command, unless it comes with glidepath."""
+    return "" if record.distribution == DISTRIBUTION else f" ({record.title})"

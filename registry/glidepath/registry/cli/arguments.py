@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from glidepath.registry.text.problems import nearest
@@ -12,34 +12,22 @@ from glidepath.registry.text.problems import nearest
 _UNKNOWN = "unrecognized arguments: "
 
 
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that takes no abbreviations, and says what an unknown option or choice may mean.
+class CommandParser(argparse.ArgumentParser):
+    """An ArgumentParser for commands of glidepath, those of plugins too.
 
-    meaning: what may be meant by an option that is not there, with the word behind it, as a hint; "" for
-        nothing.
-    gathers: the positional of any number of words that also takes those which stand behind options; "" for
-        none.
+    It takes no abbreviations, prints descriptions and epilogs as they are written, and names the nearest
+    option or choice in the message for one that it does not know.
     """
 
-    meaning: Callable[[str, str], str] | None = None
-    gathers: str = ""
-
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **{"allow_abbrev": False, **keywords})
-        self._words: list[str] = []
+        own = {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
+        super().__init__(*arguments, **{**own, **keywords})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does, but for `OptionalFile`, which takes the next word only if it can be its file.
-
-        argparse itself gives a positional the first words that stand together, and no others.
-        """
+        """As argparse does, but that an `OptionalFile` takes the next word only if it can be its file."""
         if args is not None:
-            self._words = args = list(self._with_files_apart(args))
-        found, rest = super().parse_known_args(args, namespace)
-        if self.gathers and not any(word.startswith("-") for word in rest):
-            setattr(found, self.gathers, [*getattr(found, self.gathers), *rest])
-            rest = []
-        return found, rest
+            args = list(self._with_files_apart(args))
+        return super().parse_known_args(args, namespace)
 
     def _with_files_apart(self, words: Sequence[str]) -> Iterator[str]:
         for index, word in enumerate(words):
@@ -53,23 +41,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, and exit with status 2."""
         if message.startswith(_UNKNOWN):
-            for word in message.removeprefix(_UNKNOWN).split():
-                option, _, value = word.partition("=")
-                if option.startswith("-") and (hint := self._hint(option, value or self._behind(word))):
-                    message += f"; {hint}"
-                    break
+            options = [word.partition("=")[0] for word in message.removeprefix(_UNKNOWN).split()]
+            near = (nearest(word, self._option_string_actions) for word in options if word.startswith("-"))
+            message += next((f"; did you mean {option}?" for option in near if option), "")
         super().error(message)
-
-    def _hint(self, option: str, value: str) -> str:
-        if self.meaning is not None and (meant := self.meaning(option, value)):
-            return meant
-        near = nearest(option, self._option_string_actions)
-        return f"did you mean {near}?" if near else ""
-
-    def _behind(self, option: str) -> str:
-        """The word behind an option, as far as it may be its value."""
-        place = self._words.index(option) + 1 if option in self._words else len(self._words)
-        return self._words[place] if self._words[place:] and not self._words[place].startswith("-") else ""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         try:
@@ -97,18 +72,18 @@ class OptionalFile(argparse.Action):
         setattr(namespace, self.dest, value)
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
+def positive_int(text: str) -> int:
+    """The `type` of an argument that is a whole number of at least 1."""
     return _whole(text, 1)
 
 
-def natural(text: str) -> int:
-    """A whole number of at least 0."""
+def natural_int(text: str) -> int:
+    """The `type` of an argument that is a whole number of at least 0."""
     return _whole(text, 0)
 
 
-def share(text: str) -> float:
-    """A number above 0 and at most 1."""
+def fraction(text: str) -> float:
+    """The `type` of an argument that is a number above 0 and at most 1."""
     try:
         value = float(text)
     except ValueError:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from glidepath.registry.cli.common import (
+from glidepath.registry.cli.arguments import CommandParser
+from glidepath.registry.cli.opening import (
     add_json_argument,
     add_spec_arguments,
     doubts,
     heed_warnings,
-    open_spec,
-    print_json,
+    open_plan,
 )
+from glidepath.registry.cli.printing import print_json
 from glidepath.registry.text.problems import Problem, SpecError
 
 EPILOG = """\
@@ -29,16 +30,16 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "check",
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath check",
         description="Whether a spec is right; every fault, with its place.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_spec_arguments(parser)
     add_json_argument(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,13 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from glidepath.registry.assembly.devices import absent_device
     from glidepath.registry.plan.diagnosis import require_targets
-    from glidepath.registry.plan.planner import make_plan
 
     problems: tuple[Problem, ...] = ()
     warnings: list[str] = []
     try:
-        catalogue, spec = open_spec(arguments)
-        plan = make_plan(spec, catalogue)
+        catalogue, plan = open_plan(arguments)
         require_targets(plan)
         if arguments.json:
             warnings = [problem.render() for problem in plan.warnings]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli.common import add_json_argument, open_spec, print_json
-from glidepath.registry.cli.telling import tell_error
+from glidepath.registry.cli.arguments import CommandParser
+from glidepath.registry.cli.opening import add_json_argument, open_plan
+from glidepath.registry.cli.printing import print_error, print_json
 from glidepath.registry.text.problems import SpecError
 
 if TYPE_CHECKING:
@@ -40,13 +41,12 @@ _TITLES = {
 _NONE = {"weights": "of the whole spec"}
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "diff",
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath diff",
         description="What differs between two specs, locks or images, part by part.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for name in ("a", "b"):
         parser.add_argument(name, metavar=name.upper(), help="a spec, a preset, a lock or an image")
@@ -54,6 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--allow-env", action="store_true", help="let specs read environment variables: ${oc.env:NAME}"
     )
     add_json_argument(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     except SpecError:
         raise
     except GlidepathError as error:
-        tell_error(error)
+        print_error(error)
         return 2
     if arguments.json:
         sides = {"a": {"name": arguments.a, "sort": a_sort}, "b": {"name": arguments.b, "sort": b_sort}}
@@ -91,12 +92,11 @@ def _facts(name: str, arguments: argparse.Namespace) -> tuple[Facts, str]:
         from glidepath.registry.records.lock import read_lock
 
         return read_lock(path).facts, "lock"
-    from glidepath.registry.plan.planner import make_plan
     from glidepath.registry.records.lock import make_lock
 
     given = {"spec": name, "overrides": [], **vars(arguments)}
-    catalogue, spec = open_spec(argparse.Namespace(**given))
-    return make_lock(make_plan(spec, catalogue), catalogue, name).facts, "spec"
+    catalogue, plan = open_plan(argparse.Namespace(**given))
+    return make_lock(plan, catalogue, name).facts, "spec"
 
 
 def _facts_of_image(path: Path) -> Facts:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from glidepath.registry.cli.common import add_json_argument, note_failures, open_catalogue, print_json, table
+from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.meanings import meanings
+from glidepath.registry.cli.opening import add_json_argument, open_catalogue
+from glidepath.registry.cli.printing import note_failures, print_json, text_table
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.unknown import Unknown
 from glidepath.registry.text.problems import did_you_mean
@@ -21,16 +23,16 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "list",
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath list",
         description="The parts and presets that are installed.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kind", metavar="KIND", nargs="?", help="only these: sampler, denoiser, ..., preset")
     add_json_argument(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         rows = [
             (it["kind"], it["use"], f"{it['distribution']} {it['version']}", it["summary"]) for it in entries
         ]
-        print(table([("KIND", "NAME", "FROM", "SUMMARY"), *rows]))
+        print(text_table([("KIND", "NAME", "FROM", "SUMMARY"), *rows]))
     else:
         print(f"no {arguments.kind or 'part'} is installed")
     note_failures(catalogue)

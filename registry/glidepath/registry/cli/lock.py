@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from glidepath.registry.cli.common import add_spec_arguments, note_failures, open_spec
+from glidepath.registry.cli.arguments import CommandParser
+from glidepath.registry.cli.opening import add_spec_arguments, open_plan
+from glidepath.registry.cli.printing import note_failures
 
 EPILOG = """\
 The lock holds the resolved spec with its hash, the distributions that supply its parts (versions, what they
@@ -21,13 +23,12 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "lock",
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath lock",
         description="Write the lock of a spec: all that decides what it makes, as it is here and now.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_spec_arguments(parser)
     parser.add_argument(
@@ -37,6 +38,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="where it goes; one that is there is replaced (default: NAME.lock.json beside the spec, for a "
         "preset in the current directory)",
     )
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,12 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
         SpecError: the spec has faults.
         WeightsError: a file of weights is not the one that the spec means.
     """
-    from glidepath.registry.plan.planner import make_plan
     from glidepath.registry.records.lock import NOT_THERE, lock_file, make_lock, write_lock
     from glidepath.registry.text.tree import join
 
-    catalogue, spec = open_spec(arguments)
-    lock = make_lock(make_plan(spec, catalogue), catalogue, arguments.spec)
+    catalogue, plan = open_plan(arguments)
+    lock = make_lock(plan, catalogue, arguments.spec)
     for path, hash_ in lock.facts.weights.items():
         if hash_ == NOT_THERE:
             told = f"the file of {join(path, 'weights')} is not there yet; the lock holds to that"

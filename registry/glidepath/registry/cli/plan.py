@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli.common import (
-    add_json_argument,
-    add_spec_arguments,
-    indent,
-    open_spec,
-    print_json,
-    shorten,
-    table,
-)
-from glidepath.registry.cli.telling import warn_once
+from glidepath.registry.cli.arguments import CommandParser
+from glidepath.registry.cli.opening import add_json_argument, add_spec_arguments, open_plan
+from glidepath.registry.cli.printing import indent, print_json, shorten, text_table, warn_once
 from glidepath.registry.describe.parameters import parameters
 from glidepath.registry.text.tree import join
 from glidepath.registry.text.yaml_text import yaml_text
@@ -41,17 +34,17 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "plan",
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath plan",
         description="What a spec stands for, where each value is from, and what an image costs.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_spec_arguments(parser)
     add_json_argument(parser)
     parser.add_argument("--quick", action="store_true", help="do not measure parameters, memory and FLOPs")
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,11 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: the spec has faults.
     """
-    from glidepath.registry.plan.planner import make_plan
     from glidepath.registry.plan.training_mismatch import trained_otherwise
 
-    catalogue, spec = open_spec(arguments)
-    plan = make_plan(spec, catalogue)
+    catalogue, plan = open_plan(arguments)
     doubtful = (*plan.warnings, *trained_otherwise(plan, catalogue))
     warnings = [problem.render() for problem in doubtful]
     if arguments.json:
@@ -122,9 +113,9 @@ def _text(plan: Plan) -> str:
         rows = [(name, shorten(yaml_text(value)), source) for name, value, source in _values(part)]
         if part.weights is not None:
             rows.append(("weights", str(part.weights), ""))
-        blocks.append("\n".join([head, indent(table(rows))]) if rows else head)
+        blocks.append("\n".join([head, indent(text_table(rows))]) if rows else head)
     runtime = [(name, yaml_text(value)) for name, value in attrs.asdict(plan.runtime).items()]
-    blocks.append("runtime\n" + indent(table(runtime)))
+    blocks.append("runtime\n" + indent(text_table(runtime)))
     for stage in plan.stages.values():
         if stage.weights is not None:
             blocks.append(f"{join(stage.path, 'weights')}: {stage.weights}")
@@ -146,7 +137,7 @@ def _costs_text(costs: Mapping[str, Measurement]) -> str:
             ("activations", f"{_bytes(max(cost.activation_bytes for cost in costs.values()))} at the most"),
             ("in all", _flops(sum(cost.total_flops for cost in costs.values()))),
         ]
-        blocks.append("cost of one image, all stages\n" + indent(table(rows)))
+        blocks.append("cost of one image, all stages\n" + indent(text_table(rows)))
     return "\n".join(blocks)
 
 
@@ -167,7 +158,7 @@ def _cost_text(cost: Measurement) -> str:
         ("once", _flops(sum(cost.flops.values()) - cost.flops["denoiser"])),
         ("in all", _flops(cost.total_flops)),
     ]
-    return indent(table(rows))
+    return indent(text_table(rows))
 
 
 def _bytes(count: int) -> str:

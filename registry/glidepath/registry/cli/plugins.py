@@ -7,14 +7,9 @@ from collections.abc import Sequence
 
 import attrs
 
-from glidepath.registry.cli.common import (
-    add_json_argument,
-    indent,
-    open_catalogue,
-    print_json,
-    table,
-    version,
-)
+from glidepath.registry.cli.arguments import CommandParser
+from glidepath.registry.cli.opening import add_json_argument, open_catalogue, version
+from glidepath.registry.cli.printing import indent, print_json, text_table
 from glidepath.registry.discovery.catalogue import Catalogue, PluginFailures
 from glidepath.registry.discovery.scan import Fault, PluginRecord, unreadable
 from glidepath.registry.plan.diagnosis import examine
@@ -30,15 +25,15 @@ To keep one from being imported, name it, its distribution, or distribution/name
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "plugins",
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath plugins",
         description="The plugins that are installed, what they supply, and what is wrong with them.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_json_argument(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,7 +59,7 @@ def _text(catalogue: Catalogue, records: Sequence[PluginRecord], others: Sequenc
         rows = [
             (it.name or "-", it.distribution, it.version or "-", _status(it), _supplies(it)) for it in records
         ]
-        blocks.append(table([("NAME", "DISTRIBUTION", "VERSION", "STATUS", "SUPPLIES"), *rows]))
+        blocks.append(text_table([("NAME", "DISTRIBUTION", "VERSION", "STATUS", "SUPPLIES"), *rows]))
     else:
         blocks.append(
             "no plugins are installed (is glidepath itself installed? `pip install -e .` in its folder)"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli.arguments import positive
-from glidepath.registry.cli.common import open_catalogue
+from glidepath.registry.cli.arguments import CommandParser, positive_int
 from glidepath.registry.cli.drawing import draw, film_strips
 from glidepath.registry.cli.filenames import IMAGES, numbered
+from glidepath.registry.cli.opening import open_catalogue
 from glidepath.registry.cli.sample import add_device_options, device_overrides
 
 if TYPE_CHECKING:
@@ -37,13 +37,12 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "replay",
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath replay",
         description="Make an image again from what it carries.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("image", type=Path, metavar="IMAGE.png", help="a PNG that `glidepath sample` wrote")
     parser.add_argument(
@@ -56,11 +55,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--batch",
-        type=positive,
+        type=positive_int,
         metavar="N",
         help="images made at once (default: as the image says it was made, else 8)",
     )
     add_device_options(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError, UnreadablePrompt
-from glidepath.registry.cli.arguments import Parser, natural, positive, share
-from glidepath.registry.cli.common import add_spec_options, doubts, heed_warnings, note_failures, open_spec
+from glidepath.registry.cli.arguments import CommandParser, fraction, natural_int, positive_int
 from glidepath.registry.cli.drawing import FILM_FRAMES, draw, film_strips
 from glidepath.registry.cli.filenames import film_name, free_name, numbered, separate_names
-from glidepath.registry.cli.locked import add_locked_option, check_lock, minding_the_lock
-from glidepath.registry.cli.telling import warn_once
+from glidepath.registry.cli.opening import (
+    add_locked_option,
+    add_spec_options,
+    doubts,
+    heed_warnings,
+    open_plan,
+)
+from glidepath.registry.cli.printing import note_failures, warn_once
 from glidepath.registry.plan.missing_files import HOW_TO_GET_WEIGHTS
 from glidepath.registry.spec.overrides import Override, option_override
 
@@ -52,22 +57,21 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "sample",
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath sample",
         description="Make images from prompts.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("prompts", metavar="PROMPT", nargs="*", help="what the image shows; one or several")
-    if isinstance(parser, Parser):
-        parser.gathers = "prompts"
     parser.add_argument("--spec", default=DEFAULT_SPEC, help="a YAML file or a preset (default: %(default)s)")
     add_spec_options(parser)
     add_locked_option(parser)
-    parser.add_argument("--seed", type=natural, default=0, help="decides the noise (default: %(default)s)")
-    parser.add_argument("--count", type=positive, default=1, metavar="N", help="images of each prompt")
+    parser.add_argument(
+        "--seed", type=natural_int, default=0, help="decides the noise (default: %(default)s)"
+    )
+    parser.add_argument("--count", type=positive_int, default=1, metavar="N", help="images of each prompt")
     parser.add_argument(
         "--out",
         type=Path,
@@ -86,7 +90,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "the guidance scale is --set guidance[0].scale=3",
     )
     parser.add_argument(
-        "--batch", type=positive, default=8, metavar="N", help="images made at once (default: %(default)s)"
+        "--batch",
+        type=positive_int,
+        default=8,
+        metavar="N",
+        help="images made at once (default: %(default)s)",
     )
     add_device_options(parser)
     _add_input_options(parser)
@@ -99,6 +107,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="IMAGE",
         help="write a strip of the forward chain: IMAGE, ever noisier",
     )
+    return parser
 
 
 def _add_input_options(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +123,7 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--strength",
-        type=share,
+        type=fraction,
         metavar="S",
         help="begin from --image, noised to the last S of the steps: near 0 changes little, 1 nearly all",
     )
@@ -127,7 +136,7 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--label",
         dest="labels",
-        type=natural,
+        type=natural_int,
         action="append",
         default=[],
         metavar="N",
@@ -138,7 +147,7 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
 
 def _enlargement(text: str) -> int:
     try:
-        return positive(text)
+        return positive_int(text)
     except argparse.ArgumentTypeError as error:
         hint = "it enlarges the image; a guidance has a scale of its own, --set guidance[0].scale=3"
         raise argparse.ArgumentTypeError(f"{error}: {hint}") from None
@@ -170,15 +179,11 @@ def run(arguments: argparse.Namespace) -> int:
         GlidepathError: the parts cannot be built, or the prompts or the pictures do not suit them.
     """
     _check_arguments(arguments)
-    from glidepath.registry.plan.planner import make_plan
     from glidepath.registry.records.pictures import open_pictures
 
     arguments.overrides = [*arguments.overrides, *device_overrides(arguments)]
-    with minding_the_lock(arguments):
-        catalogue, spec = open_spec(arguments)
-        plan = make_plan(spec, catalogue, need_weights=True)
+    catalogue, plan = open_plan(arguments, need_weights=True)
     heed_warnings(plan, arguments)
-    check_lock(plan, catalogue, arguments)
     wanted = _wanted(arguments, plan)
     opened = open_pictures(image=arguments.image, mask=arguments.mask, low_res=arguments.low_res)
     note_failures(catalogue)

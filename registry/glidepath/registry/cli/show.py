@@ -6,16 +6,10 @@ import argparse
 import inspect
 from collections.abc import Iterable
 
-from glidepath.registry.cli.common import (
-    add_json_argument,
-    indent,
-    note_failures,
-    open_catalogue,
-    print_json,
-    shorten,
-    table,
-)
+from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.meanings import meanings
+from glidepath.registry.cli.opening import add_json_argument, open_catalogue
+from glidepath.registry.cli.printing import indent, note_failures, print_json, shorten, text_table
 from glidepath.registry.describe.component import Preset
 from glidepath.registry.describe.markdown import parameter_table
 from glidepath.registry.describe.parameters import REQUIRED, Parameter, example, parameters
@@ -34,13 +28,12 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "show",
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath show",
         description="One part: its parameters, where it comes from, and how a spec names it. Or one preset.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "name", metavar="NAME", help="a part: NAME, KIND/NAME, DISTRIBUTION/NAME or KIND/DISTRIBUTION/NAME"
@@ -49,6 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--markdown", action="store_true", help="print its parameters as a table of Markdown, for a README"
     )
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -129,7 +123,7 @@ def _show_preset(found: Supplied[Preset], *, as_json: bool) -> None:
         return
     print(f"preset {found.item.name}: {found.item.summary}\n")
     print(
-        table(
+        text_table(
             [
                 ("from", f"{record.distribution} {record.version}, plugin {record.name}"),
                 ("file", str(found.item.file)),
@@ -187,10 +181,10 @@ def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> Non
         print(f"\n{text}")
     if hindrance:
         print(f"\nIt cannot be used here: {hindrance}")
-    print(f"\n{table(facts)}\n")
+    print(f"\n{text_table(facts)}\n")
     if described:
         print("parameters:")
-        print(indent(table([("NAME", "TYPE", "DEFAULT", "MEANING"), *map(_row, described)], wrap=True)))
+        print(indent(text_table([("NAME", "TYPE", "DEFAULT", "MEANING"), *map(_row, described)], wrap=True)))
     else:
         print("It has no parameters.")
     print(f"\nin a spec:\n{indent(piece)}")

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli.common import add_json_argument, open_catalogue, print_json
+from glidepath.registry.cli.arguments import CommandParser
+from glidepath.registry.cli.opening import add_json_argument, open_catalogue
+from glidepath.registry.cli.printing import print_json
 
 if TYPE_CHECKING:
     from glidepath.testing.outcome import Outcome
@@ -27,19 +29,19 @@ In pytest, `glidepath.testing.parametrize_with_checks` runs the same checks.
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "test-plugin",
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath test-plugin",
         description="Run the conformance checks for every part of an installed distribution.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("distribution", metavar="DISTRIBUTION", help="the name that pip knows it by")
     parser.add_argument(
         "--expected-failures", metavar="FILE", type=Path, help="reasons by id; one that passes is a fault"
     )
     add_json_argument(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -154,6 +154,8 @@ class Kind:
     required: a spec without it is a fault.
     default: the part that stands in an absent slot, "" for none.
     sampling: whether the slot takes part in `sample`; others (training data, say) are checked and not built.
+    template: a folder of files from which `glidepath new-plugin` writes a package that supplies such a part
+        (glidepath.plugins.scaffold.package says how); None for none.
     """
 
     name: str
@@ -164,6 +166,7 @@ class Kind:
     required: bool = False
     default: str = ""
     sampling: bool = True
+    template: Path | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -8,28 +8,10 @@ from pathlib import Path
 
 import attrs
 
+from glidepath.registry.describe.commands import BUILTIN_COMMANDS
 from glidepath.registry.describe.component import RESERVED, Command, Component, Extra, Kind, Preset
 from glidepath.registry.describe.kinds import RESERVED_KINDS, RESERVED_SLOTS
 from glidepath.registry.text.problems import did_you_mean
-
-BUILTIN_COMMANDS = frozenset(
-    {
-        "check",
-        "completion",
-        "diff",
-        "list",
-        "lock",
-        "new-plugin",
-        "plan",
-        "plugins",
-        "replay",
-        "sample",
-        "schema",
-        "show",
-        "test-plugin",
-    }
-)
-"""Commands of glidepath's own; a plugin's command has another name."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
@@ -100,6 +82,8 @@ def kind_faults(kind: object) -> list[str]:
         faults.append(f"the slot {kind.slot!r} is taken by glidepath")
     if not _is(_TARGET, kind.interface):
         faults.append(f"interface {kind.interface!r} is not of the form 'package.module:Class'")
+    if kind.template is not None and not (isinstance(kind.template, Path) and kind.template.is_dir()):
+        faults.append(f"template {kind.template!r} is not the path of a folder")
     return [f"kind {kind.name!r}: {fault}" for fault in faults]
 
 

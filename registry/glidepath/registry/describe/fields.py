@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.component import DEPRECATED, FORMERLY, FREE, MANY, PART
+from glidepath.registry.describe.component import DEPRECATED, DOC, FORMERLY, FREE, MANY, PART
 
 SECTIONS = ("extends", "weights", "runtime", "plugins", "stages")
 """Keys at the top of a spec that are no parts."""
@@ -54,6 +54,11 @@ class Field:
     formerly: tuple[str, ...] = ()
     deprecated: str = ""
     free: bool = False
+
+    @property
+    def doc(self) -> str:
+        """What it means, as `doc` tells it; "" where it does not."""
+        return str(self.attribute.metadata.get(DOC, ""))
 
     @property
     def required(self) -> bool:

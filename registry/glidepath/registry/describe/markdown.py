@@ -17,7 +17,7 @@ def parameter_table(config: type[Any] | None) -> str:
     described = parameters(config)
     if not described:
         return "It has no parameters."
-    return table(
+    return markdown_table(
         ("parameter", "type", "default", "meaning"),
         [
             (
@@ -31,7 +31,7 @@ def parameter_table(config: type[Any] | None) -> str:
     )
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; vertical bars in its cells are escaped."""
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown; vertical bars in its cells are escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)

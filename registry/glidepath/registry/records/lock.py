@@ -202,8 +202,10 @@ def write_lock(lock: Lock, file: Path) -> None:
     write_text(file, json.dumps(lock.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
-def lock_file(spec: str) -> Path:
-    """Where the lock of a spec stands unless another place is named: beside a file, or here for a preset."""
+def lock_file(spec: str, named: str | Path | None = None) -> Path:
+    """Where the lock of a spec stands: beside a file, or here for a preset, unless another place is named."""
+    if named:
+        return Path(named)
     path = Path(spec)
     if path.suffix in (".yaml", ".yml"):
         return path.with_name(path.stem + SUFFIX)

@@ -19,7 +19,7 @@ from glidepath.registry.text.tree import Broken, MappingNode, Node, Scalar, desc
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
 
-EXTENSIONS = (".safetensors", ".pt", ".pth", ".ckpt")
+WEIGHT_EXTENSIONS = (".safetensors", ".pt", ".pth", ".ckpt")
 FORMS = (
     "a file",
     "package:PACKAGE/FILE",
@@ -128,8 +128,8 @@ class _Reader:
             what = f"there is no kind of address {shown(scheme)}"
             self.fault("path", what, allowed=FORMS, near=(scheme, _SCHEMES))
             return None
-        if not value.endswith(EXTENSIONS):
-            allowed = [f"NAME{end}" for end in EXTENSIONS]
+        if not value.endswith(WEIGHT_EXTENSIONS):
+            allowed = [f"NAME{end}" for end in WEIGHT_EXTENSIONS]
             self.fault("path", f"{shown(value)} is no file of weights, by its name", allowed=allowed)
         if sha256 and not _SHA256.fullmatch(sha256.text):
             self.fault("sha256", "sha256 takes 64 hexadecimal digits")
@@ -173,7 +173,7 @@ class _Reader:
         if not file.is_relative_to(folder.resolve()):
             self.fault("path", f"{shown(value)} leads out of the package")
         elif self.must_exist and not file.is_file():
-            names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(EXTENSIONS))
+            names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(WEIGHT_EXTENSIONS))
             self.fault("path", f"{package} has no file {shown(name)}", allowed=names, near=(name, names))
         return value
 

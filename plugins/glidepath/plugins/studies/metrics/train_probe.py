@@ -26,8 +26,16 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from glidepath.plugins.studies.metrics.features import WEIGHTS, WIDTH, Probe
-from glidepath.registry import build_parts, load_catalogue, make_plan, read_spec, write_tensors
-from glidepath.registry.cli.arguments import Parser, natural, positive
+from glidepath.registry import (
+    CommandParser,
+    build_parts,
+    load_catalogue,
+    make_plan,
+    natural_int,
+    positive_int,
+    read_spec,
+    write_tensors,
+)
 
 #: The ways in which images are spoiled.
 FLAWS: Final = ("noise", "blur", "blend", "bend")
@@ -128,10 +136,12 @@ def spoil(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 def main(arguments: Sequence[str]) -> int:
     """Train and write."""
-    parser = Parser(prog="python -m glidepath.plugins.studies.metrics.train_probe", description=__doc__)
+    parser = CommandParser(
+        prog="python -m glidepath.plugins.studies.metrics.train_probe", description=__doc__
+    )
     parser.add_argument("--spec", default="shapes", help="whose `data` is trained on (default: %(default)s)")
-    parser.add_argument("--steps", type=positive, default=2500, help="default: %(default)s")
-    parser.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
+    parser.add_argument("--steps", type=positive_int, default=2500, help="default: %(default)s")
+    parser.add_argument("--seed", type=natural_int, default=0, help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=WEIGHTS, metavar="FILE", help="default: %(default)s")
     chosen = parser.parse_args(list(arguments))
     catalogue = load_catalogue()

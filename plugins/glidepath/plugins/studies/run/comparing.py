@@ -16,8 +16,7 @@ from glidepath.plugins.studies.store.files import read_json
 from glidepath.plugins.studies.store.index import Index
 from glidepath.plugins.studies.store.store import GRAPH, PREIMAGE, Store
 from glidepath.plugins.studies.study.graph import differences
-from glidepath.registry import yaml_text
-from glidepath.registry.cli.common import shorten
+from glidepath.registry import shorten, yaml_text
 
 Cell = tuple[int, int, str]
 """Training seed, sampling seed and prompt; of a metric of whole sets "" for the prompt."""
@@ -208,7 +207,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
 
 def as_text(found: Comparison) -> Iterator[str]:
     """The comparison as lines."""
-    from glidepath.registry.cli.common import indent, table
+    from glidepath.registry import indent, text_table
 
     yield f"{found.first.name} ({found.first.folder}) and {found.second.name} ({found.second.folder})"
     rows = [("metric", "arm", "first", "second", "difference", "95% interval", "pairs")]
@@ -227,7 +226,7 @@ def as_text(found: Comparison) -> Iterator[str]:
             )
         )
     if found.lines:
-        yield "\n" + table(rows)
+        yield "\n" + text_table(rows)
         yield "\nintervals are of single comparisons, not adjusted for how many there are"
     else:
         yield "\nno arm was measured alike in both"
@@ -242,7 +241,7 @@ def as_text(found: Comparison) -> Iterator[str]:
     if found.changes:
         yield "\nwhat differs between arms of one name"
         changes = [("", "first", "second"), *found.changes[:_MOST_CHANGES]]
-        yield indent(table(changes))
+        yield indent(text_table(changes))
         if len(found.changes) > _MOST_CHANGES:
             yield f"  ... and {len(found.changes) - _MOST_CHANGES} more"
     elif found.lines:

@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from glidepath.plugins.studies.run.driver import Progress
-from glidepath.registry import count_interrupts
-from glidepath.registry.cli.common import shorten
+from glidepath.registry import count_interrupts, shorten
 
 
 class Display:

@@ -8,8 +8,7 @@ from typing import Any
 
 from glidepath.plugins.studies.store.store import LOG, Store
 from glidepath.plugins.studies.study.graph import Node, differences
-from glidepath.registry import yaml_text
-from glidepath.registry.cli.common import shorten
+from glidepath.registry import shorten, yaml_text
 
 _MOST = 12
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -15,8 +15,7 @@ from glidepath.plugins.studies.statistics.power import POWER, Foresight, foresee
 from glidepath.plugins.studies.store.store import Store
 from glidepath.plugins.studies.study.graph import Graph, Stage
 from glidepath.plugins.studies.study.study import Study
-from glidepath.registry import yaml_text
-from glidepath.registry.cli.common import indent, shorten, table
+from glidepath.registry import indent, shorten, text_table, yaml_text
 
 MOST_PROBED = 1000
 """With more arms a study is probed only if the probe is asked for."""
@@ -177,7 +176,7 @@ def as_text(planned: Planned, *, everything: bool) -> Iterator[str]:
     most = None if everything else _MOST_LISTED
     yield f"{study.name}: {study.about.question}" if study.about.question else study.name
     yield f"\n{len(study.arms)} arms, {planned.trials} trials; the baseline is {study.baseline.name}"
-    yield indent(table([_arm_row(arm) for arm in study.arms[:most]]))
+    yield indent(text_table([_arm_row(arm) for arm in study.arms[:most]]))
     if most is not None and len(study.arms) > most:
         yield f"  ... and {len(study.arms) - most} more (--all)"
     for excluded in study.excluded[:most]:
@@ -187,7 +186,7 @@ def as_text(planned: Planned, *, everything: bool) -> Iterator[str]:
         seconds = planned.forecast.by_stage.get(stage)
         left = "" if found == count else "unknown" if seconds is None else duration(seconds)
         rows.append((stage, str(count), str(found), left))
-    yield "\n" + table(rows)
+    yield "\n" + text_table(rows)
     images = len(study.prompts) * study.data.per_prompt
     yield f"\n{images} images in each trial, of {len(study.prompts)} prompts"
     yield from _left(planned)

@@ -12,10 +12,7 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.component import DOC
-from glidepath.registry.describe.fields import Field, fields
-from glidepath.registry.describe.parameters import Limit, limits
-from glidepath.registry.plan.resolved import plain_value
+from glidepath.registry import Field, Limit, fields, limits, plain_value
 
 Json = dict[str, Any]
 
@@ -43,10 +40,10 @@ def parameter_schema(field: Field) -> Json:
     alternatives = list(_alternatives(field.hint, asked))
     if not any(it.get("type") == "string" and set(it) == {"type"} for it in alternatives):
         alternatives.append(INTERPOLATION)
-    about = about_parameter(field)
+    about = described(field)
     if asked:
-        told = ", ".join(map(str, asked))
-        about["description"] = f"{about['description']} ({told})" if "description" in about else told
+        text = ", ".join(map(str, asked))
+        about["description"] = f"{about['description']} ({text})" if about else text
     default = field.default
     if not field.required and default is not attrs.NOTHING:
         value = plain_value(default, field.hint)
@@ -55,16 +52,9 @@ def parameter_schema(field: Field) -> Json:
     return {**about, **(alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives})}
 
 
-def about_parameter(field: Field) -> Json:
-    """What a parameter means, and whether it is to go."""
-    said = field.attribute.metadata.get(DOC)
-    about = deprecation(field.deprecated)
-    return {"description": str(said), **about} if said else about
-
-
-def deprecation(text: str) -> Json:
-    """What editors strike through. Not of the standard, which has nothing for it in draft 7."""
-    return {"deprecationMessage": text} if text else {}
+def described(field: Field) -> Json:
+    """What a parameter means, as editors show it."""
+    return {"description": field.doc} if field.doc else {}
 
 
 def _alternatives(hint: Any, asked: Sequence[Limit]) -> Iterator[Json]:

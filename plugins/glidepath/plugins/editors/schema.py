@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from glidepath.registry.cli.common import note_failures, open_catalogue
-from glidepath.registry.files.writing import write_text
+from glidepath.registry import CommandParser, add_plugin_switches, note_failures, open_catalogue, write_text
 
 EPILOG = """\
 An editor with a YAML language server completes parts, parameters and presets with it, shows what they mean,
@@ -22,20 +21,10 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "schema",
-        description="A JSON Schema of specs (draft 7), with a branch for each installed part.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of printing it")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def main(argv: Sequence[str]) -> int:
     """Print the schema, or write it and say where."""
-    from glidepath.registry.cli.json_schema import spec_schema
+    arguments = parser().parse_args(argv)
+    from glidepath.plugins.editors.json_schema import spec_schema
 
     catalogue = open_catalogue(arguments)
     text = json.dumps(spec_schema(catalogue), indent=1, ensure_ascii=False)
@@ -46,3 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
         print(arguments.out)
     note_failures(catalogue)
     return 0
+
+
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath schema",
+        description="A JSON Schema of specs (draft 7), with a branch for each installed part.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of printing it")
+    add_plugin_switches(parser)
+    return parser

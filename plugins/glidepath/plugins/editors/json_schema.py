@@ -10,36 +10,37 @@ parameter that has no default. In one that extends another, and in its stages, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
-from glidepath.registry.cli.value_schema import (
+from glidepath.plugins.editors.value_schema import (
     INTERPOLATION,
     NULL,
     Json,
-    about_parameter,
-    deprecation,
+    described,
     object_schema,
     parameter_schema,
 )
-from glidepath.registry.describe.component import RESERVED, Kind
-from glidepath.registry.describe.fields import Field, Slot, fields
-from glidepath.registry.discovery.unknown import Unknown
-from glidepath.registry.plan.parts import Runtime
-from glidepath.registry.spec.address import EXTENSIONS
-from glidepath.registry.spec.requirements import PluginsSection
-
-if TYPE_CHECKING:
-    from glidepath.registry.discovery.catalogue import Catalogue
-    from glidepath.registry.discovery.registered import Registered
+from glidepath.registry import (
+    WEIGHT_EXTENSIONS,
+    Catalogue,
+    Field,
+    Kind,
+    PluginsSection,
+    Registered,
+    Runtime,
+    Slot,
+    Unknown,
+    fields,
+)
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
 _STAGE_NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
-_ENDINGS = "|".join(extension.removeprefix(".") for extension in EXTENSIONS)
+_ENDINGS = "|".join(extension.removeprefix(".") for extension in WEIGHT_EXTENSIONS)
 
 
 def spec_schema(catalogue: Catalogue) -> Json:
@@ -123,15 +124,10 @@ class _Parts:
     def part(self, kind: Kind, over: bool) -> Json:
         """A part of a kind: its name, or its name with parameters."""
         members = self.catalogue.components(kind.name)
-        named = {it.full_name: list(self.named(it)) for it in members}
+        named = {it.full_name: self.named(it) for it in members}
         alone = [name for it in members if over or not self.required(it) for name in named[it.full_name]]
-        branches = [
-            {
-                "if": _uses([*self.names(it), *self.earlier_names(it)]),
-                "then": self.branch(it, over),
-                "else": True,
-            }
-            for it in members
+        branches: list[Json] = [
+            {"if": _uses(self.names(it)), "then": self.branch(it, over), "else": True} for it in members
         ]
         mapping: Json = {
             "title": kind.name,
@@ -151,33 +147,19 @@ class _Parts:
             mapping["allOf"] = branches
         return {"description": kind.summary, "anyOf": [*alone, mapping, INTERPOLATION]}
 
-    def named(self, registered: Registered) -> Iterator[Json]:
-        """The names of a component, the earlier ones too, with what they stand for."""
-        component = registered.component
-        for name in self.names(registered):
-            yield {"const": name, "description": component.summary, **deprecation(component.deprecated)}
-        for name in self.earlier_names(registered):
-            yield {"const": name, **deprecation(f"it is called {self.catalogue.spelling(registered)} now")}
+    def named(self, registered: Registered) -> list[Json]:
+        """The names of a component, with what they stand for."""
+        summary = registered.component.summary
+        return [{"const": name, "description": summary} for name in self.names(registered)]
 
     def required(self, registered: Registered) -> list[str]:
-        """The parameters that a part must have, but those that may stand under an earlier name."""
+        """The parameters that a part must have."""
         known = self.fields(registered) or {}
-        return [name for name, field in known.items() if field.required and not field.formerly]
+        return [name for name, field in known.items() if field.required]
 
     def names(self, registered: Registered) -> list[str]:
         """The names that stand for a component, the short one first."""
         return list(dict.fromkeys([self.catalogue.spelling(registered), registered.full_name]))
-
-    def earlier_names(self, registered: Registered) -> list[str]:
-        """The names that stood for a component once, and do where nothing else has them now."""
-        kind = registered.component.kind
-        taken = {name for it in self.catalogue.components(kind) for name in self.names(it)}
-        spellings = (
-            name
-            for short in registered.component.formerly
-            for name in (short, f"{registered.distribution}/{short}")
-        )
-        return [name for name in spellings if name not in taken]
 
     def branch(self, registered: Registered, over: bool) -> Json:
         """The parameters of a part."""
@@ -190,22 +172,12 @@ class _Parts:
             "properties": {
                 "use": True,
                 **{name: self.parameter(field, over) for name, field in known.items()},
-                **self.earlier_parameters(known, over),
                 "weights": {"$ref": "#/definitions/weights"},
             },
             "additionalProperties": False,
         }
         required = self.required(registered)
         return schema if over or not required else {**schema, "required": required}
-
-    def earlier_parameters(self, known: Mapping[str, Field], over: bool) -> Json:
-        """Parameters under the names that they once had."""
-        return {
-            name: {**self.parameter(field, over), **deprecation(f"it is called {field.name} now")}
-            for field in known.values()
-            for name in field.formerly
-            if name not in known
-        }
 
     def nameless(self, kind: Kind) -> Json:
         """The parameters that a part of a kind may have, whichever it is."""
@@ -214,8 +186,8 @@ class _Parts:
             known = self.fields(registered)
             if known is None:
                 return {}
-            parameters = {name: self.parameter(field, over=True) for name, field in known.items()}
-            for name, schema in {**self.earlier_parameters(known, over=True), **parameters}.items():
+            for name, field in known.items():
+                schema = self.parameter(field, over=True)
                 if schema not in found.setdefault(name, []):
                     found[name].append(schema)
         return {
@@ -235,16 +207,15 @@ class _Parts:
         )
         if over or not field.required:
             schema["anyOf"].append(NULL)
-        return {**about_parameter(field), **schema}
+        return {**described(field), **schema}
 
     def fields(self, registered: Registered) -> Mapping[str, Field] | None:
         """The parameters of a component; None where its class cannot be read."""
         try:
             config = self.catalogue.config_class(registered)
-            known = fields(config) if config is not None else {}
+            return fields(config) if config is not None else {}
         except (Unknown, NameError, TypeError, AttributeError):
             return None
-        return {name: field for name, field in known.items() if name not in RESERVED}
 
 
 def _name(kind: Kind, over: bool) -> str:

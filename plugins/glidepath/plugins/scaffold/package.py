@@ -1,13 +1,18 @@
-"""Writes the package of a new plugin, from the files in `templates`.
+"""Writes the package of a new plugin, from templates.
 
-`templates/package` is for every kind, and `templates/kinds/KIND` for each; where both have a file, that of
-the kind counts. A file `x.template` becomes x: its text is filled in by `string.Template`, and a folder
-PACKAGE is named for the package.
+`templates/package` is for every kind of part. Each kind has files of its own beside it: glidepath's kinds in
+`templates/kinds/KIND`, those that plugins add where `Kind.template` says. Where both have a file, that of the
+kind counts.
+
+A file `x.template` becomes x: its text is filled in by `string.Template`, and a folder PACKAGE is named for
+the package. `use.json` says what names a part of the kind ("A study"), and the command that runs its example;
+where there is none, a spec names the part.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import keyword
 import re
 import shutil
@@ -22,23 +27,24 @@ from typing import Any
 
 import attrs
 
-from glidepath.core.errors import GlidepathError
-from glidepath.registry.describe.component import API_VERSION, Component
-from glidepath.registry.describe.markdown import parameter_table, table
-from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.text.problems import did_you_mean
+from glidepath.core import GlidepathError
+from glidepath.registry import (
+    API_VERSION,
+    Catalogue,
+    Component,
+    did_you_mean,
+    load_catalogue,
+    markdown_table,
+    parameter_table,
+)
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
-KINDS = tuple(sorted(folder.name for folder in (TEMPLATES / "kinds").iterdir()))
-"""The kinds of part that there is a template for."""
+TEMPLATES = Path(__file__).parent / "templates"
 
-_TRIED: Mapping[str, tuple[str, str]] = {
-    "dataset": ("A spec", "train {example} --out run"),
-    "metric": ("A study", "study run {example}"),
+_USE = "use.json"
+_IN_A_SPEC = {
+    "named_by": "A spec",
+    "command": 'glidepath sample "a red star" --spec {example} --out star.png',
 }
-_TRIED_IN_A_SPEC = ("A spec", 'sample "a red star" --spec {example} --out star.png')
-"""What names a part of a kind, and the command that uses it there."""
-
 _RENAMED = {
     "part": "the {kind}, as {where} names it",
     "stem": "what the names of its classes begin with",
@@ -57,11 +63,12 @@ class NewPlugin:
     """What a new package is called.
 
     distribution: as it is published and installed, "glidepath-acme"; also its folder.
-    kind: of the part that it supplies.
+    kind: of the part that it supplies. template: the folder of that kind's files.
     """
 
     distribution: str
     kind: str
+    template: Path
 
     @property
     def package(self) -> str:
@@ -81,16 +88,36 @@ class NewPlugin:
         return "".join(word.capitalize() for word in words.split("-"))
 
     @property
+    def kind_words(self) -> str:
+        """Its kind as a sentence has it, "text encoder"."""
+        return self.kind.replace("_", " ")
+
+    @property
     def named_by(self) -> str:
         """What names its part: "A spec", "A study"."""
-        return _TRIED.get(self.kind, _TRIED_IN_A_SPEC)[0]
+        return self._use["named_by"]
 
     def command(self, example: Path) -> str:
         """The command that uses its part as an example file says."""
-        return f"glidepath {_TRIED.get(self.kind, _TRIED_IN_A_SPEC)[1].format(example=example)}"
+        return self._use["command"].format(example=example)
+
+    @property
+    def _use(self) -> Mapping[str, str]:
+        file = self.template / _USE
+        use: Mapping[str, str] = (
+            json.loads(file.read_text(encoding="utf-8")) if file.is_file() else _IN_A_SPEC
+        )
+        return use
 
 
-def named(distribution: str, kind: str) -> NewPlugin:
+def templates(catalogue: Catalogue) -> Mapping[str, Path]:
+    """The folder of the template of each kind of part that has one."""
+    own = {folder.name: folder for folder in (TEMPLATES / "kinds").iterdir()}
+    theirs = {kind.name: kind.template for kind in catalogue.kinds.values() if kind.template is not None}
+    return dict(sorted({**own, **theirs}.items()))
+
+
+def new_plugin(distribution: str, kind: str, catalogue: Catalogue) -> NewPlugin:
     """A plugin of that name and kind.
 
     kind: words joined by underscores or by hyphens.
@@ -98,16 +125,16 @@ def named(distribution: str, kind: str) -> NewPlugin:
     Raises:
         GlidepathError: the name cannot be used, or there is no template for the kind.
     """
-    wanted = kind.replace("-", "_")
-    if wanted not in KINDS:
-        hint = did_you_mean(wanted, KINDS) or f"there are templates for {', '.join(KINDS)}"
+    known, wanted = templates(catalogue), kind.replace("-", "_")
+    if wanted not in known:
+        hint = did_you_mean(wanted, known) or f"there are templates for {', '.join(known)}"
         raise GlidepathError(f"there is no template for a plugin of kind {kind!r}; {hint}")
     if not _NAME.fullmatch(distribution):
         raise GlidepathError(
             f"{distribution!r} is no name for a package; write lower-case words of letters and digits, "
             "joined by hyphens, a letter first, such as glidepath-acme"
         )
-    plugin = NewPlugin(distribution, wanted)
+    plugin = NewPlugin(distribution, wanted, known[wanted])
     if plugin.package in _TAKEN or keyword.iskeyword(plugin.package):
         raise GlidepathError(
             f"a package named {distribution!r} would hide Python's own module, or that of a package that it "
@@ -120,7 +147,7 @@ def named(distribution: str, kind: str) -> NewPlugin:
     bundled = load_catalogue(environ={}, no_plugins=True).components(wanted)
     if plugin.part in [registered.component.name for registered in bundled]:
         raise GlidepathError(
-            f"glidepath has a {_words(wanted)} {plugin.part!r} itself, and a spec that says "
+            f"glidepath has a {plugin.kind_words} {plugin.part!r} itself, and a spec that says "
             f"`use: {plugin.part}` would have to say which; choose another name"
         )
     return plugin
@@ -140,7 +167,7 @@ def write(plugin: NewPlugin, folder: Path) -> None:
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
             made = Path(scratch) / folder.name
-            _fill(TEMPLATES / "kinds" / plugin.kind, made, values)
+            _fill(plugin.template, made, values)
             component, config = _supplied(made / plugin.package)
             values |= {"summary": component.summary, "parameters": parameter_table(config)}
             values["example"] = (made / "example.yaml").read_text(encoding="utf-8").strip()
@@ -158,7 +185,7 @@ def _values(plugin: NewPlugin) -> dict[str, str]:
         "part": plugin.part,
         "stem": plugin.stem,
         "kind": plugin.kind,
-        "kind_words": _words(plugin.kind),
+        "kind_words": plugin.kind_words,
         "named_by": plugin.named_by,
         "command": plugin.command(Path("example.yaml")),
         "glidepath_range": _range(),
@@ -195,9 +222,9 @@ def _renaming(plugin: NewPlugin, values: Mapping[str, str]) -> str:
     """A table of the names that follow from the package's, and of every file in which each stands."""
     top = Path()
     files = {target: file for file, target in _files(TEMPLATES / "package", top, values).items()}
-    files |= {target: file for file, target in _files(TEMPLATES / "kinds" / plugin.kind, top, values).items()}
+    files |= {target: file for file, target in _files(plugin.template, top, values).items()}
     texts = {target: file.read_text(encoding="utf-8") for target, file in files.items()}
-    said = {"kind": _words(plugin.kind), "where": plugin.named_by.lower()}
+    said = {"kind": plugin.kind_words, "where": plugin.named_by.lower()}
     rows = []
     for name, meaning in _RENAMED.items():
         placeholder = re.compile(rf"(?<!\$)\$(?:{name}\b|{{{name}}})")
@@ -206,7 +233,7 @@ def _renaming(plugin: NewPlugin, values: Mapping[str, str]) -> str:
         inside += ["README.md"] * ("README.md" not in inside)
         places = ", ".join(f"`{place}`" for place in sorted(inside))
         rows.append((f"`{values[name]}`", meaning.format(**said), places))
-    return table(("name", "is", "stands in"), rows)
+    return markdown_table(("name", "is", "stands in"), rows)
 
 
 def _supplied(package: Path) -> tuple[Component, type[Any]]:
@@ -229,7 +256,3 @@ def _module(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _words(kind: str) -> str:
-    return kind.replace("_", " ")

@@ -10,12 +10,9 @@ import jsonschema
 import pytest
 import yaml
 
-from glidepath.registry.cli import main
-from glidepath.registry.cli.json_schema import spec_schema
-from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
-from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.spec.spec import parse_spec
-from glidepath.registry.text.problems import SpecError
+from glidepath.plugins.editors.json_schema import spec_schema
+from glidepath.plugins.editors.schema import main
+from glidepath.registry import Catalogue, SpecError, load_catalogue, make_plan, parse_spec
 
 PLUGIN = '''
 from enum import Enum
@@ -61,7 +58,7 @@ class EveryConfig:
 
 @attrs.frozen(kw_only=True)
 class NewConfig:
-    steps: int = attrs.field(default=5, metadata=doc("how many", formerly=["count"]))
+    steps: int = attrs.field(default=5, metadata=doc("how many"))
 
 @hookimpl
 def components():
@@ -69,8 +66,7 @@ def components():
         Component(kind="schedule", name="plain", target="acme.x:Y", summary="a plain one"),
         Component(kind="denoiser", name="net", target="acme.x:Y", summary="a net"),
         Component(kind="sampler", name="every", target="acme.x:Y", config=EveryConfig, summary="all types"),
-        Component(kind="sampler", name="new", target="acme.x:Y", config=NewConfig, summary="a new one",
-                  formerly=["old"]),
+        Component(kind="sampler", name="new", target="acme.x:Y", config=NewConfig, summary="a new one"),
         Component(kind="guidance", name="faulty", target="acme.x:Y", config="acme.no:Config", summary="x"),
         Component(kind="guidance", name="plain", target="acme.x:Y", summary="x"),
         Component(kind="tokenizer", name="cut", target="acme.x:Y", summary="x"),
@@ -121,8 +117,7 @@ def every(**parameters: Any) -> str:
 RIGHT = [
     WHOLE,
     f"{HEAD}sampler: new\n",
-    f"{HEAD}sampler: {{use: acme/new, count: 3}}\n",
-    f"{HEAD}sampler: old\n",
+    f"{HEAD}sampler: {{use: acme/new, steps: 3}}\n",
     every(steps="10,10"),
     every(steps="${sampler.width}"),
     every(share=0, order="SECOND", mode="new", name="abc", word="b", flag=True),
@@ -267,12 +262,6 @@ def test_names_are_told_with_what_they_stand_for(acme: Catalogue) -> None:
     assert {"const": "base", "description": "to begin with"} in definitions["extends"]["anyOf"]
 
 
-def test_earlier_names_are_marked(acme: Catalogue) -> None:
-    text = json.dumps(spec_schema(acme))
-    assert '{"const": "old", "deprecationMessage": "it is called new now"}' in text
-    assert '"deprecationMessage": "it is called steps now"' in text
-
-
 def test_of_two_parts_with_one_name_only_the_full_names_serve(site: Any, acme: Catalogue) -> None:
     site.plugin(
         "beta",
@@ -294,11 +283,11 @@ def test_parameters_that_cannot_be_read_are_not_judged(acme: Catalogue) -> None:
 def test_the_command_prints_the_schema_or_writes_it(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, acme: Catalogue
 ) -> None:
-    assert main(["schema"]) == 0
+    assert main([]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["$schema"] == "http://json-schema.org/draft-07/schema#"
     assert "acme 1.0" in printed["$comment"]
     file = tmp_path / "new" / "s.json"
-    assert main(["schema", "--out", str(file)]) == 0
+    assert main(["--out", str(file)]) == 0
     assert capsys.readouterr().out == f"{file}\n"
     assert json.loads(file.read_text()) == printed

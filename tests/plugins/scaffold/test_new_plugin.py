@@ -20,11 +20,18 @@ import yaml
 from packaging.requirements import Requirement
 
 from glidepath.core.errors import GlidepathError
+from glidepath.plugins.scaffold.package import NewPlugin, new_plugin, templates, write
 from glidepath.registry import API_VERSION, load_catalogue, parameter_table
 from glidepath.registry.cli import main
-from glidepath.registry.cli.package_template import KINDS, NewPlugin, named, write
 from glidepath.registry.describe.descriptors import component_faults
 from glidepath.registry.describe.kinds import CORE_KINDS
+
+CATALOGUE = load_catalogue(environ={}, no_plugins=True)
+KINDS = templates(CATALOGUE)
+
+
+def named(name: str, kind: str) -> NewPlugin:
+    return new_plugin(name, kind, CATALOGUE)
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +183,8 @@ def test_the_readme_lists_every_file_in_which_a_name_stands(written: dict[str, P
 def test_a_name_changed_in_the_files_that_the_readme_lists_is_changed_everywhere(
     kind: str, tmp_path: Path
 ) -> None:
-    write(NewPlugin("glidepath-acme", kind), tmp_path / "acme")
-    write(NewPlugin("glidepath-zeta", kind), tmp_path / "zeta")
+    write(named("glidepath-acme", kind), tmp_path / "acme")
+    write(named("glidepath-zeta", kind), tmp_path / "zeta")
     places = _places(tmp_path / "acme")
     assert list(places) == ["acme", "Acme", "glidepath_acme", "glidepath-acme"]
     patterns = {
@@ -202,7 +209,7 @@ def test_names_replaced_as_whole_words_and_the_longest_first_are_changed_as_the_
     tmp_path: Path,
 ) -> None:
     for name in ("acme", "zeta"):
-        write(NewPlugin(f"glidepath-{name}", "sampler"), tmp_path / name)
+        write(named(f"glidepath-{name}", "sampler"), tmp_path / name)
     said = " ".join((tmp_path / "acme" / "README.md").read_text(encoding="utf-8").split())
     assert "A plain search for `acme` also finds the longer names that hold it" in said
     for name, files in sorted(_places(tmp_path / "acme").items(), key=lambda it: -len(it[0])):
@@ -273,14 +280,14 @@ def test_a_kind_without_a_template_is_refused(kind: str, said: str) -> None:
 def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "acme").mkdir()
     with pytest.raises(GlidepathError, match="exists already"):
-        write(NewPlugin("acme", "sampler"), tmp_path / "acme")
+        write(named("acme", "sampler"), tmp_path / "acme")
     assert not list((tmp_path / "acme").iterdir())
     assert [it.name for it in tmp_path.iterdir()] == ["acme"]
 
 
 def test_a_folder_above_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(GlidepathError, match=r"there is no folder .*nowhere"):
-        write(NewPlugin("acme", "sampler"), tmp_path / "nowhere" / "acme")
+        write(named("acme", "sampler"), tmp_path / "nowhere" / "acme")
 
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,14 +296,14 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(GlidepathError, match=r"acme cannot be written: .*No space left on device"):
-        write(NewPlugin("acme", "sampler"), tmp_path / "acme")
+        write(named("acme", "sampler"), tmp_path / "acme")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_folder_has_ordinary_permissions(tmp_path: Path) -> None:
     """Not those of a temporary folder, which its owner alone may read."""
     (tmp_path / "ordinary").mkdir()
-    write(NewPlugin("acme", "codec"), tmp_path / "acme")
+    write(named("acme", "codec"), tmp_path / "acme")
     assert (tmp_path / "acme").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
 
@@ -320,8 +327,7 @@ def test_the_command_writes_beside_it_and_says_what_is_next(
 
 def test_show_prints_the_table_of_a_readme(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "--markdown", "sampler/ddim", "--no-plugins"]) == 0
-    catalogue = load_catalogue(environ={}, no_plugins=True)
-    config = catalogue.config_class(catalogue.look_up("sampler", "ddim"))
+    config = CATALOGUE.config_class(CATALOGUE.look_up("sampler", "ddim"))
     assert capsys.readouterr().out.strip() == parameter_table(config)
 
 

@@ -1,0 +1,158 @@
+"""The arguments that several commands take, and what they open: the catalogue, and the plan of a spec."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from glidepath.registry.cli.arguments import OptionalFile
+from glidepath.registry.cli.printing import warn_once
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
+from glidepath.registry.discovery.scan import DISTRIBUTION
+
+if TYPE_CHECKING:
+    from glidepath.registry.plan.plan import Plan
+    from glidepath.registry.text.problems import Problem
+
+
+def add_plugin_switches(parser: argparse.ArgumentParser) -> None:
+    """`--strict` and `--no-plugins`, as `open_catalogue` reads them. Every command takes them."""
+    parser.add_argument("--strict", action="store_true", help="a plugin that fails is an error")
+    parser.add_argument(
+        "--no-plugins", action="store_true", help="load no plugins but those that come with glidepath"
+    )
+
+
+def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
+    """SPEC, `--set` and `--allow-env`, as `open_plan` reads them."""
+    parser.add_argument("spec", metavar="SPEC", help="a YAML file, or the name of a preset")
+    add_spec_options(parser)
+
+
+def add_spec_options(parser: argparse.ArgumentParser) -> None:
+    """What changes the reading of a spec: `--set`, `--allow-env`."""
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="change a value, such as sampler.steps=50 or guidance[0].scale=3; may be repeated",
+    )
+    parser.add_argument(
+        "--allow-env", action="store_true", help="let the spec read environment variables: ${oc.env:NAME}"
+    )
+
+
+def add_locked_option(parser: argparse.ArgumentParser) -> None:
+    """`--locked [FILE.json]`: `open_plan` then refuses a plan that is not as its lock has it."""
+    parser.add_argument(
+        "--locked",
+        action=OptionalFile,
+        suffix=".json",
+        metavar="FILE.json",
+        help="refuse to run unless all is as the lock has it that `glidepath lock` wrote (default: "
+        "NAME.lock.json beside the spec)",
+    )
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """`--json`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def open_catalogue(
+    arguments: argparse.Namespace, *, allow: Collection[str] | None = None, deny: Collection[str] = ()
+) -> Catalogue:
+    """The catalogue under a command's `--no-plugins` and `--strict`. Warns of a switch that names nothing.
+
+    allow, deny: the only plugins to load, and those not to load, as a spec's `plugins` section says.
+
+    Raises:
+        PluginFailures: a plugin fails, and the command is strict.
+    """
+    # What a plugin prints while it is imported must not end up in a --json document.
+    with contextlib.redirect_stdout(sys.stderr):
+        catalogue = load_catalogue(no_plugins=arguments.no_plugins, allow=allow, deny=deny)
+    for warning in catalogue.warnings:
+        warn_once(warning)
+    if arguments.strict:
+        catalogue.require_working()
+    return catalogue
+
+
+def open_plan(arguments: argparse.Namespace, *, need_weights: bool = False) -> tuple[Catalogue, Plan]:
+    """The plan of the spec that a command was given, and the catalogue under that spec's `plugins` section.
+
+    arguments: as `add_spec_arguments` and `add_plugin_switches` declare them. Those of `add_locked_option`
+        may be among them: then the plan is held against its lock.
+    need_weights: whether a file of weights that is not there is a fault.
+
+    Raises:
+        SpecError: the spec has faults; every one of them is listed.
+        PluginFailures: a plugin fails, and the command is strict.
+        LockError: under `--locked`, something is not as the lock has it, or there is no lock.
+    """
+    from glidepath.registry.plan.planner import make_plan
+    from glidepath.registry.spec.spec import plugin_switches, read_spec
+    from glidepath.registry.text.problems import SpecError
+
+    locked = getattr(arguments, "locked", None)
+    try:
+        switches = plugin_switches(arguments.spec, arguments.overrides)
+        catalogue = open_catalogue(arguments, allow=switches.allow, deny=switches.deny)
+        spec = read_spec(
+            arguments.spec, arguments.overrides, catalogue=catalogue, allow_env=arguments.allow_env
+        )
+        plan = make_plan(spec, catalogue, need_weights=need_weights)
+    except SpecError:
+        if locked is not None:
+            _note_other_versions(arguments.spec, locked)
+        raise
+    if locked is not None:
+        from glidepath.registry.records.lock import lock_file, require_locked
+
+        require_locked(plan, catalogue, lock_file(arguments.spec, locked), arguments.spec)
+    return catalogue, plan
+
+
+def heed_warnings(plan: Plan, arguments: argparse.Namespace) -> None:
+    """Say on the standard error what of a plan's spec is to go.
+
+    Raises:
+        SpecError: something is, and the command is strict.
+    """
+    from glidepath.registry.text.problems import SpecError
+
+    if plan.warnings and arguments.strict:
+        raise SpecError(plan.warnings)
+    for problem in plan.warnings:
+        warn_once(problem.render())
+
+
+def doubts(plan: Plan, catalogue: Catalogue) -> list[Problem]:
+    """What of a right plan will not make the images that are meant: other training, and what is not there."""
+    from glidepath.registry.plan.missing_files import lacking
+    from glidepath.registry.plan.training_mismatch import trained_otherwise
+
+    return [*trained_otherwise(plan, catalogue), *lacking(plan, catalogue)]
+
+
+def version() -> str:
+    """Our own version, "unknown" when glidepath runs from a source tree without being installed."""
+    from glidepath.registry.discovery.scan import installed_version
+
+    return installed_version(DISTRIBUTION) or "unknown"
+
+
+def _note_other_versions(spec: str, locked: str) -> None:
+    """Where a locked spec has faults, say which distributions are of other versions, for they may be why."""
+    from glidepath.core.errors import GlidepathError
+    from glidepath.registry.records.lock import lock_file, other_versions, read_lock
+
+    with contextlib.suppress(GlidepathError):
+        for sentence in other_versions(read_lock(lock_file(spec, locked))):
+            print(f"glidepath: note: {sentence}", file=sys.stderr)

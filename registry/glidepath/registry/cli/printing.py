@@ -1,0 +1,74 @@
+"""What commands print: tables, JSON, and on the standard error warnings and errors."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from glidepath.registry.discovery.catalogue import Catalogue
+
+WIDTH = 118
+"""How wide tables that wrap are, in characters."""
+
+
+def text_table(rows: Iterable[Sequence[str]], *, wrap: bool = False) -> str:
+    """Rows as text, columns aligned.
+
+    wrap: break the last column into lines, of 40 characters at least.
+    """
+    rows = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    before = sum(width + 2 for width in widths[:-1])
+    room = max(40, WIDTH - before)
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        pieces = [" ".join(row[-1].splitlines()).strip()]
+        if wrap:
+            pieces = textwrap.wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+        lines.append("  ".join([*cells, pieces[0]]).rstrip())
+        lines += [" " * before + piece for piece in pieces[1:]]
+    return "\n".join(lines)
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """A text that fits into a cell of a table: its beginning, with "..." where something is left out."""
+    return text if len(text) <= width else f"{text[: width - 4]} ..."
+
+
+def indent(text: str) -> str:
+    """Every line that is not empty, two columns to the right."""
+    return textwrap.indent(text, "  ")
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document on the standard output; what JSON has no form for is written as text."""
+    import json
+
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+@cache
+def warn_once(text: str) -> None:
+    """Print a warning on the standard error, once however often its cause is met in one command."""
+    print(f"glidepath: warning: {text}", file=sys.stderr)
+
+
+def print_error(error: Exception) -> None:
+    """Print an error with its notes on the standard error."""
+    lines = [f"glidepath: error: {error}", *getattr(error, "__notes__", ())]
+    print("\n    ".join(lines), file=sys.stderr)
+
+
+def note_failures(catalogue: Catalogue) -> None:
+    """Say on the standard error which installed plugins do not work, if there are any."""
+    count = len(catalogue.failures)
+    if count:
+        plugins = "1 plugin has faults" if count == 1 else f"{count} plugins have faults"
+        named = [f"{record.title}: {record.stage}: {shorten(record.error)}" for record in catalogue.failures]
+        note = "\n    ".join([f"glidepath: note: {plugins}; `glidepath plugins` tells more", *named])
+        print(note, file=sys.stderr)
