@@ -39,7 +39,9 @@ def main(argv: Sequence[str]) -> int:
         from argcomplete import autocomplete
         from argcomplete.shell_integration import shellcode
     except ModuleNotFoundError:
-        raise GlidepathError("completion needs argcomplete: pip install 'glidepath[completion]'") from None
+        raise GlidepathError(
+            "completion needs argcomplete: pip install 'glidepath-diffusion[completion]'"
+        ) from None
     if "_ARGCOMPLETE" in os.environ:
         line = os.environ["COMP_LINE"][: int(os.environ["COMP_POINT"])]
         autocomplete(line_parser(line), always_complete_options=False)
