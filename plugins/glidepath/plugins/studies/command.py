@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,7 @@ from glidepath.registry import (
 from glidepath.registry.files.folder_lock import take_lock
 
 if TYPE_CHECKING:
-    from glidepath.plugins.studies.run.renamed import Followed
-    from glidepath.plugins.studies.store.index import Index
+    from glidepath.plugins.studies.run.stale_results import AsMeasured
     from glidepath.plugins.studies.study.graph import Graph
     from glidepath.plugins.studies.study.study import Study
     from glidepath.registry import Catalogue
@@ -204,7 +203,7 @@ def _retry(arguments: argparse.Namespace) -> int:
 def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, graph: Graph) -> int:
     from glidepath.plugins.studies.run.display import Display, ask, interrupts
     from glidepath.plugins.studies.run.driver import Driver
-    from glidepath.plugins.studies.store.index import Index
+    from glidepath.plugins.studies.store.summary import read_summary
     from glidepath.registry import build_part
 
     store = Store(_folder(arguments, study))
@@ -213,14 +212,12 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
     with ExitStack() as stack:
         stack.enter_context(locked(store.folder))
         store.close_unfinished()
-        index = stack.enter_context(Index.rebuilt(store))
         interrupted = stack.enter_context(interrupts())
         display = stack.enter_context(Display())
         driver = Driver(
             study,
             graph,
             store,
-            index,
             build_part(study.engine, catalogue),
             report=display.report,
             interrupted=interrupted,
@@ -229,7 +226,7 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
         )
         with redirect_stdout(sys.stderr):  # what an engine prints is no result of the command
             outcome = driver.run()
-        failures = index.failures()
+        failures = read_summary(store).failures()
     if arguments.json:
         print_json(
             {
@@ -277,15 +274,16 @@ def _why(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    from glidepath.plugins.studies.store.summary import read_summary
+
     store = Store(_store_folder(arguments))
     if not _exists(store):
         raise GlidepathError(f"no study has run in {store.folder}: `glidepath study run` begins one")
     graph = read_json(store.folder / GRAPH) or {}
     running = _is_running(store)
-    with _index(store) as index:
-        assert index is not None  # the store exists
-        states, arms, failures = index.states(), index.by_arm(), index.failures()
-        seconds = index.mean_seconds()
+    summary = read_summary(store)
+    states, arms, failures = summary.by_stage(), summary.by_arm(), summary.failures()
+    seconds = summary.mean_seconds()
     if arguments.json:
         print_json(
             {
@@ -356,16 +354,16 @@ def _export(arguments: argparse.Namespace) -> int:
     if not _exists(store):
         raise GlidepathError(f"no study has run in {store.folder}")
     from glidepath.plugins.studies.run.exporting import format_of, write_csv, write_file
+    from glidepath.plugins.studies.store.summary import read_summary
 
     chosen = format_of(arguments.out, arguments.format)
     if arguments.out is None and chosen == "parquet":
         raise GlidepathError("a Parquet file is no text for the standard output: name it with --out")
-    with _index(store) as index:
-        assert index is not None  # the store exists
-        if arguments.out is None:
-            write_csv(index, sys.stdout)
-            return 0
-        count = write_file(index, arguments.out, chosen)
+    summary = read_summary(store)
+    if arguments.out is None:
+        write_csv(summary, sys.stdout)
+        return 0
+    count = write_file(summary, arguments.out, chosen)
     print(f"{count} scores: {arguments.out}", file=sys.stderr)
     return 0
 
@@ -395,7 +393,6 @@ def _report(arguments: argparse.Namespace) -> int:
     from glidepath.plugins.studies.report.write import write_report
     from glidepath.plugins.studies.run.collect import collect
     from glidepath.plugins.studies.run.real_data_scores import real_values
-    from glidepath.plugins.studies.run.renamed import followed
     from glidepath.plugins.studies.run.stale_results import as_measured
 
     catalogue, study, graph = _read(arguments)
@@ -403,11 +400,12 @@ def _report(arguments: argparse.Namespace) -> int:
     if not _exists(store):
         raise GlidepathError(f"no study has run in {store.folder}: `glidepath study run` begins one")
     command = f"glidepath study run {arguments.study}"
-    kept = as_measured(graph, store) if arguments.as_measured else followed(graph, store, catalogue)
-    study = attrs.evolve(study, warnings=(*study.warnings, *kept.notes))
-    results = collect(study, kept.graph, store, command=command, real=real_values(study, catalogue))
+    stale = as_measured(graph, store)
+    if arguments.as_measured:
+        graph, study = stale.graph, attrs.evolve(study, warnings=(*study.warnings, *stale.notes))
+    results = collect(study, graph, store, command=command, real=real_values(study, catalogue))
     if not results.metrics:
-        raise GlidepathError(_nothing_measured(arguments, as_measured(graph, store), store))
+        raise GlidepathError(_nothing_measured(arguments, stale, store))
     folder: Path = arguments.out or store.folder / "report"
     try:
         page = write_report(results, folder)
@@ -420,7 +418,7 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _nothing_measured(arguments: argparse.Namespace, before: Followed, store: Store) -> str:
+def _nothing_measured(arguments: argparse.Namespace, before: AsMeasured, store: Store) -> str:
     """What to tell where there is nothing to report; before: what there was, by other code."""
     again = f"`glidepath study run {arguments.study}`"
     measured = (node.key for node in before.graph.nodes.values() if node.stage == "measure")
@@ -524,18 +522,6 @@ def _is_running(store: Store) -> bool:
         return True
     os.close(descriptor)
     return False
-
-
-@contextmanager
-def _index(store: Store) -> Iterator[Index | None]:
-    """The index for reading, made of the folders: whoever writes them need not wait, nor be waited for."""
-    from glidepath.plugins.studies.store.index import Index
-
-    if not _exists(store):
-        yield None
-        return
-    with Index.rebuilt(store, in_memory=True) as index:
-        yield index
 
 
 def _is_key(text: str) -> bool:

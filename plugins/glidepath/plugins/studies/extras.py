@@ -25,7 +25,7 @@ def needed(module: str, purpose: str, *, extra: str = "studies") -> Any:
     except ImportError as error:
         package = module.partition(".")[0]
         raise MissingExtra(
-            f"{purpose} need {package}, which is not installed: pip install 'glidepath[{extra}]'"
+            f"{purpose} need {package}, which is not installed: pip install 'glidepath-diffusion[{extra}]'"
         ) from error
 
 

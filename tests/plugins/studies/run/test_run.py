@@ -14,7 +14,6 @@ import pytest
 from glidepath.plugins.studies.run.collect import collect
 from glidepath.plugins.studies.run.driver import Driver, Outcome, Progress
 from glidepath.plugins.studies.store.files import write_json
-from glidepath.plugins.studies.store.index import Index
 from glidepath.plugins.studies.store.store import STOP, Store
 from glidepath.plugins.studies.study.graph import Graph, build_graph
 from glidepath.plugins.studies.study.reader import read_study
@@ -46,8 +45,7 @@ def open_study(folder: Path, text: str, *overrides: str) -> tuple[Study, Graph, 
 def run(folder: Path, text: str, *overrides: str) -> Outcome:
     study, graph, store = open_study(folder, text, *overrides)
     store.folder.mkdir(exist_ok=True)
-    with Index.rebuilt(store) as index:
-        return Driver(study, graph, store, index, build_part(study.engine, load_catalogue())).run()
+    return Driver(study, graph, store, build_part(study.engine, load_catalogue())).run()
 
 
 def states(store: Store, graph: Graph, stage: str) -> list[list[str]]:
@@ -195,9 +193,8 @@ def test_a_run_that_is_told_to_stop_begins_nothing_more_and_resumes(small: Path)
         if progress.done == 2:
             write_json(store.folder / STOP, {"now": False})
 
-    with Index.rebuilt(store) as index:
-        engine = build_part(study.engine, load_catalogue())
-        outcome = Driver(study, graph, store, index, engine, report=tell).run()
+    engine = build_part(study.engine, load_catalogue())
+    outcome = Driver(study, graph, store, engine, report=tell).run()
     assert outcome.stopped == "it was told to stop"
     assert outcome.ran == 3  # the embedding, and the trial that was under way
     assert run(small, STUDY).ran == 2
@@ -206,9 +203,8 @@ def test_a_run_that_is_told_to_stop_begins_nothing_more_and_resumes(small: Path)
 def test_an_interrupted_run_begins_nothing(small: Path) -> None:
     study, graph, store = open_study(small, STUDY)
     store.folder.mkdir()
-    with Index.rebuilt(store) as index:
-        engine = build_part(study.engine, load_catalogue())
-        outcome = Driver(study, graph, store, index, engine, interrupted=lambda: 1).run()
+    engine = build_part(study.engine, load_catalogue())
+    outcome = Driver(study, graph, store, engine, interrupted=lambda: 1).run()
     assert (outcome.ran, outcome.stopped) == (0, "it was told to stop")
 
 

@@ -2,13 +2,59 @@
 
 from __future__ import annotations
 
+import csv
+import importlib
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from .test_renamed import column, finished, rewrite, study
+from glidepath.plugins.studies.study.cache_keys import source_digest
+from glidepath.registry.cli import main
 
-__all__ = ["finished"]
+STUDY = """\
+base: small.yaml
+arms: {axes: {sampler.steps: [1, 2]}}
+data: {prompts: [red, green]}
+metrics: {primary: {light: {use: unruly, does: nothing}}}
+engine: in-process
+"""
+
+
+def rewrite(*changes: tuple[str, str]) -> None:
+    """The plugin of the metric in another version."""
+    file = next(Path(folder, "unruly", "plugin.py") for folder in sys.path if Path(folder, "unruly").is_dir())
+    text = file.read_text()
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    file.write_text(text)
+    for name in [name for name in sys.modules if name.split(".")[0] == "unruly"]:
+        del sys.modules[name]
+    # as a new process would find it
+    os.utime(file.parents[1])
+    importlib.invalidate_caches()
+    source_digest.cache_clear()
+
+
+def study(*words: str) -> int:
+    return main(["study", *words])
+
+
+@pytest.fixture
+def finished(small: Path, unruly: None) -> list[str]:
+    """The scores of a study that has run."""
+    Path("study.yaml").write_text(STUDY)
+    assert study("run", "study.yaml") == 0
+    assert study("export", "study.yaml", "--out", "scores.csv") == 0
+    return column("scores.csv", "value")
+
+
+def column(file: str, name: str) -> list[str]:
+    with Path(file).open() as lines:
+        return [row[name] for row in csv.DictReader(lines) if row["metric"] == "light"]
+
 
 OTHER_METRIC = ("float().mean()", "float().max()")
 
@@ -74,3 +120,10 @@ def test_a_report_of_the_code_that_measured_needs_no_word(finished: list[str]) -
     scores, text = reported()
     assert scores == finished
     assert "before the code" not in text
+
+
+def test_another_label_is_another_name_for_the_same_scores(finished: list[str]) -> None:
+    Path("study.yaml").write_text(STUDY.replace("light:", "brightness:"))
+    assert study("report", "study.yaml", "--out", "report") == 0
+    rows = Path("report/data/scores.csv").read_text()
+    assert rows.count("brightness") == len(finished)

@@ -10,8 +10,8 @@ import pytest
 
 from glidepath.plugins.studies.run.exporting import write_csv
 from glidepath.plugins.studies.store.files import StoreError, locked, read_json, write_json
-from glidepath.plugins.studies.store.index import Index
-from glidepath.plugins.studies.store.store import ALIVE, FAILURE, GRAPH, PREIMAGE, RESULT, Store
+from glidepath.plugins.studies.store.store import ALIVE, FAILURE, GRAPH, RESULT, Store
+from glidepath.plugins.studies.store.summary import read_summary
 from glidepath.registry.files.folder_lock import FolderInUse, take_lock
 from glidepath.registry.files.writing import CannotWrite
 
@@ -122,37 +122,22 @@ def filled(folder: Path) -> Store:
     store = Store(folder)
     for key, stage in ((KEY, "sample"), (OTHER, "measure")):
         attempt(store, key, "0001", {"seconds": 2.0, "scores": [1.0, None] if stage == "measure" else None})
-        write_json(store.node(key) / PREIMAGE, {"stage": stage})
     nodes = {"sample": KEY, "measure right": OTHER}
     write_json(folder / GRAPH, {"trials": [{"arm": "a", "train": 0, "sample": 0, "nodes": nodes}]})
     return store
 
 
-def test_the_index_is_made_of_the_folders(tmp_path: Path) -> None:
-    store = filled(tmp_path)
-    with Index.rebuilt(store) as index:
-        assert index.states() == {"sample": {"done": 1}, "measure": {"done": 1}}
-        assert index.by_arm() == {"a": (2, 0, 2)}
-        assert index.mean_seconds() == {"sample": 2.0, "measure": 2.0}
-        assert list(index.scores()) == [("a", 0, 0, "right", 0, 1.0), ("a", 0, 0, "right", 1, None)]
-
-
-def test_what_the_driver_records_is_what_a_rebuilt_index_says(tmp_path: Path) -> None:
-    store = filled(tmp_path)
-    with Index.rebuilt(store) as index:
-        attempt(store, KEY, "0002", {"failure": "lost", "message": "gone"}, FAILURE)
-        index.record(store.attempts(KEY), {KEY: "sample"})
-        recorded = (index.states(), index.by_arm(), index.failures())
-    (tmp_path / "index.sqlite").write_bytes(b"damaged")
-    for in_memory in (False, True):
-        with Index.rebuilt(store, in_memory=in_memory) as index:
-            assert (index.states(), index.by_arm(), index.failures()) == recorded
+def test_the_summary_counts_nodes_steps_and_scores(tmp_path: Path) -> None:
+    summary = read_summary(filled(tmp_path))
+    assert summary.by_stage() == {"sample": {"done": 1}, "measure": {"done": 1}}
+    assert summary.by_arm() == {"a": (2, 0, 2)}
+    assert summary.mean_seconds() == {"sample": 2.0, "measure": 2.0}
+    assert list(summary.scores()) == [("a", 0, 0, "right", 0, 1.0), ("a", 0, 0, "right", 1, None)]
 
 
 def test_scores_are_written_as_csv(tmp_path: Path) -> None:
     file = io.StringIO()
-    with Index.rebuilt(filled(tmp_path), in_memory=True) as index:
-        assert write_csv(index, file) == 2
+    assert write_csv(read_summary(filled(tmp_path)), file) == 2
     assert file.getvalue().splitlines() == [
         "arm,train_seed,sample_seed,metric,prompt,value",
         "a,0,0,right,0,1.0",
@@ -164,22 +149,21 @@ def test_what_was_cancelled_waits_and_is_no_failure(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for key in (KEY, OTHER):
         attempt(store, key, "0001", {"failure": "cancelled", "message": "stopped"}, FAILURE)
-        write_json(store.node(key) / PREIMAGE, {"stage": "sample"})
     trials = [
         {"arm": arm, "train": 0, "sample": 0, "nodes": {"sample": key}}
         for arm, key in (("a", KEY), ("b", OTHER))
     ]
     write_json(tmp_path / GRAPH, {"trials": trials})
-    with Index.rebuilt(store, in_memory=True) as index:
-        assert index.states() == {"sample": {"waiting": 2}}
-        assert index.by_arm() == {"a": (0, 0, 1), "b": (0, 0, 1)}
-        assert index.failures() == []
+    summary = read_summary(store)
+    assert summary.by_stage() == {"sample": {"waiting": 2}}
+    assert summary.by_arm() == {"a": (0, 0, 1), "b": (0, 0, 1)}
+    assert summary.failures() == []
     attempt(store, KEY, "0002", {"failure": "error", "message": "broken"}, FAILURE)
     attempt(store, KEY, "0003", {"failure": "cancelled", "message": "stopped"}, FAILURE)
-    with Index.rebuilt(store, in_memory=True) as index:
-        assert index.states() == {"sample": {"failed": 1, "waiting": 1}}
-        assert index.by_arm() == {"a": (0, 1, 1), "b": (0, 0, 1)}
-        assert index.failures() == [("sample", KEY, "error", "broken", 2)]
+    summary = read_summary(store)
+    assert summary.by_stage() == {"sample": {"failed": 1, "waiting": 1}}
+    assert summary.by_arm() == {"a": (0, 1, 1), "b": (0, 0, 1)}
+    assert summary.failures() == [("sample", KEY, "error", "broken", 2)]
 
 
 def test_failures_are_those_that_nothing_has_mended(tmp_path: Path) -> None:
@@ -187,7 +171,8 @@ def test_failures_are_those_that_nothing_has_mended(tmp_path: Path) -> None:
     third = "ef" + "2" * 62
     attempt(store, third, "0001", {"failure": "lost", "message": "gone"}, FAILURE)
     attempt(store, third, "0002", {"failure": "error", "message": "broken"}, FAILURE)
-    write_json(store.node(third) / PREIMAGE, {"stage": "train"})
+    nodes = {"train": third, "sample": KEY, "measure right": OTHER}
+    write_json(tmp_path / GRAPH, {"trials": [{"arm": "a", "train": 0, "sample": 0, "nodes": nodes}]})
     attempt(store, KEY, "0002", {"failure": "error", "message": "was done before"}, FAILURE)
-    with Index.rebuilt(store, in_memory=True) as index:
-        assert index.failures() == [("train", third, "error", "broken", 2)]
+    summary = read_summary(store)
+    assert summary.failures() == [("train", third, "error", "broken", 2)]

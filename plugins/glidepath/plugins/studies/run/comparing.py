@@ -13,8 +13,8 @@ import numpy as np
 from glidepath.core import GlidepathError
 from glidepath.plugins.studies.statistics.paired import t_interval
 from glidepath.plugins.studies.store.files import read_json
-from glidepath.plugins.studies.store.index import Index
 from glidepath.plugins.studies.store.store import GRAPH, PREIMAGE, Store
+from glidepath.plugins.studies.store.summary import Score, read_summary
 from glidepath.plugins.studies.study.graph import differences
 from glidepath.registry import shorten, yaml_text
 
@@ -82,13 +82,12 @@ def kept(folder: Path) -> Kept:
     train = graph["train_seeds"] or [0]
     prompts = graph["prompts"]
     scores: dict[tuple[str, str], dict[Cell, float]] = {}
-    with Index.rebuilt(store, in_memory=True) as index:
-        rows = [row for row in index.scores() if row[5] is not None]
-    whole = _of_whole_sets(rows, len(prompts))
-    for arm, at, draw, metric, prompt, value in rows:
-        text = "" if metric in whole else prompts[prompt]
-        cell = (train[at], graph["sample_seeds"][draw], text)
-        scores.setdefault((arm, metric), {})[cell] = float(value or 0.0)
+    known = [score for score in read_summary(store).scores() if score.value is not None]
+    whole = _of_whole_sets(known, len(prompts))
+    for score in known:
+        text = "" if score.metric in whole else prompts[score.prompt]
+        cell = (train[score.train_seed], graph["sample_seeds"][score.sample_seed], text)
+        scores.setdefault((score.arm, score.metric), {})[cell] = float(score.value or 0.0)
     nodes: dict[tuple[str, str], str] = {}
     metrics: dict[str, str] = {}
     for trial in graph["trials"]:
@@ -107,11 +106,11 @@ def kept(folder: Path) -> Kept:
     )
 
 
-def _of_whole_sets(rows: Sequence[tuple[Any, ...]], prompts: int) -> set[str]:
+def _of_whole_sets(scores: Sequence[Score], prompts: int) -> set[str]:
     """The metrics that have one score for a trial of several prompts."""
     most: dict[str, int] = {}
-    for row in rows:
-        most[row[3]] = max(most.get(row[3], 0), row[4])
+    for score in scores:
+        most[score.metric] = max(most.get(score.metric, 0), score.prompt)
     return {metric for metric, last in most.items() if last == 0 and prompts > 1}
 
 

@@ -12,7 +12,6 @@ import attrs
 from glidepath.plugins.studies.engines.tasks import order_of
 from glidepath.plugins.studies.interface import Engine, Task
 from glidepath.plugins.studies.store.files import read_json, write_json
-from glidepath.plugins.studies.store.index import Index
 from glidepath.plugins.studies.store.store import (
     FAILURE,
     GRAPH,
@@ -93,7 +92,6 @@ class Driver:
         study: Study,
         graph: Graph,
         store: Store,
-        index: Index,
         engine: Engine,
         *,
         report: Callable[[Progress], object] = lambda _progress: None,
@@ -101,7 +99,7 @@ class Driver:
         go_on: Callable[[], bool] = lambda: False,
         no_plugins: bool = False,
     ) -> None:
-        self.study, self.graph, self.store, self.index, self.engine = study, graph, store, index, engine
+        self.study, self.graph, self.store, self.engine = study, graph, store, engine
         self._report, self._interrupted, self._go_on = report, interrupted, go_on
         self._no_plugins = no_plugins
         self._order = self._balanced()
@@ -128,7 +126,6 @@ class Driver:
             CannotWrite, StoreError: the store cannot be written; what it holds is whole.
         """
         write_graph(self.study, self.graph, self.store)
-        self.index.record_trials(graph_json(self.study, self.graph))
         (self.store.folder / STOP).unlink(missing_ok=True)
         for key in self.graph.nodes:
             if self.store.done(key) is not None:
@@ -240,7 +237,6 @@ class Driver:
                 write_json(attempt.folder / FAILURE, _lost(running.why, status, seconds))
                 attempt = next(it for it in self.store.attempts(node.key) if it.number == number)
             ended.append(attempt)
-        self.index.record(ended, {node.key: node.stage for node in running.nodes})
         labels = {node.key: node.label for node in running.nodes}
         for attempt in ended:
             if attempt.state == "done":

@@ -9,7 +9,7 @@ from typing import IO, Literal
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.studies.extras import needed
-from glidepath.plugins.studies.store.index import Index
+from glidepath.plugins.studies.store.summary import Summary
 from glidepath.registry import write_whole
 
 Format = Literal["csv", "parquet"]
@@ -38,16 +38,16 @@ def format_of(out: Path | None, stated: Format | None) -> Format:
     return _ENDINGS[out.suffix.lower()]
 
 
-def write_csv(index: Index, file: IO[str]) -> int:
+def write_csv(summary: Summary, file: IO[str]) -> int:
     """Write the scores as CSV; returns how many. One that is no number is empty."""
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
-    rows = list(index.scores())
+    rows = list(summary.scores())
     writer.writerows(["" if value is None else value for value in row] for row in rows)
     return len(rows)
 
 
-def write_file(index: Index, path: Path, chosen: Format) -> int:
+def write_file(summary: Summary, path: Path, chosen: Format) -> int:
     """Write the scores into a file, whole or not at all; returns how many.
 
     Raises:
@@ -55,17 +55,17 @@ def write_file(index: Index, path: Path, chosen: Format) -> int:
         CannotWrite: that cannot be.
     """
     if chosen == "parquet":
-        return _write_parquet(index, path)
+        return _write_parquet(summary, path)
     text = io.StringIO(newline="")
-    count = write_csv(index, text)
+    count = write_csv(summary, text)
     write_whole(path, lambda partial: partial.write_bytes(text.getvalue().encode()))
     return count
 
 
-def _write_parquet(index: Index, path: Path) -> int:
+def _write_parquet(summary: Summary, path: Path) -> int:
     arrow = needed("pyarrow", "Parquet files", extra="parquet")
     parquet = needed("pyarrow.parquet", "Parquet files", extra="parquet")
-    rows = list(index.scores())
+    rows = list(summary.scores())
     text, whole, number = arrow.string(), arrow.int64(), arrow.float64()
     types = dict(zip(COLUMNS, (text, whole, whole, text, whole, number), strict=True))
     columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from glidepath.plugins.studies.run.renamed import Followed
+import attrs
+
 from glidepath.plugins.studies.store.files import read_json
 from glidepath.plugins.studies.store.store import GRAPH, PREIMAGE, Store
 from glidepath.plugins.studies.study.cache_keys import digest
@@ -14,7 +15,15 @@ from glidepath.plugins.studies.study.graph import Graph, Node
 _MOST_NAMED = 6
 
 
-def as_measured(graph: Graph, store: Store) -> Followed:
+@attrs.frozen(eq=False)
+class AsMeasured:
+    """A graph with the keys under which results were found. notes: what a reader of the report must know."""
+
+    graph: Graph
+    notes: tuple[str, ...]
+
+
+def as_measured(graph: Graph, store: Store) -> AsMeasured:
     """The graph with the results of the last run, where nothing but the code behind them has changed since.
 
     A result counts if all that the spec says of its stage is as it was, and if what the stage before it made
@@ -36,7 +45,7 @@ def as_measured(graph: Graph, store: Store) -> Followed:
             if isinstance(said, dict) and _is_same(graph.nodes[key], said, instead) and store.done(then):
                 instead[key] = then
                 changed.update(_changed(graph.nodes[key].said, said))
-    return Followed(graph.with_keys(instead), (_note(changed),) if instead else ())
+    return AsMeasured(graph.with_keys(instead), (_note(changed),) if instead else ())
 
 
 def _is_same(node: Node, then: Mapping[str, Any], instead: Mapping[str, str]) -> bool:

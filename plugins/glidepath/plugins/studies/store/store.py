@@ -9,9 +9,8 @@
             order.json, environment.json, log.txt
             result.json           written last, by renaming: the attempt is done
             failure.json          or why it is not
-    index.sqlite                  the same as tables, made from the folders
 
-The folders are the truth. An attempt with neither result nor failure is running, or was, when its process or
+An attempt with neither result nor failure is running, or was, when its process or
 the machine stopped.
 """
 

@@ -1,0 +1,117 @@
+"""What the folder of a study says of its last run as a whole: states, failures, times and scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import attrs
+
+from glidepath.plugins.studies.store.files import read_json
+from glidepath.plugins.studies.store.store import GRAPH, Attempt, Store
+from glidepath.plugins.studies.study.graph import STAGES
+from glidepath.plugins.studies.study.sections import CANCELLED
+
+MEASURE = "measure "
+"""What the name of a step begins with that measures; the label of the metric follows."""
+
+
+class FailedNode(NamedTuple):
+    """A node that has no result after some attempts; state and message are those of the last failure."""
+
+    stage: str
+    key: str
+    state: str
+    message: str
+    attempts: int
+
+
+class Score(NamedTuple):
+    """A score of a trial. Seeds and prompts are given by their places in the study's lists."""
+
+    arm: str
+    train_seed: int
+    sample_seed: int
+    metric: str
+    prompt: int
+    value: float | None
+
+
+@attrs.frozen(eq=False)
+class Summary:
+    """The trials of the last run, with every attempt at their nodes.
+
+    trials: as graph.json has them. stages, attempts: by the key of a node.
+    """
+
+    trials: Sequence[Mapping[str, Any]]
+    stages: Mapping[str, str]
+    attempts: Mapping[str, Sequence[Attempt]]
+
+    def state(self, key: str) -> str:
+        """The state of a node: "done", "running", "failed", or "waiting".
+
+        A node that was only ever cancelled is "waiting": the next run tries it again.
+        """
+        states = {attempt.state for attempt in self.attempts[key]}
+        for state in ("done", "running"):
+            if state in states:
+                return state
+        return "failed" if states - {CANCELLED} else "waiting"
+
+    def by_stage(self) -> dict[str, dict[str, int]]:
+        """How many nodes each stage has, by state; stages in their order."""
+        counts: dict[str, Counter[str]] = {stage: Counter() for stage in STAGES}
+        for key, stage in self.stages.items():
+            counts[stage][self.state(key)] += 1
+        return {stage: dict(of_stage) for stage, of_stage in counts.items() if of_stage}
+
+    def by_arm(self) -> dict[str, tuple[int, int, int]]:
+        """For each arm, how many steps of its trials are done, how many failed, and how many there are."""
+        states: dict[str, Counter[str]] = {}
+        for trial in self.trials:
+            states.setdefault(trial["arm"], Counter()).update(map(self.state, trial["nodes"].values()))
+        return {arm: (count["done"], count["failed"], count.total()) for arm, count in states.items()}
+
+    def failures(self) -> list[FailedNode]:
+        """The nodes that failed, by stage and key."""
+        failed = []
+        for key, stage in self.stages.items():
+            if self.state(key) == "failed":
+                last = [attempt for attempt in self.attempts[key] if attempt.state != CANCELLED][-1]
+                failed.append(FailedNode(stage, key, last.state, last.message, last.number))
+        return sorted(failed)
+
+    def mean_seconds(self) -> dict[str, float]:
+        """How long an attempt that succeeded took on average, by stage."""
+        seconds: dict[str, list[float]] = {}
+        for key, stage in self.stages.items():
+            done = (attempt for attempt in self.attempts[key] if attempt.state == "done")
+            seconds.setdefault(stage, []).extend(attempt.seconds for attempt in done)
+        return {stage: fmean(times) for stage, times in seconds.items() if times}
+
+    def scores(self) -> Iterator[Score]:
+        """Every score, by metric, arm and seeds."""
+        measured = [
+            (step, trial["arm"], trial["train"], trial["sample"], key)
+            for trial in self.trials
+            for step, key in trial["nodes"].items()
+            if step.startswith(MEASURE)
+        ]
+        for step, arm, train_seed, sample_seed, key in sorted(measured):
+            done = next((attempt for attempt in self.attempts[key] if attempt.state == "done"), None)
+            for prompt, value in enumerate(done.said.get("scores", ()) if done is not None else ()):
+                yield Score(arm, train_seed, sample_seed, step.removeprefix(MEASURE), prompt, value)
+
+
+def read_summary(store: Store) -> Summary:
+    """Read what a store has of its last run. Whoever runs the study meanwhile is not disturbed."""
+    trials = (read_json(store.folder / GRAPH) or {}).get("trials", ())
+    stages = {
+        key: "measure" if step.startswith(MEASURE) else step
+        for trial in trials
+        for step, key in trial["nodes"].items()
+    }
+    return Summary(trials, stages, {key: store.attempts(key) for key in stages})
