@@ -9,20 +9,20 @@ from PIL import Image
 
 from glidepath.plugins.studies.statistics.results import (
     Arm,
+    ArmImage,
     Axis,
     Cost,
     Failure,
-    Metric,
-    Picture,
+    MetricInfo,
     Provenance,
     StudyResults,
 )
 
-FAITHFUL = Metric(
+FAITHFUL = MetricInfo(
     name="all-right", title="all right", direction="higher", unit="share", primary=True, ceiling=0.995
 )
-DISTANCE = Metric(name="kid", title="KID", direction="lower", primary=True, margin=0.01, floor=0.0)
-SECONDS = Metric(name="seconds", title="seconds per image", direction="lower", unit="s")
+DISTANCE = MetricInfo(name="kid", title="KID", direction="lower", primary=True, margin=0.01, floor=0.0)
+SECONDS = MetricInfo(name="seconds", title="seconds per image", direction="lower", unit="s")
 PROMPTS = ("a red star", "a blue ring above a green cross", "a small cyan square on pink", "a large circle")
 
 
@@ -116,7 +116,7 @@ def part_study(*, seeds: int = 5) -> StudyResults:
     )
 
 
-def pictures(folder: Path, arms: list[str]) -> tuple[Picture, ...]:
+def pictures(folder: Path, arms: list[str]) -> tuple[ArmImage, ...]:
     """An image of 32 x 32 for each arm and prompt."""
     rng = np.random.default_rng(0)
     found = []
@@ -126,5 +126,5 @@ def pictures(folder: Path, arms: list[str]) -> tuple[Picture, ...]:
             pixels[8:24, 8:24] = rng.integers(0, 255, 3)
             file = folder / f"{arm}-{prompt}.png"
             Image.fromarray(pixels).save(file)
-            found.append(Picture(arm=arm, prompt=prompt, file=file))
+            found.append(ArmImage(arm=arm, prompt=prompt, file=file))
     return tuple(found)

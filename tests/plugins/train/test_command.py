@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from glidepath.plugins.train.run.checkpoint import existing
-from glidepath.plugins.train.run.display import Display
+from glidepath.plugins.train.run.display import TrainingDisplay
 from glidepath.plugins.train.run.run import Position
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
@@ -128,14 +128,14 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show = Display.progress
+    show = TrainingDisplay.progress
 
-    def interrupted(self: Display, position: Position) -> None:
+    def interrupted(self: TrainingDisplay, position: Position) -> None:
         show(self, position)
         if position.step == 3:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(Display, "progress", interrupted)
+    monkeypatch.setattr(TrainingDisplay, "progress", interrupted)
     assert train("--out", "run") == 130
     _, err = capsys.readouterr()
     assert "interrupted at step 3 of 6; a checkpoint is in run" in err
@@ -251,7 +251,7 @@ def test_on_a_terminal_a_bar_shows_loss_speed_and_time_left(monkeypatch: pytest.
         def flush(self) -> None: ...
 
     monkeypatch.setattr("sys.stderr", Terminal())
-    with Display() as display:
+    with TrainingDisplay() as display:
         display.progress(Position(100, 200, "denoise"))
         display.progress(Position(150, 200, "denoise"))
         display.report({"step": 150, "stage": "denoise", "loss": 0.125, "images_per_second": 12.5})

@@ -201,7 +201,7 @@ def _retry(arguments: argparse.Namespace) -> int:
 
 
 def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, graph: Graph) -> int:
-    from glidepath.plugins.studies.run.display import Display, ask, interrupts
+    from glidepath.plugins.studies.run.display import StudyDisplay, ask, interrupts
     from glidepath.plugins.studies.run.driver import Driver
     from glidepath.plugins.studies.store.summary import read_summary
     from glidepath.registry import build_part
@@ -213,7 +213,7 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
         stack.enter_context(locked(store.folder))
         store.close_unfinished()
         interrupted = stack.enter_context(interrupts())
-        display = stack.enter_context(Display())
+        display = stack.enter_context(StudyDisplay())
         driver = Driver(
             study,
             graph,

@@ -80,11 +80,11 @@ def main(argv: Sequence[str]) -> int:
 def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> int:
     import attrs
 
-    from glidepath.plugins.train.run.display import Display
+    from glidepath.plugins.train.run.display import TrainingDisplay
     from glidepath.plugins.train.run.spec_file import SPEC, spec_text
 
     said = "stopping after this step; once more stops at once"
-    with Display() as display, count_interrupts(said) as interrupts:
+    with TrainingDisplay() as display, count_interrupts(said) as interrupts:
 
         def began() -> None:
             # not before the trainer has agreed to go on with what the folder holds

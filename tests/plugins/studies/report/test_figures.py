@@ -19,12 +19,12 @@ from glidepath.plugins.studies.report.document import Document, Drawing, Section
 from glidepath.plugins.studies.report.pareto import legend, pareto
 from glidepath.plugins.studies.report.style import new_figure
 from glidepath.plugins.studies.statistics.analysis import Analysis, compare
-from glidepath.plugins.studies.statistics.results import Arm, Axis, Metric, StudyResults
+from glidepath.plugins.studies.statistics.results import Arm, Axis, MetricInfo, StudyResults
 from glidepath.plugins.studies.statistics.series import series
 from glidepath.registry.files.writing import CannotWrite
 
-RIGHT = Metric(name="right", direction="higher", unit="share", primary=True)
-OTHER = Metric(name="other", direction="higher", primary=True)
+RIGHT = MetricInfo(name="right", direction="higher", unit="share", primary=True)
+OTHER = MetricInfo(name="other", direction="higher", primary=True)
 MEANS = [
     (0.0, 11.5), (0.75, 7.3), (0.88, 6.7), (0.9, 6.3), (0.87, 5.3), (0.79, 4.9), (0.61, 4.4), (0.48, 4.5),
     (0.75, 7.0), (0.75, 6.7), (0.71, 6.5), (0.63, 7.0), (0.2, 8.5),

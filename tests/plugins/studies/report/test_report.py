@@ -29,7 +29,7 @@ from glidepath.plugins.studies.report.tables import cost_table, difference_table
 from glidepath.plugins.studies.report.verdicts import sentence, summary
 from glidepath.plugins.studies.report.write import write_report
 from glidepath.plugins.studies.statistics.analysis import Analysis, compare
-from glidepath.plugins.studies.statistics.results import Picture, Progress
+from glidepath.plugins.studies.statistics.results import ArmImage, Progress
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_the_caption_of_the_grid_says_how_much_of_the_study_it_shows(analysis: A
     assert "Shown are 4 of 10 arms, 4 of 4 prompts." in cut.caption
     [file] = {it.file for it in analysis.results.pictures if (it.arm, it.prompt) == ("cosine-0", 0)}
     every = tuple(
-        Picture(arm=arm.name, prompt=prompt, file=file)
+        ArmImage(arm=arm.name, prompt=prompt, file=file)
         for arm in analysis.results.arms
         for prompt in range(4)
     )

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from glidepath.plugins.studies.run.collect import collect
-from glidepath.plugins.studies.statistics.results import Picture
+from glidepath.plugins.studies.statistics.results import ArmImage
 from glidepath.plugins.studies.store.store import Store
 from glidepath.registry.cli import main
 from glidepath.registry.records.images import read_manifest
@@ -29,7 +29,7 @@ def small(small: Path, small_weights: Path) -> Path:
     return small
 
 
-def kept(folder: Path, text: str, *overrides: str) -> tuple[Sequence[Picture], Store]:
+def kept(folder: Path, text: str, *overrides: str) -> tuple[Sequence[ArmImage], Store]:
     """The pictures of a study that has run, and where it did."""
     assert run(folder, text, *overrides).failed == 0
     study, graph, store = open_study(folder, text, *overrides)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from glidepath.plugins.studies.run.collect import collect
-from glidepath.plugins.studies.run.driver import Driver, Outcome, Progress
+from glidepath.plugins.studies.run.driver import Driver, RunOutcome, RunProgress
 from glidepath.plugins.studies.store.files import write_json
 from glidepath.plugins.studies.store.store import STOP, Store
 from glidepath.plugins.studies.study.graph import Graph, build_graph
@@ -42,7 +42,7 @@ def open_study(folder: Path, text: str, *overrides: str) -> tuple[Study, Graph, 
     return study, graph, Store(folder / "results")
 
 
-def run(folder: Path, text: str, *overrides: str) -> Outcome:
+def run(folder: Path, text: str, *overrides: str) -> RunOutcome:
     study, graph, store = open_study(folder, text, *overrides)
     store.folder.mkdir(exist_ok=True)
     return Driver(study, graph, store, build_part(study.engine, load_catalogue())).run()
@@ -189,7 +189,7 @@ def test_a_run_that_is_told_to_stop_begins_nothing_more_and_resumes(small: Path)
     study, graph, store = open_study(small, STUDY)
     store.folder.mkdir()
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: RunProgress) -> None:
         if progress.done == 2:
             write_json(store.folder / STOP, {"now": False})
 

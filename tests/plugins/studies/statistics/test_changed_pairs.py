@@ -16,11 +16,11 @@ from glidepath.plugins.studies.report.document import Gallery
 from glidepath.plugins.studies.report.pictures import best_and_worst
 from glidepath.plugins.studies.run.collect import collect
 from glidepath.plugins.studies.statistics.changed_pairs import changed_pairs
-from glidepath.plugins.studies.statistics.results import Arm, Metric, Picture, StudyResults
+from glidepath.plugins.studies.statistics.results import Arm, ArmImage, MetricInfo, StudyResults
 from glidepath.plugins.studies.store.store import Store
 from glidepath.registry.records.images import read_manifest
 
-RIGHT = Metric(name="right", direction="higher", unit="share", primary=True)
+RIGHT = MetricInfo(name="right", direction="higher", unit="share", primary=True)
 PROMPTS = ("a star", "a ring", "a cross", "a circle")
 
 
@@ -55,7 +55,7 @@ def chosen(results: StudyResults) -> list[tuple[str, str, tuple[int, int, int]]]
 def shown(results: StudyResults, file: Path, prompts: Sequence[int] = range(4), seeds: int = 2) -> Gallery:
     """The gallery of a study of which images of some prompts and seeds are kept."""
     kept = tuple(
-        Picture(arm=arm.name, prompt=prompt, file=file, sampling_seed=seed)
+        ArmImage(arm=arm.name, prompt=prompt, file=file, sampling_seed=seed)
         for arm in results.arms
         for prompt in prompts
         for seed in range(min(seeds, len(results.sampling_seeds)))

@@ -13,16 +13,16 @@ from tests.plugins.studies.simulated import part_study, scale_study
 
 from glidepath.plugins.studies.extras import MissingExtra, needed
 from glidepath.plugins.studies.statistics.analysis import claim, compare
-from glidepath.plugins.studies.statistics.results import Arm, Axis, Metric, StudyResults
+from glidepath.plugins.studies.statistics.results import Arm, Axis, MetricInfo, StudyResults
 from glidepath.plugins.studies.statistics.series import grid, series
 
-UP = Metric(name="up", direction="higher", primary=True)
-DOWN = Metric(name="down", direction="lower", primary=True)
+UP = MetricInfo(name="up", direction="higher", primary=True)
+DOWN = MetricInfo(name="down", direction="lower", primary=True)
 
 
 def study(
     *differences: Sequence[float],
-    metrics: tuple[Metric, ...] = (UP,),
+    metrics: tuple[MetricInfo, ...] = (UP,),
     prompts: int = 1,
     seeds: int | None = None,
 ) -> StudyResults:
@@ -221,10 +221,10 @@ def test_results_that_do_not_fit_together_are_refused(changes: dict[str, object]
 
 def test_a_margin_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
-        Metric(name="up", direction="higher", margin=0.0)
+        MetricInfo(name="up", direction="higher", margin=0.0)
 
 
 def test_a_missing_package_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.special", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'glidepath\[studies\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'glidepath-diffusion\[studies\]'"):
         needed("scipy.special", "intervals")

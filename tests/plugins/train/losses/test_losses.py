@@ -22,7 +22,7 @@ from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cr
 from glidepath.plugins.train.losses.timesteps import log_snr, shifted_timesteps
 from glidepath.plugins.train.losses.variational import VariationalBound
 from glidepath.plugins.train.run.run import Run
-from glidepath.plugins.train.run.stage import Stage
+from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.stages.contrast import ContrastiveHead, ContrastStage
 from glidepath.plugins.train.stages.denoising import DenoisingStage
 
@@ -273,7 +273,7 @@ def test_the_draws_of_a_step_differ_by_seed_by_step_and_by_purpose() -> None:
     assert torch.equal(streams[0], torch.rand(8, generator=draws.generator(0, 0)))
 
 
-def one_loss(stage: Stage, run: Run) -> Tensor:
+def one_loss(stage: TrainingStage, run: Run) -> Tensor:
     stage.modules.train()
     return stage.loss(*run.dataset.batch(0, 0, stage.batch), draws.generator(0, 0))
 

@@ -13,9 +13,9 @@ from tests.plugins.train.tiny import log_of, make_run, train
 
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run.checkpoint import (
-    Checkpoint,
     CheckpointError,
     DamagedCheckpoint,
+    TrainingCheckpoint,
     existing,
     load,
     newest,
@@ -23,8 +23,10 @@ from glidepath.plugins.train.run.checkpoint import (
 )
 
 
-def checkpoint_of(step: int) -> Checkpoint:
-    return Checkpoint(step, {"model.a": torch.arange(100.0) + step, "ema.a": torch.zeros(2)}, {"stage": "x"})
+def checkpoint_of(step: int) -> TrainingCheckpoint:
+    return TrainingCheckpoint(
+        step, {"model.a": torch.arange(100.0) + step, "ema.a": torch.zeros(2)}, {"stage": "x"}
+    )
 
 
 def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -35,7 +37,7 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
         "ema.count": torch.tensor(3),
     }
     meta = {"spec": {"a": [1, 0.1, None, "ü"]}, "unlogged": [0.1]}
-    found = load(save(tmp_path, Checkpoint(7, tensors, meta), keep=1))
+    found = load(save(tmp_path, TrainingCheckpoint(7, tensors, meta), keep=1))
     assert (found.step, found.meta) == (7, meta)
     assert found.tensors.keys() == tensors.keys()
     assert all(torch.equal(found.tensors[name], value) for name, value in tensors.items())

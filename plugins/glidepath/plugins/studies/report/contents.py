@@ -35,7 +35,7 @@ from glidepath.plugins.studies.report.tables import (
 )
 from glidepath.plugins.studies.report.verdicts import sentence, summary
 from glidepath.plugins.studies.statistics.analysis import Analysis
-from glidepath.plugins.studies.statistics.results import Metric, Progress, StudyResults
+from glidepath.plugins.studies.statistics.results import MetricInfo, Progress, StudyResults
 from glidepath.plugins.studies.statistics.series import series
 
 # Panels of a figure, and metrics of the main table: more make neither clearer.
@@ -102,7 +102,7 @@ def _verdict(analysis: Analysis) -> tuple[Block, ...]:
 
 
 def _differences(
-    analysis: Analysis, primary: Sequence[Metric], metrics: Sequence[Metric]
+    analysis: Analysis, primary: Sequence[MetricInfo], metrics: Sequence[MetricInfo]
 ) -> tuple[Block, ...]:
     results = analysis.results
     if not results.rivals:
@@ -129,7 +129,7 @@ def _differences(
     return tuple(blocks)
 
 
-def _curves(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
+def _curves(analysis: Analysis, metrics: Sequence[MetricInfo]) -> tuple[Block, ...]:
     results = analysis.results
     blocks: list[Block] = []
     for axis in results.axes:
@@ -148,7 +148,7 @@ def _curves(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _pareto(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
+def _pareto(analysis: Analysis, metrics: Sequence[MetricInfo]) -> tuple[Block, ...]:
     results = analysis.results
     weighed = [results.metric(name) for name in results.pareto] or _weighed(metrics)
     if len(weighed) < 2 or len(results.arms) < 3:
@@ -164,13 +164,13 @@ def _pareto(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
     return (Drawing(name="pareto", caption=caption, figure=pareto(analysis, weighed)), told)
 
 
-def _weighed(metrics: Sequence[Metric]) -> list[Metric]:
+def _weighed(metrics: Sequence[MetricInfo]) -> list[MetricInfo]:
     """Two primary metrics (or the first two) and, where it is measured, time."""
     chosen = [it for it in metrics if it.unit != "s"][:2]
     return chosen + [it for it in metrics if it.unit == "s"][:1]
 
 
-def _leave_one_out(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
+def _leave_one_out(analysis: Analysis, metrics: Sequence[MetricInfo]) -> tuple[Block, ...]:
     arms = [arm for arm in analysis.results.rivals if arm.removed]
     if not arms or analysis.results.arm(analysis.results.baseline).removed:
         return ()
@@ -183,7 +183,7 @@ def _leave_one_out(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block
     return tuple(blocks)
 
 
-def _variance(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Block, ...]:
+def _variance(analysis: Analysis, metrics: Sequence[MetricInfo]) -> tuple[Block, ...]:
     found = [it for it in metrics if it.name in analysis.decompositions][:_MOST_PANELS]
     # along one axis there is nothing to divide
     if not found or analysis.grid is None or len(analysis.grid.axes) < 2:

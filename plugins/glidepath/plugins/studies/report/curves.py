@@ -10,7 +10,7 @@ import numpy as np
 
 from glidepath.plugins.studies.report.style import COLORS, INK, WIDTH, backed, new_figure, styled
 from glidepath.plugins.studies.statistics.analysis import Analysis
-from glidepath.plugins.studies.statistics.results import Array, Metric
+from glidepath.plugins.studies.statistics.results import Array, MetricInfo
 from glidepath.plugins.studies.statistics.series import Series
 from glidepath.plugins.studies.statistics.units import unit_means
 
@@ -26,7 +26,7 @@ _ALIKE: Final = 2.0
 _STRAIGHT: Final = 30.0
 
 
-def curves(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[Metric]) -> Any:
+def curves(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[MetricInfo]) -> Any:
     """A panel for each metric, a line for each series of one axis; bands are intervals of the means.
 
     Series that go about equally far share a panel; one that goes much further than another, and would squeeze
@@ -57,7 +57,7 @@ def curves(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[Metric
     return figure
 
 
-def shows_units(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[Metric]) -> bool:
+def shows_units(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[MetricInfo]) -> bool:
     """Whether units are drawn as points in at least one panel."""
     return any(
         _are_points(unit_means(analysis.results.of(arm.name, metric.name)))
@@ -93,7 +93,7 @@ def _metric(
     panels: Sequence[Any],
     analysis: Analysis,
     groups: Sequence[Sequence[Series]],
-    metric: Metric,
+    metric: MetricInfo,
     colors: Mapping[int, str],
 ) -> None:
     """A metric along all series: panels of one height, the first of which says what it is."""
@@ -118,7 +118,7 @@ def _metric(
 
 
 def _panel(
-    panel: Any, analysis: Analysis, lines: Sequence[Series], metric: Metric, colors: Mapping[int, str]
+    panel: Any, analysis: Analysis, lines: Sequence[Series], metric: MetricInfo, colors: Mapping[int, str]
 ) -> None:
     results = analysis.results
     for line in lines:

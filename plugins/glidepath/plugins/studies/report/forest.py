@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from glidepath.plugins.studies.report.style import FAINT, INK, TONES, WIDTH, bare, new_figure, signs, styled
 from glidepath.plugins.studies.statistics.analysis import Analysis, Comparison
-from glidepath.plugins.studies.statistics.results import Arm, Metric
+from glidepath.plugins.studies.statistics.results import Arm, MetricInfo
 
 #: No more arms than these are in one figure: those that differ most.
 MOST_ARMS: Final = 40
@@ -17,7 +17,7 @@ MOST_POINTS: Final = 30
 _COLUMNS: Final = 3
 
 
-def forest(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -> Any:
+def forest(analysis: Analysis, metrics: Sequence[MetricInfo], arms: Sequence[Arm]) -> Any:
     """A panel for each metric, a row for each arm: thick, the interval; thin, that of the whole family."""
     arms = _foremost(analysis, metrics, arms)
     columns = min(_COLUMNS, len(metrics))
@@ -36,7 +36,7 @@ def forest(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -
     return figure
 
 
-def legend(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -> str:
+def legend(analysis: Analysis, metrics: Sequence[MetricInfo], arms: Sequence[Arm]) -> str:
     """What the signs of the figure mean, each where it is drawn in at least one panel."""
     found = [
         analysis.comparisons[arm.name, metric.name]
@@ -56,7 +56,7 @@ def legend(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -
     return signs(told)
 
 
-def _panel(panel: Any, analysis: Analysis, metric: Metric, arms: Sequence[Arm]) -> None:
+def _panel(panel: Any, analysis: Analysis, metric: MetricInfo, arms: Sequence[Arm]) -> None:
     panel.set_title(metric.heading)
     if metric.margin is not None:
         panel.axvspan(-metric.margin, metric.margin, color="#eaf1f8", linewidth=0, zorder=0)
@@ -90,7 +90,7 @@ def _has_points(comparison: Comparison) -> bool:
     return 1 < comparison.pairs.differences.size <= MOST_POINTS
 
 
-def _foremost(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -> list[Arm]:
+def _foremost(analysis: Analysis, metrics: Sequence[MetricInfo], arms: Sequence[Arm]) -> list[Arm]:
     if len(arms) <= MOST_ARMS:
         return list(arms)
     name = metrics[0].name

@@ -18,13 +18,13 @@ from glidepath.plugins.studies.report.style import (
     styled,
 )
 from glidepath.plugins.studies.statistics.analysis import Analysis, Comparison
-from glidepath.plugins.studies.statistics.results import Arm, Metric
+from glidepath.plugins.studies.statistics.results import Arm, MetricInfo
 
 _MOST_METRICS = 3
 _MOST_POINTS = 30
 
 
-def leave_one_out(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -> Any:
+def leave_one_out(analysis: Analysis, metrics: Sequence[MetricInfo], arms: Sequence[Arm]) -> Any:
     """A panel for each metric, a bar for each arm with a part less, the costliest first; bars begin at 0."""
     metrics = metrics[:_MOST_METRICS]
     ordered = sorted(arms, key=lambda arm: _loss(analysis, metrics[0], arm), reverse=True)
@@ -46,7 +46,7 @@ def leave_one_out(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[
     return figure
 
 
-def legend(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -> str:
+def legend(analysis: Analysis, metrics: Sequence[MetricInfo], arms: Sequence[Arm]) -> str:
     """What the signs of the chart mean, each where it is drawn in at least one panel."""
     found = [
         analysis.comparisons[arm.name, metric.name] for metric in metrics[:_MOST_METRICS] for arm in arms
@@ -60,7 +60,7 @@ def legend(analysis: Analysis, metrics: Sequence[Metric], arms: Sequence[Arm]) -
     return signs(told)
 
 
-def shares(analysis: Analysis, metrics: Sequence[Metric]) -> Any:
+def shares(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Any:
     """A bar for each metric, divided into what each axis explains alone, together, and what seeds explain."""
     first = analysis.decompositions[metrics[0].name]
     names = [" × ".join(term.axes) for term in first.terms] + ["seeds", "seeds × axes"]
@@ -91,7 +91,7 @@ def shares(analysis: Analysis, metrics: Sequence[Metric]) -> Any:
     return figure
 
 
-def _bar(panel: Any, analysis: Analysis, metric: Metric, arm: Arm, row: int) -> None:
+def _bar(panel: Any, analysis: Analysis, metric: MetricInfo, arm: Arm, row: int) -> None:
     found = analysis.comparisons[arm.name, metric.name]
     if math.isnan(found.difference):
         panel.text(0, row, "failed", ha="center", va="center", color=TONES["undecided"], fontsize=7.5)
@@ -118,6 +118,6 @@ def _has_points(comparison: Comparison) -> bool:
     return 1 < comparison.pairs.differences.size <= _MOST_POINTS
 
 
-def _loss(analysis: Analysis, metric: Metric, arm: Arm) -> float:
+def _loss(analysis: Analysis, metric: MetricInfo, arm: Arm) -> float:
     value = -metric.sign * analysis.comparisons[arm.name, metric.name].difference
     return -math.inf if math.isnan(value) else value

@@ -9,7 +9,7 @@ from typing import Any, Final
 from glidepath.plugins.studies.report.names import Named, Segment, write_names
 from glidepath.plugins.studies.report.style import COLORS, INK, WIDTH, new_figure, styled
 from glidepath.plugins.studies.statistics.analysis import Analysis, Estimate
-from glidepath.plugins.studies.statistics.results import Arm, Metric
+from glidepath.plugins.studies.statistics.results import Arm, MetricInfo
 
 #: Beyond so many arms only those on the front are named.
 MOST_NAMES: Final = 16
@@ -19,7 +19,7 @@ _ROOM: Final = 0.15
 Bounds = tuple[float, float]
 
 
-def front(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Arm, ...]:
+def front(analysis: Analysis, metrics: Sequence[MetricInfo]) -> tuple[Arm, ...]:
     """Arms whose means no other arm reaches in all metrics while it exceeds one; those that failed left "
     "out."""
     known = {}
@@ -34,7 +34,7 @@ def front(analysis: Analysis, metrics: Sequence[Metric]) -> tuple[Arm, ...]:
     )
 
 
-def pareto(analysis: Analysis, metrics: Sequence[Metric]) -> Any:
+def pareto(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Any:
     """The first metric across, the second up, a third as colour.
 
     metrics: two or three. Large points are on the front, over all of them.
@@ -62,7 +62,7 @@ def pareto(analysis: Analysis, metrics: Sequence[Metric]) -> Any:
     return figure
 
 
-def legend(analysis: Analysis, metrics: Sequence[Metric]) -> str:
+def legend(analysis: Analysis, metrics: Sequence[MetricInfo]) -> str:
     """What the signs of the figure mean, for its caption."""
     found = [
         (analysis.estimates[arm.name, metric.name], metric)
@@ -79,7 +79,9 @@ def legend(analysis: Analysis, metrics: Sequence[Metric]) -> str:
     return f"{told}The front is one of means: {chance}."
 
 
-def _mark(panel: Any, analysis: Analysis, arm: Arm, x: Metric, y: Metric, best: bool, color: Any) -> None:
+def _mark(
+    panel: Any, analysis: Analysis, arm: Arm, x: MetricInfo, y: MetricInfo, best: bool, color: Any
+) -> None:
     across, up = analysis.estimates[arm.name, x.name], analysis.estimates[arm.name, y.name]
     panel.errorbar(
         across.mean, up.mean, xerr=_error(across, _bounds(analysis, x)),
@@ -93,7 +95,7 @@ def _mark(panel: Any, analysis: Analysis, arm: Arm, x: Metric, y: Metric, best: 
     )  # fmt: skip
 
 
-def _colors(analysis: Analysis, metric: Metric) -> dict[str, Any]:
+def _colors(analysis: Analysis, metric: MetricInfo) -> dict[str, Any]:
     import matplotlib
 
     values = {arm.name: analysis.estimates[arm.name, metric.name].mean for arm in analysis.results.arms}
@@ -102,7 +104,7 @@ def _colors(analysis: Analysis, metric: Metric) -> dict[str, Any]:
     return {name: shades(scale(value)) for name, value in values.items() if not math.isnan(value)}
 
 
-def _scale(panel: Any, analysis: Analysis, metric: Metric) -> None:
+def _scale(panel: Any, analysis: Analysis, metric: MetricInfo) -> None:
     from matplotlib.cm import ScalarMappable
 
     values = [analysis.estimates[arm.name, metric.name].mean for arm in analysis.results.arms]
@@ -121,7 +123,7 @@ def _normaliser(values: Sequence[float]) -> Any:
     return Normalize(low, high if high > low else low + 1)
 
 
-def _name(panel: Any, analysis: Analysis, x: Metric, y: Metric, best: Sequence[Arm]) -> None:
+def _name(panel: Any, analysis: Analysis, x: MetricInfo, y: MetricInfo, best: Sequence[Arm]) -> None:
     """Write the arms' names, of many arms those on the front."""
     arms = analysis.results.arms
     means = {
@@ -140,7 +142,7 @@ def _name(panel: Any, analysis: Analysis, x: Metric, y: Metric, best: Sequence[A
     write_names(panel, named, list(points.values()), bars)
 
 
-def _bars(analysis: Analysis, arm: str, x: Metric, y: Metric) -> Iterator[Segment]:
+def _bars(analysis: Analysis, arm: str, x: MetricInfo, y: MetricInfo) -> Iterator[Segment]:
     """The intervals of an arm that has some."""
     across, up = analysis.estimates[arm, x.name], analysis.estimates[arm, y.name]
     left, right = _interval(across, _bounds(analysis, x))
@@ -151,7 +153,7 @@ def _bars(analysis: Analysis, arm: str, x: Metric, y: Metric) -> Iterator[Segmen
         yield (across.mean, low), (across.mean, high)
 
 
-def _means(analysis: Analysis, arm: Arm, metrics: Sequence[Metric]) -> tuple[float, ...]:
+def _means(analysis: Analysis, arm: Arm, metrics: Sequence[MetricInfo]) -> tuple[float, ...]:
     return tuple(analysis.estimates[arm.name, metric.name].mean for metric in metrics)
 
 
@@ -160,7 +162,7 @@ def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return all(a >= b for a, b in zip(one, other, strict=True)) and one != other
 
 
-def _bounds(analysis: Analysis, metric: Metric) -> Bounds:
+def _bounds(analysis: Analysis, metric: MetricInfo) -> Bounds:
     """What the metric's score can be, unless a mean shows that it is no such score."""
     low, high = metric.bounds
     means = [analysis.estimates[arm.name, metric.name].mean for arm in analysis.results.arms]
@@ -198,5 +200,5 @@ def _within(axis: Any, bounds: Bounds) -> None:
     axis.axes.spines["bottom" if axis.axis_name == "x" else "left"].set_bounds(*ends)
 
 
-def _label(metric: Metric, arrow: str) -> str:
+def _label(metric: MetricInfo, arrow: str) -> str:
     return f"{metric.heading}{f' ({metric.unit})' if metric.unit else ''}, better {arrow}"

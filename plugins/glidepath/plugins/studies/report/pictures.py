@@ -14,7 +14,7 @@ from glidepath.plugins.studies.report.document import Gallery, Tile
 from glidepath.plugins.studies.report.numbers import number
 from glidepath.plugins.studies.report.style import new_figure, styled
 from glidepath.plugins.studies.statistics.changed_pairs import ChangedPairs, changed_pairs, judged
-from glidepath.plugins.studies.statistics.results import Arm, Metric, Picture, StudyResults
+from glidepath.plugins.studies.statistics.results import Arm, ArmImage, MetricInfo, StudyResults
 
 #: The grid has so many rows and columns at most.
 MOST_PROMPTS: Final = 8
@@ -88,7 +88,7 @@ def best_and_worst(results: StudyResults) -> Gallery | None:
     )
 
 
-def _which(results: StudyResults, metric: Metric, shown: ChangedPairs) -> str:
+def _which(results: StudyResults, metric: MetricInfo, shown: ChangedPairs) -> str:
     """Which pairs are shown, and of what they were chosen."""
     kinds = {pair.what for pair in shown.pairs}
     way = "better and worse" if len(kinds) == 2 else "the better" if "best" in kinds else "the worse"
@@ -102,7 +102,7 @@ def _first(results: StudyResults) -> str:
     return "" if results.per_prompt == 1 else " The first of them is shown."
 
 
-def _meaning(results: StudyResults, metric: Metric) -> str:
+def _meaning(results: StudyResults, metric: MetricInfo) -> str:
     """What the number under an image says: it is of the prompt, and so of the image where it is alone."""
     if results.per_prompt == 1:
         return f"its {metric.label}"
@@ -142,7 +142,7 @@ def drawn(gallery: Gallery) -> Any:
     return figure
 
 
-def _tile(picture: Picture | None, note: str) -> Tile:
+def _tile(picture: ArmImage | None, note: str) -> Tile:
     if picture is None:
         return Tile(None, note)
     folder = re.sub(r"[^\w.,+=~-]", "-", picture.arm)
@@ -152,10 +152,12 @@ def _tile(picture: Picture | None, note: str) -> Tile:
     return Tile(picture.file, note, f"{folder}/{picture.file.stem}{suffix}{picture.file.suffix}")
 
 
-def _by_place(results: StudyResults) -> dict[tuple[str, int, int, int], Picture]:
+def _by_place(results: StudyResults) -> dict[tuple[str, int, int, int], ArmImage]:
     return {(it.arm, it.training_seed, it.sampling_seed, it.prompt): it for it in results.pictures}
 
 
-def _score(results: StudyResults, arm: Arm, metric: Metric, training: int, sampling: int, prompt: int) -> str:
+def _score(
+    results: StudyResults, arm: Arm, metric: MetricInfo, training: int, sampling: int, prompt: int
+) -> str:
     value = float(results.of(arm.name, metric.name)[training, sampling, prompt])
     return "" if math.isnan(value) else number(value)

@@ -18,12 +18,12 @@ from glidepath.plugins.studies.report.numbers import (
     size,
 )
 from glidepath.plugins.studies.statistics.analysis import Analysis, Comparison
-from glidepath.plugins.studies.statistics.results import Metric
+from glidepath.plugins.studies.statistics.results import MetricInfo
 
 _MARKS = {"better": " ▲", "worse": " ▼", "equivalent": " ≈", "undecided": ""}
 
 
-def main_table(analysis: Analysis, metrics: Sequence[Metric]) -> Table:
+def main_table(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Table:
     """A row for each arm, the baseline first, a column for each metric: mean and interval, and the "
     "verdict."""
     results = analysis.results
@@ -57,7 +57,7 @@ def main_table(analysis: Analysis, metrics: Sequence[Metric]) -> Table:
     )
 
 
-def difference_table(analysis: Analysis, metrics: Sequence[Metric], name: str, caption: str) -> Table:
+def difference_table(analysis: Analysis, metrics: Sequence[MetricInfo], name: str, caption: str) -> Table:
     """A row for each metric and arm, with everything that is known of the difference."""
     results = analysis.results
     margins = any(it.margin is not None for it in metrics)

@@ -17,18 +17,18 @@ from glidepath.plugins.studies.run.weights_used import weights_used
 from glidepath.plugins.studies.statistics.changed_pairs import changed_pairs, judged
 from glidepath.plugins.studies.statistics.results import (
     Arm,
+    ArmImage,
     Axis,
     Cost,
     Failure,
-    Metric,
-    Picture,
+    MetricInfo,
     Progress,
     Provenance,
     StudyResults,
 )
 from glidepath.plugins.studies.store.files import StoreError, read_json
 from glidepath.plugins.studies.store.store import ENVIRONMENT, Attempt, Store
-from glidepath.plugins.studies.study.graph import Graph, Trial
+from glidepath.plugins.studies.study.graph import Graph, TrialNodes
 from glidepath.plugins.studies.study.sections import CANCELLED
 from glidepath.plugins.studies.study.study import Study
 from glidepath.registry import save_png
@@ -97,7 +97,7 @@ class _Reading:
     def __init__(self, study: Study, graph: Graph, store: Store, real: Mapping[str, float]) -> None:
         self.study, self.graph, self.store, self.real = study, graph, store, real
         self.done: dict[str, Attempt | None] = {key: store.done(key) for key in graph.nodes}
-        self._trials: dict[str, list[Trial]] = {}
+        self._trials: dict[str, list[TrialNodes]] = {}
         for trial in graph.trials:
             self._trials.setdefault(trial.arm, []).append(trial)
 
@@ -108,12 +108,12 @@ class _Reading:
             removed = tuple(name for name, there in parts.items() if not there)
             yield Arm(name=arm.name, label=labels[arm.name], values=dict(arm.factors), removed=removed)
 
-    def metrics(self) -> Iterator[Metric]:
+    def metrics(self) -> Iterator[MetricInfo]:
         """The metrics that have been measured at least once: only they have told their direction."""
         for metric in self.study.metrics:
             said = self._said(metric.label)
             if said is not None:
-                yield Metric(
+                yield MetricInfo(
                     name=metric.label,
                     title=_title(metric.label, said["name"]),
                     direction=said["direction"],
@@ -197,7 +197,7 @@ class _Reading:
         done = sum(attempt is not None for attempt in self.done.values())
         return Progress(done=done, waiting=len(waiting), all=len(self.done))
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self) -> Iterator[ArmImage]:
         """The first image of the first prompts, of the first seeds."""
         prompts = range(min(_MOST_PICTURED, len(self.study.prompts)))
         for arm, trials in self._trials.items():
@@ -206,7 +206,7 @@ class _Reading:
             if attempt is not None:
                 yield from self._drawn(arm, trial, attempt, prompts)
 
-    def pictures_at(self, places: Iterable[tuple[str, int, int, int]]) -> Iterator[Picture]:
+    def pictures_at(self, places: Iterable[tuple[str, int, int, int]]) -> Iterator[ArmImage]:
         """The first image at each place (arm, training seed, sampling seed, prompt) that is kept."""
         for arm, training, sampling, prompt in places:
             trial = next(it for it in self._trials[arm] if (it.train, it.sample) == (training, sampling))
@@ -215,7 +215,9 @@ class _Reading:
             if attempt is not None and all((attempt.folder / it).exists() for it in (IMAGES, MANIFEST)):
                 yield from self._drawn(arm, trial, attempt, (prompt,))
 
-    def _drawn(self, arm: str, trial: Trial, attempt: Attempt, prompts: Iterable[int]) -> Iterator[Picture]:
+    def _drawn(
+        self, arm: str, trial: TrialNodes, attempt: Attempt, prompts: Iterable[int]
+    ) -> Iterator[ArmImage]:
         images: Any = None
         manifest: Any = None
         for prompt in prompts:
@@ -228,7 +230,7 @@ class _Reading:
                         raise StoreError(f"{attempt.folder / MANIFEST} is not there any more, or is damaged")
                 place = prompt * self.study.data.per_prompt
                 _write_png(images[place], _manifest_of(manifest, place, self.study.data.batch), file)
-            yield Picture(
+            yield ArmImage(
                 arm=arm, prompt=prompt, file=file, training_seed=trial.train, sampling_seed=trial.sample
             )
 

@@ -55,7 +55,7 @@ class Line:
 
 
 @attrs.frozen(kw_only=True)
-class Comparison:
+class StudyComparison:
     """Two studies. changes: (what, in the first, in the second), of what decides the results of common arms.
 
     alone: arms that only the one or only the other has; other: metrics of one label that measure differently.
@@ -114,7 +114,7 @@ def _of_whole_sets(scores: Sequence[Score], prompts: int) -> set[str]:
     return {metric for metric, last in most.items() if last == 0 and prompts > 1}
 
 
-def compare(first: Kept, second: Kept) -> Comparison:
+def compare(first: Kept, second: Kept) -> StudyComparison:
     """Two studies: each arm and metric that both have."""
     common = [arm for arm in first.arms if arm in second.arms]
     labels = [label for label in first.metrics if label in second.metrics]
@@ -125,7 +125,7 @@ def compare(first: Kept, second: Kept) -> Comparison:
         for arm in common
         if label not in other and (arm, label) in first.scores and (arm, label) in second.scores
     ]
-    return Comparison(
+    return StudyComparison(
         first=first,
         second=second,
         lines=lines,
@@ -185,7 +185,7 @@ def _text(value: Any) -> str:
     return "absent" if value is None else shorten(yaml_text(value), 40)
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
+def as_json(found: StudyComparison) -> dict[str, Any]:
     """The comparison as one document."""
     return {
         "first": str(found.first.folder),
@@ -204,7 +204,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
     }
 
 
-def as_text(found: Comparison) -> Iterator[str]:
+def as_text(found: StudyComparison) -> Iterator[str]:
     """The comparison as lines."""
     from glidepath.registry import indent, text_table
 

@@ -8,17 +8,17 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from glidepath.plugins.studies.run.driver import Progress
+from glidepath.plugins.studies.run.driver import RunProgress
 from glidepath.registry import count_interrupts, shorten
 
 
-class Display:
+class StudyDisplay:
     """A bar on the standard error: stages that are done, and the time left; a line for each failure."""
 
     def __init__(self) -> None:
         self._bar: Any = None
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> StudyDisplay:
         return self
 
     def __exit__(
@@ -27,7 +27,7 @@ class Display:
         if self._bar is not None:
             self._bar.close()
 
-    def report(self, progress: Progress) -> None:
+    def report(self, progress: RunProgress) -> None:
         """Show where the run stands."""
         from tqdm import tqdm
 

@@ -32,7 +32,7 @@ _TICK = 0.5
 
 
 @attrs.frozen
-class Progress:
+class RunProgress:
     """Where a run stands.
 
     done, failed, blocked, running, total: nodes that have a result, that failed for good, that wait for
@@ -52,7 +52,7 @@ class Progress:
 
 
 @attrs.frozen
-class Outcome:
+class RunOutcome:
     """How a run ended.
 
     ran: nodes that it ran to a result. found: those that had one before.
@@ -94,7 +94,7 @@ class Driver:
         store: Store,
         engine: Engine,
         *,
-        report: Callable[[Progress], object] = lambda _progress: None,
+        report: Callable[[RunProgress], object] = lambda _progress: None,
         interrupted: Callable[[], int] = lambda: 0,
         go_on: Callable[[], bool] = lambda: False,
         no_plugins: bool = False,
@@ -119,7 +119,7 @@ class Driver:
         self._budget = (study.budget.hours or float("inf")) * 3600
         self._began = time.monotonic()
 
-    def run(self) -> Outcome:
+    def run(self) -> RunOutcome:
         """Run until nothing is left, or something says stop.
 
         Raises:
@@ -148,7 +148,7 @@ class Driver:
                 self._running[task].why = self._running[task].why or "the run ended"
                 self._take(task, -9)
         blocked = len(self._blocked())
-        return Outcome(self._ran, self._found, len(self._failed), blocked, self._stopped)
+        return RunOutcome(self._ran, self._found, len(self._failed), blocked, self._stopped)
 
     def _balanced(self) -> list[str]:
         """Nodes, the last one first to run: all arms of the first seeds, then of the next.
@@ -301,7 +301,7 @@ class Driver:
 
     def _say(self, last: Attempt | None = None, label: str = "") -> None:
         self._report(
-            Progress(
+            RunProgress(
                 done=len(self._done),
                 failed=len(self._failed),
                 blocked=len(self._blocked()),

@@ -33,7 +33,7 @@ from glidepath.plugins.studies.statistics.power import (
     units_for_p,
     units_needed,
 )
-from glidepath.plugins.studies.statistics.results import Arm, Metric, StudyResults
+from glidepath.plugins.studies.statistics.results import Arm, MetricInfo, StudyResults
 from glidepath.plugins.studies.statistics.series import Grid, Series, grid, series
 from glidepath.plugins.studies.statistics.trend import Trend, trend
 from glidepath.plugins.studies.statistics.units import Pairs, Unit, common_units, pairs, unit_means, unit_of
@@ -211,7 +211,7 @@ def claim(results: StudyResults) -> str:
     )
 
 
-def _first_look(results: StudyResults, metric: Metric, arm: Arm) -> Comparison:
+def _first_look(results: StudyResults, metric: MetricInfo, arm: Arm) -> Comparison:
     """A comparison before it knows of the others."""
     paired = pairs(results.of(arm.name, metric.name), results.of(results.baseline, metric.name))
     differences = paired.differences
@@ -282,7 +282,7 @@ def _judged(
 
 
 def _undecided(
-    results: StudyResults, look: Comparison, metric: Metric, spread: float, alpha: float
+    results: StudyResults, look: Comparison, metric: MetricInfo, spread: float, alpha: float
 ) -> Comparison:
     """How many units would decide: to show a difference, or equivalence, whichever takes fewer."""
     wanted: dict[Literal["a difference", "equivalence"], int | None] = {}
@@ -309,7 +309,7 @@ def _undecided(
     return attrs.evolve(look, decided_by=decided_by, decided_as=what, reason=hopeless + reason)
 
 
-def _estimate(results: StudyResults, arm: Arm, metric: Metric) -> Estimate:
+def _estimate(results: StudyResults, arm: Arm, metric: MetricInfo) -> Estimate:
     scores = results.of(arm.name, metric.name)
     means = unit_means(scores)
     known = means[~np.isnan(means)]
@@ -381,7 +381,7 @@ def _interactions(results: StudyResults) -> list[Interaction]:
     return found
 
 
-def _stack(results: StudyResults, arms: Sequence[Arm], metric: Metric) -> Array:
+def _stack(results: StudyResults, arms: Sequence[Arm], metric: MetricInfo) -> Array:
     """[arms, units], of the cells that none of them failed."""
     return common_units(np.stack([results.of(arm.name, metric.name) for arm in arms]))
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import attrs
 import numpy as np
 
-from glidepath.plugins.studies.statistics.results import Arm, Metric, StudyResults
+from glidepath.plugins.studies.statistics.results import Arm, MetricInfo, StudyResults
 
 #: So many best and so many worst pairs of an arm, of so many arms, are chosen,
 PAIRS: Final = 2
@@ -38,14 +38,14 @@ class ChangedPairs:
     arms: int
 
 
-def judged(results: StudyResults) -> Metric | None:
+def judged(results: StudyResults) -> MetricInfo | None:
     """The metric that single images are told apart by: the first, primary ones before others."""
     ordered = sorted(results.metrics, key=lambda it: not it.primary)
     return next((it for it in ordered if results.of(results.baseline, it.name).shape[2] > 1), None)
 
 
 def changed_pairs(
-    results: StudyResults, metric: Metric, there: Callable[[str, Place], bool] = lambda _arm, _place: True
+    results: StudyResults, metric: MetricInfo, there: Callable[[str, Place], bool] = lambda _arm, _place: True
 ) -> ChangedPairs:
     """Pairs in which a metric changes most, of the arms that differ most from the baseline in it.
 
@@ -83,7 +83,7 @@ def _chosen(arms: list[Arm], gains: dict[str, dict[Place, float]], count: int) -
 
 
 def _gains(
-    results: StudyResults, metric: Metric, arm: Arm, there: Callable[[str, Place], bool]
+    results: StudyResults, metric: MetricInfo, arm: Arm, there: Callable[[str, Place], bool]
 ) -> Iterator[tuple[Place, float]]:
     """By how much the arm is better than the baseline, wherever both have a score and an image."""
     differences = _differences(results, metric, arm)
@@ -94,5 +94,7 @@ def _gains(
             yield place, round(metric.sign * float(differences[place]), 9)
 
 
-def _differences(results: StudyResults, metric: Metric, arm: Arm) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _differences(
+    results: StudyResults, metric: MetricInfo, arm: Arm
+) -> np.ndarray[Any, np.dtype[np.float64]]:
     return results.of(arm.name, metric.name) - results.of(results.baseline, metric.name)

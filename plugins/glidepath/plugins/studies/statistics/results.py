@@ -58,7 +58,7 @@ class Arm:
 
 
 @attrs.frozen(kw_only=True)
-class Metric:
+class MetricInfo:
     """What is measured.
 
     primary: in the declared family, whose p values are adjusted together (Holm); the others are exploratory.
@@ -136,7 +136,7 @@ class Failure:
 
 
 @attrs.frozen(kw_only=True)
-class Picture:
+class ArmImage:
     """An image that an arm drew, as a file of its own; the numbers are positions in seeds and prompts."""
 
     arm: str
@@ -199,7 +199,7 @@ class StudyResults:
     question: str
     arms: tuple[Arm, ...]
     baseline: str
-    metrics: tuple[Metric, ...]
+    metrics: tuple[MetricInfo, ...]
     scores: Mapping[str, Mapping[str, Array]]
     training_seeds: tuple[int, ...]
     sampling_seeds: tuple[int, ...]
@@ -211,7 +211,7 @@ class StudyResults:
     pareto: tuple[str, ...] = ()
     costs: Mapping[str, Cost] = attrs.field(factory=dict)
     failures: tuple[Failure, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[ArmImage, ...] = ()
     provenance: Provenance = attrs.field(factory=Provenance)
     warnings: tuple[str, ...] = ()
     per_prompt: int = 1
@@ -231,7 +231,7 @@ class StudyResults:
         """The arm of a name."""
         return next(it for it in self.arms if it.name == name)
 
-    def metric(self, name: str) -> Metric:
+    def metric(self, name: str) -> MetricInfo:
         """The metric of a name."""
         return next(it for it in self.metrics if it.name == name)
 

@@ -38,7 +38,7 @@ _DEFAULT = Place("default")
 
 
 @attrs.frozen(eq=False)
-class Arm:
+class ArmPlan:
     """A spec that a study runs.
 
     name: short, and the same whatever other arms there are. also: arms of other names that are the same spec.
@@ -97,9 +97,9 @@ class Checker:
         self._faces: dict[int, int] = {}
         self._said: dict[Any, int] = {}
 
-    def arms(self, base: MappingNode, drafts: Sequence[Draft]) -> list[Arm]:
+    def arms(self, base: MappingNode, drafts: Sequence[Draft]) -> list[ArmPlan]:
         """The arms; drafts of one spec are one arm. Fewer after a fault."""
-        found: dict[tuple[Any, ...], Arm] = {}
+        found: dict[tuple[Any, ...], ArmPlan] = {}
         names: dict[str, tuple[Any, ...]] = {}
         for draft in drafts:
             made = self._arm(self._tree(base, draft.edits), draft)
@@ -130,7 +130,7 @@ class Checker:
             self._trees[key] = applied(self._tree(base, edits[:-1]), edits[-1], self._schema, self.faults)
         return self._trees[key]
 
-    def _arm(self, root: MappingNode, draft: Draft) -> tuple[tuple[Any, ...], Arm] | None:
+    def _arm(self, root: MappingNode, draft: Draft) -> tuple[tuple[Any, ...], ArmPlan] | None:
         try:
             root = self._interpolated(root)
         except Unreadable:
@@ -146,7 +146,7 @@ class Checker:
             )
             if whole is None:
                 return None
-            return (canonical_json(whole.tree),), Arm(_short(draft.name), draft.factors, {}, whole)
+            return (canonical_json(whole.tree),), ArmPlan(_short(draft.name), draft.factors, {}, whole)
         plan = self._plan(root, common)
         if plan is None:
             # what is wrong may be of one slot: the others are looked into as well
@@ -157,7 +157,7 @@ class Checker:
         if parts is None or not self._fit(parts, plan):
             return None
         content = (common[1:], tuple(map(id, parts.values())))
-        return content, Arm(_short(draft.name), draft.factors, parts, plan)
+        return content, ArmPlan(_short(draft.name), draft.factors, parts, plan)
 
     def _parts(self, root: MappingNode, slots: Mapping[str, Node], common: tuple[Any, ...]) -> Parts | None:
         """The part in each slot; None after a fault."""

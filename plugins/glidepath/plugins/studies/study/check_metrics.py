@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from glidepath.plugins.studies.study.arms import Arm, Parts
+from glidepath.plugins.studies.study.arms import ArmPlan, Parts
 from glidepath.plugins.studies.study.cache_keys import described, digest, weights_digest
 from glidepath.plugins.studies.study.study import MetricPlan
 from glidepath.registry import Catalogue, PartPlan
@@ -15,7 +15,7 @@ from glidepath.registry.text.problems import Problems
 
 
 def check_judges(
-    metrics: Sequence[MetricPlan], arms: Sequence[Arm], catalogue: Catalogue, faults: Problems
+    metrics: Sequence[MetricPlan], arms: Sequence[ArmPlan], catalogue: Catalogue, faults: Problems
 ) -> None:
     """Add a fault for every metric that an arm does not meet the needs of, or whose network guides an arm.
 
@@ -31,7 +31,7 @@ def check_judges(
 
 
 def _check_needs(
-    parts: tuple[PartPlan, ...], arms: Sequence[Arm], catalogue: Catalogue, faults: Problems
+    parts: tuple[PartPlan, ...], arms: Sequence[ArmPlan], catalogue: Catalogue, faults: Problems
 ) -> None:
     wanted = {key for part in parts for key in part.registered.component.needs(part.config)}
     seen = set()
@@ -57,7 +57,7 @@ def _check_needs(
 def _check_guides(
     metric: MetricPlan,
     networks: Sequence[PartPlan],
-    arms: Sequence[Arm],
+    arms: Sequence[ArmPlan],
     catalogue: Catalogue,
     faults: Problems,
 ) -> None:
@@ -90,7 +90,7 @@ def _marks(part: PartPlan, catalogue: Catalogue) -> Iterator[str]:
     yield digest(described(part, catalogue)["spec"])
 
 
-def _guides(arm: Arm) -> Iterator[PartPlan]:
+def _guides(arm: ArmPlan) -> Iterator[PartPlan]:
     """What the guidances of every stage are steered by."""
     for parts in arm.pipelines.values():
         guidance = parts.get("guidance", ())
@@ -104,7 +104,7 @@ def _inside(part: PartPlan) -> Iterator[PartPlan]:
         yield from value if isinstance(value, tuple) else (value,)
 
 
-def _last(arm: Arm) -> Parts:
+def _last(arm: ArmPlan) -> Parts:
     """The parts of what makes the images that are judged: of a cascade its last stage."""
     found: Mapping[str, Any] = list(arm.pipelines.values())[-1]
     return found

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.study.arms import Arm
+from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.study import MetricPlan
 from glidepath.registry import PIPELINE_SLOTS, PartPlan, Place, Runtime, canonical_json
 from glidepath.registry.plan.parts import flat
@@ -21,7 +21,7 @@ _KIND = "tokenizer"
 def check_reading(
     prompts: Sequence[str],
     places: Sequence[Place],
-    arms: Sequence[Arm],
+    arms: Sequence[ArmPlan],
     metrics: Sequence[MetricPlan],
     faults: Problems,
 ) -> None:
@@ -37,7 +37,7 @@ def check_reading(
                 faults.add(why, places[index], f"data.prompts[{index}]", f"{part.path}{whose} reads it")
 
 
-def _tokenizers(arms: Sequence[Arm], metrics: Sequence[MetricPlan]) -> Iterator[tuple[PartPlan, str]]:
+def _tokenizers(arms: Sequence[ArmPlan], metrics: Sequence[MetricPlan]) -> Iterator[tuple[PartPlan, str]]:
     """Each different one once, with the arm that has it."""
     looked: set[int] = set()
     known: set[str] = set()
@@ -54,7 +54,7 @@ def _tokenizers(arms: Sequence[Arm], metrics: Sequence[MetricPlan]) -> Iterator[
 
 
 def _holders(
-    arms: Sequence[Arm], metrics: Sequence[MetricPlan]
+    arms: Sequence[ArmPlan], metrics: Sequence[MetricPlan]
 ) -> Iterator[tuple[PartPlan | tuple[PartPlan, ...], str]]:
     """What reads prompts where images are drawn and judged; captions are another matter."""
     for arm in arms:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import attrs
 
-from glidepath.plugins.studies.study.arms import Arm
+from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.cache_keys import (
     CORE,
     core_digest,
@@ -59,7 +59,7 @@ class Node:
     key: str
     stage: Stage
     upstream: tuple[Node, ...]
-    arm: Arm
+    arm: ArmPlan
     seed: int | None
     metric: MetricPlan | None
     said: Mapping[str, Any]
@@ -77,7 +77,7 @@ class Node:
 
 
 @attrs.frozen
-class Trial:
+class TrialNodes:
     """One arm with one pair of seeds, by their places in the study's lists; training seed 0 where none is.
 
     nodes: keys by stage; those of `measure` by "measure LABEL". A model without text has no `embed`.
@@ -94,7 +94,7 @@ class Graph:
     """All nodes by key, each after those before it, and what each trial is made of."""
 
     nodes: Mapping[str, Node]
-    trials: Sequence[Trial]
+    trials: Sequence[TrialNodes]
 
     def counts(self) -> dict[Stage, int]:
         """How many nodes each stage has."""
@@ -144,7 +144,7 @@ class _Building:
                     trials.append(self._trial(arm, train, sample))
         return Graph(self.nodes, trials)
 
-    def _trial(self, arm: Arm, train: int, sample: int) -> Trial:
+    def _trial(self, arm: ArmPlan, train: int, sample: int) -> TrialNodes:
         nodes: dict[str, Node] = {}
         trained = self._train(arm, train) if self.study.trains else None
         if trained is not None:
@@ -160,25 +160,25 @@ class _Building:
         nodes["sample"] = drawn
         for metric in self.study.metrics:
             nodes[f"measure {metric.label}"] = self._measure(arm, drawn, metric)
-        return Trial(arm.name, train, sample, {name: node.key for name, node in nodes.items()})
+        return TrialNodes(arm.name, train, sample, {name: node.key for name, node in nodes.items()})
 
-    def _train(self, arm: Arm, index: int) -> Node:
+    def _train(self, arm: ArmPlan, index: int) -> Node:
         return self._node(
             "train", arm, (), seed=self.study.train_seeds[index], said={"runtime": self._runtime(arm)}
         )
 
-    def _measure(self, arm: Arm, drawn: Node, metric: MetricPlan) -> Node:
+    def _measure(self, arm: ArmPlan, drawn: Node, metric: MetricPlan) -> Node:
         said = {"metric": self._digest(metric.part)}
         return self._node("measure", arm, (drawn,), said=said, metric=metric)
 
-    def _runtime(self, arm: Arm) -> str:
+    def _runtime(self, arm: ArmPlan) -> str:
         key = id(arm.common)
         if key not in self._runtimes:
             runtime = {**attrs.asdict(arm.common.runtime), **self._resolved(arm)}
             self._runtimes[key] = self._keep(runtime)
         return self._runtimes[key]
 
-    def _resolved(self, arm: Arm) -> dict[str, str]:
+    def _resolved(self, arm: ArmPlan) -> dict[str, str]:
         """What "auto" stands for; the number of a device does not matter."""
         runtime = arm.common.runtime
         device = self.runtime["device"] if runtime.device == "auto" else runtime.device.partition(":")[0]
@@ -189,7 +189,7 @@ class _Building:
     def _node(
         self,
         stage: Stage,
-        arm: Arm,
+        arm: ArmPlan,
         upstream: tuple[Node, ...],
         *,
         said: Mapping[str, Any],
@@ -212,7 +212,7 @@ class _Building:
             self.nodes[key] = Node(key, stage, upstream, arm, seed, metric, self._full(whole))
         return self.nodes[key]
 
-    def _reads(self, stage: Stage, arm: Arm) -> dict[str, str]:
+    def _reads(self, stage: Stage, arm: ArmPlan) -> dict[str, str]:
         """What a stage reads of an arm, by digest."""
         cached = self._commons.setdefault(id(arm), {})
         key = f"reads {stage}"
@@ -221,7 +221,7 @@ class _Building:
         found: dict[str, str] = cached[key]
         return found
 
-    def _read(self, stage: Stage, arm: Arm) -> Iterator[tuple[str, str]]:
+    def _read(self, stage: Stage, arm: ArmPlan) -> Iterator[tuple[str, str]]:
         made_here = self.study.trains and not (stage == "train" and begins_with_weights(arm))
         for name, parts in arm.pipelines.items():
             for slot, part in parts.items():
@@ -233,7 +233,7 @@ class _Building:
         if arm.common.stages:
             yield "stages", self._keep(list(arm.common.stages))
 
-    def _weights(self, arm: Arm) -> Mapping[str, str]:
+    def _weights(self, arm: ArmPlan) -> Mapping[str, str]:
         """The files of weights that belong to no single part, by digest."""
         plan = arm.common
         if id(plan) not in self._files:
@@ -290,7 +290,7 @@ class _Preimage(Mapping[str, Any]):
         return len(self._whole)
 
 
-def begins_with_weights(arm: Arm) -> bool:
+def begins_with_weights(arm: ArmPlan) -> bool:
     """Whether training goes on from the weights that the spec names."""
     part = arm.parts.get("train")
     return isinstance(part, PartPlan) and bool(getattr(part.config, "init_from_weights", False))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import attrs
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.study.arms import Arm, Checker
+from glidepath.plugins.studies.study.arms import ArmPlan, Checker
 from glidepath.plugins.studies.study.check_metrics import check_judges
 from glidepath.plugins.studies.study.check_prompts import check_reading
 from glidepath.plugins.studies.study.grammar import Draft, Grammar
@@ -235,14 +235,14 @@ class _Reading:
             base = apply(base, source, self.schema, faults)
         return base
 
-    def _arms(self, base: MappingNode, drafts: Sequence[Draft]) -> list[Arm]:
+    def _arms(self, base: MappingNode, drafts: Sequence[Draft]) -> list[ArmPlan]:
         return self._checker(self.faults).arms(base, drafts)
 
     def _checker(self, faults: Problems) -> Checker:
         return Checker(self.catalogue, faults, str(self.file), self.file.parent)
 
     def _idle(
-        self, base: MappingNode, overrides: Sequence[Source], drafts: Sequence[Draft], arms: Sequence[Arm]
+        self, base: MappingNode, overrides: Sequence[Source], drafts: Sequence[Draft], arms: Sequence[ArmPlan]
     ) -> Iterator[str]:
         """What to tell of overrides of the base without which every arm is what it is with them."""
         if len(self.faults) or len(drafts) > _MOST_COMPARED:
@@ -353,7 +353,7 @@ class _Reading:
             return [item.place for item in stated.items]
         return [_place(root, "data.prompts")] * len(prompts)
 
-    def _check_training(self, arms: Sequence[Arm], seeds: Seeds, root: MappingNode) -> None:
+    def _check_training(self, arms: Sequence[ArmPlan], seeds: Seeds, root: MappingNode) -> None:
         """Refuse training seeds for what is not trained by a seed."""
         if not seeds.train:
             return
@@ -371,7 +371,7 @@ class _Reading:
             self.faults.add(what, place, "seeds.train", "seeds: {train: 0} samples with the spec's weights")
             return
 
-    def _baseline(self, root: MappingNode, arms: Sequence[Arm]) -> Arm | None:
+    def _baseline(self, root: MappingNode, arms: Sequence[ArmPlan]) -> ArmPlan | None:
         node = root.get("baseline")
         if not arms:
             return None
@@ -402,7 +402,7 @@ class _Reading:
         return None
 
     def _no_baseline(
-        self, node: MappingNode, wanted: Mapping[str, Any], found: Sequence[Arm], arms: Sequence[Arm]
+        self, node: MappingNode, wanted: Mapping[str, Any], found: Sequence[ArmPlan], arms: Sequence[ArmPlan]
     ) -> None:
         """Say why values of axes name no arm, or several."""
         axes = tuple(dict.fromkeys(key for arm in arms for key in arm.factors))

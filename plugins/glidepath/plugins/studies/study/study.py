@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.study.arms import Arm
+from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.sections import About, Budget, Data, Failures, Stats
 from glidepath.plugins.studies.study.selection import Excluded
 from glidepath.registry import PartPlan, nearest, yaml_text
@@ -40,8 +40,8 @@ class Study:
     about: About
     file: Path
     text: str
-    arms: Sequence[Arm]
-    baseline: Arm
+    arms: Sequence[ArmPlan]
+    baseline: ArmPlan
     excluded: Sequence[Excluded]
     train_seeds: Sequence[int]
     sample_seeds: Sequence[int]
@@ -65,7 +65,7 @@ class Study:
         """Whether arms are trained, or sample with the weights that their spec names."""
         return bool(self.train_seeds)
 
-    def arm(self, name: str) -> Arm:
+    def arm(self, name: str) -> ArmPlan:
         """The arm of a name.
 
         Raises:

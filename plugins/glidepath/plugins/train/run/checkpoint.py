@@ -32,7 +32,7 @@ class DamagedCheckpoint(CheckpointError):
 
 
 @attrs.frozen(eq=False)
-class Checkpoint:
+class TrainingCheckpoint:
     """Where a training run stood after `step` steps.
 
     tensors: by name, grouped by prefix: `model.`, `ema.`, `optimizer.`.
@@ -59,7 +59,7 @@ class Newest:
     damaged: newer files that are not sound, each with the reason.
     """
 
-    checkpoint: Checkpoint
+    checkpoint: TrainingCheckpoint
     path: Path
     damaged: Mapping[Path, str]
 
@@ -69,7 +69,7 @@ class Newest:
             path.replace(path.with_name(f"{path.name}.damaged"))
 
 
-def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+def save(folder: Path, checkpoint: TrainingCheckpoint, keep: int) -> Path:
     """Write a checkpoint, then delete all but the newest `keep`.
 
     Raises:
@@ -86,7 +86,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     return path
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path) -> TrainingCheckpoint:
     """Read a checkpoint.
 
     Raises:
@@ -107,7 +107,7 @@ def load(path: Path) -> Checkpoint:
             f"{header.get('format', 'no format')!r}, and not {FORMAT!r}"
         )
     try:
-        return Checkpoint(int(header["step"]), tensors, json.loads(header["meta"]))
+        return TrainingCheckpoint(int(header["step"]), tensors, json.loads(header["meta"]))
     except (KeyError, ValueError) as error:
         raise DamagedCheckpoint(f"{path} is damaged: its header lacks {error}") from error
 

@@ -12,14 +12,14 @@ from tqdm import tqdm
 from glidepath.plugins.train.run.run import Position
 
 
-class Display:
+class TrainingDisplay:
     """A progress bar on a terminal, and elsewhere a line on the standard error for each line of the log."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
         self._total = 0
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> TrainingDisplay:
         return self
 
     def __exit__(

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from glidepath.plugins.train.run.checkpoint import Checkpoint, CheckpointError
+from glidepath.plugins.train.run.checkpoint import CheckpointError, TrainingCheckpoint
 
 
 class Learner:
@@ -76,7 +76,7 @@ class Learner:
                 tensors[f"optimizer.{name}.{key}"] = value
         return tensors
 
-    def restore(self, found: Checkpoint) -> None:
+    def restore(self, found: TrainingCheckpoint) -> None:
         """Take over the state of a checkpoint, bit for bit.
 
         Raises:

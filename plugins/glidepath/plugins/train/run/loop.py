@@ -18,7 +18,7 @@ from glidepath.plugins.train.run import log
 from glidepath.plugins.train.run.learner import Learner
 from glidepath.plugins.train.run.rates import ema_decay, rise_and_fall
 from glidepath.plugins.train.run.run import LOG, Position, Run, TrainingDiverged
-from glidepath.plugins.train.run.stage import Stage
+from glidepath.plugins.train.run.stage import TrainingStage
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import TrainingConfig
@@ -31,7 +31,9 @@ class Loop:
     checkpoint gives the weights that an uninterrupted run has, bit for bit on one device.
     """
 
-    def __init__(self, config: TrainingConfig, run: Run, stage: Stage, first: int, total: int) -> None:
+    def __init__(
+        self, config: TrainingConfig, run: Run, stage: TrainingStage, first: int, total: int
+    ) -> None:
         self.config, self.run, self.stage, self.first, self.total = config, run, stage, first, total
         self.step = self.saved = first
         self.learner = Learner(
@@ -45,7 +47,7 @@ class Loop:
         self._unlogged: list[Tensor] = []
         self._clock, self._timed = time.perf_counter(), 0
 
-    def restore(self, found: checkpoints.Checkpoint) -> None:
+    def restore(self, found: checkpoints.TrainingCheckpoint) -> None:
         """Go on from a checkpoint of this stage."""
         self.learner.restore(found)
         self.step = self.saved = found.step
@@ -143,7 +145,9 @@ class Loop:
             "distributions": dict(self.run.distributions),
             "torch": torch.__version__,
         }
-        checkpoints.save(self.run.folder, checkpoints.Checkpoint(self.step, tensors, meta), self.config.keep)
+        checkpoints.save(
+            self.run.folder, checkpoints.TrainingCheckpoint(self.step, tensors, meta), self.config.keep
+        )
         self.saved = self.step
         self._clock += time.perf_counter() - paused
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Stage(ABC):
+class TrainingStage(ABC):
     """A stretch of training. Holds no state but that of its modules.
 
     name: for the log and for checkpoints; unique within a run.

@@ -25,13 +25,13 @@ from glidepath.plugins.train.losses.loss import add_noise, upload
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.losses.timesteps import log_snr
 from glidepath.plugins.train.run.run import Run
-from glidepath.plugins.train.run.stage import Stage
+from glidepath.plugins.train.run.stage import TrainingStage
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import DiffusionTrainerConfig
 
 
-class ContrastStage(Stage):
+class ContrastStage(TrainingStage):
     """The text encoder learns what captions mean, against noisy images."""
 
     name = "contrast"

@@ -20,13 +20,13 @@ from glidepath.plugins.train.losses.loss import (
 from glidepath.plugins.train.losses.timesteps import log_snr, shifted_timesteps
 from glidepath.plugins.train.losses.variational import VariationalBound
 from glidepath.plugins.train.run.run import Run
-from glidepath.plugins.train.run.stage import Stage
+from glidepath.plugins.train.run.stage import TrainingStage
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import DiffusionTrainerConfig
 
 
-class DenoisingStage(Stage):
+class DenoisingStage(TrainingStage):
     """The simple objective of DDPM (Ho et al. 2020, equation 14) and what the config adds to it."""
 
     name = "denoise"

@@ -19,13 +19,13 @@ from glidepath.core import PartError
 from glidepath.plugins.train.data.dataset import OPEN, FactualDataset
 from glidepath.plugins.train.losses.loss import upload
 from glidepath.plugins.train.run.run import Run
-from glidepath.plugins.train.run.stage import Stage
+from glidepath.plugins.train.run.stage import TrainingStage
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import DiffusionTrainerConfig
 
 
-class FactsStage(Stage):
+class FactsStage(TrainingStage):
     """The text encoder learns to answer questions about captions; the images are not looked at."""
 
     name = "facts"

@@ -13,7 +13,7 @@ from glidepath.plugins.train.data.dataset import near_misses
 from glidepath.plugins.train.losses.loss import add_noise, upload
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.run.run import Run
-from glidepath.plugins.train.run.stage import Stage
+from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.trainers.diffusion import StagedTrainer
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class ContrastiveTrainer(StagedTrainer):
         self.config = config
         self.clip = clip
 
-    def stages(self, run: Run) -> list[Stage]:
+    def stages(self, run: Run) -> list[TrainingStage]:
         """One."""
         return [ContrastiveStage(self.config, run, self.clip)]
 
@@ -58,7 +58,7 @@ class ContrastiveTrainer(StagedTrainer):
         return {name.removeprefix("clip."): value for name, value in averaged.items()}
 
 
-class ContrastiveStage(Stage):
+class ContrastiveStage(TrainingStage):
     """The symmetric loss of CLIP (Radford et al. 2021, figure 3), on noised images for a noised one."""
 
     name = "contrastive"

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run import log
-from glidepath.plugins.train.run.checkpoint import Checkpoint, CheckpointError
+from glidepath.plugins.train.run.checkpoint import CheckpointError, TrainingCheckpoint
 from glidepath.plugins.train.run.loop import Loop
 from glidepath.plugins.train.run.resume import check_spec
 from glidepath.plugins.train.run.run import LOG, WEIGHTS, Run, Trainer
-from glidepath.plugins.train.run.stage import Stage
+from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.stages.contrast import ContrastStage
 from glidepath.plugins.train.stages.denoising import DenoisingStage
 from glidepath.plugins.train.stages.facts import FactsStage
@@ -38,7 +38,7 @@ class StagedTrainer(Trainer, ABC):
     config: TrainingConfig
 
     @abstractmethod
-    def stages(self, run: Run) -> list[Stage]:
+    def stages(self, run: Run) -> list[TrainingStage]:
         """What is done, in order.
 
         Raises:
@@ -103,9 +103,9 @@ class DiffusionTrainer(StagedTrainer):
     def __init__(self, config: DiffusionTrainerConfig) -> None:
         self.config = config
 
-    def stages(self, run: Run) -> list[Stage]:
+    def stages(self, run: Run) -> list[TrainingStage]:
         """Denoising, after the stages that train the text encoder alone, where the config has some."""
-        stages: list[Stage] = []
+        stages: list[TrainingStage] = []
         if self.config.contrastive_steps:
             stages.append(ContrastStage(self.config, run))
         if self.config.facts_steps:
@@ -113,7 +113,7 @@ class DiffusionTrainer(StagedTrainer):
         return [*stages, DenoisingStage(self.config, run)]
 
 
-def _resume(run: Run, stages: list[Stage]) -> Checkpoint | None:
+def _resume(run: Run, stages: list[TrainingStage]) -> TrainingCheckpoint | None:
     """The checkpoint to go on from; the log ends there, and says so."""
     run.folder.mkdir(parents=True, exist_ok=True)
     newest = checkpoints.newest(run.folder)
