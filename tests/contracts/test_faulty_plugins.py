@@ -1,4 +1,4 @@
-"""Twenty plugins with a fault each: it is told, and whose it is, and costs nobody who does not use them."""
+"""Nineteen plugins with a fault each: it is told, and whose it is, and costs nobody who does not use them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from glidepath.registry.cli import main
 from .distributions import install, supplying
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = "2"
 
 
 @attrs.frozen(kw_only=True)
@@ -94,13 +92,6 @@ FAULTS = {
         hint="report it to the authors of raises-at-import, or set GLIDEPATH_DISABLE=raises-at-import",
         used="RuntimeError: no licence",
     ),
-    "hangs-at-import": Fault(
-        source="import time\ntime.sleep(30)",
-        stage="import",
-        error="it hangs: hangs_at_import.plugin was not imported within 2 s",
-        hint="set GLIDEPATH_DISABLE=hangs-at-import to do without it",
-        used="it hangs",
-    ),
     "misspelt-hook": Fault(
         source=f"{walk('misspelt_hook')}\n@hookimpl\ndef preset():\n    return ()",
         stage="register hooks",
@@ -155,7 +146,7 @@ FAULTS = {
             "missing_extra", requires="[Extra(module='absent_module', install='missing-extra[fast]')]"
         ),
         stage="requires",
-        error="missing-extra/walk 9.3 needs absent_module, which is not installed",
+        error="missing-extra/walk 8.3 needs absent_module, which is not installed",
         hint="pip install missing-extra[fast]",
         used="needs absent_module, which is not installed",
         where=False,
@@ -234,7 +225,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     before = set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.setenv("GLIDEPATH_PATIENCE", PATIENCE)
         for variable in ("GLIDEPATH_PLUGINS", "GLIDEPATH_DISABLE"):
             patch.delenv(variable, raising=False)
         yield folder
@@ -255,10 +245,10 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "glidepath.registry.cli", *arguments],
-        env={**os.environ, "PYTHONPATH": str(folder), "GLIDEPATH_PATIENCE": PATIENCE},
+        env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
-        timeout=25,  # shorter than the plugin that hangs would take
+        timeout=60,
     )
 
 
@@ -274,7 +264,7 @@ def test_the_record_of_a_faulty_plugin_names_distribution_version_stage_and_reme
     records: dict[str, Any], folder: Path, name: str
 ) -> None:
     fault, record = FAULTS[name], records[name]
-    (told,) = record["lacks"] if name == "missing-extra" else record["faults"]
+    (told,) = record["missing_extras"] if name == "missing-extra" else record["problems"]
     assert (record["name"], record["version"]) == (name, VERSIONS[name])
     assert told["stage"] == fault.stage
     assert fault.error in told["error"]
@@ -321,17 +311,8 @@ def test_a_schema_of_all_parts_has_those_whose_parameters_cannot_be_read(
 
 
 def test_a_part_that_cannot_be_built_is_no_fault_before_somebody_builds_it(records: dict[str, Any]) -> None:
-    assert records["raises-when-built"]["faults"] == []
-    assert records["helper"]["faults"] == []
-
-
-def test_list_answers_and_says_which_plugin_hangs(folder: Path) -> None:
-    began = time.monotonic()
-    done = run(folder, "list", "sampler")
-    assert done.returncode == 0
-    assert time.monotonic() - began < 25
-    assert "ddim" in done.stdout
-    assert "plugin 'hangs-at-import' of hangs-at-import 2.3: import: it hangs: " in done.stderr
+    assert records["raises-when-built"]["problems"] == []
+    assert records["helper"]["problems"] == []
 
 
 def test_none_of_them_breaks_a_spec_that_does_not_use_it(
@@ -427,7 +408,7 @@ def test_a_constructor_that_raises_is_told_with_its_part_place_and_remedy(
         main(["sample", "a green star", "--set", "sampler={use: raises-when-built/walk}"])
     (note,) = caught.value.__notes__
     assert note == (
-        "while building sampler raises-when-built/walk (raises-when-built 12.3) at sampler, written at "
+        "while building sampler raises-when-built/walk (raises-when-built 11.3) at sampler, written at "
         "--set #1; if its parameters are right, report it to the authors of raises-when-built, or "
         "choose another sampler"
     )
@@ -436,7 +417,7 @@ def test_a_constructor_that_raises_is_told_with_its_part_place_and_remedy(
 def test_under_strict_they_are_errors(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "shapes", "--strict"]) == 1
     said = capsys.readouterr().err
-    for name in ("raises-at-import", "hangs-at-import", "other-versions", "old-requirement"):
+    for name in ("raises-at-import", "other-versions", "old-requirement"):
         assert f"plugin {name!r} of {name} {VERSIONS[name]}: {FAULTS[name].stage}: " in said
 
 

@@ -14,7 +14,7 @@ from glidepath.registry.describe.component import Component, Extra, Kind, Need, 
 from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.loading import Loaded
-from glidepath.registry.discovery.scan import Fault, PluginRecord
+from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
 
 
 class Colour(enum.Enum):
@@ -244,8 +244,8 @@ def make_catalogue(preset: Path | None = None, components: Sequence[Component] =
         distribution="broken-dist",
         version="0.1",
         module="broken.plugin",
-        faults=(
-            Fault(
+        problems=(
+            PluginProblem(
                 stage="import", error="ModuleNotFoundError: No module named 'flax'", hint="pip install flax"
             ),
         ),

@@ -166,19 +166,6 @@ def test_the_command_prints_a_line_for_each_check(capsys: pytest.CaptureFixture[
     assert "1 failed" in lines[-1]
 
 
-@pytest.mark.usefixtures("few")
-def test_the_command_warns_of_a_key_that_seems_to_be_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
-    told = (
-        "codec 'lossy' provides 'image.chanels', which no part needs that is installed; "
-        "did you mean 'image.channels'?"
-    )
-    cli.main(["test-plugin", "planted"])
-    *_, warning, empty, _ = capsys.readouterr().out.splitlines()
-    assert (warning, empty) == (f"warning: {told}", "")
-    cli.main(["test-plugin", "planted", "--json"])
-    assert json.loads(capsys.readouterr().out)["warnings"] == [told]
-
-
 def test_the_command_counts_what_one_cause_keeps_from_running(
     planted_site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

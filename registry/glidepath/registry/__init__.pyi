@@ -42,9 +42,9 @@ from glidepath.registry.describe.parameters import limits as limits
 from glidepath.registry.describe.ranges import WholeAtLeast as WholeAtLeast
 from glidepath.registry.discovery.catalogue import Catalogue as Catalogue
 from glidepath.registry.discovery.catalogue import load_catalogue as load_catalogue
-from glidepath.registry.discovery.registered import Registered as Registered
-from glidepath.registry.discovery.scan import PluginRecord as PluginRecord
-from glidepath.registry.discovery.unknown import Unknown as Unknown
+from glidepath.registry.discovery.components import NotFound as NotFound
+from glidepath.registry.discovery.components import Registered as Registered
+from glidepath.registry.discovery.plugin_record import PluginRecord as PluginRecord
 from glidepath.registry.files.interrupts import count_interrupts as count_interrupts
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
 from glidepath.registry.files.tensor_file import read_state_dicts as read_state_dicts

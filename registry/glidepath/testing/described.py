@@ -17,10 +17,10 @@ from glidepath.registry.assembly.build import build_part
 from glidepath.registry.describe.component import Component, Need
 from glidepath.registry.describe.fields import fields
 from glidepath.registry.describe.parameters import parameters
+from glidepath.registry.discovery.components import NotFound
+from glidepath.registry.discovery.diagnosis import part_problems
 from glidepath.registry.discovery.imports import import_fault, import_remedy
-from glidepath.registry.discovery.unknown import Unknown
 from glidepath.registry.plan.contracts import BEFORE
-from glidepath.registry.plan.diagnosis import part_faults
 from glidepath.registry.plan.parts import PartPlan, Runtime
 from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.requirements import PluginsSection
@@ -29,8 +29,8 @@ from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import plain
 from glidepath.registry.text.yaml_tree import Unreadable, read_tree
 from glidepath.testing.check import CannotRun, Check, NotApplicable, check, require
+from glidepath.testing.keys import provided_keys
 from glidepath.testing.part import Part
-from glidepath.testing.provided import provided_keys
 
 
 @check()
@@ -38,7 +38,7 @@ def descriptor(part: Part) -> None:
     """The target can be imported; every parameter is explained, can be written, and allows its default."""
     component = part.component
     _require_installed(part)
-    faults = tuple(part_faults(part.registered, part.catalogue))
+    faults = tuple(part_problems(part.registered, part.catalogue))
     # before the target, which as a rule imports its parameters, and would be blamed for them
     require(not any(one.stage == "config" for one in faults), "; ".join(one.error for one in faults))
     module, _, name = component.target.partition(":")
@@ -174,7 +174,7 @@ def _require_installed(part: Part) -> None:
     """Raises CannotRun where a module that it requires is missing, and fails where it cannot be used here."""
     try:
         part.catalogue.find(part.component.kind, part.registered.full_name)
-    except Unknown as unknown:
+    except NotFound as unknown:
         if part.component.requires and "not installed" in unknown.what:
             raise CannotRun(f"{unknown.what}: {unknown.hint}") from unknown
         raise AssertionError(unknown.what) from unknown

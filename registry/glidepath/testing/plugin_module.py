@@ -14,8 +14,8 @@ from functools import cached_property
 import attrs
 
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.discovery.scan import PluginRecord
-from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.discovery.components import NotFound
+from glidepath.registry.discovery.plugin_record import PluginRecord
 from glidepath.testing.check import Check, check, require
 
 LIMIT = 0.3
@@ -63,7 +63,7 @@ class Plugin:
         for part in self.catalogue.components():
             config = part.component.config
             if (part.distribution, part.plugin) == own and isinstance(config, str):
-                with suppress(Unknown):
+                with suppress(NotFound):
                     self.catalogue.config_class(part)
                     modules[config.partition(":")[0]] = None
         return list(modules)
@@ -108,7 +108,7 @@ def loads(plugin: Plugin) -> None:
     """The plugin is imported, its hooks are known ones, and all that they return is sound."""
     faults = [
         f"{fault.stage}: {fault.error}" + (f" ({fault.hint})" if fault.hint else "")
-        for fault in plugin.record.faults
+        for fault in plugin.record.problems
     ]
     require(not faults, "; ".join(faults))
 

@@ -9,8 +9,8 @@ import attrs
 
 from glidepath.registry.describe.hooks import GROUP
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
-from glidepath.registry.discovery.scan import canonical, installed_version
-from glidepath.registry.plan.key_spelling import odd_keys
+from glidepath.registry.discovery.metadata import canonical
+from glidepath.registry.discovery.scan import installed_version
 from glidepath.registry.text.problems import did_you_mean, nearest
 from glidepath.testing import described, plugin_module, use
 from glidepath.testing.check import Check, KitError
@@ -82,14 +82,6 @@ class Suite:
     def outcomes(self) -> Iterable[Outcome]:
         """What comes of each check, in order."""
         return map(self.run, self.cases.values())
-
-    def warnings(self) -> list[str]:
-        """What is no fault, and no check says: keys that its parts provide and that seem to be misspelt."""
-        return [
-            str(odd)
-            for odd in odd_keys(self._catalogue)
-            if odd.side == "provides" and odd.part.distribution == self.distribution
-        ]
 
     def _run(self, case: Case) -> Outcome:
         if case.id not in self._outcomes:

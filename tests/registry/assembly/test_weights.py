@@ -185,7 +185,7 @@ def test_sizes_are_told_in_three_digits(count: int, text: str) -> None:
 
 def test_a_hub_address_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(WeightsError, match=r"pip install 'glidepath\[hub\]'"):
+    with pytest.raises(WeightsError, match=r"pip install 'glidepath-diffusion\[hub\]'"):
         locate(Address("hub", FILE), load_catalogue())
 
 

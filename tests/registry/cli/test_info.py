@@ -162,12 +162,12 @@ def test_list_works_beside_plugins_that_fail_and_notes_them(acme: Any, glidepath
     assert status == 0
     assert "ddim" in out
     assert err == (
-        "glidepath: note: 1 plugin has faults; `glidepath plugins` tells more\n"
+        "glidepath: note: 1 plugin has problems; `glidepath plugins` tells more\n"
         "    plugin 'broken' of broken 1.0: import: RuntimeError: boom\n"
     )
     acme.add("torn", text="nonsense [glidepath.plugins]")
     noted = glidepath("list")[2]
-    assert "2 plugins have faults" in noted
+    assert "2 plugins have problems" in noted
     assert "\n    torn 1.0: scan: " in noted
 
 
@@ -331,7 +331,7 @@ def test_plugins_shows_what_each_supplies_and_what_is_wrong(
         "command tune, stray" in rows
     )
     assert "broken broken 3.0 failed (import) -" in rows
-    assert "partly partly 1.0 faults -" in rows
+    assert "partly partly 1.0 problems -" in rows
     assert "off off 1.0 disabled by GLIDEPATH_DISABLE -" in rows
     assert "- torn 0.1 failed (scan) -" in rows
     place = rows.index("plugin 'broken' of broken 3.0")
@@ -355,9 +355,9 @@ def test_plugins_as_json(acme: Any, glidepath: Any) -> None:
     document = json.loads(glidepath("plugins", "--json")[1])
     good, broken = document["plugins"]
     assert (good["stage"], good["works"], good["presets"]) == ("ok", True, ["fast"])
-    assert good["lacks"][0]["hint"] == "pip install acme[text]"
+    assert good["missing_extras"][0]["hint"] == "pip install acme[text]"
     assert (broken["stage"], broken["works"]) == ("import", False)
-    assert broken["faults"][0]["error"] == "RuntimeError: boom"
+    assert broken["problems"][0]["error"] == "RuntimeError: boom"
     assert document["warnings"] == []
 
 
@@ -381,7 +381,7 @@ def test_strict_makes_a_plugin_that_fails_an_error(
 
 def test_the_help_of_plugins_says_with_which_status_it_ends(site: Any, glidepath: Any) -> None:
     said = " ".join(glidepath("plugins", "--help")[1].split())
-    assert "ends with status 0 where plugins have faults, and with 1 under `--strict`" in said
+    assert "ends with status 0 where plugins have problems, and with 1 under `--strict`" in said
 
 
 def test_plugins_with_strict_still_prints_the_table(acme: Any, glidepath: Any) -> None:

@@ -14,13 +14,13 @@ from glidepath.registry.describe.component import Command, Component, Extra, Kin
 from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.discovery.catalogue import (
     Catalogue,
+    NotFound,
     PluginFailures,
     Registered,
-    Unknown,
     load_catalogue,
 )
 from glidepath.registry.discovery.loading import Loaded
-from glidepath.registry.discovery.scan import Fault, PluginRecord
+from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
 
 
 @attrs.frozen(kw_only=True)
@@ -49,8 +49,10 @@ def plugin(distribution: str, *components: Component, **supplied: Any) -> Loaded
 
 
 def failed(distribution: str, error: str = "ImportError: no acme", hint: str = "pip install it") -> Loaded:
-    fault = Fault(stage="import", error=error, hint=hint)
-    return Loaded(PluginRecord(name=distribution, distribution=distribution, version="2.0", faults=(fault,)))
+    fault = PluginProblem(stage="import", error=error, hint=hint)
+    return Loaded(
+        PluginRecord(name=distribution, distribution=distribution, version="2.0", problems=(fault,))
+    )
 
 
 def test_the_core_kinds_are_those_of_the_specs() -> None:
@@ -88,7 +90,7 @@ def test_of_two_with_one_name_neither_wins_and_both_can_be_reached() -> None:
     catalogue = Catalogue(
         [plugin("acme", component("ddim")), plugin("glidepath-diffusion", component("ddim"))]
     )
-    with pytest.raises(Unknown) as caught:
+    with pytest.raises(NotFound) as caught:
         catalogue.find("sampler", "ddim")
     assert caught.value.allowed == ("acme/ddim", "glidepath-diffusion/ddim")
     assert "2 installed plugins supply a sampler named 'ddim'" in str(caught.value)
@@ -114,7 +116,7 @@ def test_the_spelling_is_short_while_it_is_unique_within_its_kind() -> None:
 
 def test_an_unknown_name_comes_with_the_nearest_and_all_that_exist() -> None:
     catalogue = Catalogue([plugin("acme", component("ddim"), component("heun"))])
-    with pytest.raises(Unknown) as caught:
+    with pytest.raises(NotFound) as caught:
         catalogue.find("sampler", "ddmi")
     assert caught.value.what == "there is no sampler named 'ddmi'"
     assert caught.value.hint == "did you mean 'ddim'?"
@@ -123,22 +125,22 @@ def test_an_unknown_name_comes_with_the_nearest_and_all_that_exist() -> None:
 
 def test_a_name_of_another_kind_is_recognised() -> None:
     catalogue = Catalogue([plugin("acme", component("ddim"), component("cosine", "schedule"))])
-    with pytest.raises(Unknown, match="'cosine' is a schedule") as caught:
+    with pytest.raises(NotFound, match="'cosine' is a schedule") as caught:
         catalogue.find("sampler", "cosine")
     assert caught.value.allowed == ("ddim",)
 
 
 def test_an_unknown_kind_comes_with_the_nearest() -> None:
-    with pytest.raises(Unknown, match="did you mean 'sampler'"):
+    with pytest.raises(NotFound, match="did you mean 'sampler'"):
         Catalogue().find("samplr", "ddim")
 
 
 def test_a_distribution_that_is_not_installed_is_named() -> None:
     catalogue = Catalogue([plugin("acme-diffusion", component("ddim"))])
-    with pytest.raises(Unknown, match="no installed plugin comes from 'acme_difusion'") as caught:
+    with pytest.raises(NotFound, match="no installed plugin comes from 'acme_difusion'") as caught:
         catalogue.find("sampler", "acme_difusion/ddim")
     assert caught.value.hint == "did you mean 'acme-diffusion'?"
-    with pytest.raises(Unknown, match="install zzz"):
+    with pytest.raises(NotFound, match="install zzz"):
         catalogue.find("sampler", "zzz/ddim")
 
 
@@ -146,7 +148,7 @@ def test_a_distribution_whose_plugin_failed_is_named_with_the_reason() -> None:
     catalogue = Catalogue(
         [failed("acme"), failed("other", "RuntimeError: other"), plugin("good", component("ddim"))]
     )
-    with pytest.raises(Unknown) as caught:
+    with pytest.raises(NotFound) as caught:
         catalogue.find("sampler", "acme/plms")
     assert (
         "plugin 'acme' of acme 2.0 failed to load and may supply it: ImportError: no acme"
@@ -159,7 +161,7 @@ def test_a_distribution_whose_plugin_failed_is_named_with_the_reason() -> None:
 def test_a_short_name_may_be_of_any_plugin_that_failed_or_is_disabled() -> None:
     disabled = Loaded(PluginRecord(name="off", distribution="off", disabled="GLIDEPATH_DISABLE"))
     catalogue = Catalogue([failed("acme", hint=""), disabled, plugin("good", component("ddim"))])
-    with pytest.raises(Unknown) as caught:
+    with pytest.raises(NotFound) as caught:
         catalogue.find("sampler", "plms")
     assert "plugin 'acme' of acme 2.0 failed to load" in caught.value.hint
     assert "plugin 'off' of off is disabled by GLIDEPATH_DISABLE, and may supply it" in caught.value.hint
@@ -172,7 +174,7 @@ def test_a_missing_module_is_refused_when_it_is_used_and_says_how_to_get_it(modu
     extra = Extra(module=module, install="glidepath-diffusion[bpe]")
     catalogue = Catalogue([plugin("acme", component("ddim", requires=[extra]))])
     catalogue.look_up("sampler", "ddim")
-    with pytest.raises(Unknown) as caught:
+    with pytest.raises(NotFound) as caught:
         catalogue.find("sampler", "ddim")
     assert caught.value.what == f"acme/ddim 1.0 needs {module}, which is not installed"
     assert caught.value.hint == "pip install glidepath-diffusion[bpe]"
@@ -181,7 +183,7 @@ def test_a_missing_module_is_refused_when_it_is_used_and_says_how_to_get_it(modu
 def test_every_missing_module_is_named() -> None:
     extras = [Extra(module="absent_a", install="conda install a"), Extra(module="absent_b", install="b")]
     catalogue = Catalogue([plugin("acme", component("ddim", requires=extras))])
-    with pytest.raises(Unknown, match="needs absent_a and absent_b, which are not installed") as caught:
+    with pytest.raises(NotFound, match="needs absent_a and absent_b, which are not installed") as caught:
         catalogue.find("sampler", "ddim")
     assert caught.value.hint == "conda install a; pip install b"
 
@@ -201,7 +203,7 @@ def test_an_installed_module_is_found_without_importing_it() -> None:
 def test_a_module_without_a_specification_counts_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glidepath.registry.discovery.modules.find_spec", _raise_value_error)
     extra = Extra(module="some_module", install="x")
-    with pytest.raises(Unknown, match="some_module"):
+    with pytest.raises(NotFound, match="some_module"):
         Catalogue([plugin("acme", component("ddim", requires=[extra]))]).find("sampler", "ddim")
 
 
@@ -253,7 +255,7 @@ def test_a_config_that_cannot_be_read_is_a_fault_of_its_distribution(
     }
     site.add("acme", modules=modules)
     catalogue = Catalogue([plugin("acme", component("ddim", config=config))])
-    with pytest.raises(Unknown, match="the parameters of acme/ddim cannot be read") as caught:
+    with pytest.raises(NotFound, match="the parameters of acme/ddim cannot be read") as caught:
         catalogue.config_class(catalogue.find("sampler", "ddim"))
     assert error in str(caught.value)
     assert "acme 1.0" in caught.value.hint
@@ -262,7 +264,7 @@ def test_a_config_that_cannot_be_read_is_a_fault_of_its_distribution(
 def test_a_misspelt_class_of_parameters_gets_a_suggestion(site: Any) -> None:
     site.add("acme", modules={"acme_config.py": "class DriftConfig: ...\n"})
     catalogue = Catalogue([plugin("acme", component("ddim", config="acme_config:DirftConfig"))])
-    with pytest.raises(Unknown) as caught:
+    with pytest.raises(NotFound) as caught:
         catalogue.config_class(catalogue.find("sampler", "ddim"))
     assert caught.value.hint == "did you mean 'DriftConfig'?; it is for the authors of acme 1.0 to mend"
 
@@ -283,7 +285,7 @@ def test_presets_are_found_by_short_and_full_name() -> None:
 def test_of_two_presets_with_one_name_neither_wins() -> None:
     catalogue = Catalogue([_preset("fast", "acme"), _preset("fast", "other")])
     assert list(catalogue.presets()) == ["acme/fast", "other/fast"]
-    with pytest.raises(Unknown, match="2 installed plugins supply a preset named 'fast'") as caught:
+    with pytest.raises(NotFound, match="2 installed plugins supply a preset named 'fast'") as caught:
         catalogue.preset("fast")
     assert caught.value.allowed == ("acme/fast", "other/fast")
     assert catalogue.preset("other/fast").file == Path("/other/fast.yaml")
@@ -291,7 +293,7 @@ def test_of_two_presets_with_one_name_neither_wins() -> None:
 
 def test_an_unknown_preset_comes_with_the_nearest_and_with_plugins_that_failed() -> None:
     catalogue = Catalogue([_preset("shapes", "acme"), failed("broken")])
-    with pytest.raises(Unknown) as caught:
+    with pytest.raises(NotFound) as caught:
         catalogue.preset("shape")
     assert "did you mean 'shapes'?; the plugin 'broken' of broken 2.0 failed to load" in caught.value.hint
     assert caught.value.allowed == ("shapes",)
@@ -317,11 +319,11 @@ def test_the_spec_may_read_files_from_the_packages_of_working_plugins_only(site:
     assert catalogue.package_folder("acme") == site.folder / "acme"
     assert catalogue.package_folder("acme.weights") == site.folder / "acme" / "weights"
     for package in ("acme.absent", "json", "", "acme./etc", "acme...", ".acme", "acme.plugin"):
-        with pytest.raises(Unknown, match="no working plugin is in a package"):
+        with pytest.raises(NotFound, match="no working plugin is in a package"):
             catalogue.package_folder(package)
-    with pytest.raises(Unknown, match=r"plugin 'broken' of broken 1\.0 failed to load: RuntimeError: boom"):
+    with pytest.raises(NotFound, match=r"plugin 'broken' of broken 1\.0 failed to load: RuntimeError: boom"):
         catalogue.package_folder("broken")
-    with pytest.raises(Unknown, match=r"plugin 'off' of off 1\.0 is disabled by GLIDEPATH_DISABLE"):
+    with pytest.raises(NotFound, match=r"plugin 'off' of off 1\.0 is disabled by GLIDEPATH_DISABLE"):
         catalogue.package_folder("off")
 
 
@@ -339,7 +341,7 @@ def test_a_namespace_package_and_a_lone_module_have_no_folder_of_their_own(site:
     catalogue = load_catalogue(path=site.path, environ={})
     assert catalogue.package_folder("acme_space.part").name == "part"
     for package in ("acme_space", "acme_alone"):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFound):
             catalogue.package_folder(package)
 
 

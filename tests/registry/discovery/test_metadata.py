@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,7 @@ def test_what_is_no_version_is_not_judged(version: str) -> None:
     ("line", "expected"),
     [
         ("glidepath-diffusion>=0.1,<0.2", ["glidepath-diffusion>=0.1,<0.2"]),
-        ("glidepath-diffusion <0.2, >=0.1", ["glidepath-diffusion<0.2,>=0.1"]),
+        ("glidepath-diffusion <0.2, >=0.1", ["glidepath-diffusion>=0.1,<0.2"]),
         ("Glide_Path (>=0.1)", []),
         ("GLIDEPATH_Diffusion (>=0.1)", ["glidepath-diffusion>=0.1"]),
         ("glidepath-diffusion[clip]~=0.1", ["glidepath-diffusion~=0.1"]),
@@ -74,10 +73,3 @@ def test_a_readme_below_the_headers_requires_nothing(tmp_path: Path, end: str) -
 def test_a_distribution_without_metadata_requires_nothing(tmp_path: Path) -> None:
     assert stated_requirements(tmp_path, {"glidepath-diffusion"}) == ()
     assert stated_version(tmp_path) == ""
-
-
-def test_a_plain_range_is_judged_without_the_package_packaging(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("packaging", "packaging.requirements", "packaging.version"):
-        monkeypatch.setitem(sys.modules, name, None)
-    assert Requires("acme", ">=0.1,<0.2").met_by("0.1.7")
-    assert not Requires("acme", ">=0.1,<0.2").met_by("0.2")

@@ -36,7 +36,6 @@ def _work_of_listing(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
     with monkeypatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.setenv("GLIDEPATH_PATIENCE", "0")  # in this thread, which is the one that is traced
         before, modules = sys.gettrace(), set(sys.modules)
         sys.settrace(trace)
         try:

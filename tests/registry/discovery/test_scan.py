@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.discovery.scan import canonical, installed_version, scan, switches, unreadable
+from glidepath.registry.discovery.metadata import canonical
+from glidepath.registry.discovery.scan import installed_version, scan, unreadable
+from glidepath.registry.discovery.switches import switches
 
 MALFORMED = {
     "text before the first section": "nonsense\n[glidepath.plugins]\nx = acme.plugin\n",
@@ -52,7 +54,7 @@ def test_a_malformed_file_is_reported_and_hides_no_other(site: Any, fault: str) 
     (record,) = answer.malformed
     assert (record.distribution, record.version, record.stage) == ("broken", "2.0", "scan")
     assert record.error
-    assert record.faults[0].where == str(info / "entry_points.txt")
+    assert record.problems[0].where == str(info / "entry_points.txt")
     assert "broken" in record.hint
     assert not record.works
 

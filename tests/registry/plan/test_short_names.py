@@ -11,7 +11,7 @@ import pytest
 from glidepath.registry.describe.component import Component, Preset
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.loading import Loaded
-from glidepath.registry.discovery.scan import PluginRecord
+from glidepath.registry.discovery.plugin_record import PluginRecord
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec

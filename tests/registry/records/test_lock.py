@@ -129,7 +129,7 @@ def test_versions_that_a_distribution_requires_are_in_its_lock(
     (info / "METADATA").write_text("Name: acme\nVersion: 1.2\nRequires-Dist: glidepath-diffusion<10,>=9\n")
     glidepath("lock", "spec.yaml")
     lock = json.loads((tmp_path / "spec.lock.json").read_text())
-    assert lock["distributions"]["acme"]["requires"] == ["glidepath-diffusion<10,>=9"]
+    assert lock["distributions"]["acme"]["requires"] == ["glidepath-diffusion>=9,<10"]
 
 
 def test_a_plugin_that_hears_of_what_is_built_is_in_the_lock(

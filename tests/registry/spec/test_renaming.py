@@ -14,9 +14,8 @@ from glidepath.registry.cli import main
 from glidepath.registry.describe import hooks
 from glidepath.registry.describe.component import doc
 from glidepath.registry.describe.kinds import CORE_KINDS
-from glidepath.registry.discovery.catalogue import Unknown, load_catalogue
-from glidepath.registry.discovery.loading import load
-from glidepath.registry.discovery.manager import Hooks
+from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.discovery.loading import load, plugin_manager
 from glidepath.registry.discovery.scan import scan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
@@ -87,12 +86,6 @@ def test_a_part_of_today_has_its_name_before_one_that_had_it_earlier(planned: An
     plan = planned("walk")
     assert plan.parts["sampler"].registered.full_name == "other/walk"
     assert not plan.warnings
-
-
-def test_an_earlier_name_that_two_had_is_nobodys(planned: Any, site: Any) -> None:
-    site.plugin("other", PLUGIN)
-    with pytest.raises(Unknown, match="2 installed plugins supply a sampler named 'stroll'"):
-        load_catalogue().find("sampler", "stroll")
 
 
 def test_an_earlier_name_of_a_parameter_serves_and_is_warned_of(planned: Any) -> None:
@@ -198,7 +191,9 @@ def test_a_hook_that_is_to_go_is_warned_of_with_its_place(site: Any) -> None:
     file = site.plugin(
         "acme", "@hookimpl\ndef components():\n    return ()\n\n@hookimpl\ndef parts():\n    return ()\n"
     )
-    plugins, _ = load(scan(site.path).found, (), Hooks((hooks, outdated)), CORE_KINDS)
+    manager = plugin_manager()
+    manager.add_hookspecs(outdated)
+    plugins, _ = load(scan(site.path).found, (), manager, CORE_KINDS)
     (record,) = [it.record for it in plugins if it.record.distribution == "acme"]
     assert record.stage == "ok"
     assert record.warnings == (f"{file}:7: parts() is deprecated: write components(); goes in 0.3",)

@@ -29,11 +29,11 @@ from glidepath.registry import (
     Catalogue,
     Field,
     Kind,
+    NotFound,
     PluginsSection,
     Registered,
     Runtime,
     Slot,
-    Unknown,
     fields,
 )
 
@@ -214,7 +214,7 @@ class _Parts:
         try:
             config = self.catalogue.config_class(registered)
             return fields(config) if config is not None else {}
-        except (Unknown, NameError, TypeError, AttributeError):
+        except (NotFound, NameError, TypeError, AttributeError):
             return None
 
 

@@ -25,8 +25,8 @@ from glidepath.registry.text.problems import SpecError, did_you_mean
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
-    from glidepath.registry.discovery.scan import PluginRecord
-    from glidepath.registry.discovery.unknown import Unknown
+    from glidepath.registry.discovery.components import NotFound
+    from glidepath.registry.discovery.plugin_record import PluginRecord
 
 _BRIEF = frozenset({"check", "list", "plugins", "show"})
 """Commands that end before they make garbage worth looking for; what they make at all is mostly modules."""
@@ -70,8 +70,8 @@ def _status(arguments: list[str]) -> int:
     except GlidepathError as error:
         print_error(error)
         return 1
-    except KeyboardInterrupt:
-        print("glidepath: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(" ".join(["glidepath: interrupted", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of a pipe has gone (`glidepath list | head`); without this, Python complains at exit.
@@ -138,13 +138,13 @@ def _module(name: str) -> Any:
 
 
 def _run_of_plugin(name: str, rest: list[str], options: argparse.Namespace) -> int:
+    from glidepath.registry.discovery.components import NotFound
     from glidepath.registry.discovery.imports import import_fault, import_remedy
-    from glidepath.registry.discovery.unknown import Unknown
 
     catalogue = open_catalogue(options)
     try:
         supplied = catalogue.command_source(name)
-    except Unknown as unknown:
+    except NotFound as unknown:
         print(f"glidepath: error: {unknown.what}; {_hint(name, unknown, catalogue)}", file=sys.stderr)
         return 2
     module, _, function = supplied.item.target.partition(":")
@@ -165,7 +165,7 @@ def _run_of_plugin(name: str, rest: list[str], options: argparse.Namespace) -> i
     return int(status or 0)
 
 
-def _hint(name: str, unknown: Unknown, catalogue: Catalogue) -> str:
+def _hint(name: str, unknown: NotFound, catalogue: Catalogue) -> str:
     """What may be meant by the name of a command that stands for none, or for several."""
     commands = [*BUILTIN_COMMANDS, *catalogue.commands()]
     if name not in (spelling.rpartition("/")[2] for spelling in unknown.allowed):

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         SpecError: with all faults of the spec; with `--json` they are the document instead.
     """
     from glidepath.registry.assembly.devices import absent_device
-    from glidepath.registry.plan.diagnosis import require_targets
+    from glidepath.registry.plan.targets import require_targets
 
     problems: tuple[Problem, ...] = ()
     warnings: list[str] = []

@@ -9,7 +9,7 @@ from glidepath.registry.cli.meanings import meanings
 from glidepath.registry.cli.opening import add_json_argument, open_catalogue
 from glidepath.registry.cli.printing import note_failures, print_json, text_table
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.discovery.components import NotFound
 from glidepath.registry.text.problems import did_you_mean
 
 EPILOG = """\
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table.
 
     Raises:
-        Unknown: there is no such kind.
+        NotFound: there is no such kind.
     """
     catalogue = open_catalogue(arguments)
     kinds = [*catalogue.kinds, "preset"]
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         plugins = {record.name for record in catalogue.records}
         if not hints or (len(hints) == 1 and arguments.kind in plugins):  # it is a plugin, and nothing else
             hints.insert(0, did_you_mean(arguments.kind, kinds))
-        raise Unknown(f"there is no kind of part {arguments.kind!r}", "; ".join(filter(None, hints)), kinds)
+        raise NotFound(f"there is no kind of part {arguments.kind!r}", "; ".join(filter(None, hints)), kinds)
     entries = [entry for entry in _entries(catalogue) if arguments.kind in (None, entry["kind"])]
     if arguments.json:
         print_json(entries)

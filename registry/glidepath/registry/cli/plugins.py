@@ -11,12 +11,13 @@ from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import add_json_argument, open_catalogue, version
 from glidepath.registry.cli.printing import indent, print_json, text_table
 from glidepath.registry.discovery.catalogue import Catalogue, PluginFailures
-from glidepath.registry.discovery.scan import Fault, PluginRecord, unreadable
-from glidepath.registry.plan.diagnosis import examine
+from glidepath.registry.discovery.diagnosis import examine
+from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
+from glidepath.registry.discovery.scan import unreadable
 
 EPILOG = """\
 A plugin that fails costs nothing but what it would have supplied, unless `--strict` is given: this command
-ends with status 0 where plugins have faults, and with 1 under `--strict`.
+ends with status 0 where plugins have problems, and with 1 under `--strict`.
 To keep one from being imported, name it, its distribution, or distribution/name:
 
   GLIDEPATH_DISABLE=acme glidepath plugins                   all but acme
@@ -37,7 +38,7 @@ def parser() -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table, and every fault below it. With `--strict` a fault is an error, after the table."""
+    """Print the table, and every problem below it. With `--strict` a problem is an error, after the table."""
     strict, arguments.strict = arguments.strict, False
     catalogue = open_catalogue(arguments)
     records = examine(catalogue)
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"plugins": told, "warnings": catalogue.warnings, "unreadable": unread})
     else:
         print(_text(catalogue, records, others))
-    if strict and (failing := [record for record in records if record.faults]):
+    if strict and (failing := [record for record in records if record.problems]):
         raise PluginFailures(failing)
     return 0
 
@@ -64,11 +65,11 @@ def _text(catalogue: Catalogue, records: Sequence[PluginRecord], others: Sequenc
         blocks.append(
             "no plugins are installed (is glidepath itself installed? `pip install -e .` in its folder)"
         )
-    if any(record.faults for record in records):
-        told = (indent(_told(record, record.faults)) for record in records if record.faults)
-        blocks.append("faults:\n" + "\n".join(told))
-    if any(record.lacks for record in records):
-        told = (indent(_told(record, record.lacks)) for record in records if record.lacks)
+    if any(record.problems for record in records):
+        told = (indent(_told(record, record.problems)) for record in records if record.problems)
+        blocks.append("problems:\n" + "\n".join(told))
+    if any(record.missing_extras for record in records):
+        told = (indent(_told(record, record.missing_extras)) for record in records if record.missing_extras)
         blocks.append("parts that cannot be used here:\n" + "\n".join(told))
     doubles = [
         f"{entry.component.kind} {entry.full_name} ({entry.distribution} {entry.version})"
@@ -92,7 +93,7 @@ def _status(record: PluginRecord) -> str:
         return f"disabled by {record.disabled}"
     if not record.works:
         return f"failed ({record.stage})"
-    return "faults" if record.faults else "ok"
+    return "problems" if record.problems else "ok"
 
 
 def _supplies(record: PluginRecord) -> str:
@@ -107,9 +108,9 @@ def _supplies(record: PluginRecord) -> str:
     return "; ".join(f"{what} {', '.join(names)}" for what, names in supplied.items()) or "-"
 
 
-def _told(record: PluginRecord, faults: Sequence[Fault]) -> str:
+def _told(record: PluginRecord, problems: Sequence[PluginProblem]) -> str:
     lines = [record.title]
-    for fault in faults:
-        lines.append(f"  {fault.stage}: {fault.error}")
-        lines += [f"    {line}" for line in (fault.where, fault.hint) if line]
+    for problem in problems:
+        lines.append(f"  {problem.stage}: {problem.error}")
+        lines += [f"    {line}" for line in (problem.where, problem.hint) if line]
     return "\n".join(lines)

@@ -68,7 +68,7 @@ def note_failures(catalogue: Catalogue) -> None:
     """Say on the standard error which installed plugins do not work, if there are any."""
     count = len(catalogue.failures)
     if count:
-        plugins = "1 plugin has faults" if count == 1 else f"{count} plugins have faults"
+        plugins = "1 plugin has problems" if count == 1 else f"{count} plugins have problems"
         named = [f"{record.title}: {record.stage}: {shorten(record.error)}" for record in catalogue.failures]
         note = "\n    ".join([f"glidepath: note: {plugins}; `glidepath plugins` tells more", *named])
         print(note, file=sys.stderr)

@@ -14,8 +14,7 @@ from glidepath.registry.describe.component import Preset
 from glidepath.registry.describe.markdown import parameter_table
 from glidepath.registry.describe.parameters import REQUIRED, Parameter, example, parameters
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.discovery.registered import Registered, Supplied
-from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.discovery.components import NotFound, Registered, Supplied
 from glidepath.registry.text.problems import did_you_mean
 from glidepath.registry.text.yaml_text import yaml_text
 
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the part.
 
     Raises:
-        Unknown: there is no such part, or several.
+        NotFound: there is no such part, or several.
     """
     catalogue = open_catalogue(arguments)
     found = _find(catalogue, arguments.name)
@@ -78,7 +77,7 @@ def _find(catalogue: Catalogue, name: str) -> Registered | Supplied[Preset]:
     if len(matches) == 1:
         return known[matches[0]]
     if matches:
-        raise Unknown(f"{len(matches)} parts are named {name!r}", "write which one is meant", matches)
+        raise NotFound(f"{len(matches)} parts are named {name!r}", "write which one is meant", matches)
     if name == "preset" or kind in catalogue.kinds or kind in catalogue.slots:
         raise _a_kind_alone(catalogue, kind, rest)
     names = [_name(it) for it in known.values()]
@@ -86,10 +85,10 @@ def _find(catalogue: Catalogue, name: str) -> Registered | Supplied[Preset]:
     hint = hint or "`glidepath list` names all parts"
     if slash and (near := did_you_mean(kind, [*catalogue.kinds, "preset"])):
         hint = near
-    raise Unknown(f"no part is named {name!r}", hint)
+    raise NotFound(f"no part is named {name!r}", hint)
 
 
-def _a_kind_alone(catalogue: Catalogue, word: str, rest: str) -> Unknown:
+def _a_kind_alone(catalogue: Catalogue, word: str, rest: str) -> NotFound:
     """The error for a kind of part where one part is to be named, or for the slot of such parts."""
     kind = catalogue.slots[word].name if word in catalogue.slots else word
     names: Iterable[str] = map(catalogue.spelling, catalogue.components(kind))
@@ -97,7 +96,7 @@ def _a_kind_alone(catalogue: Catalogue, word: str, rest: str) -> Unknown:
         names = catalogue.presets()
     parts = [f"{kind}/{name}" for name in names]
     said = f"{word}/{rest}" if rest else word
-    return Unknown(f"no part is named {said!r}", "; ".join(meanings(catalogue, word)), parts)
+    return NotFound(f"no part is named {said!r}", "; ".join(meanings(catalogue, word)), parts)
 
 
 def _name(found: Registered | Supplied[Preset]) -> str:
@@ -142,9 +141,9 @@ def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> Non
     piece = example(kind, spelling, described, names)
     try:
         catalogue.find(kind.name, found.full_name)
-        hindrance = ""
-    except Unknown as unknown:
-        hindrance = "; ".join(filter(None, (unknown.what, unknown.hint)))
+        missing_extras = ""
+    except NotFound as unknown:
+        missing_extras = "; ".join(filter(None, (unknown.what, unknown.hint)))
     if as_json:
         print_json(
             {
@@ -159,7 +158,7 @@ def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> Non
                 "target": component.target,
                 "deprecated": component.deprecated,
                 "requires": [extra.module for extra in component.requires],
-                "unusable": hindrance,
+                "unusable": missing_extras,
                 "references": list(component.references),
                 "parameters": [_as_json(parameter) for parameter in described],
                 "example": piece,
@@ -179,8 +178,8 @@ def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> Non
     text = _docstring(config)
     if text and text != component.summary:
         print(f"\n{text}")
-    if hindrance:
-        print(f"\nIt cannot be used here: {hindrance}")
+    if missing_extras:
+        print(f"\nIt cannot be used here: {missing_extras}")
     print(f"\n{text_table(facts)}\n")
     if described:
         print("parameters:")

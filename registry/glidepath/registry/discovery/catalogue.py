@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import gc
-import math
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import attrs
+from pluggy import PluginManager
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.describe.component import RESERVED, Command, Kind, Preset
 from glidepath.registry.describe.kinds import CORE_KINDS
-from glidepath.registry.discovery.importing import import_within
-from glidepath.registry.discovery.imports import hanging_at, import_fault, import_remedy
-from glidepath.registry.discovery.loading import PATIENCE, Loaded, load
-from glidepath.registry.discovery.manager import Hooks, call, plugin_manager
-from glidepath.registry.discovery.package_folders import package_folder
-from glidepath.registry.discovery.patience import Hanging
-from glidepath.registry.discovery.registered import N, Registered, Supplied, by_spelling, hindrance
-from glidepath.registry.discovery.scan import PluginRecord, Scan, Switch, canonical, scan, switches
-from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.discovery.components import (
+    N,
+    NotFound,
+    Registered,
+    Supplied,
+    by_spelling,
+    missing_extras,
+)
+from glidepath.registry.discovery.imports import import_fault, import_remedy
+from glidepath.registry.discovery.loading import Loaded, call, load, plugin_manager
+from glidepath.registry.discovery.metadata import canonical
+from glidepath.registry.discovery.plugin_record import PluginRecord
+from glidepath.registry.discovery.scan import Scan, scan
+from glidepath.registry.discovery.slow import naming_slow
+from glidepath.registry.discovery.switches import Switch, switches
 from glidepath.registry.text.problems import did_you_mean
 
 
@@ -37,9 +42,9 @@ class PluginFailures(GlidepathError):
     def __init__(self, records: Iterable[PluginRecord]) -> None:
         self.records = tuple(records)
         lines = [
-            f"{record.title}: {fault.stage}: {fault.error}"
+            f"{record.title}: {problem.stage}: {problem.error}"
             for record in self.records
-            for fault in record.faults
+            for problem in record.problems
         ]
         super().__init__("plugins fail, and --strict was given:\n    " + "\n    ".join(lines))
 
@@ -50,7 +55,6 @@ class Catalogue:
     records: every entry point, those that failed or are disabled too.
     kinds: kinds of part by name; slots: the same by the key of a spec that holds them.
     warnings: what is odd about the switches, such as one that names no plugin; and what is in the way.
-    patience: seconds that a module of parameters may take to import; 0 for no limit.
     """
 
     def __init__(
@@ -60,11 +64,9 @@ class Catalogue:
         *,
         malformed: Iterable[PluginRecord] = (),
         warnings: Iterable[str] = (),
-        manager: Hooks | None = None,
-        patience: float = PATIENCE,
+        manager: PluginManager | None = None,
     ) -> None:
         self._plugins = tuple(plugins)
-        self._patience = patience
         self._manager = manager
         self.kinds: Mapping[str, Kind] = MappingProxyType(
             dict(kinds or {kind.name: kind for kind in CORE_KINDS})
@@ -92,13 +94,15 @@ class Catalogue:
         )
         order = {name: index for index, name in enumerate(self.kinds)}
         self._components = tuple(
-            sorted(registered, key=lambda it: (order[it.component.kind], it.component.name, it.distribution))
+            sorted(
+                registered, key=lambda entry: (order[entry.component.kind], entry.name, entry.distribution)
+            )
         )
         self._of_kind: dict[str, tuple[Registered, ...]] = {
             kind: tuple(entries)
-            for kind, entries in groupby(self._components, key=lambda it: it.component.kind)
+            for kind, entries in groupby(self._components, key=lambda entry: entry.component.kind)
         }
-        self._namesakes = Counter((it.component.kind, it.component.name) for it in self._components)
+        self._namesakes = Counter((entry.component.kind, entry.name) for entry in self._components)
         self._presets = tuple(
             Supplied(preset, plugin.record) for plugin in self._plugins for preset in plugin.presets
         )
@@ -108,11 +112,11 @@ class Catalogue:
 
     @property
     def failures(self) -> tuple[PluginRecord, ...]:
-        """The plugins with faults. One that a switch disables is not among them."""
-        return tuple(record for record in self.records if record.faults)
+        """The plugins with problems. One that a switch disables is not among them."""
+        return tuple(record for record in self.records if record.problems)
 
     def require_working(self) -> None:
-        """Raise if any plugin has a fault.
+        """Raise if any plugin has a problem.
 
         Raises:
             PluginFailures: naming each of them.
@@ -133,75 +137,57 @@ class Catalogue:
     def find(self, kind: str, name: str, own: str = "") -> Registered:
         """The component that a spec's `use` means, fit to be used.
 
-        name: "name", or "distribution/name"; an earlier name serves where nothing has it now.
+        name: "name", or "distribution/name".
         own: the distribution that the spec ships with: of several parts of a name, its own is meant.
 
         Raises:
-            Unknown: nothing has the name; or two have it and it must say which; or the component needs a
+            NotFound: nothing has the name; or two have it and it must say which; or the component needs a
                 module that is not installed.
         """
         registered = self.look_up(kind, name, own)
-        if lacking := hindrance(registered):
-            raise lacking
+        if missing := missing_extras(registered):
+            raise missing
         return registered
 
     def look_up(self, kind: str, name: str, own: str = "") -> Registered:
         """The component of a kind and name, whether or not it can be used here. The arguments are `find`'s.
 
         Raises:
-            Unknown: no component has the name, or several.
+            NotFound: no component has the name, or several.
         """
         if kind not in self.kinds:
-            raise Unknown(
+            raise NotFound(
                 f"there is no kind of part {kind!r}", did_you_mean(kind, self.kinds), tuple(self.kinds)
             )
-        distribution, slash, short = name.rpartition("/")
-        among = [
-            entry
-            for entry in self.components(kind)
-            if not slash or entry.distribution == canonical(distribution)
-        ]
-        matches = [entry for entry in among if entry.component.name == short]
-        matches = matches or [entry for entry in among if short in entry.component.formerly]
-        matches = [entry for entry in matches if entry.distribution == own] or matches
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            spellings = [entry.full_name for entry in matches]
-            raise Unknown(
-                f"{len(matches)} installed plugins supply a {kind} named {name!r}",
-                "write which one is meant",
-                spellings,
-            )
+        if (registered := _chosen(self.components(kind), kind, name, own)) is not None:
+            return registered
+        distribution, _, short = name.rpartition("/")
+        for entry in self.components(kind):
+            if short in entry.component.formerly and distribution in ("", entry.distribution):
+                return entry
         raise self._unknown_component(kind, distribution, short)
 
-    def _unknown_component(self, kind: str, distribution: str, name: str) -> Unknown:
-        allowed = [self.spelling(entry) for entry in self.components(kind)]
-        if distribution and not any(
-            record.distribution == canonical(distribution) for record in self.records
-        ):
+    def _unknown_component(self, kind: str, distribution: str, name: str) -> NotFound:
+        entries = self.components(kind)
+        allowed = [self.spelling(entry) for entry in entries]
+        suppliers = {record.distribution for record in self.records}
+        if distribution and canonical(distribution) not in suppliers:
+            what = f"there is no {kind} {distribution}/{name}"
             if distribution == kind:  # KIND/NAME, as commands name a part
-                if not any(entry.component.name == name for entry in self.components(kind)):
+                if not any(entry.name == name for entry in entries):
                     return self._unknown_component(kind, "", name)
-                what = f"there is no {kind} {distribution}/{name}: a spec names a part without its kind"
-                return Unknown(what, f"write `use: {name}`", allowed)
-            known = {record.distribution for record in self.records}
-            hint = (
-                did_you_mean(canonical(distribution), known)
-                or f"install {distribution}, or choose another {kind}"
-            )
-            return Unknown(
-                f"there is no {kind} {distribution}/{name}: no installed plugin comes from {distribution!r}",
-                hint,
-                allowed,
-            )
+                return NotFound(
+                    f"{what}: a spec names a part without its kind", f"write `use: {name}`", allowed
+                )
+            hint = did_you_mean(canonical(distribution), suppliers)
+            hint = hint or f"install {distribution}, or choose another {kind}"
+            return NotFound(f"{what}: no installed plugin comes from {distribution!r}", hint, allowed)
         full = f"{distribution}/{name}" if distribution else name
-        hints = [did_you_mean(full, [*allowed, *(entry.full_name for entry in self.components(kind))])]
-        elsewhere = [entry.component.kind for entry in self._components if entry.component.name == name]
-        if elsewhere:
-            hints = [f"{name!r} is a {elsewhere[0]}"]
-        hints += self._may_supply(distribution)
-        return Unknown(f"there is no {kind} named {full!r}", "; ".join(filter(None, hints)), allowed)
+        hint = did_you_mean(full, [*allowed, *(entry.full_name for entry in entries)])
+        if others := [entry.component.kind for entry in self._components if entry.name == name]:
+            hint = f"{name!r} is a {others[0]}"
+        hints = [hint, *self._may_supply(distribution)]
+        return NotFound(f"there is no {kind} named {full!r}", "; ".join(filter(None, hints)), allowed)
 
     def _may_supply(self, distribution: str) -> Iterator[str]:
         """A clause for each plugin that does not work and may be where a missing name was to come from."""
@@ -210,10 +196,10 @@ class Catalogue:
                 continue
             if record.disabled:
                 yield f"the {record.title} is disabled by {record.disabled}, and may supply it"
-            elif record.faults:
-                faults = "; ".join(fault.error for fault in record.faults)
+            elif record.problems:
+                problems = "; ".join(problem.error for problem in record.problems)
                 hint = f" ({record.hint})" if record.hint else ""
-                yield f"the {record.title} failed to load and may supply it: {faults}{hint}"
+                yield f"the {record.title} failed to load and may supply it: {problems}{hint}"
 
     def config_class(self, registered: Registered) -> type[Any] | None:
         """The attrs class of a component's parameters, None when it has none.
@@ -221,8 +207,9 @@ class Catalogue:
         Imports the torch-free module that a string names.
 
         Raises:
-            Unknown: the module cannot be imported, or not in the time that plugins have; or it does not have
-                an attrs class of the name, or one whose parameters no spec can name.
+            NotFound: the module cannot be imported; or it does not have an attrs class of the name, or one
+                whose parameters no spec can name.
+            KeyboardInterrupt: with a note that names the component and the line.
         """
         config = registered.component.config
         if config is None or isinstance(config, type):
@@ -233,28 +220,23 @@ class Catalogue:
         authors = (
             f"report it to the authors of {' '.join(supplier)}, or choose another {registered.component.kind}"
         )
-        outcome = import_within(self._patience, module)
-        if isinstance(outcome, Hanging):
-            where = hanging_at(outcome, module)
-            hangs = f"it hangs: {module} was not imported within {self._patience:g} s"
-            slow = "where it is merely slow, GLIDEPATH_PATIENCE says how many seconds it may take"
-            raise Unknown(f"{unread}: {hangs}" + (f" ({where})" if where else ""), f"{slow}; {authors}")
-        found: Any = outcome.value
-        error = outcome.error  # SystemExit too: a plugin must not end a command that is not its own
-        if error is None:
-            try:
-                for attribute in name.split("."):
-                    found = getattr(found, attribute)
-            except Exception as absent:
-                error = absent
-        if error is not None:
+        try:
+            with naming_slow(f"importing the parameters of {registered.full_name}", module):
+                config_class: Any = import_module(module)
+            for attribute in name.split("."):
+                config_class = getattr(config_class, attribute)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: a plugin must not end a command that is not its own
             remedy = import_remedy(error, module, *supplier)
-            raise Unknown(f"{unread}: {import_fault(error, module)}", remedy or authors) from error
-        if not isinstance(found, type) or not attrs.has(found):
-            raise Unknown(f"{unread} is not an attrs class", authors)
-        if taken := [reserved for reserved in RESERVED if reserved in attrs.fields_dict(found)]:
-            raise Unknown(f"{unread} names a parameter {taken[0]!r}, a key of every part; rename it", authors)
-        return found
+            raise NotFound(f"{unread}: {import_fault(error, module)}", remedy or authors) from error
+        if not isinstance(config_class, type) or not attrs.has(config_class):
+            raise NotFound(f"{unread} is not an attrs class", authors)
+        if taken := [name for name in RESERVED if name in attrs.fields_dict(config_class)]:
+            raise NotFound(
+                f"{unread} names a parameter {taken[0]!r}, a key of every part; rename it", authors
+            )
+        return config_class
 
     def presets(self) -> Mapping[str, Preset]:
         """Presets by the name that stands for them: "distribution/name" where two have one name."""
@@ -268,7 +250,7 @@ class Catalogue:
         """The preset of a name, "name" or "distribution/name".
 
         Raises:
-            Unknown: there is none, or there are two.
+            NotFound: there is none, or there are two.
         """
         return self.preset_source(name).item
 
@@ -281,30 +263,38 @@ class Catalogue:
         return self._one(self._commands, "command", name)
 
     def _one(self, supplied: Sequence[Supplied[N]], what: str, name: str, own: str = "") -> Supplied[N]:
-        distribution, slash, short = name.rpartition("/")
-        matches = [
-            it
-            for it in supplied
-            if it.item.name == short and (not slash or it.record.distribution == canonical(distribution))
-        ]
-        matches = [it for it in matches if it.record.distribution == own] or matches
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            count = f"{len(matches)} installed plugins supply a {what} named {name!r}"
-            raise Unknown(count, "write which one is meant", [it.full_name for it in matches])
+        if (chosen := _chosen(supplied, what, name, own)) is not None:
+            return chosen
         allowed = list(by_spelling(supplied))
-        near = did_you_mean(name, [*allowed, *(it.full_name for it in supplied)])
-        hints = [near, *self._may_supply(distribution)]
-        raise Unknown(f"there is no {what} named {name!r}", "; ".join(filter(None, hints)), allowed)
+        near = did_you_mean(name, [*allowed, *(entry.full_name for entry in supplied)])
+        hints = [near, *self._may_supply(name.rpartition("/")[0])]
+        raise NotFound(f"there is no {what} named {name!r}", "; ".join(filter(None, hints)), allowed)
 
     def package_folder(self, package: str) -> Path:
-        """The folder of a package that a working plugin is in, for files that ship with it.
+        """The folder of a package that a working plugin is in, for files that ship with it. Imports nothing.
+
+        package: "acme" or "acme.diffusion"; a folder below a plugin's package may be named as a package too.
 
         Raises:
-            Unknown: no working plugin is in that package.
+            NotFound: no working plugin is in that package.
         """
-        return package_folder(package, self.records)
+        folders = {name: folder for record in self.records for name, folder in _package_folders(record)}
+        words = package.split(".")
+        for length in range(len(words), 0, -1):
+            folder = folders.get(".".join(words[:length]))
+            if folder is not None and all(word.isidentifier() for word in words[length:]):
+                below = folder.joinpath(*words[length:])
+                if below.is_dir():
+                    return below
+        failed = [
+            f"the {record.title} failed to load: {record.error}"
+            if record.problems
+            else f"the {record.title} is disabled by {record.disabled}"
+            for record in self.records
+            if not record.works and record.module and record.module.partition(".")[0] == words[0]
+        ]
+        hint = "; ".join(filter(None, [*failed, did_you_mean(package, folders)]))
+        raise NotFound(f"no working plugin is in a package {package!r}", hint, sorted(folders))
 
     def checks(self, kind: str) -> list[Callable[[Any], None]]:
         """The conformance checks that plugins supply for parts of a kind."""
@@ -312,30 +302,66 @@ class Catalogue:
 
     def told_of_builds(self) -> tuple[PluginRecord, ...]:
         """The plugins that hear of what is built (`on_assemble`, `on_built`) and so may change it."""
-        return tuple(
-            plugin.record
-            for plugin in self._plugins
-            if plugin.plugin is not None
-            and self._manager is not None
-            and self._manager.implemented(plugin.plugin).keys() & {"on_assemble", "on_built"}
-        )
+        return tuple(plugin.record for plugin in self._plugins if plugin.hooks & {"on_assemble", "on_built"})
 
     def call_hook(self, hook: str, **arguments: object) -> list[Any]:
         """What each plugin's hook of that name returns, without None. An error that one raises names it."""
         results: list[Any] = []
         for plugin in self._plugins:
-            if plugin.plugin is None or self._manager is None:
+            if self._manager is None or hook not in plugin.hooks:
                 continue
             try:
-                results += [
-                    result
-                    for result in call(self._manager, plugin.plugin, hook, **arguments)
-                    if result is not None
-                ]
+                results += call(self._manager, plugin.plugin, hook, **arguments)
             except Exception as error:
                 error.add_note(f"raised by the {plugin.record.title} in its hook {hook}()")
                 raise
         return results
+
+
+class _Entry(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def distribution(self) -> str: ...
+    @property
+    def full_name(self) -> str: ...
+
+
+E = TypeVar("E", bound=_Entry)
+
+
+def _chosen(entries: Iterable[E], what: str, name: str, own: str) -> E | None:
+    """The entry that a name means, "name" or "distribution/name"; None where there is none.
+
+    own: a distribution whose entry is meant where several have the name.
+
+    Raises:
+        NotFound: several have it.
+    """
+    distribution, slash, short = name.rpartition("/")
+    matches = [
+        entry
+        for entry in entries
+        if entry.name == short and (not slash or entry.distribution == canonical(distribution))
+    ]
+    matches = [entry for entry in matches if entry.distribution == own] or matches
+    if len(matches) > 1:
+        raise NotFound(
+            f"{len(matches)} installed plugins supply a {what} named {name!r}",
+            "write which one is meant",
+            [entry.full_name for entry in matches],
+        )
+    return matches[0] if matches else None
+
+
+def _package_folders(record: PluginRecord) -> Iterator[tuple[str, Path]]:
+    """The packages that a working plugin is in, with their parents, without namespace packages."""
+    package = record.module if record.works else ""
+    while package:
+        file = getattr(sys.modules.get(package), "__file__", None)
+        if file and Path(file).stem == "__init__":
+            yield package, Path(file).parent
+        package = package.rpartition(".")[0]
 
 
 _loaded: dict[object, Catalogue] = {}
@@ -352,8 +378,7 @@ def load_catalogue(
     """Find and load the installed plugins. Never raises over one that fails: see `Catalogue.failures`.
 
     environ: GLIDEPATH_PLUGINS names the only plugins to load, GLIDEPATH_DISABLE those not to load,
-        separated by commas. GLIDEPATH_PATIENCE: the seconds that one may take to import, and the parameters
-        of its parts, 0 for no limit.
+        separated by commas.
     no_plugins: load what comes with glidepath and nothing else.
     allow, deny: the `plugins` section of a spec; names as in the variables.
     path: folders to search instead of sys.path.
@@ -362,52 +387,23 @@ def load_catalogue(
     """
     folders = tuple(sys.path if path is None else path)
     chosen = switches(environ, no_plugins=no_plugins, allow=allow, deny=deny)
-    patience, warnings = _patience(environ)
-    key = (chosen, patience, tuple((folder, _modified(folder)) for folder in folders))
+    key = (chosen, tuple((folder, _modified(folder)) for folder in folders))
     if key not in _loaded:
-        with _collecting_no_garbage():
-            _loaded[key] = _load(scan(folders), chosen, patience, warnings)
+        _loaded[key] = _load(scan(folders), chosen)
     return _loaded[key]
 
 
-def _load(installed: Scan, chosen: tuple[Switch, ...], patience: float, warnings: Sequence[str]) -> Catalogue:
+def _load(installed: Scan, chosen: tuple[Switch, ...]) -> Catalogue:
     manager = plugin_manager()
-    plugins, kinds = load(
-        installed.found, chosen, manager, CORE_KINDS, versions=installed.versions, patience=patience
-    )
+    plugins, kinds = load(installed.found, chosen, manager, CORE_KINDS, versions=installed.versions)
     unmatched = [warning for switch in chosen for warning in switch.unmatched(installed.found)]
     return Catalogue(
         plugins,
         kinds,
         malformed=installed.malformed,
-        warnings=[*installed.warnings, *warnings, *unmatched],
+        warnings=[*installed.warnings, *unmatched],
         manager=manager,
-        patience=patience,
     )
-
-
-@contextmanager
-def _collecting_no_garbage() -> Iterator[None]:
-    """Imports make much that stays, and the collector would look through all of it again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _patience(environ: Mapping[str, str]) -> tuple[float, list[str]]:
-    """Seconds that a plugin may take, and what is wrong with the variable that says so."""
-    text = environ.get("GLIDEPATH_PATIENCE", "").strip()
-    try:
-        seconds = float(text or PATIENCE)
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds, []
-    except ValueError:
-        pass
-    return PATIENCE, [f"GLIDEPATH_PATIENCE is {text!r}, which is no number of seconds; {PATIENCE:g} is taken"]
 
 
 def _modified(folder: str) -> int:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterable
-from types import FrameType, ModuleType
+from types import ModuleType
 
 from glidepath.registry.discovery.metadata import canonical
-from glidepath.registry.discovery.patience import Hanging
 from glidepath.registry.text.problems import did_you_mean
 
 _MACHINERY = "importlib"
@@ -56,22 +54,11 @@ def raised_within(error: BaseException, module: str) -> str:
     """ "file:line" of the innermost frame that is of the package which a module is in; "" where none is."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    return place_within(list(reversed(list(traceback.walk_tb(error.__traceback__)))), module)
-
-
-def place_within(frames: Iterable[tuple[FrameType, int]], module: str) -> str:
-    """ "file:line" of the first frame that is of the package which a module is in; "" where none is."""
     package = module.rpartition(".")[0] or module
-    for frame, line in frames:
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         if is_within(str(frame.f_globals.get("__name__", "")), package):
             return f"{frame.f_code.co_filename}:{line}"
     return ""
-
-
-def hanging_at(hanging: Hanging, module: str) -> str:
-    """ "file:line" where the package that a module is in hangs; "" where that is unknown."""
-    frames = (frame for frame, _ in traceback.walk_stack(hanging.frame)) if hanging.frame else iter(())
-    return place_within([(frame, frame.f_lineno) for frame in frames], module)
 
 
 def is_within(module: str, package: str) -> bool:

@@ -6,13 +6,14 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 import attrs
+import pluggy
 
+from glidepath.registry.describe import hooks
 from glidepath.registry.describe.component import Command, Component, Kind, Preset
 from glidepath.registry.describe.descriptors import (
     command_faults,
@@ -20,26 +21,15 @@ from glidepath.registry.describe.descriptors import (
     kind_faults,
     preset_faults,
 )
-from glidepath.registry.discovery.imports import (
-    described,
-    hanging_at,
-    import_remedy,
-    is_within,
-    raised_within,
-)
-from glidepath.registry.discovery.manager import Hooks, call
+from glidepath.registry.discovery.imports import described, import_remedy, is_within, raised_within
 from glidepath.registry.discovery.metadata import Requires, stated_requirements, unmet
-from glidepath.registry.discovery.patience import Done, Hanging, run_each
-from glidepath.registry.discovery.scan import DISTRIBUTION, Fault, Found, PluginRecord, Switch, install_remedy
+from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
+from glidepath.registry.discovery.scan import DISTRIBUTION, Found, install_remedy
+from glidepath.registry.discovery.slow import naming_slow
+from glidepath.registry.discovery.switches import Switch
 from glidepath.registry.text.problems import did_you_mean
 
 T = TypeVar("T")
-
-PATIENCE = 10.0
-"""Seconds that the import of a plugin, or one of its hooks, may take."""
-
-_stuck: dict[str, Hanging] = {}
-"""Modules whose import was given up: another attempt would wait for the first."""
 
 
 @attrs.frozen(eq=False)
@@ -47,6 +37,7 @@ class Loaded:
     """A plugin after loading, and what of it is sound.
 
     plugin: what its entry point names, a module as a rule; None when it did not load.
+    hooks: the names of the hooks that it implements.
     """
 
     record: PluginRecord
@@ -55,64 +46,70 @@ class Loaded:
     kinds: tuple[Kind, ...] = ()
     presets: tuple[Preset, ...] = ()
     commands: tuple[Command, ...] = ()
+    hooks: frozenset[str] = frozenset()
+
+
+def plugin_manager() -> pluggy.PluginManager:
+    """A manager that knows our hooks and no plugin."""
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    manager.add_hookspecs(hooks)
+    return manager
+
+
+def call(manager: pluggy.PluginManager, plugin: object, hook: str, **arguments: object) -> list[Any]:
+    """What one plugin's implementations of a hook return, without None."""
+    others = manager.get_plugins() - {plugin}
+    results: list[Any] = manager.subset_hook_caller(hook, others)(**arguments)
+    return results
 
 
 def load(
     found: Iterable[Found],
     switches: Collection[Switch],
-    manager: Hooks,
+    manager: pluggy.PluginManager,
     kinds: Iterable[Kind],
     *,
     versions: Mapping[str, str] = MappingProxyType({}),
-    patience: float = PATIENCE,
 ) -> tuple[list[Loaded], dict[str, Kind]]:
     """Load what no switch refuses, in the order given. Returns the plugins, and `kinds` and theirs by name.
 
     The module of a refused plugin is not imported, nor is that of one which requires other versions than are
-    installed.
+    installed. Plugins are imported in the calling thread.
     The kinds of all plugins come first, so that a plugin may supply parts of a kind that another adds.
 
     versions: of glidepath and of the distributions with plugins, by name.
-    patience: seconds that an import or a hook may take; 0 for no limit.
+
+    Raises:
+        KeyboardInterrupt: with a note that names the plugin and its line.
     """
-    loading = [_Loading(entry) for entry in found]
+    loading = [_Loading(entry, manager) for entry in found]
     requirements: dict[Path, tuple[Requires, ...]] = {}
+    modules: dict[int, _Loading] = {}
     for plugin in loading:
         plugin.disabled = next((switch.source for switch in switches if switch.refuses(plugin.found)), "")
         if not plugin.disabled:
-            if plugin.found.info not in requirements:
-                requirements[plugin.found.info] = stated_requirements(plugin.found.info, versions)
-            plugin.require(requirements[plugin.found.info], versions)
-    importing = [plugin for plugin in loading if not plugin.disabled and not plugin.faults]
-    for plugin, outcome in zip(
-        importing, run_each([plugin.import_module for plugin in importing], patience), strict=True
-    ):
-        plugin.imported(outcome, patience)
-    registered: dict[int, _Loading] = {}
-    for plugin in importing:
-        if not plugin.faults and plugin.register(manager, registered):
-            registered[id(plugin.plugin)] = plugin
-
-    def ask(hook: str, what: type[T], faults: Callable[[object], list[str]]) -> dict[_Loading, list[T]]:
-        asked = [plugin for plugin in loading if plugin.registered and hook in plugin.hooks]
-        outcomes = run_each([partial(plugin.answers, manager, hook) for plugin in asked], patience)
-        return {
-            plugin: plugin.sound(hook, what, faults, outcome, patience)
-            for plugin, outcome in zip(asked, outcomes, strict=True)
-        }
-
-    for plugin, own in ask("kinds", Kind, kind_faults).items():
-        plugin.kinds = own
+            info = plugin.found.info
+            if info not in requirements:
+                requirements[info] = stated_requirements(info, versions)
+            plugin.require(requirements[info], versions)
+    for plugin in loading:
+        if (
+            not plugin.disabled
+            and not plugin.problems
+            and plugin.import_module()
+            and plugin.register(modules)
+        ):
+            modules[id(plugin.plugin)] = plugin
+    for plugin in loading:
+        plugin.kinds = plugin.ask("kinds", Kind, kind_faults)
     known = _merge_kinds(kinds, loading)
     absent = [plugin.title for plugin in loading if not plugin.registered]
-    for plugin, components in ask(
-        "components", Component, lambda item: component_faults(item, known, absent)
-    ).items():
-        plugin.components = components
-    for plugin, presets in ask("presets", Preset, preset_faults).items():
-        plugin.presets = presets
-    for plugin, commands in ask("commands", Command, command_faults).items():
-        plugin.commands = commands
+    for plugin in loading:
+        plugin.components = plugin.ask(
+            "components", Component, lambda item: component_faults(item, known, absent)
+        )
+        plugin.presets = plugin.ask("presets", Preset, preset_faults)
+        plugin.commands = plugin.ask("commands", Command, command_faults)
     owners: dict[tuple[str, ...], str] = {}
     for plugin in loading:
         plugin.components = plugin.first(
@@ -126,14 +123,15 @@ def load(
 class _Loading:
     """A plugin on its way to being `Loaded`."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: Found, manager: pluggy.PluginManager) -> None:
         self.found = found
+        self.manager = manager
         self.plugin: object = None
         self.registered = False
-        self.hooks: Collection[str] = ()
+        self.hooks: frozenset[str] = frozenset()
         self.disabled = ""
         self.requires: tuple[Requires, ...] = ()
-        self.faults: list[Fault] = []
+        self.problems: list[PluginProblem] = []
         self.warnings: list[str] = []
         self.components: list[Component] = []
         self.kinds: list[Kind] = []
@@ -144,13 +142,9 @@ class _Loading:
     def title(self) -> str:
         return f"plugin {self.found.name!r} of {self.found.distribution}"
 
-    @property
-    def release(self) -> str:
-        return f"{self.found.distribution} {self.found.version}".strip()
-
     def fail(self, stage: str, error: str, hint: str = "", where: str = "") -> None:
         hint = hint or _authors_hint(self.found)
-        self.faults.append(Fault(stage=stage, error=error, hint=hint, where=where))
+        self.problems.append(PluginProblem(stage=stage, error=error, hint=hint, where=where))
 
     def require(self, requirements: tuple[Requires, ...], versions: Mapping[str, str]) -> None:
         """Hold what the distribution requires against what is installed."""
@@ -164,128 +158,92 @@ class _Loading:
                 hint = install_remedy(requires.name, requires.versions)
             self.fail("requires", error, hint, str(self.found.info))
 
-    def import_module(self) -> object:
-        """What the entry point names; or that an earlier import of it still hangs."""
-        if (before := _stuck.get(self.found.module)) and before.thread.is_alive():
-            return before
+    def import_module(self) -> bool:
+        """Import what the entry point names; whether that worked, whatever it raised."""
+        module = self.found.module
         without_torch = "torch" not in sys.modules
-        plugin = self.found.entry.load()
+        try:
+            with naming_slow(f"importing the {self.title}", module):
+                self.plugin = self.found.entry.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: a plugin must not end a command that is not its own
+            hint = _import_hint(error, self.found)
+            self.fail("import", described(error), hint, raised_within(error, module))
+            return False
         if without_torch and "torch" in sys.modules:
             self.warnings.append(
-                f"{self.found.module} imports torch, which costs every command seconds; "
+                f"{module} imports torch, which costs every command seconds; "
                 "import it in the modules that the components' targets name"
             )
-        return plugin
+        return True
 
-    def imported(self, outcome: Done[object] | Hanging, patience: float) -> None:
-        """Take in what came of `import_module`.
-
-        Raises:
-            KeyboardInterrupt: as the import did.
-        """
-        if isinstance(outcome, Done) and isinstance(outcome.value, Hanging):
-            outcome = outcome.value
-        if isinstance(outcome, Hanging):
-            _stuck[self.found.module] = outcome
-            self.hangs("import", f"{self.found.module} was not imported", outcome, patience)
-        elif isinstance(outcome.error, KeyboardInterrupt):
-            raise outcome.error
-        elif outcome.error is not None:  # SystemExit too: a plugin must not end a command that is not its own
-            where, hint = (
-                raised_within(outcome.error, self.found.module),
-                _import_hint(outcome.error, self.found),
-            )
-            self.fail("import", described(outcome.error), hint, where)
-        else:
-            self.plugin = outcome.value
-
-    def hangs(self, stage: str, what: str, outcome: Hanging, patience: float) -> None:
-        """A fault of a plugin that is still at it."""
-        hint = (
-            f"set GLIDEPATH_DISABLE={self.found.name} to do without it; where it is merely slow, "
-            f"GLIDEPATH_PATIENCE says how many seconds it may take; report it to the authors of "
-            f"{self.found.distribution}"
-        )
-        where = hanging_at(outcome, self.found.module)
-        self.fail(stage, f"it hangs: {what} within {patience:g} s", hint, where)
-
-    def register(self, manager: Hooks, registered: Mapping[int, _Loading]) -> bool:
-        """Make its hooks known. registered: the plugins before it, by the id of their modules."""
-        if other := registered.get(id(self.plugin)):
+    def register(self, modules: Mapping[int, _Loading]) -> bool:
+        """Make its hooks known. modules: the plugins before it, by the id of what their entry points name."""
+        if other := modules.get(id(self.plugin)):
             hint = "one of the two entry points is enough"
             self.fail("register", f"{self.found.module} is already the {other.title}", hint)
             return False
+        known = {name: hook for name, hook in vars(self.manager.hook).items() if hook.has_spec()}
         try:
-            with warnings.catch_warnings(record=True) as told:
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                manager.register(self.plugin, name=f"{self.found.distribution}/{self.found.name}")
+                self.manager.register(self.plugin, f"{self.found.distribution}/{self.found.name}")
         except Exception as error:
-            self.fail("register", described(error), f"the hooks are {_signatures(manager)}")
+            self.fail("register", described(error), f"the hooks are {_signatures(known)}")
             return False
         self.registered = True
-        self.hooks = manager.implemented(self.plugin)
-        self.warnings += [f"{it.filename}:{it.lineno}: {it.message}" for it in told]
-        self._report_misspelt_hooks(manager)
+        self.warnings += [f"{warning.filename}:{warning.lineno}: {warning.message}" for warning in caught]
+        callers = self.manager.get_hookcallers(self.plugin) or []
+        self.hooks = frozenset(caller.name for caller in callers)
+        for caller in callers:
+            own = (impl for impl in caller.get_hookimpls() if impl.plugin is self.plugin)
+            if not caller.has_spec() and not any(impl.optionalhook for impl in own):
+                hint = did_you_mean(caller.name, known) or f"the hooks are {', '.join(sorted(known))}"
+                self.fail("register hooks", f"no hook is named {caller.name!r}", hint)
+        if "components" not in self.hooks:
+            self._report_no_components()
         return True
 
-    def _report_misspelt_hooks(self, manager: Hooks) -> None:
-        known = manager.known
-        for name, implementations in manager.implemented(self.plugin).items():
-            if name not in known and not any(it.optionalhook for it in implementations):
-                hint = did_you_mean(name, known) or f"the hooks are {', '.join(sorted(known))}"
-                self.fail("register hooks", f"no hook is named {name!r}", hint)
-        if "components" not in self.hooks:
-            unmarked = inspect.isroutine(getattr(self.plugin, "components", None))
-            self.fail(
-                "hook components",
-                "components() is not marked @hookimpl"
-                if unmarked
-                else f"there is no hook components() in {self.found.module}",
-                "write @hookimpl, of glidepath.registry, above its def"
-                if unmarked
-                else "the entry point names the module that implements it; one without parts returns ()",
-            )
+    def _report_no_components(self) -> None:
+        if inspect.isroutine(getattr(self.plugin, "components", None)):
+            error = "components() is not marked @hookimpl"
+            hint = "write @hookimpl, of glidepath.registry, above its def"
+        else:
+            error = f"there is no hook components() in {self.found.module}"
+            hint = "the entry point names the module that implements it; one without parts returns ()"
+        self.fail("hook components", error, hint)
 
-    def answers(self, manager: Hooks, hook: str) -> list[Any]:
-        """What a hook returns, generators run to their ends."""
-        return [list(result) if _is_many(result) else result for result in call(manager, self.plugin, hook)]
-
-    def sound(
-        self,
-        hook: str,
-        what: type[T],
-        faults: Callable[[object], list[str]],
-        outcome: Done[list[Any]] | Hanging,
-        patience: float,
-    ) -> list[T]:
-        """The sound items among the answers of a hook. One that fails supplies nothing."""
-        stage = f"hook {hook}"
-        if isinstance(outcome, Hanging):
-            self.hangs(stage, f"{hook}() did not return", outcome, patience)
+    def ask(self, hook: str, what: type[T], faults: Callable[[object], list[str]]) -> list[T]:
+        """The sound items of what a hook returns. A hook that fails supplies nothing."""
+        if not self.registered or hook not in self.hooks:
             return []
-        if isinstance(outcome.error, KeyboardInterrupt):
-            raise outcome.error
-        if outcome.error is not None:
-            where = raised_within(outcome.error, self.found.module)
-            self.fail(stage, f"{hook}() raised {described(outcome.error)}", where=where)
+        stage, module = f"hook {hook}", self.found.module
+        try:
+            with naming_slow(f"asking the {self.title} for its {hook}", module):
+                results = call(self.manager, self.plugin, hook)
+                # a generator runs here, where what it raises is caught
+                answers = [list(result) if _is_many(result) else result for result in results]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.fail(stage, f"{hook}() raised {described(error)}", where=raised_within(error, module))
             return []
         items: list[object] = []
-        for result in outcome.value or ():
-            if not _is_many(result):
-                hint = f"return a list of {what.__name__}"
-                self.fail(
-                    stage, f"{hook}() returned {_shown(result)}, which is not a list of {what.__name__}", hint
-                )
+        for answer in answers or [None]:  # pluggy leaves out None
+            if not _is_many(answer):
+                returned = f"{hook}() returned {_shown(answer)}, which is not a list of {what.__name__}"
+                self.fail(stage, returned, f"return a list of {what.__name__}")
                 return []
-            items.extend(result)
-        kept: list[T] = []
+            items.extend(answer)
+        sound: list[T] = []
         for item in items:
             wrong = faults(item)
             for fault in wrong:
                 self.fail(stage, fault)
             if isinstance(item, what) and not wrong:
-                kept.append(item)
-        return kept
+                sound.append(item)
+        return sound
 
     def first(
         self, what: str, items: Iterable[T], name: Callable[[T], str], owners: dict[tuple[str, ...], str]
@@ -306,14 +264,15 @@ class _Loading:
         return kept
 
     def finish(self) -> Loaded:
+        module = None if self.disabled else sys.modules.get(self.found.module)
         record = PluginRecord(
             name=self.found.name,
             distribution=self.found.distribution,
             version=self.found.version,
             module=self.found.module,
-            file=self._file(),
+            file=str(getattr(module, "__file__", None) or self.found.file),
             disabled=self.disabled,
-            faults=tuple(self.faults),
+            problems=tuple(self.problems),
             warnings=tuple(self.warnings),
             requires=tuple(map(str, self.requires)),
             components=tuple(f"{component.kind}/{component.name}" for component in self.components),
@@ -328,11 +287,8 @@ class _Loading:
             tuple(self.kinds),
             tuple(self.presets),
             tuple(self.commands),
+            self.hooks,
         )
-
-    def _file(self) -> str:
-        module = None if self.disabled else sys.modules.get(self.found.module)
-        return str(getattr(module, "__file__", None) or self.found.file)
 
 
 def _merge_kinds(core: Iterable[Kind], loading: Sequence[_Loading]) -> dict[str, Kind]:
@@ -393,10 +349,9 @@ def _authors_hint(found: Found) -> str:
     return f"report it to the authors of {found.distribution}, or set GLIDEPATH_DISABLE={found.name}"
 
 
-def _signatures(manager: Hooks) -> str:
+def _signatures(callers: Mapping[str, Any]) -> str:
     """The hooks with their arguments: "checks(kind), components(), ..."."""
-    specs = ((name, hook.spec) for name, hook in sorted(manager.known.items()))
-    return ", ".join(f"{name}({', '.join(spec.argnames)})" for name, spec in specs)
+    return ", ".join(f"{name}({', '.join(hook.spec.argnames)})" for name, hook in sorted(callers.items()))
 
 
 def _shown(result: object) -> str:

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
 
 _FILES = ("METADATA", "PKG-INFO")
 _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE | re.IGNORECASE)
 _REQUIRES = re.compile(r"^Requires-Dist:\s*(([\w.-]+).*)$", re.MULTILINE | re.IGNORECASE)
-_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})*", re.ASCII)
-_BOUND = re.compile(rf"\s*(>=|<=|==|!=|<|>)\s*({_NUMBER.pattern})\s*", re.ASCII)
-_COMPARED: Mapping[str, Callable[[list[int], list[int]], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    ">": operator.gt,
-}
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 
 
@@ -51,13 +36,13 @@ class Requires:
 
     def met_by(self, version: str) -> bool:
         """Whether a version is in the range. One that is no version, such as "", is not judged."""
-        return _holds(self.versions, version)
+        return _contains(self.versions, version)
 
 
 def stated_version(info: Path) -> str:
     """The version that the metadata states, "" when there is none."""
-    found = _VERSION.search(_headers(info))
-    return found[1] if found else ""
+    version = _VERSION.search(_headers(info))
+    return version[1] if version else ""
 
 
 def stated_requirements(info: Path, among: Collection[str]) -> tuple[Requires, ...]:
@@ -66,25 +51,8 @@ def stated_requirements(info: Path, among: Collection[str]) -> tuple[Requires, .
     A requirement of an extra, or for another system or Python, does not count; nor does one that cannot be
     read: it was for the installer to complain of.
     """
-    return tuple(_requirements(_headers(info), among))
-
-
-def _requirements(headers: str, among: Collection[str]) -> Iterator[Requires]:
-    for line, name in _REQUIRES.findall(headers):
-        if canonical(name) not in among:
-            continue
-        if bounds := _bounds(line.strip()[len(name) :]):
-            yield Requires(canonical(name), ",".join(f"{how}{bound}" for how, bound in bounds))
-            continue
-        from packaging.requirements import InvalidRequirement  # most starts do without
-
-        try:
-            requirement = _parsed(line.strip())
-            holds = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        except InvalidRequirement:
-            continue
-        if holds and requirement.specifier:
-            yield Requires(canonical(requirement.name), _in_order(requirement))
+    lines = (line.strip() for line, name in _REQUIRES.findall(_headers(info)) if canonical(name) in among)
+    return tuple(requires for line in lines if (requires := _requirement(line)))
 
 
 def unmet(requirements: Collection[Requires], versions: Mapping[str, str]) -> Iterator[tuple[Requires, str]]:
@@ -96,9 +64,25 @@ def unmet(requirements: Collection[Requires], versions: Mapping[str, str]) -> It
 
 
 @lru_cache(maxsize=1024)
-def _holds(versions: str, version: str) -> bool:
-    if (bounds := _bounds(versions)) and _NUMBER.fullmatch(version):
-        return all(_COMPARED[how](*_of_one_length(version, bound)) for how, bound in bounds)
+def _requirement(line: str) -> Requires | None:
+    """A line of the metadata; None where it does not count."""
+    # imported where a plugin states requirements: it costs 40 ms
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return None
+    applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    if not applies or not requirement.specifier:
+        return None
+    # lower bounds first: `packaging` keeps no order
+    bounds = sorted(map(str, requirement.specifier), key=lambda bound: (bound.startswith("<"), bound))
+    return Requires(canonical(requirement.name), ",".join(bounds))
+
+
+@lru_cache(maxsize=1024)
+def _contains(versions: str, version: str) -> bool:
     from packaging.specifiers import SpecifierSet
     from packaging.version import InvalidVersion, Version
 
@@ -106,33 +90,6 @@ def _holds(versions: str, version: str) -> bool:
         return SpecifierSet(versions).contains(Version(version), prereleases=True)
     except InvalidVersion:
         return True
-
-
-@lru_cache(maxsize=1024)
-def _bounds(versions: str) -> list[tuple[str, str]]:
-    """A range such as ">=0.1,<0.3" as pairs; [] for any other, which takes `packaging`, and that 40 ms."""
-    pairs = [_BOUND.fullmatch(one) for one in versions.split(",")]
-    return [(pair[1], pair[2]) for pair in pairs if pair] if all(pairs) else []
-
-
-def _of_one_length(one: str, other: str) -> tuple[list[int], list[int]]:
-    """Versions as numbers, with zeros behind the shorter: 1.0 is 1."""
-    numbers = [list(map(int, text.split("."))) for text in (one, other)]
-    length = max(map(len, numbers))
-    first, second = ([*some, *[0] * (length - len(some))] for some in numbers)
-    return first, second
-
-
-@lru_cache(maxsize=1024)
-def _parsed(text: str) -> Requirement:
-    from packaging.requirements import Requirement
-
-    return Requirement(text)
-
-
-def _in_order(requirement: Requirement) -> str:
-    """The range, its lower bounds first: `packaging` keeps no order."""
-    return ",".join(sorted(map(str, requirement.specifier), key=lambda one: (one.startswith("<"), one)))
 
 
 def _headers(info: Path) -> str:

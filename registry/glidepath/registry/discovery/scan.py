@@ -1,4 +1,4 @@
-"""Which plugins are installed, and which may load: found by their entry points, before anything is imported.
+"""Which plugins are installed: found by their entry points, before anything is imported.
 
 The `entrypoints` package supplies the types. The scan is ours: the package's own stops at the first file that
 it cannot read, of whichever distribution, and hides every plugin behind it. Here each file is read alone.
@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,9 +19,8 @@ import attrs
 from entrypoints import BadEntryPoint, CaseSensitiveConfigParser, Distribution, EntryPoint
 
 from glidepath.registry.describe.hooks import GROUP
-from glidepath.registry.discovery.metadata import canonical as canonical
-from glidepath.registry.discovery.metadata import stated_version
-from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.discovery.metadata import canonical, stated_version
+from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
 
 DISTRIBUTION = "glidepath-diffusion"
 """Our own distribution: the one that `--no-plugins` leaves."""
@@ -29,89 +28,7 @@ DISTRIBUTION = "glidepath-diffusion"
 _NAMESAKE = "glidepath"
 """A distribution of another project, whose package has the name of ours."""
 
-NOT_LOADED = ("scan", "requires", "import", "register")
-"""Stages of which a fault means that nothing of the plugin can be used."""
-
-
 _FILE = "entry_points.txt"
-_HEADER = re.compile(r"\[([\w.-]+)\]", re.ASCII)
-_ENTRY = re.compile(r"([\w.-]+) ?= ?([\w.:-]+)", re.ASCII)
-
-
-@attrs.frozen(kw_only=True)
-class Fault:
-    """Why a plugin, or something that it supplies, cannot be used.
-
-    stage: where it came to light: "scan", "requires", "import", "register", "hook components", "target", ...
-    error: what is wrong, in one sentence.
-    hint: what would put it right.
-    where: "file:line" of the cause, where it is known.
-    """
-
-    stage: str
-    error: str
-    hint: str = ""
-    where: str = ""
-
-
-@attrs.frozen(kw_only=True)
-class PluginRecord:
-    """What became of one entry point of the group `glidepath.plugins`.
-
-    name: the entry point's; "" when a distribution's entry points could not be read at all.
-    distribution: canonical (PEP 503) name. version: "" when the metadata does not say.
-    module: what the entry point names, "package.module".
-    file: the module's file once it is imported; until then the entry_points.txt that names it.
-    disabled: which switch keeps it from loading, "" when none does.
-    faults: all that is wrong with it, in the order in which it came to light.
-    warnings: what its author should know, and what stops nothing.
-    requires: which versions of glidepath and of other plugins its distribution asks for, "acme>=0.1".
-    lacks: why parts of it cannot be used here, where nothing is wrong with them; `examination` fills it.
-    components: "kind/name" of each part that it supplies; kinds, presets, commands: the names of those.
-    """
-
-    name: str
-    distribution: str
-    version: str = ""
-    module: str = ""
-    file: str = ""
-    disabled: str = ""
-    faults: tuple[Fault, ...] = ()
-    warnings: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ()
-    lacks: tuple[Fault, ...] = ()
-    components: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    presets: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
-
-    @property
-    def stage(self) -> str:
-        """ "ok", "disabled", or the stage of the first fault."""
-        if self.disabled:
-            return "disabled"
-        return self.faults[0].stage if self.faults else "ok"
-
-    @property
-    def error(self) -> str:
-        """The first fault, "" when there is none."""
-        return self.faults[0].error if self.faults else ""
-
-    @property
-    def hint(self) -> str:
-        """What would put the first fault right."""
-        return self.faults[0].hint if self.faults else ""
-
-    @property
-    def works(self) -> bool:
-        """Whether it was imported and registered: what of it is sound can be used."""
-        return not self.disabled and not any(fault.stage in NOT_LOADED for fault in self.faults)
-
-    @property
-    def title(self) -> str:
-        """The plugin as messages name it."""
-        release = f"{self.distribution} {self.version}".strip()
-        return f"plugin {self.name!r} of {release}" if self.name else release
 
 
 @attrs.frozen(kw_only=True)
@@ -295,8 +212,6 @@ def _parse(content: bytes) -> tuple[dict[str, str], list[str]]:
     """The group's entries by name, and the names that occur twice among them."""
     text = content.decode("utf-8-sig")
     twice: list[str] = []
-    if (plain := _plain(text)) is not None:
-        return plain, twice
     try:
         parser = _parser(text, strict=True)
     except configparser.DuplicateOptionError as error:
@@ -306,29 +221,6 @@ def _parse(content: bytes) -> tuple[dict[str, str], list[str]]:
     except configparser.DuplicateSectionError:
         parser = _parser(text, strict=False)
     return (dict(parser[GROUP]) if parser.has_section(GROUP) else {}), twice
-
-
-def _plain(text: str) -> dict[str, str] | None:
-    """The group's entries in a file as build tools write it; None for any other, which takes longer."""
-    entries: dict[str, str] = {}
-    seen: set[tuple[str, str]] = set()
-    section = ""
-    for line in text.splitlines():
-        if header := _HEADER.fullmatch(line):
-            section = header[1]
-            name = ""
-        elif entry := _ENTRY.fullmatch(line):
-            name = entry[1]
-            if section == GROUP:
-                entries[name] = entry[2]
-        elif line:
-            return None
-        else:
-            continue
-        if not section or (section, name) in seen:
-            return None
-        seen.add((section, name))
-    return entries
 
 
 def _parser(text: str, *, strict: bool) -> configparser.ConfigParser:
@@ -347,64 +239,9 @@ def _malformed(distro: Distribution, file: Path, name: str, error: str) -> Plugi
         distribution=distro.name,
         version=distro.version or "",
         file=str(file),
-        faults=(Fault(stage="scan", error=error, hint=hint, where=str(file)),),
+        problems=(PluginProblem(stage="scan", error=error, hint=hint, where=str(file)),),
     )
 
 
 def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-@attrs.frozen
-class Switch:
-    """One setting that keeps plugins from loading.
-
-    source: what set it, as messages name it: "GLIDEPATH_DISABLE", "--no-plugins", "plugins.allow".
-    names: entry-point names, distributions, or "distribution/name".
-    allows: True for a list of the only ones that may load, False for a list of those that may not.
-    """
-
-    source: str
-    names: tuple[str, ...]
-    allows: bool
-
-    def refuses(self, plugin: Found) -> bool:
-        """Whether it keeps `plugin` from loading."""
-        return self.allows != any(_names(name, plugin) for name in self.names)
-
-    def unmatched(self, plugins: Collection[Found]) -> Iterator[str]:
-        """A warning for each name that is no installed plugin's."""
-        for name in self.names:
-            if not any(_names(name, plugin) for plugin in plugins):
-                known = {spelling for plugin in plugins for spelling in (plugin.name, plugin.distribution)}
-                hint = did_you_mean(name, known)
-                yield f"{self.source} names {name!r}, which is not installed" + (f"; {hint}" if hint else "")
-
-
-def _names(name: str, plugin: Found) -> bool:
-    distribution, slash, entry = name.partition("/")
-    if slash:
-        return (canonical(distribution), canonical(entry)) == (plugin.distribution, canonical(plugin.name))
-    return canonical(name) in (plugin.distribution, canonical(plugin.name))
-
-
-def switches(
-    environ: Mapping[str, str], *, no_plugins: bool, allow: Collection[str] | None, deny: Collection[str]
-) -> tuple[Switch, ...]:
-    """All settings together: a plugin loads when none refuses it. An empty variable counts as absent."""
-    chosen = []
-    if no_plugins:
-        chosen.append(Switch("--no-plugins", (DISTRIBUTION,), allows=True))
-    if allowed := _listed(environ.get("GLIDEPATH_PLUGINS", "")):
-        chosen.append(Switch("GLIDEPATH_PLUGINS", allowed, allows=True))
-    if denied := _listed(environ.get("GLIDEPATH_DISABLE", "")):
-        chosen.append(Switch("GLIDEPATH_DISABLE", denied, allows=False))
-    if allow is not None:
-        chosen.append(Switch("plugins.allow", tuple(allow), allows=True))
-    if deny:
-        chosen.append(Switch("plugins.deny", tuple(deny), allows=False))
-    return tuple(chosen)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from glidepath.registry.describe.component import doc
-from glidepath.registry.discovery.registered import Registered
+from glidepath.registry.discovery.components import Registered
 from glidepath.registry.spec.address import Address
 from glidepath.registry.text.problems import Place
 

@@ -13,8 +13,7 @@ import attrs
 
 from glidepath.registry.describe.fields import Slot, fields
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.discovery.registered import Registered
-from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.discovery.components import NotFound, Registered
 from glidepath.registry.plan.contracts import check_cascade, check_fit
 from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat
 from glidepath.registry.plan.plan import Plan
@@ -316,7 +315,7 @@ class Planner:
         place = part.items["use"].node.place
         try:
             config_class = self._catalogue.config_class(registered)
-        except Unknown as unknown:
+        except NotFound as unknown:
             self._problems.add(unknown.what, place, path, unknown.hint, unknown.allowed)
             return None
         owner = f"{kind} {registered.component.name}"
@@ -372,7 +371,7 @@ class Planner:
             return None
         try:
             registered = self._catalogue.find(kind, use.text, use.source.distribution)
-        except Unknown as unknown:
+        except NotFound as unknown:
             hint = missing_space(use.text, ("use",)) or _how_to_go_without(use, kind, empty) or unknown.hint
             self._problems.add(unknown.what, use.place, path, hint, unknown.allowed)
             return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.discovery.components import NotFound
 from glidepath.registry.text.named_files import is_there, locate
 from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import NULL
@@ -57,7 +57,7 @@ def local_file(address: Address, catalogue: Catalogue) -> Path | None:
     """Where the file of an address is, or would be; None for one of a hub, which is not asked.
 
     Raises:
-        Unknown: no working plugin is in the package.
+        NotFound: no working plugin is in the package.
     """
     if address.scheme == "hub":
         return None
@@ -166,7 +166,7 @@ class _Reader:
             return value
         try:
             folder = self.catalogue.package_folder(package)
-        except Unknown as unknown:
+        except NotFound as unknown:
             self.fault("path", unknown.what, unknown.hint, unknown.allowed)
             return value
         file = (folder / name).resolve()

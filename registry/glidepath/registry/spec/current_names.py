@@ -6,7 +6,7 @@ from typing import Any
 
 from glidepath.registry.describe.fields import current, fields
 from glidepath.registry.describe.writable import unwritable
-from glidepath.registry.discovery.registered import Registered
+from glidepath.registry.discovery.components import Registered
 from glidepath.registry.text.problems import Problems
 from glidepath.registry.text.tree import MappingNode, Scalar, join
 

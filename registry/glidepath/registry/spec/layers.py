@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from glidepath.registry.describe.fields import Level
-from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.discovery.components import NotFound
 from glidepath.registry.spec.merge import merge
 from glidepath.registry.spec.positions import Schema
 from glidepath.registry.text.named_files import is_there, neighbours
@@ -114,7 +114,7 @@ class Layers:
                 found = self._schema.catalogue.preset_source(name, own)
                 preset = found.item.file
                 return _Origin(f"preset {name}", preset, str(preset), found.record.distribution)
-            except Unknown as unknown:
+            except NotFound as unknown:
                 if not is_there(file):
                     hint = "; ".join(filter(None, (unknown.hint, "the name of a file ends in .yaml")))
                     raise self._stop(unknown.what, place, hint, unknown.allowed) from None

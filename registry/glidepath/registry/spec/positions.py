@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from glidepath.registry.describe.fields import Field, Level, Position, Slot, current, fields
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.discovery.components import NotFound
 from glidepath.registry.text.tree import MappingNode, Node, Scalar
 
 
@@ -68,7 +68,7 @@ class Schema:
     def _full_name(self, slot: Slot, node: Node) -> str:
         try:
             return self.catalogue.look_up(slot.kind, used(node), owner(node)).full_name
-        except Unknown:
+        except NotFound:
             return ""
 
 

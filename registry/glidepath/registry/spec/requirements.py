@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.registry.describe.component import doc
-from glidepath.registry.discovery.scan import canonical, install_remedy, installed_names
+from glidepath.registry.discovery.metadata import canonical
+from glidepath.registry.discovery.scan import install_remedy, installed_names
 from glidepath.registry.text.problems import Problems, did_you_mean, shown
 from glidepath.registry.text.tree import Entry, MappingNode, Scalar, join
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
-    from glidepath.registry.discovery.registered import Registered
+    from glidepath.registry.discovery.components import Registered
 
 
 _LONGEST_RANGE = 200

@@ -1,4 +1,4 @@
-"""What a plugin supplies, and where it comes from."""
+"""What plugins supply and where it comes from, and what is raised over a name that stands for none of it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,26 @@ from typing import Generic, Protocol, TypeVar
 
 import attrs
 
+from glidepath.core.errors import GlidepathError
 from glidepath.registry.describe.component import Component, Extra
 from glidepath.registry.discovery.modules import is_importable
-from glidepath.registry.discovery.scan import PluginRecord
-from glidepath.registry.discovery.unknown import Unknown
+from glidepath.registry.discovery.plugin_record import PluginRecord
+
+
+class NotFound(GlidepathError):
+    """A name that stands for nothing that can be used.
+
+    what: the problem, without its place.
+    hint: what may be meant, or what would help.
+    allowed: the names that serve.
+    """
+
+    def __init__(self, what: str, hint: str = "", allowed: Sequence[str] = ()) -> None:
+        self.what = what
+        self.hint = hint
+        self.allowed = tuple(allowed)
+        lines = [what, hint, f"allowed: {', '.join(self.allowed)}" if self.allowed else ""]
+        super().__init__("\n    ".join(line for line in lines if line))
 
 
 class _Named(Protocol):
@@ -36,9 +52,14 @@ class Registered:
     file: str
 
     @property
+    def name(self) -> str:
+        """The component's own name."""
+        return self.component.name
+
+    @property
     def full_name(self) -> str:
         """The name that no other component of its kind has: "distribution/name"."""
-        return f"{self.distribution}/{self.component.name}"
+        return f"{self.distribution}/{self.name}"
 
 
 @attrs.frozen
@@ -49,17 +70,27 @@ class Supplied(Generic[N]):
     record: PluginRecord
 
     @property
+    def name(self) -> str:
+        """The preset's or command's own name."""
+        return self.item.name
+
+    @property
+    def distribution(self) -> str:
+        """The distribution of its plugin."""
+        return self.record.distribution
+
+    @property
     def full_name(self) -> str:
         """The name that nothing else of its sort has: "distribution/name"."""
-        return f"{self.record.distribution}/{self.item.name}"
+        return f"{self.distribution}/{self.name}"
 
 
-def hindrance(registered: Registered) -> Unknown | None:
+def missing_extras(registered: Registered) -> NotFound | None:
     """Why a component cannot be used here though nothing is wrong with it: modules that are not installed."""
     missing = [extra for extra in registered.component.requires if not is_importable(extra.module)]
     if not missing:
         return None
-    return Unknown(
+    return NotFound(
         f"{registered.full_name} {registered.version} needs {_and(extra.module for extra in missing)}, "
         f"which {'is' if len(missing) == 1 else 'are'} not installed",
         "; ".join(_how_to_install(extra) for extra in missing),
@@ -68,8 +99,8 @@ def hindrance(registered: Registered) -> Unknown | None:
 
 def by_spelling(supplied: Sequence[Supplied[N]]) -> dict[str, N]:
     """Presets or commands by their own names, where those are unique, else by their full ones."""
-    namesakes = Counter(it.item.name for it in supplied)
-    return {it.item.name if namesakes[it.item.name] == 1 else it.full_name: it.item for it in supplied}
+    namesakes = Counter(entry.name for entry in supplied)
+    return {entry.name if namesakes[entry.name] == 1 else entry.full_name: entry.item for entry in supplied}
 
 
 def _how_to_install(extra: Extra) -> str:
