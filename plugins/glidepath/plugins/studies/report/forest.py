@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from glidepath.plugins.studies.report.style import FAINT, INK, TONES, WIDTH, bare, new_figure, signs, styled
-from glidepath.plugins.studies.statistics.analysis import Analysis, Comparison
+from glidepath.plugins.studies.statistics.analysis import Analysis
+from glidepath.plugins.studies.statistics.comparison import Comparison
 from glidepath.plugins.studies.statistics.results import Arm, MetricInfo
 
 #: No more arms than these are in one figure: those that differ most.

@@ -17,7 +17,8 @@ from glidepath.plugins.studies.report.style import (
     signs,
     styled,
 )
-from glidepath.plugins.studies.statistics.analysis import Analysis, Comparison
+from glidepath.plugins.studies.statistics.analysis import Analysis
+from glidepath.plugins.studies.statistics.comparison import Comparison
 from glidepath.plugins.studies.statistics.results import Arm, MetricInfo
 
 _MOST_METRICS = 3

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from glidepath.plugins.studies.statistics.analysis import LEAST_COMPLETE, Analysis
+from glidepath.plugins.studies.statistics.analysis import Analysis
+from glidepath.plugins.studies.statistics.comparison import LEAST_COMPLETE
 from glidepath.plugins.studies.statistics.paired import DRAWS, EXACT_UNITS
 from glidepath.plugins.studies.statistics.power import POWER
 

@@ -17,7 +17,8 @@ from glidepath.plugins.studies.report.numbers import (
     share,
     size,
 )
-from glidepath.plugins.studies.statistics.analysis import Analysis, Comparison
+from glidepath.plugins.studies.statistics.analysis import Analysis
+from glidepath.plugins.studies.statistics.comparison import Comparison
 from glidepath.plugins.studies.statistics.results import MetricInfo
 
 _MARKS = {"better": " ▲", "worse": " ▼", "equivalent": " ≈", "undecided": ""}

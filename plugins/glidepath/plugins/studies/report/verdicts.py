@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from glidepath.plugins.studies.report.numbers import interval, number, p_value
-from glidepath.plugins.studies.statistics.analysis import Analysis, Comparison
+from glidepath.plugins.studies.statistics.analysis import Analysis
+from glidepath.plugins.studies.statistics.comparison import Comparison
 
 
 def summary(analysis: Analysis) -> str:

@@ -1,24 +1,17 @@
-"""What the scores of a study say: differences from the baseline with intervals, adjusted p, and verdicts.
-
-`compare` is the one entry. The tests are in stat_paired.py, what is repeated in stat_units.py, corrections in
-stat_multiple.py, decomposition and trend in stat_variance.py and stat_trend.py, foresight in power.py.
-"""
+"""The analysis of a study: every arm compared with the baseline, trends, interactions and variance."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from glidepath.plugins.studies.statistics.effects import Effect, effect
+from glidepath.plugins.studies.statistics.comparison import Comparison, first_look, judged
 from glidepath.plugins.studies.statistics.multiple import benjamini_hochberg, holm
 from glidepath.plugins.studies.statistics.paired import (
-    deviation,
-    equivalence_p,
     sign_flip_p,
     t_interval,
     t_p,
@@ -26,25 +19,15 @@ from glidepath.plugins.studies.statistics.paired import (
 )
 from glidepath.plugins.studies.statistics.power import (
     Foresight,
-    detectable_effect,
     foresee,
-    smallest_p,
-    units_for_equivalence,
-    units_for_p,
-    units_needed,
 )
 from glidepath.plugins.studies.statistics.results import Arm, MetricInfo, StudyResults
 from glidepath.plugins.studies.statistics.series import Grid, Series, grid, series
 from glidepath.plugins.studies.statistics.trend import Trend, trend
-from glidepath.plugins.studies.statistics.units import Pairs, Unit, common_units, pairs, unit_means, unit_of
+from glidepath.plugins.studies.statistics.units import Unit, common_units, unit_means, unit_of
 from glidepath.plugins.studies.statistics.variance import Decomposition, decompose
 
 Array = npt.NDArray[np.float64]
-
-Verdict = Literal["better", "worse", "equivalent", "undecided"]
-
-#: Share of the pairs that must be complete for a verdict: what fails may not fail by chance.
-LEAST_COMPLETE: Final = 0.8
 
 
 @attrs.frozen(kw_only=True)
@@ -57,42 +40,6 @@ class Estimate:
     units: int
     complete: int
     all: int
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Comparison:
-    """An arm against the baseline in one metric.
-
-    difference: mean of the paired differences, arm minus baseline; low, high: its t interval; family_low,
-        family_high: wider, so that those of the whole family hold together (Bonferroni).
-    p: of the deciding test; p_adjusted: by Holm in the primary family, by Benjamini and Hochberg outside it.
-    p_equivalent, p_equivalent_adjusted: of equivalence within the metric's margin, None without one.
-    detectable: the smallest difference that so many units find in 4 of 5 studies, in the metric's unit.
-    decided_by: how many units would decide, were the difference seen the true one; None where it is decided,
-        cannot be said, or where it would be more than 10,000. decided_as: what they would show.
-    reason: why it is undecided, for a person; "" where it is decided.
-    """
-
-    metric: str
-    arm: str
-    pairs: Pairs
-    difference: float
-    low: float
-    high: float
-    family_low: float
-    family_high: float
-    p: float
-    p_sign_flip: float
-    p_t: float
-    p_adjusted: float
-    p_equivalent: float | None
-    p_equivalent_adjusted: float | None
-    effect: Effect
-    detectable: float
-    verdict: Verdict
-    reason: str = ""
-    decided_by: int | None = None
-    decided_as: Literal["a difference", "equivalence", ""] = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -157,11 +104,11 @@ def compare(results: StudyResults) -> Analysis:
     comparisons: dict[tuple[str, str], Comparison] = {}
     for metrics, adjust in zip(families, (holm, benjamini_hochberg), strict=True):
         keys = [(arm.name, metric.name) for metric in metrics for arm in results.rivals]
-        first = [_first_look(results, results.metric(metric), results.arm(arm)) for arm, metric in keys]
+        first = [first_look(results, results.metric(metric), results.arm(arm)) for arm, metric in keys]
         adjusted = adjust(np.array([it.p for it in first]))
         equivalent = adjust(np.array([_or_nan(it.p_equivalent) for it in first]))
         for key, look, p, same in zip(keys, first, adjusted, equivalent, strict=True):
-            comparisons[key] = _judged(results, look, float(p), float(same), len(keys), alpha)
+            comparisons[key] = judged(results, look, float(p), float(same), len(keys), alpha)
     units = _units(results)
     primary = len(families[0]) * len(results.rivals)
     return Analysis(
@@ -209,104 +156,6 @@ def claim(results: StudyResults) -> str:
         f"Each arm was trained once. {unit}, so every claim is about these checkpoints and prompts; a "
         "difference may come from chance in training as well as from what the arms vary."
     )
-
-
-def _first_look(results: StudyResults, metric: MetricInfo, arm: Arm) -> Comparison:
-    """A comparison before it knows of the others."""
-    paired = pairs(results.of(arm.name, metric.name), results.of(results.baseline, metric.name))
-    differences = paired.differences
-    n = differences.size
-    if n == 0:
-        nan = math.nan
-        return Comparison(
-            metric=metric.name, arm=arm.name, pairs=paired, difference=nan, low=nan, high=nan, family_low=nan,
-            family_high=nan, p=nan, p_sign_flip=nan, p_t=nan, p_adjusted=nan, p_equivalent=None,
-            p_equivalent_adjusted=None, effect=Effect(relative=nan, standardised=nan, improvement=nan),
-            detectable=nan, verdict="undecided",
-        )  # fmt: skip
-    low, high = t_interval(differences, results.level)
-    flip, student = float(sign_flip_p(differences)), float(t_p(differences))
-    same = None if metric.margin is None else float(equivalence_p(differences, metric.margin))
-    return Comparison(
-        metric=metric.name,
-        arm=arm.name,
-        pairs=paired,
-        difference=float(differences.mean()),
-        low=float(low),
-        high=float(high),
-        family_low=math.nan,
-        family_high=math.nan,
-        p=flip if results.test == "sign-flip" else student,
-        p_sign_flip=flip,
-        p_t=student,
-        p_adjusted=math.nan,
-        p_equivalent=None if same is None or math.isnan(same) else same,
-        p_equivalent_adjusted=None,
-        effect=effect(differences, float(paired.baseline.mean()), metric.sign),
-        detectable=math.nan,
-        verdict="undecided",
-    )
-
-
-def _judged(
-    results: StudyResults, look: Comparison, p: float, same: float, family: int, alpha: float
-) -> Comparison:
-    """The comparison with what the family makes of it, and its verdict."""
-    differences = look.pairs.differences
-    n = differences.size
-    spread = float(deviation(differences)) if n else math.nan
-    low, high = t_interval(differences, 1 - alpha / family) if n else (np.nan, np.nan)
-    judged = attrs.evolve(
-        look,
-        family_low=float(low),
-        family_high=float(high),
-        p_adjusted=p,
-        p_equivalent_adjusted=None if look.p_equivalent is None else same,
-        detectable=_finite(detectable_effect(n, alpha / family, test=results.test)) * spread
-        if n > 1
-        else math.nan,
-    )
-    metric = results.metric(look.metric)
-    if look.pairs.share < LEAST_COMPLETE:
-        reason = f"only {look.pairs.complete} of {look.pairs.all} pairs are complete"
-        return attrs.evolve(judged, reason=reason)
-    if n < 2:
-        return attrs.evolve(
-            judged, reason=f"a single {unit_of(results.of(look.arm, look.metric))} has no spread"
-        )
-    if judged.p_equivalent_adjusted is not None and judged.p_equivalent_adjusted <= alpha:
-        return attrs.evolve(judged, verdict="equivalent")
-    if p <= alpha:
-        return attrs.evolve(judged, verdict="better" if metric.sign * look.difference > 0 else "worse")
-    return _undecided(results, judged, metric, spread, alpha / family)
-
-
-def _undecided(
-    results: StudyResults, look: Comparison, metric: MetricInfo, spread: float, alpha: float
-) -> Comparison:
-    """How many units would decide: to show a difference, or equivalence, whichever takes fewer."""
-    wanted: dict[Literal["a difference", "equivalence"], int | None] = {}
-    if spread > 0:
-        wanted["a difference"] = units_needed(look.difference / spread, alpha, test=results.test)
-        if metric.margin is not None:
-            margin = metric.margin / spread
-            wanted["equivalence"] = units_for_equivalence(margin, alpha, effect=look.difference / spread)
-    elif look.difference != 0:
-        wanted["a difference"] = units_for_p(alpha)  # all alike: what signs alone can show
-    counted = {what: count for what, count in wanted.items() if count is not None}
-    n = look.pairs.differences.size
-    unit = _plural(unit_of(results.of(look.arm, look.metric)))
-    hopeless = ""
-    if results.test == "sign-flip" and smallest_p(n) > alpha:
-        hopeless = f"{n} {unit} are too few for this test in this family, whatever the scores; "
-    if not counted:
-        none = look.difference == 0
-        seen = "no difference was seen" if none else f"more than 10,000 {unit} would be needed"
-        return attrs.evolve(look, reason=hopeless + seen)
-    what = min(counted, key=lambda it: counted[it])
-    decided_by = max(counted[what], n + 1)
-    reason = f"about {decided_by:,} {unit} would show {what}, if the true difference is the one seen"
-    return attrs.evolve(look, decided_by=decided_by, decided_as=what, reason=hopeless + reason)
 
 
 def _estimate(results: StudyResults, arm: Arm, metric: MetricInfo) -> Estimate:
@@ -403,14 +252,6 @@ def _units(results: StudyResults) -> int:
 
 def _or_nan(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else math.nan
-
-
-def _plural(unit: Unit) -> str:
-    return "pairs of seed and prompt" if unit == "seed and prompt" else f"{unit}s"
 
 
 def _s(count: int) -> str:

@@ -1,39 +1,46 @@
-"""p values adjusted for how many questions were asked. NaN (a question without an answer) is left out."""
+"""p values adjusted for the number of comparisons. NaN, a comparison without an answer, is left out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
+
+from glidepath.plugins.studies.extras import needed
 
 Array = npt.NDArray[np.float64]
 
 
 def holm(p: Array) -> Array:
-    """Adjusted p of Holm's step-down procedure (1979): one false claim in the family at most, at that level.
+    """Adjusted p values of Holm's step-down procedure (1979), which controls the family-wise error rate.
 
     The k-th smallest of m is multiplied by m - k + 1, and none falls below the one before it.
     """
-    return _adjusted(p, lambda ordered: np.maximum.accumulate(ordered * np.arange(ordered.size, 0, -1)))
+    return _adjusted(p, _step_down)
 
 
 def benjamini_hochberg(p: Array) -> Array:
-    """Adjusted p (q values) of Benjamini and Hochberg (1995): the expected share of false claims.
+    """Adjusted p values of Benjamini and Hochberg (1995), which control the false discovery rate.
 
-    The k-th smallest of m is multiplied by m / k, and none exceeds the one after it.
+    Raises:
+        MissingExtra: scipy is not installed.
     """
-
-    def rule(ordered: Array) -> Array:
-        scaled = ordered * ordered.size / np.arange(1, ordered.size + 1)
-        return np.minimum.accumulate(scaled[::-1])[::-1]
-
-    return _adjusted(p, rule)
+    stats = needed("scipy.stats", "the statistics of a study")
+    return _adjusted(p, stats.false_discovery_control)
 
 
-def _adjusted(p: Array, rule: object) -> Array:
-    assert callable(rule)
-    flat = np.asarray(p, dtype=np.float64).ravel()
-    known = np.flatnonzero(~np.isnan(flat))
-    order = known[np.argsort(flat[known], kind="stable")]
-    result = np.full(flat.shape, np.nan)
-    result[order] = np.minimum(rule(flat[order]), 1.0)
-    return result.reshape(np.shape(p))
+def _step_down(p: Array) -> Array:
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+    return np.minimum(adjusted, 1.0)
+
+
+def _adjusted(p: Array, rule: Callable[[Array], Array]) -> Array:
+    """A rule applied to what is not NaN."""
+    adjusted = np.full(np.shape(p), np.nan)
+    known = ~np.isnan(p)
+    if known.any():
+        adjusted[known] = rule(p[known])
+    return adjusted

@@ -1,7 +1,7 @@
 """Tests and intervals of paired differences, each vectorised over everything but the last axis, the units.
 
 A unit is one independent repetition, such as a training seed; its difference is arm minus baseline under
-equal seeds. Arrays hold no NaN: pairs that failed are dropped before (stat_units.py).
+equal seeds. Arrays hold no NaN: pairs that failed are dropped before (units.py).
 """
 
 from __future__ import annotations
