@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .blocks import Block, is_excerpt, matches
+from .command_server import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 _LONGEST = 300.0
@@ -59,10 +60,11 @@ class Session:
     """Runs the blocks of one page.
 
     folder: where it runs, empty or prepared. What a block printed is kept until the next one.
+    glidepath: the source of the command, as `command_server` gives it.
     """
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
-        self.folder, self.scratch = folder, scratch
+    def __init__(self, folder: Path, scratch: Path, glidepath: str) -> None:
+        self.folder, self.scratch, self.glidepath = folder, scratch, glidepath
         self.site = scratch / "site"
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
         self.printed = ""
@@ -72,9 +74,11 @@ class Session:
         bin_ = self.scratch / "bin"
         bin_.mkdir()
         self.site.mkdir()
-        for name, source in _COMMANDS.items():
+        settings = f"#!{sys.executable}\nROOT, SITE = {str(ROOT)!r}, {str(self.site)!r}\n"
+        commands = {name: settings + source for name, source in _COMMANDS.items()}
+        for name, source in {**commands, "glidepath": self.glidepath}.items():
             file = bin_ / name
-            file.write_text(f"#!{sys.executable}\nROOT, SITE = {str(ROOT)!r}, {str(self.site)!r}\n{source}")
+            file.write_text(source)
             file.chmod(0o755)
         path = os.pathsep.join([str(bin_), str(Path(sys.executable).parent), os.environ["PATH"]])
         ours = ("COV_", "PYTEST_", "GLIDEPATH_")
@@ -83,10 +87,7 @@ class Session:
             **inherited,
             "PATH": path,
             "PYTHONPATH": str(self.site),
-            "PYTHONUNBUFFERED": "1",
-            "COLUMNS": "110",
-            "TQDM_DISABLE": "1",
-            "CUDA_VISIBLE_DEVICES": "",  # what the pages say of numbers is said of a CPU
+            **SETTINGS,
         }
 
     def close(self) -> None:

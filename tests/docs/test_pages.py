@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .blocks import LANGUAGES, Block, blocks, is_excerpt, matches
+from .command_server import command_server
 from .session import ROOT, Session, copy_of_project
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -16,12 +18,19 @@ COPIED = {"CONTRIBUTING.md": PROJECT, "rectified-flow.md": ("examples",), "guida
 """What of the project is copied to where the commands of a page are run."""
 
 
+@pytest.fixture(scope="module")
+def glidepath() -> Iterator[str]:
+    """The source of the command `glidepath`, for all pages of this process."""
+    with command_server() as source:
+        yield source
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_block_of_a_page_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
+def test_every_block_of_a_page_does_what_the_page_says(page: Path, tmp_path: Path, glidepath: str) -> None:
     folder = tmp_path / "page"
     folder.mkdir()
     copy_of_project(folder, COPIED.get(page.name, ()))
-    session = Session(folder, tmp_path)
+    session = Session(folder, tmp_path, glidepath)
     try:
         for block in blocks(page):
             session.run(block)
