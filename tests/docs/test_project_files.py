@@ -91,7 +91,8 @@ def test_the_checks_run_the_second_command_of_the_readme_and_more() -> None:
     ]
     assert at == sorted(at)
     assert "set -euo pipefail" in lines
-    assert "--cov-fail-under=95" in CI
+    assert '-m "(thorough or hypothesis) and not slow"' in CI
+    assert "--fail-under=95" in CI
 
 
 def test_the_checks_can_be_started() -> None:

@@ -10,6 +10,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from glidepath.plugins.scaffold.package import new_plugin, templates, write
 from glidepath.registry import load_catalogue
 
@@ -41,6 +43,7 @@ SAMPLE = """
 """
 
 
+@pytest.mark.thorough
 def test_every_new_plugin_and_every_example_works_from_its_wheel(tmp_path: Path) -> None:
     """One environment for all: what takes long is to install torch.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -38,7 +38,6 @@ def samples(denoiser: Labelled, labels: list[int]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "velocity"])
-@settings(max_examples=25)
 @given(
     scale=st.floats(0, 15),
     eta=st.floats(0, 2),

@@ -111,7 +111,6 @@ def image(plan: Plan) -> Tensor:
 
 
 @given(names=st.lists(st.sampled_from(sorted(ENTRIES)), max_size=4))
-@settings(max_examples=60, deadline=None)
 def test_check_refuses_what_makes_no_sense_and_nothing_else(names: list[str]) -> None:
     assert (not problems(names)) == makes_sense(names)
 

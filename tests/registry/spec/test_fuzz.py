@@ -152,7 +152,7 @@ TOKENS = [
     ),
 ]
 
-many = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+function_scoped = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 texts = st.one_of(
     st.text(max_size=200),
     st.lists(st.sampled_from(TOKENS), max_size=60).map("".join),
@@ -188,7 +188,7 @@ def check_place(place: Place | None) -> None:
         assert 0 <= place.column - 1 - place.shift <= len(place.text)
 
 
-@many
+@function_scoped
 @given(texts)
 @example("? [a]\n: b")
 @example("&a {a: *a}")
@@ -199,7 +199,7 @@ def test_any_text_gives_a_spec_or_a_spec_error(text: str) -> None:
     spec_or_error(text, untrusted=True)
 
 
-@many
+@function_scoped
 @given(texts)
 @example('a: "\\UFFFFFFFF"')
 @example('a: "\\ud800"')
@@ -210,7 +210,7 @@ def test_so_it_does_without_libyaml(text: str) -> None:
         spec_or_error(text, folder=Path())
 
 
-@many
+@function_scoped
 @given(st.data())
 def test_a_damaged_spec_gives_a_spec_or_a_spec_error(data: st.DataObject) -> None:
     text = BASE
@@ -260,7 +260,7 @@ cascades = st.one_of(
 )
 
 
-@settings(many, max_examples=150)
+@function_scoped
 @given(st.one_of(specs, cascades), st.sampled_from(["json", "yaml", "flow"]))
 def test_any_structure_gives_a_spec_or_a_spec_error(spec: dict[str, Any], form: str) -> None:
     if form == "json":
@@ -327,14 +327,14 @@ def as_cascade(spec: dict[str, Any]) -> dict[str, Any]:
     return {"stages": {"small": stage}, **whole}
 
 
-@settings(many, max_examples=100)
+@function_scoped
 @given(st.one_of(sound, sound.map(as_cascade)))
 def test_a_sound_spec_survives_being_resolved_written_and_read(spec: dict[str, Any]) -> None:
     assume("${" not in repr(spec) and "'???'" not in repr(spec))
     assert spec_or_error(canonical_json(spec)) == []
 
 
-@many
+@function_scoped
 @given(
     st.lists(
         st.one_of(
@@ -367,7 +367,7 @@ def test_any_override_gives_a_spec_or_a_spec_error(overrides: list[str]) -> None
     spec_or_error(SMALL, *overrides)
 
 
-@many
+@function_scoped
 @given(
     st.lists(
         st.sampled_from(
@@ -385,7 +385,7 @@ def test_any_interpolation_gives_a_spec_or_a_spec_error(pieces: list[str]) -> No
     spec_or_error(SMALL.replace("scale: 3", f"scale: '{''.join(pieces)}'"))
 
 
-@many
+@function_scoped
 @given(own=st.binary(max_size=100), base=st.binary(max_size=100))
 def test_any_bytes_in_files_give_a_spec_or_a_spec_error(
     own: bytes, base: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -398,7 +398,7 @@ def test_any_bytes_in_files_give_a_spec_or_a_spec_error(
             make_plan(read_spec("own.yaml", catalogue=CATALOGUE, untrusted=untrusted), CATALOGUE)
 
 
-@many
+@function_scoped
 @given(texts)
 def test_any_name_gives_a_spec_or_a_spec_error(name: str) -> None:
     for source in (name, Path(name)):
@@ -435,7 +435,6 @@ numbers = st.one_of(
 )
 
 
-@settings(max_examples=400)
 @given(numbers)
 def test_plain_scalars_are_what_pyyaml_makes_of_them(text: str) -> None:
     """But for dates, which stay text, and for numbers with an exponent and no point."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glidepath.plugins.studies.study.graph import READS, STAGES, Graph, build_graph, differences
@@ -158,7 +158,6 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, int | float]]:
         yield path, value
 
 
-@settings(max_examples=30)
 @given(field=st.sampled_from(_numbers()), change=st.sampled_from([1, 2, -1, 0.5, -0.25]))
 def test_any_field_runs_again_exactly_the_stages_that_read_its_slot(
     tmp_path_factory: pytest.TempPathFactory, field: tuple[str, int | float], change: int | float
