@@ -15,8 +15,8 @@ from typing import Any
 
 import attrs
 
+from glidepath.plugins.studies.study.drafts import Draft
 from glidepath.plugins.studies.study.edits import Edit, applied
-from glidepath.plugins.studies.study.grammar import Draft
 from glidepath.registry import Catalogue, PartPlan, Place, Plan, Runtime, Spec, canonical_json
 from glidepath.registry.describe.fields import Slot
 from glidepath.registry.plan.contracts import check_fit

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.studies.study.arms import ArmPlan, Checker
+from glidepath.plugins.studies.study.baseline import find_baseline
 from glidepath.plugins.studies.study.check_metrics import check_judges
 from glidepath.plugins.studies.study.check_prompts import check_reading
-from glidepath.plugins.studies.study.grammar import Draft, Grammar
+from glidepath.plugins.studies.study.drafts import Draft
+from glidepath.plugins.studies.study.grammar import Grammar
+from glidepath.plugins.studies.study.places import place_of
+from glidepath.plugins.studies.study.prompts import prompt_places, read_prompts
 from glidepath.plugins.studies.study.sections import About, Budget, Data, Failures, Seeds, Stats
 from glidepath.plugins.studies.study.selection import select
 from glidepath.plugins.studies.study.study import Family, MetricPlan, Study
-from glidepath.registry import Catalogue, PartPlan, Place, did_you_mean, yaml_text
+from glidepath.registry import Catalogue, PartPlan, Place, did_you_mean
 from glidepath.registry.describe.fields import SECTIONS, Slot
 from glidepath.registry.plan.planner import Planner
 from glidepath.registry.spec.config import ConfigReader
@@ -29,12 +31,11 @@ from glidepath.registry.spec.overrides import Override, apply, override_source
 from glidepath.registry.spec.positions import Schema
 from glidepath.registry.text.named_files import neighbours
 from glidepath.registry.text.problems import Problems, shown
-from glidepath.registry.text.scalars import NULL, Value
+from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
     Broken,
     Entry,
-    ListNode,
     MappingNode,
     Node,
     Scalar,
@@ -52,8 +53,6 @@ KEYS = (
     *("metrics", "stats", "budget", "engine", "failures", "report"),
 )
 _DEFAULT_ENGINE = "glidepath-diffusion/local"
-_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
-_UNQUOTED = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]")
 _MOST_COMPARED = 1000
 """In a study of more arms nothing is said of overrides that change none of them."""
 
@@ -92,9 +91,9 @@ class _Reading:
 
     def __init__(self, file: Path, overrides: Sequence[str | Override], catalogue: Catalogue) -> None:
         self.file, self.overrides, self.catalogue = file, overrides, catalogue
-        self.faults = Problems([str(file)])
+        self.problems = Problems([str(file)])
         self.schema = Schema(catalogue)
-        self.configs = ConfigReader(self.faults)
+        self.configs = ConfigReader(self.problems)
         self.source = Source(str(file), file.parent, _text(file))
         self._spec_keys = {*SECTIONS, *catalogue.slots} - {*KEYS}
 
@@ -102,9 +101,9 @@ class _Reading:
         try:
             study = self._study()
         except Unreadable:
-            raise self.faults.error() from None
-        if len(self.faults) or study is None:
-            raise self.faults.error()
+            raise self.problems.error() from None
+        if len(self.problems) or study is None:
+            raise self.problems.error()
         return study
 
     def _study(self) -> Study | None:
@@ -114,7 +113,7 @@ class _Reading:
             raise GlidepathError(f"{self.file} is a spec and no study: `{check}` checks it")
         for key, entry in root.items.items():
             if key not in KEYS:
-                self.faults.add(
+                self.problems.add(
                     f"a study has no {shown(key)}", entry.key, key, allowed=KEYS, near=(key, KEYS)
                 )
         about = self._section(root, "study", About)
@@ -125,19 +124,19 @@ class _Reading:
         failures = self._section(root, "failures", Failures)
         metrics = self._metrics(root)
         engine = self._part(self._engine(root), "engine", "engine")
-        prompts = self._prompts(data, root) if data is not None else ()
-        grammar = Grammar(self.faults)
+        prompts = read_prompts(data, root, self.problems) if data is not None else ()
+        grammar = Grammar(self.problems)
         drafts = grammar.arms(root.get("arms"), root.place)
-        drafts, excluded = select(drafts, root.get("where"), root.get("exclude"), self.faults)
+        drafts, excluded = select(drafts, root.get("where"), root.get("exclude"), self.problems)
         base = self._base(root)
-        arms = self._arms(self._under(base, of_base, self.faults), drafts) if base is not None else []
+        arms = self._arms(self._under(base, of_base, self.problems), drafts) if base is not None else []
         if data is not None:
             self._check_counts(metrics, data)
-        check_judges(metrics, arms, self.catalogue, self.faults)
-        check_reading(prompts, self._prompt_places(prompts, root), arms, metrics, self.faults)
+        check_judges(metrics, arms, self.catalogue, self.problems)
+        check_reading(prompts, prompt_places(prompts, root), arms, metrics, self.problems)
         if seeds is not None:
             self._check_training(arms, seeds, root)
-        baseline = self._baseline(root, arms)
+        baseline = find_baseline(root, arms, self.problems)
         if stats is not None:
             labels = [metric.label for metric in metrics]
             self._check_labels("equivalence", stats.equivalence, labels, root)
@@ -178,7 +177,7 @@ class _Reading:
                     f"data.per_prompt is {data.per_prompt}"
                 )
                 hint = f"write data.per_prompt: {said}"
-                self.faults.add(what, metric.part.place, metric.part.path, hint)
+                self.problems.add(what, metric.part.place, metric.part.path, hint)
 
     def _check_labels(self, key: str, named: Iterable[str], labels: Sequence[str], root: MappingNode) -> None:
         """Refuse what is said of a metric that the study does not have."""
@@ -186,26 +185,26 @@ class _Reading:
             if label not in labels:
                 path = f"stats.{key}"
                 what = f"the study has no metric {shown(label)}"
-                self.faults.add(what, _place(root, path), path, "", labels, (label, labels))
+                self.problems.add(what, place_of(root, path), path, "", labels, (label, labels))
 
     def _root(self) -> tuple[MappingNode, list[Source]]:
         """The file under the overrides that change the study, and the others, which change its base."""
-        root = read_tree(self.source, self.faults)
+        root = read_tree(self.source, self.problems)
         if not isinstance(root, MappingNode):
             if not isinstance(root, Broken):
                 this = "nothing" if root is None else describe(root)
                 place = self.source.place(0, 0) if root is None else root.place
-                self.faults.add(f"a study is a mapping, and this is {this}", place, allowed=KEYS)
+                self.problems.add(f"a study is a mapping, and this is {this}", place, allowed=KEYS)
             raise Unreadable
         of_base = []
         for number, override in enumerate(self.overrides, 1):
             source = override_source(number, override)
-            self.faults.files.append(source.name)
+            self.problems.files.append(source.name)
             if source.text.startswith("base."):
                 text = source.text.removeprefix("base.")
                 of_base.append(attrs.evolve(source, text=text, skip=text.find("=") + 1))
             else:
-                root = apply(root, source, self.schema, self.faults, position=None)
+                root = apply(root, source, self.schema, self.problems, position=None)
         return root, of_base
 
     def _base(self, root: MappingNode) -> MappingNode | None:
@@ -213,7 +212,7 @@ class _Reading:
         entry = root.items.get("base")
         if entry is None:
             hint = "name a preset or a file, or write a spec: base: {extends: shapes, sampler: {steps: 10}}"
-            self.faults.add("a study needs a base, the spec that its arms change", root.place, "base", hint)
+            self.problems.add("a study needs a base, the spec that its arms change", root.place, "base", hint)
             return None
         node = entry.node
         if isinstance(node, Scalar) and node.is_text:
@@ -221,9 +220,9 @@ class _Reading:
         if not isinstance(node, MappingNode):
             if not isinstance(node, Broken):
                 what = f"base takes the name of a spec, or a spec, and this is {describe(node)}"
-                self.faults.add(what, node.place, "base")
+                self.problems.add(what, node.place, "base")
             return None
-        layers = Layers(self.schema, self.faults)
+        layers = Layers(self.schema, self.problems)
         try:
             base = layers.from_tree(node)
         except Unreadable:
@@ -236,7 +235,7 @@ class _Reading:
         return base
 
     def _arms(self, base: MappingNode, drafts: Sequence[Draft]) -> list[ArmPlan]:
-        return self._checker(self.faults).arms(base, drafts)
+        return self._checker(self.problems).arms(base, drafts)
 
     def _checker(self, faults: Problems) -> Checker:
         return Checker(self.catalogue, faults, str(self.file), self.file.parent)
@@ -245,7 +244,7 @@ class _Reading:
         self, base: MappingNode, overrides: Sequence[Source], drafts: Sequence[Draft], arms: Sequence[ArmPlan]
     ) -> Iterator[str]:
         """What to tell of overrides of the base without which every arm is what it is with them."""
-        if len(self.faults) or len(drafts) > _MOST_COMPARED:
+        if len(self.problems) or len(drafts) > _MOST_COMPARED:
             return
         named = {name: arm for arm in arms for name in (arm.name, *arm.also)}
         for index, override in enumerate(overrides):
@@ -264,7 +263,7 @@ class _Reading:
             node = MappingNode({}, root.place, root.source)
         if not isinstance(node, MappingNode):
             if not isinstance(node, Broken):
-                self.faults.add(f"{key} takes a mapping, and this is {describe(node)}", node.place, key)
+                self.problems.add(f"{key} takes a mapping, and this is {describe(node)}", node.place, key)
             return None
         value = self.configs.read(config, node, key, key, reserved=()).value
         return value if isinstance(value, config) else None
@@ -275,14 +274,14 @@ class _Reading:
         if not isinstance(node, MappingNode) or not node.items:
             if not isinstance(node, Broken):
                 place = node.place if node is not None else root.place
-                self.faults.add("a study needs metrics", place, "metrics", hint, ("primary", "secondary"))
+                self.problems.add("a study needs metrics", place, "metrics", hint, ("primary", "secondary"))
             return []
         found: list[MetricPlan] = []
         families: tuple[Family, ...] = ("primary", "secondary")
         for key, entry in node.items.items():
             if key not in families:
                 what = f"metrics are primary or secondary, not {shown(key)}"
-                self.faults.add(what, entry.key, join("metrics", key), hint, families, (key, families))
+                self.problems.add(what, entry.key, join("metrics", key), hint, families, (key, families))
         for family in families:
             inner = node.get(family)
             path = join("metrics", family)
@@ -290,22 +289,22 @@ class _Reading:
                 continue
             if not isinstance(inner, MappingNode):
                 what = f"{path} takes a mapping of labels to metrics, and this is {describe(inner)}"
-                self.faults.add(what, inner.place, path, hint)
+                self.problems.add(what, inner.place, path, hint)
                 continue
             for label, entry in inner.items.items():
                 if isinstance(entry.node, Scalar) and entry.node.rule == NULL:
                     continue  # an override has taken it away
                 if any(label == metric.label for metric in found):
-                    self.faults.add(f"two metrics are called {shown(label)}", entry.key, join(path, label))
+                    self.problems.add(f"two metrics are called {shown(label)}", entry.key, join(path, label))
                 part = self._part(entry.node, "metric", join(path, label))
                 if part is not None:
                     found.append(MetricPlan(label, part, family))
-        if not found and not len(self.faults):
-            self.faults.add("a study needs metrics", node.place, "metrics", hint, families)
+        if not found and not len(self.problems):
+            self.problems.add("a study needs metrics", node.place, "metrics", hint, families)
         return found
 
     def _part(self, node: Node, kind: str, path: str) -> PartPlan | None:
-        part = Planner(self.catalogue, self.faults).part(node, Slot(kind), path)
+        part = Planner(self.catalogue, self.problems).part(node, Slot(kind), path)
         return part if isinstance(part, PartPlan) else None
 
     def _engine(self, root: MappingNode) -> Node:
@@ -319,45 +318,11 @@ class _Reading:
             return MappingNode(items, node.place, node.source)
         return node
 
-    def _prompts(self, data: Data, root: MappingNode) -> tuple[str, ...]:
-        place = _place(root, "data.prompts")
-        if isinstance(data.prompts, Path):
-            try:
-                lines = data.prompts.read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                what, hint = f"the prompts cannot be read: {error}", ""
-                if isinstance(error, OSError) and error.errno in _NO_FILE:
-                    stated = _node(root, "data.prompts")
-                    text = stated.text if isinstance(stated, Scalar) else str(data.prompts)
-                    what = f"there is no file {shown(text)}"
-                    written = text if _UNQUOTED.fullmatch(text) else yaml_text(text)
-                    hint = f"for prompts themselves write a list: [{written}]"
-                self.faults.add(what, place, "data.prompts", hint)
-                return ()
-            texts = [line.strip() for line in lines if line.strip()]
-        else:
-            texts = list(data.prompts)
-        if not texts:
-            self.faults.add("a study needs at least one prompt", place, "data.prompts")
-        doubles = sorted({text for text in texts if texts.count(text) > 1}) if len(texts) < 5000 else []
-        if doubles:
-            what = f"the prompt {shown(doubles[0])} is there twice"
-            self.faults.add(what, place, "data.prompts", "per_prompt says how many images each prompt has")
-        return tuple(texts)
-
-    def _prompt_places(self, prompts: Sequence[str], root: MappingNode) -> list[Place]:
-        """Where each prompt is written; of those in a file, where the file is named."""
-        data = root.get("data")
-        stated = data.get("prompts") if isinstance(data, MappingNode) else None
-        if isinstance(stated, ListNode) and len(stated.items) == len(prompts):
-            return [item.place for item in stated.items]
-        return [_place(root, "data.prompts")] * len(prompts)
-
     def _check_training(self, arms: Sequence[ArmPlan], seeds: Seeds, root: MappingNode) -> None:
         """Refuse training seeds for what is not trained by a seed."""
         if not seeds.train:
             return
-        place = _place(root, "seeds.train")
+        place = place_of(root, "seeds.train")
         for arm in arms:
             missing = [slot for slot in ("data", "train") if slot not in arm.parts]
             if arm.common.stages:
@@ -368,73 +333,8 @@ class _Reading:
                 what = f"arm {arm.name} has a trainer without a seed"
             else:
                 continue
-            self.faults.add(what, place, "seeds.train", "seeds: {train: 0} samples with the spec's weights")
+            self.problems.add(what, place, "seeds.train", "seeds: {train: 0} samples with the spec's weights")
             return
-
-    def _baseline(self, root: MappingNode, arms: Sequence[ArmPlan]) -> ArmPlan | None:
-        node = root.get("baseline")
-        if not arms:
-            return None
-        if node is None:
-            return arms[0]
-        names = [arm.name for arm in arms]
-        if isinstance(node, Scalar) and node.is_text:
-            for arm in arms:
-                if node.text in (arm.name, *arm.also):
-                    return arm
-            what = f"no arm is called {shown(node.text)}"
-            self.faults.add(what, node.place, "baseline", "", names, (node.text, names))
-            return None
-        if isinstance(node, MappingNode):
-            wanted = {key: plain(entry.node) for key, entry in node.items.items()}
-            found = [
-                arm
-                for arm in arms
-                if any(_has(factors, wanted) for factors in (arm.factors, *arm.also_factors))
-            ]
-            if len(found) == 1:
-                return found[0]
-            self._no_baseline(node, wanted, found, arms)
-            return None
-        if not isinstance(node, Broken):
-            what = f"baseline takes the name of an arm, or values of its axes, and this is {describe(node)}"
-            self.faults.add(what, node.place, "baseline", allowed=names)
-        return None
-
-    def _no_baseline(
-        self, node: MappingNode, wanted: Mapping[str, Any], found: Sequence[ArmPlan], arms: Sequence[ArmPlan]
-    ) -> None:
-        """Say why values of axes name no arm, or several."""
-        axes = tuple(dict.fromkeys(key for arm in arms for key in arm.factors))
-        unknown = [key for key in wanted if key not in axes]
-        for key in unknown:
-            what = f"no arm has an axis {shown(key)}"
-            self.faults.add(what, node.items[key].key, join("baseline", key), "", axes, (key, axes))
-        if not unknown:
-            said = " and ".join(f"{key} {yaml_text(value)}" for key, value in wanted.items())
-            what = f"{len(found)} arms have {said}" if found else f"no arm has {said}"
-            hint = "the baseline is one arm: give its name, or the value of each of its axes"
-            self.faults.add(what, node.place, "baseline", hint, [arm.name for arm in found or arms])
-
-
-def _has(factors: Mapping[str, Value], wanted: Mapping[str, Any]) -> bool:
-    return all(key in factors and factors[key] == value for key, value in wanted.items())
-
-
-def _place(root: MappingNode, path: str) -> Place:
-    """Where a value is written, or the nearest thing around it."""
-    return _node(root, path).place
-
-
-def _node(root: MappingNode, path: str) -> Node:
-    """A value, or the nearest thing around it."""
-    node: Node = root
-    for key in path.split("."):
-        inner = node.get(key) if isinstance(node, MappingNode) else None
-        if inner is None:
-            break
-        node = inner
-    return node
 
 
 def _seeds(stated: int | Sequence[int], root: int, role: str) -> tuple[int, ...]:

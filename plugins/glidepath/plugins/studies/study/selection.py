@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from glidepath.plugins.studies.study.grammar import Draft, label_of
+from glidepath.plugins.studies.study.drafts import Draft, label_of
 from glidepath.registry import yaml_text
 from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import Value

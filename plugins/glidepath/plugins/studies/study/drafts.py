@@ -1,0 +1,111 @@
+"""Arms as a study file states them, before anything is known of their specs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+
+from glidepath.plugins.studies.study.edits import Edit
+from glidepath.registry import Place, yaml_text
+from glidepath.registry.text.problems import Problems, shown
+from glidepath.registry.text.scalars import NULL, TEXT, Value
+from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join, plain
+
+MOST_ARMS = 100_000
+CHANGES = ("set", "remove", "drop_unknown")
+"""The keys that change a spec."""
+
+
+@attrs.frozen(eq=False)
+class Draft:
+    """An arm as the file states it, before anything is known of its spec.
+
+    name: of what it varies, such as "sampler=ddim,steps=27".
+    factors: the value of each axis, or whether a part is there.
+    """
+
+    name: str
+    factors: Mapping[str, Value]
+    edits: tuple[Edit, ...]
+    place: Place
+
+    def then(self, other: Draft) -> Draft:
+        """Both changes, this one first."""
+        name = ",".join(filter(None, (self.name, other.name)))
+        return Draft(name, {**self.factors, **other.factors}, self.edits + other.edits, other.place)
+
+
+class DraftReader:
+    """What the readers of blocks and of axes share. Problems are gathered in `problems`."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+
+    def changes(self, node: MappingNode, path: str) -> Iterator[Edit]:
+        """What `set` and `remove` say."""
+        drop = self.flag(node.get("drop_unknown"), join(path, "drop_unknown"))
+        removed = node.get("remove")
+        for item in removed.items if isinstance(removed, ListNode) else [removed] if removed else []:
+            if isinstance(item, Scalar) and item.is_text:
+                yield Edit(item, None)
+            elif not isinstance(item, Broken):
+                what = f"remove takes the name of a part, or a list of them, and this is {describe(item)}"
+                self.problems.add(what, item.place, join(path, "remove"))
+        changes = node.get("set")
+        if changes is None:
+            return
+        if not isinstance(changes, MappingNode):
+            if not isinstance(changes, Broken):
+                what = f"set takes a mapping of paths to values, and this is {describe(changes)}"
+                self.problems.add(what, changes.place, join(path, "set"), "such as set: {sampler.steps: 50}")
+            return
+        for key, entry in changes.items.items():
+            yield Edit(Scalar(key, key, TEXT, entry.key, changes.source), entry.node, drop)
+
+    def mapping(self, node: Node, path: str, what: str, keys: Sequence[str]) -> MappingNode | None:
+        """A mapping that has no other keys; None after a fault."""
+        if not isinstance(node, MappingNode):
+            if not isinstance(node, Broken):
+                said = f"{what} takes a mapping, and this is {describe(node)}"
+                self.problems.add(said, node.place, path, allowed=keys)
+            return None
+        for key, entry in node.items.items():
+            if key not in keys:
+                said = f"{what} has no {shown(key)}"
+                self.problems.add(said, entry.key, join(path, key), allowed=keys, near=(key, keys))
+        return node
+
+    def name(self, node: Node | None, path: str) -> str:
+        if node is None or isinstance(node, Broken):
+            return ""
+        if isinstance(node, Scalar) and node.rule != NULL and node.text:
+            return node.text
+        self.problems.add(f"this takes a name, and is {describe(node)}", node.place, path)
+        return ""
+
+    def flag(self, node: Node | None, path: str) -> bool:
+        if node is None or isinstance(node, Broken):
+            return False
+        if isinstance(node, Scalar) and isinstance(node.value, bool):
+            return node.value
+        self.problems.add(f"this takes true or false, and is {describe(node)}", node.place, path)
+        return False
+
+
+def label_of(node: Node) -> Value:
+    """What a value is called: itself, or the name of a part, or what YAML makes of it."""
+    if isinstance(node, Scalar):
+        return node.value
+    value = plain(node)
+    if isinstance(value, dict) and set(value) == {"use"}:
+        return str(value["use"])
+    return yaml_text(value)
+
+
+def word(label: Value) -> str:
+    """A label as a piece of a name that needs no quotes in a shell."""
+    text = label if isinstance(label, str) else yaml_text(label)
+    return "".join(char if char.isalnum() or char in "._+-" else "-" for char in text).strip("-") or (
+        "none" if not text else "-"
+    )
