@@ -63,6 +63,7 @@ from glidepath.registry.plan.resolved import plain_value as plain_value
 from glidepath.registry.records.images import save_png as save_png
 from glidepath.registry.spec.address import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
 from glidepath.registry.spec.address import Address as Address
+from glidepath.registry.spec.layers import SpecSource as SpecSource
 from glidepath.registry.spec.requirements import PluginsSection as PluginsSection
 from glidepath.registry.spec.spec import Spec as Spec
 from glidepath.registry.spec.spec import parse_spec as parse_spec

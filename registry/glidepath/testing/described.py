@@ -91,23 +91,13 @@ def builds(part: Part) -> None:
 
 @check("builds")
 def config_round_trip(part: Part) -> None:
-    """Its parameters, written as YAML or held by OmegaConf, are read as they were."""
+    """Its parameters, held by OmegaConf, written as YAML and read again, are what they were."""
     planned = part.planned
     if planned.config is None:
         raise NotApplicable("it has no parameters")
     written = _values(planned)
     text = OmegaConf.to_yaml(OmegaConf.create(dict(written)))
     _require_same(planned, part.plan(_read(text)), "written as YAML and read again")
-    try:
-        structured = OmegaConf.structured(type(planned.config))
-        held = OmegaConf.to_container(OmegaConf.merge(structured, dict(written)))
-    except Exception as error:
-        told = " ".join(str(error).split())
-        raise AssertionError(
-            f"OmegaConf cannot hold its parameters: {type(error).__name__}: {told}"
-        ) from error
-    assert isinstance(held, dict)
-    _require_same(planned, part.plan({str(key): value for key, value in held.items()}), "held by OmegaConf")
 
 
 @check("builds")

@@ -121,9 +121,7 @@ SPACING = int | str | tuple[int, ...]
         (Literal[True, "auto"], "true", True),
         (Literal[None, "a"], "null", None),
         (Colour, "RED", Colour.RED),
-        (Colour, "g", Colour.GREEN),
         (Level, "HIGH", Level.HIGH),
-        (Level, "1", Level.LOW),
         (Colour | None, "null", None),
         (tuple[int, ...], "[1, 2]", (1, 2)),
         (tuple[int, ...], "[]", ()),
@@ -222,8 +220,8 @@ def test_a_value_becomes_what_its_annotation_says(annotation: Any, written: str,
         (Literal["auto"] | bool, "3", "x takes 'auto' | bool, and 3 is a number"),
         (Literal["no"] | int, "no", "x takes text, and no without quotes is the truth value false in YAML"),
         (tuple[int, ...] | tuple[bool, ...], "[a]", "x takes list of int | list of bool, and 'a' is text"),
-        (complex, "3", "x: Unexpected type annotation: complex"),
-        (frozenset[int], "3", "x: Unexpected type annotation: frozenset[int]"),
+        (complex, "3", "x is complex, which no spec can write"),
+        (frozenset[int], "3", "x is frozenset, which no spec can write"),
         (frozenset[int], "[3]", "x takes frozenset, and this is a list"),
     ],
 )  # fmt: skip
@@ -442,15 +440,12 @@ class Plain:
     a: int = 0
     b: float = 0.0
     c: str = ""
-    d: Literal["x", "y"] = "x"
     e: Colour = Colour.RED
-    f: tuple[float, ...] = ()
     g: int | None = None
-    h: dict[str, int] = attrs.Factory(dict)
     i: bool = False
 
 
 def test_values_agree_with_omegaconf_where_it_takes_them() -> None:
-    text = "{a: 3, b: 2, c: abc, d: y, e: GREEN, f: [1, 2.5], g: null, h: {k: 1}, i: true}"
+    text = "{a: 3, b: 2, c: abc, e: GREEN, g: null, i: true}"
     theirs = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Plain), OmegaConf.create(text)))
     assert read(Plain, text).value == theirs

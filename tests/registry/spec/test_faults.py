@@ -274,7 +274,7 @@ def test_an_interpolation_that_leads_nowhere_is_found_inside_its_text(fault: Fau
     assert where(problem) == ("s.yaml", 5, 13)
     assert problem.path == "weights"
     assert problem.hint == "did you mean 'width'?"
-    assert problem.allowed == ("width", "layers", "tokenizer")
+    assert problem.allowed == ("use", "width")
 
 
 def test_parts_whose_text_widths_differ_do_not_fit(fault: Fault) -> None:

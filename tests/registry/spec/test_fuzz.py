@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from tests.registry.made_up import BASE, make_catalogue
 
 from glidepath.registry.plan.planner import make_plan
@@ -179,6 +180,11 @@ def spec_or_error(text: str, *overrides: str, **options: Any) -> list[str]:
     for written in (canonical_json(plan.tree), canonical_json(plan.tree, indent=2)):
         again = make_plan(parse_spec(written, "t", **options, catalogue=CATALOGUE), CATALOGUE)
         assert canonical_json(again.tree) == canonical_json(plan.tree)
+    again = make_plan(read_spec(spec.tree, catalogue=CATALOGUE), CATALOGUE)
+    assert canonical_json(again.tree) == canonical_json(plan.tree)
+    written = OmegaConf.to_yaml(spec.config)
+    again = make_plan(parse_spec(written, "t", **options, catalogue=CATALOGUE), CATALOGUE)
+    assert canonical_json(again.tree) == canonical_json(plan.tree)
     return []
 
 

@@ -128,17 +128,6 @@ def test_an_override_reaches_into_a_renamed_part(planned: Any) -> None:
     assert plan.parts["sampler"].parts["start"].config.steps == 5
 
 
-@pytest.mark.parametrize(("written", "meant"), [("n", "steps"), ("steps", "n"), ("steps", "steps")])
-def test_an_interpolation_finds_a_parameter_by_either_name(planned: Any, written: str, meant: str) -> None:
-    plan = planned(f'{{use: march, {written}: 7, start: {{use: march, steps: "${{sampler.{meant}}}"}}}}')
-    assert plan.parts["sampler"].parts["start"].config.steps == 7
-
-
-def test_an_interpolation_finds_the_default_by_an_earlier_name(planned: Any) -> None:
-    plan = planned('{use: march, start: {use: march, steps: "${sampler.n}"}}')
-    assert plan.parts["sampler"].parts["start"].config.steps == 50
-
-
 def test_a_deprecated_part_and_parameter_are_warned_of_where_they_are_written(planned: Any) -> None:
     assert warned(planned("crawl")) == [
         "spec.yaml:3:10: sampler acme/crawl is deprecated: use march; goes in 0.3"

@@ -18,6 +18,7 @@ from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.plan.training_mismatch import TrainedOtherwise, trained_otherwise
+from glidepath.registry.spec.layers import SpecSource
 from glidepath.registry.spec.overrides import as_overrides, option_override
 from glidepath.registry.spec.spec import plugin_switches, read_spec
 from glidepath.registry.text.tree import join
@@ -37,7 +38,7 @@ class AssemblyError(GlidepathError):
 
 
 def assemble(
-    source: str | Path,
+    source: SpecSource,
     overrides: Sequence[str] = (),
     *,
     weights: str | Path | None = None,
@@ -45,7 +46,7 @@ def assemble(
 ) -> Pipeline | Cascade:
     """A pipeline from a spec, or a cascade: `assemble("shapes", overrides=["sampler.steps=27"])`.
 
-    source: a preset's name, or a file.
+    source: a preset's name, a file, a mapping or a `DictConfig`; or a list of these, later ones on top.
     overrides: as `--set` takes them, "sampler.steps=27".
     weights: a file in place of the spec's own `weights`.
 

@@ -15,7 +15,7 @@ import attrs
 from glidepath.registry.describe.fields import fields
 from glidepath.registry.describe.parameters import type_text
 
-_PLAIN = (str, Path, int, float, bool, bytes, object, Any, None, type(None))
+_PLAIN = (str, Path, int, float, bool, object, Any, None, type(None))
 _SEQUENCES = (tuple, list, collections.abc.Sequence)
 _MAPPINGS = (dict, collections.abc.Mapping)
 

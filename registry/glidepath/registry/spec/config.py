@@ -13,7 +13,7 @@ from glidepath.registry.describe.component import RESERVED
 from glidepath.registry.describe.fields import Field, fields
 from glidepath.registry.describe.parameters import Parameter, parameters, type_text
 from glidepath.registry.describe.validation import bad_defaults, converted, message, options
-from glidepath.registry.spec.typed import FAILED, Leaves, Typing
+from glidepath.registry.spec.typed import FAILED, Typing
 from glidepath.registry.text.problems import Place, Problems, nearest, shown
 from glidepath.registry.text.tree import MappingNode, Node, Scalar, join
 from glidepath.registry.text.yaml_text import yaml_text
@@ -42,7 +42,6 @@ class ConfigReader:
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
-        self._leaves = Leaves()
 
     def read(
         self,
@@ -98,7 +97,7 @@ class ConfigReader:
         nested = partial(self._nested, supplier=supplier)
         for name, field in known.items():
             described = about.get(field.attribute.name)
-            typing = Typing(name, field.hint, described, problems, self._leaves, nested)
+            typing = Typing(name, field.hint, described, problems, nested)
             draft.fill(field, partial(typing.value, hint=field.hint, path=join(path, name)))
         value = draft.finish()
         if len(problems) == before:

@@ -7,6 +7,7 @@ import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -14,6 +15,7 @@ from glidepath.registry.describe.fields import Level
 from glidepath.registry.discovery.components import NotFound
 from glidepath.registry.spec.merge import merge
 from glidepath.registry.spec.positions import Schema
+from glidepath.registry.text.mappings import mapping_tree
 from glidepath.registry.text.named_files import is_there, neighbours
 from glidepath.registry.text.problems import Place, Problems, did_you_mean, shown
 from glidepath.registry.text.scalars import NULL
@@ -30,6 +32,10 @@ from glidepath.registry.text.tree import (
     join,
 )
 from glidepath.registry.text.yaml_tree import MAX_BYTES, Unreadable, read_tree
+
+Layer = str | Path | Mapping[str, Any]
+SpecSource = Layer | list[Layer] | tuple[Layer, ...]
+"""A spec: a preset, a file, a mapping or an OmegaConf `DictConfig`; or a list of these, as layers."""
 
 _MOST_FILES = 100
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -61,31 +67,53 @@ class Layers:
         self._files = 0
         self._size = 0
 
-    def from_name(self, name: str | Path, trusted: bool = True) -> MappingNode:
-        """The spec in a file, or of a preset. One that is not trusted is a file, and extends nothing.
+    def read(self, source: SpecSource, trusted: bool = True) -> MappingNode:
+        """A spec, or several as layers, later ones on top, each on what it extends itself.
+
+        One that is not trusted is a file or a mapping, and extends nothing.
 
         Raises:
             Unreadable: it cannot be read; why is among the problems.
         """
+        if not isinstance(source, list | tuple):
+            return self._one(source, "mapping", trusted)
+        merged: Node | None = None
+        for number, one in enumerate(source, 1):
+            try:
+                layer = self._one(one, f"mapping {number}", trusted)
+            except Unreadable:
+                continue
+            merged = layer if merged is None else merge(merged, layer, self._schema, Level.SPEC)
+        if not isinstance(merged, MappingNode):
+            raise Unreadable
+        return merged
+
+    def _one(self, source: Layer, name: str, trusted: bool) -> MappingNode:
+        if not isinstance(source, Mapping):
+            return self._from_name(source, trusted)
+        self._problems.files.append(name)
+        home = Source(name, Path(), "", trusted=trusted)
+        root = self._mapping(mapping_tree(source, home, self._problems))
+        return self._extend(root) if trusted else self._alone(root)
+
+    def _from_name(self, name: str | Path, trusted: bool) -> MappingNode:
         here = Place(str(name))
         origin = self._find(str(name), Path(), here, is_file=isinstance(name, Path) or not trusted)
         if trusted:
             return self._read(origin, here)
-        return self._alone(attrs.evolve(self._load(origin, here), trusted=False))
+        return self._alone(self._parse(attrs.evolve(self._load(origin, here), trusted=False)))
 
     def from_text(self, source: Source) -> MappingNode:
-        """The spec in a text. Raises as `from_name` does."""
+        """The spec in a text. Raises as `read` does."""
         self._problems.files.append(source.name)
-        if not source.trusted:
-            return self._alone(source)
-        return self._extend(self._parse(self._bounded(source)))
+        root = self._parse(self._bounded(source))
+        return self._extend(root) if source.trusted else self._alone(root)
 
     def from_tree(self, root: MappingNode) -> MappingNode:
-        """A spec that stands inside another file, on what its `extends` names. Raises as `from_name` does."""
+        """A spec that stands inside another file, on what its `extends` names. Raises as `read` does."""
         return self._extend(root)
 
-    def _alone(self, source: Source) -> MappingNode:
-        root = self._parse(self._bounded(source))
+    def _alone(self, root: MappingNode) -> MappingNode:
         for path, node in (("", root), *_stages(root).items()):
             if entry := node.items.get("extends"):
                 self.complete = False
@@ -179,6 +207,9 @@ class Layers:
             raise
         if node is None or (isinstance(node, Scalar) and node.rule == NULL):
             return MappingNode({}, source.place(0, 0), source)
+        return self._mapping(node)
+
+    def _mapping(self, node: Node) -> MappingNode:
         if isinstance(node, MappingNode):
             return node
         if isinstance(node, Broken):

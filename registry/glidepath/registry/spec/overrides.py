@@ -178,14 +178,14 @@ class _Override:
                 self.no_entry(segment, path, 1)
                 return None
             return self.put(node, rest, f"{path}[0]", Slot(slot.kind))
-        if slot is not None and node is not None:
-            node = as_part(node)
-        if node is None or (isinstance(node, Scalar) and node.rule == NULL):
-            node = MappingNode({}, segment.place, self.source)
         if isinstance(node, Scalar) and "${" in node.text:
             what = f"{path} is {node.text}, which is taken from elsewhere whole"
             self.problems.add(what, segment.place, path, f"set what it is taken from, or all of {path}")
             return None
+        if slot is not None and node is not None:
+            node = as_part(node)
+        if node is None or (isinstance(node, Scalar) and node.rule == NULL):
+            node = MappingNode({}, segment.place, self.source)
         if not isinstance(node, MappingNode) or not segment.key:
             what = "a mapping" if not segment.key else describe(node)
             wanted = "a list" if not segment.key else "a mapping"

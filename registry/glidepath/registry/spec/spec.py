@@ -1,4 +1,4 @@
-"""A spec: what a YAML file says, with what it extends and what overrides change; and where each value is."""
+"""A spec: what a file or a mapping says, with what it extends and what overrides change; and its places."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.spec.config import ConfigReader
 from glidepath.registry.spec.interpolate import interpolate
-from glidepath.registry.spec.layers import Layers
+from glidepath.registry.spec.layers import Layers, SpecSource
 from glidepath.registry.spec.overrides import Override, apply, as_overrides, override_source
 from glidepath.registry.spec.positions import Schema
 from glidepath.registry.spec.requirements import PluginsSection
@@ -22,12 +22,15 @@ from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import MAX_DEPTH, MAX_NODES, MappingNode, join, plain, walk
 from glidepath.registry.text.yaml_tree import Unreadable
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
 
 @attrs.frozen(eq=False, slots=False)
 class Spec:
     """A spec as it was read. Whether its parts exist and fit is for `make_plan` to say.
 
-    name: a path, "preset NAME", or what a text came with.
+    name: a path, "preset NAME", "mapping", or what a text came with; of layers, that of the last.
     folder: what its own relative paths are relative to, None for a text without one.
     root: the tree, every value with its place.
     files: the names of what it was read from, itself first.
@@ -52,6 +55,19 @@ class Spec:
         return values
 
     @cached_property
+    def config(self) -> DictConfig:
+        """The same as an OmegaConf config: merged, resolved, read-only. `OmegaConf.to_yaml` of it is a spec.
+
+        Relative paths in it are still relative to where each was written; `Plan.tree` is the spec for another
+        folder.
+        """
+        from omegaconf import OmegaConf  # most commands do without, and each start would pay for it
+
+        config = OmegaConf.create(self.tree)
+        OmegaConf.set_readonly(config, True)
+        return config
+
+    @cached_property
     def places(self) -> Mapping[str, Place]:
         """Where each value was written, by dotted path: "sampler.steps", "guidance[0].scale"."""
         return {path: node.place for path, node in walk(self.root) if path}
@@ -73,16 +89,18 @@ class Spec:
 
 
 def read_spec(
-    source: str | Path,
+    source: SpecSource,
     overrides: Sequence[str | Override] = (),
     *,
     catalogue: Catalogue,
     allow_env: bool = False,
     untrusted: bool = False,
 ) -> Spec:
-    """The spec in a file, or of a preset, with overrides applied.
+    """A spec, with overrides applied.
 
-    source: a path; or a name, of a preset or of a file.
+    source: the name of a preset or of a file, a path, a mapping, or a `DictConfig`, such as Hydra composes;
+        or a list of these, later ones on top. Relative paths in a mapping are relative to the current
+        directory; its places are "mapping" (in a list "mapping 2") and the dotted path.
     overrides: "path=value", applied in order; an `Override` has a name for messages.
     allow_env: `${oc.env:NAME}` may read the environment.
     untrusted: the file came from a stranger: it extends nothing, and names no file outside its folder.
@@ -90,10 +108,8 @@ def read_spec(
     Raises:
         SpecError: nothing of it can be read. Lesser problems are `Spec.problems`.
     """
-    _require_name(source)
-    return _Reading(catalogue, overrides, allow_env).spec(
-        lambda layers: layers.from_name(source, not untrusted)
-    )
+    _require_source(source)
+    return _Reading(catalogue, overrides, allow_env).spec(lambda layers: layers.read(source, not untrusted))
 
 
 def parse_spec(
@@ -121,20 +137,20 @@ def parse_spec(
     return _Reading(catalogue, overrides, allow_env).spec(lambda layers: layers.from_text(source))
 
 
-def plugin_switches(source: str | Path, overrides: Sequence[str | Override] = ()) -> PluginsSection:
+def plugin_switches(source: SpecSource, overrides: Sequence[str | Override] = ()) -> PluginsSection:
     """What a spec says of plugins, for `load_catalogue`: read before any plugin loads.
 
     Presets come from plugins, so what those extend is not looked into. Nothing is raised over a faulty spec:
     `read_spec` reports it, and `make_plan` holds every part against these switches again.
 
     Raises:
-        SpecError: the source is no name, or the overrides are no list of texts.
+        SpecError: the source names no spec, or the overrides are no list of texts.
     """
-    _require_name(source)
+    _require_source(source)
     catalogue, problems = Catalogue(), Problems()
     reading = _Reading(catalogue, overrides, allow_env=False)
     try:
-        root = reading.settle(Layers(reading.schema, reading.problems).from_name(source))
+        root = reading.settle(Layers(reading.schema, reading.problems).read(source))
     except Unreadable:
         return PluginsSection()
     node = root.get("plugins")
@@ -144,13 +160,14 @@ def plugin_switches(source: str | Path, overrides: Sequence[str | Override] = ()
     return section if isinstance(section, PluginsSection) else PluginsSection()
 
 
-def _require_name(source: object) -> None:
-    """Refuse what is no name, in a call that a type checker has not looked at."""
-    if not isinstance(source, str | os.PathLike):
-        what = f"a spec is named by a text or a path, and this is of type {type(source).__name__}"
-        hint = (
-            'the name of a preset, such as "shapes", or a file, such as "my.yaml"; `parse_spec` reads a text'
-        )
+def _require_source(source: object) -> None:
+    """Refuse what names no spec, in a call that a type checker has not looked at."""
+    layers = source if isinstance(source, list | tuple) else [source]
+    odd = [layer for layer in layers if not isinstance(layer, str | os.PathLike | Mapping)]
+    if odd or not layers:
+        this = f"this is of type {type(odd[0]).__name__}" if odd else "this list is empty"
+        what = f"a spec is a text, a path, a mapping or a list of these, and {this}"
+        hint = "a text is the name of a preset or of a file; `parse_spec` reads the text of a spec itself"
         raise SpecError([Problem(what=what, hint=hint)])
 
 
@@ -184,4 +201,4 @@ class _Reading:
             what = f"the spec has more than {MAX_DEPTH} levels or {MAX_NODES:,} values"
             self.problems.add(what, root.place)
             raise Unreadable
-        return interpolate(root, self.schema, self.problems, self.allow_env)
+        return interpolate(root, self.problems, self.allow_env)

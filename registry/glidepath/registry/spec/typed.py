@@ -2,7 +2,7 @@
 
 Stricter than YAML and OmegaConf: text is text (`no`, 012 and 1.10 are not), a number in quotes is no number.
 The entries of lists, unions and nested classes are typed one by one; each fault is found at its place.
-OmegaConf has the word on types that YAML does not have, such as enumerations.
+A member of an enumeration is written by its name.
 """
 
 from __future__ import annotations
@@ -34,23 +34,6 @@ _MAPPINGS = (dict, collections.abc.Mapping)
 _NUMBERS = (INT, FLOAT, OCTAL, BASE_60)
 
 
-class Leaves:
-    """Types single values through OmegaConf: each annotation as a structured config of one field."""
-
-    def __init__(self) -> None:
-        self._configs: dict[Any, Any] = {}
-
-    def __call__(self, annotation: Any, value: Any) -> Any:
-        """The value as the annotation has it. Raises what OmegaConf raises when it cannot be."""
-        from omegaconf import OmegaConf  # most specs do without, and every start would pay for it
-
-        if annotation not in self._configs:
-            config = attrs.make_class("Leaf", {"value": attrs.field(type=annotation)})
-            self._configs[annotation] = OmegaConf.structured(config)
-        OmegaConf.update(self._configs[annotation], "value", value)
-        return self._configs[annotation].value
-
-
 @attrs.frozen
 class Typing:
     """How the value of a parameter is typed.
@@ -64,7 +47,6 @@ class Typing:
     annotation: Any
     about: Parameter | None
     problems: Problems
-    leaves: Leaves
     nested: Callable[[type[Any], MappingNode, str, str, Problems], Any]
 
     def value(self, node: Node, hint: Any, path: str) -> Any:
@@ -194,17 +176,15 @@ class Typing:
         return node.text if _is_lenient(node) else self._trap(node, path)
 
     def _leaf(self, node: Scalar, hint: Any, path: str) -> Any:
-        """A value of a type that YAML does not have."""
+        """A member of an enumeration; YAML has no other types."""
         names = _choices(hint)
         if node.text in names and not node.is_text and not _is_lenient(node):
             return self._trap(node, path)
-        try:
-            return self.leaves(hint, node.text if node.text in names else node.value)
-        except Exception as error:
-            reason = str(error).splitlines()[0]
+        if node.text in names:
+            return hint[node.text]
         if names:
             return self._no_choice(node, [hint], path)
-        self._fault(f"{self.name}: {reason}", node, path, f"it takes {type_text(self.annotation)}")
+        self._fault(f"{self.name} is {type_text(self.annotation)}, which no spec can write", node, path)
         return FAILED
 
     def _no_choice(self, node: Scalar, members: Iterable[Any], path: str) -> Any:

@@ -34,10 +34,11 @@ _MOST_KNOWN = 100
 class Place:
     """Where a value was written.
 
-    file: the path as the user gave it, or "--set #2", "preset shapes".
+    file: the path as the user gave it, or "--set #2", "preset shapes", "mapping".
     line, column: counted from 1; 0 when the place has no lines.
     text: the source line, for the caret; of a long line, what is around the column.
     shift: how many characters of the line's start `text` leaves out.
+    path: the dotted path of a value that stands in no text, but in a mapping of Python's.
     """
 
     file: str
@@ -45,8 +46,11 @@ class Place:
     column: int = 0
     text: str = ""
     shift: int = 0
+    path: str = ""
 
     def __str__(self) -> str:
+        if self.path:
+            return f"{self.file}: {self.path}"
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     @property
@@ -83,7 +87,7 @@ class Problem:
         """The problem as a person reads it."""
         head = f"{self.place}: {self.what}" if self.place else self.what
         lines = [head]
-        if self.path:
+        if self.path and (self.place is None or self.place.path != self.path):
             lines.append(f"    at {self.path}")
         if self.place is not None and self.place.text:
             lines.append(f"    | {self.place.text}")

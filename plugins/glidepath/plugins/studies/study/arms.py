@@ -268,7 +268,7 @@ class Checker:
         if content not in self._resolved:
             some = MappingNode({key: root.items[key] for key in keys}, root.place, root.source)
             before = len(self.faults)
-            self._resolved[content] = interpolate(some, self._schema, self.faults, False)
+            self._resolved[content] = interpolate(some, self.faults, False)
             if len(self.faults) > before:
                 raise Unreadable
         entries: dict[str, Entry] = {**root.items, **self._resolved[content].items}
