@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.denoiser import Bind, Denoiser, Predict
 from glidepath.core.errors import PartError
-from glidepath.core.guidance import Guidance, GuidanceModifier, Weight, fold
+from glidepath.core.guidance import Guidance, GuidanceModifier, fold
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
@@ -29,10 +29,8 @@ LEVELS = NoiseLevels(torch.tensor([0]), torch.tensor([0.6, 1.0]), torch.tensor([
 class Append(Guidance):
     """epsilon becomes 10 epsilon + digit."""
 
+    scales_by_step = True
     digit: float
-
-    def weighted(self, weight: Weight) -> Guidance:
-        return Append(self.digit * weight(STEP))
 
     def __call__(self, bind: Bind) -> Bind:
         def bound(conditioning: Conditioning) -> Predict:
@@ -40,7 +38,7 @@ class Append(Guidance):
 
             def appended(x: Tensor, step: Step) -> Prediction:
                 prediction = predict(x, step)
-                return prediction.with_epsilon(10 * prediction.epsilon + self.digit)
+                return prediction.with_epsilon(10 * prediction.epsilon + self.weight_at(step) * self.digit)
 
             return appended
 
@@ -54,7 +52,7 @@ class Times(GuidanceModifier):
     weight: float
 
     def modify(self, guidance: Guidance) -> Guidance:
-        return guidance.weighted(lambda _step: self.weight)
+        return guidance.scaled_by_step(lambda _step: self.weight)
 
 
 class Plain(Guidance):
@@ -70,7 +68,7 @@ class OfLevels(Guidance):
     def __init__(self, count: int = 0) -> None:
         self.count = count
 
-    def along(self, levels: NoiseLevels) -> Guidance:
+    def for_levels(self, levels: NoiseLevels) -> Guidance:
         return OfLevels(len(levels))
 
     def __call__(self, bind: Bind) -> Bind:
@@ -106,8 +104,8 @@ def test_a_modifier_that_stands_first_has_nothing_to_change() -> None:
         fold([Times(2), Append(1)], zero)
 
 
-def test_a_guidance_without_shares_refuses_a_weight_by_name() -> None:
-    with pytest.raises(PartError, match="Plain cannot be weighted by step"):
+def test_a_guidance_that_does_not_scale_refuses_a_weight_by_name() -> None:
+    with pytest.raises(PartError, match="Plain cannot be scaled by step"):
         fold([Plain(), Times(2)], zero)
 
 

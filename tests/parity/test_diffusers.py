@@ -31,7 +31,6 @@ from glidepath.plugins.samplers.configs import (
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import DpmppSampler
-from glidepath.plugins.samplers.euler import EulerSampler
 from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
@@ -236,7 +235,7 @@ def _dpmpp(recording: Recording) -> Sampler:
 
 def _euler(recording: Recording) -> Sampler:
     karras = recording.arguments.get("use_karras_sigmas")
-    return EulerSampler(
+    return DdimSampler(
         EulerConfig(steps=recording.steps, sigmas="karras" if karras else "schedule", clip=False)
     )
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from itertools import cycle
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import torch
@@ -143,14 +143,10 @@ class ScaleConfig:
 class SoundGuidance(Guidance):
     """A gradient towards the middle."""
 
+    scales_by_step = True
+
     def __init__(self, config: ScaleConfig) -> None:
         self.scale = config.scale
-        self.weight: Weight = lambda _step: 1.0
-
-    def weighted(self, weight: Weight) -> Guidance:
-        changed = type(self)(ScaleConfig(scale=self.scale))
-        changed.weight = weight
-        return changed
 
     def __call__(self, bind: Bind) -> Bind:
         def bound(conditioning: Conditioning) -> Predict:
@@ -158,7 +154,7 @@ class SoundGuidance(Guidance):
 
             def guided(x: Tensor, step: Step) -> Prediction:
                 prediction = predict(x, step)
-                scale = self.scale * self.weight(step)
+                scale = self.scale * self.weight_at(step)
                 return prediction.with_gradient(-scale * x) if scale else prediction
 
             return guided
@@ -172,7 +168,7 @@ class Unmoved(SoundGuidance):
 
 
 class Weightless(SoundGuidance):
-    def weighted(self, weight: Weight) -> Guidance:
+    def scaled_by_step(self, weight: Weight) -> Self:
         return self
 
 

@@ -4,10 +4,6 @@ from glidepath.core.codec import Codec as Codec
 from glidepath.core.codec import IdentityCodec as IdentityCodec
 from glidepath.core.conditioning import Conditioning as Conditioning
 from glidepath.core.conditioning import TextEmbedding as TextEmbedding
-from glidepath.core.contrast import Contrast as Contrast
-from glidepath.core.contrast import Move as Move
-from glidepath.core.contrast import Pair as Pair
-from glidepath.core.contrast import with_and_without_prompt as with_and_without_prompt
 from glidepath.core.denoiser import Bind as Bind
 from glidepath.core.denoiser import Denoiser as Denoiser
 from glidepath.core.denoiser import Predict as Predict
@@ -15,6 +11,10 @@ from glidepath.core.errors import Diverged as Diverged
 from glidepath.core.errors import GlidepathError as GlidepathError
 from glidepath.core.errors import PartError as PartError
 from glidepath.core.errors import UnreadablePrompt as UnreadablePrompt
+from glidepath.core.extrapolated import Extrapolate as Extrapolate
+from glidepath.core.extrapolated import ExtrapolatedGuidance as ExtrapolatedGuidance
+from glidepath.core.extrapolated import PredictPair as PredictPair
+from glidepath.core.extrapolated import cond_and_uncond as cond_and_uncond
 from glidepath.core.guidance import Guidance as Guidance
 from glidepath.core.guidance import GuidanceModifier as GuidanceModifier
 from glidepath.core.guidance import Weight as Weight

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from typing import Self
 
 from torch import nn
 
@@ -16,35 +19,45 @@ Weight = Callable[[Step], float]
 
 
 class Guidance(ABC):
-    """Maps a binder to a binder: given how to predict under a conditioning, says how to predict better.
+    """Maps a binder to a binder: takes a way to predict under a conditioning, and returns a better one.
 
-    Guidances hold no state between calls, and fold: each wraps what those before it made.
+    Guidances hold no state between calls, and fold: each wraps the result of those before it.
 
     differentiates: whether it takes a gradient through the predictor that it wraps, or through a network of
-        its own. The walk then runs under no_grad and not in inference mode, whose tensors autograd refuses.
+        its own. Sampling then runs under no_grad and not in inference mode, whose tensors autograd refuses.
     num_classes: how many class labels it knows, where it reads `Conditioning.labels`; None where it does not.
+    scales_by_step: whether it multiplies what it adds to a prediction by `weight_at(step)`.
     """
 
     differentiates: bool = False
     num_classes: int | None = None
+    scales_by_step: bool = False
+    _weights: tuple[Weight, ...] = ()
 
     @abstractmethod
     def __call__(self, bind: Bind) -> Bind:
         """Wrap `bind`. What is computed once for a batch is computed when the result is called."""
 
-    def weighted(self, weight: Weight) -> Guidance:
-        """The same guidance, of which only the share `weight(step)` acts.
+    def scaled_by_step(self, weight: Weight) -> Self:
+        """The same guidance, of which `weight(step)` acts; weights of weights multiply.
 
-        What it changes is multiplied by the weight. Where that is 0 nothing is computed for it: no second
-        forward, no gradient.
+        Where the weight is 0, nothing is computed for it: no second forward, no gradient.
 
         Raises:
-            PartError: this guidance has no such share (it does not add to a prediction).
+            PartError: this guidance cannot be scaled, because it does not add to a prediction.
         """
-        raise PartError(f"{type(self).__name__} cannot be weighted by step")
+        if not self.scales_by_step:
+            raise PartError(f"{type(self).__name__} cannot be scaled by step")
+        scaled = copy(self)
+        object.__setattr__(scaled, "_weights", (*self._weights, weight))  # it may be a frozen class
+        return scaled
+
+    def weight_at(self, step: Step) -> float:
+        """How much of this guidance acts at a step: the product of its weights, 1 without any."""
+        return math.prod((weight(step) for weight in self._weights), start=1.0)
 
     def networks(self) -> Mapping[str, nn.Module]:
-        """The networks that it brings along, by name ("classifier", "denoiser"); none by default.
+        """The networks of its own, by name ("classifier", "denoiser"); none by default.
 
         The pipeline moves them to its device, sets them to eval, freezes and counts them. A denoiser among
         them runs in the precision and memory layout of the pipeline's own; any other keeps the precision that
@@ -52,17 +65,17 @@ class Guidance(ABC):
         """
         return {}
 
-    def along(self, levels: NoiseLevels) -> Guidance:
-        """The same guidance for a walk along `levels`: itself, unless it prepares for them."""
+    def for_levels(self, levels: NoiseLevels) -> Guidance:
+        """The same guidance for sampling along `levels`: itself, unless it prepares for them."""
         return self
 
 
 class GuidanceModifier(Guidance):
-    """Changes the guidance before it in the list, instead of wrapping what that one made."""
+    """Changes the guidance before it in the list, instead of wrapping its result."""
 
     @abstractmethod
     def modify(self, guidance: Guidance) -> Guidance:
-        """The guidance that stands in the place of `guidance`, and of this one.
+        """The guidance that takes the place of `guidance` and of this modifier.
 
         Raises:
             PartError: it is not one that this modifier can change.
@@ -76,22 +89,22 @@ class GuidanceModifier(Guidance):
 def fold(guidances: Iterable[Guidance], bind: Bind, levels: NoiseLevels | None = None) -> Bind:
     """Apply guidances left to right: the first wraps the denoiser, the next wraps the first.
 
-    levels: those that `bind` is for; only guidances that do not ask for them (`along`) can do without.
+    levels: those that `bind` is for; a guidance that prepares for them (`for_levels`) needs them.
 
     Raises:
         PartError: a modifier stands first, or after a guidance that it cannot change.
     """
     for guidance in _modified(guidances):
-        bind = (guidance if levels is None else guidance.along(levels))(bind)
+        bind = (guidance if levels is None else guidance.for_levels(levels))(bind)
     return bind
 
 
 def _modified(guidances: Iterable[Guidance]) -> list[Guidance]:
     """The guidances that wrap, each changed by the modifiers that follow it."""
-    done: list[Guidance] = []
+    modified: list[Guidance] = []
     for guidance in guidances:
-        if isinstance(guidance, GuidanceModifier) and done:
-            done[-1] = guidance.modify(done[-1])
+        if isinstance(guidance, GuidanceModifier) and modified:
+            modified[-1] = guidance.modify(modified[-1])
         else:
-            done.append(guidance)
-    return done
+            modified.append(guidance)
+    return modified

@@ -25,7 +25,7 @@ class Prediction:
     variance_fraction: [B, C, *spatial], where the log-variance lies between those of the posterior (0) and of
         beta (1) (Nichol & Dhariwal 2021, equation 15), not clamped; None when variance is not learned.
     gradient: [B, C, *spatial], a sum of grad_x log p(y given x_t); None when nothing guides by gradient.
-    unguided: what was predicted under the prompt before a guidance moved it; None when none did.
+    unguided: the prediction before a guidance changed its value; None when none did.
     """
 
     value: Tensor
@@ -70,6 +70,18 @@ class Prediction:
     def with_epsilon(self, epsilon: Tensor) -> Prediction:
         """The same prediction with another noise: x_0 and velocity follow."""
         return attrs.evolve(self, value=epsilon, kind="epsilon")
+
+    def as_kind(self, kind: PredictionKind) -> Tensor:
+        """What was predicted, as epsilon, sample or velocity."""
+        value: Tensor = getattr(self, kind)
+        return value
+
+    def guided(self, value: Tensor, kind: PredictionKind | None = None) -> Prediction:
+        """The result of a guidance: another value, and this prediction as `unguided`.
+
+        kind: what `value` is; None for the kind of this prediction.
+        """
+        return attrs.evolve(self, value=value, kind=kind or self.kind, unguided=self)
 
     def with_gradient(self, gradient: Tensor) -> Prediction:
         """Add a gradient of log p(y given x_t) to those already there."""

@@ -236,7 +236,9 @@ def test_scale_0_is_no_guidance_at_all() -> None:
 def test_a_weight_by_step_multiplies_the_gradient_and_0_asks_no_classifier() -> None:
     classifier = Softmax()
     weighted = (
-        guide(classifier, 2.0).weighted(lambda step: [0.0, 0.5, 1.0, 3.0][step.index]).weighted(lambda _: 2)
+        guide(classifier, 2.0)
+        .scaled_by_step(lambda step: [0.0, 0.5, 1.0, 3.0][step.index])
+        .scaled_by_step(lambda _: 2)
     )
     once = classifier.gradient(images(), LABELS)
     assert gradient(weighted, STEPS[0]) is None

@@ -219,7 +219,7 @@ def test_a_scale_of_zero_asks_no_clip() -> None:
 
 def test_weights_multiply_the_gradient() -> None:
     guidance = ClipGuidance(ClipGuidanceConfig(clip=None), clip=MeanColour())
-    halved = guidance.weighted(lambda step: 0.5).weighted(lambda step: float(step.index))
+    halved = guidance.scaled_by_step(lambda step: 0.5).scaled_by_step(lambda step: float(step.index))
     prediction = halved(Linear().bind)(PROMPTS)(X, at())
     torch.testing.assert_close(gradient_of(prediction), pull(3.0 * 0.5 * 4))
 
@@ -228,7 +228,7 @@ def test_weights_multiply_the_gradient() -> None:
 def test_where_the_weight_is_zero_the_clip_is_not_asked(through: bool) -> None:
     clip = MeanColour(noised=False)
     config = ClipGuidanceConfig(clip=None, through_denoiser=through)
-    guidance = ClipGuidance(config, clip=clip).weighted(lambda step: 0.0)
+    guidance = ClipGuidance(config, clip=clip).scaled_by_step(lambda step: 0.0)
     prediction = guidance(Linear().bind)(PROMPTS)(X, at())
     assert prediction.gradient is None
     assert clip.seen == []

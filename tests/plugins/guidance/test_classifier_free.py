@@ -138,7 +138,7 @@ LEVELS = NoiseLevels(torch.arange(4).flip(0), torch.linspace(0.2, 1, 5), torch.l
 
 def walk(weight: Weight, denoiser: Labelled, scale: float = 3.0) -> list[list[float]]:
     """epsilon at each step of four, of the two prompts."""
-    guidance = ClassifierFreeGuidance(ClassifierFreeConfig(scale=scale)).weighted(weight)
+    guidance = ClassifierFreeGuidance(ClassifierFreeConfig(scale=scale)).scaled_by_step(weight)
     predict = fold([guidance], denoiser.bind, LEVELS)(PROMPTS)
     return [rows(predict(X, step).epsilon) for step in LEVELS.steps("cpu")]
 

@@ -52,8 +52,8 @@ def test_intervals_in_a_row_are_what_they_share() -> None:
     assert denoiser.batches == [2, 4, 4, 2]
 
 
-def test_a_guidance_that_has_no_share_is_refused() -> None:
-    with pytest.raises(PartError, match="DynamicThreshold cannot be weighted"):
+def test_a_guidance_that_cannot_be_scaled_is_refused() -> None:
+    with pytest.raises(PartError, match="DynamicThreshold cannot be scaled"):
         walk(DynamicThreshold(DynamicThresholdConfig()), Interval(IntervalConfig(high=2.0)))
 
 

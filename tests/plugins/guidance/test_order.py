@@ -154,11 +154,11 @@ def test_each_change_of_a_guidance_changes_the_image(name: str) -> None:
         ),
         (
             ["rescale", "classifier-free"],
-            "guidance[0] (rescale) needs a part before it in the list that provides guidance.contrast",
+            "guidance[0] (rescale) needs a part before it in the list that provides guidance.unguided",
         ),
         (
             ["classifier", "rescale"],
-            "guidance[1] (rescale) needs a part before it in the list that provides guidance.contrast",
+            "guidance[1] (rescale) needs a part before it in the list that provides guidance.unguided",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import pytest
 
-from glidepath.core.contrast import Contrast
+from glidepath.core.extrapolated import ExtrapolatedGuidance
 from glidepath.core.guidance import Guidance, GuidanceModifier
 from glidepath.plugins.guidance import configs, plugin
 from glidepath.registry.describe.component import DOC, Component
@@ -53,11 +53,11 @@ def test_what_it_provides_and_needs_follows_what_it_is(component: Component) -> 
     config = config_class(component)(denoiser=None) if needs_parts else config_class(component)()
     provides, needs = component.provides(config), component.needs(config)
     kind = target(component)
-    assert ("guidance.contrast" in provides) == issubclass(kind, Contrast)
+    assert ("guidance.unguided" in provides) == issubclass(kind, ExtrapolatedGuidance)
     assert ("guidance.weight" in provides) != issubclass(kind, GuidanceModifier)
     assert ("before.guidance.weight" in needs) == issubclass(kind, GuidanceModifier)
     if "guidance.weight" in provides:
-        assert provides["guidance.weight"] == (kind.weighted is not Guidance.weighted)
+        assert provides["guidance.weight"] == (kind.scales_by_step)
 
 
 def test_describing_the_parts_imports_no_torch() -> None:

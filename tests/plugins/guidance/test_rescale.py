@@ -57,7 +57,7 @@ def test_a_prediction_that_nothing_guided_stays_as_it_is_to_the_last_bit() -> No
 
 def test_a_weight_by_step_multiplies_phi() -> None:
     phis = [0.0, 0.5, 1.0, 0.2]
-    weighted = Rescale(RescaleConfig(phi=0.5)).weighted(lambda step: phis[step.index] * 2)
+    weighted = Rescale(RescaleConfig(phi=0.5)).scaled_by_step(lambda step: phis[step.index] * 2)
     predictions = walk(CFG, weighted)
     for step, phi in zip(STEPS, phis, strict=True):
         expected = walk(CFG, Rescale(RescaleConfig(phi=phi)))[step.index]
@@ -65,7 +65,7 @@ def test_a_weight_by_step_multiplies_phi() -> None:
 
 
 def test_weights_of_weights_multiply() -> None:
-    twice = Rescale(RescaleConfig(phi=1.0)).weighted(lambda _: 0.5).weighted(lambda _: 0.5)
+    twice = Rescale(RescaleConfig(phi=1.0)).scaled_by_step(lambda _: 0.5).scaled_by_step(lambda _: 0.5)
     for ours, other in zip(walk(CFG, twice), walk(CFG, Rescale(RescaleConfig(phi=0.25))), strict=True):
         assert torch.equal(ours.value, other.value)
 

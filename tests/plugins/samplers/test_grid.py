@@ -11,7 +11,7 @@ from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.variance_preserving import VariancePreservingSchedule
 from glidepath.plugins.samplers.configs import EulerConfig, PndmConfig
-from glidepath.plugins.samplers.euler import EulerSampler
+from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.pndm import PndmSampler
 
 BETAS = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
@@ -19,7 +19,7 @@ SCHEDULE = VariancePreservingSchedule(BETAS)
 
 
 def grid(schedule: VariancePreservingSchedule = SCHEDULE, strength: float = 1.0, **given: Any) -> NoiseLevels:
-    return EulerSampler(EulerConfig(**given)).levels(schedule, strength)
+    return DdimSampler(EulerConfig(**given)).levels(schedule, strength)
 
 
 def ratio(levels: NoiseLevels) -> torch.Tensor:

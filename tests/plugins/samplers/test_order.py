@@ -24,8 +24,8 @@ from glidepath.plugins.samplers.configs import (
     PndmConfig,
     UniPcConfig,
 )
+from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler
-from glidepath.plugins.samplers.euler import EulerSampler
 from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
@@ -36,7 +36,7 @@ DATA = Mixture(mean=0.8, deviation=0.3)
 X = torch.tensor([[-1.6, -0.9, -0.3, 0.2, 0.7, 1.3]], dtype=torch.float64)
 
 SOLVERS: dict[str, tuple[Sampler, float]] = {
-    "euler": (EulerSampler(EulerConfig(clip=False)), 1),
+    "euler": (DdimSampler(EulerConfig(clip=False)), 1),
     "heun": (HeunSampler(HeunConfig(clip=False)), 2),
     "dpmpp-2m midpoint": (DpmppSampler(DpmppConfig(clip=False, lower_order_final=False)), 2),
     "dpmpp-2m heun": (DpmppSampler(DpmppConfig(clip=False, lower_order_final=False, solver="heun")), 2),

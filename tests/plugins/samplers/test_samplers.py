@@ -18,8 +18,8 @@ from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.variance_preserving import VariancePreservingSchedule
 from glidepath.plugins.samplers import configs
+from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler, DpmppSdeSampler
-from glidepath.plugins.samplers.euler import EulerAncestralSampler, EulerSampler
 from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
@@ -27,8 +27,8 @@ from glidepath.plugins.samplers.unipc import UniPcSampler
 from .mixture import Mixture
 
 MAKERS: dict[str, tuple[type[Sampler], type]] = {
-    "euler": (EulerSampler, configs.EulerConfig),
-    "euler-ancestral": (EulerAncestralSampler, configs.EulerAncestralConfig),
+    "euler": (DdimSampler, configs.EulerConfig),
+    "euler-ancestral": (DdimSampler, configs.EulerAncestralConfig),
     "heun": (HeunSampler, configs.HeunConfig),
     "dpmpp-2m": (DpmppSampler, configs.DpmppConfig),
     "dpmpp-3m": (Dpmpp3Sampler, configs.Dpmpp3Config),

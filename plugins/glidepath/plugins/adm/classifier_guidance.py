@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from glidepath.core import Bind, Conditioning, Guidance, PartError, Predict, Prediction, Step, Weight
+from glidepath.core import Bind, Conditioning, Guidance, PartError, Predict, Prediction, Step
 from glidepath.plugins.adm.classifier import Classifier
 from glidepath.plugins.adm.classifier_config import ClassifierGuidanceConfig
 
@@ -26,6 +24,7 @@ class ClassifierGuidance(Guidance):
     """
 
     differentiates = True
+    scales_by_step = True
 
     def __init__(self, config: ClassifierGuidanceConfig, *, classifier: Classifier) -> None:
         if config.label is not None and config.label >= classifier.num_classes:
@@ -34,18 +33,10 @@ class ClassifierGuidance(Guidance):
         self.config = config
         self.classifier = classifier
         self.num_classes = classifier.num_classes
-        self._weight: Weight | None = None
 
     def networks(self) -> Mapping[str, nn.Module]:
         """The classifier."""
         return {"classifier": self.classifier}
-
-    def weighted(self, weight: Weight) -> Self:
-        """With weight(step) scale in place of the scale; where that is 0 the classifier does not run."""
-        before = self._weight
-        changed = copy(self)
-        changed._weight = weight if before is None else lambda step: before(step) * weight(step)
-        return changed
 
     def __call__(self, bind: Bind) -> Bind:
         """Wrap `bind`."""
@@ -58,7 +49,7 @@ class ClassifierGuidance(Guidance):
 
             def guided(x: Tensor, step: Step) -> Prediction:
                 prediction = predict(x, step)
-                scale = self.config.scale * (1.0 if self._weight is None else self._weight(step))
+                scale = self.weight_at(step) * self.config.scale
                 if scale == 0:
                     return prediction
                 return prediction.with_gradient(scale * self.gradient(x, step.t.expand(len(x)), labels))

@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from glidepath.core import Bind, Conditioning, Guidance, PartError, Predict, Prediction, Step, Weight
+from glidepath.core import Bind, Conditioning, Guidance, PartError, Predict, Prediction, Step
 from glidepath.plugins.clip.configs import ClipGuidanceConfig
 from glidepath.plugins.clip.cutouts import cut, draw_cutouts
 from glidepath.plugins.clip.interface import Clip, resized
@@ -29,8 +29,9 @@ class ClipGuidance(Guidance):
     """
 
     differentiates = True
+    scales_by_step = True
 
-    def __init__(self, config: ClipGuidanceConfig, *, clip: Clip, weight: Weight | None = None) -> None:
+    def __init__(self, config: ClipGuidanceConfig, *, clip: Clip) -> None:
         """Raises PartError where parameters for clean images come with a noised CLIP."""
         if clip.noised and (config.through_denoiser or config.cutouts):
             name = "through_denoiser" if config.through_denoiser else "cutouts"
@@ -40,13 +41,6 @@ class ClipGuidance(Guidance):
             )
         self.config = config
         self.clip = clip.eval().requires_grad_(False)
-        self.weight = weight
-
-    def weighted(self, weight: Weight) -> ClipGuidance:
-        """With weight(step) times the gradient; where that is 0, the CLIP is not asked."""
-        before = self.weight
-        both = weight if before is None else lambda step: before(step) * weight(step)
-        return ClipGuidance(self.config, clip=self.clip, weight=both)
 
     def networks(self) -> Mapping[str, nn.Module]:
         """The CLIP."""
@@ -62,7 +56,7 @@ class ClipGuidance(Guidance):
             texts = self._texts(conditioning)
 
             def guided(x: Tensor, step: Step) -> Prediction:
-                scale = self.config.scale * (1.0 if self.weight is None else self.weight(step))
+                scale = self.weight_at(step) * self.config.scale
                 if scale == 0:
                     return predict(x, step)
                 prediction, gradient = self._predicted(predict, texts, x, step)

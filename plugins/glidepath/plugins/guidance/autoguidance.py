@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import attrs
+import torch
 from torch import Tensor, nn
 
-from glidepath.core import Bind, Conditioning, Contrast, Denoiser, Pair, PartError, Prediction, Step
+from glidepath.core import (
+    Bind,
+    Conditioning,
+    Denoiser,
+    Extrapolate,
+    ExtrapolatedGuidance,
+    PartError,
+    Prediction,
+    Step,
+)
 from glidepath.plugins.guidance.configs import AutoguidanceConfig
 
 
-class Autoguidance(Contrast):
-    """D = D_worse + scale (D - D_worse), under the same prompt (Karras et al. 2024).
+class Autoguidance(ExtrapolatedGuidance):
+    """D = D_guide + scale (D_main - D_guide), under the same prompt (Karras et al. 2024).
 
-    Combined in the form in which the pipeline's denoiser predicts; the other may predict another form, and
-    need not learn its variance. It hears what that one hears, without class labels if it knows none.
+    D_main is the pipeline's denoiser; they are combined as it predicts. The guide may predict another form,
+    and need not learn its variance. It has the same conditioning, without class labels if it knows none.
 
     Args:
-        denoiser: the worse one, for x of the same shape and the same schedule.
+        denoiser: the guide, for x of the same shape and the same schedule.
     """
 
     def __init__(self, config: AutoguidanceConfig, *, denoiser: Denoiser) -> None:
@@ -28,23 +38,26 @@ class Autoguidance(Contrast):
         self.num_classes = denoiser.num_classes
 
     def networks(self) -> Mapping[str, nn.Module]:
-        """The worse denoiser."""
+        """The guide."""
         return {"denoiser": self.denoiser}
 
-    def pair(self, bind: Bind, conditioning: Conditioning) -> Pair:
-        """The predictions of both denoisers.
+    def extrapolate(self, bind: Bind, conditioning: Conditioning) -> Extrapolate:
+        """Bind both denoisers to a batch.
 
         Raises:
-            PartError: it was not said for which levels (`along`).
+            PartError: the noise levels are not known (`for_levels`).
         """
         if self.levels is None:
             raise PartError("autoguidance prepares a denoiser, and needs the noise levels of the walk for it")
-        heard = conditioning
+        for_guide = conditioning
         if self.denoiser.num_classes is None:
-            heard = attrs.evolve(conditioning, labels=None, null_labels=None)
-        wanted, worse = bind(conditioning), self.denoiser.prepare(heard, self.levels)
+            for_guide = attrs.evolve(conditioning, labels=None, null_labels=None)
+        predict_main, predict_guide = bind(conditioning), self.denoiser.prepare(for_guide, self.levels)
 
-        def predict(x: Tensor, step: Step) -> tuple[Prediction, Prediction]:
-            return wanted(x, step), worse(x, step)
+        def guided(x: Tensor, step: Step, scale: float) -> Prediction:
+            main = predict_main(x, step)
+            guide = predict_guide(x, step).as_kind(main.kind)
+            # guide + scale * (main - guide), rounded once
+            return main.guided(torch.add(guide, main.value - guide, alpha=scale))
 
-        return predict
+        return guided

@@ -1,23 +1,42 @@
-"""Guidance by the difference that the prompt makes."""
+"""Classifier-free guidance."""
 
 from __future__ import annotations
 
-from glidepath.core import Bind, Conditioning, Contrast, Pair, with_and_without_prompt
+import torch
+from torch import Tensor
+
+from glidepath.core import (
+    Bind,
+    Conditioning,
+    Extrapolate,
+    ExtrapolatedGuidance,
+    Prediction,
+    Step,
+    cond_and_uncond,
+)
 from glidepath.plugins.guidance.configs import ClassifierFreeConfig
 
 
-class ClassifierFreeGuidance(Contrast):
+class ClassifierFreeGuidance(ExtrapolatedGuidance):
     """epsilon = epsilon_uncond + scale (epsilon_cond - epsilon_uncond) (Nichol et al. 2021, section 2.3).
 
-    Both are predicted in one batch of 2B, conditional half first, and combined in the form in which the
-    denoiser predicts. A learned variance, and a gradient that an inner guidance added, are those of the
-    conditional half. At scale 1 only that half is predicted.
+    Both are predicted in one batch of 2B, conditional half first. They are combined as the denoiser predicts
+    them: epsilon, x_0 and velocity are affine in each other at one x_t and the weights sum to 1, so that each
+    gives the same epsilon. At scale 1 only the conditional half is predicted.
     """
 
     def __init__(self, config: ClassifierFreeConfig) -> None:
         super().__init__(config.scale)
         self.config = config
 
-    def pair(self, bind: Bind, conditioning: Conditioning) -> Pair:
-        """The predictions with and without the prompt."""
-        return with_and_without_prompt(bind, conditioning)
+    def extrapolate(self, bind: Bind, conditioning: Conditioning) -> Extrapolate:
+        """Bind the prompt and its absence to a batch."""
+        predict_pair = cond_and_uncond(bind, conditioning)
+
+        def guided(x: Tensor, step: Step, scale: float) -> Prediction:
+            main, null = predict_pair(x, step)
+            cond, uncond = main.value, null.value
+            # uncond + scale * (cond - uncond), rounded once
+            return main.guided(torch.add(uncond, cond - uncond, alpha=scale))
+
+        return guided

@@ -22,11 +22,11 @@ class Interval(GuidanceModifier):
         """`guidance` within the interval.
 
         Raises:
-            PartError: it cannot be weighted by step.
+            PartError: it cannot be scaled by step.
         """
         if self.config.low == 0 and self.config.high == math.inf:
             return guidance
-        return guidance.weighted(self.weight)
+        return guidance.scaled_by_step(self.weight)
 
     def weight(self, step: Step) -> float:
         """1 within the interval, 0 outside.

@@ -22,8 +22,8 @@ def _faults_of_interval(config: IntervalConfig) -> list[tuple[str, str]]:
     return [("low", f"low must be below high: no noise level above {config.low} and up to {config.high}")]
 
 
-def _contrast(_config: object) -> dict[str, object]:
-    return {"guidance.contrast": True, "guidance.weight": True}
+def _extrapolates(_config: object) -> dict[str, object]:
+    return {"guidance.unguided": True, "guidance.weight": True}
 
 
 def _weight(_config: object) -> dict[str, object]:
@@ -42,9 +42,9 @@ def _needs_weight(_config: object) -> dict[str, Need]:
     }
 
 
-def _needs_contrast(_config: object) -> dict[str, Need]:
+def _needs_unguided(_config: object) -> dict[str, Need]:
     why = "it compares a guided prediction with what it was before"
-    return {"before.guidance.contrast": Need(value=True, why=why)}
+    return {"before.guidance.unguided": Need(value=True, why=why)}
 
 
 _HERE = "glidepath.plugins.guidance"
@@ -102,7 +102,7 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.adaptive_projected:AdaptiveProjectedGuidance",
             config=f"{_HERE}.configs:AdaptiveProjectedConfig",
             summary="classifier-free guidance that does not oversaturate at high scales",
-            provides=_contrast,
+            provides=_extrapolates,
             needs=_needs_null,
             neutral={"scale": 1},
             references=(_APG,),
@@ -113,7 +113,7 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.autoguidance:Autoguidance",
             config=f"{_HERE}.configs:AutoguidanceConfig",
             summary="pulls each step away from what a worse denoiser predicts",
-            provides=_contrast,
+            provides=_extrapolates,
             example={
                 "denoiser": {
                     "use": "glidepath-diffusion/adm-unet",
@@ -135,7 +135,7 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.classifier_free:ClassifierFreeGuidance",
             config=f"{_HERE}.configs:ClassifierFreeConfig",
             summary="pulls each step further from the prediction without a prompt",
-            provides=_contrast,
+            provides=_extrapolates,
             needs=_needs_null,
             neutral={"scale": 1},
             references=(_GLIDE, _CFG),
@@ -168,7 +168,7 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:RescaleConfig",
             summary="takes back the spread that guidance added, which overexposes images",
             provides=_weight,
-            needs=_needs_contrast,
+            needs=_needs_unguided,
             neutral={"phi": 0},
             references=(_FLAWED,),
         ),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from copy import copy
-from typing import Self
-
 import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core import Bind, Conditioning, Guidance, Predict, Prediction, Step, Weight
+from glidepath.core import Bind, Conditioning, Guidance, Predict, Prediction, Step
 from glidepath.plugins.guidance.configs import RescaleConfig
 
 
@@ -20,16 +17,10 @@ class Rescale(Guidance):
     denoiser, which in the paper is the velocity. Where nothing was guided, and at phi 0, nothing changes.
     """
 
+    scales_by_step = True
+
     def __init__(self, config: RescaleConfig) -> None:
         self.config = config
-        self._weight: Weight | None = None
-
-    def weighted(self, weight: Weight) -> Self:
-        """With weight(step) phi in place of phi."""
-        before = self._weight
-        changed = copy(self)
-        changed._weight = weight if before is None else lambda step: before(step) * weight(step)
-        return changed
 
     def __call__(self, bind: Bind) -> Bind:
         """Wrap `bind`."""
@@ -47,12 +38,12 @@ class Rescale(Guidance):
         return bound
 
     def _rescale(self, prediction: Prediction) -> Prediction:
-        phi = self.config.phi * (1.0 if self._weight is None else self._weight(prediction.step))
+        phi = self.weight_at(prediction.step) * self.config.phi
         if prediction.unguided is None or phi == 0:
             return prediction
-        before: Tensor = getattr(prediction.unguided, prediction.kind)
-        spread = _spread(prediction.value).clamp_min(torch.finfo(before.dtype).tiny)
-        factor = phi * _spread(before) / spread + (1 - phi)
+        unguided = prediction.unguided.as_kind(prediction.kind)
+        spread = _spread(prediction.value).clamp_min(torch.finfo(unguided.dtype).tiny)
+        factor = phi * _spread(unguided) / spread + (1 - phi)
         return attrs.evolve(prediction, value=factor * prediction.value)
 
 

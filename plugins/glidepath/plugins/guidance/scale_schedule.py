@@ -19,7 +19,7 @@ SHAPES: dict[str, Callable[[float, float], float]] = {
 
 
 class ScaleSchedule(GuidanceModifier):
-    """The guidance before it, weighted by step; classifier-free at scale s acts at 1 + weight (s - 1).
+    """The guidance before it, scaled by step: classifier-free guidance of scale s has 1 + weight (s - 1).
 
     u = (index + 1) / steps is 1 - t / T of the papers, for the index from the noisy end.
     """
@@ -31,11 +31,11 @@ class ScaleSchedule(GuidanceModifier):
         """`guidance` with this schedule.
 
         Raises:
-            PartError: it cannot be weighted by step.
+            PartError: it cannot be scaled by step.
         """
         if self.config.shape == "constant" and self.config.floor <= 1 and self.config.values is None:
             return guidance
-        return guidance.weighted(self.weight)
+        return guidance.scaled_by_step(self.weight)
 
     def weight(self, step: Step) -> float:
         """The weight of a step.

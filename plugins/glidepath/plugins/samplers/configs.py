@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 from attrs.validators import ge, gt, in_, le, optional
@@ -35,13 +35,27 @@ _LOWER_ORDER_FINAL = (
 )
 
 
-@attrs.frozen(kw_only=True)
-class WalkConfig:
-    """What every sampler of this plugin has."""
+def _steps(default: int | str, more: str = "") -> Any:
+    return attrs.field(default=default, validator=WholeAtLeast(1), metadata=doc(_STEPS + more))
 
-    steps: int | str | tuple[int, ...] = attrs.field(
-        default=20, validator=WholeAtLeast(1), metadata=doc(_STEPS)
-    )
+
+def _end() -> Any:
+    return attrs.field(default="clean", metadata=doc(_END))
+
+
+def _clip() -> Any:
+    return attrs.field(default=True, metadata=doc(_CLIP))
+
+
+def _temperature() -> Any:
+    return attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
+
+
+@attrs.frozen(kw_only=True)
+class GridConfig:
+    """What every sampler has whose noise levels can be spaced anew."""
+
+    steps: int | str | tuple[int, ...] = _steps(20)
     sigmas: Literal["schedule", "time", "karras", "exponential"] = attrs.field(
         default="schedule", metadata=doc(_SIGMAS)
     )
@@ -54,18 +68,16 @@ class WalkConfig:
         ),
     )
     timesteps: Literal["exact", "rounded"] = attrs.field(default="exact", metadata=doc(_TIMESTEPS))
-    end: Literal["clean", "first"] = attrs.field(default="clean", metadata=doc(_END))
-    clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
-    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
+    end: Literal["clean", "first"] = _end()
+    clip: bool = _clip()
+    temperature: float = _temperature()
 
 
 @attrs.frozen(kw_only=True)
 class DdpmConfig:
     """Ancestral sampling."""
 
-    steps: int | str | tuple[int, ...] = attrs.field(
-        default=150, validator=WholeAtLeast(1), metadata=doc(_STEPS)
-    )
+    steps: int | str | tuple[int, ...] = _steps(150)
     variance: Literal["auto", "learned-range", "learned", "fixed-small", "fixed-large"] = attrs.field(
         default="auto",
         metadata=doc(
@@ -75,17 +87,19 @@ class DdpmConfig:
             "fixed-small: that of q(x_s | x_t, x_0); fixed-large: beta"
         ),
     )
-    clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
-    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
+    clip: bool = _clip()
+    temperature: float = _temperature()
 
 
 @attrs.frozen(kw_only=True)
 class DdimConfig:
-    """Implicit sampling, deterministic unless eta is raised."""
+    """Implicit sampling, deterministic unless eta is raised. It visits the timesteps themselves."""
 
-    steps: int | str | tuple[int, ...] = attrs.field(
-        default=50, validator=WholeAtLeast(1), metadata=doc(_STEPS)
-    )
+    sigmas: ClassVar[Literal["schedule"]] = "schedule"
+    sigma_max: ClassVar[None] = None
+    timesteps: ClassVar[Literal["exact"]] = "exact"
+
+    steps: int | str | tuple[int, ...] = _steps(50)
     eta: float = attrs.field(
         default=0.0,
         validator=[ge(0), le(1)],
@@ -100,19 +114,24 @@ class DdimConfig:
             "as ADM and GLIDE have it; predicted, the denoiser's own, as diffusers has it"
         ),
     )
-    end: Literal["clean", "first"] = attrs.field(default="clean", metadata=doc(_END))
-    clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
-    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
+    end: Literal["clean", "first"] = _end()
+    clip: bool = _clip()
+    temperature: float = _temperature()
 
 
 @attrs.frozen(kw_only=True)
-class EulerConfig(WalkConfig):
-    """One straight line for each step."""
+class EulerConfig(GridConfig):
+    """One straight line for each step: DDIM at eta 0."""
+
+    eta: ClassVar[float] = 0.0
+    epsilon: ClassVar[Literal["clipped"]] = "clipped"
 
 
 @attrs.frozen(kw_only=True)
-class EulerAncestralConfig(WalkConfig):
-    """One straight line for each step, and noise drawn anew."""
+class EulerAncestralConfig(GridConfig):
+    """One straight line for each step, and noise drawn anew: DDIM at that eta."""
+
+    epsilon: ClassVar[Literal["clipped"]] = "clipped"
 
     eta: float = attrs.field(
         default=1.0,
@@ -122,12 +141,12 @@ class EulerAncestralConfig(WalkConfig):
 
 
 @attrs.frozen(kw_only=True)
-class HeunConfig(WalkConfig):
+class HeunConfig(GridConfig):
     """The mean of the slopes at both ends of each step."""
 
 
 @attrs.frozen(kw_only=True)
-class DpmppConfig(WalkConfig):
+class DpmppConfig(GridConfig):
     """A polynomial through the last predictions."""
 
     solver: Literal["midpoint", "heun"] = attrs.field(default="midpoint", metadata=doc(_SOLVER))
@@ -135,7 +154,7 @@ class DpmppConfig(WalkConfig):
 
 
 @attrs.frozen(kw_only=True)
-class Dpmpp3Config(WalkConfig):
+class Dpmpp3Config(GridConfig):
     """A parabola through the last three predictions."""
 
     solver: Literal["midpoint", "heun"] = attrs.field(
@@ -145,7 +164,7 @@ class Dpmpp3Config(WalkConfig):
 
 
 @attrs.frozen(kw_only=True)
-class DpmppSdeConfig(WalkConfig):
+class DpmppSdeConfig(GridConfig):
     """A polynomial through the last predictions, and noise drawn anew."""
 
     solver: Literal["midpoint", "heun"] = attrs.field(default="midpoint", metadata=doc(_SOLVER))
@@ -158,7 +177,7 @@ class DpmppSdeConfig(WalkConfig):
 
 
 @attrs.frozen(kw_only=True)
-class UniPcConfig(WalkConfig):
+class UniPcConfig(GridConfig):
     """A predictor, and a corrector without a prediction of its own."""
 
     order: int = attrs.field(
@@ -173,10 +192,8 @@ class UniPcConfig(WalkConfig):
 class PndmConfig:
     """A combination of the last four predictions."""
 
-    steps: int | str | tuple[int, ...] = attrs.field(
-        default="leading50",
-        validator=WholeAtLeast(1),
-        metadata=doc(f"{_STEPS}; evenly in time, as the weights are those of even steps"),
+    steps: int | str | tuple[int, ...] = _steps(
+        "leading50", "; evenly in time, as the weights are those of even steps"
     )
     warm_up: Literal["runge-kutta", "heun"] = attrs.field(
         default="runge-kutta",
@@ -185,6 +202,6 @@ class PndmConfig:
             "each; heun, one more prediction at the first step (elsewhere: skip_prk_steps, PLMS)"
         ),
     )
-    end: Literal["clean", "first"] = attrs.field(default="clean", metadata=doc(_END))
-    clip: bool = attrs.field(default=True, metadata=doc(_CLIP))
-    temperature: float = attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
+    end: Literal["clean", "first"] = _end()
+    clip: bool = _clip()
+    temperature: float = _temperature()

@@ -37,8 +37,8 @@ class DdpmSampler(Sampler):
         for step in levels.steps(x.device):
             coef1, coef2, smaller, larger, variance, deviation = rows[step.index]
             prediction = predict(x, step)
-            sample = prediction.sample.clamp(-1, 1) if self.clip else prediction.sample
-            mean = torch.addcmul(coef2 * x, coef1, sample)
+            x_0 = prediction.sample.clamp(-1, 1) if self.clip else prediction.sample
+            mean = torch.addcmul(coef2 * x, coef1, x_0)  # coef1 x_0 + coef2 x_t
             log_variance = self._learned(prediction, smaller, larger)
             if log_variance is not None:
                 variance, deviation = log_variance.exp(), (0.5 * log_variance).exp()
@@ -49,7 +49,7 @@ class DdpmSampler(Sampler):
             else:
                 noise.skip(step.index, x)
                 x = mean
-            yield State(step.index + 1, len(levels), x, sample)
+            yield State(step.index + 1, len(levels), x, x_0)
 
     def _learned(self, prediction: Prediction, smaller: Tensor, larger: Tensor) -> Tensor | None:
         """The log-variance that the denoiser predicts, or None for a fixed one."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from glidepath.core import Noise, NoiseLevels, Predict, State
 from glidepath.plugins.samplers.configs import DpmppConfig, DpmppSdeConfig
 from glidepath.plugins.samplers.grid import GridSampler
-from glidepath.plugins.samplers.solver import denoiser_along, log_snr_halves, weighted_sum
+from glidepath.plugins.samplers.solver import denoiser_on, log_snr_halves, weighted_sum
 
 FEW_STEPS = 15
 """Below so many steps the last ones are of a lower order (Lu et al. 2022, section 4, "++")."""
@@ -39,16 +39,16 @@ class DpmppSampler(GridSampler):
         weights, deviation = self.coefficients(levels)
         rows = levels.rows(x.device, deviation, *weights.unbind(1))
         adds_noise = (deviation > 0).tolist()
-        denoise = denoiser_along(levels, predict, x.device, self.clip)
-        samples: list[Tensor] = []
-        for index, (spread, *row) in enumerate(rows):
-            samples = [denoise(x, index), *samples[: self.order - 1]]
-            x = weighted_sum(row, (x, *samples))
+        denoise = denoiser_on(levels, predict, x.device, self.clip)
+        x_0s: list[Tensor] = []  # newest first
+        for index, (d, of_x, *of_x_0s) in enumerate(rows):
+            x_0s = [denoise(x, index), *x_0s[: self.order - 1]]
+            x = weighted_sum((of_x, *of_x_0s), (x, *x_0s))
             if adds_noise[index]:
-                x = torch.addcmul(x, spread, noise.step(index, x))
+                x = torch.addcmul(x, d, noise.step(index, x))
             else:
                 noise.skip(index, x)
-            yield State(index + 1, len(levels), x, samples[0])
+            yield State(index + 1, len(levels), x, x_0s[0])
 
     def coefficients(self, levels: NoiseLevels) -> tuple[Tensor, Tensor]:
         """[N, 1 + order] the weights of x_t and of each x_0, newest first; [N] the deviation of the noise."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core import NoiseLevels, NoiseSchedule, PartError, Sampler
-from glidepath.plugins.samplers.configs import WalkConfig
+from glidepath.plugins.samplers.configs import DdimConfig, GridConfig
 
 RHO = 7.0
 """How Karras et al. 2022 bend the spacing: more steps at low noise (appendix D.1)."""
@@ -17,7 +17,7 @@ RHO = 7.0
 class GridSampler(Sampler):
     """A sampler whose steps are chosen by timestep or by noise level."""
 
-    def __init__(self, config: WalkConfig) -> None:
+    def __init__(self, config: GridConfig | DdimConfig) -> None:
         self.steps = config.steps
         self.sigmas = config.sigmas
         self.sigma_max = math.inf if config.sigma_max is None else config.sigma_max

@@ -10,7 +10,7 @@ from torch import Tensor
 from glidepath.core import Noise, NoiseLevels, Predict, State
 from glidepath.plugins.samplers.configs import HeunConfig
 from glidepath.plugins.samplers.grid import GridSampler
-from glidepath.plugins.samplers.solver import denoiser_along, has_signal, weighted_sum
+from glidepath.plugins.samplers.solver import affine_step, denoiser_on, has_signal, weighted_sum
 
 
 class HeunSampler(GridSampler):
@@ -26,22 +26,20 @@ class HeunSampler(GridSampler):
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Walk along `levels`; a state's sample is the x_0 that was predicted last."""
-        of_x = levels.sigma[1:] / levels.sigma[:-1]
-        of_sample = levels.alpha[1:] - of_x * levels.alpha[:-1]
-        first = levels.rows(x.device, of_x, of_sample)
+        first = levels.rows(x.device, *affine_step(levels, levels.sigma[1:]))
         second = levels.rows(x.device, *_correction(levels))
         corrects = has_signal(levels).tolist()
-        denoise = denoiser_along(levels, predict, x.device, self.clip)
+        denoise = denoiser_on(levels, predict, x.device, self.clip)
         for index, weights in enumerate(first):
-            sample = denoise(x, index)
-            reached = weighted_sum(weights, (x, sample))
+            x_0 = denoise(x, index)
+            x_s = weighted_sum(weights, (x, x_0))
             if index + 1 < len(levels) and corrects[index]:
-                corrected = denoise(reached, index + 1)
-                reached = weighted_sum(second[index], (reached, x, sample, corrected))
-                sample = corrected
-            x = reached
+                x_0_at_s = denoise(x_s, index + 1)
+                x_s = weighted_sum(second[index], (x_s, x, x_0, x_0_at_s))
+                x_0 = x_0_at_s
+            x = x_s
             noise.skip(index, x)
-            yield State(index + 1, len(levels), x, sample)
+            yield State(index + 1, len(levels), x, x_0)
 
 
 def _correction(levels: NoiseLevels) -> list[Tensor]:

@@ -10,10 +10,10 @@ from glidepath.core import spacing_fault
 from glidepath.registry import Component, Need, hookimpl
 
 if TYPE_CHECKING:
-    from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, PndmConfig, WalkConfig
+    from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, GridConfig, PndmConfig
 
 
-def _needs_spacing(config: DdpmConfig | DdimConfig | WalkConfig | PndmConfig) -> dict[str, Need]:
+def _needs_spacing(config: DdpmConfig | DdimConfig | GridConfig | PndmConfig) -> dict[str, Need]:
     def fault(num_steps: int) -> str:
         return spacing_fault(config.steps, num_steps)
 
@@ -32,7 +32,7 @@ def _needs_of_ddpm(config: DdpmConfig) -> dict[str, Need]:
     return needs
 
 
-def _needs(config: WalkConfig | PndmConfig) -> dict[str, Need]:
+def _needs(config: GridConfig | PndmConfig) -> dict[str, Need]:
     from glidepath.plugins.samplers.configs import PndmConfig
 
     needs = _needs_spacing(config)
@@ -48,7 +48,7 @@ def _order(order: int, _config: object) -> dict[str, object]:
     return {"sampler.order": order}
 
 
-def _faults(config: WalkConfig | PndmConfig) -> list[tuple[str, str]]:
+def _faults(config: GridConfig | PndmConfig) -> list[tuple[str, str]]:
     from glidepath.plugins.samplers.configs import PndmConfig
 
     if isinstance(config, PndmConfig) or config.sigma_max is None or config.sigmas != "schedule":
@@ -109,7 +109,7 @@ def _solvers() -> Iterator[Component]:
     rows: tuple[tuple[str, str, str, int, str, tuple[str, ...]], ...] = (
         (
             "euler",
-            "euler:EulerSampler",
+            "ddim:DdimSampler",
             "EulerConfig",
             1,
             "straight lines in sigma over alpha: DDIM without noise, with a choice of noise levels",
@@ -117,7 +117,7 @@ def _solvers() -> Iterator[Component]:
         ),
         (
             "euler-ancestral",
-            "euler:EulerAncestralSampler",
+            "ddim:DdimSampler",
             "EulerAncestralConfig",
             1,
             "Euler's method with noise drawn anew at each step: DDIM at eta 1",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, NoiseSchedule, PartError, Predict, Sampler, State, timesteps
 from glidepath.plugins.samplers.configs import PndmConfig
-from glidepath.plugins.samplers.solver import denoiser_along, has_signal, weighted_sum
+from glidepath.plugins.samplers.solver import denoiser_on, has_signal, weighted_sum
 
 ADAMS_BASHFORTH = (
     (1.0,),
@@ -98,7 +98,7 @@ class _Walk:
     """A denoiser seen as epsilon along a grid, and DDIM's step along an epsilon, over one or two points."""
 
     def __init__(self, levels: NoiseLevels, predict: Predict, device: torch.device, clip: bool) -> None:
-        self._denoise = denoiser_along(levels, predict, device, clip)
+        self._denoise = denoiser_on(levels, predict, device, clip)
         sigma, alpha = levels.sigma[:-1], levels.alpha[:-1]
         self._of_slope = levels.rows(device, 1 / sigma, -alpha / sigma)
         self._of_step = {}

@@ -1,4 +1,4 @@
-"""What the solvers share: a denoiser seen as x_0 along a grid, and sums of tensors."""
+"""What the samplers share: a denoiser seen as x_0 on a grid, the weights of a step, sums of tensors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from glidepath.core import NoiseLevels, Predict
+from glidepath.core import NoiseLevels, Predict, Prediction
 
 Denoise = Callable[[Tensor, int], Tensor]
 """(x, index) -> the x_0 that is predicted from x at that point of the grid."""
@@ -22,23 +22,48 @@ def has_signal(levels: NoiseLevels) -> Tensor:
     return levels.sigma[:-1] <= _NO_SIGNAL * levels.alpha[:-1]
 
 
-def denoiser_along(levels: NoiseLevels, predict: Predict, device: torch.device, clip: bool) -> Denoise:
-    """x_0 along `levels`, clipped to [-1, 1] where `clip` says.
+def affine_step(levels: NoiseLevels, of_epsilon: Tensor) -> tuple[Tensor, Tensor]:
+    """What multiplies x_t and x_0 in x_s = alpha_s x_0 + of_epsilon epsilon: [N] each.
+
+    epsilon = (x_t - alpha_t x_0) / sigma_t is put in, so that a step is a sum of two tensors. Their weights
+    are made in float64.
+
+    of_epsilon: [N] float64.
+    """
+    of_x = of_epsilon / levels.sigma[:-1]
+    return of_x, levels.alpha[1:] - of_x * levels.alpha[:-1]
+
+
+def denoiser_on(levels: NoiseLevels, predict: Predict, device: torch.device, clip: bool) -> Denoise:
+    """x_0 at each point of a grid, as `sampled_x_0` has it."""
+    steps = list(levels.steps(device))
+    of_gradient = levels.rows(device, gradient_weight(levels))
+
+    def denoise(x: Tensor, index: int) -> Tensor:
+        return sampled_x_0(predict(x, steps[index]), of_gradient[index][0], clip)
+
+    return denoise
+
+
+def gradient_weight(levels: NoiseLevels) -> Tensor:
+    """[N] sigma^2 / alpha: what a gradient adds to x_0 when it shifts epsilon by -sigma * gradient."""
+    return levels.sigma[:-1] ** 2 / levels.alpha[:-1]
+
+
+def sampled_x_0(prediction: Prediction, of_gradient: Tensor, clip: bool) -> Tensor:
+    """The predicted x_0, clipped to [-1, 1] where `clip` says.
 
     A gradient shifts epsilon by -sigma * gradient (Dhariwal & Nichol 2021, algorithm 2); the x_0 that follows
     is not clipped again.
     """
-    steps = list(levels.steps(device))
-    of_gradient = levels.rows(device, levels.sigma[:-1] ** 2 / levels.alpha[:-1])
+    x_0 = prediction.sample.clamp(-1, 1) if clip else prediction.sample
+    return x_0 if prediction.gradient is None else torch.addcmul(x_0, of_gradient, prediction.gradient)
 
-    def denoise(x: Tensor, index: int) -> Tensor:
-        prediction = predict(x, steps[index])
-        sample = prediction.sample.clamp(-1, 1) if clip else prediction.sample
-        if prediction.gradient is None:
-            return sample
-        return torch.addcmul(sample, of_gradient[index][0], prediction.gradient)
 
-    return denoise
+def shifted_epsilon(prediction: Prediction) -> Tensor:
+    """The noise as it was predicted, whatever x_0 is clipped to, with the same shift by a gradient."""
+    epsilon, gradient = prediction.epsilon, prediction.gradient
+    return epsilon if gradient is None else torch.addcmul(epsilon, -prediction.step.sigma, gradient)
 
 
 def weighted_sum(weights: Iterable[Tensor], tensors: Iterable[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from glidepath.core import Noise, NoiseLevels, Predict, State
 from glidepath.plugins.samplers.configs import UniPcConfig
 from glidepath.plugins.samplers.grid import GridSampler
-from glidepath.plugins.samplers.solver import denoiser_along, log_snr_halves, weighted_sum
+from glidepath.plugins.samplers.solver import denoiser_on, log_snr_halves, weighted_sum
 
 
 class UniPcSampler(GridSampler):
@@ -33,7 +33,7 @@ class UniPcSampler(GridSampler):
         rows = [self._row(index, levels, log_snr_halves(levels)) for index in range(len(levels))]
         forward = _uploaded(levels, x.device, [row.predictor for row in rows])
         corrected = _uploaded(levels, x.device, [row.corrector for row in rows])
-        denoise = denoiser_along(levels, predict, x.device, self.clip)
+        denoise = denoiser_on(levels, predict, x.device, self.clip)
         start, samples = x, [denoise(x, 0)]
         for index, row in enumerate(rows):
             if index:

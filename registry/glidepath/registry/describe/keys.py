@@ -30,9 +30,9 @@ KEYS: Mapping[str, Key] = {
     "labels.null": Key("whether it has a class label that stands for none", "denoisers that read labels"),
     "sampler.order": Key("its order of convergence; 1 where it does not say", "samplers"),
     "guidance.weight": Key(
-        "whether its effect can be weighted by step, as `interval` and `scale-schedule` do", "guidances"
+        "whether it can be scaled by step, as `interval` and `scale-schedule` do", "guidances"
     ),
-    "guidance.contrast": Key("whether it leaves the unguided prediction for `rescale` to see", "guidances"),
+    "guidance.unguided": Key("whether it keeps the prediction before it, which `rescale` needs", "guidances"),
     "data.channels": Key("of the images of a dataset", "datasets"),
     "data.size": Key("of the images of a dataset", "datasets"),
     "data.facts": Key("whether it knows what its captions say", "datasets"),

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from glidepath.core.conditioning import Conditioning
-from glidepath.core.contrast import Contrast, Pair, with_and_without_prompt
 from glidepath.core.denoiser import Bind, Predict
+from glidepath.core.extrapolated import Extrapolate, ExtrapolatedGuidance, cond_and_uncond
 from glidepath.core.guidance import Guidance, fold
-from glidepath.core.levels import NoiseLevels
+from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction
 from glidepath.registry.plan.contracts import BEFORE
 from glidepath.registry.plan.parts import flat
@@ -29,15 +29,21 @@ _CHANGE = 1e-3
 _SIZE = 16
 
 
-class WithPrompt(Contrast):
+class WithPrompt(ExtrapolatedGuidance):
     """Classifier-free guidance: what stands before a guidance that changes another."""
 
     def __init__(self) -> None:
         super().__init__(3.0)
 
-    def pair(self, bind: Bind, conditioning: Conditioning) -> Pair:
-        """With and without the prompt."""
-        return with_and_without_prompt(bind, conditioning)
+    def extrapolate(self, bind: Bind, conditioning: Conditioning) -> Extrapolate:
+        """uncond + scale (cond - uncond)."""
+        predict_pair = cond_and_uncond(bind, conditioning)
+
+        def guided(x: Tensor, step: Step, scale: float) -> Prediction:
+            cond, uncond = predict_pair(x, step)
+            return cond.guided(uncond.value + scale * (cond.value - uncond.value))
+
+        return guided
 
 
 class GuidanceTrial(Trial):
@@ -161,14 +167,14 @@ def effect(part: Part) -> None:
 
 @check("builds", "shapes", "same-seed", "effect")
 def weight(part: Part) -> None:
-    """Where it can be weighted by step: with the weight 0 it changes nothing, with 1 it is itself."""
+    """Where it can be scaled by step: with the weight 0 it changes nothing, with 1 it is itself."""
     if part.component.provides(part.planned.config).get("guidance.weight") is not True:
         raise NotApplicable("its descriptor does not provide guidance.weight: true")
     trial, made = GuidanceTrial(part), part.build()
-    _require_unchanged(trial, made.weighted(lambda _step: 0.0), "with the weight 0")
+    _require_unchanged(trial, made.scaled_by_step(lambda _step: 0.0), "with the weight 0")
     rows = (0, 1)
     with torch.no_grad():
-        whole = trial.guided([made.weighted(lambda _step: 1.0)], rows, made.num_classes)
+        whole = trial.guided([made.scaled_by_step(lambda _step: 1.0)], rows, made.num_classes)
         change = difference(whole, trial.guided([made], rows, made.num_classes))
     require(change < _ROUNDING, f"with the weight 1 it is not itself (relative difference {change:.1e})")
 
