@@ -481,7 +481,7 @@ stages:
 
 def test_an_interpolation_that_leads_nowhere_in_a_stage_says_from_where() -> None:
     (problem,) = faults(CASCADE.replace("steps: 27", "steps: '${schedul.num_steps}'"))
-    assert problem.what == "${schedul.num_steps} leads nowhere: stages.large has no 'schedul'"
+    assert problem.what == "${schedul.num_steps} leads nowhere: 'schedul' is not written in stages.large"
     assert problem.path == "stages.large.sampler.steps"
 
 

@@ -270,7 +270,7 @@ def test_a_number_in_another_base_than_it_seems_is_a_fault(
 def test_an_interpolation_that_leads_nowhere_is_found_inside_its_text(fault: Fault) -> None:
     text = GOOD + "text_encoder: {use: transformer, width: 8}\nweights: 'x-${text_encoder.widht}.pt'\n"
     problem = fault(text)
-    assert problem.what == "${text_encoder.widht} leads nowhere: text_encoder has no 'widht'"
+    assert problem.what == "${text_encoder.widht} leads nowhere: 'widht' is not written in text_encoder"
     assert where(problem) == ("s.yaml", 5, 13)
     assert problem.path == "weights"
     assert problem.hint == "did you mean 'width'?"

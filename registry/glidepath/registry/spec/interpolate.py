@@ -19,7 +19,7 @@ from pathlib import Path
 
 import attrs
 
-from glidepath.registry.text.problems import Place, Problems, did_you_mean, shown
+from glidepath.registry.text.problems import Place, Problems, shown
 from glidepath.registry.text.scalars import NULL, TEXT, resolve
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
@@ -42,7 +42,6 @@ _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 _PATH = re.compile(r"\s*(?P<up>\.*)(?P<keys>[^\s.\[\]:]+(?:\.[^\s.\[\]:]+|\[[0-9]{1,9}\])*)\s*")
 _KEY = re.compile(r"[^.\[\]]+")
 _LONGEST_TEXT = 10_000
-_LONGEST_KEY = 100
 _MOST_LEVELS = 100
 _MOST_KNOWN = 100
 _MOST_REFERENCES = 10_000
@@ -199,15 +198,11 @@ class _Interpolation:
             if key in node.items:
                 return node.items[key].node, (*at, key)
             known = list(islice(node.items, _MOST_KNOWN))
-            why = f"{here} has no {shown(key)}"
+            why = f"{shown(key)} is not written in {here}"
         else:
             why = f"{here} is {describe(node)}"
         what = f"${{{reference.strip()}}} leads nowhere: {why}"
-        hint = (
-            did_you_mean(key[:_LONGEST_KEY], known)
-            or "what is left at its default cannot be referred to: write it"
-        )
-        self.problems.add(what, place, _dotted(whose), hint if known else "", known)
+        self.problems.add(what, place, _dotted(whose), allowed=known, near=(key, known))
         raise _Stop
 
     def environment(self, reference: str, place: Place, at: Keys) -> Node:
