@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from glidepath.core import Conditioning
+from glidepath.testing.fixtures import QuarterCircleSchedule
 from glidepath.testing.mixture import ONE, TWO, Mixture, conditional
-from glidepath.testing.world import Quarter
 
 ALPHA, SIGMA = 0.8, 0.6
 
@@ -58,7 +58,7 @@ def test_the_quantiles_move_along_the_probability_flow() -> None:
 
 
 def test_the_denoiser_of_images_without_text_is_that_of_a_gaussian_around_zero() -> None:
-    levels = Quarter().levels(4)
+    levels = QuarterCircleSchedule().levels(4)
     step = next(levels.steps("cpu"))
     x = torch.ones(1, 3, 4, 4)
     prediction = conditional(Conditioning(batch=1), levels)(x, step)

@@ -16,20 +16,20 @@ U = torch.linspace(0, 1, 101, dtype=torch.float64)
 class WarpTrial(Trial):
     """How a warp is used: with it, all that glidepath checks of any use of any part is checked of warps."""
 
-    def use(self, made: Warp, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: Warp, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """sigma for a u of each row, and back."""
-        sigma = made(U[list(rows)].to(device))
-        return [sigma, made.inverse(sigma)]
+        sigma = built(U[list(rows)].to(device))
+        return [sigma, built.inverse(sigma)]
 
-    def require_shapes(self, made: Warp) -> None:
+    def require_shapes(self, built: Warp) -> None:
         """Any shape."""
         for shape in ((), (1,), (2, 3)):
-            found = tuple(made(torch.zeros(shape, dtype=torch.float64)).shape)
+            found = tuple(built(torch.zeros(shape, dtype=torch.float64)).shape)
             require(found == shape, f"sigma for u of shape {shape} has shape {found}")
 
-    def require_dtypes(self, made: Warp) -> None:
+    def require_dtypes(self, built: Warp) -> None:
         """float64: neighbours differ by little."""
-        found = made(U).dtype
+        found = built(U).dtype
         require(found == torch.float64, f"sigma is {found}, and must be float64")
 
 

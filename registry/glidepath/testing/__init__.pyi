@@ -3,6 +3,7 @@ from glidepath.testing.check import CannotRun as CannotRun
 from glidepath.testing.check import KitError as KitError
 from glidepath.testing.check import NotApplicable as NotApplicable
 from glidepath.testing.check import require as require
+from glidepath.testing.fixtures import small_pipeline as small_pipeline
 from glidepath.testing.outcome import Outcome as Outcome
 from glidepath.testing.part import Part as Part
 from glidepath.testing.suite import Case as Case
@@ -11,3 +12,4 @@ from glidepath.testing.trial import PROMPTS as PROMPTS
 from glidepath.testing.trial import Attempt as Attempt
 from glidepath.testing.trial import Trial as Trial
 from glidepath.testing.trial import cannot_read as cannot_read
+from glidepath.testing.trial import random_rows as random_rows

@@ -51,12 +51,12 @@ class Check:
 def check(*after: str) -> Callable[[Callable[[Any], None]], Check]:
     """Make a check of a function, named for it; the first line of its docstring says what it holds."""
 
-    def made(function: Callable[[Any], None]) -> Check:
+    def decorate(function: Callable[[Any], None]) -> Check:
         return Check(
             check_name(function), (function.__doc__ or "").strip().partition("\n")[0], function, after
         )
 
-    return made
+    return decorate
 
 
 def check_name(function: Callable[..., Any]) -> str:

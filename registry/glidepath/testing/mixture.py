@@ -90,16 +90,16 @@ def conditional(conditioning: Conditioning, levels: NoiseLevels) -> Predict:
     Predicts epsilon. What each sample's text says is a number; the Gaussian's mean is it times a pattern.
     """
     del levels  # each step has its own
-    said = torch.zeros(conditioning.batch, dtype=torch.float64)
+    means = torch.zeros(conditioning.batch, dtype=torch.float64)
     if conditioning.text is not None:
-        said = torch.tanh(conditioning.text.pooled.double().mean(1) * 3)
+        means = torch.tanh(conditioning.text.pooled.double().mean(1) * 3)
 
     def predict(x: Tensor, step: Step) -> Prediction:
         alpha, sigma = step.alpha.double(), step.sigma.double()
         pattern = torch.linspace(-1, 1, x[0].numel(), dtype=torch.float64, device=x.device).reshape(
             x[0].shape
         )
-        mean = 0.8 * said.to(x.device).reshape(-1, *[1] * (x.ndim - 1)) * pattern
+        mean = 0.8 * means.to(x.device).reshape(-1, *[1] * (x.ndim - 1)) * pattern
         variance = (alpha * 0.3) ** 2 + sigma**2
         epsilon = sigma / variance * (x.double() - alpha * mean)
         return Prediction(epsilon.to(x.dtype), "epsilon", x, step)

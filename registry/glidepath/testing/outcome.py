@@ -37,8 +37,8 @@ class Outcome:
         if self.status == "failed":
             return attrs.evolve(self, status="expected failure", reason=reason)
         if self.status == "ok":
-            told = f"it was expected to fail ({reason}); take it out of the expected failures"
-            return attrs.evolve(self, status="unexpectedly passed", reason=told)
+            reason = f"it was expected to fail ({reason}); take it out of the expected failures"
+            return attrs.evolve(self, status="unexpectedly passed", reason=reason)
         return self
 
     def __str__(self) -> str:
@@ -52,14 +52,14 @@ def attempt(id: str, run: Callable[[], None]) -> Outcome:
     except NotApplicable as reason:
         return Outcome(id, "not applicable", str(reason), stops=isinstance(reason, CannotRun))
     except AssertionError as error:
-        told = str(error) or f"an assertion failed at {_place(error)}"
-        return Outcome(id, "failed", told, stops=True)
+        message = str(error) or f"an assertion failed at {_place(error)}"
+        return Outcome(id, "failed", message, stops=True)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return Outcome(id, "failed", f"{told}{notes} (at {_place(error)})", stops=True)
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Outcome(id, "failed", f"{message}{notes} (at {_place(error)})", stops=True)
     return Outcome(id, "ok")
 
 

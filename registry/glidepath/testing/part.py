@@ -79,23 +79,23 @@ class Part:
         planned = self.planned if parameters is None else self.plan({**self.example, **parameters})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            made = build_part(planned, self.catalogue, load=False)
-        for network in networks(made):
+            built = build_part(planned, self.catalogue, load=False)
+        for network in networks(built):
             _settle(network)
-        return made
+        return built
 
     def needed(self, key: str) -> Any:
         """The value of a key that it, or a part inside it, needs of others; None where none is needed."""
-        for one in flat({"": self.planned}):
-            need = one.registered.component.needs(one.config).get(key)
+        for part in flat({"": self.planned}):
+            need = part.registered.component.needs(part.config).get(key)
             if isinstance(need, Need) and need.value is not None:
                 return need.value[0] if isinstance(need.value, tuple) else need.value
         return None
 
     def provided(self, key: str) -> Any:
         """The value of a key that it, or else a part inside it, provides; None where none does."""
-        for one in flat({"": self.planned}):
-            given = one.registered.component.provides(one.config)
+        for part in flat({"": self.planned}):
+            given = part.registered.component.provides(part.config)
             if key in given:
                 return given[key]
         return None
@@ -107,12 +107,12 @@ class Part:
         return getattr(import_module(module), name)
 
 
-def networks(made: object) -> Iterator[nn.Module]:
+def networks(built: object) -> Iterator[nn.Module]:
     """The networks that a part is, or brings along."""
-    if isinstance(made, nn.Module):
-        yield made
-    elif isinstance(made, Guidance):
-        yield from made.networks().values()
+    if isinstance(built, nn.Module):
+        yield built
+    elif isinstance(built, Guidance):
+        yield from built.networks().values()
 
 
 def _settle(network: nn.Module) -> None:

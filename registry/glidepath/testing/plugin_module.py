@@ -83,9 +83,9 @@ class Imported:
 def _fastest(module: str) -> Imported:
     """The fastest of some imports; the first that is within the limit is fast enough."""
     tries: list[Imported] = []
-    while len(tries) < _TRIES and not any(one.torch or one.seconds < LIMIT for one in tries):
+    while len(tries) < _TRIES and not any(attempt.torch or attempt.seconds < LIMIT for attempt in tries):
         tries.append(_import(module))
-    best = min(tries, key=lambda one: one.seconds)
+    best = min(tries, key=lambda attempt: attempt.seconds)
     return attrs.evolve(best, tries=len(tries))
 
 
@@ -116,7 +116,7 @@ def loads(plugin: Plugin) -> None:
 @check("loads")
 def imports_without_torch(plugin: Plugin) -> None:
     """Importing the entry module does not import torch, nor does importing the parameters of its parts."""
-    heavy = [one.module for one in plugin.imported if one.torch]
+    heavy = [imported.module for imported in plugin.imported if imported.torch]
     require(
         not heavy,
         f"{' and '.join(heavy)} {'imports' if len(heavy) == 1 else 'import'} torch; "
@@ -128,10 +128,10 @@ def imports_without_torch(plugin: Plugin) -> None:
 def imports_fast(plugin: Plugin) -> None:
     """Importing the entry module, or parameters, takes less than 0.3 s beside what commands import anyway."""
     slow = [
-        f"importing {one.module} took {one.seconds:.2f} s ({one.cpu:.2f} s of them computing) in the fastest "
-        f"of {one.tries} fresh processes"
-        for one in plugin.imported
-        if one.seconds >= LIMIT
+        f"importing {imported.module} took {imported.seconds:.2f} s ({imported.cpu:.2f} s of them computing) "
+        f"in the fastest of {imported.tries} fresh processes"
+        for imported in plugin.imported
+        if imported.seconds >= LIMIT
     ]
     require(not slow, f"{'; '.join(slow)}; commands wait for it, and {LIMIT:g} s is the limit")
 

@@ -12,15 +12,15 @@ from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.scan import installed_version
 from glidepath.registry.text.problems import did_you_mean, nearest
-from glidepath.testing import described, plugin_module, use
+from glidepath.testing import behaviour_checks, descriptor_checks, plugin_module
 from glidepath.testing.check import Check, KitError
 from glidepath.testing.kinds import CHECKS
 from glidepath.testing.outcome import Outcome, attempt
 from glidepath.testing.part import Part
+from glidepath.testing.plugin_checks import supplied_checks
 from glidepath.testing.plugin_module import Plugin
-from glidepath.testing.supplied import supplied_checks
 
-GENERIC: tuple[Check, ...] = (*described.CHECKS, *use.CHECKS)
+GENERIC: tuple[Check, ...] = (*descriptor_checks.CHECKS, *behaviour_checks.CHECKS)
 """The checks of every part."""
 
 _PREFIX = "glidepath-"
@@ -94,13 +94,13 @@ class Suite:
         return self._outcomes[case.id]
 
     def _all(self, examples: Mapping[str, Mapping[str, Any]]) -> Iterable[Case]:
-        records = [one for one in self._catalogue.records if one.distribution == self.distribution]
+        records = [record for record in self._catalogue.records if record.distribution == self.distribution]
         parts = [
             registered
             for registered in self._catalogue.components()
             if registered.distribution == self.distribution
         ]
-        known = [f"{one.component.kind}/{one.component.name}" for one in parts]
+        known = [f"{part.component.kind}/{part.component.name}" for part in parts]
         for id in examples:
             if id not in known:
                 raise KitError(_unknown(f"there is an example for {id!r}, which is no part of it", id, known))

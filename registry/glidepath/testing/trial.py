@@ -32,26 +32,26 @@ class Trial(ABC):
         self.part = part
 
     @abstractmethod
-    def use(self, made: Any, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: Any, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """Use a built part on a batch of rows; every tensor has one entry for each row, in order.
 
-        made: on `device` already, where it is a network.
+        built: on `device` already, where it is a network.
         """
 
     @abstractmethod
-    def require_shapes(self, made: Any) -> None:
+    def require_shapes(self, built: Any) -> None:
         """Fail unless shapes and attributes are those of the interface."""
 
     @abstractmethod
-    def require_dtypes(self, made: Any) -> None:
-        """Fail unless what comes out has the dtype of the interface; `made` may be changed."""
+    def require_dtypes(self, built: Any) -> None:
+        """Fail unless what comes out has the dtype of the interface; `built` may be changed."""
 
-    def bad_inputs(self, made: Any) -> Iterator[Attempt]:
+    def bad_inputs(self, built: Any) -> Iterator[Attempt]:
         """Inputs that are wrong."""
         return iter(())
 
 
-def random(rows: Sequence[int], shape: Sequence[int], stream: int = 0) -> Tensor:
+def random_rows(rows: Sequence[int], shape: Sequence[int], stream: int = 0) -> Tensor:
     """Standard normal rows, each decided by its number: [len(rows), *shape] float32."""
     drawn = []
     for row in rows:
@@ -81,5 +81,5 @@ def difference(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
 
 def cannot_read(prompt: str, error: Exception) -> str:
     """Why a text encoder or a tokenizer cannot be tried."""
-    told = str(error).partition(". ")[0]
-    return f"it cannot read {prompt!r} ({told}); with an example that can, there is more to check"
+    message = str(error).partition(". ")[0]
+    return f"it cannot read {prompt!r} ({message}); with an example that can, there is more to check"

@@ -9,21 +9,20 @@ import torch
 from torch import Tensor
 
 from glidepath.plugins.adm.classifier import Classifier
-from glidepath.testing import Trial, require
-from glidepath.testing.trial import random
+from glidepath.testing import Trial, random_rows, require
 
 
 class ClassifierTrial(Trial):
     """Classifies a noisy image for each row, each at another timestep."""
 
     attributes: ClassVar[dict[str, Callable[[Any], object]]] = {
-        "classifier.num_classes": lambda made: made.num_classes
+        "classifier.num_classes": lambda built: built.num_classes
     }
 
-    def use(self, made: Classifier, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: Classifier, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """The logits."""
         t = torch.tensor([100 * row for row in rows])
-        return [made(random(rows, self.shape).to(device), t.to(device))]
+        return [built(random_rows(rows, self.shape).to(device), t.to(device))]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -32,15 +31,15 @@ class ClassifierTrial(Trial):
         size = getattr(config, "image_size", 64)
         return (getattr(config, "in_channels", 3), size, size)
 
-    def require_shapes(self, made: Classifier) -> None:
+    def require_shapes(self, built: Classifier) -> None:
         """[B, K]."""
-        (logits,) = self.use(made, (0, 1))
-        wanted = (2, made.num_classes)
+        (logits,) = self.use(built, (0, 1))
+        wanted = (2, built.num_classes)
         require(logits.shape == wanted, f"logits are {list(logits.shape)}, and must be {list(wanted)}")
 
-    def require_dtypes(self, made: Classifier) -> None:
+    def require_dtypes(self, built: Classifier) -> None:
         """Floating point, and finite."""
-        (logits,) = self.use(made, (0,))
+        (logits,) = self.use(built, (0,))
         require(
             logits.is_floating_point() and bool(logits.isfinite().all()),
             f"logits are {logits.dtype}, and must be finite and floating point",

@@ -11,7 +11,7 @@ from warnings import warn
 
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry.assembly import weights
-from glidepath.registry.assembly.error_notes import remedy, whose
+from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.imports import described, import_fault, import_remedy
 from glidepath.registry.plan.parts import PartPlan
@@ -158,16 +158,16 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
         if part.config is None and _takes_a_config(target, nested):
             package = module.rpartition(".")[0] or module
             raise AssemblyError(
-                f"{whose(part)} has no config=, and its target takes one ({described(error)}): write "
+                f"{part_title(part)} has no config=, and its target takes one ({described(error)}): write "
                 f'config="{package}.config:Class" in its Component, the attrs class of its parameters; '
                 f"it is for the authors of {part.registered.distribution} to mend"
             ) from error
-        error.add_note(f"while building {whose(part)}; {_remedy(error, module, part)}")
+        error.add_note(f"while building {part_title(part)}; {_remedy(error, module, part)}")
         raise
     interface = _import_target(catalogue.kinds[component.kind].interface, part)
     if not isinstance(made, interface):
         raise AssemblyError(
-            f"{whose(part)} made a {type(made).__qualname__}, "
+            f"{part_title(part)} made a {type(made).__qualname__}, "
             f"which is no {interface.__name__} (the interface of kind {component.kind!r}); {remedy(part)}"
         )
     return made
@@ -282,7 +282,7 @@ def _load_own(part: PartPlan, made: Any, catalogue: Catalogue) -> None:
         return
     if not isinstance(made, torch.nn.Module):
         raise AssemblyError(
-            f"{whose(part)} has `weights` in the spec, and is no network that could load them"
+            f"{part_title(part)} has `weights` in the spec, and is no network that could load them"
         )
     file = weights.locate(part.weights, catalogue)
     weights.load_into(made, weights.read(file), part=part.path, file=file)
@@ -308,7 +308,7 @@ def _import_target(target: str, part: PartPlan) -> Any:
         return getattr(import_module(module), name)
     except Exception as error:
         raise AssemblyError(
-            f"{whose(part)} names a target that cannot be imported, {target}: "
+            f"{part_title(part)} names a target that cannot be imported, {target}: "
             f"{import_fault(error, module)}; {_remedy(error, module, part)}"
         ) from error
 

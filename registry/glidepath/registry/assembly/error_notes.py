@@ -1,4 +1,4 @@
-"""Whose fault an exception is: the part that raised it, for a person who did not write it."""
+"""Notes on exceptions that name the part which raised them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 @contextmanager
 def naming_the_part(plan: Plan) -> Iterator[None]:
-    """Give an exception a note that names the part of the plan which raised it, unless it has a note already.
+    """Add a note to an exception: the part of the plan that raised it. One that has a note keeps it alone.
 
-    Our own parts' errors that a person is meant to read (GlidepathError) say enough by themselves.
+    A GlidepathError of a bundled part gets none: its message says enough.
     """
     try:
         yield
     except Exception as error:
-        parts = _raisers(error.__traceback__, tuple(plan.all_parts()))
+        parts = _parts_that_raised(error.__traceback__, tuple(plan.all_parts()))
         if isinstance(error, GlidepathError):
             parts = [part for part in parts if part.registered.distribution != DISTRIBUTION]
         if parts and not getattr(error, "__notes__", ()):
-            error.add_note(f"raised by {' or '.join(map(whose, parts))}")
+            error.add_note(f"raised by {' or '.join(map(part_title, parts))}")
         raise
 
 
-def whose(part: PartPlan) -> str:
+def part_title(part: PartPlan) -> str:
     """A part as messages name it: with its distribution, and where the spec writes it."""
     registered = part.registered
     where = f", written at {part.place}" if part.place else ""
@@ -53,8 +53,8 @@ def remedy(part: PartPlan) -> str:
     )
 
 
-def _raisers(trace: TracebackType | None, parts: Sequence[PartPlan]) -> list[PartPlan]:
-    """The parts to which the innermost frame of any part belongs: several where one module has several."""
+def _parts_that_raised(trace: TracebackType | None, parts: Sequence[PartPlan]) -> list[PartPlan]:
+    """The parts that the innermost frame of any part belongs to: several where they share a module."""
     for frame in reversed([frame for frame, _ in traceback.walk_tb(trace)]):
         within = [part for part in parts if frame.f_globals.get("__name__") in _modules(part)]
         if within:
@@ -63,12 +63,12 @@ def _raisers(trace: TracebackType | None, parts: Sequence[PartPlan]) -> list[Par
 
 
 def _modules(part: PartPlan) -> set[str | None]:
-    """The module that a target names, and the one that defines what it names there."""
+    """The module that a target names, and the module that defines the class."""
     module, _, name = part.registered.component.target.partition(":")
-    made = getattr(sys.modules.get(module), name, None)
-    return {module, getattr(made, "__module__", None)}
+    target = getattr(sys.modules.get(module), name, None)
+    return {module, getattr(target, "__module__", None)}
 
 
 def _is_of(frame: FrameType, part: PartPlan) -> bool:
-    """Whether a frame runs a method of a part, or what stands inside one."""
+    """Whether a frame runs a method of a part."""
     return type(frame.f_locals.get("self")).__name__ == part.registered.component.target.partition(":")[2]

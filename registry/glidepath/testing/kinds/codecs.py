@@ -19,41 +19,41 @@ SIZE = 64
 class CodecTrial(Trial):
     """Encodes random images and decodes them."""
 
-    def use(self, made: Codec, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: Codec, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """x_0, and the images of it."""
-        x_0 = made.encode(images(rows).to(device))
-        return [x_0, made.decode(x_0).float()]
+        x_0 = built.encode(images(rows).to(device))
+        return [x_0, built.decode(x_0).float()]
 
-    def require_shapes(self, made: Codec) -> None:
+    def require_shapes(self, built: Codec) -> None:
         """[B, 3, H, W] to [B, C, *spatial] and back."""
         shown = images((0, 1))
-        x_0 = made.encode(shown)
+        x_0 = built.encode(shown)
         require(
             x_0.ndim >= 3 and x_0.shape[0] == 2,
             f"2 images are encoded as {list(x_0.shape)}, and must be [2, C, *spatial]",
         )
-        decoded = made.decode(x_0)
+        decoded = built.decode(x_0)
         require(
             decoded.shape == shown.shape,
             f"images of {list(shown.shape)} come back as {list(decoded.shape)}",
         )
 
-    def require_dtypes(self, made: Codec) -> None:
+    def require_dtypes(self, built: Codec) -> None:
         """float32 x_0, uint8 images."""
-        x_0 = made.encode(images((0,)))
+        x_0 = built.encode(images((0,)))
         require(x_0.dtype == torch.float32, f"x_0 is {x_0.dtype}, and must be float32")
-        decoded = made.decode(x_0)
+        decoded = built.decode(x_0)
         require(decoded.dtype == torch.uint8, f"images are {decoded.dtype}, and must be uint8")
 
 
 @check("builds", "shapes", "dtypes")
 def keeps_images(part: Part) -> None:
     """A codec without weights gives back the image that it was given, to one level of 255."""
-    made = part.build()
-    if next(made.parameters(), None) is not None:
+    built = part.build()
+    if next(built.parameters(), None) is not None:
         raise NotApplicable("it is a network: what it loses depends on its weights")
     shown = images((0, 1))
-    worst = int((made.decode(made.encode(shown)).int() - shown.int()).abs().max())
+    worst = int((built.decode(built.encode(shown)).int() - shown.int()).abs().max())
     require(worst <= 1, f"an image comes back with values {worst} levels away")
 
 

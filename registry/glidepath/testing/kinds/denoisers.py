@@ -15,9 +15,9 @@ from glidepath.core.denoiser import Denoiser
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.prediction import Prediction
 from glidepath.testing.check import Check, check, require
+from glidepath.testing.fixtures import conditioning_for, levels_for
 from glidepath.testing.part import Part
-from glidepath.testing.trial import Attempt, Trial, difference, random
-from glidepath.testing.world import conditioning_for, levels_for
+from glidepath.testing.trial import Attempt, Trial, difference, random_rows
 
 _STEPS = 3
 _ROUNDING = 1e-4
@@ -27,18 +27,18 @@ class DenoiserTrial(Trial):
     """Predicts along a few levels, with what it prepared."""
 
     attributes: ClassVar[dict[str, Callable[[Any], object]]] = {
-        "image.channels": lambda made: made.image_shape[0],
-        "image.size": lambda made: made.image_shape[-1],
-        "image.upsamples": lambda made: made.needs_low_res,
-        "prediction.kind": lambda made: made.predicts,
-        "prediction.learned_variance": lambda made: made.learned_variance,
+        "image.channels": lambda built: built.image_shape[0],
+        "image.size": lambda built: built.image_shape[-1],
+        "image.upsamples": lambda built: built.needs_low_res,
+        "prediction.kind": lambda built: built.predicts,
+        "prediction.learned_variance": lambda built: built.learned_variance,
     }
 
-    def use(self, made: Denoiser, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: Denoiser, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """What it predicts at each level, variance and all."""
         levels = levels_for(self.part, _STEPS)
-        predict = made.prepare(self.conditioning(made, rows, device), levels)
-        x = random(rows, made.image_shape).to(device)
+        predict = built.prepare(self.conditioning(built, rows, device), levels)
+        x = random_rows(rows, built.image_shape).to(device)
         results = []
         for step in levels.steps(device):
             prediction = predict(x, step)
@@ -47,48 +47,50 @@ class DenoiserTrial(Trial):
                 results.append(prediction.variance_fraction)
         return results
 
-    def conditioning(self, made: Denoiser, rows: Sequence[int], device: str = "cpu") -> Conditioning:
+    def conditioning(self, built: Denoiser, rows: Sequence[int], device: str = "cpu") -> Conditioning:
         """All that it needs to hear."""
         low_res = None
-        if made.needs_low_res:
-            low_res = [made.image_shape[0], *(max(1, size // 2) for size in made.image_shape[1:])]
-        return conditioning_for(self.part, rows, device=device, num_classes=made.num_classes, low_res=low_res)
+        if built.needs_low_res:
+            low_res = [built.image_shape[0], *(max(1, size // 2) for size in built.image_shape[1:])]
+        return conditioning_for(
+            self.part, rows, device=device, num_classes=built.num_classes, low_res=low_res
+        )
 
-    def require_shapes(self, made: Denoiser) -> None:
+    def require_shapes(self, built: Denoiser) -> None:
         """C channels, or 2C where the variance is learned."""
         require(
-            made.predicts in ("epsilon", "sample", "velocity"),
-            f"predicts is {made.predicts!r}, and must be epsilon, sample or velocity",
+            built.predicts in ("epsilon", "sample", "velocity"),
+            f"predicts is {built.predicts!r}, and must be epsilon, sample or velocity",
         )
-        channels, *spatial = made.image_shape
-        wanted = [2, channels * (2 if made.learned_variance else 1), *spatial]
-        x, conditioning = random((0, 1), made.image_shape), self.conditioning(made, (0, 1))
+        channels, *spatial = built.image_shape
+        wanted = [2, channels * (2 if built.learned_variance else 1), *spatial]
+        x, conditioning = random_rows((0, 1), built.image_shape), self.conditioning(built, (0, 1))
         levels = levels_for(self.part, _STEPS)
-        output = made(x, levels.t[:1].expand(2), conditioning)
+        output = built(x, levels.t[:1].expand(2), conditioning)
         require(
             list(output.shape) == wanted,
             f"forward of 2 samples gives {list(output.shape)}, and must give {wanted}",
         )
-        prediction = made.prepare(conditioning, levels)(x, next(levels.steps("cpu")))
+        prediction = built.prepare(conditioning, levels)(x, next(levels.steps("cpu")))
         require(
             prediction.value.shape == x.shape,
             f"it predicts {list(prediction.value.shape)} of an x of {list(x.shape)}",
         )
         require(
-            (prediction.variance_fraction is not None) == made.learned_variance,
-            f"learned_variance is {made.learned_variance}, and its predictions say otherwise",
+            (prediction.variance_fraction is not None) == built.learned_variance,
+            f"learned_variance is {built.learned_variance}, and its predictions say otherwise",
         )
 
-    def require_dtypes(self, made: Denoiser) -> None:
+    def require_dtypes(self, built: Denoiser) -> None:
         """float32, whatever precision it runs in."""
         levels = levels_for(self.part, _STEPS)
-        x = random((0,), made.image_shape)
+        x = random_rows((0,), built.image_shape)
         for dtype in (torch.float32, torch.bfloat16):
-            made = made.to(dtype)
-            conditioning = self.conditioning(made, (0,)).to("cpu", dtype)
+            built = built.to(dtype)
+            conditioning = self.conditioning(built, (0,)).to("cpu", dtype)
             for how, output in (
-                ("forward", made(x, levels.t[:1], conditioning)),
-                ("a prediction", made.prepare(conditioning, levels)(x, next(levels.steps("cpu"))).value),
+                ("forward", built(x, levels.t[:1], conditioning)),
+                ("a prediction", built.prepare(conditioning, levels)(x, next(levels.steps("cpu"))).value),
             ):
                 require(
                     output.dtype == torch.float32,
@@ -96,38 +98,38 @@ class DenoiserTrial(Trial):
                 )
                 require(bool(output.isfinite().all()), f"with weights in {dtype}, {how} is not finite")
 
-    def bad_inputs(self, made: Denoiser) -> Iterator[Attempt]:
+    def bad_inputs(self, built: Denoiser) -> Iterator[Attempt]:
         """An x of another shape; a batch without what it needs."""
         levels = levels_for(self.part, _STEPS)
-        conditioning = self.conditioning(made, (0,))
-        more = random((0,), (made.image_shape[0] + 1, *made.image_shape[1:]))
-        x = random((0,), made.image_shape)
-        yield "an x with a channel too many", partial(_predicted, made, conditioning, levels, more), True
+        conditioning = self.conditioning(built, (0,))
+        more = random_rows((0,), (built.image_shape[0] + 1, *built.image_shape[1:]))
+        x = random_rows((0,), built.image_shape)
+        yield "an x with a channel too many", partial(_predicted, built, conditioning, levels, more), True
         less = {
             "text": attrs.evolve(conditioning, text=None),
             "low_res": attrs.evolve(conditioning, low_res=None),
         }
         for name, without in less.items():
             if getattr(conditioning, name) is not None:
-                call = partial(_predicted, made, without, levels, x)
+                call = partial(_predicted, built, without, levels, x)
                 yield f"a conditioning without {name}, which it needs", call, True
 
 
-def _predicted(made: Denoiser, conditioning: Conditioning, levels: NoiseLevels, x: Tensor) -> Prediction:
-    return made.prepare(conditioning, levels)(x, next(levels.steps("cpu")))
+def _predicted(built: Denoiser, conditioning: Conditioning, levels: NoiseLevels, x: Tensor) -> Prediction:
+    return built.prepare(conditioning, levels)(x, next(levels.steps("cpu")))
 
 
 @check("builds", "shapes", "same-seed")
 def prepare(part: Part) -> None:
     """With what it prepared it predicts what it predicts without, at every level."""
-    trial, made = DenoiserTrial(part), part.build()
+    trial, built = DenoiserTrial(part), part.build()
     rows = (0, 1)
     levels = levels_for(part, _STEPS)
-    conditioning, x = trial.conditioning(made, rows), random(rows, made.image_shape)
+    conditioning, x = trial.conditioning(built, rows), random_rows(rows, built.image_shape)
     with torch.no_grad():
-        predict = made.prepare(conditioning, levels)
+        predict = built.prepare(conditioning, levels)
         for step in levels.steps("cpu"):
-            plain = made.interpret(made(x, step.t.expand(len(rows)), conditioning), x, step)
+            plain = built.interpret(built(x, step.t.expand(len(rows)), conditioning), x, step)
             worst = difference([plain.value], [predict(x, step).value])
             require(
                 worst < _ROUNDING,

@@ -18,10 +18,10 @@ from glidepath.core.prediction import Prediction
 from glidepath.registry.plan.contracts import BEFORE
 from glidepath.registry.plan.parts import flat
 from glidepath.testing.check import Check, NotApplicable, check, require
+from glidepath.testing.fixtures import conditioning_for, levels_for
 from glidepath.testing.mixture import conditional
 from glidepath.testing.part import Part
-from glidepath.testing.trial import Attempt, Trial, difference, random
-from glidepath.testing.world import conditioning_for, levels_for
+from glidepath.testing.trial import Attempt, Trial, difference, random_rows
 
 _STEPS = 4
 _ROUNDING = 1e-4
@@ -49,9 +49,9 @@ class WithPrompt(ExtrapolatedGuidance):
 class GuidanceTrial(Trial):
     """Guides a denoiser whose every number is known, at a few noise levels."""
 
-    def use(self, made: Guidance, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: Guidance, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """epsilon and the gradient (0 for none) at each level."""
-        return self.guided([made], rows, made.num_classes, device)
+        return self.guided([built], rows, built.num_classes, device)
 
     def guided(
         self,
@@ -78,7 +78,7 @@ class GuidanceTrial(Trial):
         levels = levels_for(self.part, _STEPS)
         conditioning = conditioning_for(self.part, rows, text=True, num_classes=num_classes, device=device)
         predict = self.bound(guidances, conditioning, levels)
-        x = random(rows, self.shape).to(device)
+        x = random_rows(rows, self.shape).to(device)
         return [predict(x, step) for step in levels.steps(device)]
 
     def bound(
@@ -100,12 +100,12 @@ class GuidanceTrial(Trial):
     def shape(self) -> tuple[int, ...]:
         """[C, H, W] of the images: of the size that the guidance, or what it asks, was made for."""
         sizes = [self.part.needed("image.size"), self.part.provided("image.size")]
-        size = next((one for one in sizes if isinstance(one, int)), _size_of_parts(self.part))
+        size = next((size for size in sizes if isinstance(size, int)), _size_of_parts(self.part))
         return (self.part.provided("image.channels") or 3, size, size)
 
-    def require_shapes(self, made: Guidance) -> None:
+    def require_shapes(self, built: Guidance) -> None:
         """Predictions of the shape of x."""
-        for prediction in self.predictions([made], (0, 1), made.num_classes):
+        for prediction in self.predictions([built], (0, 1), built.num_classes):
             tensors = {"value": prediction.value, "gradient": prediction.gradient}
             for name, tensor in tensors.items():
                 require(
@@ -116,9 +116,9 @@ class GuidanceTrial(Trial):
                 prediction.x.shape == (2, *self.shape), "a prediction speaks of another x than was asked for"
             )
 
-    def require_dtypes(self, made: Guidance) -> None:
+    def require_dtypes(self, built: Guidance) -> None:
         """float32, as x is."""
-        for prediction in self.predictions([made], (0,), made.num_classes):
+        for prediction in self.predictions([built], (0,), built.num_classes):
             tensors = {"value": prediction.value, "gradient": prediction.gradient}
             for name, tensor in tensors.items():
                 require(
@@ -126,18 +126,18 @@ class GuidanceTrial(Trial):
                     f"the {name} of a prediction is {getattr(tensor, 'dtype', None)}, and must be float32",
                 )
 
-    def bad_inputs(self, made: Guidance) -> Iterator[Attempt]:
+    def bad_inputs(self, built: Guidance) -> Iterator[Attempt]:
         """A batch that nothing steers."""
         levels = levels_for(self.part, _STEPS)
-        x = random((0,), self.shape)
+        x = random_rows((0,), self.shape)
 
         def nothing() -> object:
-            return self.bound([made], Conditioning(batch=1), levels)(x, next(levels.steps("cpu")))
+            return self.bound([built], Conditioning(batch=1), levels)(x, next(levels.steps("cpu")))
 
         def text_alone() -> object:
             conditioning = conditioning_for(self.part, (0,), text=True)
             alone = attrs.evolve(conditioning, null_text=None, prompts=None)
-            return self.bound([made], alone, levels)(x, next(levels.steps("cpu")))
+            return self.bound([built], alone, levels)(x, next(levels.steps("cpu")))
 
         yield "a batch without text, labels or prompts", nothing, False
         yield "a batch without an unconditional text, labels or prompts", text_alone, False
@@ -148,17 +148,17 @@ def neutral(part: Part) -> None:
     """With the parameters that its descriptor calls neutral, it changes nothing."""
     if part.component.neutral is None:
         raise NotApplicable("its descriptor names no parameters with which it changes nothing (neutral)")
-    trial, made = GuidanceTrial(part), part.build(part.component.neutral)
-    _require_unchanged(trial, made, f"with {dict(part.component.neutral)}")
+    trial, built = GuidanceTrial(part), part.build(part.component.neutral)
+    _require_unchanged(trial, built, f"with {dict(part.component.neutral)}")
 
 
 @check("builds", "shapes", "same-seed")
 def effect(part: Part) -> None:
     """With the parameters of its example, or its defaults, it changes what is predicted."""
-    trial, made = GuidanceTrial(part), part.build()
+    trial, built = GuidanceTrial(part), part.build()
     rows = (0, 1)
     with torch.no_grad():
-        change = difference(trial.guided([], rows), trial.guided([made], rows, made.num_classes))
+        change = difference(trial.guided([], rows), trial.guided([built], rows, built.num_classes))
     require(
         change > _CHANGE,
         f"it changes nothing (relative difference {change:.1e}); an example with more of it may show some",
@@ -170,29 +170,30 @@ def weight(part: Part) -> None:
     """Where it can be scaled by step: with the weight 0 it changes nothing, with 1 it is itself."""
     if part.component.provides(part.planned.config).get("guidance.weight") is not True:
         raise NotApplicable("its descriptor does not provide guidance.weight: true")
-    trial, made = GuidanceTrial(part), part.build()
-    _require_unchanged(trial, made.scaled_by_step(lambda _step: 0.0), "with the weight 0")
+    trial, built = GuidanceTrial(part), part.build()
+    _require_unchanged(trial, built.scaled_by_step(lambda _step: 0.0), "with the weight 0")
     rows = (0, 1)
     with torch.no_grad():
-        whole = trial.guided([made.scaled_by_step(lambda _step: 1.0)], rows, made.num_classes)
-        change = difference(whole, trial.guided([made], rows, made.num_classes))
+        whole = trial.guided([built.scaled_by_step(lambda _step: 1.0)], rows, built.num_classes)
+        change = difference(whole, trial.guided([built], rows, built.num_classes))
     require(change < _ROUNDING, f"with the weight 1 it is not itself (relative difference {change:.1e})")
 
 
 CHECKS: tuple[Check, ...] = (neutral, effect, weight)
 
 
-def _require_unchanged(trial: GuidanceTrial, made: Guidance, how: str) -> None:
+def _require_unchanged(trial: GuidanceTrial, built: Guidance, how: str) -> None:
     rows = (0, 1)
     with torch.no_grad():
-        plain, guided = trial.guided([], rows), trial.guided([made], rows, made.num_classes)
+        plain, guided = trial.guided([], rows), trial.guided([built], rows, built.num_classes)
     change = difference(plain, guided)
     require(change < _ROUNDING, f"{how} it changes what is predicted (relative difference {change:.1e})")
 
 
 def _size_of_parts(part: Part) -> int:
     """The image_size of an inner part that has such a parameter."""
-    configs: list[Any] = [one.config for one in flat({"": part.planned})]
+    configs: list[Any] = [part_plan.config for part_plan in flat({"": part.planned})]
     return next(
-        (one.image_size for one in configs if isinstance(getattr(one, "image_size", None), int)), _SIZE
+        (config.image_size for config in configs if isinstance(getattr(config, "image_size", None), int)),
+        _SIZE,
     )

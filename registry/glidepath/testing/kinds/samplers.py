@@ -16,10 +16,10 @@ from glidepath.core.noise import PerSampleNoise
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.testing.check import Check, NotApplicable, check, require
+from glidepath.testing.fixtures import levels_for, schedule_for
 from glidepath.testing.mixture import ONE, TWO, Mixture
 from glidepath.testing.part import Part
-from glidepath.testing.trial import Attempt, Trial, random
-from glidepath.testing.world import levels_for, schedule_for
+from glidepath.testing.trial import Attempt, Trial, random_rows
 
 _STEPS = 8
 _MANY = 100
@@ -38,27 +38,27 @@ _ROUNDING = 2e-5
 class SamplerTrial(Trial):
     """Walks from noise to the mixture, in a few steps."""
 
-    def use(self, made: Sampler, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: Sampler, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """The last state and what it predicted."""
-        *_, last = self.walk(made, rows, device)
+        *_, last = self.walk(built, rows, device)
         return [last.x, last.sample]
 
-    def walk(self, made: Sampler, rows: Sequence[int], device: str = "cpu") -> list[State]:
+    def walk(self, built: Sampler, rows: Sequence[int], device: str = "cpu") -> list[State]:
         """Every state."""
         levels = levels_for(self.part, _STEPS)
         noise = PerSampleNoise([(7, row) for row in rows])
-        x = levels.prior_scale * random(rows, _SHAPE).to(device)
-        return list(made.states(predictor(self.part, TWO), x, levels, noise))
+        x = levels.prior_scale * random_rows(rows, _SHAPE).to(device)
+        return list(built.states(predictor(self.part, TWO), x, levels, noise))
 
-    def require_shapes(self, made: Sampler) -> None:
+    def require_shapes(self, built: Sampler) -> None:
         """A state for each step, of the shape of x."""
-        require(hasattr(made, "steps"), "it has no attribute `steps`: which timesteps are visited")
-        temperature = made.temperature
+        require(hasattr(built, "steps"), "it has no attribute `steps`: which timesteps are visited")
+        temperature = built.temperature
         require(
             isinstance(temperature, int | float) and temperature > 0,
             f"temperature is {temperature!r}, and must be a number above 0",
         )
-        states = self.walk(made, (0, 1))
+        states = self.walk(built, (0, 1))
         indices = [(state.index, state.total) for state in states]
         require(
             indices == [(index + 1, _STEPS) for index in range(_STEPS)],
@@ -70,21 +70,21 @@ class SamplerTrial(Trial):
                 shape = tuple(getattr(state, name).shape)
                 require(shape == (2, *_SHAPE), f"{name} is {list(shape)}, where x began as {[2, *_SHAPE]}")
 
-    def require_dtypes(self, made: Sampler) -> None:
+    def require_dtypes(self, built: Sampler) -> None:
         """float32, as x is."""
-        for state in self.walk(made, (0,)):
+        for state in self.walk(built, (0,)):
             for name in ("x", "sample"):
                 dtype = getattr(state, name).dtype
                 require(dtype == torch.float32, f"{name} is {dtype}, and must be float32")
 
-    def bad_inputs(self, made: Sampler) -> Iterator[Attempt]:
+    def bad_inputs(self, built: Sampler) -> Iterator[Attempt]:
         """A denoiser that does not learn its variance, where that is needed."""
         if _needs_variance(self.part):
             levels = levels_for(self.part, _STEPS)
-            x, noise = random((0,), _SHAPE), PerSampleNoise([(7, 0)])
+            x, noise = random_rows((0,), _SHAPE), PerSampleNoise([(7, 0)])
             yield (
                 "a denoiser that does not learn its variance, which it needs",
-                lambda: list(made.states(TWO.predictor(), x, levels, noise)),
+                lambda: list(built.states(TWO.predictor(), x, levels, noise)),
                 True,
             )
 
@@ -92,7 +92,7 @@ class SamplerTrial(Trial):
 @check("builds", "shapes", "same-seed")
 def moments(part: Part) -> None:
     """It reaches the mean, the standard deviation and the shares of a mixture of Gaussians."""
-    made, schedule = part.build(), schedule_for(part)
+    built, schedule = part.build(), schedule_for(part)
     levels = schedule.levels(min(_MANY, schedule.num_steps))
     rows = range(16)
     alpha, sigma = float(levels.alpha[0]), float(levels.sigma[0])
@@ -101,16 +101,16 @@ def moments(part: Part) -> None:
     x = TWO.quantiles(each, alpha, sigma).to(torch.float32).reshape(1024, 16).t().reshape(16, 1, 1024)
     noise = PerSampleNoise([(11, row) for row in rows])
     with torch.no_grad():
-        *_, last = made.states(predictor(part, TWO), x, levels, noise)
-    wanted = TWO.moments(float(levels.alpha[-1]), float(levels.sigma[-1]))
+        *_, last = built.states(predictor(part, TWO), x, levels, noise)
+    expected = TWO.moments(float(levels.alpha[-1]), float(levels.sigma[-1]))
     reached = last.x.double()
-    found = (
+    measured = (
         float(reached.mean()),
         float(reached.std()),
-        float((reached <= wanted[0]).double().mean()),
+        float((reached <= expected[0]).double().mean()),
     )
     for name, got, want in zip(
-        ("mean", "standard deviation", "share below the mean"), found, wanted, strict=True
+        ("mean", "standard deviation", "share below the mean"), measured, expected, strict=True
     ):
         require(
             abs(got - want) < _NEAR,
@@ -122,23 +122,25 @@ def moments(part: Part) -> None:
 @check("builds", "shapes", "same-seed")
 def order_of_convergence(part: Part) -> None:
     """With twice the steps the error falls by 2 to its order: 1, or what it provides as sampler.order."""
-    made, schedule = part.build(), schedule_for(part)
+    built, schedule = part.build(), schedule_for(part)
     order = _provided(part).get("sampler.order", 1)
     require(
         isinstance(order, int | float) and order > 0,
         f"sampler.order is {order!r} in its descriptor, and must be a number above 0",
     )
     predict = predictor(part, TWO)
-    error = _weak_error if _draws(made, predict, _grid(schedule, _COUNTS[0])) else _strong_error
+    error = _weak_error if _draws(built, predict, _grid(schedule, _COUNTS[0])) else _strong_error
     with torch.no_grad():
-        errors = [error(part, made, _grid(schedule, count)) for count in _COUNTS]
+        errors = [error(part, built, _grid(schedule, count)) for count in _COUNTS]
     if errors[-1] < _ROUNDING:
         return
-    found = math.log2(errors[-2] / errors[-1])
-    told = ", ".join(f"{one:.1e} with {count} steps" for count, one in zip(_COUNTS, errors, strict=True))
+    measured = math.log2(errors[-2] / errors[-1])
+    errors_text = ", ".join(
+        f"{value:.1e} with {count} steps" for count, value in zip(_COUNTS, errors, strict=True)
+    )
     require(
-        found > order - _LEEWAY,
-        f"its error is {told}: of order {found:.1f}, and not {order}, as "
+        measured > order - _LEEWAY,
+        f"its error is {errors_text}: of order {measured:.1f}, and not {order}, as "
         + (
             "its descriptor provides"
             if "sampler.order" in _provided(part)
@@ -153,10 +155,10 @@ def noise_is_given(part: Part) -> None:
 
     A generator of its own that is seeded by the step gives the same noise at each use, and is found so.
     """
-    made, levels = part.build(), levels_for(part, _STEPS)
+    built, levels = part.build(), levels_for(part, _STEPS)
     x = torch.full((2, *_SHAPE), levels.prior_scale)
     with torch.no_grad():
-        *_, last = made.states(predictor(part, TWO), x, levels, _Silence())
+        *_, last = built.states(predictor(part, TWO), x, levels, _Silence())
     spread = float(last.x.max() - last.x.min()) / max(float(last.x.abs().max()), 1.0)
     require(
         spread < _ROUNDING,
@@ -196,18 +198,18 @@ def _grid(schedule: NoiseSchedule, count: int) -> NoiseLevels:
     return NoiseLevels(schedule.model_time(t), torch.cat([alpha, one]), torch.cat([sigma, 0 * one]))
 
 
-def _strong_error(part: Part, made: Sampler, levels: NoiseLevels) -> float:
+def _strong_error(part: Part, built: Sampler, levels: NoiseLevels) -> float:
     """How far a walk without noise is from the probability flow, in root mean square over some quantiles."""
     p = torch.linspace(0.02, 0.98, 49, dtype=torch.float64)
     begin, end = (
         TWO.quantiles(p, float(levels.alpha[index]), float(levels.sigma[index])) for index in (0, -2)
     )
-    states = made.states(predictor(part, TWO), begin.float().reshape(1, 1, -1), levels, _Silence())
+    states = built.states(predictor(part, TWO), begin.float().reshape(1, 1, -1), levels, _Silence())
     *_, before_last, _last = states
     return float((before_last.x.double().flatten() - end).square().mean().sqrt())
 
 
-def _weak_error(part: Part, made: Sampler, levels: NoiseLevels) -> float:
+def _weak_error(part: Part, built: Sampler, levels: NoiseLevels) -> float:
     """How far the mean and the standard deviation of a walk with noise are from those of a Gaussian.
 
     Of a Gaussian the exact denoiser is affine, and so is the walk in its beginning and in each draw. What it
@@ -219,18 +221,18 @@ def _weak_error(part: Part, made: Sampler, levels: NoiseLevels) -> float:
     mean, deviation, _ = ONE.moments(alpha, sigma)
     x = torch.full((1, 1, len(levels) + 2), mean)
     x[..., 1] += push * deviation
-    *_, before_last, _last = made.states(predictor(part, ONE), x, levels, _Pushes(push))
+    *_, before_last, _last = built.states(predictor(part, ONE), x, levels, _Pushes(push))
     reached = before_last.x.double().flatten()
     gains = (reached[1:] - reached[0]) / push
     wanted = ONE.moments(float(levels.alpha[-2]), float(levels.sigma[-2]))
     return abs(float(reached[0]) - wanted[0]) + abs(float(gains.square().sum().sqrt()) - wanted[1])
 
 
-def _draws(made: Sampler, predict: Predict, levels: NoiseLevels) -> bool:
+def _draws(built: Sampler, predict: Predict, levels: NoiseLevels) -> bool:
     """Whether a walk adds noise before its last step."""
     noise = _Silence()
     x = torch.zeros(1, 1, 1)
-    for _state in made.states(predict, x, levels, noise):
+    for _state in built.states(predict, x, levels, noise):
         pass
     return any(index < len(levels) - 1 for index in noise.asked)
 

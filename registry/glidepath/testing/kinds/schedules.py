@@ -25,51 +25,51 @@ class ScheduleTrial(Trial):
     """Asks for alpha and sigma at a time for each row."""
 
     attributes: ClassVar[dict[str, Callable[[Any], object]]] = {
-        "schedule.num_steps": lambda made: made.num_steps
+        "schedule.num_steps": lambda built: built.num_steps
     }
 
-    def use(self, made: NoiseSchedule, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: NoiseSchedule, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """alpha, sigma and the denoiser's time."""
-        t = torch.tensor([row * (made.num_steps - 1) // 8 for row in rows]).to(device)
-        return [*made.alpha_sigma(t), made.model_time(t)]
+        t = torch.tensor([row * (built.num_steps - 1) // 8 for row in rows]).to(device)
+        return [*built.alpha_sigma(t), built.model_time(t)]
 
-    def require_shapes(self, made: NoiseSchedule) -> None:
+    def require_shapes(self, built: NoiseSchedule) -> None:
         """Any shape of times; levels of N points and a clean end."""
         require(
-            isinstance(made.num_steps, int) and made.num_steps > 1,
-            f"num_steps is {made.num_steps!r}, and must be a whole number above 1",
+            isinstance(built.num_steps, int) and built.num_steps > 1,
+            f"num_steps is {built.num_steps!r}, and must be a whole number above 1",
         )
         for t in (torch.tensor([[0, 1, 1], [1, 0, 1]]), torch.tensor(1), torch.tensor([0.0, 0.5])):
-            for name, value in zip(("alpha", "sigma"), made.alpha_sigma(t), strict=True):
+            for name, value in zip(("alpha", "sigma"), built.alpha_sigma(t), strict=True):
                 require(
                     value.shape == t.shape,
                     f"{name} of times of shape {list(t.shape)} has shape {list(value.shape)}",
                 )
-        levels = made.levels(2)
+        levels = built.levels(2)
         require(len(levels) == 2, f"levels(2) has {len(levels)} points")
         end = (float(levels.alpha[-1]), float(levels.sigma[-1]))
         require(end == (1.0, 0.0), f"the end point of its levels is alpha, sigma = {end}, and no clean image")
 
-    def require_dtypes(self, made: NoiseSchedule) -> None:
+    def require_dtypes(self, built: NoiseSchedule) -> None:
         """float64: differences of neighbours lose digits."""
         for t in (torch.tensor([0, 1]), torch.tensor([0.0, 1.0])):
-            for name, value in zip(("alpha", "sigma"), made.alpha_sigma(t), strict=True):
+            for name, value in zip(("alpha", "sigma"), built.alpha_sigma(t), strict=True):
                 require(value.dtype == torch.float64, f"{name} is {value.dtype}, and must be float64")
 
-    def bad_inputs(self, made: NoiseSchedule) -> Iterator[Attempt]:
+    def bad_inputs(self, built: NoiseSchedule) -> Iterator[Attempt]:
         """Spacings that it does not have."""
-        count = made.num_steps
-        yield "a spacing that is none, 'nonsense'", lambda: made.levels("nonsense"), True
-        yield f"more steps than it has, {count + 1}", lambda: made.levels(count + 1), True
-        yield f"a timestep that it does not have, [{count}]", lambda: made.levels([count]), True
+        count = built.num_steps
+        yield "a spacing that is none, 'nonsense'", lambda: built.levels("nonsense"), True
+        yield f"more steps than it has, {count + 1}", lambda: built.levels(count + 1), True
+        yield f"a timestep that it does not have, [{count}]", lambda: built.levels([count]), True
 
 
 @check("builds", "shapes")
 def monotone(part: Part) -> None:
     """From one timestep to the next, alpha never rises, sigma never falls, and sigma / alpha rises."""
-    made = part.build()
-    alpha, sigma = made.alpha_sigma(torch.arange(made.num_steps))
-    for wrong, told in (
+    built = part.build()
+    alpha, sigma = built.alpha_sigma(torch.arange(built.num_steps))
+    for wrong, message in (
         (
             ~(alpha.isfinite() & sigma.isfinite()),
             "alpha or sigma is not finite: where they are roots of alpha_bar and 1 - alpha_bar, keep "
@@ -78,7 +78,7 @@ def monotone(part: Part) -> None:
         (alpha < 0, "alpha is below 0"),
         (sigma <= 0, "sigma is not above 0: let alpha_bar begin below 1, for no timestep is the clean image"),
     ):
-        require(not bool(wrong.any()), f"at timestep {int(wrong.int().argmax())}, {told}")
+        require(not bool(wrong.any()), f"at timestep {int(wrong.int().argmax())}, {message}")
     for name, steps in (
         ("alpha rises", alpha.diff()),
         ("sigma falls", -sigma.diff()),
@@ -91,8 +91,8 @@ def monotone(part: Part) -> None:
 @check("builds", "shapes", "monotone")
 def ends(part: Part) -> None:
     """The first timestep is nearly an image, the last nearly noise."""
-    made = part.build()
-    alpha, sigma = made.alpha_sigma(torch.tensor([0, made.num_steps - 1]))
+    built = part.build()
+    alpha, sigma = built.alpha_sigma(torch.tensor([0, built.num_steps - 1]))
     first, last = (sigma / alpha).tolist()
     require(first < CLEAN, f"sigma / alpha is {first:.3g} at timestep 0, which is not below {CLEAN}")
     require(last > NOISY, f"sigma / alpha is {last:.3g} at the last timestep, which is not above {NOISY}")
@@ -101,20 +101,21 @@ def ends(part: Part) -> None:
 @check("builds", "shapes")
 def spacings(part: Part) -> None:
     """The points of every spacing are points of the whole schedule, noisy to clean."""
-    made = part.build()
-    whole = made.levels(made.num_steps)
-    for spacing in _spacings(made.num_steps):
-        levels = made.levels(spacing)
+    built = part.build()
+    whole = built.levels(built.num_steps)
+    for spacing in _spacings(built.num_steps):
+        levels = built.levels(spacing)
         where = [_index(whole, float(alpha), float(sigma)) for alpha, sigma in _points(levels)]
         require(
             None not in where,
             f"spacing {spacing!r} has points that the schedule does not have: q(x_t | x_0) differs there",
         )
-        found = [index for index in where if index is not None]
+        indices = [index for index in where if index is not None]
         require(
-            found == sorted(set(found)), f"the points of spacing {spacing!r} do not run from noise to image"
+            indices == sorted(set(indices)),
+            f"the points of spacing {spacing!r} do not run from noise to image",
         )
-        t = whole.t[found]
+        t = whole.t[indices]
         require(
             torch.equal(t, levels.t), f"spacing {spacing!r} gives the denoiser other times than the schedule"
         )

@@ -22,59 +22,59 @@ class TextEncoderTrial(Trial):
     """Embeds a prompt for each row; all have three words."""
 
     attributes: ClassVar[dict[str, Callable[[Any], object]]] = {
-        "text.width": lambda made: made.token_width,
-        "text.pooled": lambda made: made.pooled_width,
-        "text.context": lambda made: made.context,
+        "text.width": lambda built: built.token_width,
+        "text.pooled": lambda built: built.pooled_width,
+        "text.context": lambda built: built.context,
     }
 
-    def use(self, made: TextEncoder, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: TextEncoder, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """The pooled vectors, those of the tokens, and the mask."""
-        return tensors(embedded(made, [PROMPTS[row % len(PROMPTS)] for row in rows]))
+        return tensors(embedded(built, [PROMPTS[row % len(PROMPTS)] for row in rows]))
 
-    def require_shapes(self, made: TextEncoder) -> None:
+    def require_shapes(self, built: TextEncoder) -> None:
         """[B, D], [B, L, W], [B, L], and one row for no prompt."""
-        wanted = {"pooled": (made.pooled_width,), "tokens": (made.context, made.token_width)}
-        wanted["mask"] = (made.context,)
+        wanted = {"pooled": (built.pooled_width,), "tokens": (built.context, built.token_width)}
+        wanted["mask"] = (built.context,)
         prompts = [PROMPTS[0], PROMPTS[1]]
-        for told, rows, embedding in (
-            ("2 prompts", 2, embedded(made, prompts)),
-            ("no prompt (unconditional)", 1, made.unconditional()),
+        for case, rows, embedding in (
+            ("2 prompts", 2, embedded(built, prompts)),
+            ("no prompt (unconditional)", 1, built.unconditional()),
         ):
             for name, shape in wanted.items():
-                found = tuple(getattr(embedding, name).shape)
+                actual = tuple(getattr(embedding, name).shape)
                 require(
-                    found == (rows, *shape),
-                    f"{name} of {told} is {list(found)}, and must be {[rows, *shape]}",
+                    actual == (rows, *shape),
+                    f"{name} of {case} is {list(actual)}, and must be {[rows, *shape]}",
                 )
 
-    def require_dtypes(self, made: TextEncoder) -> None:
+    def require_dtypes(self, built: TextEncoder) -> None:
         """Numbers in the precision of its weights, a mask of truth values."""
         for dtype in (torch.float32, torch.bfloat16):
-            made = made.to(dtype)
-            embedding = embedded(made, [PROMPTS[0]])
+            built = built.to(dtype)
+            embedding = embedded(built, [PROMPTS[0]])
             require(embedding.mask.dtype == torch.bool, f"mask is {embedding.mask.dtype}, and must be bool")
             for name in ("pooled", "tokens"):
                 value = getattr(embedding, name)
                 require(value.is_floating_point(), f"{name} is {value.dtype}, and must be floating point")
                 require(bool(value.isfinite().all()), f"in {dtype}, {name} is not finite")
 
-    def bad_inputs(self, made: TextEncoder) -> Iterator[Attempt]:
+    def bad_inputs(self, built: TextEncoder) -> Iterator[Attempt]:
         """Not a list of prompts."""
         text: Any = PROMPTS[0]
-        yield "one text in place of a list of prompts", lambda: made(text), True
-        yield "an empty list of prompts", lambda: made([]), False
+        yield "one text in place of a list of prompts", lambda: built(text), True
+        yield "an empty list of prompts", lambda: built([]), False
 
 
 @check("builds", "shapes", "batch-independence")
 def padding(part: Part) -> None:
     """What it says of a prompt does not depend on how long the others are, nor on how far they are padded."""
-    made = part.build()
+    built = part.build()
     short = PROMPTS[0]
     long = " ".join(PROMPTS[1:])
     with torch.no_grad():
-        alone = embedded(made, [short])
+        alone = embedded(built, [short])
         for others in ([long], ["", long], [" ".join([long] * 20)]):
-            beside = embedded(made, [short, *others])
+            beside = embedded(built, [short, *others])
             worst = difference(tensors(alone), [tensor[:1] for tensor in tensors(beside)])
             require(
                 worst < _ROUNDING,
@@ -90,14 +90,14 @@ def tensors(embedding: TextEmbedding) -> list[Tensor]:
     return [embedding.pooled.float(), embedding.tokens.float(), embedding.mask.float()]
 
 
-def embedded(made: TextEncoder, prompts: Sequence[str]) -> TextEmbedding:
+def embedded(built: TextEncoder, prompts: Sequence[str]) -> TextEmbedding:
     """The embedding of some prompts.
 
     Raises:
         CannotRun: it does not know their words.
     """
     try:
-        embedding: TextEmbedding = made(prompts)
+        embedding: TextEmbedding = built(prompts)
     except GlidepathError as error:
         raise CannotRun(cannot_read(prompts[0], error)) from error
     return embedding

@@ -21,71 +21,71 @@ class TokenizerTrial(Trial):
 
     on_host = True
 
-    def use(self, made: Tokenizer, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: Tokenizer, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """The ids, filled up with -1."""
         ids = torch.full((len(rows), _WIDTH), -1)
         for index, row in enumerate(rows):
-            read = encoded(made, PROMPTS[row % len(PROMPTS)])[:_WIDTH]
+            read = encoded(built, PROMPTS[row % len(PROMPTS)])[:_WIDTH]
             ids[index, : len(read)] = torch.tensor(read, dtype=torch.int64)
         return [ids]
 
-    def require_shapes(self, made: Tokenizer) -> None:
+    def require_shapes(self, built: Tokenizer) -> None:
         """Whole numbers; none for an empty text."""
         for name in ("vocabulary_size", "padding_id"):
-            value = getattr(made, name)
+            value = getattr(built, name)
             require(isinstance(value, int), f"{name} is {value!r}, and must be a whole number")
-        require(list(made.encode("")) == [], f"the empty text has ids, {made.encode('')!r}")
-        encoded(made, PROMPTS[0])
+        require(list(built.encode("")) == [], f"the empty text has ids, {built.encode('')!r}")
+        encoded(built, PROMPTS[0])
 
-    def require_dtypes(self, made: Tokenizer) -> None:
+    def require_dtypes(self, built: Tokenizer) -> None:
         """Python's integers and text."""
-        ids = encoded(made, PROMPTS[0])
+        ids = encoded(built, PROMPTS[0])
         require(
-            isinstance(ids, list) and all(type(one) is int for one in ids),
+            isinstance(ids, list) and all(type(token) is int for token in ids),
             f"encode returns {ids!r}, and must return a list of int",
         )
         require(
-            isinstance(made.decode(ids), str), f"decode returns {made.decode(ids)!r}, and must return text"
+            isinstance(built.decode(ids), str), f"decode returns {built.decode(ids)!r}, and must return text"
         )
 
-    def bad_inputs(self, made: Tokenizer) -> Iterator[Attempt]:
+    def bad_inputs(self, built: Tokenizer) -> Iterator[Attempt]:
         """Texts that nobody writes."""
         odd = "\x00\ud800\U0001f9ff \u0301"
-        yield "a text of signs that it will not know", lambda: made.encode(odd), False
+        yield "a text of signs that it will not know", lambda: built.encode(odd), False
 
 
 @check("builds", "shapes", "dtypes")
 def ids(part: Part) -> None:
     """Every id, and the padding id, is at least 0 and below the size of the vocabulary."""
-    made = part.build()
-    size = made.vocabulary_size
-    padding = made.padding_id
+    built = part.build()
+    size = built.vocabulary_size
+    padding = built.padding_id
     require(0 <= padding < size, f"padding_id is {padding}, outside of 0 to {size - 1}")
     for prompt in PROMPTS:
-        outside = [one for one in encoded(made, prompt) if not 0 <= one < size]
+        outside = [id for id in encoded(built, prompt) if not 0 <= id < size]
         require(not outside, f"{prompt!r} has ids outside of 0 to {size - 1}: {outside}")
 
 
 @check("builds", "shapes", "dtypes")
 def reads_what_it_writes(part: Part) -> None:
     """The text of some ids has these ids."""
-    made = part.build()
+    built = part.build()
     for prompt in PROMPTS:
-        before = encoded(made, prompt)
-        after = made.encode(made.decode(before))
+        before = encoded(built, prompt)
+        after = built.encode(built.decode(before))
         require(before == after, f"the ids of {prompt!r} are {before}, those of their text {after}")
 
 
 CHECKS: tuple[Check, ...] = (ids, reads_what_it_writes)
 
 
-def encoded(made: Tokenizer, prompt: str) -> list[int]:
+def encoded(built: Tokenizer, prompt: str) -> list[int]:
     """The ids of a prompt.
 
     Raises:
         CannotRun: it knows none of the words.
     """
     try:
-        return made.encode(prompt)
+        return built.encode(prompt)
     except GlidepathError as error:
         raise CannotRun(cannot_read(prompt, error)) from error

@@ -36,35 +36,35 @@ class EngineTrial(Trial):
         self._used: list[Engine] = []
         weakref.finalize(self, _close, self._used)
 
-    def use(self, made: Engine, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+    def use(self, built: Engine, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """The exit status of each row's task."""
         with self._turn, tempfile.TemporaryDirectory() as folder:
-            self._used.append(made)
-            ended = _run(made, [_task(Path(folder), row) for row in rows])
+            self._used.append(built)
+            ended = _run(built, [_task(Path(folder), row) for row in rows])
         return [torch.tensor([ended[f"row-{row}"] for row in rows])]
 
-    def require_shapes(self, made: Engine) -> None:
+    def require_shapes(self, built: Engine) -> None:
         """Each task ends once, with the status of its process; nothing that ended is told again."""
-        found = self.use(made, (0, 1, 2))[0].tolist()
+        found = self.use(built, (0, 1, 2))[0].tolist()
         wanted = [_STATUS[row % 2] for row in range(3)]
         require(found == wanted, f"tasks that end with {wanted} were told to have ended with {found}")
-        again = list(made.wait(0.0))
+        again = list(built.wait(0.0))
         require(not again, f"with nothing running, wait returns {again!r}, and must return nothing")
 
-    def require_dtypes(self, made: Engine) -> None:
+    def require_dtypes(self, built: Engine) -> None:
         """`room` answers yes or no; a task that is not known can be cancelled, and an engine closed twice."""
         with tempfile.TemporaryDirectory() as folder:
-            answer = made.room(_task(Path(folder), 0))
+            answer = built.room(_task(Path(folder), 0))
         require(answer is True, f"room answers {answer!r} while nothing runs, and must answer True")
-        made.cancel("no-such-task")
-        made.close()
-        made.close()
+        built.cancel("no-such-task")
+        built.close()
+        built.close()
 
-    def bad_inputs(self, made: Engine) -> Iterator[Attempt]:
+    def bad_inputs(self, built: Engine) -> Iterator[Attempt]:
         """An order that is not there."""
         absent = Task("absent", Path(tempfile.gettempdir(), "glidepath-absent", "order.json"))
-        self._used.append(made)
-        yield "an order that is not there", lambda: _run(made, [absent]), False
+        self._used.append(built)
+        yield "an order that is not there", lambda: _run(built, [absent]), False
 
 
 def _task(folder: Path, row: int) -> Task:
@@ -74,14 +74,14 @@ def _task(folder: Path, row: int) -> Task:
     return Task(home.name, home / "order.json")
 
 
-def _run(made: Engine, tasks: Sequence[Task]) -> dict[str, int]:
+def _run(built: Engine, tasks: Sequence[Task]) -> dict[str, int]:
     """Run tasks as there is room for them; their statuses."""
     waiting, ended = list(tasks), dict[str, int]()
     deadline = time.monotonic() + _PATIENCE
     while len(ended) < len(tasks):
-        while waiting and made.room(waiting[0]):
-            made.submit(waiting.pop(0))
-        for it in made.wait(0.2):
+        while waiting and built.room(waiting[0]):
+            built.submit(waiting.pop(0))
+        for it in built.wait(0.2):
             require(isinstance(it, Ended), f"wait returns {it!r}, and must return Ended")
             require(it.id not in ended, f"the end of one task is told twice: {it.id}")
             ended[it.id] = it.status

@@ -1,4 +1,4 @@
-"""What stands around a part while it is tried: a schedule, noise levels, and what steers a batch."""
+"""What a part under test is given: a schedule, noise levels, conditioning, and a small pipeline."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from glidepath.registry.describe.component import Need
 from glidepath.registry.plan.parts import flat
 from glidepath.testing.check import NotApplicable
 from glidepath.testing.part import Part
-from glidepath.testing.trial import PROMPTS, random
+from glidepath.testing.trial import PROMPTS, random_rows
 
 _POSITIONS = 5
 
 
-class Quarter(NoiseSchedule):
-    """alpha and sigma run around a quarter of a circle: alpha = cos(pi u / 2), u = (t + 1) / (N + 1)."""
+class QuarterCircleSchedule(NoiseSchedule):
+    """A variance-preserving schedule along a quarter of a circle.
+
+    alpha = cos(pi u / 2) and sigma = sin(pi u / 2), u = (t + 1) / (N + 1).
+    """
 
     def __init__(self, num_steps: int = 1000) -> None:
         self.num_steps = num_steps
@@ -38,8 +41,8 @@ class Quarter(NoiseSchedule):
         return angle.cos(), angle.sin()
 
 
-class Doubter(Denoiser):
-    """Takes half of what it sees for noise: a denoiser for whoever asks for one and not for its images."""
+class HalfNoiseDenoiser(Denoiser):
+    """Predicts epsilon = x / 2: a denoiser that costs nothing, for tests that do not look at the images."""
 
     predicts = "epsilon"
     learned_variance = False
@@ -54,7 +57,7 @@ class Doubter(Denoiser):
         return lambda x, step: self.interpret(self(x, step.t, conditioning), x, step)
 
 
-class Straight(Sampler):
+class ReferenceSampler(Sampler):
     """x_s = alpha_s x_0 + sigma_s epsilon, as predicted."""
 
     steps = 4
@@ -70,9 +73,11 @@ class Straight(Sampler):
             yield State(step.index + 1, len(levels), x, prediction.sample)
 
 
-def pipeline() -> Pipeline:
-    """A pipeline whose images cost nothing: 32 x 32 pixels, and no text is heard."""
-    return Pipeline(schedule=Quarter(16), denoiser=Doubter(), sampler=Straight())
+def small_pipeline() -> Pipeline:
+    """A pipeline of 32 x 32 pixels that costs nothing and reads no text, for a part that is given one."""
+    return Pipeline(
+        schedule=QuarterCircleSchedule(16), denoiser=HalfNoiseDenoiser(), sampler=ReferenceSampler()
+    )
 
 
 def schedule_for(part: Part) -> NoiseSchedule:
@@ -86,23 +91,23 @@ def schedule_for(part: Part) -> NoiseSchedule:
     steps = part.needed("schedule.num_steps")
     needs = [
         (key, need)
-        for one in flat({"": part.planned})
-        for key, need in one.registered.component.needs(one.config).items()
+        for part_plan in flat({"": part.planned})
+        for key, need in part_plan.registered.component.needs(part_plan.config).items()
         if key.startswith("schedule.")
     ]
     own = {"schedule.num_steps": int(steps or 1000), "schedule.rescale_timesteps": False}
     if all(_met(need, own.get(key), key in own) for key, need in needs):
-        return Quarter(own["schedule.num_steps"])
+        return QuarterCircleSchedule(own["schedule.num_steps"])
     installed = part.catalogue.components("schedule")
-    for registered in sorted(installed, key=lambda it: it.distribution != part.registered.distribution):
+    for registered in sorted(installed, key=lambda other: other.distribution != part.registered.distribution):
         try:
             planned = Part(registered, part.catalogue).planned
             given = registered.component.provides(planned.config)
         except Exception:  # whatever is wrong with it is the fault of another part
             continue
         if all(_met(need, given.get(key), key in given) for key, need in needs):
-            made: NoiseSchedule = build_part(planned, part.catalogue)
-            return made
+            built: NoiseSchedule = build_part(planned, part.catalogue)
+            return built
     wanted = ", ".join(sorted({key for key, _ in needs}))
     raise NotApplicable(f"no installed schedule provides what it needs ({wanted})")
 
@@ -128,23 +133,23 @@ def conditioning_for(
         of the images to start from.
     """
     width, pooled = part.needed("text.width"), part.needed("text.pooled")
-    made = Conditioning(
+    built = Conditioning(
         batch=len(rows),
         prompts=tuple(PROMPTS[row % len(PROMPTS)] for row in rows),
-        low_res=None if low_res is None else random(rows, low_res, stream=3).clamp(-1, 1),
+        low_res=None if low_res is None else random_rows(rows, low_res, stream=3).clamp(-1, 1),
     )
     if text or width is not None or pooled is not None:
         sizes = (int(width or 8), int(pooled or 8))
-        made = attrs.evolve(made, text=_text(rows, *sizes), null_text=_text([99], *sizes))
+        built = attrs.evolve(built, text=_text(rows, *sizes), null_text=_text([99], *sizes))
     if num_classes is not None:
         labels = torch.tensor([row % num_classes for row in rows])
-        made = attrs.evolve(made, labels=labels, null_labels=labels)
-    return made.to(device)
+        built = attrs.evolve(built, labels=labels, null_labels=labels)
+    return built.to(device)
 
 
 def _text(rows: Sequence[int], width: int, pooled: int) -> TextEmbedding:
     mask = torch.tensor([[position <= row % _POSITIONS for position in range(_POSITIONS)] for row in rows])
-    return TextEmbedding(random(rows, (pooled,), 1), random(rows, (_POSITIONS, width), 2), mask)
+    return TextEmbedding(random_rows(rows, (pooled,), 1), random_rows(rows, (_POSITIONS, width), 2), mask)
 
 
 def _met(need: Need, value: object, is_given: bool) -> bool:

@@ -20,7 +20,7 @@ from glidepath.core.errors import GlidepathError
 from glidepath.testing.check import CannotRun, Check, NotApplicable, check, require
 from glidepath.testing.kinds import TRIALS
 from glidepath.testing.part import Part, networks
-from glidepath.testing.supplied import supplied_trial
+from glidepath.testing.plugin_checks import supplied_trial
 from glidepath.testing.trial import Trial, difference
 
 ROUNDING = 1e-4
@@ -47,15 +47,15 @@ def shapes(part: Part) -> None:
 @check("builds", "shapes")
 def provides(part: Part) -> None:
     """What the descriptor provides is what the built part is."""
-    trial, made = _trial(part), part.build()
+    trial, built = _trial(part), part.build()
     provided = part.component.provides(part.planned.config)
     known = {key: read for key, read in trial.attributes.items() if key in provided}
     if not known:
         raise NotApplicable("its descriptor provides nothing that the interface shows")
     wrong = [
-        f"{key} is {provided[key]!r} in the descriptor, and {read(made)!r} in what is built"
+        f"{key} is {provided[key]!r} in the descriptor, and {read(built)!r} in what is built"
         for key, read in known.items()
-        if provided[key] != read(made)
+        if provided[key] != read(built)
     ]
     require(not wrong, "; ".join(wrong))
 
@@ -73,13 +73,13 @@ def device(part: Part) -> None:
     trial = _trial(part)
     if trial.on_host:
         raise NotApplicable(f"a {part.component.kind} works on the host")
-    made = part.build()
+    built = part.build()
     name = "cuda" if torch.cuda.is_available() else "meta"
-    for network in networks(made):
+    for network in networks(built):
         network.to(name)
     try:
         with torch.no_grad():
-            there = trial.use(made, _ROWS, device=name)
+            there = trial.use(built, _ROWS, device=name)
     except RuntimeError as error:
         if "device" in str(error) and ("expected" in str(error) or "Expected" in str(error)):
             raise AssertionError(f"it mixes devices: {error}") from error
@@ -115,13 +115,13 @@ def global_random_state(part: Part) -> None:
     for seed in (1, 2):
         with _seeded(seed):
             before = _state_beside_torch()
-            made = part.build()
+            built = part.build()
             require(
                 before == _state_beside_torch(),
                 "building it draws from the global generator of `random` or numpy, which nobody seeds",
             )
             before = (*before, torch.random.get_rng_state().tolist())
-            results.append(_no_grad(trial, made))
+            results.append(_no_grad(trial, built))
             require(
                 before == (*_state_beside_torch(), torch.random.get_rng_state().tolist()),
                 "using it draws from a global random generator; noise comes from the `noise` that it is "
@@ -133,47 +133,47 @@ def global_random_state(part: Part) -> None:
 @check("builds", "shapes", "same-seed")
 def no_state(part: Part) -> None:
     """Nothing is left of one use that another would see."""
-    trial, made = _trial(part), part.build()
-    first = _used(trial, made, _ROWS)
-    _used(trial, made, (3, 4))
-    again = _used(trial, made, _ROWS)
+    trial, built = _trial(part), part.build()
+    first = _used(trial, built, _ROWS)
+    _used(trial, built, (3, 4))
+    again = _used(trial, built, _ROWS)
     _require_same(first, again, "after another use, it gives something else for the same input")
 
 
 @check("builds", "shapes", "same-seed", "global-random-state", "no-state")
 def threads(part: Part) -> None:
     """Used by several threads at once, it gives each what it would give it alone."""
-    trial, made = _trial(part), part.build()
+    trial, built = _trial(part), part.build()
     batches = [(row, row + 1) for row in range(_THREADS)]
-    alone = [_used(trial, made, rows) for rows in batches]
-    together = _at_once([partial(_no_grad, trial, made, rows) for rows in batches])
-    for one, other in zip(alone, together, strict=True):
-        _require_same(one, other, "two threads that use it at once disturb each other")
+    alone = [_used(trial, built, rows) for rows in batches]
+    together = _at_once([partial(_no_grad, trial, built, rows) for rows in batches])
+    for expected, actual in zip(alone, together, strict=True):
+        _require_same(expected, actual, "two threads that use it at once disturb each other")
 
 
 @check("builds")
 def deepcopy(part: Part) -> None:
     """A deep copy of it can be made, and does the same."""
-    made = part.build()
+    built = part.build()
     try:
-        copied = copy.deepcopy(made)
+        copied = copy.deepcopy(built)
     except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        raise AssertionError(f"copy.deepcopy fails: {told}") from error
+        message = f"{type(error).__name__}: {error}"
+        raise AssertionError(f"copy.deepcopy fails: {message}") from error
     with suppress(CannotRun):
         trial = _trial(part)
         _require_same(
-            _used(trial, made, _ROWS), _used(trial, copied, _ROWS), "its deep copy gives other results"
+            _used(trial, built, _ROWS), _used(trial, copied, _ROWS), "its deep copy gives other results"
         )
 
 
 @check("builds", "shapes", "same-seed", "no-state")
 def batch_independence(part: Part) -> None:
     """What it makes of a sample does not depend on the others in the batch, nor on their order."""
-    trial, made = _trial(part), part.build()
-    whole = _used(trial, made, (0, 1, 2, 3))
+    trial, built = _trial(part), part.build()
+    whole = _used(trial, built, (0, 1, 2, 3))
     for rows in ((2,), (3, 1)):
-        few = _used(trial, made, rows)
+        few = _used(trial, built, rows)
         chosen = [tensor[list(rows)] for tensor in whole]
         _require_same(chosen, few, "what it makes of a sample depends on the rest of the batch")
 
@@ -191,9 +191,9 @@ def bad_input(part: Part) -> None:
         except TYPED:
             continue
         except Exception as error:
-            told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            message = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise AssertionError(
-                f"{what}: it raises {told}; a PartError (glidepath.core) would say what is wrong"
+                f"{what}: it raises {message}; a PartError (glidepath.core) would say what is wrong"
             ) from error
         require(not must_refuse, f"{what}: it raises nothing; a PartError (glidepath.core) would tell")
 
@@ -224,15 +224,15 @@ def _trial(part: Part) -> Trial:
     return known(part)
 
 
-def _used(trial: Trial, made: Any, rows: Sequence[int]) -> list[Tensor]:
+def _used(trial: Trial, built: Any, rows: Sequence[int]) -> list[Tensor]:
     """One use, with the global random state set: who draws from it is caught by a check of its own."""
     with _seeded(0):
-        return _no_grad(trial, made, rows)
+        return _no_grad(trial, built, rows)
 
 
-def _no_grad(trial: Trial, made: Any, rows: Sequence[int] = _ROWS) -> list[Tensor]:
+def _no_grad(trial: Trial, built: Any, rows: Sequence[int] = _ROWS) -> list[Tensor]:
     with torch.no_grad():
-        return [tensor.detach().clone() for tensor in trial.use(made, rows)]
+        return [tensor.detach().clone() for tensor in trial.use(built, rows)]
 
 
 def _require_same(one: Sequence[Tensor], other: Sequence[Tensor], what: str) -> None:

@@ -38,21 +38,24 @@ def descriptor(part: Part) -> None:
     """The target can be imported; every parameter is explained, can be written, and allows its default."""
     component = part.component
     _require_installed(part)
-    faults = tuple(part_problems(part.registered, part.catalogue))
+    problems = tuple(part_problems(part.registered, part.catalogue))
     # before the target, which as a rule imports its parameters, and would be blamed for them
-    require(not any(one.stage == "config" for one in faults), "; ".join(one.error for one in faults))
+    require(
+        not any(problem.stage == "config" for problem in problems),
+        "; ".join(problem.error for problem in problems),
+    )
     module, _, name = component.target.partition(":")
     try:
         target = getattr(import_module(module), name)
     except Exception as error:
-        told = f"the target {component.target} cannot be imported: {import_fault(error, module)}"
+        message = f"the target {component.target} cannot be imported: {import_fault(error, module)}"
         of = part.registered
         remedy = import_remedy(error, module, of.distribution, of.version)
-        raise AssertionError(f"{told}; {remedy}" if remedy else told) from error
+        raise AssertionError(f"{message}; {remedy}" if remedy else message) from error
     require(callable(target), f"the target {component.target} is {target!r}, which cannot be called")
     summary = component.summary.strip()
     require("\n" not in summary, "the summary has several lines; `glidepath list` shows one")
-    require(not faults, "; ".join(one.error for one in faults))
+    require(not problems, "; ".join(problem.error for problem in problems))
     config = part.catalogue.config_class(part.registered)
     unexplained = [parameter.name for parameter in parameters(config) if not parameter.doc.strip()]
     require(
@@ -81,10 +84,10 @@ def builds(part: Part) -> None:
         planned = part.planned
     except SpecError as error:
         raise AssertionError(f"its example is refused: {_first(error)}") from error
-    made = part.build()
+    built = part.build()
     require(
-        isinstance(made, part.interface),
-        f"{part.component.target} made a {type(made).__qualname__}, which is no {part.interface.__name__}",
+        isinstance(built, part.interface),
+        f"{part.component.target} built a {type(built).__qualname__}, which is no {part.interface.__name__}",
     )
     _require_answers(part.component, planned.config)
 
@@ -107,10 +110,10 @@ def unknown_key(part: Part) -> None:
     try:
         part.plan({**part.example, name: 1})
     except SpecError as error:
-        told = name in str(error)
+        names_it = name in str(error)
     else:
-        told = False
-    require(told, "a spec with a parameter that it does not have is not refused")
+        names_it = False
+    require(names_it, "a spec with a parameter that it does not have is not refused")
     config = part.planned.config
     if config is None:
         return
@@ -248,8 +251,8 @@ def _configs(planned: PartPlan, path: str) -> Iterator[tuple[str, object]]:
     for field in attrs.fields(type(config)) if config is not None else ():
         yield f"{path}{field.name}", getattr(config, field.name)
     for name, inner in planned.parts.items():
-        for index, one in enumerate(inner if isinstance(inner, tuple) else (inner,)):
-            yield from _configs(one, f"{path}{name}[{index}].")
+        for index, config in enumerate(inner if isinstance(inner, tuple) else (inner,)):
+            yield from _configs(config, f"{path}{name}[{index}].")
 
 
 def _first(error: SpecError) -> str:

@@ -17,7 +17,7 @@ def supplied_trial(kind: str, catalogue: Catalogue) -> type[Trial] | None:
     Raises:
         KitError: a plugin's hook fails; it says whose.
     """
-    return next((it for it in _supplied(kind, catalogue) if _is_trial(it)), None)
+    return next((item for item in _supplied(kind, catalogue) if _is_trial(item)), None)
 
 
 def supplied_checks(kind: str, catalogue: Catalogue, taken: Collection[str]) -> Iterator[Check]:
