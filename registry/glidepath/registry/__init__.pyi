@@ -60,7 +60,11 @@ from glidepath.registry.plan.parts import Runtime as Runtime
 from glidepath.registry.plan.plan import Plan as Plan
 from glidepath.registry.plan.planner import make_plan as make_plan
 from glidepath.registry.plan.resolved import plain_value as plain_value
+from glidepath.registry.records.describe import describe_images as describe_images
 from glidepath.registry.records.images import save_png as save_png
+from glidepath.registry.records.manifest import ImageKey as ImageKey
+from glidepath.registry.records.manifest import Images as Images
+from glidepath.registry.records.manifest import Manifest as Manifest
 from glidepath.registry.spec.address import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
 from glidepath.registry.spec.address import Address as Address
 from glidepath.registry.spec.layers import SpecSource as SpecSource

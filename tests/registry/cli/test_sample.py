@@ -24,7 +24,7 @@ from glidepath.registry.records.images import (
     save_png,
     to_pil,
 )
-from glidepath.registry.records.provenance import FORMAT, Manifest
+from glidepath.registry.records.manifest import FORMAT, Manifest
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_several_images_make_a_grid_with_a_row_for_each_prompt(tiny: Path) -> No
 def test_separate_writes_each_image_too_with_its_own_manifest(tiny: Path) -> None:
     assert run("sample", "a star", "a ring", "--spec", tiny, "--separate", "--out", "g.png") == 0
     _, second = read_manifest(Path("g-1.png"))
-    assert [shot["prompt"] for shot in second["shots"]] == ["a ring"]
+    assert [key["prompt"] for key in second["images"]] == ["a ring"]
     whole, one = Image.open("g.png"), Image.open("g-0.png")
     assert whole.crop((0, 0, 256, 256)).tobytes() == one.convert("RGB").tobytes()
 
@@ -78,7 +78,7 @@ def test_the_png_carries_spec_seed_prompt_versions_and_weight_hash(tiny: Path) -
     )
     _, data = read_manifest(Path("x.png"))
     assert data["format"] == FORMAT
-    assert data["shots"] == [{"prompt": "a star", "seed": 5, "sample": 0}]
+    assert data["images"] == [{"prompt": "a star", "seed": 5, "sample": 0}]
     assert data["spec"]["sampler"]["eta"] == 0.5
     assert data["spec"]["denoiser"]["conv_resample"] is True  # a default, written out
     assert data["weights"] == {"": hashlib.sha256(Path("tiny.safetensors").read_bytes()).hexdigest()}
@@ -245,7 +245,7 @@ def test_ctrl_c_keeps_the_images_that_are_finished(
     said = capsys.readouterr()
     assert "2 of 4 images were finished" in said.err
     _, data = read_manifest(Path("x.png"))
-    assert [shot["sample"] for shot in data["shots"]] == [0, 1]
+    assert [key["sample"] for key in data["images"]] == [0, 1]
 
 
 def test_a_wrong_override_ends_in_status_2_with_its_place(

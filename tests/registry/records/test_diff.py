@@ -12,10 +12,10 @@ from PIL import Image
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli import main
-from glidepath.registry.records.differences import ABSENT, Facts, changes
+from glidepath.registry.records.differences import ABSENT, changes
 from glidepath.registry.records.images import save_png
+from glidepath.registry.records.manifest import ImageKey, Images, Manifest, Release
 from glidepath.registry.records.pictures import Carried
-from glidepath.registry.records.provenance import Manifest, Shot
 
 
 @pytest.fixture
@@ -33,9 +33,14 @@ def glidepath(
     return run
 
 
+def side(**known: Any) -> Manifest:
+    empty: dict[str, Any] = {"spec": {}, "distributions": {}, "weights": {}, "environment": {}}
+    return Manifest(**{**empty, **known})
+
+
 def found(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """What differs between two trees."""
-    sides = (Facts(spec=tree, distributions={}, weights={}) for tree in (was, now))
+    sides = (side(spec=tree) for tree in (was, now))
     return [(change.path, change.was, change.now) for change in changes(*sides)]
 
 
@@ -82,7 +87,7 @@ def test_an_entry_that_was_put_into_a_list_does_not_change_those_behind_it() -> 
 
 def test_addresses_of_weights_are_no_difference_and_their_content_is() -> None:
     assert found({"weights": "a.pt", "x": part("a", weights="b.pt")}, {"x": part("a")}) == []
-    sides = [Facts(spec={}, distributions={}, weights={"": hash_}) for hash_ in ("11", "22")]
+    sides = [side(weights={"": hash_}) for hash_ in ("11", "22")]
     assert [(change.section, change.path, change.was, change.now) for change in changes(*sides)] == [
         ("weights", "", "11", "22")
     ]
@@ -100,20 +105,18 @@ def test_stages_are_compared_one_by_one_and_in_their_order() -> None:
 
 
 def test_what_one_side_does_not_know_is_not_compared() -> None:
-    full = Facts(
-        spec={},
-        distributions={},
-        weights={},
+    full = side(
+        distributions={"x": Release(version="1", requires=[">1"], files={"f": "1"})},
         files={"a": "1"},
-        code={"x": {"f": "1"}},
         environment={"torch": "2"},
+        images=Images(keys=[ImageKey("a star", 1, 0)]),
     )
-    assert changes(full, Facts(spec={}, distributions={}, weights={})) == []
+    assert changes(full, side(distributions={"x": Release(version="1")})) == []
 
 
 def test_files_of_another_version_are_not_listed() -> None:
     sides = [
-        Facts(spec={}, distributions={"x": version}, weights={}, code={"x": {"f": hash_}})
+        side(distributions={"x": Release(version=version, files={"f": hash_})})
         for version, hash_ in (("1", "11"), ("2", "22"))
     ]
     assert [change.section for change in changes(*sides)] == ["distributions"]
@@ -156,15 +159,13 @@ def test_stages_of_a_cascade_are_titles_of_their_own(glidepath: Any, tmp_path: P
     assert glidepath("diff", "adm-u-256", "my.yaml")[1] == "stages.base.sampler\n  steps: 250 -> 9\n"
 
 
-def manifest(**changed: Any) -> dict[str, Any]:
+def manifest(images: Images | None = None, **changed: Any) -> dict[str, Any]:
     values: dict[str, Any] = {
         "spec": {"sampler": part("glidepath-diffusion/ddim", steps=5)},
-        "shots": [Shot("a star", 1, 0)],
-        "columns": 1,
-        "scale": 1,
-        "distributions": {"glidepath-diffusion": "0.1"},
+        "distributions": {"glidepath-diffusion": Release(version="0.1")},
         "weights": {"": "11"},
         "environment": {"torch": "2", "python": "3.11.2", "device": "cpu", "dtype": "float32"},
+        "images": images or Images(keys=[ImageKey("a star", 1, 0)]),
     }
     return Manifest(**(values | changed)).to_json()
 
@@ -174,11 +175,9 @@ def test_two_images_are_compared_by_what_they_carry(glidepath: Any, tmp_path: Pa
     save_png(picture, tmp_path / "a.png", manifest())
     other = manifest(
         spec={"sampler": part("glidepath-diffusion/ddim", steps=6)},
-        shots=[Shot("a ring", 2, 0)],
         weights={"": "22"},
         environment={"torch": "3", "python": "3.11.2", "device": "cpu", "dtype": "float32"},
-        pictures={"image": Carried("33", None)},
-        strength=0.5,
+        images=Images(keys=[ImageKey("a ring", 2, 0)], pictures={"image": Carried("33", None)}, strength=0.5),
     )
     save_png(picture, tmp_path / "b.png", other)
     save_png(picture, tmp_path / "film.png", {"film": manifest()})

@@ -16,8 +16,8 @@ from glidepath.core.errors import GlidepathError
 from glidepath.registry import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.records.images import read_manifest, save_png
+from glidepath.registry.records.manifest import Manifest
 from glidepath.registry.records.pictures import Inputs, Picture, carried_inputs, open_pictures
-from glidepath.registry.records.provenance import Manifest
 
 CLASSES = """\
 schedule: cosine
@@ -103,17 +103,17 @@ def test_a_label_stands_for_all_prompts_or_one_for_each_or_without_any(folder: P
     classes = ["--spec", "classes.yaml", "--scale", 1, "--out", "x.png"]
     made = assemble("classes.yaml")
     assert run("sample", "--label", 3, "--label", 7, "--count", 2, *classes) == 0
-    shots = read_manifest(Path("x.png"))[1]["shots"]
-    assert [(shot["prompt"], shot["label"], shot["sample"]) for shot in shots] == [
+    keys = read_manifest(Path("x.png"))[1]["images"]
+    assert [(key["prompt"], key["label"], key["sample"]) for key in keys] == [
         ("", 3, 0), ("", 3, 1), ("", 7, 0), ("", 7, 1)
     ]  # fmt: skip
     images = made([""] * 4, samples=[0, 1, 0, 1], labels=[3, 3, 7, 7])
     assert torch.equal(pixels("x.png")[:, :8, :8], images[0])
     assert torch.equal(pixels("x.png")[:, 12:, 12:], images[3])
     assert run("sample", "a", "b", "--label", 5, *classes) == 0
-    assert [shot["label"] for shot in read_manifest(Path("x.png"))[1]["shots"]] == [5, 5]
+    assert [key["label"] for key in read_manifest(Path("x.png"))[1]["images"]] == [5, 5]
     assert run("sample", "a", "b", "--label", 5, "--label", 6, *classes) == 0
-    assert [shot["label"] for shot in read_manifest(Path("x.png"))[1]["shots"]] == [5, 6]
+    assert [key["label"] for key in read_manifest(Path("x.png"))[1]["images"]] == [5, 6]
 
 
 def test_images_of_classes_are_called_for_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +124,7 @@ def test_images_of_classes_are_called_for_them(folder: Path, capsys: pytest.Capt
 def test_a_model_that_hears_nothing_needs_no_prompt(folder: Path) -> None:
     (folder / "alone.yaml").write_text(CLASSES.replace("  num_classes: 10\n", ""))
     assert run("sample", "--spec", "alone.yaml", "--out", "x.png") == 0
-    assert len(read_manifest(Path("x.png"))[1]["shots"]) == 1
+    assert len(read_manifest(Path("x.png"))[1]["images"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,15 @@ def test_an_image_carries_the_hash_and_the_pixels_of_its_pictures(folder: Path) 
     assert list(mask.tobytes()) == [0, 0, 0, 0, 255, 255, 255, 255] * 8  # white is painted, as it was given
 
 
-def test_a_manifest_of_before_pictures_is_still_read(folder: Path) -> None:
+def test_a_manifest_tells_nothing_of_pictures_where_there_were_none(folder: Path) -> None:
     assert sample() == 0
     _, data = read_manifest(Path("x.png"))
     assert "pictures" not in data
     assert "strength" not in data
-    assert set(data["shots"][0]) == {"prompt", "seed", "sample"}
+    assert set(data["images"][0]) == {"prompt", "seed", "sample"}
     manifest = Manifest.from_json(data)
-    assert manifest.inputs().arguments() == {}
+    assert manifest.images is not None
+    assert manifest.images.inputs().arguments() == {}
     assert manifest.to_json() == data
 
 
@@ -321,8 +322,8 @@ def test_a_damaged_picture_in_a_manifest_is_an_error_and_no_traceback(
         {"pictures": {"sketch": {"sha256": "0", "png": None}}},
         {"pictures": ["image"]},
         {"strength": "much"},
-        {"shots": [{"prompt": "", "seed": 0, "sample": 0, "label": 10**30}]},
-        {"shots": [{"prompt": "", "seed": 0, "sample": 0, "label": -1}]},
+        {"images": [{"prompt": "", "seed": 0, "sample": 0, "label": 10**30}]},
+        {"images": [{"prompt": "", "seed": 0, "sample": 0, "label": -1}]},
     ],
 )
 def test_a_manifest_with_pictures_that_make_no_sense_is_refused(folder: Path, change: dict) -> None:

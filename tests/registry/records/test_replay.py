@@ -18,7 +18,7 @@ from glidepath.registry.records.images import (
     read_manifest,
     save_png,
 )
-from glidepath.registry.records.provenance import FORMAT, Manifest
+from glidepath.registry.records.manifest import FORMAT, Manifest
 
 
 @pytest.fixture
@@ -80,13 +80,13 @@ def test_replay_says_what_differs(tiny: Path, capsys: pytest.CaptureFixture[str]
     other = {name: value * 1.5 for name, value in load_file("tiny.safetensors").items()}
     save_file(other, "tiny.safetensors")
     picture, data = read_manifest(Path("x.png"))
-    data["distributions"]["glidepath-diffusion"] = "0.0.1"
+    data["distributions"]["glidepath-diffusion"] = {"version": "0.0.1"}
     save_png(picture, Path("x.png"), data)
     capsys.readouterr()
     assert run("replay", "x.png") == 1
     said = capsys.readouterr()
     assert "differs: distribution glidepath-diffusion was 0.0.1, and is" in said.err
-    assert "differs: sha256 of weights was" in said.err
+    assert "differs: sha256 of the weights was" in said.err
     assert "the image differs in" in said.out
 
 
@@ -205,7 +205,7 @@ def test_a_strangers_link_out_of_both_folders_is_not_followed(
     [
         ({"format": "other"}, "this version reads"),
         ({"format": FORMAT}, "damaged"),
-        ({"format": FORMAT, "shots": 3}, "damaged"),
+        ({"format": FORMAT, "images": 3}, "damaged"),
     ],
 )
 def test_a_damaged_manifest_is_an_error_and_no_traceback(tmp_path: Path, manifest, message: str) -> None:
@@ -270,13 +270,13 @@ def test_a_manifest_names_the_batch_of_an_image_and_no_other(tiny: Path) -> None
     run("sample", "a star", "--spec", tiny, "--out", "x.png")
     picture, data = read_manifest(Path("x.png"))
     assert "batch" not in data
-    [shot] = data["shots"]
-    batch = [shot, {**shot, "sample": 1}]
+    [key] = data["images"]
+    batch = [key, {**key, "sample": 1}]
     assert Manifest.from_json({**data, "batch": batch}).to_json() == {**data, "batch": batch}
     save_png(picture, Path("y.png"), {**data, "batch": batch})
     assert run("replay", "y.png") in (0, 1)
     replayed, said = read_manifest(Path("y-replay.png"))
-    assert (replayed.size, said["shots"], said["batch"]) == (picture.size, [shot], batch)
+    assert (replayed.size, said["images"], said["batch"]) == (picture.size, [key], batch)
     save_png(picture, Path("z.png"), {**data, "batch": batch[1:]})
     assert run("replay", "z.png") == 1
 

@@ -88,17 +88,14 @@ def _parts(catalogue: Catalogue, prefix: str, **_: Any) -> Words:
 def _overrides(
     catalogue: Catalogue,
     prefix: str,
-    parser: argparse.ArgumentParser,
     parsed_args: argparse.Namespace,
     **_: Any,
 ) -> Words:
     """Keys of the spec on the line, or what one of them takes."""
     from glidepath.registry import make_plan, read_spec
 
-    source = getattr(parsed_args, "spec", None) or parser.get_default("spec")
-    if source is None:
-        return {}
     try:
+        source = parsed_args.spec or catalogue.default_preset()
         keys = _Keys(catalogue, make_plan(read_spec(source, catalogue=catalogue), catalogue))
     except GlidepathError:
         return {}

@@ -98,8 +98,7 @@ def under(tensors: Mapping[str, Tensor], slots: Collection[str], file: Path) -> 
     if len(strangers) == len(tensors):
         raise WeightsError(
             f"none of the {len(tensors)} keys of {file} begins with a part of this spec"
-            f" ({_parts(slots)}): {shortened(strangers)}; `glidepath convert` makes such a file of one that "
-            "GLIDE or ADM published"
+            f" ({_parts(slots)}): {shortened(strangers)}"
         )
     slot = strangers[0].partition(".")[0]
     hint = did_you_mean(slot, found)

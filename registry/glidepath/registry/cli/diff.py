@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import add_json_argument, open_plan
@@ -15,7 +13,8 @@ from glidepath.registry.cli.printing import print_error, print_json
 from glidepath.registry.text.problems import SpecError
 
 if TYPE_CHECKING:
-    from glidepath.registry.records.differences import Change, Facts
+    from glidepath.registry.records.differences import Change
+    from glidepath.registry.records.manifest import Manifest
 
 EPILOG = """\
 Each of A and B is a spec (a file or a preset), a lock (.json), or an image that `glidepath sample` wrote
@@ -66,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     from glidepath.registry.records.differences import changes
 
     try:
-        (a, a_sort), (b, b_sort) = (_facts(name, arguments) for name in (arguments.a, arguments.b))
+        (a, a_sort), (b, b_sort) = (_manifest(name, arguments) for name in (arguments.a, arguments.b))
         found = changes(a, b)
     except SpecError:
         raise
@@ -83,43 +82,21 @@ def run(arguments: argparse.Namespace) -> int:
     return int(bool(found))
 
 
-def _facts(name: str, arguments: argparse.Namespace) -> tuple[Facts, str]:
-    """What is known of a spec, a lock or an image, and which of them it is."""
+def _manifest(name: str, arguments: argparse.Namespace) -> tuple[Manifest, str]:
+    """The manifest of a spec, a lock or an image, and which of them it is."""
     path = Path(name)
     if path.suffix.lower() == ".png":
-        return _facts_of_image(path), "image"
+        from glidepath.registry.records.manifest import read_image
+
+        return read_image(path)[1], "image"
     if path.suffix.lower() == ".json":
         from glidepath.registry.records.lock import read_lock
 
-        return read_lock(path).facts, "lock"
-    from glidepath.registry.records.lock import make_lock
+        return read_lock(path), "lock"
+    from glidepath.registry.records.describe import describe_plan
 
-    given = {"spec": name, "overrides": [], **vars(arguments)}
-    catalogue, plan = open_plan(argparse.Namespace(**given))
-    return make_lock(plan, catalogue, name).facts, "spec"
-
-
-def _facts_of_image(path: Path) -> Facts:
-    from glidepath.registry.records.differences import Facts
-    from glidepath.registry.records.images import ImageError, read_manifest
-    from glidepath.registry.records.provenance import Manifest
-
-    _, data = read_manifest(path)
-    if "timesteps" in data:
-        raise ImageError(f"{path} is a noise film, which no spec made")
-    manifest = Manifest.from_json(data["film"] if isinstance(data.get("film"), dict) else data)
-    shots = [attrs.asdict(shot) for shot in manifest.shots]
-    return Facts(
-        spec=manifest.spec,
-        distributions=manifest.distributions,
-        weights=manifest.weights,
-        environment=manifest.environment,
-        images={
-            **{f"{name}s": [shot[name] for shot in shots] for name in ("prompt", "seed", "sample", "label")},
-            "strength": manifest.strength,
-            **{name: picture.sha256 for name, picture in manifest.pictures.items()},
-        },
-    )
+    catalogue, plan = open_plan(argparse.Namespace(**{"spec": name, "overrides": [], **vars(arguments)}))
+    return describe_plan(plan, catalogue), "spec"
 
 
 def _as_json(change: Change) -> dict[str, Any]:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
     from glidepath.core.sampler import State
+    from glidepath.registry.records.manifest import ImageKey
     from glidepath.registry.records.pictures import Inputs
-    from glidepath.registry.records.provenance import Shot
 
 FILM_FRAMES = 10
 """How many states a film shows, about."""
@@ -24,7 +24,7 @@ FILM_FRAMES = 10
 
 def draw(
     pipeline: Pipeline | Cascade,
-    shots: Sequence[Shot],
+    keys: Sequence[ImageKey],
     batch: int,
     inputs: Inputs,
     film: list[list[Tensor]] | None = None,
@@ -42,14 +42,14 @@ def draw(
     lengths[0] = len(next(iter(stages.values())).levels(inputs.strength))
     wanted = _frames(lengths)
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
-    with tqdm(total=len(shots) * sum(lengths), bar_format=layout, file=sys.stderr, leave=False) as bar:
-        for first in range(0, len(shots), batch):
-            some = shots[first : first + batch]
+    with tqdm(total=len(keys) * sum(lengths), bar_format=layout, file=sys.stderr, leave=False) as bar:
+        for first in range(0, len(keys), batch):
+            some = keys[first : first + batch]
             states: list[State] = []
             last = None
             for state in _states(pipeline, some, inputs):
                 if last is None or last.stage != state.stage:
-                    _describe(bar, first, len(shots), tuple(stages)[state.stage])
+                    _describe(bar, first, len(keys), tuple(stages)[state.stage])
                 last = state
                 if film is not None and state.index in wanted:
                     states.append(state)
@@ -59,7 +59,7 @@ def draw(
             if film is not None:
                 frames = [_enlarged(pipeline.images(state).cpu(), images) for state in states]
                 film.extend([frame[row] for frame in frames] for row in range(len(some)))
-            _describe(bar, first + len(some), len(shots), "")
+            _describe(bar, first + len(some), len(keys), "")
             yield list(images)
 
 
@@ -70,16 +70,31 @@ def film_strips(film: Sequence[Sequence[Tensor]], scale: int) -> Image:
     return grid([frame for row in film for frame in row], len(film[0]), max(1, scale // 2))
 
 
-def _states(pipeline: Pipeline | Cascade, shots: Sequence[Shot], inputs: Inputs) -> Iterator[State]:
+def noise_film(pipeline: Pipeline, image: Tensor, seed: int, scale: int) -> tuple[Image, list[int]]:
+    """A strip of the forward chain of an image [1, 3, H, W], ever noisier, and its timesteps."""
+    import torch
+
+    from glidepath.core.noise import PerSampleNoise
+    from glidepath.registry.records.images import grid
+
+    x_0 = pipeline.codec.encode(image.to(pipeline.device))
+    noise = PerSampleNoise([(seed, 0)]).initial(tuple(x_0.shape), pipeline.device)
+    times = torch.linspace(0, pipeline.schedule.num_steps - 1, FILM_FRAMES - 1).round().long()
+    frames = [image[0]]
+    frames += [pipeline.decode(pipeline.schedule.add_noise(x_0, noise, t[None]))[0].cpu() for t in times]
+    return grid(frames, len(frames), max(1, scale // 2)), times.tolist()
+
+
+def _states(pipeline: Pipeline | Cascade, keys: Sequence[ImageKey], inputs: Inputs) -> Iterator[State]:
     from glidepath.core.pipeline import Pipeline
 
-    labels = [shot.label for shot in shots if shot.label is not None]
+    labels = [key.label for key in keys if key.label is not None]
     if "low_res" in inputs.pictures and not isinstance(pipeline, Pipeline):
         raise GlidepathError("a cascade makes the images that it enlarges: it starts from no smaller picture")
     return pipeline.states(
-        [shot.prompt for shot in shots],
-        seed=shots[0].seed,
-        samples=[shot.sample for shot in shots],
+        [key.prompt for key in keys],
+        seed=keys[0].seed,
+        samples=[key.sample for key in keys],
         labels=labels or None,
         **inputs.arguments(),
     )

@@ -78,6 +78,10 @@ def _entries(catalogue: Catalogue) -> list[dict[str, str]]:
         }
         for entry in catalogue.components()
     ]
+    try:
+        default = catalogue.default_preset()
+    except NotFound:
+        default = ""
     presets = [
         {
             "kind": "preset",
@@ -87,7 +91,7 @@ def _entries(catalogue: Catalogue) -> list[dict[str, str]]:
             "version": record.version,
             "plugin": record.name,
             "file": str(preset.file),
-            "summary": preset.summary,
+            "summary": f"{preset.summary} (default)" if spelling == default else preset.summary,
         }
         for spelling, preset in sorted(catalogue.presets().items())
     ]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import add_spec_arguments, open_plan
-from glidepath.registry.cli.printing import note_failures
+from glidepath.registry.cli.printing import note_failures, warn_once
 
 EPILOG = """\
-The lock holds the resolved spec with its hash, the distributions that supply its parts (versions, what they
+The lock holds the resolved spec, the distributions that supply its parts (versions, what they
 require, the hash of each of their files), the hashes of its weights and of other files that it names, and the
-versions of Python and torch. `--locked` of `sample` and `train` refuses to run when any of it is not so, and
+versions of Python and torch. `--locked` of the commands that run a spec refuses when any of it is not so, and
 `glidepath diff` compares two locks, or a lock with a spec or an image.
 
 examples:
@@ -48,15 +47,15 @@ def run(arguments: argparse.Namespace) -> int:
         SpecError: the spec has faults.
         WeightsError: a file of weights is not the one that the spec means.
     """
-    from glidepath.registry.records.lock import NOT_THERE, lock_file, make_lock, write_lock
+    from glidepath.registry.records.describe import NOT_THERE, describe_plan
+    from glidepath.registry.records.lock import lock_file, write_lock
     from glidepath.registry.text.tree import join
 
     catalogue, plan = open_plan(arguments)
-    lock = make_lock(plan, catalogue, arguments.spec)
-    for path, hash_ in lock.facts.weights.items():
+    lock = describe_plan(plan, catalogue)
+    for path, hash_ in lock.weights.items():
         if hash_ == NOT_THERE:
-            told = f"the file of {join(path, 'weights')} is not there yet; the lock holds to that"
-            print(f"glidepath: warning: {told}", file=sys.stderr)
+            warn_once(f"the file of {join(path, 'weights')} is not there yet; the lock holds to that")
     file = arguments.out or lock_file(arguments.spec)
     write_lock(lock, file)
     note_failures(catalogue)

@@ -87,8 +87,8 @@ def open_catalogue(
 def open_plan(arguments: argparse.Namespace, *, need_weights: bool = False) -> tuple[Catalogue, Plan]:
     """The plan of the spec that a command was given, and the catalogue under that spec's `plugins` section.
 
-    arguments: as `add_spec_arguments` and `add_plugin_switches` declare them. Those of `add_locked_option`
-        may be among them: then the plan is held against its lock.
+    arguments: as `add_spec_arguments` and `add_plugin_switches` declare them; a spec that is None becomes the
+        default preset. That of `add_locked_option` may be among them: the plan is then held against its lock.
     need_weights: whether a file of weights that is not there is a fault.
 
     Raises:
@@ -100,6 +100,8 @@ def open_plan(arguments: argparse.Namespace, *, need_weights: bool = False) -> t
     from glidepath.registry.spec.spec import plugin_switches, read_spec
     from glidepath.registry.text.problems import SpecError
 
+    if arguments.spec is None:
+        arguments.spec = open_catalogue(arguments).default_preset()
     locked = getattr(arguments, "locked", None)
     try:
         switches = plugin_switches(arguments.spec, arguments.overrides)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from glidepath.registry.discovery.catalogue import Catalogue
     from glidepath.registry.plan.plan import Plan
-    from glidepath.registry.records.provenance import Manifest
+    from glidepath.registry.records.manifest import Manifest
 
 EPILOG = """\
 Reads the spec, seed and prompts that the PNG carries, and the pictures that it started from, assembles
@@ -76,17 +76,16 @@ def run(arguments: argparse.Namespace) -> int:
     import attrs
 
     from glidepath.registry.plan.planner import make_plan
-    from glidepath.registry.records.images import ImageError, grid, read_manifest, save_png
-    from glidepath.registry.records.provenance import Manifest, describe, differences
+    from glidepath.registry.records.differences import changes
+    from glidepath.registry.records.images import grid, save_png
+    from glidepath.registry.records.manifest import read_image
     from glidepath.registry.spec.spec import parse_spec
     from glidepath.registry.text.canonical_json import canonical_json
 
-    old, data = read_manifest(arguments.image)
-    if "timesteps" in data:
-        raise ImageError(f"{arguments.image} is a noise film: `glidepath sample --noise-film` makes it again")
-    is_film = isinstance(data.get("film"), dict)
-    then = Manifest.from_json(data["film"] if is_film else data)
-    inputs = then.inputs()
+    old, then, is_film = read_image(arguments.image)
+    images = then.images
+    assert images is not None
+    inputs = images.inputs()
     catalogue = open_catalogue(arguments)
     spec = parse_spec(
         canonical_json(then.spec, indent=2),
@@ -102,28 +101,28 @@ def run(arguments: argparse.Namespace) -> int:
 
     from glidepath.registry.assembly.build import build_pipeline
     from glidepath.registry.assembly.error_notes import naming_the_part
+    from glidepath.registry.records.describe import describe_images
 
     film: list[list[Tensor]] | None = [] if is_film else None
-    whole = then.batch or then.shots
+    drawn_together = images.batch or images.keys
     with naming_the_part(plan), _as_many_threads(then):
         pipeline = build_pipeline(plan, catalogue)
-        now = describe(plan, pipeline, catalogue, then.shots, then.columns, then.scale, inputs)
-        now = attrs.evolve(now, batch=then.batch)
-        found = differences(then, now)
-        for difference in found:
-            print(f"differs: {difference}", file=sys.stderr)
-        drawn = draw(pipeline, whole, arguments.batch or len(then.batch) or 8, inputs, film)
-        made = [image for images in drawn for image in images]
-    if then.batch:
-        places = [whole.index(shot) for shot in then.shots]
-        made = [made[place] for place in places]
+        now = describe_images(plan, pipeline, catalogue, attrs.evolve(images, pictures=inputs.carried()))
+        differences = [change for change in changes(then, now) if change.section != "spec"]
+        for change in differences:
+            print(f"differs: {change.sentence()}", file=sys.stderr)
+        size = arguments.batch or len(images.batch) or 8
+        drawn = [image for some in draw(pipeline, drawn_together, size, inputs, film) for image in some]
+    if images.batch:
+        places = [drawn_together.index(key) for key in images.keys]
+        drawn = [drawn[place] for place in places]
         film = None if film is None else [film[place] for place in places]
-    new = grid(made, now.columns, now.scale) if film is None else film_strips(film, now.scale)
+    new = grid(drawn, images.columns, images.scale) if film is None else film_strips(film, images.scale)
     out = arguments.out or _free_name(arguments.image)
     save_png(new, out, {"film": now.to_json()} if is_film else now.to_json())
     print(out)
     equal = _compare(old, new)
-    if not equal and not found and old.size == new.size:
+    if not equal and not differences and old.size == new.size:
         print(_why_else(then, arguments), file=sys.stderr)
     return 0 if equal else 1
 
@@ -150,7 +149,7 @@ def _require_weights(plan: Plan, then: Manifest, arguments: argparse.Namespace, 
         raise GlidepathError(
             f"{arguments.image} was made with weights{whose} from {name}"
             f"{f' (sha256 {hash_})' if hash_ else ''}, which is neither below the current directory nor "
-            "beside the image: put it beside the image" + ("" if path else ", or name it with --weights FILE")
+            f"beside the image: {'put it there' if path else 'name it with --weights FILE'}"
         )
 
 
@@ -159,9 +158,9 @@ def _as_many_threads(then: Manifest) -> Iterator[None]:
     """Within, torch computes with as many threads as when the image was made, where it says."""
     import torch
 
-    said, before = then.environment.get("threads", ""), torch.get_num_threads()
-    wanted = int(said) if said.isdecimal() and len(said) <= 3 else before
-    torch.set_num_threads(wanted or before)
+    recorded, before = then.environment.get("threads", ""), torch.get_num_threads()
+    threads = int(recorded) if recorded.isdecimal() and len(recorded) <= 3 else before
+    torch.set_num_threads(threads or before)
     try:
         yield
     finally:
@@ -171,7 +170,8 @@ def _as_many_threads(then: Manifest) -> Iterator[None]:
 def _why_else(then: Manifest, arguments: argparse.Namespace) -> str:
     """Why an image differs where nothing that it carries does."""
     reasons = ["some part of the pipeline is not deterministic: its seed does not decide it"]
-    if arguments.batch is not None or (len(then.shots) > 1 and not then.batch):
+    images = then.images
+    if arguments.batch is not None or (images is not None and len(images.keys) > 1 and not images.batch):
         reasons.append("images were made in batches of another size, and so were rounded otherwise")
     if "threads" not in then.environment:
         reasons.append("it was made with another number of threads, which it does not tell")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.core.errors import GlidepathError, UnreadablePrompt
+from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import CommandParser, fraction, natural_int, positive_int
-from glidepath.registry.cli.drawing import FILM_FRAMES, draw, film_strips
+from glidepath.registry.cli.drawing import draw, film_strips, noise_film
 from glidepath.registry.cli.filenames import film_name, free_name, numbered, separate_names
 from glidepath.registry.cli.opening import (
     add_locked_option,
@@ -21,7 +21,7 @@ from glidepath.registry.cli.opening import (
     open_plan,
 )
 from glidepath.registry.cli.printing import note_failures, warn_once
-from glidepath.registry.plan.missing_files import HOW_TO_GET_WEIGHTS
+from glidepath.registry.cli.requests import check_arguments, check_model, requested, warn_of_unread_words
 from glidepath.registry.spec.overrides import Override, option_override
 
 if TYPE_CHECKING:
@@ -29,18 +29,12 @@ if TYPE_CHECKING:
 
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
-    from glidepath.core.text_encoder import TextEncoder
     from glidepath.registry.discovery.catalogue import Catalogue
     from glidepath.registry.plan.plan import Plan
+    from glidepath.registry.records.manifest import Images, Manifest
     from glidepath.registry.records.pictures import Inputs, Opened
-    from glidepath.registry.records.provenance import Manifest
-
-DEFAULT_SPEC = "shapes"
 
 EPILOG = """\
-The default spec is the preset `shapes`: a small model that comes with glidepath and knows
-circles, squares, triangles, stars, rings and crosses.
-
 A mask is a picture of the size of --image. WHITE IS PAINTED ANEW, BLACK IS KEPT (grey counts as the nearer
 of the two). Pictures are cut to their middle square and resized to the model's size, the mask alike.
 
@@ -65,7 +59,9 @@ def parser() -> CommandParser:
         epilog=EPILOG,
     )
     parser.add_argument("prompts", metavar="PROMPT", nargs="*", help="what the image shows; one or several")
-    parser.add_argument("--spec", default=DEFAULT_SPEC, help="a YAML file or a preset (default: %(default)s)")
+    parser.add_argument(
+        "--spec", help="a YAML file or a preset (default: the preset that `glidepath list preset` marks)"
+    )
     add_spec_options(parser)
     add_locked_option(parser)
     parser.add_argument(
@@ -84,7 +80,7 @@ def parser() -> CommandParser:
     )
     parser.add_argument(
         "--scale",
-        type=_enlargement,
+        type=positive_int,
         metavar="N",
         help="enlarge N times (default: to about 256 pixels); "
         "the guidance scale is --set guidance[0].scale=3",
@@ -145,14 +141,6 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _enlargement(text: str) -> int:
-    try:
-        return positive_int(text)
-    except argparse.ArgumentTypeError as error:
-        hint = "it enlarges the image; a guidance has a scale of its own, --set guidance[0].scale=3"
-        raise argparse.ArgumentTypeError(f"{error}: {hint}") from None
-
-
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """`--weights`, `--device`, `--dtype`: short forms of overrides."""
     parser.add_argument("--weights", metavar="FILE", help="weights in place of the spec's own")
@@ -178,14 +166,14 @@ def run(arguments: argparse.Namespace) -> int:
         LockError: under `--locked`, something is not as the lock has it.
         GlidepathError: the parts cannot be built, or the prompts or the pictures do not suit them.
     """
-    _check_arguments(arguments)
+    check_arguments(arguments)
     from glidepath.registry.records.pictures import open_pictures
 
     arguments.overrides = [*arguments.overrides, *device_overrides(arguments)]
     catalogue, plan = open_plan(arguments, need_weights=True)
     heed_warnings(plan, arguments)
-    wanted = _wanted(arguments, plan)
-    opened = open_pictures(image=arguments.image, mask=arguments.mask, low_res=arguments.low_res)
+    prompts = requested(arguments, plan)
+    pictures = open_pictures(image=arguments.image, mask=arguments.mask, low_res=arguments.low_res)
     note_failures(catalogue)
 
     from glidepath.registry.assembly.build import build_pipeline
@@ -194,15 +182,18 @@ def run(arguments: argparse.Namespace) -> int:
     _warn_of_doubts(plan, catalogue)
     with naming_the_part(plan):
         pipeline = build_pipeline(plan, catalogue)
-        return _sample(plan, pipeline, catalogue, wanted, opened, arguments)
+        return _sample(plan, pipeline, catalogue, prompts, pictures, arguments)
 
 
 def _warn_of_doubts(plan: Plan, catalogue: Catalogue) -> None:
-    told = doubts(plan, catalogue)
+    problems = doubts(plan, catalogue)
     if not plan.all_weights():
-        warn_once(f"the spec names no weights; its networks know nothing yet. {HOW_TO_GET_WEIGHTS}")
-        told = [problem for problem in told if not problem.path.endswith(".weights")]
-    for problem in told:
+        makers = catalogue.weight_makers()
+        warn_once(
+            f"the spec names no weights; its networks know nothing yet{f'; {makers}' if makers else ''}"
+        )
+        problems = [problem for problem in problems if not problem.path.endswith(".weights")]
+    for problem in problems:
         warn_once(problem.render())
 
 
@@ -210,155 +201,70 @@ def _sample(
     plan: Plan,
     pipeline: Pipeline | Cascade,
     catalogue: Catalogue,
-    wanted: Sequence[tuple[str, int | None]],
-    opened: Opened,
+    prompts: Sequence[tuple[str, int | None]],
+    pictures: Opened,
     arguments: argparse.Namespace,
 ) -> int:
     from glidepath.core.cascade import stages_of
+    from glidepath.registry.records.describe import describe_images
     from glidepath.registry.records.images import default_scale
-    from glidepath.registry.records.provenance import Shot, describe
+    from glidepath.registry.records.manifest import ImageKey, Images
 
     stages = stages_of(pipeline)
-    _check_model(stages, arguments)
-    _warn_of_lost_words(stages, arguments.prompts)
+    check_model(stages, arguments)
+    warn_of_unread_words(stages, arguments.prompts)
     size = tuple(stages.values())[-1].denoiser.image_shape[-1]
-    inputs = opened.fitted(size, arguments.strength)
+    inputs = pictures.fitted(size, arguments.strength)
     scale = arguments.scale or default_scale(size)
-    shots = [
-        Shot(prompt, arguments.seed, sample, label)
-        for prompt, label in wanted
-        for sample in range(arguments.count)
-    ]
-    columns = _columns(len(wanted), arguments.count)
-    manifest = describe(plan, pipeline, catalogue, shots, columns, scale, inputs)
-    _warn_of_what_is_not_carried(manifest)
-    out = arguments.out or free_name(
+    images = Images(
+        keys=[
+            ImageKey(prompt, arguments.seed, sample, label)
+            for prompt, label in prompts
+            for sample in range(arguments.count)
+        ],
+        columns=_columns(len(prompts), arguments.count),
+        scale=scale,
+        pictures=inputs.carried(),
+        strength=arguments.strength,
+    )
+    manifest = describe_images(plan, pipeline, catalogue, images)
+    _warn_of_what_is_not_carried(images)
+    out = _out(arguments, len(images.keys))
+    if arguments.noise_film is not None:
+        _write_noise_film(next(iter(stages.values())), arguments, _noise_film_name(arguments, out), scale)
+    return _make(pipeline, manifest, inputs, arguments, out) if images.keys else 0
+
+
+def _out(arguments: argparse.Namespace, count: int) -> Path:
+    """Where the grid of `count` images goes."""
+    out: Path = arguments.out or free_name(
         arguments.prompts,
         arguments.labels,
         arguments.seed,
-        len(shots),
+        count,
         film=arguments.film,
         separate=arguments.separate,
     )
     if out.suffix.lower() != ".png":
         raise GlidepathError(f"--out {out}: images are written as PNG; name a file that ends in .png")
-    if arguments.noise_film is not None:
-        film = (
-            out
-            if arguments.out and not shots
-            else out.with_name(f"{arguments.noise_film.stem}-noise-film.png")
-        )
-        if arguments.out is None:
-            film = next(name for name in numbered(film) if not name.exists())
-        _write_noise_film(next(iter(stages.values())), arguments, film, scale)
-    if not shots:
-        return 0
-    return _make(pipeline, manifest, inputs, arguments, out)
+    return out
 
 
-def _check_arguments(arguments: argparse.Namespace) -> None:
-    """Refuse what does not go together, before anything is read."""
-    for option in ("mask", "strength"):
-        if getattr(arguments, option) is not None and arguments.image is None:
-            raise GlidepathError(
-                f"--{option} says what becomes of an image: give the image too, with --image"
-            )
-    if arguments.image is not None and arguments.mask is None and arguments.strength is None:
-        raise GlidepathError(
-            "--image needs --mask, a picture whose white pixels are painted anew, or --strength, how much of "
-            "the image is changed (such as 0.6), or both"
-        )
-    prompts, labels = len(arguments.prompts), len(arguments.labels)
-    if prompts and labels not in (0, 1, prompts):
-        raise GlidepathError(
-            f"{labels} labels were given for {prompts} prompts; give one for all, or one for each"
-        )
+def _noise_film_name(arguments: argparse.Namespace, out: Path) -> Path:
+    """Where the strip of the forward chain goes: `--out` itself where nothing else is made."""
+    if arguments.out and not arguments.prompts and not arguments.labels:
+        return out
+    beside = out.with_name(f"{arguments.noise_film.stem}-noise-film.png")
+    return beside if arguments.out else next(name for name in numbered(beside) if not name.exists())
 
 
-def _wanted(arguments: argparse.Namespace, plan: Plan) -> list[tuple[str, int | None]]:
-    """The prompt and the class of each image that is asked for, before they are counted."""
-    prompts, labels = list(arguments.prompts), list(arguments.labels)
-    if not prompts and not labels:
-        if arguments.noise_film is not None:
-            return []
-        if any("text_encoder" in pipeline.parts for pipeline in plan.pipelines().values()):
-            raise GlidepathError(
-                'there is nothing to draw; give a prompt, such as: glidepath sample "a green star"'
-            )
-        return [("", None)]
-    if not labels:
-        return [(prompt, None) for prompt in prompts]
-    if not prompts:
-        return [("", label) for label in labels]
-    return list(zip(prompts, labels * len(prompts) if len(labels) == 1 else labels, strict=True))
-
-
-def _check_model(stages: Mapping[str, Pipeline], arguments: argparse.Namespace) -> None:
-    """Refuse what the model cannot do, before it begins."""
-    first = next(iter(stages.values()))
-    if arguments.low_res is not None and not first.denoiser.needs_low_res:
-        what = "this cascade makes the images that it enlarges" if len(stages) > 1 else "this model is none"
-        raise GlidepathError(f"--low-res is for an upsampler by itself, and {what}")
-    counts = [count for stage in stages.values() if (count := stage.num_classes) is not None]
-    if arguments.labels and not counts:
-        raise GlidepathError("--label is for a model of classes, and this one knows none")
-    if not arguments.prompts and not arguments.labels and arguments.noise_film is not None:
-        return
-    if first.denoiser.needs_low_res and arguments.low_res is None:
-        raise GlidepathError("this model is an upsampler: give the picture that it enlarges, with --low-res")
-    if counts and not arguments.labels:
-        raise GlidepathError(f"this model is one of classes: choose from 0 to {min(counts) - 1} with --label")
-    for label in arguments.labels:
-        if label >= min(counts):
-            raise GlidepathError(f"--label {label}: the classes of this model are 0 to {min(counts) - 1}")
-
-
-def _warn_of_lost_words(stages: Mapping[str, Pipeline], prompts: Sequence[str]) -> None:
-    """Say which words are not read, for want of room, and of which prompts nothing is.
-
-    Raises:
-        UnreadablePrompt: some prompts cannot be read at all; every one of them is named.
-    """
-    unreadable = []
-    for prompt in dict.fromkeys(prompts):
-        lost: dict[str, list[str]] = {}
-        reads = []
-        for name, stage in stages.items():
-            try:
-                words = stage.text_encoder.truncated(prompt) if stage.text_encoder is not None else ""
-            except UnreadablePrompt as error:
-                unreadable.append(error)
-                continue
-            if words:
-                lost.setdefault(words, []).append(name)
-            if stage.text_encoder is not None:
-                reads.append(_reads_some(stage.text_encoder, prompt))
-        if reads and not any(reads):
-            what = f"nothing of the prompt {prompt!r} is read" if prompt.strip() else "the prompt is empty"
-            print(f"glidepath: warning: {what}: the image shows nothing that was asked for", file=sys.stderr)
-        for words, names in lost.items():
-            where = f" in stage {' and '.join(names)}" if len(names) < len(stages) else ""
-            print(f"glidepath: warning: {prompt!r} is too long; not read{where}: {words!r}", file=sys.stderr)
-    if unreadable:
-        raise UnreadablePrompt.joined(unreadable)
-
-
-def _reads_some(text_encoder: TextEncoder, prompt: str) -> bool:
-    """Whether an encoder finds words in a prompt; one that shows no tokenizer finds some in all but space."""
-    from glidepath.core.text_encoder import Tokenizer
-
-    tokenizer = getattr(text_encoder, "tokenizer", None)
-    return bool(tokenizer.encode(prompt) if isinstance(tokenizer, Tokenizer) else prompt.strip())
-
-
-def _warn_of_what_is_not_carried(manifest: Manifest) -> None:
-    for name, carried in manifest.pictures.items():
+def _warn_of_what_is_not_carried(images: Images) -> None:
+    for name, carried in images.pictures.items():
         if carried.png is None:
             option = f"--{name.replace('_', '-')}"
-            print(
-                f"glidepath: warning: the picture of {option} is too large for the image to carry; "
-                "it cannot be replayed from its own file",
-                file=sys.stderr,
+            warn_once(
+                f"the picture of {option} is too large for the image to carry; "
+                "it cannot be replayed from its own file"
             )
 
 
@@ -371,68 +277,57 @@ def _make(
 ) -> int:
     import attrs
 
+    assert manifest.images is not None
+    keys = manifest.images.keys
     film: list[list[Tensor]] | None = [] if arguments.film else None
-    made: list[Tensor] = []
+    drawn: list[Tensor] = []
     interrupted = False
     try:
-        for images in draw(pipeline, manifest.shots, arguments.batch, inputs, film):
-            made.extend(images)
+        for some in draw(pipeline, keys, arguments.batch, inputs, film):
+            drawn.extend(some)
     except KeyboardInterrupt:
         interrupted = True
-    finished = attrs.evolve(manifest, shots=list(manifest.shots[: len(made)]))
-    if made:
-        _write(finished, made, out, arguments.batch if arguments.separate else None)
+    images = manifest.images.first(len(drawn))
+    manifest = attrs.evolve(manifest, images=images)
+    if drawn:
+        _write(manifest, images, drawn, out, arguments.batch if arguments.separate else None)
     if film:
-        _write_film(film, finished, film_name(out))
+        _write_film(film, manifest, images.scale, film_name(out))
     if interrupted:
-        print(f"interrupted; {len(made)} of {len(manifest.shots)} images were finished", file=sys.stderr)
+        print(f"interrupted; {len(drawn)} of {len(keys)} images were finished", file=sys.stderr)
         return 130
     return 0
 
 
-def _write(manifest: Manifest, made: Sequence[Tensor], out: Path, batch: int | None) -> None:
+def _write(manifest: Manifest, images: Images, drawn: Sequence[Tensor], out: Path, batch: int | None) -> None:
     """The grid and, where it is said how many were drawn at one time, a file for each image."""
     import attrs
 
     from glidepath.registry.records.images import grid, save_png, to_pil
 
-    save_png(grid(made, manifest.columns, manifest.scale), out, manifest.to_json())
+    save_png(grid(drawn, images.columns, images.scale), out, manifest.to_json())
     print(out)
     if batch is None:
         return
-    for index, (image, path) in enumerate(zip(made, separate_names(out, len(made)), strict=True)):
-        first = index // batch * batch
-        drawn = manifest.shots[first : first + batch]
-        single = attrs.evolve(
-            manifest,
-            shots=[manifest.shots[index]],
-            columns=1,
-            batch=drawn if len(drawn) > 1 else (),
-        )
-        save_png(to_pil(image, manifest.scale), path, single.to_json())
+    for index, (image, path) in enumerate(zip(drawn, separate_names(out, len(drawn)), strict=True)):
+        alone = attrs.evolve(manifest, images=images.alone(index, batch))
+        save_png(to_pil(image, images.scale), path, alone.to_json())
         print(path)
 
 
-def _write_film(film: Sequence[Sequence[Tensor]], manifest: Manifest, path: Path) -> None:
+def _write_film(film: Sequence[Sequence[Tensor]], manifest: Manifest, scale: int, path: Path) -> None:
     from glidepath.registry.records.images import save_png
 
-    save_png(film_strips(film, manifest.scale), path, {"film": manifest.to_json()})
+    save_png(film_strips(film, scale), path, {"film": manifest.to_json()})
     print(path)
 
 
 def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, path: Path, scale: int) -> None:
-    import torch
-
-    from glidepath.core.noise import PerSampleNoise
-    from glidepath.registry.records.images import grid, load_image, save_png
+    from glidepath.registry.records.images import load_image, save_png
 
     image = load_image(arguments.noise_film, pipeline.denoiser.image_shape[-1])
-    x_0 = pipeline.codec.encode(image.to(pipeline.device))
-    noise = PerSampleNoise([(arguments.seed, 0)]).initial(tuple(x_0.shape), pipeline.device)
-    times = torch.linspace(0, pipeline.schedule.num_steps - 1, FILM_FRAMES - 1).round().long()
-    frames = [image[0]]
-    frames += [pipeline.decode(pipeline.schedule.add_noise(x_0, noise, t[None]))[0].cpu() for t in times]
-    save_png(grid(frames, len(frames), max(1, scale // 2)), path, {"timesteps": times.tolist()})
+    strip, timesteps = noise_film(pipeline, image, arguments.seed, scale)
+    save_png(strip, path, {"timesteps": timesteps})
     print(path)
 
 

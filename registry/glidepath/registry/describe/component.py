@@ -171,11 +171,15 @@ class Kind:
 
 @attrs.frozen(kw_only=True)
 class Preset:
-    """A spec that ships with a plugin, by name."""
+    """A spec that ships with a plugin, by name.
+
+    default: whether commands use it where no spec is named. Glidepath's own counts before that of others.
+    """
 
     name: str
     file: Path
     summary: str
+    default: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -183,9 +187,12 @@ class Command:
     """A command that a plugin adds to `glidepath`.
 
     target: "package.module:function", imported when the command runs; called with the remaining arguments
-        (list of str), returns the exit status.
+        (list of str), returns the exit status. Where its module has a function `parser()` that returns an
+        ArgumentParser, shells complete its arguments.
+    makes_weights: whether it makes files of weights; messages name it where those of a spec are missing.
     """
 
     name: str
     target: str
     summary: str
+    makes_weights: bool = False

@@ -30,7 +30,7 @@ from glidepath.registry.discovery.imports import import_fault, import_remedy
 from glidepath.registry.discovery.loading import Loaded, call, load, plugin_manager
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.plugin_record import PluginRecord
-from glidepath.registry.discovery.scan import Scan, scan
+from glidepath.registry.discovery.scan import DISTRIBUTION, Scan, scan
 from glidepath.registry.discovery.slow import naming_slow
 from glidepath.registry.discovery.switches import Switch, switches
 from glidepath.registry.text.problems import did_you_mean
@@ -253,6 +253,25 @@ class Catalogue:
             NotFound: there is none, or there are two.
         """
         return self.preset_source(name).item
+
+    def default_preset(self) -> str:
+        """The name of the preset that commands use where no spec is named: glidepath's own before others'.
+
+        Raises:
+            NotFound: no plugin declares one, or several do and none of them is glidepath's own.
+        """
+        declared = [name for name, preset in self.presets().items() if preset.default]
+        own = [name for name in declared if self.preset_source(name).record.distribution == DISTRIBUTION]
+        names = own or declared
+        if len(names) != 1:
+            count = "several plugins declare" if names else "no plugin declares"
+            raise NotFound(f"no spec was named, and {count} a default preset", "name a spec", names)
+        return names[0]
+
+    def weight_makers(self) -> str:
+        """How a file of weights is made, as a hint: the commands that say they make some."""
+        makers = [name for name, command in sorted(self.commands().items()) if command.makes_weights]
+        return f"{' or '.join(f'`glidepath {name}`' for name in makers)} makes them" if makers else ""
 
     def preset_source(self, name: str, own: str = "") -> Supplied[Preset]:
         """The preset of a name, and its plugin. own: as for `find`. Raises as `preset` does."""

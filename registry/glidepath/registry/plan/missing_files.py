@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 WEIGHTS = "weights"
 """What a component lacks under this name is told only where nothing gives it weights."""
 
-HOW_TO_GET_WEIGHTS = (
-    "`glidepath train` makes them, `glidepath convert` those of a published checkpoint (docs/checkpoints.md)"
-)
-
 
 def lacking(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
     """A warning for each file that is not there, and for all that the parts say they lack.
@@ -33,7 +29,7 @@ def lacking(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
     problems = Problems(plan.spec.files, plan.spec.lent)
     for path, address in plan.missing_weights(catalogue).items():
         what = f"{join(path, WEIGHTS)}: there is no file {address} yet"
-        problems.warn(what, None, hint=HOW_TO_GET_WEIGHTS)
+        problems.warn(what, None, hint=catalogue.weight_makers())
     is_trained = any(not catalogue.slots[slot].sampling for slot in plan.parts if slot in catalogue.slots)
     for pipeline in plan.pipelines().values():
         for part in pipeline.all_parts():
@@ -44,7 +40,7 @@ def lacking(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
                 if name == WEIGHTS and (is_trained or _has_weights(part, pipeline, plan)):
                     continue
                 what = f"{part.path} ({part.registered.component.name}) {message}"
-                hint = _where_weights_go(part, pipeline) if name == WEIGHTS else ""
+                hint = _where_weights_go(part, pipeline, catalogue) if name == WEIGHTS else ""
                 problems.warn(what, part.places.get(name) or part.place, join(part.path, name), hint)
     return problems.warnings
 
@@ -77,6 +73,7 @@ def _has_weights(part: PartPlan, pipeline: Plan, plan: Plan) -> bool:
     return part.weights is not None or (shared is not None and _is_in_slot(part, pipeline))
 
 
-def _where_weights_go(part: PartPlan, pipeline: Plan) -> str:
+def _where_weights_go(part: PartPlan, pipeline: Plan, catalogue: Catalogue) -> str:
     key = join(pipeline.path if _is_in_slot(part, pipeline) else part.path, WEIGHTS)
-    return f"name a file as {key}: {HOW_TO_GET_WEIGHTS}"
+    makers = catalogue.weight_makers()
+    return f"name a file as {key}{f'; {makers}' if makers else ''}"

@@ -1,4 +1,4 @@
-"""What is not as it was: two descriptions of a pipeline held against each other, part by part."""
+"""What is not as it was: two manifests held against each other, part by part."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.records.manifest import Images, Manifest, Release
 from glidepath.registry.text.tree import join
 from glidepath.registry.text.yaml_text import yaml_text
 
@@ -23,6 +24,15 @@ ABSENT: Any = _Absent()
 """In place of a value that one side does not have."""
 
 _NOT_PARAMETERS = ("use", "weights")
+_KEYS = ("prompt", "seed", "sample", "label")
+
+
+_TITLES = {
+    "distributions": "distribution {0}",
+    "requires": "what {0} requires",
+    "code": "sha256 of {1} of {0}",
+    "files": "sha256 of the file at {0}",
+}
 
 
 @attrs.frozen
@@ -40,31 +50,17 @@ class Change:
     was: Any
     now: Any
 
-
-@attrs.frozen(kw_only=True)
-class Facts:
-    """What is known of a pipeline. None stands for what is not known, and is compared with nothing.
-
-    spec: a resolved tree. distributions: the version of each that supplies a part.
-    requires: which versions of glidepath and of other plugins each distribution is made for.
-    code: the SHA-256 of each file of a distribution, under the distribution's name.
-    files: the SHA-256 of each file that a parameter names, by dotted path.
-    weights: the SHA-256 of each file of weights, by the dotted path of what it is for.
-    environment: torch, Python and the like. images: prompts and seeds.
-    """
-
-    spec: Mapping[str, Any]
-    distributions: Mapping[str, str]
-    weights: Mapping[str, str]
-    requires: Mapping[str, Sequence[str]] | None = None
-    code: Mapping[str, Mapping[str, str]] | None = None
-    files: Mapping[str, str] | None = None
-    environment: Mapping[str, str] | None = None
-    images: Mapping[str, Any] | None = None
+    def sentence(self) -> str:
+        """In words: "distribution acme was 1.2, and is 1.10"."""
+        words = self.path.split(": ", 1) if self.section == "code" else [self.path]
+        title = _TITLES.get(self.section, "{0}").format(*words)
+        if self.section == "weights":
+            title = f"sha256 of the weights{f' of {self.path}' if self.path else ''}"
+        return f"{title} was {shown(self.was)}, and is {shown(self.now)}"
 
 
-def changes(was: Facts, now: Facts) -> list[Change]:
-    """All that differs in what is known of both.
+def changes(was: Manifest, now: Manifest) -> list[Change]:
+    """All that differs in what is recorded on both sides.
 
     Files of weights, and files that parameters name, are compared by what is in them, not by their names.
     Where the version of a distribution differs, its files are not listed.
@@ -81,29 +77,14 @@ def changes(was: Facts, now: Facts) -> list[Change]:
         ]
     except RecursionError:
         raise GlidepathError("a spec is nested too deeply") from None
-    found += _mapping("distributions", was.distributions, now.distributions)
-    found += _mapping("requires", was.requires, now.requires)
-    for name in sorted(set(was.code or ()) & set(now.code or ())):
-        if was.code and now.code and was.distributions.get(name) == now.distributions.get(name):
-            files = changed(was.code[name], now.code[name])
-            found += [Change("code", f"{name}: {file}", before, after) for file, before, after in files]
+    found += _distributions(was.distributions, now.distributions)
     found += _mapping("files", was.files, now.files)
     found += _mapping("weights", was.weights, now.weights)
-    if was.environment is not None and now.environment is not None:
-        # an image knows its device, which a lock does not
-        both = set(was.environment) & set(now.environment)
-        pair = ({name: side.environment[name] for name in both} for side in (was, now))  # type: ignore[index]
-        found += _mapping("environment", *pair)
-    found += _mapping("images", was.images, now.images)
+    both = set(was.environment) & set(now.environment)  # an image knows its device, which a lock does not
+    before, after = ({name: side.environment[name] for name in both} for side in (was, now))
+    found += _mapping("environment", before, after)
+    found += _mapping("images", _of_images(was.images), _of_images(now.images))
     return found
-
-
-def changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """The entries of two mappings that differ, as (name, was, now), by name."""
-    for name in sorted({*was, *now}):
-        before, after = was.get(name, ABSENT), now.get(name, ABSENT)
-        if not _same(before, after):
-            yield name, before, after
 
 
 def shown(value: object) -> str:
@@ -111,9 +92,38 @@ def shown(value: object) -> str:
     return value if isinstance(value, str) else "absent" if value is ABSENT else yaml_text(value)
 
 
+def _distributions(was: Mapping[str, Release], now: Mapping[str, Release]) -> Iterator[Change]:
+    versions = [{name: release.version for name, release in side.items()} for side in (was, now)]
+    yield from _mapping("distributions", *versions)
+    both = [(name, was[name], now[name]) for name in sorted(set(was) & set(now))]
+    for name, before, after in both:
+        if None not in (before.requires, after.requires) and before.requires != after.requires:
+            yield Change("requires", name, before.requires, after.requires)
+    for name, before, after in both:
+        if before.version == after.version:
+            for file in _mapping("code", before.files, after.files):
+                yield attrs.evolve(file, path=f"{name}: {file.path}")
+
+
+def _of_images(images: Images | None) -> dict[str, Any] | None:
+    """What is compared of images: not how they lie in their file."""
+    if images is None:
+        return None
+    return {
+        **{f"{name}s": [getattr(key, name) for key in images.keys] for name in _KEYS},
+        "strength": images.strength,
+        **{name: picture.sha256 for name, picture in images.pictures.items()},
+    }
+
+
 def _mapping(section: str, was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> Iterator[Change]:
-    if was is not None and now is not None:
-        yield from (Change(section, *change) for change in changed(was, now))
+    """The entries of two mappings that differ, by name."""
+    if was is None or now is None:
+        return
+    for name in sorted({*was, *now}):
+        before, after = was.get(name, ABSENT), now.get(name, ABSENT)
+        if not _same(before, after):
+            yield Change(section, name, before, after)
 
 
 _Found = Iterator[tuple[str, Any, Any]]

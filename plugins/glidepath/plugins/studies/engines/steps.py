@@ -25,6 +25,8 @@ from glidepath.plugins.studies.store.files import StoreError, read_json, write_j
 from glidepath.plugins.studies.store.store import RESULT, make_folder
 from glidepath.registry import (
     Catalogue,
+    ImageKey,
+    Images,
     PartPlan,
     Place,
     Plan,
@@ -32,6 +34,7 @@ from glidepath.registry import (
     build_parts,
     build_pipeline,
     canonical_json,
+    describe_images,
     load_catalogue,
     make_plan,
     parse_spec,
@@ -40,7 +43,6 @@ from glidepath.registry import (
 )
 from glidepath.registry.describe.fields import Slot
 from glidepath.registry.plan.planner import Planner
-from glidepath.registry.records.provenance import Shot, describe
 from glidepath.registry.text.problems import Problems
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import node_of
@@ -112,23 +114,24 @@ class Steps:
             torch.cuda.reset_peak_memory_stats()
         clock = time.perf_counter()
         made: list[Tensor] = []
-        shots: list[Shot] = []
+        keys: list[ImageKey] = []
         for some in batches:
-            samples = range(len(shots), len(shots) + len(some))
+            samples = range(len(keys), len(keys) + len(some))
             made.append(_drawn(pipeline, some, step["seed"], samples))
-            shots += [
-                Shot(prompt, step["seed"], sample) for prompt, sample in zip(some, samples, strict=True)
+            keys += [
+                ImageKey(prompt, step["seed"], sample) for prompt, sample in zip(some, samples, strict=True)
             ]
-            print(f"{len(shots)} of {sum(map(len, batches))} images", file=sys.stderr)
+            print(f"{len(keys)} of {sum(map(len, batches))} images", file=sys.stderr)
         seconds = time.perf_counter() - clock
         images = torch.cat(made).numpy()
         write_whole(folder / IMAGES, lambda partial: _save_array(partial, images))
-        manifest = describe(plan, pipeline, self._catalogue(step["spec"]), shots, step["per_prompt"], 1)
+        described = Images(keys=keys, columns=step["per_prompt"])
+        manifest = describe_images(plan, pipeline, self._catalogue(step["spec"]), described)
         write_json(folder / MANIFEST, manifest.to_json())
         return {
-            "images": len(shots),
+            "images": len(keys),
             "draw_seconds": seconds,
-            "evaluations": asked.rows / len(shots),
+            "evaluations": asked.rows / len(keys),
             "peak_bytes": torch.cuda.max_memory_allocated() if on_gpu else _peak_bytes(),
         }
 

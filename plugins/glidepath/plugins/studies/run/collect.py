@@ -31,7 +31,7 @@ from glidepath.plugins.studies.store.store import ENVIRONMENT, Attempt, Store
 from glidepath.plugins.studies.study.graph import Graph, TrialNodes
 from glidepath.plugins.studies.study.sections import CANCELLED
 from glidepath.plugins.studies.study.study import Study
-from glidepath.registry import save_png
+from glidepath.registry import Manifest, save_png
 
 _MOST_PICTURED = 8
 
@@ -262,11 +262,9 @@ def _pareto(study: Study, reading: _Reading) -> tuple[str, ...]:
 
 def _manifest_of(whole: Mapping[str, Any], place: int, size: int) -> dict[str, Any]:
     """What one image of an attempt carries, with those of its batch, so that it comes out bit for bit."""
-    shots = whole["shots"]
-    first = place // size * size
-    batch = shots[first : first + size]
-    alone = {**whole, "shots": [shots[place]], "columns": 1}
-    return {**alone, "batch": batch} if len(batch) > 1 else alone
+    manifest = Manifest.from_json(whole)
+    assert manifest.images is not None
+    return attrs.evolve(manifest, images=manifest.images.alone(place, size)).to_json()
 
 
 def _write_png(pixels: Any, manifest: Mapping[str, Any], file: Path) -> None:

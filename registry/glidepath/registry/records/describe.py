@@ -1,0 +1,130 @@
+"""The manifest of a plan as it is here and now, and of the images that its pipeline makes."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+import attrs
+
+from glidepath.registry.assembly.weights import locate, sha256
+from glidepath.registry.discovery.installed import installed_files
+from glidepath.registry.discovery.scan import DISTRIBUTION, installed_version
+from glidepath.registry.records.manifest import Images, Manifest, Release
+from glidepath.registry.text.canonical_json import canonical_json
+from glidepath.registry.text.tree import join
+
+if TYPE_CHECKING:
+    from glidepath.core.cascade import Cascade
+    from glidepath.core.pipeline import Pipeline
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.plan import Plan
+
+NOT_THERE = "not there"
+"""In place of the hash of a file of weights that is yet to be trained, or fetched."""
+
+_OWN = ("glidepath.core", "glidepath.registry", "glidepath.testing")
+
+
+def describe_images(
+    plan: Plan, pipeline: Pipeline | Cascade, catalogue: Catalogue, images: Images
+) -> Manifest:
+    """The manifest of images that a pipeline makes. Its paths are relative to the current folder."""
+    import torch
+
+    from glidepath.core.cascade import stages_of
+
+    first = next(iter(stages_of(pipeline).values()))  # all stages run alike
+    return Manifest(
+        spec=plan.portable_tree(),
+        distributions={name: Release(version=version) for name, version in plan.distributions.items()},
+        weights={path: sha256(locate(address, catalogue)) for path, address in plan.all_weights().items()},
+        environment={
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": str(first.device),
+            "dtype": str(first.dtype).removeprefix("torch."),
+            "threads": str(torch.get_num_threads()),
+        },
+        images=images,
+    )
+
+
+def describe_plan(plan: Plan, catalogue: Catalogue) -> Manifest:
+    """The manifest of a plan, without images. Reads every file of the distributions that supply its parts.
+
+    Of plugins, those count that supply a part, and those that are told of what is built. Imports no torch.
+
+    Raises:
+        WeightsError: a file of weights is not the one that the spec means, or a hub does not give it.
+    """
+    missing = plan.missing_weights(catalogue)
+    return Manifest(
+        spec=json.loads(canonical_json(plan.tree)),
+        distributions=_releases(plan, catalogue),
+        weights={
+            path: NOT_THERE if path in missing else sha256(locate(address, catalogue))
+            for path, address in plan.all_weights().items()
+        },
+        environment={"python": platform.python_version(), "torch": _torch_version()},
+        files={path: sha256(file) for path, file in _named_files(plan) if file.is_file()},
+    )
+
+
+def _releases(plan: Plan, catalogue: Catalogue) -> dict[str, Release]:
+    versions = {
+        DISTRIBUTION: installed_version(DISTRIBUTION) or "unknown",
+        **plan.distributions,
+        **{record.distribution: record.version for record in catalogue.told_of_builds()},
+    }
+    releases = {}
+    for name, its_version in sorted(versions.items()):
+        records = [record for record in catalogue.records if record.distribution == name]
+        files = installed_files(name, _modules(name, catalogue))
+        releases[name] = Release(
+            version=its_version,
+            requires=sorted({requirement for record in records for requirement in record.requires}),
+            files={file: sha256(path) for file, path in files.items()},
+        )
+    return releases
+
+
+def _modules(name: str, catalogue: Catalogue) -> list[str]:
+    """Modules of a distribution, in all of its packages."""
+    plugins = [record.module for record in catalogue.records if record.distribution == name]
+    targets = [entry.component.target for entry in catalogue.components() if entry.distribution == name]
+    own = _OWN if name == DISTRIBUTION else ()
+    modules = dict.fromkeys([*own, *plugins, *(target.partition(":")[0] for target in targets)])
+    return [module for module in modules if module]
+
+
+def _named_files(plan: Plan) -> Iterator[tuple[str, Path]]:
+    """The files that parameters name, by dotted path."""
+    for part in plan.all_parts():
+        for field in attrs.fields(type(part.config)) if part.config is not None else ():
+            path = join(part.path, field.alias or field.name)
+            for where, value in _leaves(getattr(part.config, field.name), path):
+                if isinstance(value, PurePath):
+                    yield where, Path(value)
+
+
+def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, join(path, str(key)))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def _torch_version() -> str:
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return "unknown"
