@@ -79,7 +79,7 @@ def test_two_stages_of_a_cascade_use_one_each(tmp_path: Path, capsys: pytest.Cap
     assert sys.modules["acme_one.parts"].BUILT == [(3, "builtins")]
     assert sys.modules["acme_two.parts"].BUILT == [(2, "builtins")]
     _, manifest = read_manifest(tmp_path / "star.png")
-    assert {name: manifest["distributions"][name] for name in ("acme-one", "acme-two")} == {
+    assert {name: manifest["distributions"][name]["version"] for name in ("acme-one", "acme-two")} == {
         "acme-one": "1.1",
         "acme-two": "2.2",
     }

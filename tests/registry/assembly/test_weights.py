@@ -97,7 +97,7 @@ def test_a_tensor_is_looked_at_after_its_shape() -> None:
 def test_keys_of_no_part_are_counted() -> None:
     tensors = {"denoiser.weight": torch.ones(1), **{f"clip.{index}": torch.ones(1) for index in range(6)}}
     with pytest.raises(WeightsError) as caught:
-        under(tensors, {"denoiser": nn.Linear(1, 1)}, Path("w.pt"))
+        under(tensors, {"denoiser": nn.Linear(1, 1)}, Path("w.pt"), load_catalogue())
     assert "w.pt holds 6 keys of parts that this spec has no weights for (it has denoiser.)" in str(
         caught.value
     )

@@ -135,7 +135,10 @@ def test_a_right_spec_is_ok(acme: Any, glidepath: Any) -> None:
 
 
 def test_weights_that_are_not_there_are_a_warning_of_check(acme: Any, glidepath: Any, tmp_path: Path) -> None:
-    told = "weights: there is no file {} yet\n    `glidepath convert` or `glidepath train` makes them"
+    makers = (
+        "`glidepath convert` makes them from a published checkpoint, `glidepath train` makes them from data"
+    )
+    told = f"weights: there is no file {{}} yet\n    {makers}"
     for written, file in (
         ("weights: nosuch.safetensors", str(tmp_path / "nosuch.safetensors")),
         ("weights: package:acme/nosuch.safetensors", "package:acme/nosuch.safetensors"),
@@ -162,7 +165,7 @@ def test_what_the_bundled_presets_wait_for_is_told_with_how_to_get_it(acme: Any,
         "stages.base.guidance[0].clip.tokenizer (clip-bpe) can read no prompt yet: give it CLIP's",
     ):
         assert err.count(what) == 1
-    assert "name a file as stages.base.weights; `glidepath convert` or" in err
+    assert "name a file as stages.base.weights; `glidepath convert` makes" in err
     assert "name a file as stages.base.guidance[0].clip.weights; " in err
     assert "adm-classifier) has no weights yet" in glidepath("check", "adm-g-64")[2]
     for preset in ("shapes", "shapes-64", "shapes-clip", "shapes-clip-training", "shapes-upsample"):

@@ -21,6 +21,6 @@ def commands() -> Iterable[Command]:
             name="convert",
             target="glidepath.plugins.convert.command:main",
             summary="make safetensors and a spec of a checkpoint of GLIDE or of ADM",
-            makes_weights=True,
+            makes_weights="from a published checkpoint",
         ),
     )

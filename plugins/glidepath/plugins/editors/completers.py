@@ -88,12 +88,16 @@ def _parts(catalogue: Catalogue, prefix: str, **_: Any) -> Words:
 def _overrides(
     catalogue: Catalogue,
     prefix: str,
+    parser: argparse.ArgumentParser,
     parsed_args: argparse.Namespace,
     **_: Any,
 ) -> Words:
     """Keys of the spec on the line, or what one of them takes."""
     from glidepath.registry import make_plan, read_spec
 
+    is_optional = any(action.dest == "spec" and action.option_strings for action in parser._actions)
+    if not parsed_args.spec and not is_optional:
+        return {}
     try:
         source = parsed_args.spec or catalogue.default_preset()
         keys = _Keys(catalogue, make_plan(read_spec(source, catalogue=catalogue), catalogue))

@@ -180,6 +180,6 @@ def commands() -> Iterable[Command]:
             name="train",
             target=f"{_HERE}.command:main",
             summary="train the denoiser and the text encoder of a spec",
-            makes_weights=True,
+            makes_weights="from data",
         ),
     )

@@ -189,7 +189,7 @@ def load_weights(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> 
             _load_own(planned, built, catalogue)
     if plan.weights is not None:
         file = weights.locate(plan.weights, catalogue)
-        _load_shared(plan, parts, weights.read(file), file)
+        _load_shared(plan, parts, weights.read(file), file, catalogue)
 
 
 def _load_stages(plan: Plan, stages: Mapping[str, Mapping[str, Any]], catalogue: Catalogue) -> None:
@@ -207,14 +207,16 @@ def _load_stages(plan: Plan, stages: Mapping[str, Mapping[str, Any]], catalogue:
             f"{file} is for stages without weights of their own, and here each has some; "
             f"name another file for one of them: stages.{next(iter(stages))}.weights"
         )
-    for name, tensors in weights.under(weights.read(file), waiting, file).items():
-        _load_shared(plan.stages[name], waiting[name], tensors, file)
+    for name, tensors in weights.under(weights.read(file), waiting, file, catalogue).items():
+        _load_shared(plan.stages[name], waiting[name], tensors, file, catalogue)
 
 
-def _load_shared(plan: Plan, parts: Mapping[str, Any], tensors: Mapping[str, Tensor], file: Path) -> None:
+def _load_shared(
+    plan: Plan, parts: Mapping[str, Any], tensors: Mapping[str, Tensor], file: Path, catalogue: Catalogue
+) -> None:
     """Load the tensors of several parts, by the names of their slots."""
     shared = _shared(plan, parts)
-    for slot, some in weights.under(tensors, shared, file).items():
+    for slot, some in weights.under(tensors, shared, file, catalogue).items():
         weights.load_into(shared[slot], some, part=join(plan.path, slot), file=file)
 
 

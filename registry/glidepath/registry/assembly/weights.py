@@ -77,7 +77,9 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, fi
     module.load_state_dict(dict(tensors))
 
 
-def under(tensors: Mapping[str, Tensor], slots: Collection[str], file: Path) -> dict[str, dict[str, Tensor]]:
+def under(
+    tensors: Mapping[str, Tensor], slots: Collection[str], file: Path, catalogue: Catalogue
+) -> dict[str, dict[str, Tensor]]:
     """The tensors of a file that holds several parts, by slot: `denoiser.x` is the denoiser's `x`.
 
     slots: their names; those of stages, for a file that holds a cascade.
@@ -96,9 +98,10 @@ def under(tensors: Mapping[str, Tensor], slots: Collection[str], file: Path) -> 
     if not strangers:
         return found
     if len(strangers) == len(tensors):
+        makers = catalogue.weight_makers()
         raise WeightsError(
             f"none of the {len(tensors)} keys of {file} begins with a part of this spec"
-            f" ({_parts(slots)}): {shortened(strangers)}"
+            f" ({_parts(slots)}): {shortened(strangers)}{f'; {makers}' if makers else ''}"
         )
     slot = strangers[0].partition(".")[0]
     hint = did_you_mean(slot, found)

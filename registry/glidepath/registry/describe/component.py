@@ -189,10 +189,11 @@ class Command:
     target: "package.module:function", imported when the command runs; called with the remaining arguments
         (list of str), returns the exit status. Where its module has a function `parser()` that returns an
         ArgumentParser, shells complete its arguments.
-    makes_weights: whether it makes files of weights; messages name it where those of a spec are missing.
+    makes_weights: what it makes files of weights from ("from data"); "" where it makes none. Messages name it
+        where those of a spec are missing.
     """
 
     name: str
     target: str
     summary: str
-    makes_weights: bool = False
+    makes_weights: str = ""

@@ -269,9 +269,13 @@ class Catalogue:
         return names[0]
 
     def weight_makers(self) -> str:
-        """How a file of weights is made, as a hint: the commands that say they make some."""
-        makers = [name for name, command in sorted(self.commands().items()) if command.makes_weights]
-        return f"{' or '.join(f'`glidepath {name}`' for name in makers)} makes them" if makers else ""
+        """How files of weights are made, as a hint: the commands that make some; "" where there are none."""
+        makers = [
+            f"`glidepath {name}` makes them {command.makes_weights}"
+            for name, command in sorted(self.commands().items())
+            if command.makes_weights
+        ]
+        return ", ".join(makers)
 
     def preset_source(self, name: str, own: str = "") -> Supplied[Preset]:
         """The preset of a name, and its plugin. own: as for `find`. Raises as `preset` does."""
