@@ -32,7 +32,6 @@ def full(batch: int, value: float = 1.0) -> Conditioning:
         image=torch.full((batch, 3, 4, 4), value),
         mask=torch.ones(batch, 1, 4, 4),
         prompts=tuple(f"{value} {row}" for row in range(batch)),
-        extras={"style": torch.full((batch, 2), value)},
     )
 
 
@@ -49,7 +48,6 @@ def test_null_drops_the_prompt_and_nothing_else() -> None:
         conditioning.image,
         conditioning.mask,
     )
-    assert null.extras["style"] is conditioning.extras["style"]
     assert null.batch == 3
 
 
@@ -93,7 +91,7 @@ def test_joined_batches_keep_their_order() -> None:
     assert joined.text.pooled[:, 0].tolist() == [1, 2, 2]
     assert joined.text.tokens.shape == (3, LENGTH, WIDTH)
     assert joined.text.mask.shape == (3, LENGTH)
-    for tensor in (joined.low_res, joined.image, joined.extras["style"]):
+    for tensor in (joined.low_res, joined.image):
         assert tensor is not None
         assert tensor.flatten(1)[:, 0].tolist() == [1, 2, 2]
     assert joined.labels is not None
@@ -118,11 +116,6 @@ def test_what_one_batch_has_all_must_have(field: str) -> None:
         Conditioning.cat([full(1), attrs.evolve(full(1), **{field: None})])  # type: ignore[arg-type]
 
 
-def test_an_extra_that_one_batch_has_all_must_have() -> None:
-    with pytest.raises(PartError, match="some have 'style'"):
-        Conditioning.cat([full(1), attrs.evolve(full(1), extras={})])
-
-
 def test_joining_nothing_is_an_error() -> None:
     with pytest.raises(PartError, match="at least one"):
         Conditioning.cat([])
@@ -137,30 +130,24 @@ def test_joining_empty_conditionings_adds_their_batches() -> None:
 def test_moving_changes_the_type_of_what_is_floating_point() -> None:
     moved = full(2).to("cpu", torch.bfloat16)
     assert moved.text is not None
-    assert moved.null_text is not None
+    assert moved.image is not None
     assert moved.labels is not None
-    floating = (
-        moved.text.pooled,
-        moved.text.tokens,
-        moved.null_text.tokens,
-        moved.low_res,
-        moved.image,
-        moved.mask,
-    )
-    assert {tensor.dtype for tensor in floating if tensor is not None} == {torch.bfloat16}
-    assert moved.extras["style"].dtype == torch.bfloat16
+    assert moved.text.tokens.dtype == moved.image.dtype == torch.bfloat16
     assert moved.labels.dtype == torch.int64
     assert moved.text.mask.dtype == torch.bool
-    assert moved.batch == 2
 
 
-def test_moving_without_a_type_keeps_types_and_absences() -> None:
-    moved = Conditioning(batch=1, labels=torch.tensor([1])).to("meta")
-    assert moved.labels is not None
-    assert moved.labels.device.type == "meta"
-    assert moved.labels.dtype == torch.int64
-    assert moved.text is None
-    assert moved.null_text is None
+def test_moving_takes_every_tensor_along_and_keeps_absences() -> None:
+    moved = full(2).to("meta")
+    assert moved.text is not None
+    assert moved.null_text is not None
+    tensors = (moved.text.tokens, moved.text.mask, moved.null_text.pooled, moved.labels, moved.null_labels)
+    for tensor in (*tensors, moved.low_res, moved.image, moved.mask):
+        assert tensor is not None
+        assert tensor.device.type == "meta"
+    assert (moved.batch, moved.prompts) == (2, full(2).prompts)
+    bare = Conditioning(batch=1).to("meta")
+    assert (bare.text, bare.null_text, bare.labels, bare.image) == (None, None, None, None)
 
 
 def test_one_embedding_serves_a_batch_without_being_copied() -> None:
@@ -168,15 +155,6 @@ def test_one_embedding_serves_a_batch_without_being_copied() -> None:
     many = one.expand(4)
     assert many.tokens.shape == (4, LENGTH, WIDTH)
     assert many.tokens.data_ptr() == one.tokens.data_ptr()
-
-
-def test_extras_cannot_be_changed_from_outside() -> None:
-    given = {"style": torch.ones(1, 2)}
-    conditioning = Conditioning(batch=1, extras=given)
-    given["other"] = torch.ones(1, 2)
-    assert list(conditioning.extras) == ["style"]
-    with pytest.raises(TypeError):
-        conditioning.extras["style"] = torch.zeros(1, 2)  # type: ignore[index]
 
 
 def test_joined_conditionings_can_be_made_null_again() -> None:
@@ -194,7 +172,6 @@ def test_joined_conditionings_can_be_made_null_again() -> None:
 def test_the_texts_themselves_stay_when_the_prompt_is_dropped_and_when_batches_are_joined() -> None:
     first, second = Conditioning(1, prompts=("a",)), Conditioning(2, prompts=("b", "c"))
     assert first.null().prompts == ("a",)
-    assert second.to("cpu", torch.float64).prompts == ("b", "c")
     assert Conditioning.cat([first, second]).prompts == ("a", "b", "c")
     assert Conditioning.cat([Conditioning(1), Conditioning(1)]).prompts is None
 

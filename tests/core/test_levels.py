@@ -106,8 +106,10 @@ def test_a_walk_that_ends_noisy_keeps_its_own_last_variance() -> None:
 
 def test_the_first_noise_has_the_deviation_of_data_of_unit_variance() -> None:
     sigma = torch.tensor([0.8, 0.0])
-    assert NoiseLevels(torch.tensor([1]), torch.tensor([0.6, 1.0]), sigma).prior_scale == pytest.approx(1)
-    assert NoiseLevels(torch.tensor([1]), torch.tensor([1.0, 1.0]), sigma).prior_scale == pytest.approx(
+    assert NoiseLevels(torch.tensor([1]), torch.tensor([0.6, 1.0]), sigma).init_noise_sigma == pytest.approx(
+        1
+    )
+    assert NoiseLevels(torch.tensor([1]), torch.tensor([1.0, 1.0]), sigma).init_noise_sigma == pytest.approx(
         1.64**0.5
     )
 
@@ -137,7 +139,7 @@ def test_continuous_times_reach_the_denoiser_as_float32() -> None:
 def test_columns_are_rounded_to_float32_once() -> None:
     levels = NoiseLevels(torch.tensor([1]), torch.tensor([0.6, 1.0]), torch.tensor([0.8, 0.0]))
     column = torch.tensor([1 / 3], dtype=torch.float64)
-    ((first, second),) = levels.rows("cpu", column, 2 * column)
+    ((first, second),) = levels.to_device("cpu", column, 2 * column)
     assert first.item() == column.float().item()
     assert second.item() == (2 * column).float().item()
 
@@ -183,9 +185,9 @@ def test_each_step_says_how_many_there_are_and_how_noisy_it_is() -> None:
         torch.arange(3).flip(0), torch.tensor([0.6, 0.8, 0.96, 1]), torch.tensor([0.8, 0.6, 0.28, 0])
     )
     steps = list(levels.steps("cpu"))
-    assert [step.total for step in steps] == [3, 3, 3]
-    assert [step.noise_ratio for step in steps] == pytest.approx([4 / 3, 3 / 4, 7 / 24])
-    assert all(isinstance(step.noise_ratio, float) for step in steps)
+    assert [step.num_steps for step in steps] == [3, 3, 3]
+    assert [step.sigma_over_alpha for step in steps] == pytest.approx([4 / 3, 3 / 4, 7 / 24])
+    assert all(isinstance(step.sigma_over_alpha, float) for step in steps)
 
 
 @given(process=PROCESSES, count=st.integers(1, 6))
@@ -193,7 +195,7 @@ def test_the_tail_is_the_same_grid_from_a_later_point_on(process: Process, count
     noise = torch.linspace(0.9, 0.1, 6, dtype=torch.float64)
     alpha, sigma = process(torch.cat([noise, torch.zeros(1)]))
     levels = NoiseLevels(torch.arange(6).flip(0), alpha, sigma)
-    tail = levels.tail(count)
+    tail = levels.last(count)
     assert len(tail) == count
     for table in ("t", "alpha", "sigma", "beta", "posterior_variance"):
         expected = getattr(levels, table)[6 - count :]
@@ -204,14 +206,14 @@ def test_the_tail_is_the_same_grid_from_a_later_point_on(process: Process, count
 def test_a_tail_longer_than_the_grid_or_empty_is_refused(count: int) -> None:
     levels = NoiseLevels(torch.tensor([1, 0]), torch.tensor([0.6, 0.8, 1]), torch.tensor([0.8, 0.6, 0]))
     with pytest.raises(PartError, match=f"a grid of 2 points has no last {count}"):
-        levels.tail(count)
+        levels.last(count)
 
 
 def test_another_end_point_changes_the_last_step_alone() -> None:
     alpha = torch.tensor([0.1, 0.6, 0.9, 1.0], dtype=torch.float64)
     levels = NoiseLevels(torch.tensor([9, 5, 2]), alpha, (1 - alpha**2).sqrt())
     end = torch.tensor(0.95, dtype=torch.float64)
-    changed = levels.ending(end, (1 - end**2).sqrt())
+    changed = levels.with_end(end, (1 - end**2).sqrt())
     assert changed.alpha.tolist() == [0.1, 0.6, 0.9, 0.95]
     assert torch.equal(changed.beta[:-1], levels.beta[:-1])
     # of a chain that preserves variance, beta is 1 - (alpha_t / alpha_s)^2

@@ -21,14 +21,14 @@ from glidepath.core.sampler import State
 class Cascade:
     """Makes images in stages (Ho et al. 2022, "Cascaded Diffusion Models"; GLIDE's base and upsampler).
 
-    Each stage hears the prompt, and its images, in 8 bits, are what the next starts from. A cascade is called
-    as a `Pipeline` is, and holds no state of a walk either.
+    Every stage is given the prompt. The images of a stage, in 8 bits, are the low-resolution images of the
+    next. A cascade is called as a `Pipeline` is, and keeps no state between calls either.
 
     Args:
         stages: the pipelines by name, in order; all but the first are upsamplers.
 
     Raises:
-        PartError: there is no stage, or one does not fit the place where it stands.
+        PartError: there is no stage, or one is an upsampler where it must not be, or none where it must.
     """
 
     def __init__(self, stages: Mapping[str, Pipeline]) -> None:
@@ -103,7 +103,7 @@ class Cascade:
             for index, pipeline in enumerate(self.stages.values())
         ]
         for index, walk in enumerate(walks):
-            # a stage looks at its arguments when it is asked; this walk of it is never begun
+            # `states` checks its arguments when it is called; this generator is dropped before its first step
             walk(low_res=torch.zeros(1, 3, 1, 1, dtype=torch.uint8) if index else None)
         return self._walk(walks, self.lengths(strength))
 

@@ -1,12 +1,11 @@
-"""What steers a batch: text, class labels, images, and named extras.
+"""What steers a batch: text, class labels and images.
 
 Shapes: B samples, L token positions, W token width, D pooled width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 import torch
@@ -17,7 +16,7 @@ from glidepath.core.errors import PartError
 
 @attrs.frozen(eq=False)
 class TextEmbedding:
-    """What a text encoder says of B prompts.
+    """The embedding of B prompts.
 
     pooled: [B, D], one vector for each prompt; it joins the timestep embedding.
     tokens: [B, L, W], one vector for each position; they enter the attention layers.
@@ -37,10 +36,6 @@ class TextEmbedding:
         return self.map(lambda tensor: tensor.expand(batch, *tensor.shape[1:]))
 
 
-def _read_only(extras: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    return MappingProxyType(dict(extras))
-
-
 @attrs.frozen(eq=False)
 class Conditioning:
     """What steers a batch of `batch` samples. Every tensor has the batch as its first dimension.
@@ -51,8 +46,7 @@ class Conditioning:
     null_labels: [B] int64, what replaces `labels` in `null()`.
     low_res: [B, C, *spatial] in [-1, 1], the image that an upsampler starts from.
     image, mask: [B, C, *spatial] in [-1, 1] and [B, 1, *spatial]; mask 1 = known pixel (inpainting).
-    prompts: the B texts themselves, for what embeds them in its own way (CLIP guidance).
-    extras: named tensors that a third party's parts agree upon between themselves.
+    prompts: the B texts themselves, for a guidance that embeds them in its own way (CLIP guidance).
     """
 
     batch: int
@@ -64,13 +58,12 @@ class Conditioning:
     image: Tensor | None = None
     mask: Tensor | None = None
     prompts: tuple[str, ...] | None = None
-    extras: Mapping[str, Tensor] = attrs.field(factory=dict, converter=_read_only)
 
     def null(self) -> Conditioning:
-        """The same batch without its prompt: text and labels give way to their unconditional forms.
+        """The same batch without its prompt: its text and labels are replaced by their unconditional forms.
 
-        Labels that have none stay beside a text: what is compared then is the text and no text.
-        Images, extras and the texts themselves stay: they are not what classifier-free guidance drops.
+        Labels without an unconditional form stay beside a text: only the text is dropped then.
+        Images and the texts themselves stay: classifier-free guidance does not drop them.
 
         Raises:
             PartError: the batch has a text or labels for which no unconditional form is known.
@@ -100,7 +93,6 @@ class Conditioning:
         """
         if not parts:
             raise PartError("Conditioning.cat needs at least one conditioning")
-        names = {name for part in parts for name in part.extras}
         return Conditioning(
             batch=sum(part.batch for part in parts),
             text=_cat_text("text", [part.text for part in parts]),
@@ -111,7 +103,6 @@ class Conditioning:
             image=_cat("image", [part.image for part in parts]),
             mask=_cat("mask", [part.mask for part in parts]),
             prompts=_cat_prompts([part.prompts for part in parts]),
-            extras={name: _present(_cat(name, [part.extras.get(name) for part in parts])) for name in names},
         )
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Conditioning:
@@ -123,8 +114,8 @@ class Conditioning:
         def move_any(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else move(tensor)
 
-        return Conditioning(
-            batch=self.batch,
+        return attrs.evolve(
+            self,
             text=None if self.text is None else self.text.map(move),
             null_text=None if self.null_text is None else self.null_text.map(move),
             labels=move_any(self.labels),
@@ -132,8 +123,6 @@ class Conditioning:
             low_res=move_any(self.low_res),
             image=move_any(self.image),
             mask=move_any(self.mask),
-            prompts=self.prompts,
-            extras={name: move(tensor) for name, tensor in self.extras.items()},
         )
 
 
@@ -150,11 +139,6 @@ def _cat_prompts(prompts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] |
     if present and len(present) != len(prompts):
         raise PartError("cannot join conditionings: some have 'prompts' and others do not")
     return tuple(prompt for some in present for prompt in some) if present else None
-
-
-def _present(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None  # the name came from one of the parts, and _cat refuses a mixture
-    return tensor
 
 
 def _cat(name: str, tensors: Iterable[Tensor | None]) -> Tensor | None:

@@ -19,7 +19,7 @@ Bind = Callable[[Conditioning], Predict]
 
 
 class Denoiser(nn.Module, ABC):
-    """Says of x_t what noise it holds (or what x_0, or what velocity).
+    """Predicts epsilon, x_0 or the velocity from x_t.
 
     Subclasses set, in their constructor:
         predicts: what `forward` returns in its first C channels.
@@ -29,8 +29,8 @@ class Denoiser(nn.Module, ABC):
             sizes too.
         needs_low_res: whether it is an upsampler, which cannot predict without `Conditioning.low_res`.
         num_classes: how many class labels it knows; None for a denoiser that takes no label.
-        null_label: the label that stands for none of them, where it was trained with one: what guidance
-            without a classifier compares with.
+        null_label: the label that stands for no class, where it was trained with one; for classifier-free
+            guidance.
     """
 
     predicts: PredictionKind
@@ -42,7 +42,7 @@ class Denoiser(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
-        """Predict, with nothing prepared: the form that training calls.
+        """Predict without preparation, as training does.
 
         x: [B, C, *spatial] float; t: [B] integer or float timesteps; returns [B, C or 2C, *spatial] float32.
         """

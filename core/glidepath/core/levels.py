@@ -1,4 +1,4 @@
-"""The grid of noise levels that a sampler walks, noisy to clean."""
+"""The grid of noise levels that a sampler visits, noisy to clean."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Step:
     index: 0 for the noisiest point, counting up. Python decides with it; it never reads the scalars back.
     t: [] what the denoiser receives as its timestep (integer or float).
     alpha, sigma: [] float32, of this point: x_t = alpha x_0 + sigma epsilon.
-    total: how many points the grid has.
-    noise_ratio: sigma / alpha as a Python float, for what Python decides by the noise level: the sigma of
-        Karras et al. 2022. nan where the step was made outside a grid.
+    num_steps: how many points the grid has.
+    sigma_over_alpha: the noise level as a Python float, for what Python decides by it: the sigma of Karras et
+        al. 2022. nan where the step was made outside a grid.
     """
 
     index: int
     t: Tensor
     alpha: Tensor
     sigma: Tensor
-    total: int = 1
-    noise_ratio: float = math.nan
+    num_steps: int = 1
+    sigma_over_alpha: float = math.nan
 
 
 def _float64(value: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class NoiseLevels:
         return self.t.shape[0]
 
     @property
-    def prior_scale(self) -> float:
+    def init_noise_sigma(self) -> float:
         """The standard deviation of x_T for data of unit variance: what the first noise is multiplied by.
 
         1 for a variance-preserving schedule, which starts from N(0, I) as Ho et al. 2020 do.
@@ -119,27 +119,27 @@ class NoiseLevels:
         variance = self.posterior_variance
         return torch.where(variance == 0, _replace_zero(variance, self.beta), self.beta)
 
-    def rows(self, device: torch.device | str, *columns: Tensor) -> list[tuple[Tensor, ...]]:
+    def to_device(self, device: torch.device | str, *columns: Tensor) -> list[tuple[Tensor, ...]]:
         """Columns of [N] float64 as N tuples of float32 scalars on the device, uploaded in one copy."""
         table = torch.stack(columns, dim=1).to(torch.float32).to(device, non_blocking=True)
         return [row.unbind() for row in table.unbind()]
 
     def steps(self, device: torch.device | str) -> Iterator[Step]:
         """The rows, noisy to clean, uploaded in one copy."""
-        rows = self.rows(device, self.alpha[:-1], self.sigma[:-1])
+        rows = self.to_device(device, self.alpha[:-1], self.sigma[:-1])
         t = (self.t.to(torch.float32) if self.t.is_floating_point() else self.t).to(device, non_blocking=True)
         ratios = (self.sigma[:-1] / self.alpha[:-1]).tolist()
         for index, (t_i, (alpha, sigma), ratio) in enumerate(zip(t.unbind(), rows, ratios, strict=True)):
             yield Step(index, t_i, alpha, sigma, len(self), ratio)
 
-    def tail(self, count: int) -> NoiseLevels:
-        """The last `count` points, 1 to N, and the end point: where a walk from a noised image begins."""
+    def last(self, count: int) -> NoiseLevels:
+        """The last `count` points, 1 to N, and the end point: for sampling from a noised image."""
         if not 1 <= count <= len(self):
             raise PartError(f"a grid of {len(self)} points has no last {count}")
         first = len(self) - count
         return NoiseLevels(self.t[first:], self.alpha[first:], self.sigma[first:], self.beta[first:])
 
-    def ending(self, alpha: Tensor, sigma: Tensor) -> NoiseLevels:
+    def with_end(self, alpha: Tensor, sigma: Tensor) -> NoiseLevels:
         """The same points, with q(x | x_0) = N(alpha x_0, sigma^2 I) as the end point in place of theirs.
 
         alpha, sigma: [] or [1].

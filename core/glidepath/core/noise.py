@@ -1,4 +1,4 @@
-"""Where random numbers come from: (seed, sample, step) decide each, not the batch it was drawn in."""
+"""Where random numbers come from: each depends on (seed, sample, step), and on nothing else in its batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MASK = (1 << 64) - 1
 
 
 class Noise(Protocol):
-    """A source of standard normal noise for one walk."""
+    """A source of standard normal noise for one batch, from first to last step."""
 
     def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
         """x_T / sigma: [B, C, *spatial] float32."""
@@ -25,7 +25,7 @@ class Noise(Protocol):
         """The noise of step `index` (0 = noisiest), of the shape, on the device of `like`."""
 
     def skip(self, index: int, like: Tensor) -> None:
-        """Said in place of `step` at a step that adds no noise."""
+        """Called in place of `step` at a step that adds no noise."""
 
 
 def _whole(seeds: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

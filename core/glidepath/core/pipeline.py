@@ -23,15 +23,15 @@ from glidepath.core.text_encoder import TextEncoder
 
 
 class Pipeline:
-    """Makes images. Holds parts and no state of a walk: one pipeline serves several threads at once.
+    """Makes images. It holds parts and keeps no state between calls: several threads may share it.
 
     Args:
         schedule, denoiser, sampler: the parts that every pipeline has.
         text_encoder: None for a denoiser that is not conditioned on text.
         guidance: folded left to right around the denoiser. Their networks are moved too.
         codec: pixels to x_0 and back; the identity where None.
-        device, dtype: where the modules are moved, and in which precision the networks run. The state of the
-            walk is float32 whatever the dtype.
+        device, dtype: where the modules are moved, and in which precision the networks run. x_t is
+            float32 whatever the dtype.
         channels_last: the memory layout of a denoiser of two-dimensional images; faster convolutions on
             CPU and on GPUs with tensor cores.
     """
@@ -106,7 +106,7 @@ class Pipeline:
         strength: float | None = None,
         noise: Noise | None = None,
     ) -> Iterator[State]:
-        """Each state of the walk as it is made, for previews; stop iterating to cancel.
+        """The state after each step, for previews; stop iterating to cancel.
 
         prompts: B texts; for a denoiser without text they only say how many images there are.
         seed, samples: which image of a prompt is made. Row i is decided by (prompts[i], seed, samples[i]),
@@ -116,8 +116,8 @@ class Pipeline:
         low_res: [1 or B, 3, h, w] uint8, what an upsampler starts from.
         image: [1 or B, 3, H, W] uint8, of the size that the denoiser was made for; what is changed.
         mask: [1 or B, 1, H, W], 1 where the image is known: those pixels are restored in each predicted x_0.
-        strength: how far towards noise the walk begins, above 0 to 1: with the last `strength` of the steps,
-            from the image noised to their level (Meng et al. 2022, "SDEdit"). None: from noise alone.
+        strength: how far the image is noised, above 0 to 1: the last `strength` of the steps are taken, from
+            the image noised to their level (Meng et al. 2022, "SDEdit"). None: from noise alone.
         noise: another source of noise in place of `seed` and `samples`.
 
         Raises:
@@ -147,7 +147,7 @@ class Pipeline:
         labels: Sequence[int] | None = None,
         pictures: Mapping[str, Tensor] | None = None,
     ) -> Conditioning:
-        """What steers a batch: each different prompt is embedded once.
+        """The conditioning of a batch: each different prompt is embedded once.
 
         pictures: the conditioning's `low_res`, `image` and `mask`, where it has them.
         """
@@ -163,7 +163,7 @@ class Pipeline:
         chosen = None if given is None else torch.tensor(given).to(self.device, non_blocking=True)
         null_labels = None
         if self.denoiser.num_classes is None:
-            # labels that the denoiser does not hear are no part of what an unconditional prediction drops
+            # labels that the denoiser does not read are the same with and without the prompt
             null_labels = chosen
         elif chosen is not None and self.denoiser.null_label is not None:
             null_labels = torch.full_like(chosen, self.denoiser.null_label)
@@ -302,7 +302,7 @@ class Pipeline:
             if start:
                 x = float(levels.alpha[0]) * pictures["image"] + float(levels.sigma[0]) * x
             else:
-                x = levels.prior_scale * x
+                x = levels.init_noise_sigma * x
             states = self.sampler.states(predict, x, levels, noise)
         while True:
             with without_gradients():

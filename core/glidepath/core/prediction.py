@@ -1,4 +1,4 @@
-"""What a denoiser says of x_t, in whichever form the reader needs it."""
+"""The prediction of a denoiser at x_t, seen as epsilon, x_0 or velocity."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Prediction:
     value: [B, C, *spatial], the prediction as it was made.
     kind: what `value` is: `epsilon` (the noise), `sample` (x_0) or `velocity` (alpha epsilon - sigma x_0,
         Salimans & Ho 2022, "Progressive Distillation", section 4).
-    x: the x_t that it speaks of.
-    step: the step whose alpha and sigma hold.
+    x: the x_t it was made at.
+    step: gives alpha and sigma.
     variance_fraction: [B, C, *spatial], where the log-variance lies between those of the posterior (0) and of
         beta (1) (Nichol & Dhariwal 2021, equation 15), not clamped; None when variance is not learned.
     gradient: [B, C, *spatial], a sum of grad_x log p(y given x_t); None when nothing guides by gradient.

@@ -1,4 +1,4 @@
-"""The interface of the walk from noise to image."""
+"""The interface of samplers: from noise to an image, step by step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from glidepath.core.spacing import Spacing
 
 @attrs.frozen(eq=False)
 class State:
-    """Where a sampler stands after a step.
+    """The state of sampling after a step.
 
     index: how many steps are done, 1 to total.
     total: how many steps there are.
@@ -34,7 +34,7 @@ class State:
 
 
 class Sampler(ABC):
-    """Walks from noise to image. Holds no state: what a walk remembers is local to its generator.
+    """Turns noise into an image. It holds no state: what it remembers between steps is local to `states`.
 
     steps: which timesteps of the schedule are visited; `levels` reads it.
     temperature: what the first noise is multiplied by; GLIDE's upsampler uses 0.997.
@@ -44,19 +44,19 @@ class Sampler(ABC):
     temperature: float = 1.0
 
     def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
-        """The grid that it walks on a schedule: the schedule's own for `steps`, unless overridden.
+        """The noise levels that it visits: the schedule's own for `steps`, unless overridden.
 
-        strength: which share of the steps is walked, above 0 to 1: those nearest the image.
+        strength: the share of the steps that is taken, above 0 to 1: those nearest the image.
 
         Raises:
             ValueError: the steps do not exist for this schedule.
         """
         levels = schedule.levels(self.steps)
-        return levels.tail(max(1, round(strength * len(levels))))
+        return levels.last(max(1, round(strength * len(levels))))
 
     @abstractmethod
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
-        """Walk along `levels` from x at the noisiest point, one State for each step.
+        """Sample along `levels` from x at the noisiest point; yields one State for each step.
 
         x: [B, C, *spatial] float32, noise at the level of the first point.
         Nothing on the device is read back by Python.

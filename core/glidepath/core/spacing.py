@@ -3,7 +3,7 @@
 Sources: `space_timesteps` of guided-diffusion (Dhariwal & Nichol 2021) and GLIDE (Nichol et al. 2021);
 "leading" and "trailing" after Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are
 Flawed", table 2; "uniform" after Lu et al. 2022, "DPM-Solver", appendix C.4 (uniform in time), whose last
-point is where a walk ends.
+point is the end of sampling.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class EulerSampler(Sampler):
         """Walk along `levels`; no noise is drawn."""
         scale = levels.alpha + levels.sigma
         u = levels.sigma / scale
-        rows = levels.rows(x.device, scale[:-1], scale[1:], u.diff())
+        rows = levels.to_device(x.device, scale[:-1], scale[1:], u.diff())
         for step in levels.steps(x.device):
             here, there, du = rows[step.index]
             prediction = predict(x, step)

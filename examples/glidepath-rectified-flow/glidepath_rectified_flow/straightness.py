@@ -34,7 +34,7 @@ def path(pipeline: Pipeline, prompt: str, seed: int) -> Tensor:
     """[N + 1, C, *spatial], the states of a walk from its noise to its image."""
     levels = pipeline.levels()
     noise = PerSampleNoise([(seed, 0)])
-    first = levels.prior_scale * noise.initial((1, *pipeline.denoiser.image_shape), "cpu")
+    first = levels.init_noise_sigma * noise.initial((1, *pipeline.denoiser.image_shape), "cpu")
     states = [state.x.cpu() for state in pipeline.states([prompt], noise=noise)]
     return torch.cat([pipeline.sampler.temperature * first, *states])
 

@@ -83,7 +83,7 @@ def test_the_denoiser_receives_the_time_of_equal_noise() -> None:
 def test_euler_reaches_what_the_exact_flow_reaches() -> None:
     """x_t / its standard deviation does not change along the flow of a Gaussian."""
     levels = flow().levels(1000)
-    x = levels.prior_scale * noise().initial((8, 1, 4, 4), "cpu")
+    x = levels.init_noise_sigma * noise().initial((8, 1, 4, 4), "cpu")
     *_, last = EulerSampler(EulerConfig(clip=False)).states(exact, x, levels, noise())
     start = ((levels.alpha[0] * DEVIATION) ** 2 + levels.sigma[0] ** 2).sqrt().item()
     torch.testing.assert_close(last.x, DEVIATION / start * x, rtol=5e-3, atol=1e-4)

@@ -64,7 +64,7 @@ class ReferenceSampler(Sampler):
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Walk along `levels`; no noise is drawn."""
-        rows = levels.rows(x.device, levels.alpha[1:], levels.sigma[1:])
+        rows = levels.to_device(x.device, levels.alpha[1:], levels.sigma[1:])
         for step in levels.steps(x.device):
             alpha, sigma = rows[step.index]
             prediction = predict(x, step)

@@ -34,6 +34,6 @@ class Interval(GuidanceModifier):
         Raises:
             PartError: the step's noise level is not known.
         """
-        if math.isnan(step.noise_ratio):
+        if math.isnan(step.sigma_over_alpha):
             raise PartError("interval needs each step's noise level, and this step was made outside a grid")
-        return float(self.config.low < step.noise_ratio <= self.config.high)
+        return float(self.config.low < step.sigma_over_alpha <= self.config.high)

@@ -46,12 +46,12 @@ class ScaleSchedule(GuidanceModifier):
         config = self.config
         if config.values is not None:
             return _spread(config.values, step)
-        return max(config.floor, SHAPES[config.shape]((step.index + 1) / step.total, config.power))
+        return max(config.floor, SHAPES[config.shape]((step.index + 1) / step.num_steps, config.power))
 
 
 def _spread(weights: tuple[float, ...], step: Step) -> float:
-    if len(weights) > step.total:
+    if len(weights) > step.num_steps:
         raise PartError(
-            f"scale-schedule has {len(weights)} weights, and the sampler takes {step.total} steps"
+            f"scale-schedule has {len(weights)} weights, and the sampler takes {step.num_steps} steps"
         )
-    return weights[step.index * len(weights) // step.total]
+    return weights[step.index * len(weights) // step.num_steps]

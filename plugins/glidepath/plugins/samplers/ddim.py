@@ -40,7 +40,7 @@ class DdimSampler(GridSampler):
         variance = self.eta**2 * levels.posterior_variance
         kept = (levels.sigma[1:] ** 2 - variance).sqrt()
         columns = (*affine_step(levels, kept), levels.alpha[1:], kept, variance.sqrt())
-        rows = levels.rows(x.device, *columns, gradient_weight(levels))
+        rows = levels.to_device(x.device, *columns, gradient_weight(levels))
         adds_noise = (variance > 0).tolist()
         for step in levels.steps(x.device):
             of_x, of_x_0, alpha_s, of_epsilon, d, of_gradient = rows[step.index]

@@ -25,7 +25,7 @@ class DdpmSampler(Sampler):
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Walk along `levels`; no noise is added on arrival at a clean image."""
-        rows = levels.rows(
+        rows = levels.to_device(
             x.device,
             levels.posterior_mean_coef1,
             levels.posterior_mean_coef2,

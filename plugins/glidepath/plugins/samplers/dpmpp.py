@@ -37,7 +37,7 @@ class DpmppSampler(GridSampler):
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Walk along `levels`; noise is drawn only where eta is above 0 and the step does not end clean."""
         weights, deviation = self.coefficients(levels)
-        rows = levels.rows(x.device, deviation, *weights.unbind(1))
+        rows = levels.to_device(x.device, deviation, *weights.unbind(1))
         adds_noise = (deviation > 0).tolist()
         denoise = denoiser_on(levels, predict, x.device, self.clip)
         x_0s: list[Tensor] = []  # newest first

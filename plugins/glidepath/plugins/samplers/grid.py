@@ -37,8 +37,8 @@ class GridSampler(Sampler):
         if self.sigmas != "schedule" and len(levels) > 1:
             levels = self._respaced(levels, schedule)
         if self.end == "first":
-            levels = levels.ending(*schedule.alpha_sigma(torch.zeros(1, dtype=torch.int64)))
-        return levels.tail(max(1, round(strength * len(levels))))
+            levels = levels.with_end(*schedule.alpha_sigma(torch.zeros(1, dtype=torch.int64)))
+        return levels.last(max(1, round(strength * len(levels))))
 
     def _respaced(self, levels: NoiseLevels, schedule: NoiseSchedule) -> NoiseLevels:
         """As many points between the same two ends, with sigma / alpha spaced by the rule of `sigmas`."""

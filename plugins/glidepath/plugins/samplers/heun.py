@@ -26,8 +26,8 @@ class HeunSampler(GridSampler):
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Walk along `levels`; a state's sample is the x_0 that was predicted last."""
-        first = levels.rows(x.device, *affine_step(levels, levels.sigma[1:]))
-        second = levels.rows(x.device, *_correction(levels))
+        first = levels.to_device(x.device, *affine_step(levels, levels.sigma[1:]))
+        second = levels.to_device(x.device, *_correction(levels))
         corrects = has_signal(levels).tolist()
         denoise = denoiser_on(levels, predict, x.device, self.clip)
         for index, weights in enumerate(first):

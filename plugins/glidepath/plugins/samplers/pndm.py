@@ -52,7 +52,7 @@ class PndmSampler(Sampler):
         levels = schedule.levels(visited)
         if self.end == "clean":
             return levels
-        return levels.ending(*schedule.alpha_sigma(torch.zeros(1, dtype=torch.int64)))
+        return levels.with_end(*schedule.alpha_sigma(torch.zeros(1, dtype=torch.int64)))
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Walk along `levels`; a state for each of its points, the middles of the first steps too.
@@ -100,12 +100,12 @@ class _Walk:
     def __init__(self, levels: NoiseLevels, predict: Predict, device: torch.device, clip: bool) -> None:
         self._denoise = denoiser_on(levels, predict, device, clip)
         sigma, alpha = levels.sigma[:-1], levels.alpha[:-1]
-        self._of_slope = levels.rows(device, 1 / sigma, -alpha / sigma)
+        self._of_slope = levels.to_device(device, 1 / sigma, -alpha / sigma)
         self._of_step = {}
         for span in (1, 2):
             of_x = levels.alpha[span:] / levels.alpha[:-span]
             of_epsilon = levels.sigma[span:] - of_x * levels.sigma[:-span]
-            self._of_step[span] = levels.rows(device, of_x, of_epsilon) if len(of_x) else []
+            self._of_step[span] = levels.to_device(device, of_x, of_epsilon) if len(of_x) else []
 
     def slope(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Epsilon and x_0, predicted from x at a point."""

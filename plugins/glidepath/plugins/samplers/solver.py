@@ -37,7 +37,7 @@ def affine_step(levels: NoiseLevels, of_epsilon: Tensor) -> tuple[Tensor, Tensor
 def denoiser_on(levels: NoiseLevels, predict: Predict, device: torch.device, clip: bool) -> Denoise:
     """x_0 at each point of a grid, as `sampled_x_0` has it."""
     steps = list(levels.steps(device))
-    of_gradient = levels.rows(device, gradient_weight(levels))
+    of_gradient = levels.to_device(device, gradient_weight(levels))
 
     def denoise(x: Tensor, index: int) -> Tensor:
         return sampled_x_0(predict(x, steps[index]), of_gradient[index][0], clip)

@@ -119,5 +119,5 @@ def _uploaded(levels: NoiseLevels, device: torch.device, rows: list[list[float]]
     """Rows of unequal length as scalars on the device."""
     width = max(map(len, rows))
     table = torch.tensor([row + [0.0] * (width - len(row)) for row in rows], dtype=torch.float64)
-    uploaded = levels.rows(device, *table.unbind(1))
+    uploaded = levels.to_device(device, *table.unbind(1))
     return [values[: len(row)] for values, row in zip(uploaded, rows, strict=True)]

@@ -47,7 +47,7 @@ class SamplerTrial(Trial):
         """Every state."""
         levels = levels_for(self.part, _STEPS)
         noise = PerSampleNoise([(7, row) for row in rows])
-        x = levels.prior_scale * random_rows(rows, _SHAPE).to(device)
+        x = levels.init_noise_sigma * random_rows(rows, _SHAPE).to(device)
         return list(built.states(predictor(self.part, TWO), x, levels, noise))
 
     def require_shapes(self, built: Sampler) -> None:
@@ -156,7 +156,7 @@ def noise_is_given(part: Part) -> None:
     A generator of its own that is seeded by the step gives the same noise at each use, and is found so.
     """
     built, levels = part.build(), levels_for(part, _STEPS)
-    x = torch.full((2, *_SHAPE), levels.prior_scale)
+    x = torch.full((2, *_SHAPE), levels.init_noise_sigma)
     with torch.no_grad():
         *_, last = built.states(predictor(part, TWO), x, levels, _Silence())
     spread = float(last.x.max() - last.x.min()) / max(float(last.x.abs().max()), 1.0)
