@@ -56,10 +56,15 @@ from glidepath.registry.files.writing import write_tensors as write_tensors
 from glidepath.registry.files.writing import write_text as write_text
 from glidepath.registry.files.writing import write_whole as write_whole
 from glidepath.registry.plan.parts import PartPlan as PartPlan
+from glidepath.registry.plan.parts import Parts as Parts
 from glidepath.registry.plan.parts import Runtime as Runtime
+from glidepath.registry.plan.parts import flat as flat
 from glidepath.registry.plan.plan import Plan as Plan
 from glidepath.registry.plan.planner import make_plan as make_plan
+from glidepath.registry.plan.resolved import part_tree as part_tree
 from glidepath.registry.plan.resolved import plain_value as plain_value
+from glidepath.registry.plan.variants import Variant as Variant
+from glidepath.registry.plan.variants import VariantPlanner as VariantPlanner
 from glidepath.registry.records.describe import describe_images as describe_images
 from glidepath.registry.records.images import save_png as save_png
 from glidepath.registry.records.manifest import ImageKey as ImageKey
@@ -67,6 +72,7 @@ from glidepath.registry.records.manifest import Images as Images
 from glidepath.registry.records.manifest import Manifest as Manifest
 from glidepath.registry.spec.address import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
 from glidepath.registry.spec.address import Address as Address
+from glidepath.registry.spec.changes import Change as Change
 from glidepath.registry.spec.layers import SpecSource as SpecSource
 from glidepath.registry.spec.requirements import PluginsSection as PluginsSection
 from glidepath.registry.spec.spec import Spec as Spec

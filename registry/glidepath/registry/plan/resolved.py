@@ -43,6 +43,14 @@ def resolved_tree(
     return tree
 
 
+def part_tree(part: PartPlan | tuple[PartPlan, ...], written: Callable[[PurePath], str] = str) -> Any:
+    """A part, or the parts of a list, as a spec writes them, with every default written out.
+
+    written: how a file is named.
+    """
+    return _Writer(written).position(part)
+
+
 def plain_value(value: object, hint: Any = Any) -> Any:
     """A value of a parameter, such as its default, as `resolved_tree` writes it. hint: the annotation."""
     return _Writer(str).value(value, hint)

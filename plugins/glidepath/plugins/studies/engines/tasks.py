@@ -9,9 +9,7 @@ from typing import Any
 from glidepath.plugins.studies.store.store import Store
 from glidepath.plugins.studies.study.graph import TRAINED, Node, begins_with_weights
 from glidepath.plugins.studies.study.study import MetricPlan, Study
-from glidepath.registry import Runtime
-from glidepath.registry.plan.resolved import resolved_tree
-from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry import part_tree
 
 WEIGHTS, EMBEDDINGS = "weights.safetensors", "embeddings.safetensors"
 IMAGES, MANIFEST = "images.npy", "manifest.json"
@@ -57,7 +55,7 @@ def _step(node: Node, study: Study, store: Store, folders: Mapping[str, Path]) -
 
 def metric_of(metric: MetricPlan) -> Any:
     """A metric with every default written out."""
-    return resolved_tree({"": metric.part}, Runtime(), None, PluginsSection(), str)[""]
+    return part_tree(metric.part)
 
 
 def spec_of(node: Node, study: Study, trained: Path | None) -> dict[str, Any]:

@@ -1,300 +1,81 @@
-"""From drafts to arms: each spec checked, every part of it once however many arms have it.
-
-A study of 10,000 arms has few different parts. A slot's content is planned the first time it is seen, and a
-set of parts is held against each other; nothing else is done for an arm, so that it costs a fraction of a
-millisecond. A cascade is planned whole.
-"""
+"""The arms of a study: from drafts to planned specs."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from glidepath.plugins.studies.study.drafts import Draft
-from glidepath.plugins.studies.study.edits import Edit, applied
-from glidepath.registry import Catalogue, PartPlan, Place, Plan, Runtime, Spec, canonical_json
-from glidepath.registry.describe.fields import Slot
-from glidepath.registry.plan.contracts import check_fit
-from glidepath.registry.plan.parts import flat
-from glidepath.registry.plan.planner import Planner
-from glidepath.registry.plan.resolved import resolved_tree
-from glidepath.registry.spec.interpolate import interpolate
-from glidepath.registry.spec.positions import Schema
-from glidepath.registry.spec.requirements import PluginsSection, refused_by
-from glidepath.registry.text.problems import Problems, shown
-from glidepath.registry.text.scalars import NULL, Value
-from glidepath.registry.text.tree import Entry, MappingNode, Node, Scalar, node_of, plain, walk
-from glidepath.registry.text.yaml_tree import Unreadable
+from glidepath.registry import Parts, Plan, Variant, VariantPlanner
+from glidepath.registry.text.problems import shown
+from glidepath.registry.text.scalars import Value
 
-Parts = Mapping[str, PartPlan | tuple[PartPlan, ...]]
-
-_REFERENCE = re.compile(r"\$\{\s*([^\s.\[\]:${}]+)")
-_DEFAULT = Place("default")
+_LONGEST_NAME = 60
 
 
 @attrs.frozen(eq=False)
 class ArmPlan:
     """A spec that a study runs.
 
-    name: short, and the same whatever other arms there are. also: arms of other names that are the same spec.
-    parts: by slot, as of `Plan`; those of a cascade's stages are in `stages`, by the name of the stage.
-    common: the plan of an arm with the same runtime, weights and plugins, and, in a cascade, the arm's own.
-    also_factors: their factors.
+    name: short, and the same whatever other arms there are. factors: the value of each axis.
+    also: names of arms that are the same spec. also_factors: their factors.
     """
 
     name: str
     factors: Mapping[str, Value]
-    parts: Parts
-    common: Plan
+    variant: Variant
     also: tuple[str, ...] = ()
     also_factors: tuple[Mapping[str, Value], ...] = ()
 
     @property
+    def parts(self) -> Parts:
+        """The parts by slot, as of `Variant`."""
+        return self.variant.parts
+
+    @property
+    def common(self) -> Plan:
+        """The plan of an arm with the same runtime, weights and plugins, as of `Variant`."""
+        return self.variant.common
+
+    @property
     def pipelines(self) -> Mapping[str, Parts]:
         """The parts of each stage of a cascade by its name; of a spec without stages, under ""."""
-        if self.common.stages:
-            return {name: stage.parts for name, stage in self.common.stages.items()}
-        return {"": self.parts}
+        return self.variant.pipelines
 
     def tree(self) -> dict[str, Any]:
         """The arm as an ordinary spec with every default written out; files have absolute paths."""
-        plan = self.common
-        parts = {} if plan.stages else self.parts
-        return resolved_tree(parts, plan.runtime, plan.weights, plan.plugins, str, plan.stage_parts)
+        return self.variant.tree()
 
 
-@attrs.frozen(eq=False)
-class _Seen:
-    """number: of what a node says, the same for all that say it. refers: the slots that it refers to."""
-
-    node: Node
-    number: int
-    refers: tuple[str, ...]
-
-
-class Checker:
-    """Makes arms of drafts; what is wrong with them goes to `faults`."""
-
-    def __init__(self, catalogue: Catalogue, faults: Problems, name: str, folder: Path) -> None:
-        self.faults = faults
-        self._catalogue = catalogue
-        self._schema = Schema(catalogue)
-        self._name, self._folder = name, folder
-        self._numbers: dict[str, int] = {}
-        self._seen: dict[int, _Seen] = {}
-        self._trees: dict[tuple[int, ...], MappingNode] = {}
-        self._whole: dict[tuple[Any, ...], Plan | None] = {}
-        self._slots: dict[tuple[str, int], PartPlan | tuple[PartPlan, ...] | None] = {}
-        self._equal: dict[tuple[str, str], PartPlan | tuple[PartPlan, ...]] = {}
-        self._fits: dict[tuple[int, ...], bool] = {}
-        self._resolved: dict[tuple[tuple[str, int], ...], MappingNode] = {}
-        self._defaults: dict[str, Node] = {}
-        self._faces: dict[int, int] = {}
-        self._said: dict[Any, int] = {}
-
-    def arms(self, base: MappingNode, drafts: Sequence[Draft]) -> list[ArmPlan]:
-        """The arms; drafts of one spec are one arm. Fewer after a fault."""
-        found: dict[tuple[Any, ...], ArmPlan] = {}
-        names: dict[str, tuple[Any, ...]] = {}
-        for draft in drafts:
-            made = self._arm(self._tree(base, draft.edits), draft)
-            if made is None:
-                continue
-            key, arm = made
-            if names.setdefault(arm.name, key) != key:
-                what = f"two arms that differ are called {shown(arm.name)}"
-                self.faults.add(what, draft.place, hint="name their blocks: case: NAME")
-                continue
-            first = found.get(key)
-            if first is None:
-                found[key] = arm
-            else:
-                found[key] = attrs.evolve(
-                    first,
-                    also=first.also if arm.name in (first.name, *first.also) else (*first.also, arm.name),
-                    also_factors=(*first.also_factors, arm.factors),
-                )
-        return list(found.values())
-
-    def _tree(self, base: MappingNode, edits: tuple[Edit, ...]) -> MappingNode:
-        """The base with edits applied, one at a time, so that arms share what they have in common."""
-        if not edits:
-            return base
-        key = tuple(map(id, edits))
-        if key not in self._trees:
-            self._trees[key] = applied(self._tree(base, edits[:-1]), edits[-1], self._schema, self.faults)
-        return self._trees[key]
-
-    def _arm(self, root: MappingNode, draft: Draft) -> tuple[tuple[Any, ...], ArmPlan] | None:
-        try:
-            root = self._interpolated(root)
-        except Unreadable:
-            return None
-        slots = {key: entry.node for key, entry in root.items.items() if key in self._catalogue.slots}
-        common = (
-            tuple(sorted(root.items)),
-            *((key, self._look(entry.node).number) for key, entry in root.items.items() if key not in slots),
-        )
-        if "stages" in root.items:
-            whole = self._plan(
-                root, tuple((key, self._look(it.node).number) for key, it in root.items.items())
-            )
-            if whole is None:
-                return None
-            return (canonical_json(whole.tree),), ArmPlan(_short(draft.name), draft.factors, {}, whole)
-        plan = self._plan(root, common)
-        if plan is None:
-            # what is wrong may be of one slot: the others are looked into as well
-            for key, node in slots.items():
-                self._part(key, node)
-            return None
-        parts = self._parts(root, slots, common)
-        if parts is None or not self._fit(parts, plan):
-            return None
-        content = (common[1:], tuple(map(id, parts.values())))
-        return content, ArmPlan(_short(draft.name), draft.factors, parts, plan)
-
-    def _parts(self, root: MappingNode, slots: Mapping[str, Node], common: tuple[Any, ...]) -> Parts | None:
-        """The part in each slot; None after a fault."""
-        parts: dict[str, PartPlan | tuple[PartPlan, ...]] = {}
-        for key, kind in self._catalogue.slots.items():
-            node = slots.get(key)
-            if node is None or (isinstance(node, Scalar) and node.rule == NULL):
-                if kind.required:
-                    self._plan(root, (*common, "without", key))
-                    return None
-                if not kind.default:
-                    continue
-                if key not in self._defaults:
-                    self._defaults[key] = node_of(kind.default, _DEFAULT, root.source)
-                node = self._defaults[key]
-            part = self._part(key, node)
-            if part is None:
-                return None
-            parts[key] = part
-        return parts
-
-    def _fit(self, parts: Parts, plan: Plan) -> bool:
-        """Whether parts fit one another: asked once for all that provide and need the same."""
-        key = tuple(map(self._face, parts.values()))
-        if key not in self._fits:
-            before = len(self.faults)
-            check_fit(tuple(flat(parts)), True, self._catalogue, self.faults)
-            if plan.plugins != PluginsSection():
-                self._check_switches(parts, plan)
-            self._fits[key] = len(self.faults) == before
-        return self._fits[key]
-
-    def _face(self, part: PartPlan | tuple[PartPlan, ...]) -> int:
-        """A number that two parts share if they provide and need the same."""
-        if id(part) not in self._faces:
-            try:
-                said: Any = tuple(
-                    (
-                        it.path,
-                        it.registered.full_name,
-                        tuple(sorted(it.registered.component.provides(it.config).items())),
-                        tuple(sorted(it.registered.component.needs(it.config).items(), key=lambda of: of[0])),
-                    )
-                    for it in flat({"": part})
-                )
-                hash(said)
-            except Exception:  # it cannot be compared, or it fails, which check_fit reports
-                said = part if not isinstance(part, tuple) else tuple(map(id, part))
-            self._faces[id(part)] = self._said.setdefault(said, len(self._said))
-        return self._faces[id(part)]
-
-    def _check_switches(self, parts: Parts, plan: Plan) -> None:
-        for part in flat(parts):
-            if switch := refused_by(plan.plugins, part.registered):
-                what = f"{part.registered.full_name} is of a plugin that {switch} keeps out"
-                self.faults.add(what, part.place, part.path)
-
-    def _plan(self, root: MappingNode, key: tuple[Any, ...]) -> Plan | None:
-        """The plan of a whole spec, which also looks at keys, runtime, weights and plugins."""
-        if key not in self._whole:
-            spec = Spec(self._name, self._folder, root, tuple(self.faults.files), dict(self.faults.lent))
-            faults = Problems(self.faults.files, self.faults.lent)
-            self._whole[key] = Planner(self._catalogue, faults).plan(spec)
-            _pass_on(faults, self.faults)
-        return self._whole[key]
-
-    def _part(self, key: str, node: Node) -> PartPlan | tuple[PartPlan, ...] | None:
-        number = self._look(node).number
-        if (key, number) not in self._slots:
-            # by itself: what a plan has found already must not hide what is found here
-            faults = Problems(self.faults.files, self.faults.lent)
-            kind = self._catalogue.slots[key]
-            part = Planner(self._catalogue, faults).part(node, Slot(kind.name, kind.many), key)
-            _pass_on(faults, self.faults)
-            self._slots[key, number] = None if len(faults) else self._interned(key, part)
-        return self._slots[key, number]
-
-    def _interned(
-        self, key: str, part: PartPlan | tuple[PartPlan, ...] | None
-    ) -> PartPlan | tuple[PartPlan, ...] | None:
-        """The first part that says the same with every default written out."""
-        if part is None:
-            return None
-        text = canonical_json(resolved_tree({key: part}, Runtime(), None, PluginsSection(), str)[key])
-        return self._equal.setdefault((key, text), part)
-
-    def _look(self, node: Node) -> _Seen:
-        """What an arm has to know of a piece of a spec; looked for once."""
-        seen = self._seen.get(id(node))
-        if seen is None:
-            nodes = [it for _, it in walk(node)]
-            # where relative paths start, and whose short names come first, is part of what it says
-            origins = sorted({f"{it.source.folder} {it.source.distribution}" for it in nodes})
-            text = json.dumps([plain(node), origins], default=str)
-            refers = [it.text for it in nodes if isinstance(it, Scalar) and "${" in it.text]
-            words = tuple(found for it in refers for found in _REFERENCE.findall(it))
-            # the node is kept: an id is a name only while its object lives
-            seen = _Seen(node, self._numbers.setdefault(text, len(self._numbers)), words)
-            self._seen[id(node)] = seen
-        return seen
-
-    def _interpolated(self, root: MappingNode) -> MappingNode:
-        """The spec without `${...}`: resolved once for each content of what refers and is referred to."""
-        keys = self._involved(root)
-        if not keys:
-            return root
-        content = tuple((key, self._look(root.items[key].node).number) for key in keys)
-        if content not in self._resolved:
-            some = MappingNode({key: root.items[key] for key in keys}, root.place, root.source)
-            before = len(self.faults)
-            self._resolved[content] = interpolate(some, self.faults, False)
-            if len(self.faults) > before:
-                raise Unreadable
-        entries: dict[str, Entry] = {**root.items, **self._resolved[content].items}
-        return MappingNode(entries, root.place, root.source)
-
-    def _involved(self, root: MappingNode) -> list[str]:
-        """The keys that hold a reference, or are referred to."""
-        waiting = [key for key, entry in root.items.items() if self._look(entry.node).refers]
-        if "stages" in waiting:
-            return list(root.items)
-        involved: dict[str, None] = {}
-        while waiting:
-            key = waiting.pop()
-            if key in root.items and key not in involved:
-                involved[key] = None
-                waiting += self._look(root.items[key].node).refers
-        return [key for key in root.items if key in involved]
-
-
-def _pass_on(faults: Problems, to: Problems) -> None:
-    for problem in faults.sorted():
-        to.add(problem.what, problem.place, problem.path, problem.hint, problem.allowed)
+def plan_arms(planner: VariantPlanner, drafts: Sequence[Draft]) -> list[ArmPlan]:
+    """The arms of drafts. Drafts of one spec are one arm; a draft with problems has none."""
+    arms: dict[Hashable, ArmPlan] = {}
+    contents: dict[str, Hashable] = {}
+    for draft in drafts:
+        variant = planner.plan(draft.changes)
+        if variant is None:
+            continue
+        name, content = _short(draft.name), variant.content
+        if contents.setdefault(name, content) != content:
+            what = f"two arms that differ are called {shown(name)}"
+            planner.problems.add(what, draft.place, hint="name their blocks: case: NAME")
+            continue
+        first = arms.get(content)
+        if first is None:
+            arms[content] = ArmPlan(name, draft.factors, variant)
+        else:
+            known = name in (first.name, *first.also)
+            also = first.also if known else (*first.also, name)
+            also_factors = (*first.also_factors, draft.factors)
+            arms[content] = attrs.evolve(first, also=also, also_factors=also_factors)
+    return list(arms.values())
 
 
 def _short(name: str) -> str:
-    """A name of at most 60 characters; a longer one ends in a piece of its hash."""
-    import hashlib
-
-    return name if len(name) <= 60 else f"{name[:51]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    """A name of at most 60 characters; a longer one ends in a piece of its digest."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 9]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -10,8 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from glidepath.plugins.studies.study.drafts import CHANGES, MOST_ARMS, Draft, DraftReader, label_of, word
-from glidepath.plugins.studies.study.edits import Edit
-from glidepath.registry import Place, yaml_text
+from glidepath.registry import Change, Place, yaml_text
 from glidepath.registry.text.problems import shown
 from glidepath.registry.text.scalars import TEXT, Value
 from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join, node_of
@@ -99,7 +98,7 @@ class AxisReader(DraftReader):
         self, name: str, at: Scalar, values: Sequence[tuple[Node, Value]], node: Node, path: str, drop: bool
     ) -> list[Draft]:
         drafts = [
-            Draft(f"{word(name)}={word(label)}", {name: label}, (Edit(at, value, drop),), value.place)
+            Draft(f"{word(name)}={word(label)}", {name: label}, (Change(at, value, drop),), value.place)
             for value, label in values
         ]
         return self._distinct(drafts, node, path)
@@ -155,7 +154,7 @@ class AxisReader(DraftReader):
             Draft(
                 f"{word(name)}={word(label)}",
                 {name: label},
-                tuple(Edit(at, items[row], drop) for at, items in columns.values()),
+                tuple(Change(at, items[row], drop) for at, items in columns.values()),
                 next(iter(columns.values()))[1][row].place,
             )
             for row, label in enumerate(texts)

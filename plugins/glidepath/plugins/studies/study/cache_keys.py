@@ -11,11 +11,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from glidepath.core import GlidepathError
-from glidepath.registry import Address, Catalogue, PartPlan, Runtime
+from glidepath.registry import Address, Catalogue, PartPlan, flat, part_tree
 from glidepath.registry.assembly.weights import locate, sha256
-from glidepath.registry.plan.parts import flat
-from glidepath.registry.plan.resolved import resolved_tree
-from glidepath.registry.spec.requirements import PluginsSection
 
 CORE = "glidepath.core"
 
@@ -27,7 +24,7 @@ def digest(value: object) -> str:
 
 def described(part: PartPlan | tuple[PartPlan, ...], catalogue: Catalogue) -> Any:
     """A part with every default written out, files by their contents, and the code that is behind it."""
-    tree = resolved_tree({"": part}, Runtime(), None, PluginsSection(), _contents)[""]
+    tree = part_tree(part, _contents)
     for inner, written in _beside(part, tree):
         if inner.weights is not None:
             written["weights"] = weights_digest(inner.weights, catalogue)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from glidepath.plugins.studies.study.arms import ArmPlan, Parts
+from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.cache_keys import described, digest, weights_digest
 from glidepath.plugins.studies.study.study import MetricPlan
-from glidepath.registry import Catalogue, PartPlan
+from glidepath.registry import Catalogue, PartPlan, Parts, flat
 from glidepath.registry.plan.contracts import check_fit
-from glidepath.registry.plan.parts import flat
 from glidepath.registry.text.problems import Problems
 
 

@@ -9,10 +9,7 @@ from typing import Any
 from glidepath.core import GlidepathError
 from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.study import MetricPlan
-from glidepath.registry import PIPELINE_SLOTS, PartPlan, Place, Runtime, canonical_json
-from glidepath.registry.plan.parts import flat
-from glidepath.registry.plan.resolved import resolved_tree
-from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry import PIPELINE_SLOTS, PartPlan, Place, canonical_json, flat, part_tree
 from glidepath.registry.text.problems import Problems
 
 _KIND = "tokenizer"
@@ -47,7 +44,7 @@ def _tokenizers(arms: Sequence[ArmPlan], metrics: Sequence[MetricPlan]) -> Itera
         looked.add(id(holder))
         for part in flat({"": holder}):
             if part.registered.component.kind == _KIND:
-                text = canonical_json(resolved_tree({"": part}, Runtime(), None, PluginsSection(), str)[""])
+                text = canonical_json(part_tree(part))
                 if text not in known:
                     known.add(text)
                     yield part, whose

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from glidepath.plugins.studies.study.edits import Edit
-from glidepath.registry import Place, yaml_text
+from glidepath.registry import Change, Place, yaml_text
 from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import NULL, TEXT, Value
 from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join, plain
@@ -27,13 +26,13 @@ class Draft:
 
     name: str
     factors: Mapping[str, Value]
-    edits: tuple[Edit, ...]
+    changes: tuple[Change, ...]
     place: Place
 
     def then(self, other: Draft) -> Draft:
         """Both changes, this one first."""
         name = ",".join(filter(None, (self.name, other.name)))
-        return Draft(name, {**self.factors, **other.factors}, self.edits + other.edits, other.place)
+        return Draft(name, {**self.factors, **other.factors}, self.changes + other.changes, other.place)
 
 
 class DraftReader:
@@ -42,13 +41,13 @@ class DraftReader:
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
 
-    def changes(self, node: MappingNode, path: str) -> Iterator[Edit]:
+    def changes(self, node: MappingNode, path: str) -> Iterator[Change]:
         """What `set` and `remove` say."""
         drop = self.flag(node.get("drop_unknown"), join(path, "drop_unknown"))
         removed = node.get("remove")
         for item in removed.items if isinstance(removed, ListNode) else [removed] if removed else []:
             if isinstance(item, Scalar) and item.is_text:
-                yield Edit(item, None)
+                yield Change(item, None)
             elif not isinstance(item, Broken):
                 what = f"remove takes the name of a part, or a list of them, and this is {describe(item)}"
                 self.problems.add(what, item.place, join(path, "remove"))
@@ -61,7 +60,7 @@ class DraftReader:
                 self.problems.add(what, changes.place, join(path, "set"), "such as set: {sampler.steps: 50}")
             return
         for key, entry in changes.items.items():
-            yield Edit(Scalar(key, key, TEXT, entry.key, changes.source), entry.node, drop)
+            yield Change(Scalar(key, key, TEXT, entry.key, changes.source), entry.node, drop)
 
     def mapping(self, node: Node, path: str, what: str, keys: Sequence[str]) -> MappingNode | None:
         """A mapping that has no other keys; None after a fault."""

@@ -17,8 +17,7 @@ import attrs
 
 from glidepath.plugins.studies.study.axes import AxisReader
 from glidepath.plugins.studies.study.drafts import CHANGES, MOST_ARMS, Draft, word
-from glidepath.plugins.studies.study.edits import Edit
-from glidepath.registry import Place
+from glidepath.registry import Change, Place
 from glidepath.registry.text.problems import Problems, shown
 from glidepath.registry.text.scalars import Value
 from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, join
@@ -96,7 +95,7 @@ class Grammar(AxisReader):
                 hint = "such as parts: {guidance: {remove: guidance}, ema: {set: {train.ema: 0}}}"
                 self.problems.add(what, mapping.place, below, hint)
             return []
-        edits: dict[str, tuple[Edit, ...]] = {}
+        edits: dict[str, tuple[Change, ...]] = {}
         for name, entry in stated.items.items():
             inner = self.mapping(entry.node, join(below, name), "a part", CHANGES)
             edits[name] = tuple(self.changes(inner, join(below, name))) if inner is not None else ()

@@ -11,7 +11,7 @@ from typing import TypeVar
 import attrs
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.study.arms import ArmPlan, Checker
+from glidepath.plugins.studies.study.arms import ArmPlan, plan_arms
 from glidepath.plugins.studies.study.baseline import find_baseline
 from glidepath.plugins.studies.study.check_metrics import check_judges
 from glidepath.plugins.studies.study.check_prompts import check_reading
@@ -22,7 +22,7 @@ from glidepath.plugins.studies.study.prompts import prompt_places, read_prompts
 from glidepath.plugins.studies.study.sections import About, Budget, Data, Failures, Seeds, Stats
 from glidepath.plugins.studies.study.selection import select
 from glidepath.plugins.studies.study.study import Family, MetricPlan, Study
-from glidepath.registry import Catalogue, PartPlan, Place, did_you_mean
+from glidepath.registry import Catalogue, PartPlan, Place, VariantPlanner, did_you_mean
 from glidepath.registry.describe.fields import SECTIONS, Slot
 from glidepath.registry.plan.planner import Planner
 from glidepath.registry.spec.config import ConfigReader
@@ -129,7 +129,7 @@ class _Reading:
         drafts = grammar.arms(root.get("arms"), root.place)
         drafts, excluded = select(drafts, root.get("where"), root.get("exclude"), self.problems)
         base = self._base(root)
-        arms = self._arms(self._under(base, of_base, self.problems), drafts) if base is not None else []
+        arms = self._arms(base, of_base, drafts, self.problems) if base is not None else []
         if data is not None:
             self._check_counts(metrics, data)
         check_judges(metrics, arms, self.catalogue, self.problems)
@@ -229,16 +229,13 @@ class _Reading:
             return None
         return base if layers.complete else None
 
-    def _under(self, base: MappingNode, overrides: Iterable[Source], faults: Problems) -> MappingNode:
+    def _arms(
+        self, base: MappingNode, overrides: Iterable[Source], drafts: Sequence[Draft], problems: Problems
+    ) -> list[ArmPlan]:
         for source in overrides:
-            base = apply(base, source, self.schema, faults)
-        return base
-
-    def _arms(self, base: MappingNode, drafts: Sequence[Draft]) -> list[ArmPlan]:
-        return self._checker(self.problems).arms(base, drafts)
-
-    def _checker(self, faults: Problems) -> Checker:
-        return Checker(self.catalogue, faults, str(self.file), self.file.parent)
+            base = apply(base, source, self.schema, problems)
+        planner = VariantPlanner(base, self.catalogue, problems, str(self.file), self.file.parent)
+        return plan_arms(planner, drafts)
 
     def _idle(
         self, base: MappingNode, overrides: Sequence[Source], drafts: Sequence[Draft], arms: Sequence[ArmPlan]
@@ -246,13 +243,13 @@ class _Reading:
         """What to tell of overrides of the base without which every arm is what it is with them."""
         if len(self.problems) or len(drafts) > _MOST_COMPARED:
             return
-        named = {name: arm for arm in arms for name in (arm.name, *arm.also)}
         for index, override in enumerate(overrides):
-            faults = Problems([])  # without it the spec may be faulty: then it changes something
-            without = self._under(base, (*overrides[:index], *overrides[index + 1 :]), faults)
-            checker = self._checker(faults)
-            made = (checker.arms(without, [draft]) for draft in drafts)
-            if all(one and one[0].tree() == named[one[0].name].tree() for one in made):
+            rest = (*overrides[:index], *overrides[index + 1 :])
+            # without it the spec may have problems: then the override changes something
+            without = {arm.name: arm for arm in self._arms(base, rest, drafts, Problems())}
+            if without.keys() == {arm.name for arm in arms} and all(
+                without[arm.name].tree() == arm.tree() for arm in arms
+            ):
                 yield f"{override.name} (base.{override.text[: override.skip - 1]}) changes no arm"
 
     def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:

@@ -1,4 +1,4 @@
-"""Changes of a base spec that make an arm of it: a value put at a path, or a part removed."""
+"""Changes of a spec: a value put at a path, or a part removed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from glidepath.registry import did_you_mean
 from glidepath.registry.describe.component import RESERVED
 from glidepath.registry.describe.fields import Level, Position, Slot
 from glidepath.registry.spec.overrides import put
 from glidepath.registry.spec.positions import Schema, owner, used
-from glidepath.registry.text.problems import Problems, shown
+from glidepath.registry.text.problems import Problems, did_you_mean, shown
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.tree import ListNode, MappingNode, Node, Scalar
 
@@ -20,7 +19,7 @@ _STEP = re.compile(r"[^.\[\]]+")
 
 
 @attrs.frozen(eq=False)
-class Edit:
+class Change:
     """One change.
 
     path: where, such as "guidance[0].scale". value: what to put there; None removes the part.
@@ -32,13 +31,13 @@ class Edit:
     drop_unknown: bool = False
 
 
-def applied(root: MappingNode, edit: Edit, schema: Schema, faults: Problems) -> MappingNode:
-    """The spec with an edit applied. A faulty one is reported and changes nothing."""
-    if edit.value is None:
-        return _removed(root, edit.path, schema, faults)
-    root = put(root, edit.path, edit.value, schema, faults)
-    if edit.drop_unknown:
-        steps = _STEP.findall(edit.path.text)
+def apply_change(root: MappingNode, change: Change, schema: Schema, problems: Problems) -> MappingNode:
+    """The spec with a change applied. A faulty one is reported and changes nothing."""
+    if change.value is None:
+        return _removed(root, change.path, schema, problems)
+    root = put(root, change.path, change.value, schema, problems)
+    if change.drop_unknown:
+        steps = _STEP.findall(change.path.text)
         part = steps[:-1] if steps[-1] == "use" else steps
         return _changed(root, part, schema, lambda node, at: _fitted(node, at, schema))
     return root
@@ -55,7 +54,7 @@ def _fitted(node: Node, position: Position | None, schema: Schema) -> Node:
     return MappingNode(kept, node.place, node.source)
 
 
-def _removed(root: MappingNode, path: Scalar, schema: Schema, faults: Problems) -> MappingNode:
+def _removed(root: MappingNode, path: Scalar, schema: Schema, problems: Problems) -> MappingNode:
     """The spec without a part. What a slot is without one is for its kind to say: empty, or its default."""
     *above, last = _STEP.findall(path.text) or [""]
     found: list[str] = []
@@ -73,7 +72,7 @@ def _removed(root: MappingNode, path: Scalar, schema: Schema, faults: Problems) 
         found.append(last)
         if position is Level.SPEC and schema.catalogue.slots[last].required:
             what = f"a spec needs a {last}: it can be swapped, and not removed"
-            faults.add(what, path.place, path.text)
+            problems.add(what, path.place, path.text)
             return node
         items = {key: entry for key, entry in node.items.items() if key != last}
         if slot.many and last in node.items:
@@ -88,7 +87,7 @@ def _removed(root: MappingNode, path: Scalar, schema: Schema, faults: Problems) 
     if not found:
         what = f"there is no part at {shown(path.text)} that could be removed"
         hint = did_you_mean(path.text, schema.catalogue.slots)
-        faults.add(what, path.place, hint=hint or "name a slot, such as guidance, or an entry: guidance[0]")
+        problems.add(what, path.place, hint=hint or "name a slot, such as guidance, or an entry: guidance[0]")
     return changed
 
 
@@ -96,13 +95,13 @@ def _changed(
     root: MappingNode,
     steps: Sequence[str],
     schema: Schema,
-    change: Callable[[Node, Position | None], Node],
+    replace: Callable[[Node, Position | None], Node],
 ) -> MappingNode:
     """The spec with another node at the end of some steps; the same one where they lead nowhere."""
 
     def below(node: Node, steps: Sequence[str], position: Position | None) -> Node:
         if not steps:
-            return change(node, position)
+            return replace(node, position)
         step, *rest = steps
         if isinstance(node, ListNode) and step.isdigit() and int(step) < len(node.items):
             inner = Slot(position.kind) if isinstance(position, Slot) else None
