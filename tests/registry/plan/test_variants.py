@@ -25,7 +25,7 @@ denoiser:
   text_width: null
   head_channels: 16
   learned_variance: false
-sampler: {use: ddim, steps: 5}
+sampler: {use: ddim, steps: 4}
 guidance: [{use: dynamic-threshold}]
 """
 
@@ -60,8 +60,8 @@ def change(path: str, value: str | None) -> Change:
 @pytest.mark.parametrize(
     ("path", "value", "before", "after"),
     [
-        ("sampler.steps", "7", "steps: 5", "steps: 7"),
-        ("sampler", "ddpm", "sampler: {use: ddim, steps: 5}", "sampler: ddpm"),
+        ("sampler.steps", "7", "steps: 4", "steps: 7"),
+        ("sampler", "{use: ddpm, steps: 9}", "{use: ddim, steps: 4}", "{use: ddpm, steps: 9}"),
         ("guidance", None, "guidance: [{use: dynamic-threshold}]\n", "guidance: []\n"),
         ("runtime.dtype", "float32", "guidance:", "runtime: {dtype: float32}\nguidance:"),
     ],
@@ -92,7 +92,7 @@ def test_specs_that_mean_the_same_have_equal_content(catalogue: Catalogue) -> No
     contents = {
         variant.content
         for path, value in (
-            ("sampler.steps", "5"),
+            ("sampler.steps", "4"),
             ("sampler.use", default),
             ("guidance[0].use", "dynamic-threshold"),
         )
@@ -102,7 +102,7 @@ def test_specs_that_mean_the_same_have_equal_content(catalogue: Catalogue) -> No
 
 
 def test_interpolations_follow_a_change(catalogue: Catalogue) -> None:
-    variants = planner(catalogue, BASE.replace("steps: 5", "steps: ${schedule.num_steps}"))
+    variants = planner(catalogue, BASE.replace("steps: 4", "steps: '${schedule.num_steps}'"))
     variant = variants.plan([change("schedule.num_steps", "20")])
     assert variant is not None
     assert variant.tree()["sampler"]["steps"] == 20

@@ -29,8 +29,7 @@ from glidepath.registry.spec.requirements import PluginsSection, refused_by
 from glidepath.registry.spec.spec import Spec
 from glidepath.registry.text.canonical_json import canonical_json
 from glidepath.registry.text.problems import Place, Problems
-from glidepath.registry.text.scalars import NULL
-from glidepath.registry.text.tree import Entry, MappingNode, Node, Scalar, node_of, plain, walk
+from glidepath.registry.text.tree import Entry, MappingNode, Node, Scalar, node_of, plain, present, walk
 from glidepath.registry.text.yaml_tree import Unreadable
 
 _REFERENCE = re.compile(r"\$\{\s*([^\s.\[\]:${}]+)")
@@ -118,14 +117,11 @@ class VariantPlanner:
             if whole is None:
                 return None
             return Variant({}, whole, canonical_json(whole.tree))
-        plan = self._plan(root, common)
-        if plan is None:
-            # what is wrong may be of one slot: the others are looked into as well
-            for key, node in slots.items():
-                self._part(key, node)
-            return None
         parts = self._parts(root, slots, common)
-        if parts is None or not self._fit(parts, plan):
+        fits = parts is not None and self._fit(parts)
+        # the problems of one spec's parts are not those of the next one with the same common keys
+        plan = self._plan(root, common if fits else (*common, "faulty"))
+        if parts is None or plan is None or not fits or not self._are_allowed(parts, plan):
             return None
         return Variant(parts, plan, (common[1:], tuple(map(id, parts.values()))))
 
@@ -140,14 +136,15 @@ class VariantPlanner:
         return self._trees[key][1]
 
     def _parts(self, root: MappingNode, slots: Mapping[str, Node], common: tuple[Any, ...]) -> Parts | None:
-        """The part in each slot; None after a fault."""
+        """The part in each slot; None where one is missing or has problems."""
         parts: dict[str, PartPlan | tuple[PartPlan, ...]] = {}
+        complete = True
         for key, kind in self._catalogue.slots.items():
-            node = slots.get(key)
-            if node is None or (isinstance(node, Scalar) and node.rule == NULL):
+            node = present(slots.get(key))
+            if node is None:
                 if kind.required:
                     self._plan(root, (*common, "without", key))
-                    return None
+                    complete = False
                 if not kind.default:
                     continue
                 if key not in self._defaults:
@@ -155,20 +152,30 @@ class VariantPlanner:
                 node = self._defaults[key]
             part = self._part(key, node)
             if part is None:
-                return None
-            parts[key] = part
-        return parts
+                complete = False
+            else:
+                parts[key] = part
+        return parts if complete else None
 
-    def _fit(self, parts: Parts, plan: Plan) -> bool:
+    def _fit(self, parts: Parts) -> bool:
         """Whether parts fit one another: asked once for all that provide and need the same."""
         key = tuple(map(self._face, parts.values()))
         if key not in self._fits:
             before = len(self.problems)
             check_fit(tuple(flat(parts)), True, self._catalogue, self.problems)
-            if plan.plugins != PluginsSection():
-                self._check_switches(parts, plan)
             self._fits[key] = len(self.problems) == before
         return self._fits[key]
+
+    def _are_allowed(self, parts: Parts, plan: Plan) -> bool:
+        """Whether the spec's switches let the plugins of all parts in."""
+        if plan.plugins == PluginsSection():
+            return True
+        before = len(self.problems)
+        for part in flat(parts):
+            if switch := refused_by(plan.plugins, part.registered):
+                what = f"{part.registered.full_name} is of a plugin that {switch} keeps out"
+                self.problems.add(what, part.place, part.path)
+        return len(self.problems) == before
 
     def _face(self, part: PartPlan | tuple[PartPlan, ...]) -> int:
         """A number that two parts share if they provide and need the same."""
@@ -188,12 +195,6 @@ class VariantPlanner:
                 said = part if not isinstance(part, tuple) else tuple(map(id, part))
             self._faces[id(part)] = self._said.setdefault(said, len(self._said))
         return self._faces[id(part)]
-
-    def _check_switches(self, parts: Parts, plan: Plan) -> None:
-        for part in flat(parts):
-            if switch := refused_by(plan.plugins, part.registered):
-                what = f"{part.registered.full_name} is of a plugin that {switch} keeps out"
-                self.problems.add(what, part.place, part.path)
 
     def _plan(self, root: MappingNode, key: tuple[Any, ...]) -> Plan | None:
         """The plan of a whole spec, which also looks at keys, runtime, weights and plugins."""
