@@ -26,7 +26,7 @@ from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.requirements import PluginsSection
 from glidepath.registry.text.problems import Problems, SpecError, did_you_mean
 from glidepath.registry.text.source import Source
-from glidepath.registry.text.tree import plain
+from glidepath.registry.text.tree import node_value
 from glidepath.registry.text.yaml_tree import Unreadable, read_tree
 from glidepath.testing.check import CannotRun, Check, NotApplicable, check, require
 from glidepath.testing.keys import provided_keys
@@ -231,7 +231,7 @@ def _read(text: str) -> Mapping[str, Any]:
         tree = None
     require(tree is not None and not len(faults), f"its parameters cannot be read as YAML: {faults.error()}")
     assert tree is not None
-    values: dict[str, Any] = plain(tree)
+    values: dict[str, Any] = node_value(tree)
     return values
 
 

@@ -19,7 +19,7 @@ from glidepath.registry.spec.spec import Spec
 from glidepath.registry.text.mappings import mapping_tree
 from glidepath.registry.text.problems import Problem, Problems
 from glidepath.registry.text.source import Source
-from glidepath.registry.text.tree import MappingNode, plain
+from glidepath.registry.text.tree import MappingNode, node_value
 
 GOOD = "schedule: cosine\ndenoiser: tiny-unet\nsampler: ddpm\n"
 FULL = """\
@@ -272,7 +272,7 @@ def test_an_interpolation_means_what_omegaconf_means_by_it(tree: dict[str, Any])
     problems = Problems()
     root = mapping_tree(tree, Source("mapping", Path(), ""), problems)
     assert isinstance(root, MappingNode)
-    resolved = plain(interpolate(root, problems, allow_env=False))
+    resolved = node_value(interpolate(root, problems, allow_env=False))
     stricter = ("which cannot be part of a text", "in a circle")
     if any(word in problem.what for problem in problems.sorted() for word in stricter):
         return

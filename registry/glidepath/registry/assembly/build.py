@@ -21,7 +21,7 @@ from glidepath.registry.plan.training_mismatch import TrainedOtherwise, trained_
 from glidepath.registry.spec.layers import SpecSource
 from glidepath.registry.spec.overrides import as_overrides, option_override
 from glidepath.registry.spec.spec import plugin_switches, read_spec
-from glidepath.registry.text.tree import join
+from glidepath.registry.text.tree import join_path
 
 if TYPE_CHECKING:
     import torch
@@ -217,7 +217,7 @@ def _load_shared(
     """Load the tensors of several parts, by the names of their slots."""
     shared = _shared(plan, parts)
     for slot, some in weights.under(tensors, shared, file, catalogue).items():
-        weights.load_into(shared[slot], some, part=join(plan.path, slot), file=file)
+        weights.load_into(shared[slot], some, part=join_path(plan.path, slot), file=file)
 
 
 def _shared(plan: Plan, parts: Mapping[str, Any]) -> dict[str, torch.nn.Module]:

@@ -49,13 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from glidepath.registry.records.describe import NOT_THERE, describe_plan
     from glidepath.registry.records.lock import lock_file, write_lock
-    from glidepath.registry.text.tree import join
+    from glidepath.registry.text.tree import join_path
 
     catalogue, plan = open_plan(arguments)
     lock = describe_plan(plan, catalogue)
     for path, hash_ in lock.weights.items():
         if hash_ == NOT_THERE:
-            warn_once(f"the file of {join(path, 'weights')} is not there yet; the lock holds to that")
+            warn_once(f"the file of {join_path(path, 'weights')} is not there yet; the lock holds to that")
     file = arguments.out or lock_file(arguments.spec)
     write_lock(lock, file)
     note_failures(catalogue)

@@ -14,7 +14,7 @@ from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import add_json_argument, add_spec_arguments, open_plan
 from glidepath.registry.cli.printing import indent, print_json, shorten, text_table, warn_once
 from glidepath.registry.describe.parameters import parameters
-from glidepath.registry.text.tree import join
+from glidepath.registry.text.tree import join_path
 from glidepath.registry.text.yaml_text import yaml_text
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _measure(plan: Plan, catalogue: Catalogue) -> tuple[Mapping[str, Measurement
 def _in_order(plan: Plan) -> Iterator[PartPlan]:
     """Every part, each slot's own before those inside it, stage by stage."""
     for pipeline in plan.pipelines().values():
-        slots = [join(pipeline.path, slot) for slot in pipeline.parts]
+        slots = [join_path(pipeline.path, slot) for slot in pipeline.parts]
         yield from sorted(pipeline.all_parts(), key=lambda part: _slot_of(part.path, slots))
 
 
@@ -118,7 +118,7 @@ def _text(plan: Plan) -> str:
     blocks.append("runtime\n" + indent(text_table(runtime)))
     for stage in plan.stages.values():
         if stage.weights is not None:
-            blocks.append(f"{join(stage.path, 'weights')}: {stage.weights}")
+            blocks.append(f"{join_path(stage.path, 'weights')}: {stage.weights}")
     if plan.weights is not None or not any(stage.weights for stage in plan.stages.values()):
         blocks.append(f"weights: {plan.weights if plan.weights is not None else 'none; as initialised'}")
     return "\n".join(blocks)

@@ -12,7 +12,7 @@ from glidepath.registry.describe.component import Need
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.text.problems import Problems
-from glidepath.registry.text.tree import join
+from glidepath.registry.text.tree import join_path
 from glidepath.registry.text.yaml_text import yaml_text
 
 UPSAMPLES = "image.upsamples"
@@ -90,7 +90,7 @@ class _Maker:
         cls, parts: Sequence[PartPlan], path: str, problems: Problems, faulty: Collection[str]
     ) -> _Maker | None:
         slots = {part.path: part for part in parts}
-        part, codec = slots.get(join(path, "denoiser")), slots.get(join(path, "codec"))
+        part, codec = slots.get(join_path(path, "denoiser")), slots.get(join_path(path, "codec"))
         if part is None or codec is None:
             return None
         # what is inside a denoiser speaks for it where it says nothing itself
@@ -210,7 +210,7 @@ def _fault(
     part: PartPlan, need: Need, what: str, hint: str, allowed: Sequence[str], problems: Problems
 ) -> None:
     place = part.places.get(need.field) or part.place
-    problems.add(what, place, join(part.path, need.field) if need.field else part.path, hint, allowed)
+    problems.add(what, place, join_path(part.path, need.field) if need.field else part.path, hint, allowed)
 
 
 def _named(part: PartPlan) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from glidepath.registry.describe.fields import fields
 from glidepath.registry.text.problems import Problems
-from glidepath.registry.text.tree import join
+from glidepath.registry.text.tree import join_path
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
@@ -28,20 +28,20 @@ def lacking(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
     """
     problems = Problems(plan.spec.files, plan.spec.lent)
     for path, address in plan.missing_weights(catalogue).items():
-        what = f"{join(path, WEIGHTS)}: there is no file {address} yet"
+        what = f"{join_path(path, WEIGHTS)}: there is no file {address} yet"
         problems.warn(what, None, hint=catalogue.weight_makers())
     is_trained = any(not catalogue.slots[slot].sampling for slot in plan.parts if slot in catalogue.slots)
     for pipeline in plan.pipelines().values():
         for part in pipeline.all_parts():
             for name, file in _absent_files(part):
-                what = f"{join(part.path, name)}: there is no file or folder {file}"
-                problems.warn(what, part.places.get(name) or part.place, join(part.path, name))
+                what = f"{join_path(part.path, name)}: there is no file or folder {file}"
+                problems.warn(what, part.places.get(name) or part.place, join_path(part.path, name))
             for name, message in _lacked(part, problems):
                 if name == WEIGHTS and (is_trained or _has_weights(part, pipeline, plan)):
                     continue
                 what = f"{part.path} ({part.registered.component.name}) {message}"
                 hint = _where_weights_go(part, pipeline, catalogue) if name == WEIGHTS else ""
-                problems.warn(what, part.places.get(name) or part.place, join(part.path, name), hint)
+                problems.warn(what, part.places.get(name) or part.place, join_path(part.path, name), hint)
     return problems.warnings
 
 
@@ -74,6 +74,6 @@ def _has_weights(part: PartPlan, pipeline: Plan, plan: Plan) -> bool:
 
 
 def _where_weights_go(part: PartPlan, pipeline: Plan, catalogue: Catalogue) -> str:
-    key = join(pipeline.path if _is_in_slot(part, pipeline) else part.path, WEIGHTS)
+    key = join_path(pipeline.path if _is_in_slot(part, pipeline) else part.path, WEIGHTS)
     makers = catalogue.weight_makers()
     return f"name a file as {key}{f'; {makers}' if makers else ''}"

@@ -16,7 +16,7 @@ from glidepath.registry.spec.requirements import PluginsSection
 from glidepath.registry.spec.spec import Spec
 from glidepath.registry.text.named_files import below_here, is_there
 from glidepath.registry.text.problems import Problem
-from glidepath.registry.text.tree import join
+from glidepath.registry.text.tree import join_path
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -86,7 +86,7 @@ class Plan:
     def sources(self) -> Mapping[str, str]:
         """Where each value came from, by dotted path: "default", or "file:line:column"."""
         return {
-            join(part.path, name): source
+            join_path(part.path, name): source
             for part in self.all_parts()
             for name, source in [("use", str(part.place)), *part.sources.items()]
         }

@@ -27,7 +27,7 @@ from glidepath.registry.spec.requirements import PluginsSection, check_requireme
 from glidepath.registry.spec.spec import Spec
 from glidepath.registry.spec.top_keys import check_cascade_keys, check_spec_keys, check_stage_keys, study_key
 from glidepath.registry.spec.typed import FAILED
-from glidepath.registry.text.problems import Place, Problems, shown
+from glidepath.registry.text.problems import Place, Problems, quoted
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
     Broken,
@@ -35,8 +35,8 @@ from glidepath.registry.text.tree import (
     MappingNode,
     Node,
     Scalar,
-    describe,
-    join,
+    describe_node,
+    join_path,
     node_of,
     present,
 )
@@ -198,21 +198,21 @@ class Planner:
         """The weights and parts of each stage, by its path."""
         if not isinstance(node, MappingNode):
             if not isinstance(node, Broken):
-                what = f"stages takes a mapping of names to specs, and this is {describe(node)}"
+                what = f"stages takes a mapping of names to specs, and this is {describe_node(node)}"
                 self._problems.add(what, node.place, "stages", "such as stages: {base: ..., up: ...}")
             return {}
         found = {}
         for name, entry in node.items.items():
-            path = join("stages", name)
+            path = join_path("stages", name)
             stage = present(entry.node)
             if stage is not None and not _STAGE_NAME.fullmatch(name):
-                what = f"{shown(name)} is no name of a stage"
+                what = f"{quoted(name)} is no name of a stage"
                 self._problems.add(what, entry.key, path, "letters, digits, - and _, a letter or digit first")
             if isinstance(stage, MappingNode):
                 check_stage_keys(stage, path, self._catalogue, self._problems)
                 found[path] = self._pipeline(stage, path)
             elif stage is not None and not isinstance(stage, Broken):
-                what = f"a stage takes a spec, and this is {describe(stage)}"
+                what = f"a stage takes a spec, and this is {describe_node(stage)}"
                 hint = "a preset or a file stands behind `extends`: {extends: NAME}"
                 self._problems.add(what, stage.place, path, hint)
         if not any(present(entry.node) for entry in node.items.values()) and self._complete:
@@ -234,7 +234,7 @@ class Planner:
             return config()
         if not isinstance(node, MappingNode):
             if not isinstance(node, Broken):
-                what = f"{key} takes a mapping, and this is {describe(node)}"
+                what = f"{key} takes a mapping, and this is {describe_node(node)}"
                 self._problems.add(what, node.place, key, allowed=fields(config))
             return None
         value: T | object = self._configs.read(config, node, key, key, reserved=()).value
@@ -245,7 +245,11 @@ class Planner:
         if written is None:
             return None
         return read_address(
-            written, join(path, "weights"), self._catalogue, self._problems, must_exist=self._need_weights
+            written,
+            join_path(path, "weights"),
+            self._catalogue,
+            self._problems,
+            must_exist=self._need_weights,
         )
 
     def _slots(self, root: MappingNode, path: str) -> Parts:
@@ -256,7 +260,7 @@ class Planner:
                 node = node_of(kind.default, _DEFAULT, root.source)
             if node is not None:
                 empty = "" if kind.required or kind.default else _nothing(kind.many)
-                part = self._position(node, Slot(kind.name, kind.many), join(path, key), empty)
+                part = self._position(node, Slot(kind.name, kind.many), join_path(path, key), empty)
                 if part is not None:
                     parts[key] = part
             elif kind.required:
@@ -264,7 +268,7 @@ class Planner:
                     place = root.items[key].node.place if key in root.items else root.place
                     what = f"a {'stage' if path else 'spec'} needs a {key}, and this has none"
                     hint = f"{key}: {kind.summary}"
-                    self._problems.add(what, place, join(path, key), hint, self._names(kind.name))
+                    self._problems.add(what, place, join_path(path, key), hint, self._names(kind.name))
                 self._whole = False
         return parts
 
@@ -303,7 +307,7 @@ class Planner:
         part = as_part(node)
         if not isinstance(part, MappingNode):
             if not isinstance(part, Broken):
-                this = describe(part)
+                this = describe_node(part)
                 what = f"{path} takes the name of a {kind}, or a mapping with a 'use', and this is {this}"
                 self._problems.add(
                     what, part.place, path, _how_to_go_without(part, kind, empty), self._names(kind)
@@ -365,9 +369,9 @@ class Planner:
             or len(use.text) > _LONGEST_NAME
         ):
             if not isinstance(use, Broken):
-                what = f"use takes the name of a {kind}, and this is {describe(use)}"
+                what = f"use takes the name of a {kind}, and this is {describe_node(use)}"
                 hint = _how_to_go_without(use, kind, empty)
-                self._problems.add(what, use.place, join(path, "use"), hint, self._names(kind))
+                self._problems.add(what, use.place, join_path(path, "use"), hint, self._names(kind))
             return None
         try:
             registered = self._catalogue.find(kind, use.text, use.source.distribution)
@@ -390,7 +394,7 @@ class Planner:
         for name, field in self._schema.fields(Slot(kind), registered.full_name).items():
             if field.slot is None:
                 continue
-            node, below = part.get(name), join(path, name)
+            node, below = part.get(name), join_path(path, name)
             if node is None and field.required:
                 what = f"{kind} {registered.component.name} needs {name!r}, which is a {field.slot.kind}"
                 self._problems.add(what, part.place, below, allowed=self._names(field.slot.kind))
@@ -424,7 +428,7 @@ class Planner:
             return None
         for name, message in found:
             place = planned.places.get(name) or planned.place
-            self._problems.add(message, place, join(planned.path, name) if name else planned.path)
+            self._problems.add(message, place, join_path(planned.path, name) if name else planned.path)
         refused = {name for name, _ in found}
         if not refused:
             return planned

@@ -20,7 +20,7 @@ from glidepath.registry.plan.parts import flat
 from glidepath.registry.plan.resolved import plain_value
 from glidepath.registry.spec.address import Address, local_file
 from glidepath.registry.text.problems import Problems
-from glidepath.registry.text.tree import join
+from glidepath.registry.text.tree import join_path
 from glidepath.registry.text.yaml_text import yaml_text
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _part(recorded: object, part: PartPlan) -> Iterator[_Difference]:
         now = plain_value(getattr(part.config, field.attribute.name), field.hint)
         if was is not _ABSENT and was != now and not field.free and not _takes_file(field):
             place = part.places.get(name) or part.place
-            yield _Difference(join(part.path, name), *_texts(was, now), place)
+            yield _Difference(join_path(part.path, name), *_texts(was, now), place)
 
 
 def _inside(use: str, part: PartPlan) -> PartPlan | None:

@@ -16,7 +16,7 @@ from glidepath.registry.discovery.installed import installed_files
 from glidepath.registry.discovery.scan import DISTRIBUTION, installed_version
 from glidepath.registry.records.manifest import Images, Manifest, Release
 from glidepath.registry.text.canonical_json import canonical_json
-from glidepath.registry.text.tree import join
+from glidepath.registry.text.tree import join_path
 
 if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade
@@ -106,7 +106,7 @@ def _named_files(plan: Plan) -> Iterator[tuple[str, Path]]:
     """The files that parameters name, by dotted path."""
     for part in plan.all_parts():
         for field in attrs.fields(type(part.config)) if part.config is not None else ():
-            path = join(part.path, field.alias or field.name)
+            path = join_path(part.path, field.alias or field.name)
             for where, value in _leaves(getattr(part.config, field.name), path):
                 if isinstance(value, PurePath):
                     yield where, Path(value)
@@ -115,7 +115,7 @@ def _named_files(plan: Plan) -> Iterator[tuple[str, Path]]:
 def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _leaves(item, join(path, str(key)))
+            yield from _leaves(item, join_path(path, str(key)))
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for index, item in enumerate(value):
             yield from _leaves(item, f"{path}[{index}]")

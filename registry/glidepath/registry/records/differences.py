@@ -11,7 +11,7 @@ import attrs
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.records.manifest import Images, Manifest, Release
-from glidepath.registry.text.tree import join
+from glidepath.registry.text.tree import join_path
 from glidepath.registry.text.yaml_text import yaml_text
 
 
@@ -136,15 +136,15 @@ def _pipelines(was: Mapping[str, Any], now: Mapping[str, Any], path: str) -> _Fo
         if key == "stages" and isinstance(before, Mapping) and isinstance(after, Mapping):
             both = [[name for name in side if name in before and name in after] for side in (before, after)]
             if both[0] != both[1]:
-                yield join(path, "stages"), list(before), list(after)
+                yield join_path(path, "stages"), list(before), list(after)
             for name in dict.fromkeys((*before, *after)):
                 old, new = before.get(name, ABSENT), after.get(name, ABSENT)
                 if isinstance(old, Mapping) and isinstance(new, Mapping):
-                    yield from _pipelines(old, new, join("stages", name))
+                    yield from _pipelines(old, new, join_path("stages", name))
                 else:
-                    yield join("stages", name), old, new
+                    yield join_path("stages", name), old, new
         elif key != "weights":
-            yield from _position(before, after, join(path, key))
+            yield from _position(before, after, join_path(path, key))
 
 
 def _position(was: Any, now: Any, path: str) -> _Found:
@@ -154,12 +154,12 @@ def _position(was: Any, now: Any, path: str) -> _Found:
             yield path, was["use"], now["use"]
         for name in dict.fromkeys((*was, *now)):
             if name not in _NOT_PARAMETERS:
-                yield from _position(was.get(name, ABSENT), now.get(name, ABSENT), join(path, name))
+                yield from _position(was.get(name, ABSENT), now.get(name, ABSENT), join_path(path, name))
     elif _are_parts(was) and _are_parts(now):
         yield from _lists(was, now, path)
     elif isinstance(was, Mapping) and isinstance(now, Mapping) and not _is_part(was) and not _is_part(now):
         for name in dict.fromkeys((*was, *now)):
-            yield from _position(was.get(name, ABSENT), now.get(name, ABSENT), join(path, name))
+            yield from _position(was.get(name, ABSENT), now.get(name, ABSENT), join_path(path, name))
     elif not _same(was, now):
         yield path, was, now
 

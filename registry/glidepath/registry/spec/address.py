@@ -12,9 +12,9 @@ import attrs
 
 from glidepath.registry.discovery.components import NotFound
 from glidepath.registry.text.named_files import is_there, locate
-from glidepath.registry.text.problems import Problems, shown
+from glidepath.registry.text.problems import Problems, quoted
 from glidepath.registry.text.scalars import NULL
-from glidepath.registry.text.tree import Broken, MappingNode, Node, Scalar, describe, join
+from glidepath.registry.text.tree import Broken, MappingNode, Node, Scalar, describe_node, join_path
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
@@ -80,20 +80,22 @@ def read_address(
         return _Reader({"path": node}, {"path": path}, catalogue, problems, must_exist).read()
     if not isinstance(node, MappingNode):
         problems.add(
-            f"weights takes an address, and this is {describe(node)}", node.place, path, allowed=FORMS
+            f"weights takes an address, and this is {describe_node(node)}", node.place, path, allowed=FORMS
         )
         return None
     before = len(problems)
     for key, entry in node.items.items():
         if key not in _KEYS:
-            what = f"weights has no {shown(key)}"
-            problems.add(what, entry.key, join(path, key), allowed=_KEYS, near=(key, _KEYS))
+            what = f"weights has no {quoted(key)}"
+            problems.add(what, entry.key, join_path(path, key), allowed=_KEYS, near=(key, _KEYS))
     texts = {key: text for key in _KEYS if (text := _text(node, key, path, problems))}
     if "path" not in texts and len(problems) == before:
         problems.add("weights has no path", node.place, path, allowed=FORMS)
     if len(problems) > before:
         return None
-    return _Reader(texts, {key: join(path, key) for key in _KEYS}, catalogue, problems, must_exist).read()
+    return _Reader(
+        texts, {key: join_path(path, key) for key in _KEYS}, catalogue, problems, must_exist
+    ).read()
 
 
 def _text(node: MappingNode, key: str, path: str, problems: Problems) -> Scalar | None:
@@ -104,8 +106,8 @@ def _text(node: MappingNode, key: str, path: str, problems: Problems) -> Scalar 
     if isinstance(value, Scalar) and (value.is_text or key != "path"):
         return value
     if not isinstance(value, Broken):
-        what = f"{key} takes text, and this is {describe(value)}"
-        problems.add(what, value.place, join(path, key), "write it in quotes")
+        what = f"{key} takes text, and this is {describe_node(value)}"
+        problems.add(what, value.place, join_path(path, key), "write it in quotes")
     return None
 
 
@@ -125,12 +127,12 @@ class _Reader:
         found = _SCHEME.fullmatch(node.text)
         scheme, value = (found[1], found[2]) if found else ("file", node.text)
         if found and scheme not in _SCHEMES:
-            what = f"there is no kind of address {shown(scheme)}"
+            what = f"there is no kind of address {quoted(scheme)}"
             self.fault("path", what, allowed=FORMS, near=(scheme, _SCHEMES))
             return None
         if not value.endswith(WEIGHT_EXTENSIONS):
             allowed = [f"NAME{end}" for end in WEIGHT_EXTENSIONS]
-            self.fault("path", f"{shown(value)} is no file of weights, by its name", allowed=allowed)
+            self.fault("path", f"{quoted(value)} is no file of weights, by its name", allowed=allowed)
         if sha256 and not _SHA256.fullmatch(sha256.text):
             self.fault("sha256", "sha256 takes 64 hexadecimal digits")
         if revision and (scheme != "hub" or not _REVISION.fullmatch(revision.text)):
@@ -155,13 +157,13 @@ class _Reader:
                     "; its training is not finished: `glidepath train` with the same spec and "
                     f"`--out {shlex.quote(_from_here(located.parent))}` goes on from its checkpoint"
                 )
-            self.fault("path", f"there is no file {shown(name)}", hint)
+            self.fault("path", f"there is no file {quoted(name)}", hint)
         return str(located)
 
     def package(self, _node: Scalar, value: str) -> str:
         package, slash, name = value.partition("/")
         if not slash or not _is_below(name):
-            what = f"{shown(value)} does not name a file of a package"
+            what = f"{quoted(value)} does not name a file of a package"
             self.fault("path", what, "such as package:acme.weights/base.safetensors")
             return value
         try:
@@ -171,15 +173,15 @@ class _Reader:
             return value
         file = (folder / name).resolve()
         if not file.is_relative_to(folder.resolve()):
-            self.fault("path", f"{shown(value)} leads out of the package")
+            self.fault("path", f"{quoted(value)} leads out of the package")
         elif self.must_exist and not file.is_file():
             names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(WEIGHT_EXTENSIONS))
-            self.fault("path", f"{package} has no file {shown(name)}", allowed=names, near=(name, names))
+            self.fault("path", f"{package} has no file {quoted(name)}", allowed=names, near=(name, names))
         return value
 
     def hub(self, _node: Scalar, value: str) -> str:
         if not _HUB.fullmatch(value) or not _is_below(value):
-            what = f"{shown(value)} does not name a file of a hub repository"
+            what = f"{quoted(value)} does not name a file of a hub repository"
             self.fault("path", what, "such as hub:owner/name/file.safetensors")
         return value
 

@@ -14,8 +14,8 @@ from glidepath.registry.describe.fields import Field, fields
 from glidepath.registry.describe.parameters import Parameter, parameters, type_text
 from glidepath.registry.describe.validation import bad_defaults, converted, message, options
 from glidepath.registry.spec.typed import FAILED, Typing
-from glidepath.registry.text.problems import Place, Problems, nearest, shown
-from glidepath.registry.text.tree import MappingNode, Node, Scalar, join
+from glidepath.registry.text.problems import Place, Problems, nearest, quoted
+from glidepath.registry.text.tree import MappingNode, Node, Scalar, join_path
 from glidepath.registry.text.yaml_text import yaml_text
 
 _LONGEST_NAME = 100
@@ -89,16 +89,18 @@ class ConfigReader:
         strangers: list[str] = []
         for key, entry in node.items.items():
             if key not in known and key not in reserved:
-                what = f"{owner} has no parameter {shown(key)}" + ("" if known else ", nor any other")
+                what = f"{owner} has no parameter {quoted(key)}" + ("" if known else ", nor any other")
                 hint = elsewhere.get(key, "") or missing_space(key, (*known, *reserved))
-                problems.add(what, entry.key, join(path, key), hint, known, None if hint else (key, known))
+                problems.add(
+                    what, entry.key, join_path(path, key), hint, known, None if hint else (key, known)
+                )
                 strangers += [] if key in elsewhere else [key]
         draft = _Draft(config, known, about, node, path, owner, problems, supplier)
         nested = partial(self._nested, supplier=supplier)
         for name, field in known.items():
             described = about.get(field.attribute.name)
             typing = Typing(name, field.hint, described, problems, nested)
-            draft.fill(field, partial(typing.value, hint=field.hint, path=join(path, name)))
+            draft.fill(field, partial(typing.value, hint=field.hint, path=join_path(path, name)))
         value = draft.finish()
         if len(problems) == before:
             return Config(value, draft.places)
@@ -165,7 +167,7 @@ class _Draft:
                 f": {about.doc}" if about and about.doc else ""
             )
             what = f"{self.owner} needs {field.name!r}, which has no default"
-            self.problems.add(what, self.node.place, join(self.path, field.name), hint)
+            self.problems.add(what, self.node.place, join_path(self.path, field.name), hint)
         else:
             self.places[field.name] = None
 
@@ -225,7 +227,7 @@ class _Draft:
                     f"{self.owner} of {self.supplier}: its own default of {bad.name!r} is "
                     f"{yaml_text(bad.value)}, {bad.why}",
                     self.node.place,
-                    join(self.path, bad.name),
+                    join_path(self.path, bad.name),
                     f"this spec is not at fault: report it to the authors of {self.supplier}; "
                     f"until it is mended, write {bad.name} yourself",
                     bad.right,
@@ -243,7 +245,7 @@ class _Draft:
             if known
             else f"{field.name} is {text}: {message(error)}",
             node.place,
-            join(self.path, field.name),
+            join_path(self.path, field.name),
             f"{field.name}: {about.doc}" if about and about.doc else "",
             choices or ([limits] if limits else []),
             (str(value), choices) if choices else None,

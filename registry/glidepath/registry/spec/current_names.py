@@ -8,7 +8,7 @@ from glidepath.registry.describe.fields import current, fields
 from glidepath.registry.describe.writable import unwritable
 from glidepath.registry.discovery.components import Registered
 from glidepath.registry.text.problems import Problems
-from glidepath.registry.text.tree import MappingNode, Scalar, join
+from glidepath.registry.text.tree import MappingNode, Scalar, join_path
 
 
 def warn_of_age(use: Scalar, registered: Registered, path: str, problems: Problems) -> None:
@@ -35,7 +35,7 @@ def in_words_of_today(
     release = f"{registered.distribution} {registered.version}"
     items = {}
     for key, entry in part.items.items():
-        name, below = current(known, key), join(path, key)
+        name, below = current(known, key), join_path(path, key)
         if name != key and name in part.items:
             hint = f"leave out {key!r}, which is its earlier name"
             what = f"{owner}: {name!r} is written twice, also as {key!r}"
@@ -58,5 +58,5 @@ def in_words_of_today(
             # its default would stand in the record of an image, and nobody could read that again
             what = f"{owner} of {release}: its parameter {name!r} is {kind}, which no spec can write"
             hint = f"report it to the authors of {release}, or choose another {registered.component.kind}"
-            problems.add(what, part.items["use"].node.place, join(path, name), hint)
+            problems.add(what, part.items["use"].node.place, join_path(path, name), hint)
     return MappingNode(items, part.place, part.source)

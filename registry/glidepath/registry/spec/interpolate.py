@@ -19,7 +19,7 @@ from pathlib import Path
 
 import attrs
 
-from glidepath.registry.text.problems import Place, Problems, shown
+from glidepath.registry.text.problems import Place, Problems, quoted
 from glidepath.registry.text.scalars import NULL, TEXT, resolve
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
@@ -31,9 +31,9 @@ from glidepath.registry.text.tree import (
     MappingNode,
     Node,
     Scalar,
-    describe,
+    describe_node,
     entries,
-    join,
+    join_path,
     walk,
 )
 from glidepath.registry.text.yaml_tree import Unreadable
@@ -150,7 +150,7 @@ class _Interpolation:
             raise _Stop
         if isinstance(target, Scalar) and target.rule != NULL:
             return str(target.value)
-        what = f"{found[0]} is {describe(target)}, which cannot be part of a text"
+        what = f"{found[0]} is {describe_node(target)}, which cannot be part of a text"
         self.problems.add(what, place, _dotted(at))
         raise _Stop
 
@@ -165,7 +165,7 @@ class _Interpolation:
         path = _PATH.fullmatch(reference)
         if not path or len(path["up"]) > len(at):
             hint = "write the path from the top of the spec, such as ${text_encoder.width}"
-            self.problems.add(f"{shown(reference)} is not a path", place, _dotted(at), hint)
+            self.problems.add(f"{quoted(reference)} is not a path", place, _dotted(at), hint)
             raise _Stop
         keys = _KEY.findall(path["keys"])
         in_stage = at[:1] == ("stages",) and len(at) > 2 and keys[0] != "stages"
@@ -198,9 +198,9 @@ class _Interpolation:
             if key in node.items:
                 return node.items[key].node, (*at, key)
             known = list(islice(node.items, _MOST_KNOWN))
-            why = f"{shown(key)} is not written in {here}"
+            why = f"{quoted(key)} is not written in {here}"
         else:
-            why = f"{here} is {describe(node)}"
+            why = f"{here} is {describe_node(node)}"
         what = f"${{{reference.strip()}}} leads nowhere: {why}"
         self.problems.add(what, place, _dotted(whose), allowed=known, near=(key, known))
         raise _Stop
@@ -211,7 +211,7 @@ class _Interpolation:
         variable, comma, default = (word.strip() for word in argument.partition(","))
         text = None
         if name.strip() != "oc.env":
-            what = f"the resolver {shown(name)} is not accepted"
+            what = f"the resolver {quoted(name)} is not accepted"
             hint = "a spec computes nothing; write the value, or the path of another: ${path}"
         elif not self.allow_env:
             what = "a spec may not read the environment"
@@ -219,11 +219,11 @@ class _Interpolation:
         else:
             text = os.environ.get(variable, default if comma else None)
             what, hint = (
-                f"the environment has no variable {shown(variable)}",
+                f"the environment has no variable {quoted(variable)}",
                 "set it, or write ${oc.env:NAME,default}",
             )
         if text is not None and "${" in text:
-            what, hint, text = f"the environment variable {shown(variable)} holds an interpolation", "", None
+            what, hint, text = f"the environment variable {quoted(variable)} holds an interpolation", "", None
         if text is None:
             self.problems.add(what, place, _dotted(at), hint)
             raise _Stop
@@ -240,7 +240,7 @@ def _is_open(node: Node) -> bool:
 def _dotted(at: Keys) -> str:
     path = ""
     for key in at:
-        path = f"{path}[{key}]" if isinstance(key, int) else join(path, key)
+        path = f"{path}[{key}]" if isinstance(key, int) else join_path(path, key)
     return path
 
 

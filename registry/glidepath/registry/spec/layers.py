@@ -17,7 +17,7 @@ from glidepath.registry.spec.merge import merge
 from glidepath.registry.spec.positions import Schema
 from glidepath.registry.text.mappings import mapping_tree
 from glidepath.registry.text.named_files import is_there, neighbours
-from glidepath.registry.text.problems import Place, Problems, did_you_mean, shown
+from glidepath.registry.text.problems import Place, Problems, did_you_mean, quoted
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
@@ -28,8 +28,8 @@ from glidepath.registry.text.tree import (
     MappingNode,
     Node,
     Scalar,
-    describe,
-    join,
+    describe_node,
+    join_path,
 )
 from glidepath.registry.text.yaml_tree import MAX_BYTES, Unreadable, read_tree
 
@@ -119,7 +119,7 @@ class Layers:
                 self.complete = False
                 what = "a spec that came with an image or a checkpoint extends nothing"
                 hint = "such a spec holds all of its values"
-                self._problems.add(what, entry.key, join(path, "extends"), hint)
+                self._problems.add(what, entry.key, join_path(path, "extends"), hint)
         whole = {path: _without(stage, "extends") for path, stage in _stages(root).items()}
         return _without(_with_stages(root, whole), "extends")
 
@@ -149,7 +149,7 @@ class Layers:
         try:
             return _Origin(os.path.normpath(file), file, os.path.realpath(file), own)
         except (OSError, ValueError) as error:
-            raise self._stop(f"{shown(name)} is not the name of a file: {error}", place) from None
+            raise self._stop(f"{quoted(name)} is not the name of a file: {error}", place) from None
 
     def _read(self, origin: _Origin, place: Place) -> MappingNode:
         """A file with what it extends. place: what names it."""
@@ -171,33 +171,12 @@ class Layers:
 
     def _load(self, origin: _Origin, place: Place) -> Source:
         try:
-            with open(origin.file, "rb", opener=_open_without_waiting) as stream:
-                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                    raise self._stop(f"{origin.name} is not a file", place)
-                data = stream.read(MAX_BYTES + 1)
-        except FileNotFoundError:
-            hint = did_you_mean(origin.file.name, neighbours(origin.file))
-            raise self._stop(f"there is no file {origin.name}", place, hint) from None
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise self._stop(f"{origin.name} cannot be read: {reason}", place) from None
-        if data.startswith(_PNG):
-            hint = f"if glidepath made it, `glidepath replay {shlex.quote(origin.name)}` makes it again"
-            raise self._stop(f"{origin.name} is a PNG image and no spec", place, hint)
-        if len(data) > MAX_BYTES:
-            raise self._stop(
-                f"{origin.name} is larger than {MAX_BYTES:,} bytes", place, "a spec is a page or two of text"
-            )
-        self._problems.files.append(origin.name)
-        try:
-            text = data.decode("utf-8").removeprefix("\ufeff")
-            return Source(origin.name, origin.file.parent, text, distribution=origin.distribution)
-        except UnicodeDecodeError as error:
-            whole = Source(origin.name, None, data.decode("utf-8", "replace"))
-            where = whole.at(len(data[: error.start].decode("utf-8")))
+            path = self._path if place.line else ""
+            source = load_file(origin.name, origin.file, place, self._problems, path)
+        except Unreadable:
             self.complete = False
-            self._problems.add(f"{origin.name} is not UTF-8", where, hint="save it as UTF-8")
-            raise Unreadable from None
+            raise
+        return attrs.evolve(source, distribution=origin.distribution)
 
     def _parse(self, source: Source) -> MappingNode:
         try:
@@ -216,7 +195,7 @@ class Layers:
             raise Unreadable
         self.complete = False
         hint = "such as 'sampler: ddim', one part to a line"
-        self._problems.add(f"a spec is a mapping, and this is {describe(node)}", node.place, hint=hint)
+        self._problems.add(f"a spec is a mapping, and this is {describe_node(node)}", node.place, hint=hint)
         raise Unreadable
 
     def _extend(self, root: MappingNode) -> MappingNode:
@@ -229,7 +208,7 @@ class Layers:
 
         A stage takes from there what samples: where it runs is for its cascade to say, and it is not trained.
         """
-        outer, self._path = self._path, join(path, "extends")
+        outer, self._path = self._path, join_path(path, "extends")
         base: Node | None = None
         for name in self._extended(own.get("extends")):
             try:
@@ -267,6 +246,42 @@ class Layers:
         return Unreadable()
 
 
+def load_file(name: str, file: Path, place: Place, problems: Problems, path: str = "") -> Source:
+    """The text of a file. name: as messages call it. place, path: of what names it.
+
+    Raises:
+        Unreadable: it is not there, too large, no file or no text; which, is among the problems.
+    """
+
+    def stop(what: str, hint: str = "") -> Unreadable:
+        problems.add(what, place, path, hint)
+        return Unreadable()
+
+    try:
+        with open(file, "rb", opener=_open_without_waiting) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise stop(f"{name} is not a file")
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise stop(f"there is no file {name}", did_you_mean(file.name, neighbours(file))) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise stop(f"{name} cannot be read: {reason}") from None
+    if data.startswith(_PNG):
+        hint = f"if glidepath made it, `glidepath replay {shlex.quote(name)}` makes it again"
+        raise stop(f"{name} is a PNG image and no spec", hint)
+    if len(data) > MAX_BYTES:
+        raise stop(f"{name} is larger than {MAX_BYTES:,} bytes", "a spec is a page or two of text")
+    problems.files.append(name)
+    try:
+        return Source(name, file.parent, data.decode("utf-8").removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        whole = Source(name, None, data.decode("utf-8", "replace"))
+        where = whole.at(len(data[: error.start].decode("utf-8")))
+        problems.add(f"{name} is not UTF-8", where, hint="save it as UTF-8")
+        raise Unreadable from None
+
+
 def _without(root: MappingNode, *keys: str) -> MappingNode:
     items = {key: entry for key, entry in root.items.items() if key not in keys}
     return MappingNode(items, root.place, root.source)
@@ -277,7 +292,7 @@ def _stages(root: MappingNode) -> dict[str, MappingNode]:
     stages = root.get("stages")
     items = stages.items if isinstance(stages, MappingNode) else {}
     return {
-        join("stages", name): entry.node
+        join_path("stages", name): entry.node
         for name, entry in items.items()
         if isinstance(entry.node, MappingNode)
     }
@@ -289,7 +304,7 @@ def _with_stages(root: MappingNode, stages: Mapping[str, MappingNode]) -> Mappin
     if not stages or entry is None or not isinstance(entry.node, MappingNode):
         return root
     items = {
-        name: Entry(it.key, stages.get(join("stages", name), it.node))
+        name: Entry(it.key, stages.get(join_path("stages", name), it.node))
         for name, it in entry.node.items.items()
     }
     node = MappingNode(items, entry.node.place, entry.node.source)

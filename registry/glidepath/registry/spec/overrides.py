@@ -19,7 +19,7 @@ from glidepath.registry.text.problems import (
     SpecError,
     did_you_mean,
     printable,
-    shown,
+    quoted,
 )
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.source import Source
@@ -30,9 +30,9 @@ from glidepath.registry.text.tree import (
     MappingNode,
     Node,
     Scalar,
-    describe,
+    describe_node,
     entries,
-    join,
+    join_path,
 )
 from glidepath.registry.text.yaml_tree import Unreadable, read_tree
 
@@ -187,19 +187,19 @@ class _Override:
         if node is None or (isinstance(node, Scalar) and node.rule == NULL):
             node = MappingNode({}, segment.place, self.source)
         if not isinstance(node, MappingNode) or not segment.key:
-            what = "a mapping" if not segment.key else describe(node)
+            what = "a mapping" if not segment.key else describe_node(node)
             wanted = "a list" if not segment.key else "a mapping"
             self.problems.add(f"{path or 'the spec'} is {what}, not {wanted}", segment.place, path)
             return None
         if position is Level.STAGES and rest and segment.key not in node.items:
             # a value alone makes no stage
             hint = did_you_mean(segment.key, node.items)
-            what = f"there is no stage {shown(segment.key)}"
-            self.problems.add(what, segment.place, join(path, segment.key), hint, node.items)
+            what = f"there is no stage {quoted(segment.key)}"
+            self.problems.add(what, segment.place, join_path(path, segment.key), hint, node.items)
             return None
         below = self.schema.below(position, node, segment.key)
         written = self.schema.written(position, node, node, segment.key)
-        changed = self.put(node.get(written), rest, join(path, segment.key), below)
+        changed = self.put(node.get(written), rest, join_path(path, segment.key), below)
         if changed is None:
             return None
         items = dict(node.items)
@@ -215,7 +215,7 @@ class _Override:
     ) -> Node | None:
         if segment.index is None:
             self.problems.add(
-                f"{path} is a list, and {shown(segment.key)} is no number",
+                f"{path} is a list, and {quoted(segment.key)} is no number",
                 segment.place,
                 path,
                 f"write which entry is meant: {path}[0].{segment.key}",

@@ -9,8 +9,8 @@ import attrs
 from glidepath.registry.describe.component import doc
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.scan import install_remedy, installed_names
-from glidepath.registry.text.problems import Problems, did_you_mean, shown
-from glidepath.registry.text.tree import Entry, MappingNode, Scalar, join
+from glidepath.registry.text.problems import Problems, did_you_mean, quoted
+from glidepath.registry.text.tree import Entry, MappingNode, Scalar, join_path
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
@@ -47,20 +47,20 @@ def check_requirements(root: MappingNode, catalogue: Catalogue, problems: Proble
 def _check(name: str, entry: Entry, wanted: Scalar, catalogue: Catalogue, problems: Problems) -> None:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    path = join("plugins.require", name)
+    path = join_path("plugins.require", name)
     try:
         if len(wanted.text) > _LONGEST_RANGE:
             raise InvalidSpecifier
         specifiers = SpecifierSet(wanted.text)
     except InvalidSpecifier:
-        what, hint = f"{shown(wanted.text)} is not a range of versions", 'such as ">=1.2,<2"'
+        what, hint = f"{quoted(wanted.text)} is not a range of versions", 'such as ">=1.2,<2"'
         problems.add(what, wanted.place, path, hint)
         return
     version = _installed(name, catalogue)
     hint = install_remedy(name, wanted.text)
     if version is None:
         hint = did_you_mean(canonical(name[:_LONGEST_RANGE]), installed_names(), _ALIKE) or hint
-        problems.add(f"the spec requires {shown(name)}, which is not installed", entry.key, path, hint)
+        problems.add(f"the spec requires {quoted(name)}, which is not installed", entry.key, path, hint)
     elif not specifiers.contains(version, prereleases=True):
         problems.add(
             f"the spec requires {name} {wanted.text}, and {version} is installed", wanted.place, path, hint

@@ -19,7 +19,7 @@ from glidepath.registry.spec.positions import Schema
 from glidepath.registry.spec.requirements import PluginsSection
 from glidepath.registry.text.problems import Place, Problem, Problems, SpecError
 from glidepath.registry.text.source import Source
-from glidepath.registry.text.tree import MAX_DEPTH, MAX_NODES, MappingNode, join, plain, walk
+from glidepath.registry.text.tree import MAX_DEPTH, MAX_NODES, MappingNode, join_path, node_value, walk
 from glidepath.registry.text.yaml_tree import Unreadable
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Spec:
     @cached_property
     def tree(self) -> dict[str, Any]:
         """The values as dicts, lists, text, numbers, truth values and None, as YAML reads them."""
-        values: dict[str, Any] = plain(self.root)
+        values: dict[str, Any] = node_value(self.root)
         return values
 
     @cached_property
@@ -76,7 +76,7 @@ class Spec:
     def keys(self) -> Mapping[str, Place]:
         """Where the key of each value was written, by dotted path; entries of a list have none."""
         return {
-            join(path, key): entry.key
+            join_path(path, key): entry.key
             for path, node in walk(self.root)
             if isinstance(node, MappingNode)
             for key, entry in node.items.items()

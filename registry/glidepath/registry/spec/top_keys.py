@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from glidepath.registry.describe.fields import SECTIONS, STAGE_SECTIONS, Slot
 from glidepath.registry.spec.positions import Schema, owner, used
-from glidepath.registry.text.problems import Problems, did_you_mean, shown
-from glidepath.registry.text.tree import ListNode, MappingNode, Node, join, present
+from glidepath.registry.text.problems import Problems, did_you_mean, quoted
+from glidepath.registry.text.tree import ListNode, MappingNode, Node, join_path, present
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
@@ -48,7 +48,7 @@ def check_cascade_keys(root: MappingNode, catalogue: Catalogue, problems: Proble
     others = {key: entry for key, entry in root.items.items() if key not in slots}
     stages = root.get("stages")
     named = stages.items.items() if isinstance(stages, MappingNode) else ()
-    homes = {join("stages", name): entry.node for name, entry in named}
+    homes = {join_path("stages", name): entry.node for name, entry in named}
     _check_known(MappingNode(others, root.place, root.source), "", SECTIONS, catalogue, problems, homes)
 
 
@@ -64,7 +64,7 @@ def check_stage_keys(stage: MappingNode, path: str, catalogue: Catalogue, proble
     for key, (what, hint) in reasons.items():
         entry = others.pop(key, None)
         if entry is not None and present(entry.node) is not None:
-            problems.add(what, entry.key, join(path, key), hint)
+            problems.add(what, entry.key, join_path(path, key), hint)
     _check_known(MappingNode(others, stage.place, stage.source), path, STAGE_SECTIONS, catalogue, problems)
 
 
@@ -89,8 +89,8 @@ def _check_known(
                 f"the {record.title} failed to load and may add it: {record.error}"
                 for record in catalogue.failures
             )
-        what = f"a {'stage' if path else 'spec'} has no {shown(key)}"
-        problems.add(what, entry.key, join(path, key), hint, known)
+        what = f"a {'stage' if path else 'spec'} has no {quoted(key)}"
+        problems.add(what, entry.key, join_path(path, key), hint, known)
 
 
 def _where_it_belongs(key: str, parameters: Mapping[str, Sequence[str]]) -> str:
@@ -109,7 +109,7 @@ def _parameters(homes: Mapping[str, Node], catalogue: Catalogue) -> Mapping[str,
             part = home.get(slot) if isinstance(home, MappingNode) else None
             items = part.items if isinstance(part, ListNode) else (part,)
             for index, item in enumerate(items):
-                where = f"{join(path, slot)}[{index}]" if kind.many else join(path, slot)
+                where = f"{join_path(path, slot)}[{index}]" if kind.many else join_path(path, slot)
                 for name in schema.fields(Slot(kind.name), used(item), owner(item)) if item else ():
-                    paths[name].append(join(where, name))
+                    paths[name].append(join_path(where, name))
     return paths

@@ -20,9 +20,18 @@ import attrs
 
 from glidepath.registry.describe.parameters import Parameter, type_text
 from glidepath.registry.text.named_files import locate
-from glidepath.registry.text.problems import Problems, shown
+from glidepath.registry.text.problems import Problems, quoted
 from glidepath.registry.text.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, resolve
-from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, entries, join
+from glidepath.registry.text.tree import (
+    Broken,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    describe_node,
+    entries,
+    join_path,
+)
 from glidepath.registry.text.yaml_text import yaml_text
 
 FAILED: Any = object()
@@ -144,7 +153,9 @@ class Typing:
         if not isinstance(node, MappingNode):
             return self._wrong(node, path)
         hint = arguments[1] if arguments else Any
-        values = {key: self.value(entry.node, hint, join(path, key)) for key, entry in node.items.items()}
+        values = {
+            key: self.value(entry.node, hint, join_path(path, key)) for key, entry in node.items.items()
+        }
         return _unless_failed(values, values.values())
 
     def _text(self, node: Scalar, hint: Any, path: str) -> Any:
@@ -189,7 +200,7 @@ class Typing:
 
     def _no_choice(self, node: Scalar, members: Iterable[Any], path: str) -> Any:
         allowed = [word for member in members for word in _choices(member) or _words(member)]
-        what = f"{self.name} cannot be {shown(node.text) if node.is_text else node.text or 'null'}"
+        what = f"{self.name} cannot be {quoted(node.text) if node.is_text else node.text or 'null'}"
         self._fault(what, node, path, _about(self.about), allowed, (node.text, allowed))
         return FAILED
 
@@ -216,9 +227,9 @@ class Typing:
 
     def _wrong(self, node: Node, path: str, hint: str = "", allowed: Iterable[str] = ()) -> Any:
         """The value is of another type."""
-        this = f"this is {describe(node)}"
+        this = f"this is {describe_node(node)}"
         if isinstance(node, Scalar) and node.text:
-            this = f"{shown(node.text) if node.is_text else node.text} is {describe(node)}"
+            this = f"{quoted(node.text) if node.is_text else node.text} is {describe_node(node)}"
             if node.is_text and resolve(node.text)[1] in (INT, FLOAT):
                 hint = hint or f"write it without quotes: {node.text}"
             elif (whole := _whole(node)) is not None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import PurePath
 
-from glidepath.registry.text.problems import Place, Problems, shown
+from glidepath.registry.text.problems import Place, Problems, quoted
 from glidepath.registry.text.scalars import BOOL, FLOAT, INT, NULL, TEXT
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
@@ -23,7 +23,7 @@ from glidepath.registry.text.tree import (
     MappingNode,
     Node,
     Scalar,
-    join,
+    join_path,
 )
 from glidepath.registry.text.yaml_text import yaml_text
 from glidepath.registry.text.yaml_tree import Unreadable
@@ -58,13 +58,11 @@ class _Reading:
             raise Unreadable
         value = _plain(value)
         if isinstance(value, Mapping):
-            items = {
-                key: Entry(
-                    Place(self.source.name, path=join(path, key)), self.node(item, join(path, key), depth + 1)
-                )
-                for key, item in value.items()
-                if self.is_key(key, path)
-            }
+            items = {}
+            for key, item in value.items():
+                if self.is_key(key, path):
+                    node = self.node(item, join_path(path, key), depth + 1)
+                    items[key] = Entry(node.place, node)
             return MappingNode(items, place, self.source)
         if isinstance(value, list | tuple):
             nodes = [self.node(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
@@ -82,7 +80,7 @@ class _Reading:
     def is_key(self, key: object, path: str) -> bool:
         if isinstance(key, str):
             return True
-        what = f"a key is text, and {shown(repr(key))} is of type {type(key).__name__}"
+        what = f"a key is text, and {quoted(repr(key))} is of type {type(key).__name__}"
         self.problems.add(what, Place(self.source.name, path=path), path)
         return False
 

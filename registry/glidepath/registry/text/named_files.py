@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePath, PureWindowsPath
 
-from glidepath.registry.text.problems import Problems, shown
+from glidepath.registry.text.problems import Problems, quoted
 from glidepath.registry.text.tree import Scalar
 
 
@@ -17,7 +17,7 @@ def locate(node: Scalar, path: str, problems: Problems) -> Path | None:
     """
     name, folder, beside = node.text, node.source.folder, node.source.beside
     if not name or not name.isprintable():
-        problems.add(f"{shown(name)} is not the name of a file", node.place, path)
+        problems.add(f"{quoted(name)} is not the name of a file", node.place, path)
         return None
     if folder is None:
         problems.add(
@@ -28,7 +28,7 @@ def locate(node: Scalar, path: str, problems: Problems) -> Path | None:
     if not node.source.trusted:
         folders = [one for one in folders if _stays_within(one, name)]
     if not folders:
-        what = f"{shown(name)} is outside the folder of the spec"
+        what = f"{quoted(name)} is outside the folder of the spec"
         hint = "a spec that came with an image or a checkpoint may name files of its own folder only"
         problems.add(what, node.place, path, hint)
         return None

@@ -223,7 +223,7 @@ class Problems:
         return SpecError(self.sorted())
 
 
-def shown(text: str, longest: int = 60) -> str:
+def quoted(text: str, longest: int = 60) -> str:
     """A text from a spec as messages quote it: escaped and shortened."""
     return repr(text if len(text) <= longest else f"{text[:longest]}...")
 
@@ -232,3 +232,6 @@ def printable(text: str, longest: int) -> str:
     """A text without what could steer a terminal, and shortened."""
     short = text if len(text) <= longest else f"{text[:longest]}..."
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in short)
+
+
+shown = quoted

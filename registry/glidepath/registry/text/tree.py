@@ -100,12 +100,12 @@ class ListNode:
 Node = Scalar | Broken | MappingNode | ListNode
 
 
-def plain(node: Node) -> Any:
+def node_value(node: Node) -> Any:
     """The value as dicts, lists and YAML's scalars; None for what is broken."""
     if isinstance(node, MappingNode):
-        return {key: plain(entry.node) for key, entry in node.items.items()}
+        return {key: node_value(entry.node) for key, entry in node.items.items()}
     if isinstance(node, ListNode):
-        return [plain(item) for item in node.items]
+        return [node_value(item) for item in node.items]
     return node.value if isinstance(node, Scalar) else None
 
 
@@ -114,7 +114,7 @@ def walk(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
     yield path, node
     if isinstance(node, MappingNode):
         for key, entry in node.items.items():
-            yield from walk(entry.node, join(path, key))
+            yield from walk(entry.node, join_path(path, key))
     elif isinstance(node, ListNode):
         for index, item in enumerate(node.items):
             yield from walk(item, f"{path}[{index}]")
@@ -125,12 +125,12 @@ def present(node: Node | None) -> Node | None:
     return None if isinstance(node, Scalar) and node.rule == NULL else node
 
 
-def join(path: str, key: str) -> str:
+def join_path(path: str, key: str) -> str:
     """The dotted path of a key."""
     return f"{path}.{key}" if path else key
 
 
-def describe(node: Node) -> str:
+def describe_node(node: Node) -> str:
     """What a node is, for a message: "text", "a number", "a list"."""
     if isinstance(node, MappingNode):
         return "a mapping"
@@ -161,3 +161,6 @@ def node_of(value: object, place: Place, source: Source) -> Node:
         return Scalar(yaml_text(value), value, rule, place, source)
     text = value.name if isinstance(value, enum.Enum) else str(value)
     return Scalar(text, text, TEXT, place, source)
+
+
+plain, join, describe = node_value, join_path, describe_node

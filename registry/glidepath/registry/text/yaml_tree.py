@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import yaml  # type: ignore[import-untyped]
 
-from glidepath.registry.text.problems import Place, Problems, shown
+from glidepath.registry.text.problems import Place, Problems, quoted
 from glidepath.registry.text.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, TEXT, resolve
 from glidepath.registry.text.source import Source
 from glidepath.registry.text.tree import (
@@ -26,8 +26,8 @@ from glidepath.registry.text.tree import (
     MappingNode,
     Node,
     Scalar,
-    describe,
-    join,
+    describe_node,
+    join_path,
 )
 
 MAX_BYTES = 1 << 19
@@ -173,7 +173,7 @@ class _Builder:
             if not frame.is_mapping:
                 path += f"[{len(frame.items)}]"
             elif isinstance(frame.key, Scalar):
-                path = join(path, frame.key.text)
+                path = join_path(path, frame.key.text)
         self.problems.add(what, place, path, hint, allowed, near)
 
     def mark(self, event: yaml.Event) -> Place:
@@ -215,7 +215,7 @@ class _Builder:
     def refuse_tag(self, tag: str, place: Place) -> None:
         name = f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag
         hint = "a spec is data: write the value without a tag"
-        self.fault(f"the tag {shown(name)} is not accepted here", place, hint, _CORE_TAGS)
+        self.fault(f"the tag {quoted(name)} is not accepted here", place, hint, _CORE_TAGS)
 
     def scalar(self, event: yaml.ScalarEvent, place: Place) -> Scalar | Broken:
         text: str = event.value
@@ -229,7 +229,7 @@ class _Builder:
             return Broken(place, self.source)
         value, rule = resolve(text)
         if rule not in _SCALAR_TAGS[event.tag]:
-            self.fault(f"{shown(text)} is not what the tag !!{event.tag.removeprefix(_TAG)} says", place)
+            self.fault(f"{quoted(text)} is not what the tag !!{event.tag.removeprefix(_TAG)} says", place)
             return Broken(place, self.source)
         return Scalar(text, value, rule, place, self.source)
 
@@ -257,9 +257,11 @@ class _Builder:
             hint = f'write it in quotes: "{node.text}"' if node.text else "a key is missing before the colon"
             if self.stack[-1].flow:
                 hint += "; in { } a comma ends a value, so a text with commas needs quotes"
-            self.fault(f"a key is text, and {shown(node.text)} is {describe(node)} in YAML", node.place, hint)
+            self.fault(
+                f"a key is text, and {quoted(node.text)} is {describe_node(node)} in YAML", node.place, hint
+            )
         elif not isinstance(node, Broken):
-            self.fault(f"a key is text, and this is {describe(node)}", node.place)
+            self.fault(f"a key is text, and this is {describe_node(node)}", node.place)
         return Broken(node.place, self.source)
 
     def entry(self, frame: _Frame, key: Scalar | Broken, node: Node) -> None:
@@ -270,7 +272,7 @@ class _Builder:
         elif key.text in frame.entries:
             first = frame.entries[key.text].key
             self.fault(
-                f"the key {shown(key.text)} is written twice", key.place, f"it is first written at {first}"
+                f"the key {quoted(key.text)} is written twice", key.place, f"it is first written at {first}"
             )
         else:
             frame.entries[key.text] = Entry(key.place, node)
@@ -300,5 +302,5 @@ class _Builder:
                 for key, entry in mapping.items.items():
                     frame.entries.setdefault(key, entry)
             elif not isinstance(mapping, Broken):
-                what = f"<< takes a mapping or a list of mappings, and this is {describe(mapping)}"
+                what = f"<< takes a mapping or a list of mappings, and this is {describe_node(mapping)}"
                 self.fault(what, mapping.place)
