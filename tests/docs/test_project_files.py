@@ -95,6 +95,13 @@ def test_the_checks_run_the_second_command_of_the_readme_and_more() -> None:
     assert "--fail-under=95" in CI
 
 
+def test_the_checks_install_every_extra_that_is_not_large() -> None:
+    (extras,) = re.findall(r'^pip install -c constraints\.txt -e "\.\[(bench.*)\]"$', CI, re.MULTILINE)
+    installed = set(extras.split(","))
+    within = {name for name in EXTRAS for line in EXTRAS["test"] if line == f"{PROJECT['name']}[{name}]"}
+    assert installed | within == set(EXTRAS) - {"ray"}
+
+
 def test_the_checks_can_be_started() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111

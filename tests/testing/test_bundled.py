@@ -5,21 +5,28 @@ One part of each kind always runs, and all of them where it is thorough.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.plugins.clip.tiny import write_clip
 
 from glidepath.testing import parametrize_with_checks
 
 DATA = Path(__file__).parent / "data"
+CLIP = Path(tempfile.gettempdir()) / f"glidepath-clip-{os.getpid()}"
 
 
 CHECKS = parametrize_with_checks(
     "glidepath-diffusion",
     examples={
         "dataset/captioned-folder": {"folder": str(DATA / "pictures"), "size": 16},
+        **({"clip/transformers-clip": {"folder": str(CLIP)}} if find_spec("transformers") else {}),
         "tokenizer/bpe": {"vocabulary": str(DATA / "encoder.json"), "merges": str(DATA / "vocab.bpe")},
     },
 )
@@ -38,6 +45,17 @@ def _checks() -> list[Any]:
     return parameters
 
 
+@pytest.fixture(scope="module")
+def clip() -> Iterator[None]:
+    """The folder of a small CLIP, where the package transformers is installed."""
+    if find_spec("transformers"):
+        write_clip(CLIP)
+    yield
+    shutil.rmtree(CLIP, ignore_errors=True)
+
+
 @pytest.mark.parametrize("check", _checks())
-def test_contract(check: Callable[[], None]) -> None:
+def test_contract(check: Callable[[], None], request: pytest.FixtureRequest) -> None:
+    if "transformers-clip" in request.node.callspec.id:
+        request.getfixturevalue("clip")
     check()

@@ -12,8 +12,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from glidepath.plugins.clip.configs import ClipGuidanceConfig, NoisedClipConfig, OpenClipConfig
-from glidepath.plugins.clip.plugin import components, kinds, noised_clip_faults, open_clip_faults
+from glidepath.plugins.clip.configs import ClipGuidanceConfig, NoisedClipConfig, TransformersClipConfig
+from glidepath.plugins.clip.plugin import components, kinds, noised_clip_faults
 from glidepath.registry.describe.component import DOC, PART, Component
 
 COMPONENTS = {f"{component.kind}/{component.name}": component for component in components()}
@@ -34,7 +34,7 @@ def test_a_descriptor_names_its_class_and_parameters(component: Component) -> No
 
 
 def test_the_parts_are_of_core_kinds_and_of_one_that_the_plugin_adds() -> None:
-    assert set(COMPONENTS) == {"clip/noised-clip", "clip/open-clip", "guidance/clip"}
+    assert set(COMPONENTS) == {"clip/noised-clip", "clip/transformers-clip", "guidance/clip"}
     (kind,) = kinds()
     module, _, name = kind.interface.partition(":")
     assert (kind.name, kind.slot) == ("clip", "")
@@ -44,7 +44,7 @@ def test_the_parts_are_of_core_kinds_and_of_one_that_the_plugin_adds() -> None:
 def test_a_tokenizer_and_a_clip_are_parts_of_their_own() -> None:
     inner = {
         f"{config.__name__}.{field.name}": field.metadata[PART]
-        for config in (NoisedClipConfig, OpenClipConfig, ClipGuidanceConfig)
+        for config in (NoisedClipConfig, TransformersClipConfig, ClipGuidanceConfig)
         for field in attrs.fields(config)
         if PART in field.metadata
     }
@@ -56,10 +56,6 @@ def test_parameters_that_do_not_fit_together_are_faults() -> None:
     assert noised_clip_faults(NoisedClipConfig()) == []
     faults = noised_clip_faults(NoisedClipConfig(text_heads=7, image_heads=5, patch_size=3))
     assert [field for field, _ in faults] == ["text_heads", "image_heads", "patch_size"]
-    assert COMPONENTS["clip/open-clip"].check is open_clip_faults
-    assert open_clip_faults(OpenClipConfig(model="ViT-B-32", pretrained="openai")) == []
-    both = OpenClipConfig(model="ViT-B-32", pretrained="openai", checkpoint=Path("clip.pt"))
-    assert [field for field, _ in open_clip_faults(both)] == ["pretrained"]
 
 
 def test_a_noised_clip_needs_its_own_timesteps_and_image_size() -> None:
@@ -71,7 +67,15 @@ def test_a_noised_clip_needs_its_own_timesteps_and_image_size() -> None:
 
 def test_a_clip_for_clean_images_fits_any_schedule_and_size() -> None:
     assert COMPONENTS["clip/noised-clip"].needs(NoisedClipConfig(timesteps=0)) == {}
-    assert COMPONENTS["clip/open-clip"].needs(OpenClipConfig(model="ViT-B-32")) == {}
+    assert COMPONENTS["clip/transformers-clip"].needs(TransformersClipConfig(folder="clip")) == {}
+
+
+def test_a_folder_without_weights_is_told_before_anything_is_built(tmp_path: Path) -> None:
+    lacks = COMPONENTS["clip/transformers-clip"].lacks
+    config = TransformersClipConfig(folder=tmp_path)
+    assert [field for field, _ in lacks(config)] == ["weights"]
+    (tmp_path / "model.safetensors").touch()
+    assert list(lacks(config)) == []
 
 
 def test_the_guidance_can_be_weighted_by_step() -> None:

@@ -73,25 +73,17 @@ class NoisedClipConfig:
 
 
 @attrs.frozen(kw_only=True)
-class OpenClipConfig:
-    """A CLIP of the package open_clip (OpenAI's, LAION's and others), for images without noise.
+class TransformersClipConfig:
+    """A CLIP of the package transformers (OpenAI's, LAION's and others), for images without noise.
 
-    Its weights are those of `checkpoint`, of `pretrained`, or the part's own `weights`: a .safetensors file
-    of open_clip's, here or on the hub. Nothing is downloaded unless `pretrained`, a model "hf-hub:..." or
-    weights "hub:..." say so.
+    Its weights are those of the folder, unless the part has `weights` of its own. Nothing is downloaded.
     """
 
-    model: str = attrs.field(metadata=doc("its name in open_clip, such as ViT-B-32; open_clip.list_models()"))
-    checkpoint: Path | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(Path),
-        metadata=doc("a file of weights that open_clip or OpenAI saved, .safetensors, .pt or .bin"),
-    )
-    pretrained: str | None = attrs.field(
-        default=None,
+    folder: Path = attrs.field(
+        converter=Path,
         metadata=doc(
-            "one of open_clip's tags for the model, such as openai or laion2b_s34b_b79k, which it downloads; "
-            "open_clip.list_pretrained()"
+            "what a CLIPModel, its tokenizer and its image processor save: config.json, model.safetensors, "
+            "tokenizer.json or vocab.json with merges.txt, preprocessor_config.json"
         ),
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from glidepath.registry import Component, Extra, Kind, Need, hookimpl
 
 if TYPE_CHECKING:
-    from glidepath.plugins.clip.configs import ClipGuidanceConfig, NoisedClipConfig, OpenClipConfig
+    from glidepath.plugins.clip.configs import ClipGuidanceConfig, NoisedClipConfig, TransformersClipConfig
     from glidepath.testing import Trial
 
 
@@ -29,17 +29,10 @@ def noised_clip_faults(config: NoisedClipConfig) -> list[tuple[str, str]]:
     return faults
 
 
-def open_clip_faults(config: OpenClipConfig) -> list[tuple[str, str]]:
-    """What is wrong with a configuration that no parameter shows by itself: (parameter, what) pairs."""
-    if config.checkpoint is not None and config.pretrained is not None:
-        return [("pretrained", "and checkpoint both say where the weights come from; leave one out")]
-    return []
-
-
-def _open_clip_lacks(config: OpenClipConfig) -> list[tuple[str, str]]:
-    if config.checkpoint is not None or config.pretrained is not None or ":" in config.model:
+def _transformers_clip_lacks(config: TransformersClipConfig) -> list[tuple[str, str]]:
+    if any(config.folder.glob("*.safetensors")):
         return []
-    return [("weights", "has no weights yet: give it those, or a checkpoint, or a tag as pretrained")]
+    return [("weights", f"has no weights yet: there is no .safetensors file in {config.folder}")]
 
 
 def _needs_of_noised_clip(config: NoisedClipConfig) -> dict[str, Need]:
@@ -136,13 +129,13 @@ def components() -> Iterable[Component]:
         ),
         Component(
             kind="clip",
-            name="open-clip",
-            target=f"{_HERE}.openclip:OpenClip",
-            config=f"{_HERE}.configs:OpenClipConfig",
-            summary="the CLIP models of the package open_clip, for images without noise",
-            requires=(Extra(module="open_clip", install="pip install 'glidepath-diffusion[clip]'"),),
-            check=open_clip_faults,
-            lacks=_open_clip_lacks,
+            name="transformers-clip",
+            target=f"{_HERE}.transformers_clip:TransformersClip",
+            config=f"{_HERE}.configs:TransformersClipConfig",
+            summary="the CLIP models of the package transformers, for images without noise",
+            requires=(Extra(module="transformers", install="pip install 'glidepath-diffusion[clip]'"),),
+            lacks=_transformers_clip_lacks,
+            example="needs a folder that a CLIPModel of transformers was saved to",
             references=(
                 _CLIP,
                 'Cherti et al. 2023, "Reproducible Scaling Laws for Contrastive Language-Image Learning", '
