@@ -107,11 +107,11 @@ def test_a_file_system_without_locks_is_told_and_nothing_stays_open(
 ) -> None:
     asked: list[int] = []
 
-    def none(descriptor: int) -> bool:
+    def none(descriptor: int, *, blocking: bool) -> bool:
         asked.append(descriptor)
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(folder_lock, "_take", none)
+    monkeypatch.setattr(folder_lock, "lock_descriptor", none)
     with pytest.raises(CannotWrite, match=r"\.lock: No locks available$"):
         take_lock(tmp_path / ".lock")
     with pytest.raises(OSError, match="Bad file descriptor"):

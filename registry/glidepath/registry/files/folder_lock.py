@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.files.writing import CannotWrite
@@ -55,7 +56,7 @@ def take_lock(path: Path) -> int | None:
             path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            taken = _take(descriptor)
+            taken = lock_descriptor(descriptor, blocking=False)
         except OSError:
             os.close(descriptor)
             raise
@@ -74,24 +75,3 @@ def _holder(path: Path) -> str:
     except OSError:  # on Windows nobody else can read a locked file
         number = ""
     return f"process {number}" if number.isdecimal() else "another process"
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _take(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _take(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

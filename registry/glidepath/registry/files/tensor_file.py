@@ -147,30 +147,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:
-        raise WeightsError(f"cannot read weights from {path}: {_safetensors_fault(path, error)}") from error
-
-
-def _safetensors_fault(path: Path, error: Exception) -> str:
-    """What is wrong with a safetensors file, from its own header where that can be read."""
-    import json
-
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        header = int.from_bytes(file.read(_HEADER_BYTES), "little")
-        if size < _HEADER_BYTES or (header > size - _HEADER_BYTES and file.read(1) in (b"{", b"")):
-            return f"it is cut short: {bytes_text(size)}, which is less than its header"
-        if header > size:
-            return f"it is no safetensors file, or damaged ({error})"
-        file.seek(_HEADER_BYTES)
-        try:
-            entries = json.loads(file.read(header))
-            ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
-        except (ValueError, LookupError, TypeError, AttributeError):
-            return f"its header is damaged ({error})"
-    whole = _HEADER_BYTES + header + max(ends, default=0)
-    if size < whole:
-        return f"it is cut short: {size:,} bytes of {whole:,}; get it again"
-    return str(error)
+        raise WeightsError(
+            f"cannot read weights from {path}: it is cut short or damaged ({error}); get it again"
+        ) from error
 
 
 def _read_pytorch(path: Path, *, mapped: bool) -> Any:
