@@ -6,37 +6,23 @@ Only what comes with glidepath is described, whatever else is installed where th
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
-import io
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-import glidepath.core
-from glidepath.registry import (
-    Catalogue,
-    Command,
-    Component,
-    Extra,
-    Kind,
-    Need,
-    Preset,
-    Registered,
-    doc,
-    load_catalogue,
-    part,
-    parts,
-)
-from glidepath.registry.cli import command_parser
+from glidepath.registry import Catalogue, Component, Kind, Registered, load_catalogue
+from glidepath.registry.cli import BUILTIN_COMMANDS, command_parser
 from glidepath.registry.describe import hooks
-from glidepath.registry.describe.commands import BUILTIN_COMMANDS
 from glidepath.registry.describe.markdown import markdown_table, parameter_table
 from glidepath.registry.describe.parameters import example, parameters
 from glidepath.registry.plan.parts import Runtime
@@ -44,25 +30,14 @@ from glidepath.registry.spec.requirements import PluginsSection
 
 SECTION = "Reference"
 SECTIONS: Mapping[str, type] = {"runtime": Runtime, "plugins": PluginsSection}
-CORE = (
-    "schedule",
-    "variance_preserving",
-    "levels",
-    "denoiser",
-    "prediction",
-    "conditioning",
-    "text_encoder",
-    "guidance",
-    "contrast",
-    "sampler",
-    "noise",
-    "spacing",
-    "codec",
-    "pipeline",
-    "cascade",
-    "errors",
-)
-"""The modules of glidepath.core in the order in which one prompt meets them."""
+FACES: Mapping[str, str] = {
+    "core": "the interfaces of glidepath's own kinds of part, and the values that pass between parts. "
+    "Shapes: B samples, C channels, `*spatial` any number of dimensions, L token positions, W and D the "
+    "widths of a token's vector and of the pooled one, N timesteps.",
+    "registry": "what a plugin describes its parts with, and what reads, checks and assembles specs.",
+    "testing": "the conformance kit, for the tests of a plugin.",
+}
+"""The packages whose names are public, with what each of them gives."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -86,7 +61,8 @@ def pages() -> Iterator[tuple[str, str, str]]:
     yield "Parts", "reference/index.md", overview(catalogue)
     for kind in catalogue.kinds.values():
         yield kind.name, f"reference/{kind.name}.md", kind_page(kind, catalogue)
-    yield "What core defines", "reference/core.md", core_page(catalogue)
+    for face in FACES:
+        yield f"What {face} defines", f"reference/{face}.md", face_page(face, catalogue)
     yield "Hooks of a plugin", "reference/hooks.md", hooks_page()
     yield "Sections of a spec", "reference/sections.md", sections_page()
     yield "Commands", "reference/commands.md", commands_page(catalogue)
@@ -128,26 +104,20 @@ def kind_page(kind: Kind, catalogue: Catalogue) -> str:
     return _page(*blocks)
 
 
-def core_page(catalogue: Catalogue) -> str:
-    """The values, interfaces and functions of `glidepath.core`, module by module."""
-    blocks = [
-        "# What core defines",
-        "What `from glidepath.core import ...` gives: the interfaces of glidepath's own kinds of part, and "
-        "the values that pass between parts. Shapes: B samples, C channels, `*spatial` any number of "
-        "dimensions, L token positions, W and D the widths of a token's vector and of the pooled one, N "
-        "timesteps.",
-    ]
-    homes = {name: getattr(glidepath.core, name) for name in glidepath.core.__all__}
-    modules = {name: import_module(f"glidepath.core.{name}") for name in CORE}
-    stated = {module: _stated(module) for module in modules.values()}
-    missing = set(homes) - {name for names in stated.values() for name in names}
-    assert not missing, f"docs/reference.py: CORE lacks the modules that define {', '.join(sorted(missing))}"
+def face_page(face: str, catalogue: Catalogue) -> str:
+    """The public names of a package, by the module that defines them, in the order of the package's stub."""
+    package = import_module(f"glidepath.{face}")
+    stub = Path(package.__file__ or "").with_suffix(".pyi").read_text(encoding="utf-8")
+    blocks = [f"# What {face} defines", f"What `from {package.__name__} import ...` gives: {FACES[face]}"]
     kinds = {kind.interface.partition(":")[2]: kind.name for kind in catalogue.kinds.values()}
-    for module, names in stated.items():
+    names = [(node.module, alias.name) for node in _imports(stub) for alias in node.names]
+    for home, group in groupby(names, key=itemgetter(0)):
+        module = import_module(str(home))
+        written = _written(module)
         blocks += [f"## {module.__name__}", _docstring(module)]
-        for name, alias in names.items():
-            if name in homes:
-                blocks += [f"### {name}", *_core_name(name, homes[name], alias, kinds.get(name, ""))]
+        for _, name in group:
+            value = getattr(module, name)
+            blocks += [f"### {name}", *_public_name(name, value, written.get(name), kinds.get(name, ""))]
     return _page(*blocks)
 
 
@@ -168,35 +138,20 @@ def hooks_page() -> str:
     blocks = ["# Hooks of a plugin", *_paragraphs(hooks.__doc__ or ""), "## Functions"]
     blocks.append(
         "Each is a function of the plugin's module, marked with `@hookimpl`. A plugin has `components`, and "
-        "of the others those that it needs."
+        "of the others those that it needs. [What registry defines](registry.md) has the values that they "
+        "return."
     )
     for name, function in vars(hooks).items():
         if hasattr(function, f"{hooks.PROJECT}_spec"):
             blocks += [f"### {name}", f"`{name}{_signature(function)}`", _docstring(function, code=True)]
-    blocks.append("## What they return")
-    for value in (Component, Need, Extra, Kind, Preset, Command):
-        blocks += [f"### {value.__name__}", _docstring(value, code=True)]
-    blocks.append("## What the fields of a config class say")
-    for function in (doc, part, parts):
-        blocks += [
-            f"### {function.__name__}",
-            f"`{function.__name__}{_signature(function)}`",
-            _docstring(function, code=True),
-        ]
     return _page(*blocks)
 
 
 def commands_page(catalogue: Catalogue) -> str:
     """What each command says of itself under `--help`."""
     blocks = ["# Commands", "What `glidepath COMMAND --help` prints."]
-    for name in BUILTIN_COMMANDS:
-        blocks += [f"## glidepath {name}", _fence(_builtin_help(name, catalogue))]
-    for name, command in sorted(catalogue.commands().items()):
-        module, _, function = command.target.partition(":")
-        blocks += [
-            f"## glidepath {name}",
-            _fence(_printed(getattr(import_module(module), function), ["--help"])),
-        ]
+    for name in [*BUILTIN_COMMANDS, *sorted(catalogue.commands())]:
+        blocks += [f"## glidepath {name}", _fence(_help(name, catalogue))]
     return _page(*blocks)
 
 
@@ -246,16 +201,15 @@ def _interface(target: str) -> Iterator[str]:
         yield _docstring(value, code=True)
 
 
-def _core_name(name: str, value: Any, alias: tuple[str, str], kind: str) -> Iterator[str]:
-    """What core says of one of its names. alias: of a type, how it is written and what is said of it."""
-    if alias[0]:
-        yield f"`{name} = {alias[0]}`"
-        yield _prose(alias[1], code=True)
+def _public_name(name: str, value: Any, written: tuple[str, str] | None, kind: str) -> Iterator[str]:
+    """What is said of a name. written: of one that is no class and no function, its value and its text."""
+    if written:
+        yield f"`{name} = {written[0]}`"
+        yield _prose(written[1], code=True)
         return
     if kind:
         yield f"The interface of the kind [{kind}]({kind}.md)."
-    is_made = isinstance(value, type) and not (_is_interface(value) or issubclass(value, Exception))
-    if is_made or not isinstance(value, type):
+    if not isinstance(value, type) or not (_is_interface(value) or issubclass(value, Exception)):
         yield f"`{name}{_signature(value).removesuffix(' -> None')}`"
     yield _docstring(value, code=True)
     for attribute, member in _documented(value) if isinstance(value, type) else ():
@@ -289,18 +243,21 @@ def _is_interface(value: type) -> bool:
     return inspect.isabstract(value) or bool(getattr(value, "_is_protocol", False))
 
 
-def _stated(module: ModuleType) -> dict[str, tuple[str, str]]:
-    """The public names that a module defines, in order; of a type that is another's alias, both its texts."""
+def _imports(stub: str) -> list[ast.ImportFrom]:
+    return [node for node in ast.parse(stub).body if isinstance(node, ast.ImportFrom)]
+
+
+def _written(module: ModuleType) -> dict[str, tuple[str, str]]:
+    """What a module assigns to its names, aliases of types among them: the value, and what is said below."""
     body = ast.parse(inspect.getsource(module)).body
-    found: dict[str, tuple[str, str]] = {}
+    assigned: dict[str, tuple[str, str]] = {}
     for node, after in zip(body, [*body[1:], None], strict=True):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
-            found[node.name] = ("", "")
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            said = after.value if isinstance(after, ast.Expr) else None
-            text = str(said.value) if isinstance(said, ast.Constant) else ""
-            found[node.targets[0].id] = (ast.unparse(node.value), text)
-    return found
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value:
+            text = after.value if isinstance(after, ast.Expr) else None
+            said = str(text.value) if isinstance(text, ast.Constant) else ""
+            assigned[target.id] = (ast.unparse(node.value), said)
+    return assigned
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -327,31 +284,12 @@ def _prose(text: str, *, code: bool = False) -> str:
     return "\n\n".join(filter(None, [first, _fence(rest) if code and rest.strip() else rest]))
 
 
-def _builtin_help(name: str, catalogue: Catalogue) -> str:
-    with _columns(100):
-        parser = command_parser(name, catalogue)
-        assert parser is not None
-        return parser.format_help()
-
-
-def _printed(run: Callable[[Sequence[str]], object], arguments: Sequence[str]) -> str:
-    printed = io.StringIO()
-    with _columns(100), contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        run(arguments)
-    return printed.getvalue()
-
-
-@contextlib.contextmanager
-def _columns(width: int) -> Iterator[None]:
-    """argparse wraps to the width of the terminal, which says nothing about the site."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(width)
-    try:
-        yield
-    finally:
-        del os.environ["COLUMNS"]
-        if before is not None:
-            os.environ["COLUMNS"] = before
+def _help(name: str, catalogue: Catalogue) -> str:
+    """As argparse prints it, as wide as a block of the site whatever the terminal."""
+    parser = command_parser(name, catalogue)
+    assert parser is not None, f"the module of the command {name} has no parser()"
+    parser.formatter_class = partial(parser.formatter_class, width=100)
+    return parser.format_help()
 
 
 def _where(kind: Kind, *, sentence: bool = False) -> str:

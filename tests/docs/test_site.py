@@ -9,11 +9,12 @@ import subprocess
 import sys
 from html import unescape
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
-from glidepath import core
+from glidepath import core, registry, testing
 from glidepath.registry import Catalogue, load_catalogue
 from glidepath.registry.describe import hooks
 from glidepath.registry.describe.commands import BUILTIN_COMMANDS
@@ -101,15 +102,16 @@ def test_the_reference_has_every_hook_with_what_is_said_of_it(site: Path) -> Non
         assert " ".join((hook.__doc__ or "").replace("`", "").split()) in text.replace("`", "")
 
 
-def test_the_reference_has_everything_that_core_defines_with_what_is_said_of_it(site: Path) -> None:
-    page = (site / "reference" / "core.html").read_text(encoding="utf-8")
-    text = _text(site / "reference" / "core.html").replace("`", "")
-    for name in core.__all__:
+@pytest.mark.parametrize("face", [core, registry, testing], ids=lambda face: face.__name__)
+def test_the_reference_has_every_public_name_with_what_is_said_of_it(site: Path, face: ModuleType) -> None:
+    file = site / "reference" / f"{face.__name__.rpartition('.')[2]}.html"
+    page, text = file.read_text(encoding="utf-8"), _text(file).replace("`", "")
+    for name in face.__all__:
         assert f'<h3 id="{name.lower()}">{name}<' in page
-        defined = getattr(core, name)
+        defined = getattr(face, name)
         if isinstance(defined, type) or inspect.isfunction(defined):
-            said = (defined.__doc__ or "").partition("\n\n")[0].replace("`", "")
-            assert " ".join(said.split()) in text
+            first = (defined.__doc__ or "").partition("\n\n")[0].replace("`", "")
+            assert " ".join(first.split()) in text
         for method, member in vars(defined).items() if isinstance(defined, type) else ():
             if inspect.isfunction(member) and member.__doc__ and not method.startswith("_"):
                 assert f"{name}.{method}" in text

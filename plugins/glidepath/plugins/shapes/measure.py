@@ -116,8 +116,8 @@ def table(scores: Sequence[Score]) -> str:
     )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command `glidepath measure-shapes`."""
+def parser() -> CommandParser:
+    """Its arguments."""
     parser = CommandParser(prog="glidepath measure-shapes", description=__doc__)
     parser.add_argument("--spec", default="shapes", help="a YAML file or a preset (default: %(default)s)")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
@@ -132,7 +132,12 @@ def main(arguments: Sequence[str]) -> int:
         "--batch", type=positive_int, default=50, help="images made at once (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    chosen = parser.parse_args(list(arguments))
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command `glidepath measure-shapes`."""
+    chosen = parser().parse_args(list(arguments))
     pipeline = assemble(chosen.spec, chosen.overrides, weights=chosen.weights)
     found = measure(pipeline, count=chosen.count, seed=chosen.seed, batch=chosen.batch)
     real = ceiling(count=chosen.count, seed=chosen.seed, size=size_of(pipeline))
