@@ -3,8 +3,9 @@
     python benchmarks/glide.py
 
 A GLIDE-like network at 64x64 (benchmarks/glide-like.yaml), random weights, DDIM with classifier-free
-guidance, one image. Each round runs every kind once, so that what else the machine does falls on all alike;
-printed are medians over the rounds.
+guidance, one image. Each kind has a process of its own: in one process, what a loop leaves in the allocator
+changes the time of the next by a tenth. Each round runs every kind once, so that what else the machine does
+falls on all alike; printed are medians over the rounds.
 
 published  the loop in plain PyTorch (benchmarks/published.py), float32
 limit      the rate of a 128-channel 3x3 convolution at 32x32, two rows, in the same precision
@@ -16,11 +17,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -54,88 +58,179 @@ PARTS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     options = _options(arguments)
-    clock = time.thread_time if options.clock == "cpu" else time.perf_counter
     report: dict[str, Any] = {"machine": _machine(options), "threads": {}}
     print("  ".join(f"{name} {value}" for name, value in report["machine"].items()))
     for threads in options.threads:
-        torch.set_num_threads(threads)
-        report["threads"][threads] = measured = _measure(options, clock)
+        report["threads"][threads] = measured = _measure(options, threads)
         _print(threads, measured)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def _measure(options: argparse.Namespace, clock: Clock) -> dict[str, Any]:
-    ours = {dtype: Ours(SPEC, options.steps, dtype) for dtype in options.dtypes}
-    plain = Ours(SPEC, options.steps, "float32") if "float32" not in ours else ours["float32"]
-    _randomise(plain, ours)
-    published = Published(plain.pipeline, options.steps, SCALE)
-    x = torch.randn(1, *published.shape, generator=torch.Generator().manual_seed(0))
-    kinds: dict[str, Callable[[], float]] = {"published": lambda: published.walk(PROMPT, x, clock)[1]}
-    limits = {dtype: _Limit(getattr(torch, dtype)) for dtype in options.dtypes}
-    for dtype, subject in ours.items():
-        kinds[f"ours {dtype}"] = lambda subject=subject: subject.walk(1, clock).loop / options.steps
-        kinds[f"limit {dtype}"] = lambda dtype=dtype: limits[dtype].rate(clock)
-    taken: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for kind in kinds.values():
-        kind()  # so that nothing is timed that happens once in a process
-    for number in range(options.rounds):
-        print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-        for name, kind in kinds.items():
-            taken[name].append(kind())
-    gigaflops = plain.gigaflops()
-    published_image = published.walk(PROMPT, x, clock)[0]
-    return {
-        "gigaflops_a_step": gigaflops,
-        "published_seconds": statistics.median(taken["published"]),
-        "ours": {
-            dtype: {
-                "seconds": statistics.median(taken[f"ours {dtype}"]),
-                "speedup": statistics.median(
-                    theirs / mine
-                    for theirs, mine in zip(taken["published"], taken[f"ours {dtype}"], strict=True)
-                ),
-                "limit_gigaflops_a_second": statistics.median(taken[f"limit {dtype}"]),
-                "of_limit": statistics.median(
-                    gigaflops / mine / limit
-                    for mine, limit in zip(taken[f"ours {dtype}"], taken[f"limit {dtype}"], strict=True)
-                ),
-                "largest_difference": _difference(subject, x, published_image),
-                "milliseconds": _parts(subject),
-            }
-            for dtype, subject in ours.items()
-        },
-    }
+def _measure(options: argparse.Namespace, threads: int) -> dict[str, Any]:
+    kinds = ["published"]
+    for dtype in options.dtypes:
+        kinds += [f"ours {dtype}", f"limit {dtype}"]
+    with ExitStack() as stack:
+        workers = {kind: stack.enter_context(_worker(kind, options, threads)) for kind in kinds}
+        seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+        for ask in workers.values():
+            ask("time")  # so that nothing is timed that happens once in a process
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+            for kind, ask in workers.items():
+                seconds[kind].append(ask("time"))
+        image = workers["published"]("image")
+        gigaflops = workers[kinds[1]]("gigaflops")
+        return {
+            "gigaflops_a_step": gigaflops,
+            "published_seconds": statistics.median(seconds["published"]),
+            "ours": {
+                dtype: {
+                    "seconds": statistics.median(seconds[f"ours {dtype}"]),
+                    "speedup": statistics.median(
+                        published / ours
+                        for published, ours in zip(
+                            seconds["published"], seconds[f"ours {dtype}"], strict=True
+                        )
+                    ),
+                    "limit_gigaflops_a_second": statistics.median(
+                        _Limit.gigaflops / limit for limit in seconds[f"limit {dtype}"]
+                    ),
+                    "of_limit": statistics.median(
+                        gigaflops / ours * limit / _Limit.gigaflops
+                        for ours, limit in zip(
+                            seconds[f"ours {dtype}"], seconds[f"limit {dtype}"], strict=True
+                        )
+                    ),
+                    "largest_difference": abs(workers[f"ours {dtype}"]("image") - image).max().item(),
+                    "milliseconds": workers[f"ours {dtype}"]("parts"),
+                }
+                for dtype in options.dtypes
+            },
+        }
 
 
-def _randomise(plain: Ours, others: dict[str, Ours]) -> None:
-    """No parameter 0, or half of the network would say nothing; the same ones in every precision."""
+@contextmanager
+def _worker(kind: str, options: argparse.Namespace, threads: int) -> Iterator[Callable[[str], Any]]:
+    """A process for one kind, and a function that asks it: "time", "image", "parts" or "gigaflops"."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(
+        target=_serve, args=(there, kind, options.steps, options.clock, threads), daemon=True
+    )
+    process.start()
+    there.close()
+
+    def ask(question: str) -> Any:
+        here.send(question)
+        return here.recv()
+
+    try:
+        yield ask
+    finally:
+        here.close()
+        process.join()
+
+
+def _serve(connection: Connection, kind: str, steps: int, clock_name: str, threads: int) -> None:
+    """Answer until the other end is closed."""
+    torch.set_num_threads(threads)
+    clock = time.thread_time if clock_name == "cpu" else time.perf_counter
+    name, _, dtype = kind.partition(" ")
+    subject: _Published | _Glidepath | _Limit
+    if name == "limit":
+        subject = _Limit(getattr(torch, dtype), clock)
+    elif name == "ours":
+        subject = _Glidepath(dtype, steps, clock)
+    else:
+        subject = _Published(steps, clock)
+    while True:
+        try:
+            question = connection.recv()
+        except EOFError:
+            return
+        connection.send(getattr(subject, question)())
+
+
+class _Published:
+    """The loop that GLIDE was published with."""
+
+    def __init__(self, steps: int, clock: Clock) -> None:
+        plain = Ours(SPEC, steps, "float32")
+        _randomise(plain, plain)
+        self.loop, self.clock = Published(plain.pipeline, steps, SCALE), clock
+        self.x = _first_noise(self.loop.shape)
+
+    def time(self) -> float:
+        """Seconds of a step."""
+        return self.loop.walk(PROMPT, self.x, self.clock)[1]
+
+    def image(self) -> Any:
+        """[1, 3, H, W], not clipped."""
+        return self.loop.walk(PROMPT, self.x, self.clock)[0].numpy()
+
+
+class _Glidepath:
+    """The loop of glidepath in a precision, with the weights of the published one."""
+
+    def __init__(self, dtype: str, steps: int, clock: Clock) -> None:
+        self.ours, self.steps, self.clock = Ours(SPEC, steps, dtype), steps, clock
+        _randomise(self.ours if dtype == "float32" else Ours(SPEC, steps, "float32"), self.ours)
+
+    def time(self) -> float:
+        """Seconds of a step."""
+        return self.ours.walk(1, self.clock).loop / self.steps
+
+    def image(self) -> Any:
+        """[1, 3, H, W], not clipped, from the noise that the published loop begins with."""
+        noise = _Given(_first_noise(self.ours.pipeline.denoiser.image_shape))
+        *_, last = self.ours.pipeline.states([PROMPT], noise=noise)
+        return last.x.numpy()
+
+    def gigaflops(self) -> float:
+        """Of a step."""
+        return self.ours.gigaflops()
+
+    def parts(self) -> dict[str, float]:
+        """Milliseconds of a step by what it is spent on."""
+        return _parts(self.ours)
+
+
+def _first_noise(shape: Sequence[int]) -> Tensor:
+    return torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def _randomise(plain: Ours, subject: Ours) -> None:
+    """No parameter 0, or half of the network would say nothing; those of `plain` in every precision."""
     generator = torch.Generator().manual_seed(0)
     state = {
         name: value + 0.02 * torch.randn(value.shape, generator=generator)
         for name, value in plain.network.state_dict().items()
     }
-    for subject in {id(it): it for it in (plain, *others.values())}.values():
-        subject.network.load_state_dict(state)
-        subject.encoder.load_state_dict(plain.encoder.state_dict())
+    subject.network.load_state_dict(state)
+    subject.encoder.load_state_dict(plain.encoder.state_dict())
 
 
 class _Limit:
-    """How fast the machine convolves."""
+    """How fast the machine convolves; a multiplication and its addition count as two operations."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
-        like = {"dtype": dtype, "memory_format": torch.channels_last}
-        self.x = torch.randn(2, 128, 32, 32).to(**like)
-        self.weight = torch.randn(128, 128, 3, 3).to(**like)
+    times = 20
+    gigaflops = times * 2 * (2 * 128 * 32 * 32) * 128 * 9 / 1e9
 
-    def rate(self, clock: Clock, times: int = 20) -> float:
-        """GFLOP/s; a multiplication and its addition count as two."""
+    def __init__(self, dtype: torch.dtype, clock: Clock) -> None:
+        self.x = torch.randn(2, 128, 32, 32).to(dtype=dtype, memory_format=torch.channels_last)
+        self.weight = torch.randn(128, 128, 3, 3).to(dtype=dtype, memory_format=torch.channels_last)
+        self.clock = clock
+
+    def time(self) -> float:
+        """Seconds of `times` convolutions."""
         with torch.inference_mode():
-            began = clock()
-            for _ in range(times):
+            began = self.clock()
+            for _ in range(self.times):
                 F.conv2d(self.x, self.weight, padding=1)
-        return times * 2 * self.x.numel() * 128 * 9 / (clock() - began) / 1e9
+        return self.clock() - began
 
 
 class _Given:
@@ -152,11 +247,6 @@ class _Given:
 
     def skip(self, index: int, like: Tensor) -> None:
         pass
-
-
-def _difference(subject: Ours, x: Tensor, wanted: Tensor) -> float:
-    *_, last = subject.pipeline.states([PROMPT], noise=_Given(x))
-    return float((last.x - wanted).abs().max())
 
 
 def _parts(subject: Ours) -> dict[str, float]:

@@ -68,7 +68,8 @@ def test_summed_weights_give_the_convolution_of_what_is_upsampled() -> None:
     assert made.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_kernels_suit_large_images_of_many_channels() -> None:
+def test_kernels_suit_large_images_of_many_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     suit = Kernels().suit
     with torch.inference_mode():
         assert suit(*given())
@@ -82,12 +83,24 @@ def test_kernels_suit_large_images_of_many_channels() -> None:
         assert not suit(x, nn.Identity())
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("capability", ["AVX512", "DEFAULT"])
+def test_tiles_are_for_avx2_and_upsampling_for_every_machine(
+    capability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    suit = Kernels().suit
+    assert not suit(*given())
+    assert suit(*given(), upsampled=True)
+
+
 def test_nothing_is_differentiated_through_kernels() -> None:
     assert not Kernels().suit(*given())
 
 
 @torch.inference_mode()
 def test_kernels_beyond_the_memory_they_may_take_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     (x, first), (_, second) = given(), given()
     made = Kernels()
     monkeypatch.setattr(kernels, "MOST_BYTES", 1)

@@ -1,7 +1,7 @@
 """Convolutions of kernel 3 in fewer multiplications than they are written in, for CPUs in float32.
 
 A CPU spends four fifths of a step multiplying in convolutions. What is here gives the same numbers, to the
-rounding of float32, with kernels that are derived from the weights once for a walk.
+rounding of float32, with kernels that are derived from the weights once for a batch.
 
 Dimensions: B samples, C channels, H and W the image, all of them divided into tiles of 4 x 4.
 """
@@ -27,11 +27,16 @@ MOST_BYTES = 2**30
 """Kernels take up to four times the memory of their weights. Beyond this, as written."""
 
 
+TILED_BY = "AVX2"
+"""The instructions with which tiles are sooner than oneDNN's convolutions; with AVX-512 they gain nothing."""
+
+
 class Kernels:
-    """The kernels of one walk, made where they are first needed; the weights must not change meanwhile."""
+    """The kernels of one batch, made where they are first needed; the weights must not change meanwhile."""
 
     def __init__(self) -> None:
-        self._made: dict[nn.Module, Tensor] = {}
+        self._kernels: dict[nn.Module, Tensor] = {}
+        self._tiles = torch.backends.cpu.get_cpu_capability() == TILED_BY
 
     def suit(self, x: Tensor, convolution: nn.Module, *, upsampled: bool = False) -> bool:
         """Whether x [B, C, H, W], or x upsampled, is convolved sooner here than as it is written."""
@@ -40,11 +45,12 @@ class Kernels:
             and not torch.compiler.is_compiling()
             and type(convolution) is nn.Conv2d
             and convolution.kernel_size == (3, 3)
+            and (upsampled or self._tiles)
             and (upsampled or min(convolution.in_channels, convolution.out_channels) >= CHANNELS)
             and x.shape[2] * x.shape[3] >= POSITIONS
             and x.shape[2] % 4 == x.shape[3] % 4 == 0
             and x.is_contiguous(memory_format=torch.channels_last)
-            and (convolution in self._made or sum(it.nbytes for it in self._made.values()) < MOST_BYTES)
+            and (convolution in self._kernels or self._bytes() < MOST_BYTES)
         )
 
     def convolve(self, x: Tensor, convolution: nn.Module) -> Tensor:
@@ -64,8 +70,10 @@ class Kernels:
             piece = padded[:, 4 * first : 4 * (first + step) + 2].unfold(1, 6, 4).unfold(2, 6, 4)
             tiles = piece.permute(4, 5, 0, 1, 2, 3).reshape(6, 6, -1)
             products = torch.bmm(_along_both(_INTO, tiles).view(36, -1, channels), kernel)
-            made = _along_both(_OUT_OF, products.view(6, 6, -1)).view(4, 4, batch, -1, columns, outputs)
-            torch.add(made.permute(2, 3, 0, 4, 1, 5), bias, out=result[:, first : first + step])
+            outputs_4x4 = _along_both(_OUT_OF, products.view(6, 6, -1)).view(
+                4, 4, batch, -1, columns, outputs
+            )
+            torch.add(outputs_4x4.permute(2, 3, 0, 4, 1, 5), bias, out=result[:, first : first + step])
         return result.view(batch, height, width, outputs).permute(0, 3, 1, 2)
 
     def convolve_upsampled(self, x: Tensor, convolution: nn.Module) -> Tensor:
@@ -81,9 +89,12 @@ class Kernels:
         """The kernel that takes the place of the weights, and the bias."""
         assert isinstance(convolution, nn.Conv2d)  # or it does not suit
         assert convolution.bias is not None
-        if convolution not in self._made:
-            self._made[convolution] = make(convolution.weight)
-        return self._made[convolution], convolution.bias
+        if convolution not in self._kernels:
+            self._kernels[convolution] = make(convolution.weight)
+        return self._kernels[convolution], convolution.bias
+
+    def _bytes(self) -> int:
+        return sum(kernel.nbytes for kernel in self._kernels.values())
 
 
 def _along_both(matrix: Tensor, tiles: Tensor) -> Tensor:

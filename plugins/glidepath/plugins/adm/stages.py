@@ -25,7 +25,7 @@ class Stage(nn.ModuleList):
     ) -> Tensor:
         """h: [B, C, *spatial]. Residual blocks take the next embedding, attention blocks the next text.
 
-        kernels: those of a walk, for the layers that convolve.
+        kernels: those of the batch, for the layers that convolve.
         """
         for layer in self:
             if isinstance(layer, ResBlock):

@@ -226,7 +226,7 @@ class AdmUNet(Denoiser):
         return None if made is None else made.to(next(self.input_blocks.parameters()).dtype)
 
     def _kernels(self, embeddings: Tensor) -> Kernels | None:
-        """For the walk that the embeddings are of; None where its convolutions are done as they are written.
+        """For the batch that the embeddings are of; None where its convolutions are done as they are written.
 
         In 16 bits the kernels would round. What only stands for a tensor is there to count the work of the
         network as it was published.
