@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import attrs
 import pytest
 
-ROOT = Path(__file__).parents[2]
-KIT = ROOT / "registry" / "glidepath" / "testing"
-CORE, REGISTRY, PLUGINS = (ROOT / name / "glidepath" / name for name in ("core", "registry", "plugins"))
+from .sources import (
+    CORE,
+    PLUGINS,
+    REGISTRY,
+    ROOT,
+    TESTING,
+    Import,
+    file_of,
+    files,
+    imports,
+    name_of,
+)
 
 CORE_MAY_IMPORT = {"torch", "attrs", "glidepath.core"}
 TORCH_FREE_CORE = {"glidepath.core.errors", "glidepath.core.lazy", "glidepath.core.spacing"}
@@ -23,90 +30,45 @@ HEAVY = {*TORCH, "numpy", "PIL", "omegaconf", "tqdm"}
 """What takes long to import: not on the way of a command that lists or checks."""
 
 
-@attrs.frozen
-class Import:
-    """An import statement. lazy: inside a function. typing: under `if TYPE_CHECKING`."""
-
-    module: str
-    line: int
-    lazy: bool
-    typing: bool
-
-    def within(self, *packages: str) -> bool:
-        return any(self.module == package or self.module.startswith(f"{package}.") for package in packages)
-
-
-def _imports(file: Path) -> list[Import]:
-    return list(_walk(ast.parse(file.read_text(encoding="utf-8")), lazy=False, typing=False))
-
-
-def _walk(node: ast.AST, *, lazy: bool, typing: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            for alias in child.names:
-                yield Import(alias.name, child.lineno, lazy, typing)
-        elif isinstance(child, ast.ImportFrom):
-            assert child.level == 0, f"line {child.lineno}: relative imports hide where a module is"
-            for alias in child.names:
-                whole = f"{child.module}.{alias.name}"
-                submodule = _file_of(whole) is not None
-                yield Import(whole if submodule else str(child.module), child.lineno, lazy, typing)
-        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from _walk(child, lazy=True, typing=typing)
-        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            yield from _walk(ast.Module(child.body, []), lazy=lazy, typing=True)
-            yield from _walk(ast.Module(child.orelse, []), lazy=lazy, typing=typing)
-        else:
-            yield from _walk(child, lazy=lazy, typing=typing)
-
-
-def _file_of(module: str) -> Path | None:
-    for root in ("core", "registry", "plugins"):
-        place = ROOT.joinpath(root, *module.split("."))
-        for file in (place.with_suffix(".py"), place / "__init__.py"):
-            if file.is_file():
-                return file
-    return None
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.py"))
-
-
-def _name(file: Path) -> str:
-    return str(file.relative_to(ROOT))
-
-
-@pytest.mark.parametrize("file", _files(CORE), ids=_name)
-def test_core_imports_torch_attrs_and_the_standard_library_only(file: Path) -> None:
+def test_core_imports_torch_attrs_and_the_standard_library_only() -> None:
     allowed = {*CORE_MAY_IMPORT, *sys.stdlib_module_names}
-    strangers = [it for it in _imports(file) if not it.within(*allowed)]
-    assert not strangers
+    _refuse(CORE, lambda statement: not statement.within(*allowed))
 
 
-@pytest.mark.parametrize("file", _files(REGISTRY), ids=_name)
-def test_the_registry_imports_torch_and_core_only_where_it_assembles(file: Path) -> None:
-    for it in _imports(file):
-        if it.lazy or it.typing:
-            continue
-        assert not it.within(*TORCH), f"line {it.line} imports {it.module} at module level"
-        if it.within("glidepath.core"):
-            assert it.module in TORCH_FREE_CORE, f"line {it.line} imports {it.module}, which imports torch"
+def test_the_registry_imports_torch_and_core_only_where_it_assembles() -> None:
+    _refuse(REGISTRY, lambda it: _eager(it) and it.within(*TORCH))
+    _refuse(
+        REGISTRY, lambda it: _eager(it) and it.within("glidepath.core") and it.module not in TORCH_FREE_CORE
+    )
 
 
-@pytest.mark.parametrize("file", [*_files(REGISTRY), *_files(KIT)], ids=_name)
-def test_the_registry_and_the_conformance_kit_import_no_plugin(file: Path) -> None:
-    assert not [it for it in _imports(file) if it.within("glidepath.plugins")]
+@pytest.mark.parametrize("folder", [REGISTRY, TESTING], ids=name_of)
+def test_the_registry_and_the_conformance_kit_import_no_plugin(folder: Path) -> None:
+    _refuse(folder, lambda statement: statement.within("glidepath.plugins"))
 
 
-@pytest.mark.parametrize("file", _files(PLUGINS), ids=_name)
-def test_a_plugin_imports_no_other_plugin(file: Path) -> None:
-    own = f"glidepath.plugins.{file.relative_to(PLUGINS).parts[0]}"
-    foreign = [it for it in _imports(file) if it.within("glidepath.plugins") and not it.within(own)]
-    assert not foreign
+@pytest.mark.parametrize("plugin", sorted(file.parent.name for file in PLUGINS.glob("*/plugin.py")))
+def test_a_plugin_imports_no_other_plugin(plugin: str) -> None:
+    own = f"glidepath.plugins.{plugin}"
+    _refuse(PLUGINS / plugin, lambda it: it.within("glidepath.plugins") and not it.within(own))
 
 
-@pytest.mark.parametrize("file", sorted(PLUGINS.glob("*/plugin.py")), ids=_name)
+def _eager(statement: Import) -> bool:
+    return not statement.lazy and not statement.typing
+
+
+def _refuse(folder: Path, refused: Callable[[Import], bool]) -> None:
+    """Fail with the places of the import statements below a folder that are refused."""
+    found = [
+        f"{name_of(file)}:{statement.line} imports {statement.module}"
+        for file in files(folder)
+        for statement in imports(file)
+        if refused(statement)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("file", sorted(PLUGINS.glob("*/plugin.py")), ids=name_of)
 def test_the_module_of_a_plugin_imports_nothing_heavy_and_no_parameters(file: Path) -> None:
     """Nor does anything of ours that it imports at module level, as far as that goes."""
     seen: set[Path] = set()
@@ -114,13 +76,14 @@ def test_the_module_of_a_plugin_imports_nothing_heavy_and_no_parameters(file: Pa
     while waiting:
         current = waiting.pop()
         seen.add(current)
-        for it in _imports(current):
-            if it.lazy or it.typing:
+        for statement in imports(current):
+            if not _eager(statement):
                 continue
-            assert not it.within(*HEAVY), f"{_name(current)}:{it.line} imports {it.module}"
+            place = f"{name_of(current)}:{statement.line} imports {statement.module}"
+            assert not statement.within(*HEAVY), place
             if current.is_relative_to(PLUGINS):  # whose attrs classes are those of parameters
-                assert not it.within("attrs"), f"{_name(current)}:{it.line} imports {it.module}"
-            target = _file_of(it.module)
+                assert not statement.within("attrs"), place
+            target = file_of(statement.module)
             if target is not None and target not in seen:
                 waiting.append(target)
 
@@ -135,11 +98,8 @@ def test_the_namespaces_have_no_init_file(folder: str) -> None:
 LIGHT = [
     "glidepath.core.errors",
     "glidepath.core.spacing",
-    "glidepath.registry",
-    *(f"glidepath.registry.{file.stem}" for file in sorted(REGISTRY.glob("*.py")) if file.stem != "__init__"),
-    *(f"glidepath.registry.cli.{file.stem}" for file in sorted((REGISTRY / "cli").glob("[a-z]*.py"))),
-    *(f"glidepath.plugins.{file.parent.name}.plugin" for file in sorted(PLUGINS.glob("*/plugin.py"))),
-    *(f"glidepath.plugins.{file.parent.name}.{file.stem}" for file in sorted(PLUGINS.glob("*/*config*.py"))),
+    *(module_of(file) for file in files(REGISTRY) if file.stem != "__main__"),
+    *(module_of(file) for file in files(PLUGINS) if file.stem == "plugin" or "config" in file.stem),
 ]
 
 

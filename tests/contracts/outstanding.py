@@ -1,0 +1,27 @@
+"""What does not yet keep the rules of the house, as paths within the project. Entries only go."""
+
+BELOW_THE_FACES = tuple(f"plugins/glidepath/plugins/{name}/" for name in ("convert", "studies", "train"))
+LONG = {
+    "plugins/glidepath/plugins/shapes/reader.py",
+    "plugins/glidepath/plugins/studies/command.py",
+    "registry/glidepath/registry/discovery/catalogue.py",
+    "registry/glidepath/registry/plan/planner.py",
+}
+NAMES_A_PLUGIN = {
+    f"registry/glidepath/registry/{name}.py"
+    for name in (
+        "assembly/build",
+        "cli/check",
+        "cli/lock",
+        "cli/plan",
+        "cli/plugins",
+        "cli/show",
+        "plan/planner",
+        "plan/training_mismatch",
+        "spec/address",
+        "spec/top_keys",
+        "text/mappings",
+        "text/problems",
+        "text/source",
+    )
+}
