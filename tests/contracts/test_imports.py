@@ -20,6 +20,7 @@ from .sources import (
     file_of,
     files,
     imports,
+    module_of,
     name_of,
 )
 
