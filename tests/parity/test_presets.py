@@ -141,6 +141,7 @@ def test_a_preset_is_the_diffusion_that_the_published_options_make(case: int) ->
         assert config(plan, "sampler").variance == "fixed-large"
 
 
+@pytest.mark.thorough
 def test_a_preset_is_measured_without_weights_and_vocabulary() -> None:
     cost = measured("glide-upsample-inpaint")
     assert sum(cost.parameters.values()) == SIZES["glide-upsample-inpaint"][0]
@@ -148,6 +149,7 @@ def test_a_preset_is_measured_without_weights_and_vocabulary() -> None:
     assert (cost.steps, cost.rows) == (27, 1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("presets", "multiply_adds"),
     [(["adm-256"], 1120e9), (["adm-64", "adm-64-256"], 742e9)],

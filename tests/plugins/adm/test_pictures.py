@@ -205,6 +205,7 @@ def test_pictures_are_made_in_float32_whatever_the_network_runs_in() -> None:
     assert (made - bilinear(conditioning.low_res, 16, 16)).abs().max() < 1e-6
 
 
+@pytest.mark.thorough
 def test_pictures_enter_a_compiled_trunk() -> None:
     config = attrs.evolve(BOTH, num_classes=5)
     unet, x, conditioning = trained(config), noise(config, 2), conditioning_of(config, 2)

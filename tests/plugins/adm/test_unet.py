@@ -235,6 +235,7 @@ def test_a_channels_last_network_stays_channels_last_and_gives_the_same() -> Non
     assert [name for name, h in seen.items() if not h.is_contiguous(memory_format=torch.channels_last)] == []
 
 
+@pytest.mark.thorough
 def test_forward_and_prepared_predictors_share_one_compiled_trunk() -> None:
     unet, x, conditioning = trained(SMALL), noise(SMALL, 2), conditioning_of(SMALL, 2)
     t, runs = torch.full((2,), 900), []

@@ -368,6 +368,7 @@ def cost(folder: Path, *guidances: str, sampler: str = "ddim") -> Measurement:
     return measure(make_plan(spec, catalogue), catalogue)
 
 
+@pytest.mark.thorough
 def test_a_plan_says_what_its_gradients_cost(tmp_path: Path) -> None:
     plain, near, through = (cost(tmp_path, *it) for it in ((), (CLEAN,), (THROUGH,)))
     assert (plain.gradient_bytes, plain.gradient_flops) == (0, 0)

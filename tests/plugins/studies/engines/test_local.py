@@ -44,6 +44,7 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.thorough
 def test_a_killed_trial_is_lost_alone_and_run_again_and_one_without_end_times_out(
     small: Path, unruly: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -202,6 +202,7 @@ def drawn(images: Tensor, dataset: Any = None) -> Drawn:
     )  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_metrics_of_real_images_are_at_their_floor_or_ceiling(shapes: Any, real: Tensor) -> None:
     config, near = FeatureConfig(images=256), NeighbourConfig(images=256)
     for metric in (KernelDistance(config), FrechetDistance(config), Precision(near), Recall(near)):

@@ -400,6 +400,7 @@ def test_intervals_estimates_and_p_are_printed_as_papers_do() -> None:
     assert [p_value(it) for it in (0.03125, 0.00049, 0.0, None)] == ["0.031", "0.0005", "< 0.0001", "–"]
 
 
+@pytest.mark.thorough
 def test_an_image_grid_is_written_with_its_cells(tmp_path: Path) -> None:
     results = scale_study(scales=(0.0, 2.0, 4.0), seeds=3, folder=tmp_path)
     path = write_report(attrs.evolve(results, axes=()), tmp_path / "out")

@@ -78,6 +78,7 @@ def test_what_is_left_is_the_sum_of_its_tolls(small: Path) -> None:
     assert told.seconds == 1 + 8 * 100 + 8
 
 
+@pytest.mark.thorough
 def test_a_probe_tells_of_every_stage_and_leaves_nothing(small: Path) -> None:
     before = {path.name for path in small.iterdir()}
     found = planned(small, "seeds.train=2", probe=60, text=TWO_ARMS)

@@ -19,6 +19,8 @@ import pytest
 from glidepath.plugins.studies.store.store import Store
 from glidepath.registry.cli import main
 
+pytestmark = pytest.mark.thorough
+
 STUDY = """\
 base: small.yaml
 arms: {axes: {sampler.steps: [1, 2, 3, 4]}}

@@ -80,6 +80,7 @@ def test_the_error_tells_what_changed_and_how_to_report_it(
     assert "--as-measured reports them, and `glidepath study run study.yaml` measures anew" in said
 
 
+@pytest.mark.thorough
 def test_scores_of_an_earlier_metric_are_reported_with_a_note(finished: list[str]) -> None:
     rewrite(OTHER_METRIC)
     scores, text = reported()
@@ -87,6 +88,7 @@ def test_scores_of_an_earlier_metric_are_reported_with_a_note(finished: list[str
     assert "Note: this was measured before the code of unruly/unruly (1.0) changed" in text
 
 
+@pytest.mark.thorough
 def test_images_of_an_earlier_core_are_taken_with_the_scores_that_are_of_them(
     finished: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +98,7 @@ def test_images_of_an_earlier_core_are_taken_with_the_scores_that_are_of_them(
     assert "before the code of glidepath.core (" in text
 
 
+@pytest.mark.thorough
 def test_what_is_measured_anew_is_reported_without_a_note(
     finished: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +125,7 @@ def test_a_report_of_the_code_that_measured_needs_no_word(finished: list[str]) -
     assert "before the code" not in text
 
 
+@pytest.mark.thorough
 def test_another_label_is_another_name_for_the_same_scores(finished: list[str]) -> None:
     Path("study.yaml").write_text(STUDY.replace("light:", "brightness:"))
     assert study("report", "study.yaml", "--out", "report") == 0

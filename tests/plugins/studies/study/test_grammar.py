@@ -362,6 +362,7 @@ def test_parts_that_do_not_fit_are_told_for_the_arm_that_has_them(tmp_path: Path
     assert line == 4
 
 
+@pytest.mark.thorough
 def test_ten_thousand_arms_plan_in_under_ten_seconds(tmp_path: Path, catalogue: Catalogue) -> None:
     from glidepath.plugins.studies.study.graph import build_graph, resolved_runtime
 

@@ -109,6 +109,7 @@ def test_a_learned_variance_is_used_and_its_ends_are_the_fixed_ones() -> None:
     assert bits(Off(0.003, 1.0), variance="small") == pytest.approx(bits(Off(0.003)), rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_part_of_the_timesteps_tells_of_all_without_bias() -> None:
     whole = bits(Off(0.01))
     some = [bits(Off(0.01), 8, seed=seed) for seed in range(200)]

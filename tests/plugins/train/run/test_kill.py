@@ -14,7 +14,10 @@ from tests.plugins.train.tiny import steps_of
 
 from glidepath.plugins.train.run.checkpoint import existing
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks, which this system cannot")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks, which this system cannot"),
+]
 
 ROOT = Path(__file__).parents[4]
 
