@@ -199,15 +199,15 @@ def test_a_parameter_can_be_declared_free(tmp_path: Path) -> None:
     @attrs.frozen(kw_only=True)
     class Config:
         dropout: float = attrs.field(default=0.0, metadata=doc("of training", free=True))
-        depth: int = attrs.field(default=1, metadata=doc("how deep", formerly=["layers"]))
+        depth: int = attrs.field(default=1, metadata=doc("how deep"))
 
-    free = Component(kind="denoiser", name="free", target="x:Y", summary="x", config=Config, formerly=["old"])
+    free = Component(kind="denoiser", name="free", target="x:Y", summary="x", config=Config)
     catalogue = make_catalogue(components=(*COMPONENTS, free))
     text = "schedule: cosine\ndenoiser: {use: free, dropout: 0.5, depth: 2}\nsampler: ddim\nweights: w.pt\n"
     plan = make_plan(parse_spec(text, "s", catalogue=catalogue, folder=tmp_path), catalogue)
-    write(tmp_path / "w.pt", {"denoiser": {"use": "glidepath-diffusion/old", "dropout": 0.1, "layers": 2}})
+    write(tmp_path / "w.pt", {"denoiser": {"use": "glidepath-diffusion/free", "dropout": 0.1, "depth": 2}})
     assert told(plan, catalogue) == []
-    write(tmp_path / "w.pt", {"denoiser": {"use": "glidepath-diffusion/old", "dropout": 0.1, "layers": 3}})
+    write(tmp_path / "w.pt", {"denoiser": {"use": "glidepath-diffusion/free", "dropout": 0.1, "depth": 3}})
     assert told(plan, catalogue) == ["denoiser.depth is 2, and the weights were trained with 3"]
 
 

@@ -10,7 +10,6 @@ from glidepath.registry.cli.opening import (
     add_json_argument,
     add_spec_arguments,
     doubts,
-    heed_warnings,
     open_plan,
 )
 from glidepath.registry.cli.printing import print_json
@@ -56,15 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         catalogue, plan = open_plan(arguments)
         require_targets(plan)
-        if arguments.json:
-            warnings = [problem.render() for problem in plan.warnings]
-            if arguments.strict and plan.warnings:
-                raise SpecError(plan.warnings)
-        else:
-            heed_warnings(plan, arguments)
         absent = absent_device(plan)
         doubtful = [*doubts(plan, catalogue), *([absent] if absent else [])]
-        warnings += [problem.render() for problem in doubtful]
+        warnings = [problem.render() for problem in doubtful]
     except SpecError as error:
         if not arguments.json:
             raise

@@ -121,20 +121,6 @@ def open_plan(arguments: argparse.Namespace, *, need_weights: bool = False) -> t
     return catalogue, plan
 
 
-def heed_warnings(plan: Plan, arguments: argparse.Namespace) -> None:
-    """Say on the standard error what of a plan's spec is to go.
-
-    Raises:
-        SpecError: something is, and the command is strict.
-    """
-    from glidepath.registry.text.problems import SpecError
-
-    if plan.warnings and arguments.strict:
-        raise SpecError(plan.warnings)
-    for problem in plan.warnings:
-        warn_once(problem.render())
-
-
 def doubts(plan: Plan, catalogue: Catalogue) -> list[Problem]:
     """What of a right plan will not make the images that are meant: other training, and what is not there."""
     from glidepath.registry.plan.missing_files import lacking

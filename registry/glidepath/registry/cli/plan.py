@@ -56,8 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from glidepath.registry.plan.training_mismatch import trained_otherwise
 
     catalogue, plan = open_plan(arguments)
-    doubtful = (*plan.warnings, *trained_otherwise(plan, catalogue))
-    warnings = [problem.render() for problem in doubtful]
+    warnings = [problem.render() for problem in trained_otherwise(plan, catalogue)]
     if arguments.json:
         costs, reason = ({}, "") if arguments.quick else _measure(plan, catalogue)
         print_json({**_document(arguments.spec, plan, costs, reason), "warnings": warnings})

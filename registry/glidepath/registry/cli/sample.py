@@ -17,7 +17,6 @@ from glidepath.registry.cli.opening import (
     add_locked_option,
     add_spec_options,
     doubts,
-    heed_warnings,
     open_plan,
 )
 from glidepath.registry.cli.printing import note_failures, warn_once
@@ -171,7 +170,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     arguments.overrides = [*arguments.overrides, *device_overrides(arguments)]
     catalogue, plan = open_plan(arguments, need_weights=True)
-    heed_warnings(plan, arguments)
     prompts = requested(arguments, plan)
     pictures = open_pictures(image=arguments.image, mask=arguments.mask, low_res=arguments.low_res)
     note_failures(catalogue)

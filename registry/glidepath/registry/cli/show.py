@@ -156,7 +156,6 @@ def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> Non
                 "plugin": found.plugin,
                 "file": found.file,
                 "target": component.target,
-                "deprecated": component.deprecated,
                 "requires": [extra.module for extra in component.requires],
                 "unusable": missing_extras,
                 "references": list(component.references),
@@ -169,8 +168,6 @@ def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> Non
         ("from", f"{found.distribution} {found.version}, plugin {found.plugin}"),
         ("file", found.file),
         ("built by", component.target),
-        *([("deprecated", component.deprecated)] if component.deprecated else ()),
-        *(("formerly", name) for name in component.formerly),
         *(("needs", f"{extra.module} ({extra.install})") for extra in component.requires),
         *(("see", reference) for reference in component.references),
     ]

@@ -15,52 +15,32 @@ the version of glidepath. A plugin says in its dependencies which versions of gl
 PART = "glidepath.part"
 MANY = "glidepath.many"
 DOC = "glidepath.doc"
-FORMERLY = "glidepath.formerly"
-DEPRECATED = "glidepath.deprecated"
 FREE = "glidepath.free"
 
 RESERVED = ("use", "weights")
 """Keys of a part in a spec that are no parameters: no field of a config has such a name."""
 
 
-def doc(
-    text: str, *, formerly: Sequence[str] = (), deprecated: str = "", free: bool = False
-) -> dict[str, object]:
+def doc(text: str, *, free: bool = False) -> dict[str, object]:
     """Field metadata: what a parameter means, with its unit and range.
 
-    formerly: its earlier names. A spec that writes one means this parameter, and is warned.
-    deprecated: what to write in its place, since when, and when it goes: "use steps; goes in 0.4". A spec
-        that writes the parameter is warned.
     free: trained weights mean the same under any value of it (a dropout, say). Of any other parameter a
         spec is warned that has another value than its weights were trained with.
-
-    Raises:
-        TypeError: `formerly` is one name and not a list of them.
     """
-    if isinstance(formerly, str):
-        raise TypeError(f"formerly is a list of names: write [{formerly!r}]")
-    metadata: dict[str, object] = {DOC: text}
-    if formerly:
-        metadata[FORMERLY] = tuple(formerly)
-    if deprecated:
-        metadata[DEPRECATED] = deprecated
-    if free:
-        metadata[FREE] = True
-    return metadata
+    return {DOC: text, FREE: True} if free else {DOC: text}
 
 
-def part(kind: str, text: str, *, formerly: Sequence[str] = (), deprecated: str = "") -> dict[str, object]:
+def part(kind: str, text: str) -> dict[str, object]:
     """Field metadata: this parameter is itself a part of `kind`, written and checked as a slot is.
 
     The config object holds None in its place; the built part reaches the constructor as a keyword argument.
-    The rest is as for `doc`.
     """
-    return {**doc(text, formerly=formerly, deprecated=deprecated), PART: kind}
+    return {**doc(text), PART: kind}
 
 
-def parts(kind: str, text: str, *, formerly: Sequence[str] = (), deprecated: str = "") -> dict[str, object]:
-    """Field metadata: this parameter is a list of parts of `kind`. The rest is as for `doc`."""
-    return {**part(kind, text, formerly=formerly, deprecated=deprecated), MANY: True}
+def parts(kind: str, text: str) -> dict[str, object]:
+    """Field metadata: this parameter is a list of parts of `kind`. The rest is as for `part`."""
+    return {**part(kind, text), MANY: True}
 
 
 @attrs.frozen(kw_only=True)
@@ -117,9 +97,6 @@ class Component:
         file of words, say. It is no fault of a spec, and `glidepath check` warns of it. The field "weights"
         stands for the weights of a network, and is told only where a spec names none for it.
     references: where it comes from (paper, section, equation).
-    formerly: its earlier names. A spec that writes one means this part, and is warned.
-    deprecated: what to use in its place, since when, and when it goes: "use euler; goes in 0.4". A spec that
-        names the part is warned.
     example: parameters, as a spec writes them, with which it can be tried in a moment: for a part that has no
         working defaults, or large ones. The conformance kit (`glidepath.testing`) builds it so. A text says
         why none can be given, such as a file that does not come with it.
@@ -138,8 +115,6 @@ class Component:
     check: Callable[[Any], Sequence[tuple[str, str]]] = lambda _config: ()
     lacks: Lacks = lambda _config: ()
     references: Sequence[str] = ()
-    formerly: Sequence[str] = ()
-    deprecated: str = ""
     example: Mapping[str, object] | str = attrs.field(factory=dict)
     neutral: Mapping[str, object] | None = None
 

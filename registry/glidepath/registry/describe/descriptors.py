@@ -56,10 +56,6 @@ def _component(component: Component, kinds: Collection[str], absent: Sequence[st
         yield f"requires {component.requires!r} is not a list of Extra"
     if not _is_list_of(str, component.references):
         yield f"references {component.references!r} is not a list of strings"
-    if not _is_list_of(str, component.formerly) or not all(_is(_NAME, name) for name in component.formerly):
-        yield f"formerly {component.formerly!r} is not a list of names"
-    if not isinstance(component.deprecated, str):
-        yield f"deprecated {component.deprecated!r} is not a text that says what to use instead"
     for name, given in (("example", component.example), ("neutral", component.neutral or {})):
         if name == "example" and isinstance(given, str) and given.strip():
             continue

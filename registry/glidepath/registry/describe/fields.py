@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.component import DEPRECATED, DOC, FORMERLY, FREE, MANY, PART
+from glidepath.registry.describe.component import DOC, FREE, MANY, PART
 
 SECTIONS = ("extends", "weights", "runtime", "plugins", "stages")
 """Keys at the top of a spec that are no parts."""
@@ -43,7 +43,6 @@ class Field:
     """A parameter of a config class, under the name that a spec gives it.
 
     hint: its annotation, resolved. slot: set when it is itself a part.
-    formerly: its earlier names. deprecated: what to write in its place, "" when it stays.
     free: trained weights mean the same under any value of it.
     """
 
@@ -51,8 +50,6 @@ class Field:
     hint: Any
     attribute: attrs.Attribute[Any]
     slot: Slot | None
-    formerly: tuple[str, ...] = ()
-    deprecated: str = ""
     free: bool = False
 
     @property
@@ -98,15 +95,6 @@ def _fields(config: Any) -> Mapping[str, Field]:
                 hints.get(attribute.name, Any),
                 attribute,
                 slot,
-                formerly=tuple(attribute.metadata.get(FORMERLY, ())),
-                deprecated=str(attribute.metadata.get(DEPRECATED, "")),
                 free=bool(attribute.metadata.get(FREE)),
             )
     return found
-
-
-def current(known: Mapping[str, Field], name: str) -> str:
-    """The name that a parameter has now; the same, when it is no earlier name of one."""
-    if name in known:
-        return name
-    return next((field.name for field in known.values() if name in field.formerly), name)

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.component import DEPRECATED, DOC, MANY, PART, Kind
+from glidepath.registry.describe.component import DOC, MANY, PART, Kind
 from glidepath.registry.text.yaml_text import yaml_text
 
 _FACTORY: Any = attrs.Factory  # a class; attrs declares it as a function
@@ -67,8 +67,7 @@ def _parameters(config: type[Any]) -> Iterator[Parameter]:
 
 
 def _doc(field: attrs.Attribute[Any]) -> str:
-    text, deprecated = str(field.metadata.get(DOC, "")), field.metadata.get(DEPRECATED)
-    return f"{text} (deprecated: {deprecated})" if deprecated else text
+    return str(field.metadata.get(DOC, ""))
 
 
 def _default(field: attrs.Attribute[Any]) -> object:

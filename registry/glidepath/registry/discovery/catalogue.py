@@ -162,9 +162,6 @@ class Catalogue:
         if (registered := _chosen(self.components(kind), kind, name, own)) is not None:
             return registered
         distribution, _, short = name.rpartition("/")
-        for entry in self.components(kind):
-            if short in entry.component.formerly and distribution in ("", entry.distribution):
-                return entry
         raise self._unknown_component(kind, distribution, short)
 
     def _unknown_component(self, kind: str, distribution: str, name: str) -> NotFound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -28,24 +28,17 @@ def check_fit(
     catalogue: Catalogue,
     problems: Problems,
     path: str = "",
-    faulty: Collection[str] = (),
 ) -> None:
     """Add a fault for every need that is not met.
 
     parts: the ones in slots before those inside them: where several provide a value, the first counts.
     complete: no part is missing from them.
     path: of the stage whose parts they are, "" for a spec without stages.
-    faulty: the paths of those that have problems of their own, and so lack parameters. What depends on
-        these is not judged, and all else is.
     """
     top = f"{path}." if path else ""
-    said = {part.path: _asked(part, "provides", problems, faulty) for part in parts}
-    complete = complete and all(values is not None for values in said.values())
-    provided = {path: values or {} for path, values in said.items()}
+    provided = {part.path: _asked(part, "provides", problems) for part in parts}
     for part in parts:
-        for key, need in (_asked(part, "needs", problems, faulty) or {}).items():
-            if part.path in faulty:
-                need = _guarded(need)
+        for key, need in _asked(part, "needs", problems).items():
             if key.startswith(BEFORE):
                 _check_before(
                     part, key.removeprefix(BEFORE), need, parts, provided, complete, catalogue, problems
@@ -60,16 +53,14 @@ def check_fit(
                 _fault(part, need, f"{_named(part)} needs {key}, and no part provides it", hint, (), problems)
 
 
-def check_cascade(
-    stages: Mapping[str, Sequence[PartPlan]], problems: Problems, faulty: Collection[str] = ()
-) -> None:
+def check_cascade(stages: Mapping[str, Sequence[PartPlan]], problems: Problems) -> None:
     """Add a fault for every stage that does not fit its place: after the first, each enlarges what is there.
 
-    stages: the parts of each by the stage's path. faulty: as of `check_fit`.
+    stages: the parts of each by the stage's path.
     """
     before: _Maker | None = None
     for index, (path, parts) in enumerate(stages.items()):
-        maker = _Maker.among(parts, path, problems, faulty)
+        maker = _Maker.among(parts, path, problems)
         if maker is not None:
             _check_place(maker, index > 0, problems)
         if maker is not None and before is not None and maker.codec == before.codec:
@@ -86,18 +77,15 @@ class _Maker:
     codec: str
 
     @classmethod
-    def among(
-        cls, parts: Sequence[PartPlan], path: str, problems: Problems, faulty: Collection[str]
-    ) -> _Maker | None:
+    def among(cls, parts: Sequence[PartPlan], path: str, problems: Problems) -> _Maker | None:
         slots = {part.path: part for part in parts}
         part, codec = slots.get(join_path(path, "denoiser")), slots.get(join_path(path, "codec"))
         if part is None or codec is None:
             return None
         # what is inside a denoiser speaks for it where it says nothing itself
         inner = [other for other in parts if other.path.startswith(f"{part.path}.")]
-        said = [_asked(one, "provides", problems, faulty) for one in (part, *inner)]
-        known = [dict(values) for values in said if values is not None]
-        return cls(part, ChainMap(*known), codec.registered.full_name) if len(known) == len(said) else None
+        provided = [dict(_asked(one, "provides", problems)) for one in (part, *inner)]
+        return cls(part, ChainMap(*provided), codec.registered.full_name)
 
 
 def _check_place(maker: _Maker, is_after: bool, problems: Problems) -> None:
@@ -156,33 +144,14 @@ def _list_of(part: PartPlan) -> str:
     return part.path.rpartition("[")[0] if part.path.endswith("]") else ""
 
 
-def _asked(
-    part: PartPlan, what: str, problems: Problems, faulty: Collection[str]
-) -> Mapping[str, Any] | None:
-    """What a part provides or needs; None where that depends on a parameter with a fault."""
+def _asked(part: PartPlan, what: str, problems: Problems) -> Mapping[str, Any]:
+    """What a part provides or needs."""
     try:
         return dict(getattr(part.registered.component, what)(part.config))
     except Exception as error:
-        if part.path in faulty:
-            return None
         fault = f"{part.registered.full_name} cannot say what it {what}: {type(error).__name__}: {error}"
         problems.add(fault, part.place, part.path, f"it is a fault of {part.registered.distribution}")
         return {}
-
-
-def _guarded(need: Need) -> Need:
-    """A need whose test finds nothing where it asks for a parameter with a fault."""
-    test = need.test
-    if test is None:
-        return need
-
-    def guarded(value: object) -> str:
-        try:
-            return test(value)
-        except Exception:
-            return ""
-
-    return attrs.evolve(need, test=guarded)
 
 
 def _compare(

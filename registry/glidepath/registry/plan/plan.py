@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,6 @@ from glidepath.registry.spec.address import Address, local_file
 from glidepath.registry.spec.requirements import PluginsSection
 from glidepath.registry.spec.spec import Spec
 from glidepath.registry.text.named_files import below_here, is_there
-from glidepath.registry.text.problems import Problem
 from glidepath.registry.text.tree import join_path
 
 
@@ -32,7 +31,6 @@ class Plan:
     plugins: which plugins the spec lets in.
     stages: of a cascade, in order: a plan for each, with the cascade's runtime.
     path: where it stands in the spec: "", or "stages.NAME".
-    warnings: what of the spec is right as yet, and is to go; of the whole plan, not of its stages.
     """
 
     parts: Parts
@@ -44,7 +42,6 @@ class Plan:
     plugins: PluginsSection = attrs.field(factory=PluginsSection)
     stages: Mapping[str, Plan] = MappingProxyType({})
     path: str = ""
-    warnings: Sequence[Problem] = ()
 
     def portable_tree(self) -> Mapping[str, Any]:
         """The tree as an image carries it: a file below the current directory is written relative to that,

@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
 from glidepath.registry.describe.fields import Slot, fields
+from glidepath.registry.describe.writable import unwritable
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import NotFound, Registered
 from glidepath.registry.plan.contracts import check_cascade, check_fit
@@ -19,8 +20,7 @@ from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.address import Address, read_address
-from glidepath.registry.spec.config import ConfigReader, missing_space, without
-from glidepath.registry.spec.current_names import in_words_of_today, warn_of_age
+from glidepath.registry.spec.config import ConfigReader, missing_space
 from glidepath.registry.spec.merge import as_part
 from glidepath.registry.spec.positions import Schema
 from glidepath.registry.spec.requirements import PluginsSection, check_requirements, refused_by
@@ -112,8 +112,6 @@ class Planner:
         self._configs = ConfigReader(problems)
         self._plugins = PluginsSection()
         self._count = 0
-        # parts with problems, whose configs lack parameters: to judge by what they have
-        self._faulty: set[str] = set()
 
     def plan(self, spec: Spec) -> Plan | None:
         """The plan, None when there are problems."""
@@ -138,7 +136,7 @@ class Planner:
         weights = self._weights(root, "")
         pipelines = self._stages(stages)
         parts_of = {path: tuple(flat(parts)) for path, (_, parts) in pipelines.items()}
-        check_cascade(parts_of, self._problems, self._faulty)
+        check_cascade(parts_of, self._problems)
         if len(self._problems) or runtime is None:
             return None
         made = {
@@ -148,17 +146,11 @@ class Planner:
         return self._made(spec, runtime, weights, {}, stages=made)
 
     def part(self, node: Node, slot: Slot, path: str) -> PartPlan | tuple[PartPlan, ...] | None:
-        """What stands in a slot, or in a place for parts of another file; None, or fewer, after a fault.
+        """What stands in a slot, or in a place for parts of another file; None, or fewer, after a problem.
 
         Whether it fits other parts is for `check_fit`.
         """
-        found = self._position(node, slot, path)
-        if isinstance(found, tuple):
-            return tuple(part for part in found if self._is_sound(part))
-        return found if found is None or self._is_sound(found) else None
-
-    def _is_sound(self, part: PartPlan) -> bool:
-        return not any(one.path in self._faulty for one in flat({"": part}))
+        return self._position(node, slot, path)
 
     def _made(
         self,
@@ -191,7 +183,6 @@ class Planner:
             distributions=dict(sorted(versions.items())),
             stages=stages,
             path=path,
-            warnings=() if path else self._problems.warnings,
         )
 
     def _stages(self, node: Node) -> dict[str, tuple[Address | None, Parts]]:
@@ -225,7 +216,7 @@ class Planner:
         self._top = "stage" if path else "spec"
         weights = self._weights(root, path)
         parts = self._slots(root, path)
-        check_fit(tuple(flat(parts)), self._whole, self._catalogue, self._problems, path, self._faulty)
+        check_fit(tuple(flat(parts)), self._whole, self._catalogue, self._problems, path)
         return weights, parts
 
     def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:
@@ -324,7 +315,8 @@ class Planner:
             return None
         owner = f"{kind} {registered.component.name}"
         supplier = f"{registered.distribution} {registered.version}"
-        part = in_words_of_today(part, config_class or _NoParameters, registered, path, self._problems)
+        if config_class is not None and self._is_unwritable(config_class, registered, part, path):
+            return None
         elsewhere = {
             slot: f"{slot} is a slot of its own: write it at the top of the {self._top}"
             for slot in self._catalogue.slots
@@ -334,22 +326,33 @@ class Planner:
         )
         inner = self._inner(registered, part, kind, path)
         weights = self._weights(part, path)
-        is_faulty = config.value is FAILED
-        if is_faulty and config.draft is None:
+        if config.value is FAILED:
             return None
-        if is_faulty:
-            self._faulty.add(path)
-        made = config.draft if is_faulty else config.value
         planned = PartPlan(
             path=path,
             registered=registered,
-            config=made if config_class else None,
+            config=config.value if config_class else None,
             parts=inner,
             places=config.places,
             weights=weights,
             place=place,
         )
-        return self._checked(planned)
+        return planned if self._is_sound(planned) else None
+
+    def _is_unwritable(self, config: type[Any], registered: Registered, part: MappingNode, path: str) -> bool:
+        """Whether a part has parameters that no spec can write, and so no record of an image could keep."""
+        try:
+            odd = unwritable(config)
+        except Exception:  # told where the parameters are read
+            return False
+        owner = f"{registered.component.kind} {registered.component.name}"
+        supplier = f"{registered.distribution} {registered.version}"
+        for name, kind in odd.items():
+            node = part.get(name) or part.items["use"].node
+            what = f"{owner} of {supplier}: its parameter {name!r} is {kind}, which no spec can write"
+            hint = f"report it to the authors of {supplier}, or choose another {registered.component.kind}"
+            self._problems.add(what, node.place, join_path(path, name), hint)
+        return bool(odd)
 
     def _registered(self, part: MappingNode, kind: str, path: str, empty: str) -> Registered | None:
         use = part.get("use")
@@ -383,7 +386,6 @@ class Planner:
             what = f"{registered.full_name} is of the plugin {registered.plugin!r}, which {switch} keeps out"
             self._problems.add(what, use.place, path, f"change {switch}, or choose another {kind}")
             return None
-        warn_of_age(use, registered, path, self._problems)
         return registered
 
     def _inner(
@@ -410,32 +412,20 @@ class Planner:
                 inner[name] = planned
         return inner
 
-    def _checked(self, planned: PartPlan) -> PartPlan | None:
-        """A part, without the parameters that its component has something to say against.
-
-        None, where that is said of the part as a whole.
-        """
+    def _is_sound(self, planned: PartPlan) -> bool:
+        """Whether a part's component has nothing to say against its parameters."""
         registered = planned.registered
         try:
-            found = list(registered.component.check(planned.config))
+            refused = list(registered.component.check(planned.config))
         except Exception as error:
-            if planned.path in self._faulty:
-                return planned
             what = f"{registered.full_name} cannot check its parameters: {type(error).__name__}: {error}"
-            self._problems.add(
-                what, planned.place, planned.path, f"it is a fault of {registered.distribution}"
-            )
-            return None
-        for name, message in found:
+            hint = f"it is a fault of {registered.distribution}"
+            self._problems.add(what, planned.place, planned.path, hint)
+            return False
+        for name, message in refused:
             place = planned.places.get(name) or planned.place
             self._problems.add(message, place, join_path(planned.path, name) if name else planned.path)
-        refused = {name for name, _ in found}
-        if not refused:
-            return planned
-        if "" in refused or planned.config is None:
-            return None
-        self._faulty.add(planned.path)
-        return attrs.evolve(planned, config=without(planned.config, refused))
+        return not refused
 
     def _names(self, kind: str) -> list[str]:
         return [self._catalogue.spelling(registered) for registered in self._catalogue.components(kind)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from glidepath.registry.describe.fields import Field, current, fields
+from glidepath.registry.describe.fields import Field, fields
 from glidepath.registry.plan.parts import flat
 from glidepath.registry.plan.resolved import plain_value
 from glidepath.registry.spec.address import Address, local_file
@@ -145,16 +145,15 @@ def _part(recorded: object, part: PartPlan) -> Iterator[_Difference]:
         yield _Difference(part.path, *_names(use, part), part.place)
         return
     known = fields(type(part.config)) if part.config is not None else {}
-    written = {current(known, str(key)): value for key, value in recorded.items()}
     for name, field in known.items():
         inner = part.parts.get(name)
         if field.slot is not None:
             # a list of parts inside a part is not told apart: which is which it does not say
             if inner is not None and not isinstance(inner, tuple):
-                yield from _part(written.get(name), inner)
+                yield from _part(recorded.get(name), inner)
             continue
         # a parameter that is younger than the weights stood at its default
-        was = written[name] if name in written else _default(field)
+        was = recorded[name] if name in recorded else _default(field)
         now = plain_value(getattr(part.config, field.attribute.name), field.hint)
         if was is not _ABSENT and was != now and not field.free and not _takes_file(field):
             place = part.places.get(name) or part.place
@@ -172,8 +171,7 @@ def _is_of(use: object, part: PartPlan) -> bool:
     """Whether a recorded `use` means the component of a part."""
     distribution, _, name = str(use).rpartition("/")
     registered = part.registered
-    names = (registered.component.name, *registered.component.formerly)
-    return name in names and distribution in ("", registered.distribution)
+    return name == registered.component.name and distribution in ("", registered.distribution)
 
 
 def _default(field: Field) -> object:

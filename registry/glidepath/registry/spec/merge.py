@@ -29,9 +29,6 @@ def merge(base: Node, over: Node, schema: Schema, position: Position | None = No
     part = over if used(over) else base
     items = dict(base.items)
     for key, entry in over.items.items():
-        before = schema.written(position, part, base, key)
-        if before != key and before in items:  # an earlier name of the parameter, or a later one
-            items[key] = items.pop(before)
         # an address is one thing: the hash of another file would not do
         if key in items and key != "weights":
             below = schema.below(position, part, key)

@@ -198,13 +198,10 @@ class _Override:
             self.problems.add(what, segment.place, join_path(path, segment.key), hint, node.items)
             return None
         below = self.schema.below(position, node, segment.key)
-        written = self.schema.written(position, node, node, segment.key)
-        changed = self.put(node.get(written), rest, join_path(path, segment.key), below)
+        changed = self.put(node.get(segment.key), rest, join_path(path, segment.key), below)
         if changed is None:
             return None
         items = dict(node.items)
-        if written != segment.key and written in items:
-            items[segment.key] = items.pop(written)
         # where only a value below changes, the key is still where it was
         key = items[segment.key].key if rest and segment.key in items else segment.place
         items[segment.key] = Entry(key, changed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from glidepath.registry.describe.fields import Field, Level, Position, Slot, current, fields
+from glidepath.registry.describe.fields import Field, Level, Position, Slot, fields
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import NotFound
 from glidepath.registry.text.tree import MappingNode, Node, Scalar
@@ -48,18 +48,8 @@ class Schema:
         if position is Level.STAGES:
             return Level.SPEC
         known = self.fields(position, used(node), owner(node))
-        field = known.get(current(known, key))
+        field = known.get(key)
         return field.slot if field else None
-
-    def written(self, position: Position | None, part: Node, node: MappingNode, key: str) -> str:
-        """The key under which `node` has a parameter, of several names; where it has it not, its name now.
-
-        part: says which component it is.
-        """
-        known = self.fields(position, used(part), owner(part))
-        name = current(known, key)
-        names = (key, name, *known[name].formerly) if name in known else (key,)
-        return next((one for one in names if one in node.items), name)
 
     def same(self, slot: Slot, one: Node, other: Node) -> bool:
         """Whether two parts in a slot are the same component, each named in its own way."""
