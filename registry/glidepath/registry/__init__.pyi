@@ -103,4 +103,5 @@ from glidepath.registry.text.tree import join_path as join_path
 from glidepath.registry.text.tree import node_of as node_of
 from glidepath.registry.text.tree import node_value as node_value
 from glidepath.registry.text.tree import present as present
+from glidepath.registry.text.yaml_text import yaml_block as yaml_block
 from glidepath.registry.text.yaml_text import yaml_text as yaml_text

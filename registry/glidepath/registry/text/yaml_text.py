@@ -1,4 +1,4 @@
-"""A plain value as YAML on one line."""
+"""Plain values as YAML."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 import json
 import re
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import attrs
 
@@ -31,6 +31,17 @@ def yaml_text(value: object) -> str:
         return _NOT_FINITE.get(text, text)
     quoted = json.dumps(str(value), ensure_ascii=False)
     return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in quoted)
+
+
+def yaml_block(mapping: Mapping[str, Any], margin: str = "") -> str:
+    """A mapping as YAML, each key on a line of its own; lists are on one line."""
+    lines = []
+    for key, value in mapping.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{margin}{yaml_text(key)}:", yaml_block(value, margin + "  ")]
+        else:
+            lines.append(f"{margin}{yaml_text(key)}: {yaml_text(value)}")
+    return "\n".join(lines)
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from glidepath.plugins.studies.run.comparing import compare, kept
+from glidepath.plugins.studies.run.comparing import compare_studies, kept
 from glidepath.plugins.studies.store.store import Store
 from glidepath.registry.cli import main
 
@@ -38,7 +38,7 @@ def two(small: Path, unruly: None, capsys: pytest.CaptureFixture[str]) -> Path:
 
 
 def test_studies_are_compared_in_pairs_of_equal_seeds_and_prompts(two: Path) -> None:
-    found = compare(kept(two / "first"), kept(two / "second"))
+    found = compare_studies(kept(two / "first"), kept(two / "second"))
     assert [(it.arm, it.metric, it.units) for it in found.lines] == [
         ("steps=1", "brightness", 2 * 2),
         ("steps=1", "evaluations", 2),

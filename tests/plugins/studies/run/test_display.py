@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from glidepath.plugins.studies.run.display import interrupts
+from glidepath.plugins.studies.commands.display import interrupts
 
 
 def test_the_first_interrupt_lets_what_runs_finish_the_second_kills_it_the_third_is_as_ever(

@@ -114,7 +114,7 @@ def _of_whole_sets(scores: Sequence[Score], prompts: int) -> set[str]:
     return {metric for metric, last in most.items() if last == 0 and prompts > 1}
 
 
-def compare(first: Kept, second: Kept) -> StudyComparison:
+def compare_studies(first: Kept, second: Kept) -> StudyComparison:
     """Two studies: each arm and metric that both have."""
     common = [arm for arm in first.arms if arm in second.arms]
     labels = [label for label in first.metrics if label in second.metrics]

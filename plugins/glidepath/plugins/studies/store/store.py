@@ -26,6 +26,7 @@ from typing import Any
 import attrs
 
 from glidepath.plugins.studies.store.files import StoreError, read_json, write_json
+from glidepath.registry import CannotWrite
 from glidepath.registry.files.folder_lock import take_lock
 
 RESULT, FAILURE, ORDER = "result.json", "failure.json", "order.json"
@@ -62,6 +63,23 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def has_run(self) -> bool:
+        """Whether a study has run in it."""
+        return (self.folder / GRAPH).exists()
+
+    def is_running(self) -> bool:
+        """Whether a driver holds the folder's lock."""
+        if not (self.folder / ".lock").exists():
+            return False
+        try:
+            descriptor = take_lock(self.folder / ".lock")
+        except CannotWrite:  # nobody runs whom we could disturb where we may not write
+            return False
+        if descriptor is None:
+            return True
+        os.close(descriptor)
+        return False
 
     def node(self, key: str) -> Path:
         """The folder of a node, there or not."""

@@ -1,0 +1,142 @@
+"""`study status`, `study why` and `study list`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+from glidepath.plugins.studies.commands.opening import existing_store, open_graph, store_of
+from glidepath.plugins.studies.store.files import read_json
+from glidepath.plugins.studies.store.store import GRAPH, STUDY, Store
+from glidepath.registry import indent, print_json, shorten, text_table
+
+MOST_LISTED = 30
+
+
+def why(arguments: argparse.Namespace) -> int:
+    """`study why`: why the stages of an arm run again, or how they failed."""
+    _catalogue, study, graph = open_graph(arguments)
+    store = store_of(arguments, study)
+    keys = [key for key in graph.nodes if key.startswith(arguments.node)] if _is_key(arguments.node) else []
+    if not keys:
+        name = study.arm(arguments.node).name
+        keys = list(
+            dict.fromkeys(key for trial in graph.trials if trial.arm == name for key in trial.nodes.values())
+        )
+    from glidepath.plugins.studies.run.explain import explain
+
+    answers = [explain(graph.nodes[key], store) for key in keys]
+    if arguments.json:
+        print_json(answers)
+        return 0
+    for answer in answers:
+        print(f"{answer['label']} ({answer['key'][:12]}): {answer['state']}")
+        for line in answer["why"]:
+            print(f"  {line}")
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """`study status`: how far a study is."""
+    from glidepath.plugins.studies.store.summary import read_summary
+
+    store = existing_store(arguments)
+    graph = read_json(store.folder / GRAPH) or {}
+    running = store.is_running()
+    summary = read_summary(store)
+    states, arms, failures = summary.by_stage(), summary.by_arm(), summary.failures()
+    seconds = summary.mean_seconds()
+    if arguments.json:
+        print_json(
+            {
+                "study": graph.get("study"),
+                "folder": str(store.folder),
+                "running": running,
+                "stages": states,
+                "arms": {
+                    arm: {"done": done, "failed": failed, "all": count}
+                    for arm, (done, failed, count) in arms.items()
+                },
+                "failures": [
+                    dict(zip(("stage", "key", "class", "message", "attempts"), it, strict=True))
+                    for it in failures
+                ],
+            }
+        )
+        return 0
+    print(f"{graph.get('study')} is {'running' if running else 'not running'}; {store.folder}")
+    if _has_changed(arguments.study, store):
+        plan = ["glidepath", "study", "plan", str(arguments.study)]
+        plan += ["--store", str(arguments.store)] if arguments.store is not None else []
+        print(
+            f"shown is the last run; {arguments.study} has changed since "
+            f"(`{shlex.join(plan)}` tells what is new)"
+        )
+    names = ("done", "running", "failed", "waiting")
+    rows: list[tuple[str, ...]] = [("stage", *names, "mean seconds")]
+    for stage, found in states.items():
+        mean = f"{seconds[stage]:.2f}" if stage in seconds else ""
+        rows.append((stage, *(str(found.get(name, 0)) for name in names), mean))
+    print("\n" + text_table(rows))
+    unfinished = [(arm, it) for arm, it in arms.items() if it[0] < it[2]]
+    if unfinished:
+        print("\narms that are not finished")
+        lines = [
+            (arm, f"{done} of {count}", f"{failed} failed" if failed else "")
+            for arm, (done, failed, count) in unfinished[:MOST_LISTED]
+        ]
+        print(indent(text_table(lines)))
+        if len(unfinished) > MOST_LISTED:
+            print(f"  ... and {len(unfinished) - MOST_LISTED} more")
+    for stage, key, state, message, count in failures[:10]:
+        print(f"{stage} {key[:12]}: {state} after {count} attempts: {shorten(message, 90)}")
+    return 0
+
+
+def list_studies(arguments: argparse.Namespace) -> int:
+    """`study list`: the studies that have run."""
+    rows: list[dict[str, Any]] = []
+    for path in sorted(arguments.folder.glob(f"*/{GRAPH}")):
+        graph = read_json(path) or {}
+        store = Store(path.parent)
+        rows.append(
+            {
+                "study": graph.get("study"),
+                "arms": len(graph.get("arms", ())),
+                "trials": len(graph.get("trials", ())),
+                "running": store.is_running(),
+                "folder": str(path.parent),
+            }
+        )
+    if arguments.json:
+        print_json(rows)
+    elif not rows:
+        print(f"no study has run in {arguments.folder}")
+    else:
+        lines = [
+            (
+                str(it["study"]),
+                f"{it['arms']} arms",
+                f"{it['trials']} trials",
+                "running" if it["running"] else "",
+                it["folder"],
+            )
+            for it in rows
+        ]
+        print(text_table(lines))
+    return 0
+
+
+def _has_changed(path: Path, store: Store) -> bool:
+    """Whether a study file has another text than the one that ran last; overrides are no part of either."""
+    try:
+        now, then = (it.read_text(encoding="utf-8-sig") for it in (path, store.folder / STUDY))
+    except (OSError, UnicodeDecodeError):  # a folder, or a store without a copy
+        return False
+    return now != then
+
+
+def _is_key(text: str) -> bool:
+    return len(text) >= 6 and all(letter in "0123456789abcdef" for letter in text)
