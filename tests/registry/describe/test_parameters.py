@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from glidepath.registry.describe.component import Kind, doc, part, parts
 from glidepath.registry.describe.parameters import REQUIRED, example, parameters, type_text
-from glidepath.registry.text.yaml_text import yaml_text
+from glidepath.registry.text.yaml_text import yaml_block, yaml_text
 
 
 class Colour(enum.Enum):
@@ -145,6 +145,13 @@ def test_words_that_yaml_would_change_are_quoted(word: str) -> None:
 )
 def test_other_values_have_a_form_too(value: object, text: str) -> None:
     assert yaml_text(value) == text
+
+
+def test_a_mapping_over_several_lines_is_the_same_to_yaml() -> None:
+    tree = {"sampler": {"use": "ddim", "steps": 5, "more": {}}, "guidance": [{"scale": 1.5}], "a b": "no"}
+    text = yaml_block(tree)
+    assert yaml.safe_load(text) == tree
+    assert text.splitlines()[:2] == ["sampler:", "  use: ddim"]
 
 
 SLOT = Kind(name="sampler", interface="a.b:C", summary="", slot="walk")
