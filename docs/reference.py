@@ -23,8 +23,7 @@ from mkdocs.structure.files import File, Files
 from glidepath.registry import Catalogue, Component, Kind, Registered, load_catalogue
 from glidepath.registry.cli import BUILTIN_COMMANDS, command_parser
 from glidepath.registry.describe import hooks
-from glidepath.registry.describe.markdown import markdown_table, parameter_table
-from glidepath.registry.describe.parameters import example, parameters
+from glidepath.registry.describe.parameters import example, markdown_table, parameter_table, parameters
 from glidepath.registry.plan.parts import Runtime
 from glidepath.registry.spec.requirements import PluginsSection
 

@@ -35,11 +35,11 @@ from glidepath.registry.describe.fields import Field as Field
 from glidepath.registry.describe.fields import Slot as Slot
 from glidepath.registry.describe.fields import fields as fields
 from glidepath.registry.describe.hooks import hookimpl as hookimpl
-from glidepath.registry.describe.markdown import markdown_table as markdown_table
-from glidepath.registry.describe.markdown import parameter_table as parameter_table
 from glidepath.registry.describe.parameters import Limit as Limit
 from glidepath.registry.describe.parameters import limits as limits
-from glidepath.registry.describe.ranges import WholeAtLeast as WholeAtLeast
+from glidepath.registry.describe.parameters import markdown_table as markdown_table
+from glidepath.registry.describe.parameters import parameter_table as parameter_table
+from glidepath.registry.describe.validation import WholeAtLeast as WholeAtLeast
 from glidepath.registry.discovery.catalogue import Catalogue as Catalogue
 from glidepath.registry.discovery.catalogue import load_catalogue as load_catalogue
 from glidepath.registry.discovery.components import NotFound as NotFound

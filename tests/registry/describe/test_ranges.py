@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from glidepath.registry.describe.parameters import limits
-from glidepath.registry.describe.ranges import WholeAtLeast
+from glidepath.registry.describe.validation import WholeAtLeast
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec

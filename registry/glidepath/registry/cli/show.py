@@ -11,8 +11,7 @@ from glidepath.registry.cli.meanings import meanings
 from glidepath.registry.cli.opening import add_json_argument, open_catalogue
 from glidepath.registry.cli.printing import indent, note_failures, print_json, shorten, text_table
 from glidepath.registry.describe.component import Preset
-from glidepath.registry.describe.markdown import parameter_table
-from glidepath.registry.describe.parameters import REQUIRED, Parameter, example, parameters
+from glidepath.registry.describe.parameters import REQUIRED, Parameter, example, parameter_table, parameters
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import NotFound, Registered, Supplied
 from glidepath.registry.text.problems import did_you_mean

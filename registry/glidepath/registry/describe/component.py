@@ -39,7 +39,7 @@ def part(kind: str, text: str) -> dict[str, object]:
 
 
 def parts(kind: str, text: str) -> dict[str, object]:
-    """Field metadata: this parameter is a list of parts of `kind`. The rest is as for `part`."""
+    """Field metadata: this parameter is a list of parts of `kind`."""
     return {**part(kind, text), MANY: True}
 
 

@@ -10,7 +10,8 @@ import attrs
 
 from glidepath.registry.describe.commands import BUILTIN_COMMANDS
 from glidepath.registry.describe.component import RESERVED, Command, Component, Extra, Kind, Preset
-from glidepath.registry.describe.kinds import RESERVED_KINDS, RESERVED_SLOTS
+from glidepath.registry.describe.fields import SECTIONS
+from glidepath.registry.describe.kinds import RESERVED_KINDS
 from glidepath.registry.text.problems import did_you_mean
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -74,7 +75,7 @@ def kind_faults(kind: object) -> list[str]:
         faults.append(f"the name {kind.name!r} is taken by glidepath")
     if kind.slot != "" and not _is(_WORD, kind.slot):
         faults.append(f"slot {kind.slot!r} is not a lower-case word (letters, digits, underscores)")
-    elif kind.slot in RESERVED_SLOTS:
+    elif kind.slot in SECTIONS:
         faults.append(f"the slot {kind.slot!r} is taken by glidepath")
     if not _is(_TARGET, kind.interface):
         faults.append(f"interface {kind.interface!r} is not of the form 'package.module:Class'")

@@ -13,7 +13,7 @@ import attrs
 from glidepath.registry.describe.component import DOC, FREE, MANY, PART
 
 SECTIONS = ("extends", "weights", "runtime", "plugins", "stages")
-"""Keys at the top of a spec that are no parts."""
+"""Keys at the top of a spec that are no parts; no kind may claim one as its slot."""
 
 STAGE_SECTIONS = ("extends", "weights")
 """Keys of a stage that are no parts."""

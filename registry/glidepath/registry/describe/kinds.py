@@ -54,8 +54,5 @@ CORE_KINDS: tuple[Kind, ...] = (
     ),
 )
 
-RESERVED_SLOTS = frozenset({"extends", "weights", "runtime", "plugins", "stages"})
-"""Keys at the top of a spec that are no parts; no kind may claim one as its slot."""
-
 RESERVED_KINDS = frozenset({"preset", "command"})
 """What `glidepath list` and `glidepath show` name beside the kinds of part."""

@@ -6,7 +6,7 @@ import enum
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -60,14 +60,10 @@ def _parameters(config: type[Any]) -> Iterator[Parameter]:
             else type_text(hints.get(field.name, field.type)),
             limits=", ".join(map(str, limits(field.validator))),
             default=_default(field),
-            doc=_doc(field),
+            doc=str(field.metadata.get(DOC, "")),
             part=kind,
             many=many,
         )
-
-
-def _doc(field: attrs.Attribute[Any]) -> str:
-    return str(field.metadata.get(DOC, ""))
 
 
 def _default(field: attrs.Attribute[Any]) -> object:
@@ -178,3 +174,31 @@ def _line(parameter: Parameter, names: Sequence[str]) -> str:
     if parameter.default is REQUIRED:
         return f"{parameter.name}: ???  # required: {parameter.type}"
     return f"{parameter.name}: {yaml_text(parameter.default)}"
+
+
+def parameter_table(config: type[Any] | None) -> str:
+    """A row for each parameter of a config class: its name, type and limits, default, and meaning.
+
+    What `glidepath show --markdown` prints.
+    """
+    described = parameters(config)
+    if not described:
+        return "It has no parameters."
+    return markdown_table(
+        ("parameter", "type", "default", "meaning"),
+        [
+            (
+                f"`{parameter.name}`",
+                f"{parameter.type} {parameter.limits}".rstrip(),
+                "*required*" if parameter.default is REQUIRED else f"`{yaml_text(parameter.default)}`",
+                parameter.doc,
+            )
+            for parameter in described
+        ],
+    )
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown; vertical bars in its cells are escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)

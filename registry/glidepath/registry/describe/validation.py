@@ -1,14 +1,64 @@
-"""A value held against the validator of its parameter, and defaults that their own validators refuse."""
+"""Config classes as specs can write them: types that can be written, defaults that their validators allow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import collections.abc
+import enum
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 from glidepath.registry.describe.fields import Field, fields
-from glidepath.registry.describe.parameters import parameters
+from glidepath.registry.describe.parameters import parameters, type_text
+
+_PLAIN = (str, Path, int, float, bool, bytes, object, Any, None, type(None))
+_SEQUENCES = (tuple, list, collections.abc.Sequence)
+_MAPPINGS = (dict, collections.abc.Mapping)
+
+
+@attrs.frozen
+class WholeAtLeast:
+    """Validator: a whole number is at least `bound`. A value of another type, a text say, is let through."""
+
+    bound: int
+    compare_op: str = attrs.field(default=">=", init=False)  # by which messages and schemas know the range
+
+    def __call__(self, _instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        """Raises ValueError for a number that is too small."""
+        if isinstance(value, int) and value < self.bound:
+            raise ValueError(f"{attribute.name} must be at least {self.bound}, got {value}")
+
+
+def unwritable(config: type[Any]) -> Mapping[str, str]:
+    """The parameters of a config class whose types no spec can write, each with its type in words.
+
+    Raises:
+        NameError, TypeError, ...: an annotation that cannot be resolved.
+    """
+    return {
+        name: type_text(field.hint)
+        for name, field in fields(config).items()
+        if field.slot is None and not _is_writable(field.hint)
+    }
+
+
+def _is_writable(hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _is_writable(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_writable(argument) for argument in arguments if argument is not type(None))
+    if origin in _SEQUENCES:
+        return all(argument is Ellipsis or _is_writable(argument) for argument in arguments)
+    if origin in _MAPPINGS:
+        return all(map(_is_writable, arguments))
+    if origin is typing.Literal or any(origin is plain for plain in _PLAIN):
+        return True
+    return isinstance(hint, type) and (attrs.has(hint) or issubclass(hint, enum.Enum))
 
 
 @attrs.frozen(eq=False)

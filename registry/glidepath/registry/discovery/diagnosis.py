@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from glidepath.registry.describe.validation import bad_defaults
-from glidepath.registry.describe.writable import unwritable
+from glidepath.registry.describe.validation import bad_defaults, unwritable
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import NotFound, Registered, missing_extras
 from glidepath.registry.discovery.modules import target_fault

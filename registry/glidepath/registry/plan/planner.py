@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import attrs
 
 from glidepath.registry.describe.fields import Slot, fields
-from glidepath.registry.describe.writable import unwritable
+from glidepath.registry.describe.validation import unwritable
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import NotFound, Registered
 from glidepath.registry.plan.contracts import check_cascade, check_fit
