@@ -7,6 +7,7 @@ from glidepath.registry.assembly.build import choose_device as choose_device
 from glidepath.registry.assembly.build import choose_dtype as choose_dtype
 from glidepath.registry.assembly.build import load_weights as load_weights
 from glidepath.registry.cli import command_parser as command_parser
+from glidepath.registry.cli import main as main
 from glidepath.registry.cli.arguments import CommandParser as CommandParser
 from glidepath.registry.cli.arguments import natural_int as natural_int
 from glidepath.registry.cli.arguments import positive_int as positive_int
@@ -47,6 +48,9 @@ from glidepath.registry.discovery.components import Registered as Registered
 from glidepath.registry.discovery.plugin_record import PluginRecord as PluginRecord
 from glidepath.registry.files.interrupts import count_interrupts as count_interrupts
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
+from glidepath.registry.files.tensor_file import format_bytes as format_bytes
+from glidepath.registry.files.tensor_file import list_names as list_names
+from glidepath.registry.files.tensor_file import list_state_dicts as list_state_dicts
 from glidepath.registry.files.tensor_file import read_state_dicts as read_state_dicts
 from glidepath.registry.files.tensor_file import read_tensors as read_tensors
 from glidepath.registry.files.tensor_file import require_numbers as require_numbers

@@ -22,7 +22,7 @@ from torch import nn
 from glidepath.registry import assemble
 from glidepath.registry.assembly.weights import WeightsError, load_into, locate, read, sha256, under
 from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.files.tensor_file import bytes_text, require_numbers, shortened
+from glidepath.registry.files.tensor_file import format_bytes, list_names, require_numbers
 from glidepath.registry.spec.address import Address
 
 FILE = "owner/name/sub/w.safetensors"
@@ -168,8 +168,8 @@ def test_a_damaged_header_is_refused(tmp_path: Path, header: bytes) -> None:
 
 
 def test_names_are_shortened_with_the_count_of_the_rest() -> None:
-    assert shortened(["a", "b"]) == "a, b"
-    assert shortened("abcdefg") == "a, b, c, d, e, and 2 more"
+    assert list_names(["a", "b"]) == "a, b"
+    assert list_names("abcdefg") == "a, b, c, d, e, and 2 more"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_names_are_shortened_with_the_count_of_the_rest() -> None:
     [(96, "96 bytes"), (1000, "1 kB"), (999_499, "999 kB"), (999_999, "1 MB"), (1_540_000_000, "1.54 GB")],
 )
 def test_sizes_are_told_in_three_digits(count: int, text: str) -> None:
-    assert bytes_text(count) == text
+    assert format_bytes(count) == text
 
 
 # the hub

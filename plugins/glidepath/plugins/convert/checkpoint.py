@@ -12,8 +12,7 @@ import attrs
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.convert.recognise import Recognised, Unrecognised, recognise
-from glidepath.registry import read_state_dicts, require_numbers
-from glidepath.registry.files.tensor_file import bytes_text, listed
+from glidepath.registry import format_bytes, list_state_dicts, read_state_dicts, require_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +45,7 @@ class Checkpoint:
         for tensor in self.tensors.values():
             sizes[str(tensor.dtype).removeprefix("torch.")] += tensor.numel() * tensor.element_size()
         count = sum(tensor.numel() for tensor in self.tensors.values())
-        parts = ", ".join(f"{bytes_text(size)} of {dtype}" for dtype, size in sizes.most_common())
+        parts = ", ".join(f"{format_bytes(size)} of {dtype}" for dtype, size in sizes.most_common())
         return f"{self.found.name}: {count:,} parameters, {parts}"
 
 
@@ -64,14 +63,16 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         raise GlidepathError(f"there is no file {path}")
     found = read_state_dicts(path)
     if key is not None and key not in found:
-        where = "is one itself: leave out --key" if "" in found else f"holds them under {listed(found)}"
+        where = (
+            "is one itself: leave out --key" if "" in found else f"holds them under {list_state_dicts(found)}"
+        )
         raise GlidepathError(f"{path} holds no state dict under {key!r}; it {where}")
     candidates = list(found.values()) if key is None else [found[key]]
     if len(candidates) > 1:
         candidates = [tensors for tensors in candidates if _is_recognised(tensors)]
     if len(candidates) != 1:
         raise GlidepathError(
-            f"{path} holds state dicts under {listed(found)}; say which is meant, as in --key "
+            f"{path} holds state dicts under {list_state_dicts(found)}; say which is meant, as in --key "
             f"{shlex.quote(next(reversed(found)))}"
         )
     tensors, left_out = _bare(candidates[0])

@@ -8,7 +8,7 @@ from glidepath.core import GlidepathError
 from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion, Model
 from glidepath.plugins.convert.published import PUBLISHED, Published
 from glidepath.plugins.convert.shapes import Shapes, Unlike
-from glidepath.registry.files.tensor_file import shortened
+from glidepath.registry import list_names
 
 _ARCHITECTURES: tuple[type[Model], ...] = (Diffusion, Classifier, ClipText, ClipImage)
 _OURS = ("denoiser.", "text_encoder.")
@@ -58,18 +58,18 @@ def recognise(shapes: Shapes, file: str) -> Recognised:
         candidates.append((describe(model), whole))
     if any(name.startswith(_OURS) for name in shapes):
         raise Unrecognised(
-            f"{file}: its keys begin with the names of parts ({shortened(shapes, 2)}), as in files that "
+            f"{file}: its keys begin with the names of parts ({list_names(shapes, 2)}), as in files that "
             "glidepath made; write it as `weights` in a spec"
         )
     name, expected = min(candidates, key=lambda it: sum(map(len, _differences(shapes, it[1]))))
     if not shapes.keys() & expected.keys():
         raise Unrecognised(
             f"{file}: no checkpoint of GLIDE or ADM: none of its {len(shapes)} tensors is called as one of "
-            f"theirs; its first are {shortened(shapes)}"
+            f"theirs; its first are {list_names(shapes)}"
         )
     missing, extra, other = _differences(shapes, expected)
     told = (("missing", missing), ("not known to it", extra), ("of another shape", other))
-    lines = [f"    {len(names)} {title}: {shortened(names)}" for title, names in told if names]
+    lines = [f"    {len(names)} {title}: {list_names(names)}" for title, names in told if names]
     raise Unrecognised(
         "\n".join(
             [

@@ -24,7 +24,6 @@ from glidepath.registry import (
     write_text,
 )
 from glidepath.registry.files.folder_lock import locked
-from glidepath.registry.spec.overrides import option_override
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.run.run import Position, Run, Trainer
@@ -55,9 +54,6 @@ def main(argv: Sequence[str]) -> int:
         GlidepathError: training cannot begin, or failed.
     """
     arguments = parser().parse_args(argv)
-    if arguments.device is not None:
-        device = option_override("runtime.device", "--device", arguments.device)
-        arguments.overrides = [*arguments.overrides, device]
     catalogue, plan = open_plan(arguments)
     note_failures(catalogue)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
-from glidepath.registry.files.tensor_file import read_tensors, require_numbers, shortened
+from glidepath.registry.files.tensor_file import list_names, read_tensors, require_numbers
 from glidepath.registry.spec.address import Address, local_file
 from glidepath.registry.text.problems import did_you_mean
 
@@ -101,20 +101,20 @@ def under(
         makers = catalogue.weight_makers()
         raise WeightsError(
             f"none of the {len(tensors)} keys of {file} begins with a part of this spec"
-            f" ({_parts(slots)}): {shortened(strangers)}{f'; {makers}' if makers else ''}"
+            f" ({_parts(slots)}): {list_names(strangers)}{f'; {makers}' if makers else ''}"
         )
     slot = strangers[0].partition(".")[0]
     hint = did_you_mean(slot, found)
     raise WeightsError(
         f"{file} holds {len(strangers)} keys of parts that this spec has no weights for (it has "
-        f"{_parts(slots)}): {shortened(strangers)}{'; ' + hint if hint else ''}"
+        f"{_parts(slots)}): {list_names(strangers)}{'; ' + hint if hint else ''}"
     )
 
 
 def _misfit(what: str, missing: Sequence[str], extra: Sequence[str], shapes: Sequence[str]) -> str:
     """What does not fit, one line for each way of not fitting."""
     told = (("missing", missing), ("not known to the part", extra), ("of another shape", shapes))
-    lines = [f"    {len(names)} {title}: {shortened(names)}" for title, names in told if names]
+    lines = [f"    {len(names)} {title}: {list_names(names)}" for title, names in told if names]
     return "\n".join([f"{what}:", *lines])
 
 

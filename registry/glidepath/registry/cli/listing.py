@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from glidepath.registry.cli.arguments import CommandParser
-from glidepath.registry.cli.meanings import meanings
 from glidepath.registry.cli.opening import add_json_argument, open_catalogue
 from glidepath.registry.cli.printing import note_failures, print_json, text_table
 from glidepath.registry.discovery.catalogue import Catalogue
@@ -44,11 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     catalogue = open_catalogue(arguments)
     kinds = [*catalogue.kinds, "preset"]
     if arguments.kind not in (None, *kinds):
-        hints = list(meanings(catalogue, arguments.kind))
-        plugins = {record.name for record in catalogue.records}
-        if not hints or (len(hints) == 1 and arguments.kind in plugins):  # it is a plugin, and nothing else
-            hints.insert(0, did_you_mean(arguments.kind, kinds))
-        raise NotFound(f"there is no kind of part {arguments.kind!r}", "; ".join(filter(None, hints)), kinds)
+        hint = did_you_mean(arguments.kind, kinds) or f"`glidepath show {arguments.kind}` shows a part"
+        raise NotFound(f"there is no kind of part {arguments.kind!r}", hint, kinds)
     entries = [entry for entry in _entries(catalogue) if arguments.kind in (None, entry["kind"])]
     if arguments.json:
         print_json(entries)

@@ -15,6 +15,7 @@ from glidepath.registry.discovery.scan import DISTRIBUTION
 
 if TYPE_CHECKING:
     from glidepath.registry.plan.plan import Plan
+    from glidepath.registry.spec.overrides import Override
     from glidepath.registry.text.problems import Problem
 
 
@@ -45,6 +46,13 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-env", action="store_true", help="let the spec read environment variables: ${oc.env:NAME}"
     )
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """`--weights`, `--device`, `--dtype`: short forms of `--set`."""
+    parser.add_argument("--weights", metavar="FILE", help="weights in place of the spec's own")
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps (default: as the spec says)")
+    parser.add_argument("--dtype", help="auto, float32, bfloat16, float16 (default: as the spec says)")
 
 
 def add_locked_option(parser: argparse.ArgumentParser) -> None:
@@ -84,11 +92,25 @@ def open_catalogue(
     return catalogue
 
 
+def device_overrides(arguments: argparse.Namespace) -> list[Override]:
+    """What `add_device_options` read, or a command's own `--device`, as overrides."""
+    from glidepath.registry.spec.overrides import option_override
+
+    keys = {"runtime.device": "device", "runtime.dtype": "dtype", "weights": "weights"}
+    given = {key: (option, getattr(arguments, option, None)) for key, option in keys.items()}
+    return [
+        option_override(key, f"--{option}", value)
+        for key, (option, value) in given.items()
+        if value is not None
+    ]
+
+
 def open_plan(arguments: argparse.Namespace, *, need_weights: bool = False) -> tuple[Catalogue, Plan]:
     """The plan of the spec that a command was given, and the catalogue under that spec's `plugins` section.
 
     arguments: as `add_spec_arguments` and `add_plugin_switches` declare them; a spec that is None becomes the
         default preset. That of `add_locked_option` may be among them: the plan is then held against its lock.
+        So may `--device`, `--dtype` and `--weights`, which stand for overrides.
     need_weights: whether a file of weights that is not there is a fault.
 
     Raises:
@@ -103,12 +125,11 @@ def open_plan(arguments: argparse.Namespace, *, need_weights: bool = False) -> t
     if arguments.spec is None:
         arguments.spec = open_catalogue(arguments).default_preset()
     locked = getattr(arguments, "locked", None)
+    overrides = [*arguments.overrides, *device_overrides(arguments)]
     try:
-        switches = plugin_switches(arguments.spec, arguments.overrides)
+        switches = plugin_switches(arguments.spec, overrides)
         catalogue = open_catalogue(arguments, allow=switches.allow, deny=switches.deny)
-        spec = read_spec(
-            arguments.spec, arguments.overrides, catalogue=catalogue, allow_env=arguments.allow_env
-        )
+        spec = read_spec(arguments.spec, overrides, catalogue=catalogue, allow_env=arguments.allow_env)
         plan = make_plan(spec, catalogue, need_weights=need_weights)
     except SpecError:
         if locked is not None:

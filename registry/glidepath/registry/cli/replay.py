@@ -13,8 +13,7 @@ from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import CommandParser, positive_int
 from glidepath.registry.cli.drawing import draw, film_strips
 from glidepath.registry.cli.filenames import IMAGES, numbered
-from glidepath.registry.cli.opening import open_catalogue
-from glidepath.registry.cli.sample import add_device_options, device_overrides
+from glidepath.registry.cli.opening import add_device_options, device_overrides, open_catalogue
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -14,6 +14,7 @@ from glidepath.registry.cli.arguments import CommandParser, fraction, natural_in
 from glidepath.registry.cli.drawing import draw, film_strips, noise_film
 from glidepath.registry.cli.filenames import film_name, free_name, numbered, separate_names
 from glidepath.registry.cli.opening import (
+    add_device_options,
     add_locked_option,
     add_spec_options,
     doubts,
@@ -21,7 +22,6 @@ from glidepath.registry.cli.opening import (
 )
 from glidepath.registry.cli.printing import note_failures, warn_once
 from glidepath.registry.cli.requests import check_arguments, check_model, requested, warn_of_unread_words
-from glidepath.registry.spec.overrides import Override, option_override
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,23 +140,6 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_device_options(parser: argparse.ArgumentParser) -> None:
-    """`--weights`, `--device`, `--dtype`: short forms of overrides."""
-    parser.add_argument("--weights", metavar="FILE", help="weights in place of the spec's own")
-    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps (default: as the spec says)")
-    parser.add_argument("--dtype", help="auto, float32, bfloat16, float16 (default: as the spec says)")
-
-
-def device_overrides(arguments: argparse.Namespace) -> list[Override]:
-    """What `add_device_options` read, as overrides."""
-    given = {"runtime.device": "device", "runtime.dtype": "dtype", "weights": "weights"}
-    return [
-        option_override(key, f"--{option}", value)
-        for key, option in given.items()
-        if (value := getattr(arguments, option)) is not None
-    ]
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Make the images, write them, say where they are.
 
@@ -168,7 +151,6 @@ def run(arguments: argparse.Namespace) -> int:
     check_arguments(arguments)
     from glidepath.registry.records.pictures import open_pictures
 
-    arguments.overrides = [*arguments.overrides, *device_overrides(arguments)]
     catalogue, plan = open_plan(arguments, need_weights=True)
     prompts = requested(arguments, plan)
     pictures = open_pictures(image=arguments.image, mask=arguments.mask, low_res=arguments.low_res)

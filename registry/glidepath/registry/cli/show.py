@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Iterable
 
 from glidepath.registry.cli.arguments import CommandParser
-from glidepath.registry.cli.meanings import meanings
 from glidepath.registry.cli.opening import add_json_argument, open_catalogue
 from glidepath.registry.cli.printing import indent, note_failures, print_json, shorten, text_table
 from glidepath.registry.describe.component import Preset
@@ -72,30 +70,16 @@ def _find(catalogue: Catalogue, name: str) -> Registered | Supplied[Preset]:
         known[f"{entry.component.kind}/{catalogue.spelling(entry)}"] = entry
     for spelling in catalogue.presets():
         known[f"preset/{spelling}"] = catalogue.preset_source(spelling)
-    matches = [spelling for spelling, it in known.items() if name in (_name(it), it.full_name)]
+    matches = [spelling for spelling, entry in known.items() if name in (_name(entry), entry.full_name)]
     if len(matches) == 1:
         return known[matches[0]]
     if matches:
         raise NotFound(f"{len(matches)} parts are named {name!r}", "write which one is meant", matches)
-    if name == "preset" or kind in catalogue.kinds or kind in catalogue.slots:
-        raise _a_kind_alone(catalogue, kind, rest)
-    names = [_name(it) for it in known.values()]
-    hint = "; ".join(meanings(catalogue, name)) or did_you_mean(name, [*known, *names])
-    hint = hint or "`glidepath list` names all parts"
-    if slash and (near := did_you_mean(kind, [*catalogue.kinds, "preset"])):
-        hint = near
-    raise NotFound(f"no part is named {name!r}", hint)
-
-
-def _a_kind_alone(catalogue: Catalogue, word: str, rest: str) -> NotFound:
-    """The error for a kind of part where one part is to be named, or for the slot of such parts."""
-    kind = catalogue.slots[word].name if word in catalogue.slots else word
-    names: Iterable[str] = map(catalogue.spelling, catalogue.components(kind))
-    if kind == "preset":
-        names = catalogue.presets()
-    parts = [f"{kind}/{name}" for name in names]
-    said = f"{word}/{rest}" if rest else word
-    return NotFound(f"no part is named {said!r}", "; ".join(meanings(catalogue, word)), parts)
+    if name in (*catalogue.kinds, "preset"):
+        raise NotFound(f"{name!r} is a kind of part", f"`glidepath list {name}` names those that there are")
+    kinds = [*catalogue.kinds, "preset"] if slash else []
+    near = did_you_mean(kind, kinds) or did_you_mean(name, [*known, *map(_name, known.values())])
+    raise NotFound(f"no part is named {name!r}", near or "`glidepath list` names all parts")
 
 
 def _name(found: Registered | Supplied[Preset]) -> str:

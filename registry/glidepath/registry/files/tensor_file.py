@@ -76,12 +76,12 @@ def require_numbers(tensors: Mapping[str, Tensor], file: Path, part: str = "") -
     wrong = [f"{name} ({_dtype(value)})" for name, value in tensors.items() if not value.is_floating_point()]
     if wrong:
         raise WeightsError(
-            f"{_of(file, part)} {_are(wrong, 'not of floating-point numbers')}: {shortened(wrong)}"
+            f"{_of(file, part)} {_are(wrong, 'not of floating-point numbers')}: {list_names(wrong)}"
         )
     odd = [f"{name} ({oddity})" for name, value in tensors.items() if (oddity := _oddity(value))]
     if odd:
         raise WeightsError(
-            f"{_of(file, part)} {_are(odd, 'not plainly of numbers of 16 bits or more')}: {shortened(odd)}"
+            f"{_of(file, part)} {_are(odd, 'not plainly of numbers of 16 bits or more')}: {list_names(odd)}"
         )
     bad = {name: value for name, value in tensors.items() if not bool(value.sum().isfinite())}
     broken = [
@@ -91,12 +91,12 @@ def require_numbers(tensors: Mapping[str, Tensor], file: Path, part: str = "") -
     ]
     if broken:
         raise WeightsError(
-            f"{_of(file, part)} {_are(broken, 'NaN or infinite')}: {shortened(broken)}; "
+            f"{_of(file, part)} {_are(broken, 'NaN or infinite')}: {list_names(broken)}; "
             "it was saved from a training run that diverged, or is damaged"
         )
 
 
-def shortened(names: Iterable[str], most: int = _MOST_NAMES) -> str:
+def list_names(names: Iterable[str], most: int = _MOST_NAMES) -> str:
     """The first of some names, and how many more there are."""
     listed = list(names)
     more = f", and {len(listed) - most} more" if len(listed) > most else ""
@@ -105,10 +105,10 @@ def shortened(names: Iterable[str], most: int = _MOST_NAMES) -> str:
 
 def listed(state_dicts: Mapping[str, Mapping[str, Tensor]]) -> str:
     """Where some state dicts are, and of how many tensors: "'model' (783 tensors), 'ema' (783 tensors)"."""
-    return shortened(f"{name!r} ({len(tensors)} tensors)" for name, tensors in state_dicts.items())
+    return list_names(f"{name!r} ({len(tensors)} tensors)" for name, tensors in state_dicts.items())
 
 
-def bytes_text(count: int) -> str:
+def format_bytes(count: int) -> str:
     """A number of bytes in words: "96 bytes", "1.5 GB"."""
     size, units = float(count), ["kB", "MB", "GB", "TB"]
     if count < 1000:
@@ -157,7 +157,7 @@ def _read_pytorch(path: Path, *, mapped: bool) -> Any:
 
     if mapped and not zipfile.is_zipfile(path):
         raise WeightsError(
-            f"cannot read weights from {path}: it is cut short: {bytes_text(path.stat().st_size)}, and the "
+            f"cannot read weights from {path}: it is cut short: {format_bytes(path.stat().st_size)}, and the "
             "directory that ends such a file is missing; get it again"
         )
     try:
@@ -235,7 +235,7 @@ def _holds(found: Any) -> str:
         if not isinstance(value, torch.Tensor)
     ]
     if others:
-        return f"it {'also ' if len(others) < len(found) else ''}holds {shortened(others)}"
+        return f"it {'also ' if len(others) < len(found) else ''}holds {list_names(others)}"
     return f"it holds tensors under keys that are no text, such as {next(iter(found))!r}"
 
 

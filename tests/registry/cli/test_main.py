@@ -1,0 +1,168 @@
+"""The command itself: help, wrong arguments, commands of plugins, and how errors end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glidepath.core.errors import GlidepathError
+from glidepath.registry.describe.commands import BUILTIN_COMMANDS
+from glidepath.registry.text.problems import Place, Problem, SpecError
+
+ROOT = Path(__file__).parents[3]
+
+
+def _python(site: Any, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Another Python, with the same distributions."""
+    folders = [*site.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)} | settings.pop("environ", {})
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
+    return subprocess.run([sys.executable, *arguments], env=environ, text=True, timeout=120, **settings)
+
+
+def test_help_lists_commands_and_whose_they_are(acme: Any, glidepath: Any) -> None:
+    status, out, _ = glidepath("--help")
+    assert status == 0
+    for name in BUILTIN_COMMANDS:
+        assert f"  {name} " in out
+    assert "tune it (plugin 'acme' of acme 1.2)" in out
+    assert "examples:" in out
+    assert "acme.tune" not in sys.modules
+
+
+def test_without_a_command_the_help_goes_to_the_standard_error(acme: Any, glidepath: Any) -> None:
+    status, out, err = glidepath()
+    assert (status, out) == (2, "")
+    assert "usage: glidepath" in err
+
+
+@pytest.mark.parametrize("command", ["list", "show", "plugins", "check", "plan"])
+def test_every_command_explains_itself_with_examples(site: Any, glidepath: Any, command: str) -> None:
+    status, out, _ = glidepath(command, "--help")
+    assert status == 0
+    assert f"glidepath {command}" in out
+    assert "--strict" in out
+    assert f"\n  glidepath {command}" in out
+
+
+def test_the_version_is_that_of_the_distribution(site: Any, glidepath: Any) -> None:
+    assert glidepath("--version") == (0, "glidepath 9.9\n", "")
+
+
+def test_an_unknown_command_suggests_one(acme: Any, glidepath: Any) -> None:
+    status, out, err = glidepath("lst")
+    assert (status, out) == (2, "")
+    assert err == "glidepath: error: there is no command named 'lst'; did you mean 'list'?\n"
+    assert "did you mean 'tune'?" in glidepath("tunne")[2]
+    assert "the commands are list, show," in glidepath("zzzzzz")[2]
+
+
+def test_an_unknown_command_may_be_of_a_plugin_that_failed(acme: Any, glidepath: Any) -> None:
+    acme.plugin("broken", "raise RuntimeError('boom')")
+    assert "plugin 'broken' of broken 1.0 failed to load and may supply it" in glidepath("zzzzzz")[2]
+
+
+def test_wrong_arguments_are_status_2(site: Any, glidepath: Any) -> None:
+    assert glidepath("show")[0] == 2
+    assert glidepath("--nonsense")[0] == 2
+    assert glidepath("list", "--nonsense")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "message"),
+    [
+        (
+            ["sample", "x", "--cuont", "3"],
+            "sample",
+            "unrecognized arguments: --cuont 3; did you mean --count?",
+        ),
+        (["sample", "x", "--coun", "3"], "sample", "unrecognized arguments: --coun 3; did you mean --count?"),
+        (["list", "--jsn"], "list", "unrecognized arguments: --jsn; did you mean --json?"),
+        (["train", "x", "--devic=cpu"], "train", "did you mean --device?"),
+        (["convert", "x.pt", "--overwrit"], "convert", "did you mean --overwrite?"),
+        (["measure-shapes", "--coun", "3"], "measure-shapes", "did you mean --count?"),
+        (
+            ["sample", "x", "--count", "many"],
+            "sample",
+            "argument --count: 'many' is not a whole number of at least 1",
+        ),
+        (["sample", "x", "--seed=-1"], "sample", "argument --seed: '-1' is not a whole number of at least 0"),
+        (["replay", "x.png", "--batch", "0"], "replay", "'0' is not a whole number of at least 1"),
+        (["study", "paln", "x.yaml"], "study", "; did you mean plan?"),
+        (["study", "retry", "x.yaml", "--class", "timout"], "study retry", "; did you mean timeout?"),
+        (
+            ["sample", "x", "--strength", "much"],
+            "sample",
+            "argument --strength: 'much' is not a number above 0 and at most 1",
+        ),
+        (["train", "x", "--steps-now", "1.5"], "train", "'1.5' is not a whole number of at least 1"),
+    ],
+)
+def test_wrong_arguments_are_told_with_the_usage_of_their_command(
+    site: Any, glidepath: Any, arguments: list[str], usage: str, message: str
+) -> None:
+    site.bundle()
+    status, out, err = glidepath(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"usage: glidepath {usage} ")
+    assert message in err
+
+
+def test_a_command_of_a_plugin_gets_its_arguments_and_gives_its_status(acme: Any, glidepath: Any) -> None:
+    assert glidepath("tune", "--fast", "x") == (7, "tuning ['--fast', 'x']\n", "")
+    assert glidepath("tune")[0] == 0
+    assert glidepath("acme/tune")[0] == 0
+    assert glidepath("--strict", "tune")[0] == 0
+
+
+def test_a_command_that_cannot_be_imported_names_its_plugin(acme: Any, glidepath: Any) -> None:
+    status, _, err = glidepath("stray")
+    assert status == 1
+    assert "command 'stray' of the plugin 'acme' of acme 1.2 cannot be imported" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (GlidepathError("no such thing"), 1, "glidepath: error: no such thing\n"),
+        (SpecError([Problem(what="bad", place=Place("x.yaml", 3, 5))]), 2, "x.yaml:3:5: bad\n"),
+        (KeyboardInterrupt(), 130, "glidepath: interrupted\n"),
+        (SystemExit(), 0, ""),
+        (SystemExit(5), 5, ""),
+        (SystemExit("gone"), 1, "gone\n"),
+    ],
+)
+def test_errors_become_messages_and_statuses(
+    acme: Any, glidepath: Any, monkeypatch: pytest.MonkeyPatch, raised: BaseException, status: int, said: str
+) -> None:
+    def stop(_arguments: list[str]) -> int:
+        raise raised
+
+    glidepath("tune")
+    monkeypatch.setattr(sys.modules["acme.tune"], "main", stop)
+    assert glidepath("tune") == (status, "", said)
+
+
+def test_the_notes_of_an_error_are_told(acme: Any, glidepath: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_arguments: list[str]) -> int:
+        error = GlidepathError("no such thing")
+        error.add_note("while tuning")
+        raise error
+
+    glidepath("tune")
+    monkeypatch.setattr(sys.modules["acme.tune"], "main", stop)
+    assert glidepath("tune")[2] == "glidepath: error: no such thing\n    while tuning\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(acme: Any) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = _python(acme, "-u", "-m", "glidepath.registry.cli", "list", stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
