@@ -1,6 +1,6 @@
 """What does not yet keep the rules of the house, as paths within the project. Entries only go."""
 
-BELOW_THE_FACES = tuple(f"plugins/glidepath/plugins/{name}/" for name in ("convert", "studies", "train"))
+BELOW_THE_FACES = tuple(f"plugins/glidepath/plugins/{name}/" for name in ("studies", "train"))
 LONG = {
     "plugins/glidepath/plugins/shapes/reader.py",
     "plugins/glidepath/plugins/studies/command.py",
@@ -10,12 +10,6 @@ LONG = {
 NAMES_A_PLUGIN = {
     f"registry/glidepath/registry/{name}.py"
     for name in (
-        "assembly/build",
-        "cli/check",
-        "cli/lock",
-        "cli/plan",
-        "cli/plugins",
-        "cli/show",
         "plan/planner",
         "plan/training_mismatch",
         "spec/address",

@@ -44,7 +44,7 @@ def assemble(
     weights: str | Path | None = None,
     catalogue: Catalogue | None = None,
 ) -> Pipeline | Cascade:
-    """A pipeline from a spec, or a cascade: `assemble("shapes", overrides=["sampler.steps=27"])`.
+    """A pipeline from a spec, or a cascade: `assemble("my.yaml", overrides=["sampler.steps=27"])`.
 
     source: a preset's name, a file, a mapping or a `DictConfig`; or a list of these, later ones on top.
     overrides: as `--set` takes them, "sampler.steps=27".

@@ -24,7 +24,7 @@ given, or a device that cannot be here (cuda, where torch is built without it).
 
 examples:
   glidepath check my.yaml
-  glidepath check shapes --set sampler=ddim --set sampler.steps=50
+  glidepath check my.yaml --set sampler=ddim --set sampler.steps=50
   glidepath check my.yaml --json
 """
 

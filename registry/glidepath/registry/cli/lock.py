@@ -17,7 +17,7 @@ versions of Python and torch. `--locked` of the commands that run a spec refuses
 
 examples:
   glidepath lock my.yaml
-  glidepath lock shapes --out locks/shapes.json
+  glidepath lock my.yaml --out locks/my.json
   glidepath sample "a green star" --spec my.yaml --locked
 """
 

@@ -29,8 +29,8 @@ are those of one image; --quick leaves them out, and with them the seconds that 
 
 examples:
   glidepath plan my.yaml
-  glidepath plan shapes --set sampler.steps=27 --json
-  glidepath plan shapes --quick
+  glidepath plan my.yaml --set sampler.steps=27 --json
+  glidepath plan my.yaml --quick
 """
 
 

@@ -97,7 +97,7 @@ def _status(record: PluginRecord) -> str:
 
 
 def _supplies(record: PluginRecord) -> str:
-    """What a plugin supplies, by kind: "sampler ddim, ddpm; preset shapes"."""
+    """What a plugin supplies, by kind: "sampler ddim, ddpm; preset small"."""
     supplied: dict[str, list[str]] = {}
     for component in record.components:
         kind, _, name = component.partition("/")

@@ -20,7 +20,7 @@ examples:
   glidepath show ddim
   glidepath show sampler/ddim
   glidepath show sampler/acme-diffusion/ddim
-  glidepath show preset/shapes
+  glidepath show preset/adm-64
 """
 
 

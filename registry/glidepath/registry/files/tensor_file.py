@@ -37,7 +37,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return next(iter(found.values()))
     raise WeightsError(
         f"{path} does not hold a flat mapping of names to tensors (a state dict): it holds state dicts under "
-        f"{listed(found)}; save the one that is meant in a file of its own"
+        f"{list_state_dicts(found)}; save the one that is meant in a file of its own"
     )
 
 
@@ -103,7 +103,7 @@ def list_names(names: Iterable[str], most: int = _MOST_NAMES) -> str:
     return ", ".join(listed[:most]) + more
 
 
-def listed(state_dicts: Mapping[str, Mapping[str, Tensor]]) -> str:
+def list_state_dicts(state_dicts: Mapping[str, Mapping[str, Tensor]]) -> str:
     """Where some state dicts are, and of how many tensors: "'model' (783 tensors), 'ema' (783 tensors)"."""
     return list_names(f"{name!r} ({len(tensors)} tensors)" for name, tensors in state_dicts.items())
 
