@@ -19,7 +19,7 @@ from glidepath.core.guidance import fold
 from glidepath.core.levels import Step
 from glidepath.core.prediction import Prediction
 from glidepath.plugins.clip.configs import ClipGuidanceConfig, NoisedClipConfig
-from glidepath.plugins.clip.encoders import ImageEncoder, LayerNorm, TextEncoder
+from glidepath.plugins.clip.encoders import ClipLayerNorm, ImageTransformer, TextTransformer
 from glidepath.plugins.clip.guidance import ClipGuidance
 from glidepath.plugins.clip.noised import NoisedClip
 
@@ -95,7 +95,7 @@ def clip() -> NoisedClip:
     return clip_of("clip_text", "clip_image_noised")
 
 
-def with_probe(encoder: TextEncoder | ImageEncoder, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
+def with_probe(encoder: TextTransformer | ImageTransformer, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
     """What an encoder gives, and what it reads that from: `probe`."""
     probes: list[Tensor] = []
     handle = encoder.blocks["output"].register_forward_pre_hook(lambda _, given: probes.append(given[0]))
@@ -124,7 +124,7 @@ def test_the_image_encoder_gives_the_features_of_the_reference(name: str) -> Non
 def test_layer_norm_is_that_of_the_reference() -> None:
     golden = load_file(DATA / "layers.safetensors")
     case = {key.partition(".")[2]: it for key, it in golden.items() if key.startswith("clip_layernorm")}
-    norm = LayerNorm(case["x"].shape[-1])
+    norm = ClipLayerNorm(case["x"].shape[-1])
     norm.load_state_dict({"g": case["weight"], "b": case["bias"]})
     with torch.no_grad():
         assert difference(norm(case["x"]), case["out"]) < TOLERANCE

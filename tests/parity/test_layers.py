@@ -84,7 +84,7 @@ def test_group_norm(name: str, activation: Callable[[Tensor], Tensor]) -> None:
 
 def test_layer_norm_of_the_text() -> None:
     tensors = recorded("xf_layernorm_small")
-    norm = with_parameters(text.LayerNorm(24), tensors)
+    norm = with_parameters(text.Float32LayerNorm(24), tensors)
     with torch.no_grad():
         assert difference(norm(tensors["x"]), tensors["out"]) < TOLERANCE
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion, Model, Pool
+from glidepath.plugins.convert.models import ClassifierModel, ClipImage, ClipText, Diffusion, Model, Pool
 from glidepath.plugins.convert.published import PUBLISHED, Published
 from glidepath.plugins.convert.recognise import Unrecognised, recognise
 from glidepath.plugins.convert.shapes import Shapes, Unlike
@@ -96,9 +96,9 @@ def test_what_no_tensor_shows_is_as_in_the_preset(model: Published) -> None:
 
 @pytest.mark.parametrize("model", PUBLISHED, ids=lambda it: it.name)
 def test_the_size_of_a_published_model_follows_from_where_it_attends(model: Published) -> None:
-    if isinstance(model.model, Diffusion | Classifier):
+    if isinstance(model.model, Diffusion | ClassifierModel):
         assert assumed_size(model.model.trunk, 0) == model.unseen.image_size
-    if isinstance(model.model, Classifier | ClipImage):
+    if isinstance(model.model, ClassifierModel | ClipImage):
         assert model.model.image_size == model.unseen.image_size
 
 
@@ -150,7 +150,7 @@ def test_a_recorded_network_of_other_sizes_is_recognised(
 )
 def test_a_recorded_classifier_is_recognised(file: str, pool: str, classes: int) -> None:
     model = recognise(_recorded(file), "x.pt").model
-    assert isinstance(model, Classifier)
+    assert isinstance(model, ClassifierModel)
     assert (model.pool, model.classes) == (pool, classes)
 
 
@@ -191,7 +191,7 @@ def test_a_classifier_is_read_as_it_was_built(pool: str) -> None:
     (guidance,) = parts(text, device="meta")["guidance"]
     found = recognise(shapes_of(guidance.classifier), "x.pt")
     model = found.model
-    assert isinstance(model, Classifier)
+    assert isinstance(model, ClassifierModel)
     assert (model.pool, model.classes) == (pool, 7)
     assert (model.trunk.channel_mult, model.trunk.res_blocks, model.trunk.attention) == ((1, 1, 2), 3, (2,))
     assert model.image_size == (32 if pool == "attention" else None)
@@ -375,7 +375,7 @@ def test_outputs_that_no_images_have_are_told(channels: int) -> None:
 @pytest.mark.parametrize("pool", ["adaptive", "attention", "spatial", "spatial_v2"])
 def test_every_tensor_of_a_classifiers_head_is_named_where_it_is_missing(pool: Pool) -> None:
     trunk = Trunk(channels=64, res_blocks=2, channel_mult=(1, 2), attention=(2,))
-    model = Classifier(trunk=trunk, pool=pool, classes=7, positions=65 if pool == "attention" else 0)
+    model = ClassifierModel(trunk=trunk, pool=pool, classes=7, positions=65 if pool == "attention" else 0)
     for name in [it for it in model.shapes() if it.startswith("out.")]:
         shapes = {key: shape for key, shape in model.shapes().items() if key != name}
         with pytest.raises(Unrecognised) as caught:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import attrs
-from attrs.validators import deep_iterable, ge, gt, in_, le, min_len, optional
+from attrs.validators import ge, optional
 
+from glidepath.plugins.adm import shared_fields as shared
 from glidepath.registry import doc
 
 
@@ -37,38 +38,16 @@ class AdmUNetConfig:
             "it also sees the known pixels of an image, and which those are; without them it makes all of it"
         ),
     )
-    channels: int = attrs.field(
-        default=192,
-        validator=ge(1),
-        metadata=doc(
-            "the unit of width: channel_mult multiplies it, and the timestep embedding is 4 times as wide"
-        ),
-    )
+    channels: int = shared.channels(192)
     res_blocks: int = attrs.field(
         default=3,
         validator=ge(1),
         metadata=doc("residual blocks of each level going down; going up, one more"),
     )
-    channel_mult: tuple[float, ...] = attrs.field(
-        default=(1, 2, 3, 4),
-        validator=deep_iterable(gt(0), min_len(1)),
-        metadata=doc("width of each level, in channels; each level after the first halves the size"),
-    )
-    attention_resolutions: tuple[int, ...] = attrs.field(
-        default=(32, 16, 8),
-        metadata=doc(
-            "sizes inside the network at which attention follows each residual block; "
-            "the middle of the network always has it"
-        ),
-    )
-    heads: int = attrs.field(
-        default=1, validator=ge(1), metadata=doc("attention heads, where head_channels is none")
-    )
-    head_channels: int | None = attrs.field(
-        default=64,
-        validator=optional(ge(1)),  # type: ignore[arg-type]  # attrs infers int from the default
-        metadata=doc("channels of each attention head; none: heads says how many heads there are instead"),
-    )
+    channel_mult: tuple[float, ...] = shared.channel_mult((1, 2, 3, 4))
+    attention_resolutions: tuple[int, ...] = shared.attention_resolutions()
+    heads: int = shared.heads()
+    head_channels: int | None = shared.head_channels()
     heads_upsample: int | None = attrs.field(
         default=None,
         validator=optional(ge(1)),
@@ -81,21 +60,10 @@ class AdmUNetConfig:
             "new all queries first, then all keys, then all values"
         ),
     )
-    scale_shift_norm: bool = attrs.field(
-        default=True,
-        metadata=doc("the timestep scales and shifts in each block; false: it is added"),
-    )
-    resblock_updown: bool = attrs.field(
-        default=True, metadata=doc("residual blocks change the size; false: a layer of its own does")
-    )
-    conv_resample: bool = attrs.field(
-        default=True, metadata=doc("where resblock_updown is false: change the size with a convolution")
-    )
-    dropout: float = attrs.field(
-        default=0.0,
-        validator=[ge(0), le(1)],
-        metadata=doc("share of the activations that training drops, in each residual block", free=True),
-    )
+    scale_shift_norm: bool = shared.scale_shift_norm()
+    resblock_updown: bool = shared.resblock_updown()
+    conv_resample: bool = shared.conv_resample()
+    dropout: float = shared.dropout()
     num_classes: int | None = attrs.field(
         default=None,
         validator=optional(ge(1)),
@@ -127,11 +95,7 @@ class AdmUNetConfig:
         default="epsilon",
         metadata=doc("what it learned to predict: the noise, the clean image, or the velocity"),
     )
-    dims: int = attrs.field(
-        default=2,
-        validator=in_((1, 2, 3)),
-        metadata=doc("spatial dimensions: 2 for images; of 3, the first (frames, depth) keeps its size"),
-    )
+    dims: int = shared.dims()
     patch_size: int = attrs.field(
         default=1,
         validator=ge(1),

@@ -19,7 +19,7 @@ PIXEL_STD = (68.50053285, 66.63215831, 70.32316309)
 """The standard deviation of each."""
 
 
-class TextEncoder(nn.Module):
+class TextTransformer(nn.Module):
     """A causal transformer over tokens; a text's features are read from its last token."""
 
     def __init__(self, *, rows: int, context: int, width: int, layers: int, heads: int, outputs: int) -> None:
@@ -43,7 +43,7 @@ class TextEncoder(nn.Module):
         return features
 
 
-class ImageEncoder(nn.Module):
+class ImageTransformer(nn.Module):
     """A transformer over patches and one more position, which says how noisy the image is.
 
     The image's features are read from that position.
@@ -101,7 +101,7 @@ class _ImageInput(nn.Module):
             self.pred_state = _normal(width, std=0.02)
         self.patch_proj = _normal(width, 3, patch, patch, std=(3 * patch * patch) ** -0.5)
         self.w_pos = _normal((size // patch) ** 2 + 1, width, std=0.01)
-        self.ln = LayerNorm(width)
+        self.ln = ClipLayerNorm(width)
         mean, deviation = (torch.tensor(it).reshape(3, 1, 1) for it in (PIXEL_MEAN, PIXEL_STD))
         # from [-1, 1] to [0, 255] to mean 0 and deviation 1, in one multiplication and one addition
         self.register_buffer("pixel_scale", 127.5 / deviation, persistent=False)
@@ -140,7 +140,7 @@ class _Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.causal = causal
-        self.ln = LayerNorm(width)
+        self.ln = ClipLayerNorm(width)
         self.f_q = _Linear(width, width)
         self.f_k = _Linear(width, width, bias=False)
         self.f_v = _Linear(width, width)
@@ -161,7 +161,7 @@ class _Attention(nn.Module):
 class _Mlp(nn.Module):
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
-        self.ln = LayerNorm(width)
+        self.ln = ClipLayerNorm(width)
         self.f_1 = _Linear(width, 4 * width)
         self.f_2 = _Linear(4 * width, width, gain=(2 * layers) ** -0.5)
 
@@ -173,7 +173,7 @@ class _Mlp(nn.Module):
 class _Output(nn.Module):
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
-        self.ln = LayerNorm(width)
+        self.ln = ClipLayerNorm(width)
         self.f = _Linear(width, outputs, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ class _Output(nn.Module):
         return result
 
 
-class LayerNorm(nn.Module):
+class ClipLayerNorm(nn.Module):
     """LayerNorm computed in float32, in and out in the dtype of the activations: [..., W] -> the same."""
 
     def __init__(self, width: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from glidepath.core import PartError, Tokenizer, encode_all
 from glidepath.plugins.clip.configs import NoisedClipConfig
-from glidepath.plugins.clip.encoders import ImageEncoder, TextEncoder
+from glidepath.plugins.clip.encoders import ImageTransformer, TextTransformer
 from glidepath.plugins.clip.interface import Clip, normalised
 from glidepath.plugins.clip.plugin import noised_clip_faults
 
@@ -43,7 +43,7 @@ class NoisedClip(Clip):
         self.noised = config.timesteps > 0
         self.image_size = config.image_size
         self.start_id, self.end_id = _marks(tokenizer)
-        self.text = TextEncoder(
+        self.text = TextTransformer(
             rows=self._rows(),
             context=config.context,
             width=config.text_width,
@@ -51,7 +51,7 @@ class NoisedClip(Clip):
             heads=config.text_heads,
             outputs=config.width,
         )
-        self.image = ImageEncoder(
+        self.image = ImageTransformer(
             size=config.image_size,
             patch=config.patch_size,
             width=config.image_width,

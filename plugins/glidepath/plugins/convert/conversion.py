@@ -12,7 +12,7 @@ import attrs
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.convert.checkpoint import Checkpoint
-from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion
+from glidepath.plugins.convert.models import ClassifierModel, ClipImage, ClipText, Diffusion
 from glidepath.plugins.convert.recognise import Recognised
 from glidepath.plugins.convert.settings import Setting, apply, check, find
 from glidepath.plugins.convert.text import spec_text
@@ -110,7 +110,7 @@ class Converter:
             model = checkpoint.found.model
             if isinstance(model, Diffusion):
                 yield self._diffusion(checkpoint, model)
-            elif isinstance(model, Classifier):
+            elif isinstance(model, ClassifierModel):
                 yield self._classifier(checkpoint, model)
         halves = [it for it in checkpoints if isinstance(it.found.model, ClipText | ClipImage)]
         if halves:
@@ -170,7 +170,7 @@ class Converter:
         self._check(made)
         return made
 
-    def _classifier(self, checkpoint: Checkpoint, model: Classifier) -> Conversion:
+    def _classifier(self, checkpoint: Checkpoint, model: ClassifierModel) -> Conversion:
         folder, stem = self._place(checkpoint)
         guidance = classifier_tree(checkpoint.found, model, self._image_size("classifier"))
         inner = guidance["classifier"]

@@ -181,7 +181,7 @@ def _roles_of_inputs(channels: int) -> dict[int, tuple[bool, bool]]:
 
 
 @attrs.frozen(kw_only=True)
-class Classifier:
+class ClassifierModel:
     """ADM's classifier of noisy images.
 
     positions: of the attention pool, its own token among them; 0 for other pools.
@@ -346,4 +346,4 @@ def _gain_and_bias(name: str, width: int) -> Iterator[tuple[str, Shape]]:
     yield f"{name}.b", (width,)
 
 
-Model = Diffusion | Classifier | ClipText | ClipImage
+Model = Diffusion | ClassifierModel | ClipText | ClipImage

@@ -7,7 +7,7 @@ from typing import Literal
 
 import attrs
 
-from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion, Model, Text
+from glidepath.plugins.convert.models import ClassifierModel, ClipImage, ClipText, Diffusion, Model, Text
 from glidepath.plugins.convert.trunk import Trunk
 
 ATTENTION_SIZES = (32, 16, 8)
@@ -85,10 +85,10 @@ def _glide(
     )
 
 
-def _classifier(size: int, mult: Sequence[float], res_blocks: int) -> Classifier:
+def _classifier(size: int, mult: Sequence[float], res_blocks: int) -> ClassifierModel:
     trunk = _trunk(size, 128, res_blocks, mult, ATTENTION_SIZES)
     positions = (size >> (len(mult) - 1)) ** 2 + 1
-    return Classifier(trunk=trunk, pool="attention", classes=1000, positions=positions)
+    return ClassifierModel(trunk=trunk, pool="attention", classes=1000, positions=positions)
 
 
 _MULT_64, _MULT_128, _MULT_256 = (1, 2, 3, 4), (1, 1, 2, 3, 4), (1, 1, 2, 2, 4, 4)

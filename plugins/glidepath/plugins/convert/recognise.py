@@ -5,12 +5,12 @@ from __future__ import annotations
 import attrs
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion, Model
+from glidepath.plugins.convert.models import ClassifierModel, ClipImage, ClipText, Diffusion, Model
 from glidepath.plugins.convert.published import PUBLISHED, Published
 from glidepath.plugins.convert.shapes import Shapes, Unlike
 from glidepath.registry import list_names
 
-_ARCHITECTURES: tuple[type[Model], ...] = (Diffusion, Classifier, ClipText, ClipImage)
+_ARCHITECTURES: tuple[type[Model], ...] = (Diffusion, ClassifierModel, ClipText, ClipImage)
 _OURS = ("denoiser.", "text_encoder.")
 _DECIDES = {"upsamples", "inpaints", "text", "num_classes"}
 """What tells models apart more than their sizes do."""
@@ -93,7 +93,7 @@ def describe(model: Model) -> str:
     trunk = model.trunk
     widths = " ".join(map(str, trunk.widths))
     size = f"widths {widths}, {trunk.res_blocks} residual blocks a level"
-    if isinstance(model, Classifier):
+    if isinstance(model, ClassifierModel):
         return f"a classifier like ADM's ({model.pool} pooling, {model.classes} classes), {size}"
     roles = [
         "GLIDE's" if model.text else "ADM's",
@@ -116,7 +116,7 @@ def _apart(one: Model, other: Model) -> float:
     a, b = attrs.asdict(one, recurse=False), attrs.asdict(other, recurse=False)
     far: float = 10.0 * sum(bool(a[key]) != bool(b[key]) for key in _DECIDES & a.keys())
     far += sum(a[key] != b[key] for key in a)
-    if isinstance(one, Diffusion | Classifier) and isinstance(other, Diffusion | Classifier):
+    if isinstance(one, Diffusion | ClassifierModel) and isinstance(other, Diffusion | ClassifierModel):
         inner, outer = attrs.asdict(one.trunk), attrs.asdict(other.trunk)
         far += sum(inner[key] != outer[key] for key in inner)
         far += abs(len(one.trunk.channel_mult) - len(other.trunk.channel_mult))

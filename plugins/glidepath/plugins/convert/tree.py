@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from glidepath.plugins.convert.models import Classifier, ClipImage, ClipText, Diffusion, Text
+from glidepath.plugins.convert.models import ClassifierModel, ClipImage, ClipText, Diffusion, Text
 from glidepath.plugins.convert.published import ATTENTION_SIZES, Published
 from glidepath.plugins.convert.recognise import Recognised
 from glidepath.plugins.convert.trunk import Trunk
@@ -81,7 +81,7 @@ def with_variance(tree: Tree, model: Diffusion) -> Tree:
     return {**tree, "sampler": {**named, "variance": named.get("variance", "fixed-large")}}
 
 
-def classifier_tree(found: Recognised, model: Classifier, image_size: int | None = None) -> Tree:
+def classifier_tree(found: Recognised, model: ClassifierModel, image_size: int | None = None) -> Tree:
     """Guidance by a classifier, but for its weights."""
     size = image_size or model.image_size or assumed_size(model.trunk, found.nearest.unseen.image_size)
     return {

@@ -28,7 +28,7 @@ SPLITS = ("unseen", "held-out")
 
 
 @attrs.frozen
-class Score:
+class ShapesScore:
     """Right answers out of so many, for images of one split and number of objects.
 
     right: by attribute, (right, said); an image counts for an attribute only where its caption says it.
@@ -55,7 +55,7 @@ class Score:
         return middle - half, middle + half
 
 
-def measure(pipeline: Pipeline | Cascade, *, count: int, seed: int = 0, batch: int = 50) -> list[Score]:
+def measure(pipeline: Pipeline | Cascade, *, count: int, seed: int = 0, batch: int = 50) -> list[ShapesScore]:
     """Score `count` prompts of each split and number of objects; image i is sample i, of its own noise."""
     scores = []
     with tqdm(total=len(SPLITS) * 2 * count, unit="image", file=sys.stderr, leave=False) as bar:
@@ -73,7 +73,7 @@ def measure(pipeline: Pipeline | Cascade, *, count: int, seed: int = 0, batch: i
     return scores
 
 
-def ceiling(*, count: int, seed: int = 0, size: int = 32) -> list[Score]:
+def ceiling(*, count: int, seed: int = 0, size: int = 32) -> list[ShapesScore]:
     """The same score of real renderings of the scenes, `size` pixels a side: what the reader gets wrong."""
     scores = []
     for split in SPLITS:
@@ -91,16 +91,16 @@ def size_of(pipeline: Pipeline | Cascade) -> int:
     return last.denoiser.image_shape[-1]
 
 
-def tally(split: str, objects: int, judgements: Sequence[Judgement]) -> Score:
+def tally(split: str, objects: int, judgements: Sequence[Judgement]) -> ShapesScore:
     """Add up judgements."""
     right = {}
     for name in ATTRIBUTES:
         answers = [answer for answer in (getattr(it, name) for it in judgements) if answer is not None]
         right[name] = (sum(map(bool, answers)), len(answers))
-    return Score(split, objects, len(judgements), sum(it.all_right for it in judgements), right)
+    return ShapesScore(split, objects, len(judgements), sum(it.all_right for it in judgements), right)
 
 
-def table(scores: Sequence[Score]) -> str:
+def table(scores: Sequence[ShapesScore]) -> str:
     """Scores for a person, in percent."""
     heads = ["split", "objects", "images", "all right", "95 % interval", *ATTRIBUTES]
     rows = [heads]
@@ -152,5 +152,5 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _plain(score: Score) -> dict[str, Any]:
+def _plain(score: ShapesScore) -> dict[str, Any]:
     return {**attrs.asdict(score), "share": score.share, "interval": score.interval}

@@ -40,7 +40,7 @@ class TransformerTextEncoder(TextEncoder):
         if config.padding_embedding:
             self.padding_embedding = nn.Parameter(torch.empty(config.context, config.width))
         self.transformer = _Transformer(config.width, config.layers, config.heads)
-        self.final_ln = LayerNorm(config.width) if config.final_layer_norm else nn.Identity()
+        self.final_ln = Float32LayerNorm(config.width) if config.final_layer_norm else nn.Identity()
         self.transformer_proj = nn.Linear(config.width, config.pooled_width)
         self._initialise()
 
@@ -97,7 +97,7 @@ class TransformerTextEncoder(TextEncoder):
             nn.init.normal_(self.padding_embedding, std=0.01)
 
 
-class LayerNorm(nn.LayerNorm):
+class Float32LayerNorm(nn.LayerNorm):
     """LayerNorm computed in float32, in and out in the dtype of the activations."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -123,9 +123,9 @@ class _Block(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.attn = _Attention(width, heads)
-        self.ln_1 = LayerNorm(width)
+        self.ln_1 = Float32LayerNorm(width)
         self.mlp = _Mlp(width)
-        self.ln_2 = LayerNorm(width)
+        self.ln_2 = Float32LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.ln_1(x))
