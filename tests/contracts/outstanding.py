@@ -7,15 +7,4 @@ LONG = {
     "registry/glidepath/registry/discovery/catalogue.py",
     "registry/glidepath/registry/plan/planner.py",
 }
-NAMES_A_PLUGIN = {
-    f"registry/glidepath/registry/{name}.py"
-    for name in (
-        "plan/planner",
-        "plan/training_mismatch",
-        "spec/address",
-        "spec/top_keys",
-        "text/mappings",
-        "text/problems",
-        "text/source",
-    )
-}
+NAMES_A_PLUGIN = {f"registry/glidepath/registry/{name}.py" for name in ()}

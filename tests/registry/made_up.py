@@ -10,7 +10,17 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge, in_, le, min_len
 
-from glidepath.registry.describe.component import Component, Extra, Kind, Need, Preset, doc, part, parts
+from glidepath.registry.describe.component import (
+    Command,
+    Component,
+    Extra,
+    Kind,
+    Need,
+    Preset,
+    doc,
+    part,
+    parts,
+)
 from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.loading import Loaded
@@ -251,8 +261,9 @@ def make_catalogue(preset: Path | None = None, components: Sequence[Component] =
         ),
     )
     presets = (Preset(name="base", file=preset, summary="a base"),) if preset else ()
+    sweep = Command(name="sweep", target="x:Y", summary="varies a spec", reads=("sweep", "base", "arms"))
     loaded = [
-        Loaded(ours, None, tuple(components), (), presets, ()),
+        Loaded(ours, None, tuple(components), (), presets, (sweep,)),
         Loaded(acme, None, (Component(kind="sampler", name="euler", target="x:Y", summary="theirs"),)),
         Loaded(broken),
     ]

@@ -14,7 +14,7 @@ from tests.registry.tiny import SPEC, write_tiny
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.files.writing import CannotWrite
-from glidepath.registry.plan.training_mismatch import TrainedOtherwise
+from glidepath.registry.plan.warnings import TrainedOtherwise
 from glidepath.registry.records.images import (
     ImageError,
     default_scale,

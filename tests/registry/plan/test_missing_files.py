@@ -10,8 +10,8 @@ from tests.registry.made_up import COMPONENTS, make_catalogue
 
 from glidepath.registry.describe.component import Component
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.plan.missing_files import lacking
 from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.plan.warnings import missing_inputs
 from glidepath.registry.spec.spec import parse_spec
 from glidepath.registry.text.problems import Problem
 
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 def lacked(catalogue: Catalogue, folder: Path, text: str, *overrides: str) -> list[Problem]:
     spec = parse_spec(text, "s.yaml", overrides, catalogue=catalogue, folder=folder)
-    return list(lacking(make_plan(spec, catalogue), catalogue))
+    return list(missing_inputs(make_plan(spec, catalogue), catalogue))
 
 
 def test_a_part_without_weights_and_files_is_told_with_its_place(catalogue: Catalogue, folder: Path) -> None:

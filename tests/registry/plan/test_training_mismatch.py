@@ -15,7 +15,7 @@ from glidepath.registry.describe.component import Component, doc
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.plan.training_mismatch import trained_otherwise, training_spec
+from glidepath.registry.plan.warnings import training_mismatches, training_spec
 from glidepath.registry.spec.spec import parse_spec
 
 SPEC = """\
@@ -52,7 +52,7 @@ def write(file: Path, recorded: object, **header: object) -> None:
 
 
 def told(plan: Plan, catalogue: Catalogue) -> list[str]:
-    return [problem.what for problem in trained_otherwise(plan, catalogue)]
+    return [problem.what for problem in training_mismatches(plan, catalogue)]
 
 
 @pytest.fixture
@@ -119,9 +119,9 @@ def test_a_warning_has_the_place_of_the_value_and_says_what_would_be_right(
     trained: object, tmp_path: Path, catalogue: Catalogue
 ) -> None:
     spec = parse_spec(SPEC, "s.yaml", ["schedule=linear"], catalogue=catalogue, folder=tmp_path)
-    (problem,) = trained_otherwise(make_plan(spec, catalogue), catalogue)
+    (problem,) = training_mismatches(make_plan(spec, catalogue), catalogue)
     assert (str(problem.place), problem.path) == ("--set #1", "schedule")
-    assert "write cosine, or train anew" in problem.hint
+    assert problem.hint.endswith(": write cosine")
     assert "w.safetensors" in problem.hint
 
 

@@ -598,10 +598,10 @@ def test_a_parameter_at_the_top_of_a_cascade_is_found_in_its_stages(
     assert problem.hint == "did you mean 'stages.one.sampler.steps' or 'stages.two.sampler.steps'?"
 
 
-def test_a_study_is_one_fault(fault: Fault) -> None:
-    problem = fault("study: scales\nbase: shapes\narms: {a: {}}\nseeds: [1]\n")
-    assert (problem.what, str(problem.place)) == ("this looks like a study, and no spec", "s.yaml:1:1")
-    assert problem.hint == "`glidepath study plan s.yaml` reads it"
+def test_a_file_of_a_plugins_command_is_one_problem(fault: Fault) -> None:
+    problem = fault("sweep: scales\nbase: shapes\narms: {a: {}}\nseeds: [1]\n")
+    assert problem.what == "this is a file for `glidepath sweep`, and no spec"
+    assert str(problem.place) == "s.yaml:1:1"
     assert fault(f"{GOOD}base: shapes\n").what == "a spec has no 'base'"
 
 

@@ -117,5 +117,6 @@ def commands() -> Iterable[Command]:
             name="study",
             target=f"{_HERE}.command:main",
             summary="vary a spec, run every arm, and compare them",
+            reads=("study", "base", "arms", "seeds", "metrics"),
         ),
     )

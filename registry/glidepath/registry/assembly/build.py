@@ -17,7 +17,7 @@ from glidepath.registry.discovery.imports import described, import_fault, import
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.plan.training_mismatch import TrainedOtherwise, trained_otherwise
+from glidepath.registry.plan.warnings import TrainedOtherwise, training_mismatches
 from glidepath.registry.spec.layers import SpecSource
 from glidepath.registry.spec.overrides import as_overrides, option_override
 from glidepath.registry.spec.spec import plugin_switches, read_spec
@@ -63,7 +63,7 @@ def assemble(
         switches = plugin_switches(source, given)
         catalogue = load_catalogue(allow=switches.allow, deny=switches.deny)
     plan = make_plan(read_spec(source, given, catalogue=catalogue), catalogue)
-    for problem in trained_otherwise(plan, catalogue):
+    for problem in training_mismatches(plan, catalogue):
         warn(problem.render(), TrainedOtherwise, stacklevel=2)
     return build_pipeline(plan, catalogue)
 

@@ -144,10 +144,9 @@ def open_plan(arguments: argparse.Namespace, *, need_weights: bool = False) -> t
 
 def doubts(plan: Plan, catalogue: Catalogue) -> list[Problem]:
     """What of a right plan will not make the images that are meant: other training, and what is not there."""
-    from glidepath.registry.plan.missing_files import lacking
-    from glidepath.registry.plan.training_mismatch import trained_otherwise
+    from glidepath.registry.plan.warnings import missing_inputs, training_mismatches
 
-    return [*trained_otherwise(plan, catalogue), *lacking(plan, catalogue)]
+    return [*training_mismatches(plan, catalogue), *missing_inputs(plan, catalogue)]
 
 
 def version() -> str:

@@ -53,10 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: the spec has faults.
     """
-    from glidepath.registry.plan.training_mismatch import trained_otherwise
+    from glidepath.registry.plan.warnings import training_mismatches
 
     catalogue, plan = open_plan(arguments)
-    warnings = [problem.render() for problem in trained_otherwise(plan, catalogue)]
+    warnings = [problem.render() for problem in training_mismatches(plan, catalogue)]
     if arguments.json:
         costs, reason = ({}, "") if arguments.quick else _measure(plan, catalogue)
         print_json({**_document(arguments.spec, plan, costs, reason), "warnings": warnings})

@@ -166,9 +166,12 @@ class Command:
         ArgumentParser, shells complete its arguments.
     makes_weights: what it makes files of weights from ("from data"); "" where it makes none. Messages name it
         where those of a spec are missing.
+    reads: keys at the top of the files that it reads, which are no specs. Where a spec has several of them, a
+        message names the command.
     """
 
     name: str
     target: str
     summary: str
     makes_weights: str = ""
+    reads: Sequence[str] = ()

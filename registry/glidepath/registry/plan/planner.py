@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
@@ -25,7 +24,12 @@ from glidepath.registry.spec.merge import as_part
 from glidepath.registry.spec.positions import Schema
 from glidepath.registry.spec.requirements import PluginsSection, check_requirements, refused_by
 from glidepath.registry.spec.spec import Spec
-from glidepath.registry.spec.top_keys import check_cascade_keys, check_spec_keys, check_stage_keys, study_key
+from glidepath.registry.spec.top_keys import (
+    check_cascade_keys,
+    check_spec_keys,
+    check_stage_keys,
+    command_that_reads,
+)
 from glidepath.registry.spec.typed import FAILED
 from glidepath.registry.text.problems import Place, Problems, quoted
 from glidepath.registry.text.source import Source
@@ -116,9 +120,10 @@ class Planner:
     def plan(self, spec: Spec) -> Plan | None:
         """The plan, None when there are problems."""
         root = spec.root
-        if study := study_key(root, self._catalogue):
-            hint = f"`glidepath study plan {shlex.quote(spec.name)}` reads it"
-            self._problems.add("this looks like a study, and no spec", root.items[study].key, hint=hint)
+        command, key = command_that_reads(root, self._catalogue)
+        if command:
+            what = f"this is a file for `glidepath {command}`, and no spec"
+            self._problems.add(what, root.items[key].key)
             return None
         stages = present(root.get("stages"))
         if stages is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -151,13 +150,7 @@ class _Reader:
     def file(self, node: Scalar, name: str) -> str:
         located = locate(node, self.paths["path"], self.problems)
         if located is not None and self.must_exist and not is_there(located):
-            hint = f"it would be {located}"
-            if _is_in_training(located.parent):
-                hint += (
-                    "; its training is not finished: `glidepath train` with the same spec and "
-                    f"`--out {shlex.quote(_from_here(located.parent))}` goes on from its checkpoint"
-                )
-            self.fault("path", f"there is no file {quoted(name)}", hint)
+            self.fault("path", f"there is no file {quoted(name)}", f"it would be {located}")
         return str(located)
 
     def package(self, _node: Scalar, value: str) -> str:
@@ -194,20 +187,6 @@ class _Reader:
         near: tuple[str, Iterable[str]] | None = None,
     ) -> None:
         self.problems.add(what, self.texts[key].place, self.paths[key], hint, allowed, near)
-
-
-def _from_here(folder: Path) -> str:
-    """A folder relative to the current directory where it is below it."""
-    here = Path.cwd()
-    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
-
-
-def _is_in_training(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint of a training that goes on."""
-    try:
-        return next(folder.glob("checkpoint-*.safetensors"), None) is not None
-    except OSError:
-        return False
 
 
 def _is_below(name: str) -> bool:

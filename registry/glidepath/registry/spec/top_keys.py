@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 200
 _MOST_PATHS = 3
-_OF_A_STUDY = ("study", "arms", "seeds", "metrics", "base")
 _OF_AN_IMAGE = {
     "seed": "the seed of an image is given on the command line, --seed N",
     "prompt": 'a prompt is given on the command line, glidepath sample "PROMPT"',
@@ -26,10 +25,13 @@ _OF_AN_IMAGE = {
 """What no spec says: it says how images are made, not which."""
 
 
-def study_key(root: MappingNode, catalogue: Catalogue) -> str:
-    """The first key by which a file is a study and no spec, "" where it does not look like one."""
-    found = [key for key in root.items if key in _OF_A_STUDY and key not in catalogue.slots]
-    return found[0] if len(found) > 1 else ""
+def command_that_reads(root: MappingNode, catalogue: Catalogue) -> tuple[str, str]:
+    """The command whose file this is, and no spec, with the first key by which that is seen; "" for none."""
+    for name, command in catalogue.commands().items():
+        found = [key for key in root.items if key in command.reads and key not in catalogue.slots]
+        if len(found) > 1:
+            return name, found[0]
+    return "", ""
 
 
 def check_spec_keys(root: MappingNode, catalogue: Catalogue, problems: Problems) -> None:

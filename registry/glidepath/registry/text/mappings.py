@@ -1,6 +1,6 @@
 """Values of Python, or of OmegaConf, to a tree in which each value knows its dotted path.
 
-This is how a spec that was never written down is read: `{"extends": "shapes", "sampler": {"steps": 20}}`, or
+This is how a spec that was never written down is read: `{"extends": "base", "sampler": {"steps": 20}}`, or
 what Hydra composes.
 """
 

@@ -34,7 +34,7 @@ _MOST_KNOWN = 100
 class Place:
     """Where a value was written.
 
-    file: the path as the user gave it, or "--set #2", "preset shapes", "mapping".
+    file: the path as the user gave it, or "--set #2", "preset NAME", "mapping".
     line, column: counted from 1; 0 when the place has no lines.
     text: the source line, for the caret; of a long line, what is around the column.
     shift: how many characters of the line's start `text` leaves out.

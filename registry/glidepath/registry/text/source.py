@@ -22,7 +22,7 @@ _WIDTH = 100
 class Source:
     """A text that values come from.
 
-    name: as the user knows it: a path, "preset shapes", "--set #1".
+    name: as the user knows it: a path, "preset NAME", "--set #1".
     folder: what relative paths in it are relative to; None where it may name no file.
     beside: a second folder, for files that are not in the first; there the bare name will do.
     skip: how many characters at the start are not YAML: the path and "=" of an override.

@@ -1,16 +1,18 @@
-"""What weights were trained with, against what a plan has in its place. Reads headers; imports no torch.
+"""What of a plan is doubtful although it is right: files that are absent, and weights trained otherwise.
 
 A trainer writes the resolved spec of its run into the header of the weights. Under another schedule, another
-kind of prediction or other words the same tensors load without a word, and make noise.
+kind of prediction or other words the same tensors load without a word, and make noise. The header is read
+here rather than by safetensors, which imports numpy for it: half of the time of a check.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,7 +20,7 @@ import attrs
 from glidepath.registry.describe.fields import Field, fields
 from glidepath.registry.plan.parts import flat
 from glidepath.registry.plan.resolved import plain_value
-from glidepath.registry.spec.address import Address, local_file
+from glidepath.registry.spec.address import local_file
 from glidepath.registry.text.problems import Problems
 from glidepath.registry.text.tree import join_path
 from glidepath.registry.text.yaml_text import yaml_text
@@ -29,8 +31,11 @@ if TYPE_CHECKING:
     from glidepath.registry.plan.plan import Plan
     from glidepath.registry.text.problems import Place, Problem
 
-FIXED = ("schedule", "denoiser", "text_encoder", "codec")
+TRAINED_SLOTS = ("schedule", "denoiser", "text_encoder", "codec")
 """The slots that training fixes. Sampler and guidance are free."""
+
+_WEIGHTS = "weights"
+"""What a component lacks under this name is told only where nothing gives it weights."""
 
 _WITHOUT_NOISE = ("text_encoder", "tokenizer", "codec")
 """Kinds of part that no schedule says anything to."""
@@ -46,7 +51,31 @@ class TrainedOtherwise(UserWarning):
     """Weights are used with something else than they were trained with."""
 
 
-def trained_otherwise(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
+def missing_inputs(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
+    """A warning for each file that is not there, and for all that the parts say they lack.
+
+    Of a spec that says how it is trained, it is not told that it has no weights yet. A hub is not asked.
+    """
+    problems = Problems(plan.spec.files, plan.spec.lent)
+    for path, address in plan.missing_weights(catalogue).items():
+        what = f"{join_path(path, _WEIGHTS)}: there is no file {address} yet"
+        problems.warn(what, None, hint=catalogue.weight_makers())
+    is_trained = any(not catalogue.slots[slot].sampling for slot in plan.parts if slot in catalogue.slots)
+    for pipeline in plan.pipelines().values():
+        for part in pipeline.all_parts():
+            for name, file in _absent_files(part):
+                what = f"{join_path(part.path, name)}: there is no file or folder {file}"
+                problems.warn(what, part.places.get(name) or part.place, join_path(part.path, name))
+            for name, message in _lacked(part, problems):
+                if name == _WEIGHTS and (is_trained or _has_weights(part, pipeline, plan)):
+                    continue
+                what = f"{part.path} ({part.registered.component.name}) {message}"
+                hint = _where_weights_go(part, pipeline, catalogue) if name == _WEIGHTS else ""
+                problems.warn(what, part.places.get(name) or part.place, join_path(part.path, name), hint)
+    return problems.warnings
+
+
+def training_mismatches(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
     """A warning for each value of a plan that its weights were trained with another one of.
 
     Files that are not there, or do not say how they were trained, are passed over; a hub is not asked.
@@ -58,11 +87,12 @@ def trained_otherwise(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
         if recorded is None or _is_trained(path, catalogue):
             continue
         for difference in _differences(plan, path, recorded):
+            back = "write what it was" if difference.was == "another" else f"write {difference.was}"
             problems.warn(
                 f"{difference.path} is {difference.now}, and the weights were trained with {difference.was}",
                 difference.place,
                 difference.path,
-                _remedy(address, difference),
+                f"images of {address} will be noise, or plain wrong: {back}",
             )
     return problems.warnings
 
@@ -84,6 +114,40 @@ def training_spec(file: Path) -> Mapping[str, Any] | None:
     return spec if isinstance(spec, dict) else None
 
 
+def _absent_files(part: PartPlan) -> Iterator[tuple[str, PurePath]]:
+    """The files and folders that parameters name and that are not there."""
+    for name, field in fields(type(part.config)).items() if part.config is not None else ():
+        value = getattr(part.config, field.attribute.name)
+        if isinstance(value, PurePath) and not os.path.exists(value):
+            yield name, value
+
+
+def _lacked(part: PartPlan, problems: Problems) -> Sequence[tuple[str, str]]:
+    registered = part.registered
+    try:
+        return list(registered.component.lacks(part.config))
+    except Exception as error:
+        what = f"{registered.full_name} cannot say what it lacks: {type(error).__name__}: {error}"
+        problems.warn(what, part.place, part.path, f"it is a fault of {registered.distribution}")
+        return []
+
+
+def _is_in_slot(part: PartPlan, pipeline: Plan) -> bool:
+    """Whether a part stands in a slot of its own, and so has its share in the pipeline's weights."""
+    return any(part is one for one in pipeline.parts.values())
+
+
+def _has_weights(part: PartPlan, pipeline: Plan, plan: Plan) -> bool:
+    shared = pipeline.weights or plan.weights
+    return part.weights is not None or (shared is not None and _is_in_slot(part, pipeline))
+
+
+def _where_weights_go(part: PartPlan, pipeline: Plan, catalogue: Catalogue) -> str:
+    key = join_path(pipeline.path if _is_in_slot(part, pipeline) else part.path, _WEIGHTS)
+    makers = catalogue.weight_makers()
+    return f"name a file as {key}{f'; {makers}' if makers else ''}"
+
+
 @attrs.frozen
 class _Difference:
     """A value that is not as it was in training. was, now: as texts; place: where it is written now."""
@@ -98,7 +162,7 @@ def _differences(plan: Plan, path: str, recorded: Mapping[str, Any]) -> Iterator
     """What differs for the weights that belong to `path`: a pipeline, or a part."""
     for pipeline in plan.pipelines().values():
         if path == pipeline.path:
-            for slot in FIXED:
+            for slot in TRAINED_SLOTS:
                 part = _single(pipeline, slot)
                 if part is not None and part.weights is None:
                     yield from _part(recorded.get(slot), part)
@@ -124,12 +188,12 @@ def _single(pipeline: Plan, slot: str) -> PartPlan | None:
 
 
 def _namesake(part: PartPlan, pipeline: Plan, recorded: Mapping[str, Any]) -> object:
-    """What a run trained as the part: what its trainer was given, or had in a slot, of the same component."""
-    trainer = recorded.get("train")
-    given = list(trainer.values()) if isinstance(trainer, Mapping) else []
-    for one in (*given, recorded.get(part.registered.component.kind)):
-        if isinstance(one, Mapping) and _is_of(one.get("use"), part):
-            return one
+    """What a run trained as the part: what its spec has of the same component, in a slot or below one."""
+    sections = [section for section in recorded.values() if isinstance(section, Mapping)]
+    inner = [value for section in sections for value in section.values()]
+    for entry in (*inner, recorded.get(part.registered.component.kind)):
+        if isinstance(entry, Mapping) and _is_of(entry.get("use"), part):
+            return entry
     return None
 
 
@@ -202,8 +266,3 @@ def _texts(was: object, now: object) -> tuple[str, str]:
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 4]} ..."
-
-
-def _remedy(address: Address, difference: _Difference) -> str:
-    back = "write what it was" if difference.was == "another" else f"write {difference.was}"
-    return f"images of {address} will be noise, or plain wrong: {back}, or train anew (`glidepath train`)"
