@@ -7,4 +7,3 @@ LONG = {
     "registry/glidepath/registry/discovery/catalogue.py",
     "registry/glidepath/registry/plan/planner.py",
 }
-NAMES_A_PLUGIN = {f"registry/glidepath/registry/{name}.py" for name in ()}
