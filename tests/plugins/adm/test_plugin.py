@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import attrs
 import pytest
 
@@ -14,28 +10,8 @@ from glidepath.plugins.adm.configs import AdmUNetConfig
 from glidepath.plugins.adm.faults import unet_faults
 from glidepath.plugins.adm.plugin import components
 from glidepath.plugins.adm.unet import AdmUNet
-from glidepath.registry.describe.component import DOC
 
 ADM_UNET = next(component for component in components() if component.name == "adm-unet")
-
-
-def test_the_plugin_imports_without_torch() -> None:
-    code = "import sys, glidepath.plugins.adm.plugin; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment()).returncode == 0
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-
-
-def test_the_descriptor_names_the_class_and_its_parameters() -> None:
-    assert (ADM_UNET.kind, ADM_UNET.name) == ("denoiser", "adm-unet")
-    assert ADM_UNET.target == f"{AdmUNet.__module__}:{AdmUNet.__qualname__}"
-    assert ADM_UNET.config == f"{AdmUNetConfig.__module__}:{AdmUNetConfig.__qualname__}"
-
-
-def test_every_parameter_says_what_it_means() -> None:
-    assert [field.name for field in attrs.fields(AdmUNetConfig) if not field.metadata.get(DOC)] == []
 
 
 def test_what_is_provided_follows_the_parameters() -> None:

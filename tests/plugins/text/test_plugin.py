@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import pkgutil
-import subprocess
-import sys
-
 import attrs
 import pytest
 
 from glidepath.plugins.text.configs import BpeConfig, TransformerConfig, WordsConfig
 from glidepath.plugins.text.plugin import bpe_faults, components, transformer_faults, words_faults
-from glidepath.registry.describe.component import DOC, PART, Component
+from glidepath.registry.describe.component import PART
 
 COMPONENTS = {component.name: component for component in components()}
-
-
-def test_the_plugin_imports_without_torch() -> None:
-    code = "import sys, glidepath.plugins.text.plugin; sys.exit('torch' in sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
-
-
-@pytest.mark.parametrize("component", COMPONENTS.values(), ids=COMPONENTS)
-def test_a_descriptor_names_its_class_and_parameters(component: Component) -> None:
-    module, _, name = component.target.partition(":")
-    assert callable(getattr(importlib.import_module(module), name))
-    config = pkgutil.resolve_name(str(component.config))
-    assert [field.name for field in attrs.fields(config) if not field.metadata.get(DOC)] == []
 
 
 def test_the_kinds_are_those_of_the_registry() -> None:

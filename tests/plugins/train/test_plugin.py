@@ -7,16 +7,12 @@ import subprocess
 import sys
 from typing import Any
 
-import attrs
 import pytest
 
 from glidepath.plugins.train.configs import CaptionedFolderConfig, DiffusionTrainerConfig
 from glidepath.plugins.train.data.dataset import CaptionedDataset
-from glidepath.plugins.train.data.folder import CaptionedFolder
-from glidepath.plugins.train.plugin import commands, components, kinds
+from glidepath.plugins.train.plugin import components, kinds
 from glidepath.plugins.train.run.run import Trainer
-from glidepath.plugins.train.trainers.diffusion import DiffusionTrainer
-from glidepath.registry.describe.component import DOC
 
 COMPONENTS = {component.name: component for component in components()}
 
@@ -39,19 +35,6 @@ def test_the_kinds_are_slots_that_sampling_leaves_alone() -> None:
         assert not kind.required
     assert found["data"].interface == f"{CaptionedDataset.__module__}:{CaptionedDataset.__name__}"
     assert found["train"].interface == f"{Trainer.__module__}:{Trainer.__name__}"
-
-
-def test_the_descriptors_name_their_classes() -> None:
-    for component, target in (("diffusion", DiffusionTrainer), ("captioned-folder", CaptionedFolder)):
-        assert COMPONENTS[component].target == f"{target.__module__}:{target.__name__}"
-    assert isinstance(DiffusionTrainer(DiffusionTrainerConfig()), Trainer)
-    (command,) = commands()
-    assert command.name == "train"
-
-
-@pytest.mark.parametrize("config", [DiffusionTrainerConfig, CaptionedFolderConfig])
-def test_every_parameter_says_what_it_means(config: type[Any]) -> None:
-    assert [field.name for field in attrs.fields(config) if not field.metadata.get(DOC)] == []
 
 
 @pytest.mark.parametrize(
