@@ -5,5 +5,4 @@ LONG = {
     "plugins/glidepath/plugins/shapes/reader.py",
     "plugins/glidepath/plugins/studies/command.py",
     "registry/glidepath/registry/discovery/catalogue.py",
-    "registry/glidepath/registry/plan/planner.py",
 }

@@ -62,6 +62,7 @@ from glidepath.registry.files.writing import write_whole as write_whole
 from glidepath.registry.plan.contracts import check_fit as check_fit
 from glidepath.registry.plan.document import Document as Document
 from glidepath.registry.plan.document import read_document as read_document
+from glidepath.registry.plan.part_planner import plan_part as plan_part
 from glidepath.registry.plan.parts import PartPlan as PartPlan
 from glidepath.registry.plan.parts import Parts as Parts
 from glidepath.registry.plan.parts import Runtime as Runtime

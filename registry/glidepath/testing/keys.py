@@ -9,7 +9,7 @@ from typing import Any
 from glidepath.registry.describe.keys import KEYS
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import Registered
-from glidepath.registry.plan.planner import plan_part
+from glidepath.registry.plan.part_planner import plan_part
 
 
 @lru_cache(maxsize=1)

@@ -15,8 +15,8 @@ from glidepath.registry.assembly.build import build_part
 from glidepath.registry.describe.component import Component, Kind, Need
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import Registered
+from glidepath.registry.plan.part_planner import plan_part
 from glidepath.registry.plan.parts import PartPlan, flat
-from glidepath.registry.plan.planner import plan_part
 
 
 class Part:

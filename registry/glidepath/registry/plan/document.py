@@ -10,8 +10,8 @@ import attrs
 
 from glidepath.registry.describe.fields import Slot
 from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.part_planner import PartPlanner
 from glidepath.registry.plan.parts import PartPlan
-from glidepath.registry.plan.planner import Planner
 from glidepath.registry.spec.config import ConfigReader
 from glidepath.registry.spec.layers import Layers, load_file
 from glidepath.registry.spec.overrides import Override, apply, as_overrides, override_source
@@ -101,7 +101,7 @@ class Document:
         if node is None:
             self.problems.add(f"{path} needs a {kind}", self.place(path), path)
             return None
-        part = Planner(self.catalogue, self.problems).part(node, Slot(kind), path)
+        part = PartPlanner(self.catalogue, self.problems).position(node, Slot(kind), path)
         return part if isinstance(part, PartPlan) else None
 
     def spec(self, key: str, *, without: str = "") -> MappingNode | None:

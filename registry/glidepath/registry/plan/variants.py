@@ -18,6 +18,7 @@ import attrs
 from glidepath.registry.describe.fields import Slot
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.contracts import check_fit
+from glidepath.registry.plan.part_planner import PartPlanner
 from glidepath.registry.plan.parts import PartPlan, Parts, flat
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import Planner
@@ -211,7 +212,7 @@ class VariantPlanner:
             # by itself: what a plan has found already must not hide what is found here
             problems = Problems(self.problems.files, self.problems.lent)
             kind = self._catalogue.slots[key]
-            part = Planner(self._catalogue, problems).part(node, Slot(kind.name, kind.many), key)
+            part = PartPlanner(self._catalogue, problems).position(node, Slot(kind.name, kind.many), key)
             _pass_on(problems, self.problems)
             self._slots[key, number] = None if len(problems) else self._interned(key, part)
         return self._slots[key, number]
