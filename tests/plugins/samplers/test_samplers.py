@@ -1,4 +1,4 @@
-"""What holds for every sampler of few steps."""
+"""What holds for every sampler."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.variance_preserving import VariancePreservingSchedule
 from glidepath.plugins.samplers import configs
 from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler, DpmppSdeSampler
 from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.pndm import PndmSampler
@@ -27,6 +28,8 @@ from glidepath.plugins.samplers.unipc import UniPcSampler
 from .mixture import Mixture
 
 MAKERS: dict[str, tuple[type[Sampler], type]] = {
+    "ddpm": (DdpmSampler, configs.DdpmConfig),
+    "ddim": (DdimSampler, configs.DdimConfig),
     "euler": (DdimSampler, configs.EulerConfig),
     "euler-ancestral": (DdimSampler, configs.EulerAncestralConfig),
     "heun": (HeunSampler, configs.HeunConfig),
@@ -38,15 +41,23 @@ MAKERS: dict[str, tuple[type[Sampler], type]] = {
 }
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     **{name: (name, {}) for name in MAKERS},
+    "ddpm learned-range": ("ddpm", {"variance": "learned-range"}),
+    "ddpm learned": ("ddpm", {"variance": "learned"}),
+    "ddpm fixed-small": ("ddpm", {"variance": "fixed-small"}),
+    "ddpm fixed-large": ("ddpm", {"variance": "fixed-large"}),
+    "ddim eta": ("ddim", {"eta": 0.5}),
+    "ddim predicted epsilon": ("ddim", {"epsilon": "predicted"}),
     "dpmpp-2m heun": ("dpmpp-2m", {"solver": "heun"}),
     "unipc 3": ("unipc", {"order": 3}),
     "unipc bh1": ("unipc", {"solver": "bh1"}),
     "pndm heun": ("pndm", {"warm_up": "heun"}),
 }
-STOCHASTIC = {"euler-ancestral", "dpmpp-2m-sde"}
+DETERMINISTIC_TWINS = {"ddim eta": "ddim", "euler-ancestral": "euler", "dpmpp-2m-sde": "dpmpp-2m"}
+STOCHASTIC = {*DETERMINISTIC_TWINS, *(name for name in VARIANTS if name.startswith("ddpm"))}
 SHAPE = (2, 3, 4, 4)
 SCHEDULE = VariancePreservingSchedule(torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64))
 every_variant = pytest.mark.parametrize("name", VARIANTS)
+SOLVERS = [name for name in VARIANTS if not name.startswith("ddpm")]
 
 
 class Flow(NoiseSchedule):
@@ -76,7 +87,8 @@ def make(name: str, steps: int | str | tuple[int, ...] = 6, **given: object) -> 
 
 
 def predict(x: Tensor, step: Step) -> Prediction:
-    return Prediction(torch.tanh(x) * step.sigma, "epsilon", x, step).with_gradient(-0.1 * x)
+    epsilon = torch.tanh(x) * step.sigma
+    return Prediction(epsilon, "epsilon", x, step, torch.sigmoid(x)).with_gradient(-0.1 * x)
 
 
 class Elsewhere:
@@ -111,9 +123,8 @@ def test_nothing_on_the_device_is_read_back(name: str) -> None:
 
 @every_variant
 def test_a_walk_has_a_state_for_each_point_of_its_grid(name: str) -> None:
-    sampler = make(name)
-    levels = sampler.levels(SCHEDULE)
-    states = list(walk(sampler, levels))
+    levels = make(name).levels(SCHEDULE)
+    states = list(walk(make(name), levels))
     count = len(levels)
     assert [(state.index, state.total) for state in states] == [(i, count) for i in range(1, count + 1)]
 
@@ -121,6 +132,8 @@ def test_a_walk_has_a_state_for_each_point_of_its_grid(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "predictions"),
     [
+        ("ddpm", 10),
+        ("ddim", 10),
         ("euler", 10),
         ("euler-ancestral", 10),
         ("heun", 19),
@@ -201,16 +214,16 @@ def test_a_deterministic_sampler_draws_no_noise(name: str) -> None:
     list(sampler.states(predict, torch.zeros(SHAPE), sampler.levels(SCHEDULE), Silent()))
 
 
-@pytest.mark.parametrize("name", sorted(STOCHASTIC))
+@pytest.mark.parametrize("name", DETERMINISTIC_TWINS)
 def test_without_eta_a_stochastic_sampler_is_the_deterministic_one(name: str) -> None:
     still = make(name, eta=0.0)
     levels = still.levels(SCHEDULE)
-    without = {"euler-ancestral": "euler", "dpmpp-2m-sde": "dpmpp-2m"}[name]
-    for one, other in zip(walk(still, levels), walk(make(without), levels), strict=True):
+    twin = make(DETERMINISTIC_TWINS[name])
+    for one, other in zip(walk(still, levels), walk(twin, levels), strict=True):
         torch.testing.assert_close(one.x, other.x)
 
 
-@pytest.mark.parametrize("name", sorted(STOCHASTIC))
+@pytest.mark.parametrize("name", DETERMINISTIC_TWINS)
 def test_towards_a_single_image_noise_drawn_anew_leaves_the_distribution_as_it_is(name: str) -> None:
     """x_s is alpha_s m plus noise of sigma_s, whatever share of it is new (Song et al. 2021, lemma 1)."""
     sampler = make(name, clip=False)
@@ -255,7 +268,7 @@ def test_towards_a_single_image_every_step_is_exact_on_any_schedule(
         torch.testing.assert_close(state.x.double(), exactly, rtol=1e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if not name.startswith("pndm")])
+@pytest.mark.parametrize("name", [name for name in SOLVERS if not name.startswith("pndm")])
 def test_the_last_step_lands_on_a_clean_image_that_is_clipped(name: str) -> None:
     """The data is far outside of [-1, 1]. Not so pndm, which ends on a combination of the last epsilons."""
     *_, last = walk(make(name), make(name).levels(SCHEDULE), data=Mixture(3.0, 0.1))
@@ -263,7 +276,7 @@ def test_the_last_step_lands_on_a_clean_image_that_is_clipped(name: str) -> None
     torch.testing.assert_close(last.x, last.sample)
 
 
-@every_variant
+@pytest.mark.parametrize("name", SOLVERS)
 def test_a_gradient_of_the_likelihood_turns_the_prior_into_the_posterior(name: str) -> None:
     """grad log p(y given x_t) added to the prior's score is the score of p(x_t given y).
 
@@ -297,7 +310,7 @@ def test_a_gradient_of_the_likelihood_turns_the_prior_into_the_posterior(name: s
         torch.testing.assert_close(ours.x, exact.x, rtol=1e-3, atol=1e-3)
 
 
-@every_variant
+@pytest.mark.parametrize("name", SOLVERS)
 def test_known_pixels_are_those_of_the_image(name: str) -> None:
     image = torch.full(SHAPE, 0.25)
     mask = torch.zeros(SHAPE[0], 1, *SHAPE[2:])
@@ -311,7 +324,7 @@ def test_known_pixels_are_those_of_the_image(name: str) -> None:
     assert float((last.x[..., 2:] - 0.25).abs().min()) > 1e-3
 
 
-@every_variant
+@pytest.mark.parametrize("name", SOLVERS)
 def test_a_walk_from_a_noised_image_is_the_end_of_the_grid(name: str) -> None:
     sampler = make(name, 10)
     levels = sampler.levels(SCHEDULE, 0.5)
@@ -320,6 +333,16 @@ def test_a_walk_from_a_noised_image_is_the_end_of_the_grid(name: str) -> None:
     assert int(levels.t[0]) == 444
     x = 0.3 * levels.alpha[0].float() + torch.zeros(SHAPE)
     *_, last = sampler.states(Mixture(0.0, 0.5).predict, x, levels, PerSampleNoise([(0, 0), (0, 1)]))
+    assert bool(last.x.isfinite().all())
+
+
+@every_variant
+@pytest.mark.parametrize("shape", [(2, 5), (2, 3, 7), (2, 1, 4, 4, 4)])
+def test_samples_may_have_any_number_of_dimensions(name: str, shape: tuple[int, ...]) -> None:
+    sampler = make(name)
+    noise = PerSampleNoise([(0, 0), (0, 1)])
+    *_, last = sampler.states(predict, noise.initial(shape, "cpu"), sampler.levels(SCHEDULE), noise)
+    assert last.x.shape == shape
     assert bool(last.x.isfinite().all())
 
 
@@ -338,7 +361,7 @@ def test_a_grid_that_is_not_its_own_is_walked_too(name: str) -> None:
     assert all(bool(state.x.isfinite().all()) for state in states)
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if not name.startswith("unipc")])
+@pytest.mark.parametrize("name", [name for name in SOLVERS if not name.startswith("unipc")])
 def test_a_step_that_leads_nowhere_changes_nothing(name: str) -> None:
     """Where the walk ends at the noise of timestep 0 and visits it too, as Stable Diffusion's PLMS does.
 
@@ -349,7 +372,7 @@ def test_a_step_that_leads_nowhere_changes_nothing(name: str) -> None:
     torch.testing.assert_close(states[-1].x, states[-2].x, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if not name.startswith("pndm")])
+@pytest.mark.parametrize("name", [name for name in SOLVERS if not name.startswith("pndm")])
 def test_a_walk_may_begin_where_no_signal_is_left(name: str) -> None:
     schedule = VariancePreservingSchedule(SCHEDULE.beta, zero_terminal_snr=True)
     sampler = make(name, "trailing6", clip=False)
