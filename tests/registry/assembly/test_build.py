@@ -306,11 +306,3 @@ def test_overrides_that_are_no_list_of_texts_are_one_fault(tiny: Path, overrides
     (problem,) = caught.value.problems
     assert problem.what.startswith(what)
     assert problem.hint == 'write a list such as ["sampler.steps=50"]'
-
-
-def test_a_tree_in_the_place_of_a_name_is_one_fault() -> None:
-    with pytest.raises(SpecError) as caught:
-        assemble({"sampler": "ddim"})  # type: ignore[arg-type]
-    (problem,) = caught.value.problems
-    assert problem.what == "a spec is named by a text or a path, and this is of type dict"
-    assert problem.hint.startswith('the name of a preset, such as "shapes", or a file, such as "my.yaml"')

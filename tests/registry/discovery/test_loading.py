@@ -96,7 +96,7 @@ def test_whatever_a_module_raises_costs_that_plugin_alone(site: Any, source: str
     broken = record(catalogue, "broken")
     assert (broken.stage, broken.error, broken.works) == ("import", error, False)
     assert broken.problems[0].where.startswith(f"{file}:")
-    assert "GLIDEPATH_DISABLE=broken" in broken.hint
+    assert broken.hint == "report it to the authors of broken"
     assert record(catalogue, "acme").stage == "ok"
     assert catalogue.failures == (broken,)
 
@@ -117,11 +117,11 @@ def test_a_syntax_error_is_placed_where_it_is(site: Any) -> None:
     assert "SyntaxError" in fault.error
 
 
-def test_an_entry_point_without_its_module_says_to_reinstall(site: Any) -> None:
+def test_an_entry_point_without_its_module_is_to_be_corrected(site: Any) -> None:
     site.add("acme", entries={"acme": "acme.gone"}, modules={"acme/__init__.py": ""})
     found = record(load(site), "acme")
     assert found.stage == "import"
-    assert "reinstall" in found.hint
+    assert found.hint == "correct the entry point 'acme' of acme, and install it again"
     assert found.file.endswith("entry_points.txt")
 
 

@@ -19,7 +19,7 @@ def test_a_hook_that_is_to_go_is_warned_of_with_its_place(site: Any) -> None:
     )
     manager = plugin_manager()
     manager.add_hookspecs(outdated)
-    plugins, _ = load(scan(site.path).found, (), manager, CORE_KINDS)
+    plugins, _ = load(scan(site.path).plugins, (), manager, CORE_KINDS)
     (record,) = [it.record for it in plugins if it.record.distribution == "acme"]
     assert record.stage == "ok"
     assert record.warnings == (f"{file}:7: parts() is deprecated: write components(); goes in 0.3",)

@@ -24,7 +24,7 @@ MALFORMED = {
 def test_entry_points_come_sorted_by_distribution_and_name(site: Any) -> None:
     site.add("zeta", entries={"b": "zeta.b", "a": "zeta.a"})
     site.add("alpha", entries={"c": "alpha.c"})
-    found = scan(site.path).found
+    found = scan(site.path).plugins
     assert [(it.distribution, it.name, it.module) for it in found] == [
         ("alpha", "c", "alpha.c"),
         ("zeta", "a", "zeta.a"),
@@ -34,14 +34,14 @@ def test_entry_points_come_sorted_by_distribution_and_name(site: Any) -> None:
 
 def test_names_of_distributions_are_canonical_and_versions_come_from_the_folder(site: Any) -> None:
     site.add("Acme_Diffusion.Parts", "1.2+local", entries={"Acme": "acme.plugin"})
-    (found,) = scan(site.path).found
+    (found,) = scan(site.path).plugins
     assert (found.distribution, found.version, found.name) == ("acme-diffusion-parts", "1.2+local", "Acme")
 
 
 def test_other_groups_are_passed_over(site: Any) -> None:
     site.add("tool", text="[console_scripts]\nglide = tool:main\n")
     answer = scan(site.path)
-    assert (answer.found, answer.malformed) == ((), ())
+    assert (answer.plugins, answer.malformed) == ((), ())
     assert answer.versions == {"glidepath-diffusion": "9.9"}
 
 
@@ -50,7 +50,7 @@ def test_a_malformed_file_is_reported_and_hides_no_other(site: Any, fault: str) 
     info = site.add("broken", "2.0", text=MALFORMED[fault])
     site.add("acme", entries={"acme": "acme.plugin"})
     answer = scan(site.path)
-    assert [it.name for it in answer.found] == ["acme"]
+    assert [it.name for it in answer.plugins] == ["acme"]
     (record,) = answer.malformed
     assert (record.distribution, record.version, record.stage) == ("broken", "2.0", "scan")
     assert record.error
@@ -62,7 +62,7 @@ def test_a_malformed_file_is_reported_and_hides_no_other(site: Any, fault: str) 
 def test_one_malformed_entry_costs_no_other_of_its_file(site: Any) -> None:
     site.add("acme", entries={"bad": "not a module!", "good": "acme.plugin"})
     answer = scan(site.path)
-    assert [it.name for it in answer.found] == ["good"]
+    assert [it.name for it in answer.plugins] == ["good"]
     assert [(it.name, it.stage) for it in answer.malformed] == [("bad", "scan")]
     assert "'not a module!'" in answer.malformed[0].error
 
@@ -71,14 +71,14 @@ def test_a_percent_sign_a_default_section_and_a_byte_order_mark_do_no_harm(site:
     text = "[DEFAULT]\nleak = leak.plugin\n[other]\nx = 50%\n[glidepath.plugins]\nacme = acme.plugin\n"
     site.add("acme", text=b"\xef\xbb\xbf" + text.encode())
     answer = scan(site.path)
-    assert [it.name for it in answer.found] == ["acme"]
+    assert [it.name for it in answer.plugins] == ["acme"]
     assert not answer.malformed
 
 
 def test_a_name_that_occurs_twice_in_one_file_is_reported(site: Any) -> None:
     site.add("acme", text="[glidepath.plugins]\nacme = acme.one\nacme = acme.two\n")
     answer = scan(site.path)
-    assert [it.module for it in answer.found] == ["acme.two"]
+    assert [it.module for it in answer.plugins] == ["acme.two"]
     assert "twice" in answer.malformed[0].error
 
 
@@ -86,7 +86,7 @@ def test_a_name_that_occurs_twice_in_one_file_is_reported(site: Any) -> None:
 def test_repetitions_in_a_group_of_others_are_none_of_our_business(site: Any, text: str) -> None:
     site.add("acme", text=f"{text}[glidepath.plugins]\nacme = acme.plugin\n")
     answer = scan(site.path)
-    assert [it.name for it in answer.found] == ["acme"]
+    assert [it.name for it in answer.plugins] == ["acme"]
     assert not answer.malformed
 
 
@@ -94,19 +94,19 @@ def test_of_a_distribution_on_two_paths_the_first_counts(site: Any, tmp_path: Pa
     later = tmp_path / "later"
     site.add("My.Dist", "1.0", entries={"x": "first.plugin"})
     site.add("my_dist", "2.0", entries={"x": "second.plugin"}, folder=later)
-    assert [it.module for it in scan([*site.path, str(later)]).found] == ["first.plugin"]
-    assert [it.module for it in scan([str(later), *site.path]).found] == ["second.plugin"]
+    assert [it.module for it in scan([*site.path, str(later)]).plugins] == ["first.plugin"]
+    assert [it.module for it in scan([str(later), *site.path]).plugins] == ["second.plugin"]
 
 
 def test_a_distribution_without_plugins_hides_a_later_one_of_its_name(site: Any, tmp_path: Path) -> None:
     site.add("acme", "2.0")
     site.add("acme", "1.0", entries={"x": "acme.plugin"}, folder=tmp_path / "later")
-    assert not scan([*site.path, str(tmp_path / "later")]).found
+    assert not scan([*site.path, str(tmp_path / "later")]).plugins
 
 
 def test_leftovers_of_pip_and_folders_that_are_not_there_are_passed_over(site: Any, tmp_path: Path) -> None:
     site.add("~cme", entries={"x": "acme.plugin"})
-    assert not scan([*site.path, str(tmp_path / "absent"), str(tmp_path / "file.zip")]).found
+    assert not scan([*site.path, str(tmp_path / "absent"), str(tmp_path / "file.zip")]).plugins
 
 
 @pytest.mark.parametrize("metadata", ["METADATA", "PKG-INFO"])
@@ -115,20 +115,20 @@ def test_a_folder_without_a_version_has_it_in_its_metadata(site: Any, metadata: 
     info.mkdir()
     (info / "entry_points.txt").write_text("[glidepath.plugins]\nx = acme.plugin\n")
     (info / metadata).write_text("Metadata-Version: 2.1\nName: acme\nVersion: 3.4\n")
-    assert scan(site.path).found[0].version == "3.4"
+    assert scan(site.path).plugins[0].version == "3.4"
 
 
 def test_a_version_that_nothing_states_is_empty(site: Any) -> None:
     (site.folder / "acme.egg-info").mkdir()
     (site.folder / "acme.egg-info" / "entry_points.txt").write_text("[glidepath.plugins]\nx = acme.plugin\n")
-    assert scan(site.path).found[0].version == ""
+    assert scan(site.path).plugins[0].version == ""
 
 
 def test_the_python_version_of_an_egg_is_no_part_of_its_version(site: Any) -> None:
     info = site.folder / "acme-1.5-py3.11.egg-info"
     info.mkdir()
     (info / "entry_points.txt").write_text("[glidepath.plugins]\nx = acme.plugin\n")
-    assert scan(site.path).found[0].version == "1.5"
+    assert scan(site.path).plugins[0].version == "1.5"
 
 
 def test_unreadable_files_of_others_are_named_on_request(site: Any) -> None:
@@ -157,7 +157,7 @@ def _loaded(site: Any, environ: dict[str, str], **arguments: Any) -> set[str]:
     chosen = switches(environ, **options)
     return {
         f"{it.distribution}/{it.name}"
-        for it in scan(site.path).found
+        for it in scan(site.path).plugins
         if not any(switch.refuses(it) for switch in chosen)
     }
 
@@ -206,14 +206,14 @@ def test_no_plugins_leaves_those_of_glidepath_itself(three: Any) -> None:
 
 def test_a_switch_that_names_nothing_is_warned_of(three: Any) -> None:
     (switch,) = switches({"GLIDEPATH_DISABLE": "othr,one"}, no_plugins=False, allow=None, deny=())
-    (warning,) = switch.unmatched(scan(three.path).found)
+    (warning,) = switch.unmatched(scan(three.path).plugins)
     assert "GLIDEPATH_DISABLE" in warning
     assert "did you mean 'other'" in warning
 
 
 def test_scanning_imports_nothing(site: Any) -> None:
     site.plugin("acme", "raise SystemExit")
-    assert scan(site.path).found
+    assert scan(site.path).plugins
     assert "acme" not in sys.modules
 
 

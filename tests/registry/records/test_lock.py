@@ -15,8 +15,8 @@ import pytest
 
 from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.discovery.installed import installed_files
 from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.records.installed import installed_files
 from glidepath.registry.records.lock import LockError, lock_file, read_lock
 from glidepath.registry.spec.spec import read_spec
 

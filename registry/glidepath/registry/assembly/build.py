@@ -159,8 +159,7 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
             package = module.rpartition(".")[0] or module
             raise AssemblyError(
                 f"{part_title(part)} has no config=, and its target takes one ({described(error)}): write "
-                f'config="{package}.config:Class" in its Component, the attrs class of its parameters; '
-                f"it is for the authors of {part.registered.distribution} to mend"
+                f'config="{package}.config:Class" in its Component, the attrs class of its parameters'
             ) from error
         error.add_note(f"while building {part_title(part)}; {_remedy(error, module, part)}")
         raise

@@ -10,7 +10,7 @@ from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import attrs
 from pluggy import PluginManager
@@ -24,6 +24,7 @@ from glidepath.registry.discovery.components import (
     Registered,
     Supplied,
     by_spelling,
+    choose,
     missing_extras,
 )
 from glidepath.registry.discovery.imports import import_fault, import_remedy
@@ -159,7 +160,7 @@ class Catalogue:
             raise NotFound(
                 f"there is no kind of part {kind!r}", did_you_mean(kind, self.kinds), tuple(self.kinds)
             )
-        if (registered := _chosen(self.components(kind), kind, name, own)) is not None:
+        if (registered := choose(self.components(kind), kind, name, own)) is not None:
             return registered
         distribution, _, short = name.rpartition("/")
         raise self._unknown_component(kind, distribution, short)
@@ -177,7 +178,7 @@ class Catalogue:
                     f"{what}: a spec names a part without its kind", f"write `use: {name}`", allowed
                 )
             hint = did_you_mean(canonical(distribution), suppliers)
-            hint = hint or f"install {distribution}, or choose another {kind}"
+            hint = hint or f"install {distribution}"
             return NotFound(f"{what}: no installed plugin comes from {distribution!r}", hint, allowed)
         full = f"{distribution}/{name}" if distribution else name
         hint = did_you_mean(full, [*allowed, *(entry.full_name for entry in entries)])
@@ -214,9 +215,7 @@ class Catalogue:
         module, _, name = config.partition(":")
         supplier = (registered.distribution, registered.version)
         unread = f"the parameters of {registered.full_name} cannot be read: {config!r}"
-        authors = (
-            f"report it to the authors of {' '.join(supplier)}, or choose another {registered.component.kind}"
-        )
+        authors = f"report it to the authors of {' '.join(supplier)}"
         try:
             with naming_slow(f"importing the parameters of {registered.full_name}", module):
                 config_class: Any = import_module(module)
@@ -276,15 +275,15 @@ class Catalogue:
 
     def preset_source(self, name: str, own: str = "") -> Supplied[Preset]:
         """The preset of a name, and its plugin. own: as for `find`. Raises as `preset` does."""
-        return self._one(self._presets, "preset", name, own)
+        return self._supplied(self._presets, "preset", name, own)
 
     def command_source(self, name: str) -> Supplied[Command]:
         """The command of a name, and its plugin. Raises as `preset` does."""
-        return self._one(self._commands, "command", name)
+        return self._supplied(self._commands, "command", name)
 
-    def _one(self, supplied: Sequence[Supplied[N]], what: str, name: str, own: str = "") -> Supplied[N]:
-        if (chosen := _chosen(supplied, what, name, own)) is not None:
-            return chosen
+    def _supplied(self, supplied: Sequence[Supplied[N]], what: str, name: str, own: str = "") -> Supplied[N]:
+        if (entry := choose(supplied, what, name, own)) is not None:
+            return entry
         allowed = list(by_spelling(supplied))
         near = did_you_mean(name, [*allowed, *(entry.full_name for entry in supplied)])
         hints = [near, *self._may_supply(name.rpartition("/")[0])]
@@ -338,42 +337,6 @@ class Catalogue:
         return results
 
 
-class _Entry(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def distribution(self) -> str: ...
-    @property
-    def full_name(self) -> str: ...
-
-
-E = TypeVar("E", bound=_Entry)
-
-
-def _chosen(entries: Iterable[E], what: str, name: str, own: str) -> E | None:
-    """The entry that a name means, "name" or "distribution/name"; None where there is none.
-
-    own: a distribution whose entry is meant where several have the name.
-
-    Raises:
-        NotFound: several have it.
-    """
-    distribution, slash, short = name.rpartition("/")
-    matches = [
-        entry
-        for entry in entries
-        if entry.name == short and (not slash or entry.distribution == canonical(distribution))
-    ]
-    matches = [entry for entry in matches if entry.distribution == own] or matches
-    if len(matches) > 1:
-        raise NotFound(
-            f"{len(matches)} installed plugins supply a {what} named {name!r}",
-            "write which one is meant",
-            [entry.full_name for entry in matches],
-        )
-    return matches[0] if matches else None
-
-
 def _package_folders(record: PluginRecord) -> Iterator[tuple[str, Path]]:
     """The packages that a working plugin is in, with their parents, without namespace packages."""
     package = record.module if record.works else ""
@@ -415,8 +378,8 @@ def load_catalogue(
 
 def _load(installed: Scan, chosen: tuple[Switch, ...]) -> Catalogue:
     manager = plugin_manager()
-    plugins, kinds = load(installed.found, chosen, manager, CORE_KINDS, versions=installed.versions)
-    unmatched = [warning for switch in chosen for warning in switch.unmatched(installed.found)]
+    plugins, kinds = load(installed.plugins, chosen, manager, CORE_KINDS, versions=installed.versions)
+    unmatched = [warning for switch in chosen for warning in switch.unmatched(installed.plugins)]
     return Catalogue(
         plugins,
         kinds,

@@ -10,6 +10,7 @@ import attrs
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.describe.component import Component, Extra
+from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.modules import is_importable
 from glidepath.registry.discovery.plugin_record import PluginRecord
 
@@ -95,6 +96,40 @@ def missing_extras(registered: Registered) -> NotFound | None:
         f"which {'is' if len(missing) == 1 else 'are'} not installed",
         "; ".join(_how_to_install(extra) for extra in missing),
     )
+
+
+class _Entry(_Named, Protocol):
+    @property
+    def distribution(self) -> str: ...
+    @property
+    def full_name(self) -> str: ...
+
+
+E = TypeVar("E", bound=_Entry)
+
+
+def choose(entries: Iterable[E], what: str, name: str, own: str) -> E | None:
+    """The entry that a name means, "name" or "distribution/name"; None where there is none.
+
+    own: a distribution whose entry is meant where several have the name.
+
+    Raises:
+        NotFound: several have it.
+    """
+    distribution, slash, short = name.rpartition("/")
+    matches = [
+        entry
+        for entry in entries
+        if entry.name == short and (not slash or entry.distribution == canonical(distribution))
+    ]
+    matches = [entry for entry in matches if entry.distribution == own] or matches
+    if len(matches) > 1:
+        raise NotFound(
+            f"{len(matches)} installed plugins supply a {what} named {name!r}",
+            "write which one is meant",
+            [entry.full_name for entry in matches],
+        )
+    return matches[0] if matches else None
 
 
 def by_spelling(supplied: Sequence[Supplied[N]]) -> dict[str, N]:

@@ -30,8 +30,7 @@ def import_remedy(error: BaseException, module: str, distribution: str, version:
     The package that supplies a module may have another name than the module: who wrote the plugin knows.
     """
     if isinstance(error, AttributeError) and error.name and isinstance(error.obj, ModuleType):
-        near = did_you_mean(error.name, [name for name in vars(error.obj) if not name.startswith("_")])
-        return f"{near}; it is for the authors of {distribution} {version} to mend" if near else ""
+        return did_you_mean(error.name, [name for name in vars(error.obj) if not name.startswith("_")])
     missing = missing_module(error, module).partition(".")[0]
     if not missing:
         return ""

@@ -24,7 +24,7 @@ from glidepath.registry.describe.descriptors import (
 from glidepath.registry.discovery.imports import described, import_remedy, is_within, raised_within
 from glidepath.registry.discovery.metadata import Requires, stated_requirements, unmet
 from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
-from glidepath.registry.discovery.scan import DISTRIBUTION, Found, install_remedy
+from glidepath.registry.discovery.scan import DISTRIBUTION, InstalledPlugin, install_remedy
 from glidepath.registry.discovery.slow import naming_slow
 from glidepath.registry.discovery.switches import Switch
 from glidepath.registry.text.problems import did_you_mean
@@ -64,7 +64,7 @@ def call(manager: pluggy.PluginManager, plugin: object, hook: str, **arguments: 
 
 
 def load(
-    found: Iterable[Found],
+    installed: Iterable[InstalledPlugin],
     switches: Collection[Switch],
     manager: pluggy.PluginManager,
     kinds: Iterable[Kind],
@@ -82,13 +82,13 @@ def load(
     Raises:
         KeyboardInterrupt: with a note that names the plugin and its line.
     """
-    loading = [_Loading(entry, manager) for entry in found]
+    loading = [_Loading(entry, manager) for entry in installed]
     requirements: dict[Path, tuple[Requires, ...]] = {}
     modules: dict[int, _Loading] = {}
     for plugin in loading:
-        plugin.disabled = next((switch.source for switch in switches if switch.refuses(plugin.found)), "")
+        plugin.disabled = next((switch.source for switch in switches if switch.refuses(plugin.installed)), "")
         if not plugin.disabled:
-            info = plugin.found.info
+            info = plugin.installed.info
             if info not in requirements:
                 requirements[info] = stated_requirements(info, versions)
             plugin.require(requirements[info], versions)
@@ -123,8 +123,8 @@ def load(
 class _Loading:
     """A plugin on its way to being `Loaded`."""
 
-    def __init__(self, found: Found, manager: pluggy.PluginManager) -> None:
-        self.found = found
+    def __init__(self, installed: InstalledPlugin, manager: pluggy.PluginManager) -> None:
+        self.installed = installed
         self.manager = manager
         self.plugin: object = None
         self.registered = False
@@ -140,10 +140,10 @@ class _Loading:
 
     @property
     def title(self) -> str:
-        return f"plugin {self.found.name!r} of {self.found.distribution}"
+        return f"plugin {self.installed.name!r} of {self.installed.distribution}"
 
     def fail(self, stage: str, error: str, hint: str = "", where: str = "") -> None:
-        hint = hint or _authors_hint(self.found)
+        hint = hint or _authors_hint(self.installed)
         self.problems.append(PluginProblem(stage=stage, error=error, hint=hint, where=where))
 
     def require(self, requirements: tuple[Requires, ...], versions: Mapping[str, str]) -> None:
@@ -152,23 +152,23 @@ class _Loading:
         for requires, version in unmet(requirements, versions):
             if requires.name == DISTRIBUTION:
                 error = f"it is made for glidepath {requires.versions}, and this is glidepath {version}"
-                hint = f"install a version of {self.found.distribution} for glidepath {version}"
+                hint = f"install a version of {self.installed.distribution} for glidepath {version}"
             else:
                 error = f"it requires {requires.name} {requires.versions}, and {version} is installed"
                 hint = install_remedy(requires.name, requires.versions)
-            self.fail("requires", error, hint, str(self.found.info))
+            self.fail("requires", error, hint, str(self.installed.info))
 
     def import_module(self) -> bool:
-        """Import what the entry point names; whether that worked, whatever it raised."""
-        module = self.found.module
+        """Import what the entry point names; whether that worked."""
+        module = self.installed.module
         without_torch = "torch" not in sys.modules
         try:
             with naming_slow(f"importing the {self.title}", module):
-                self.plugin = self.found.entry.load()
+                self.plugin = self.installed.entry.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: a plugin must not end a command that is not its own
-            hint = _import_hint(error, self.found)
+            hint = _import_hint(error, self.installed)
             self.fail("import", described(error), hint, raised_within(error, module))
             return False
         if without_torch and "torch" in sys.modules:
@@ -182,13 +182,13 @@ class _Loading:
         """Make its hooks known. modules: the plugins before it, by the id of what their entry points name."""
         if other := modules.get(id(self.plugin)):
             hint = "one of the two entry points is enough"
-            self.fail("register", f"{self.found.module} is already the {other.title}", hint)
+            self.fail("register", f"{self.installed.module} is already the {other.title}", hint)
             return False
         known = {name: hook for name, hook in vars(self.manager.hook).items() if hook.has_spec()}
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                self.manager.register(self.plugin, f"{self.found.distribution}/{self.found.name}")
+                self.manager.register(self.plugin, f"{self.installed.distribution}/{self.installed.name}")
         except Exception as error:
             self.fail("register", described(error), f"the hooks are {_signatures(known)}")
             return False
@@ -210,7 +210,7 @@ class _Loading:
             error = "components() is not marked @hookimpl"
             hint = "write @hookimpl, of glidepath.registry, above its def"
         else:
-            error = f"there is no hook components() in {self.found.module}"
+            error = f"there is no hook components() in {self.installed.module}"
             hint = "the entry point names the module that implements it; one without parts returns ()"
         self.fail("hook components", error, hint)
 
@@ -218,7 +218,7 @@ class _Loading:
         """The sound items of what a hook returns. A hook that fails supplies nothing."""
         if not self.registered or hook not in self.hooks:
             return []
-        stage, module = f"hook {hook}", self.found.module
+        stage, module = f"hook {hook}", self.installed.module
         try:
             with naming_slow(f"asking the {self.title} for its {hook}", module):
                 results = call(self.manager, self.plugin, hook)
@@ -251,12 +251,12 @@ class _Loading:
         """The items whose names the distribution had not used yet, in this plugin or in an earlier one."""
         kept = []
         for item in items:
-            key = (self.found.distribution, what, name(item))
+            key = (self.installed.distribution, what, name(item))
             if key in owners:
                 self.fail(
                     f"hook {what}s",
                     f"{what} {name(item)!r} is supplied twice; the {owners[key]} has it already",
-                    f"a name is given once; report it to the authors of {self.found.distribution}",
+                    f"a name is given once; report it to the authors of {self.installed.distribution}",
                 )
             else:
                 owners[key] = self.title
@@ -264,13 +264,13 @@ class _Loading:
         return kept
 
     def finish(self) -> Loaded:
-        module = None if self.disabled else sys.modules.get(self.found.module)
+        module = None if self.disabled else sys.modules.get(self.installed.module)
         record = PluginRecord(
-            name=self.found.name,
-            distribution=self.found.distribution,
-            version=self.found.version,
-            module=self.found.module,
-            file=str(getattr(module, "__file__", None) or self.found.file),
+            name=self.installed.name,
+            distribution=self.installed.distribution,
+            version=self.installed.version,
+            module=self.installed.module,
+            file=str(getattr(module, "__file__", None) or self.installed.file),
             disabled=self.disabled,
             problems=tuple(self.problems),
             warnings=tuple(self.warnings),
@@ -326,27 +326,24 @@ def _is_many(result: object) -> bool:
     return isinstance(result, Iterable) and not isinstance(result, str | bytes | Mapping)
 
 
-def _import_hint(error: BaseException, found: Found) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name and is_within(found.module, error.name):
-        return (
-            f"{found.distribution} names a module that is not there: reinstall it; or, where it is your own, "
-            f"correct the entry point {found.name!r} in its pyproject.toml first"
-        )
-    if remedy := import_remedy(error, found.module, found.distribution, found.version):
+def _import_hint(error: BaseException, plugin: InstalledPlugin) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name and is_within(plugin.module, error.name):
+        return f"correct the entry point {plugin.name!r} of {plugin.distribution}, and install it again"
+    if remedy := import_remedy(error, plugin.module, plugin.distribution, plugin.version):
         return remedy
     if isinstance(error, ImportError) and error.name:
         return f"another version of {error.name.partition('.')[0]} may have it"
     if (
         isinstance(error, AttributeError)
         and isinstance(getattr(error, "obj", None), ModuleType)
-        and found.entry.object_name
+        and plugin.entry.object_name
     ):
-        return f"the entry point names {found.module}:{found.entry.object_name}"
-    return _authors_hint(found)
+        return f"the entry point names {plugin.module}:{plugin.entry.object_name}"
+    return _authors_hint(plugin)
 
 
-def _authors_hint(found: Found) -> str:
-    return f"report it to the authors of {found.distribution}, or set GLIDEPATH_DISABLE={found.name}"
+def _authors_hint(plugin: InstalledPlugin) -> str:
+    return f"report it to the authors of {plugin.distribution}"
 
 
 def _signatures(callers: Mapping[str, Any]) -> str:

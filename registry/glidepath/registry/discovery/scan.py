@@ -32,7 +32,7 @@ _FILE = "entry_points.txt"
 
 
 @attrs.frozen(kw_only=True)
-class Found:
+class InstalledPlugin:
     """An entry point of the group, not imported.
 
     entry: of the `entrypoints` package; its `distro` has the canonical name.
@@ -76,7 +76,7 @@ class Scan:
     warnings: what else is installed and in the way.
     """
 
-    found: tuple[Found, ...]
+    plugins: tuple[InstalledPlugin, ...]
     malformed: tuple[PluginRecord, ...]
     versions: Mapping[str, str] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ def scan(path: Sequence[str] | None = None) -> Scan:
     Of a distribution that is there twice, the one that Python would import counts: the first.
     Zip files and eggs are not looked into.
     """
-    found: list[Found] = []
+    plugins: list[InstalledPlugin] = []
     malformed: list[PluginRecord] = []
     versions: dict[str, str] = {}
     warnings: list[str] = []
@@ -115,13 +115,13 @@ def scan(path: Sequence[str] | None = None) -> Scan:
             malformed.append(_malformed(distro, file, entry, f"the name {entry!r} occurs twice in [{GROUP}]"))
         for entry, value in entries.items():
             try:
-                found.append(Found(entry=EntryPoint.from_string(value, entry, distro), file=file))
+                plugins.append(InstalledPlugin(entry=EntryPoint.from_string(value, entry, distro), file=file))
             except BadEntryPoint:
                 malformed.append(
                     _malformed(distro, file, entry, f"{value!r} is not of the form 'package.module'")
                 )
     return Scan(
-        tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name))),
+        tuple(sorted(plugins, key=lambda entry: (entry.distribution, entry.name))),
         tuple(sorted(malformed, key=lambda record: (record.distribution, record.name))),
         MappingProxyType(versions),
         tuple(warnings),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 import attrs
 
 from glidepath.registry.discovery.metadata import canonical
-from glidepath.registry.discovery.scan import DISTRIBUTION, Found
+from glidepath.registry.discovery.scan import DISTRIBUTION, InstalledPlugin
 from glidepath.registry.text.problems import did_you_mean
 
 
@@ -24,11 +24,11 @@ class Switch:
     names: tuple[str, ...]
     allows: bool
 
-    def refuses(self, plugin: Found) -> bool:
+    def refuses(self, plugin: InstalledPlugin) -> bool:
         """Whether it keeps `plugin` from loading."""
         return self.allows != any(_names(name, plugin) for name in self.names)
 
-    def unmatched(self, plugins: Collection[Found]) -> Iterator[str]:
+    def unmatched(self, plugins: Collection[InstalledPlugin]) -> Iterator[str]:
         """A warning for each name that is no installed plugin's."""
         for name in self.names:
             if not any(_names(name, plugin) for plugin in plugins):
@@ -37,7 +37,7 @@ class Switch:
                 yield f"{self.source} names {name!r}, which is not installed" + (f"; {hint}" if hint else "")
 
 
-def _names(name: str, plugin: Found) -> bool:
+def _names(name: str, plugin: InstalledPlugin) -> bool:
     distribution, slash, entry = name.partition("/")
     if slash:
         return (canonical(distribution), canonical(entry)) == (plugin.distribution, canonical(plugin.name))

@@ -173,7 +173,7 @@ class PartPlanner:
         for name, kind in odd.items():
             node = part.get(name) or part.items["use"].node
             what = f"{owner} of {supplier}: its parameter {name!r} is {kind}, which no spec can write"
-            hint = f"report it to the authors of {supplier}, or choose another {registered.component.kind}"
+            hint = f"report it to the authors of {supplier}"
             self.problems.add(what, node.place, join_path(path, name), hint)
         return bool(odd)
 
@@ -207,7 +207,7 @@ class PartPlanner:
             return None
         if switch := refused_by(self.plugins, registered):
             what = f"{registered.full_name} is of the plugin {registered.plugin!r}, which {switch} keeps out"
-            self.problems.add(what, use.place, path, f"change {switch}, or choose another {kind}")
+            self.problems.add(what, use.place, path, f"change {switch}")
             return None
         return registered
 

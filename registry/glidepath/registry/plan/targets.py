@@ -20,7 +20,7 @@ def require_targets(plan: Plan) -> None:
             what = (
                 f"{of.full_name} {of.version} names a target that cannot be imported, {of.component.target}"
             )
-            hint = f"report it to the authors of {of.distribution}, or choose another {of.component.kind}"
+            hint = f"report it to the authors of {of.distribution}"
             problems.add(f"{what}: {reason}", part.place, part.path, hint)
     if len(problems):
         raise problems.error()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.registry.assembly.weights import locate, sha256
-from glidepath.registry.discovery.installed import installed_files
 from glidepath.registry.discovery.scan import DISTRIBUTION, installed_version
+from glidepath.registry.records.installed import installed_files
 from glidepath.registry.records.manifest import Images, Manifest, Release
 from glidepath.registry.text.canonical_json import canonical_json
 from glidepath.registry.text.tree import join_path

@@ -209,7 +209,12 @@ class Problems:
     def _not_borrowed(self, problems: Collection[Problem]) -> Iterator[Problem]:
         """Problems without those of values that stand where another problem is."""
         places = {problem.place for problem in problems if problem.place is not None}
-        return (it for it in problems if it.place is None or self.lent.get(it.place) not in places)
+        for problem in problems:
+            origin = problem.place and self.lent.get(problem.place)
+            if (
+                origin is None or origin == problem.place or origin not in places
+            ):  # the environment has no place
+                yield problem
 
     def _order(self, problem: Problem) -> tuple[int, int, int]:
         if problem.place is None:
