@@ -207,7 +207,6 @@ def components():
         Component(kind="sampler", name="raises", target="acme.parts:Raises", summary="s"),
         Component(kind="sampler", name="absent", target="acme.parts:Absent", summary="s"),
         Component(kind="sampler", name="other", target="acme.parts:Other", summary="s"),
-        Component(kind="sampler", name="parameterless", target="acme.parts:Takes", summary="s"),
     ]
 
 @hookimpl
@@ -222,10 +221,6 @@ class Raises:
 
 class Other:
     pass
-
-class Takes:
-    def __init__(self, config):
-        pass
 """
 
 
@@ -252,11 +247,6 @@ def test_what_a_constructor_raises_names_the_component_its_distribution_and_its_
     [
         ("absent", "names a target that cannot be imported, acme.parts:Absent"),
         ("other", "made a Other, which is no Sampler"),
-        (
-            "parameterless",
-            "has no config=, and its target takes one (TypeError: Takes.__init__() missing 1 required "
-            "positional argument: 'config'): write config=\"acme.config:Class\" in its Component",
-        ),
     ],
 )
 def test_a_component_that_cannot_be_built_is_blamed_on_its_plugin(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry.assembly import weights
 from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
-from glidepath.registry.discovery.imports import described, import_fault, import_remedy
+from glidepath.registry.discovery.imports import import_fault, import_remedy
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
@@ -138,8 +137,7 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
     """Import a part's target and construct it with its config and its own parts.
 
     Raises:
-        AssemblyError: the target does not exist, is not of its kind, or takes a config that its component
-            does not name.
+        AssemblyError: the target does not exist, or is not of its kind.
         Exception: whatever the constructor raised, with a note that says whose it was.
     """
     component = part.registered.component
@@ -152,24 +150,18 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
             nested[field] = tuple(_build_inner(one, catalogue, load) for one in inner)
     arguments = () if part.config is None else (part.config,)
     try:
-        made = target(*arguments, **nested)
+        built = target(*arguments, **nested)
     except Exception as error:
         module = component.target.partition(":")[0]
-        if part.config is None and _takes_a_config(target, nested):
-            package = module.rpartition(".")[0] or module
-            raise AssemblyError(
-                f"{part_title(part)} has no config=, and its target takes one ({described(error)}): write "
-                f'config="{package}.config:Class" in its Component, the attrs class of its parameters'
-            ) from error
         error.add_note(f"while building {part_title(part)}; {_remedy(error, module, part)}")
         raise
     interface = _import_target(catalogue.kinds[component.kind].interface, part)
-    if not isinstance(made, interface):
+    if not isinstance(built, interface):
         raise AssemblyError(
-            f"{part_title(part)} made a {type(made).__qualname__}, "
+            f"{part_title(part)} made a {type(built).__qualname__}, "
             f"which is no {interface.__name__} (the interface of kind {component.kind!r}); {remedy(part)}"
         )
-    return made
+    return built
 
 
 def load_weights(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> None:
@@ -287,20 +279,6 @@ def _load_own(part: PartPlan, made: Any, catalogue: Catalogue) -> None:
         )
     file = weights.locate(part.weights, catalogue)
     weights.load_into(made, weights.read(file), part=part.path, file=file)
-
-
-def _takes_a_config(target: Callable[..., object], nested: Mapping[str, object]) -> bool:
-    """Whether a call lacks one argument before those by keyword, and nothing else."""
-    try:
-        signature = inspect.signature(target)
-        signature.bind(None, **nested)
-    except (TypeError, ValueError):
-        return False
-    try:
-        signature.bind(**nested)
-    except TypeError:
-        return True
-    return False
 
 
 def _import_target(target: str, part: PartPlan) -> Any:

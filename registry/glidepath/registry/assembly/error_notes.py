@@ -46,8 +46,7 @@ def part_title(part: PartPlan) -> str:
 
 def remedy(part: PartPlan) -> str:
     """What a person can do about a part that fails."""
-    registered = part.registered
-    return f"if its parameters are right, report it to the authors of {registered.distribution}"
+    return f"if its parameters are right, report it to the authors of {part.registered.distribution}"
 
 
 def _parts_that_raised(trace: TracebackType | None, parts: Sequence[PartPlan]) -> list[PartPlan]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Sequence
 
 from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import (
@@ -12,15 +12,15 @@ from glidepath.registry.cli.opening import (
     doubts,
     open_plan,
 )
-from glidepath.registry.cli.printing import print_json
+from glidepath.registry.cli.printing import print_json, warn_once
 from glidepath.registry.text.problems import Problem, SpecError
 
 EPILOG = """\
 Reads the spec, its presets and overrides, finds the parts, checks every parameter, and checks
 that the parts fit one another. Builds nothing, loads no weights, imports no torch. The exit
 status is 2 if there are faults. A warning is what will not make the images that are meant: weights
-that were trained otherwise (their header says how), or that are not there yet, a file that is not
-given, or a device that cannot be here (cuda, where torch is built without it).
+that were trained otherwise (their header says how), or that are not there yet, or a file that is
+not given.
 
 examples:
   glidepath check my.yaml
@@ -47,29 +47,33 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: with all faults of the spec; with `--json` they are the document instead.
     """
-    from glidepath.registry.assembly.devices import absent_device
     from glidepath.registry.plan.targets import require_targets
 
-    problems: tuple[Problem, ...] = ()
-    warnings: list[str] = []
     try:
         catalogue, plan = open_plan(arguments)
         require_targets(plan)
-        absent = absent_device(plan)
-        doubtful = [*doubts(plan, catalogue), *([absent] if absent else [])]
-        warnings = [problem.render() for problem in doubtful]
+        warnings = [problem.render() for problem in doubts(plan, catalogue)]
     except SpecError as error:
         if not arguments.json:
             raise
-        problems = error.problems
+        print_json(_document(arguments.spec, error.problems, ()))
+        return 2
     if arguments.json:
-        told = [_as_json(it) for it in problems]
-        print_json({"spec": arguments.spec, "ok": not problems, "problems": told, "warnings": warnings})
-        return 2 if problems else 0
+        print_json(_document(arguments.spec, (), warnings))
+        return 0
     for warning in warnings:
-        print(f"glidepath: warning: {warning}", file=sys.stderr)
+        warn_once(warning)
     print(f"{arguments.spec}: ok")
     return 0
+
+
+def _document(spec: str, problems: Sequence[Problem], warnings: Sequence[str]) -> dict[str, object]:
+    return {
+        "spec": spec,
+        "ok": not problems,
+        "problems": [_as_json(problem) for problem in problems],
+        "warnings": list(warnings),
+    }
 
 
 def _as_json(problem: Problem) -> dict[str, object]:
