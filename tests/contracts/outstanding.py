@@ -4,5 +4,4 @@ BELOW_THE_FACES = tuple(f"plugins/glidepath/plugins/{name}/" for name in ("studi
 LONG = {
     "plugins/glidepath/plugins/shapes/reader.py",
     "plugins/glidepath/plugins/studies/command.py",
-    "registry/glidepath/registry/discovery/catalogue.py",
 }

@@ -46,6 +46,10 @@ from glidepath.registry.discovery.catalogue import load_catalogue as load_catalo
 from glidepath.registry.discovery.components import NotFound as NotFound
 from glidepath.registry.discovery.components import Registered as Registered
 from glidepath.registry.discovery.plugin_record import PluginRecord as PluginRecord
+from glidepath.registry.discovery.scan import DISTRIBUTION as DISTRIBUTION
+from glidepath.registry.files.folder_lock import FolderInUse as FolderInUse
+from glidepath.registry.files.folder_lock import lock_file as lock_file
+from glidepath.registry.files.folder_lock import lock_folder as lock_folder
 from glidepath.registry.files.interrupts import count_interrupts as count_interrupts
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
 from glidepath.registry.files.tensor_file import format_bytes as format_bytes

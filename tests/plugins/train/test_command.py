@@ -20,7 +20,7 @@ from glidepath.plugins.train.run.run import Position
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.files.folder_lock import locked
+from glidepath.registry.files.folder_lock import lock_folder
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
 
@@ -191,7 +191,7 @@ def test_a_dataset_of_another_size_than_the_denoisers_is_a_fault_of_the_spec(
 
 
 def test_a_folder_in_use_is_refused(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with locked(Path("runs/tiny"), str):
+    with lock_folder(Path("runs/tiny"), str):
         assert train() == 1
     who = f"process {os.getpid()}" if os.name == "posix" else "another process"
     said = f"glidepath: error: {who} is training into {Path('runs/tiny')}; stop it, or choose another\n"

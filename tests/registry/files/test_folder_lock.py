@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from glidepath.registry.files import folder_lock
-from glidepath.registry.files.folder_lock import FolderInUse, locked, take_lock
+from glidepath.registry.files.folder_lock import FolderInUse, lock_file, lock_folder
 from glidepath.registry.files.writing import CannotWrite
 
 HOLD = (
     "import pathlib, sys, glidepath.registry.files.folder_lock as it\n"
-    "with it.locked(pathlib.Path(sys.argv[1]), str): print('held', flush=True); sys.stdin.read()"
+    "with it.lock_folder(pathlib.Path(sys.argv[1]), str): print('held', flush=True); sys.stdin.read()"
 )
 
 
@@ -31,33 +31,37 @@ def test_a_second_process_is_refused_and_told_who_has_the_folder(tmp_path: Path)
         said = f"^process {other.pid} is at work here$" if os.name == "posix" else "^another process is"
         with (
             pytest.raises(FolderInUse, match=said),
-            locked(tmp_path, lambda holder: f"{holder} is at work here"),
+            lock_folder(tmp_path, lambda holder: f"{holder} is at work here"),
         ):
             pass
         other.kill()
         other.wait()
-        with locked(tmp_path, str):  # the lock died with its holder
+        with lock_folder(tmp_path, str):  # the lock died with its holder
             assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
 
 
 def test_a_lock_file_that_a_dead_process_left_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / ".lock").write_text("1234567890\n")
-    with locked(tmp_path, str):
+    with lock_folder(tmp_path, str):
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
 
 
 def test_a_lock_is_released_and_can_be_taken_again(tmp_path: Path) -> None:
     for _ in range(2):
-        with locked(tmp_path / "new", str), pytest.raises(FolderInUse), locked(tmp_path / "new", str):
+        with (
+            lock_folder(tmp_path / "new", str),
+            pytest.raises(FolderInUse),
+            lock_folder(tmp_path / "new", str),
+        ):
             pass
 
 
 @pytest.mark.parametrize("written", ["", "who knows"])
 def test_a_holder_that_left_no_number_is_another_process(written: str, tmp_path: Path) -> None:
     (tmp_path / ".lock").write_text(written)
-    descriptor = take_lock(tmp_path / ".lock")
+    descriptor = lock_file(tmp_path / ".lock")
     assert descriptor is not None
-    with pytest.raises(FolderInUse, match=r"^another process$"), locked(tmp_path, str):
+    with pytest.raises(FolderInUse, match=r"^another process$"), lock_folder(tmp_path, str):
         pass
     os.close(descriptor)
 
@@ -72,21 +76,21 @@ def test_a_lock_file_that_nobody_may_read_is_held_by_another_process(
 
     monkeypatch.setattr(Path, "read_text", refuse)
     with (
-        locked(tmp_path, str),
+        lock_folder(tmp_path, str),
         pytest.raises(FolderInUse, match=r"^another process$"),
-        locked(tmp_path, str),
+        lock_folder(tmp_path, str),
     ):
         pass
 
 
 def test_the_lock_of_a_file_is_held_while_its_descriptor_is_open(tmp_path: Path) -> None:
-    held = take_lock(tmp_path / "new" / "a")
+    held = lock_file(tmp_path / "new" / "a")
     assert held is not None
-    assert take_lock(tmp_path / "new" / "a") is None
-    other = take_lock(tmp_path / "new" / "b")
+    assert lock_file(tmp_path / "new" / "a") is None
+    other = lock_file(tmp_path / "new" / "b")
     assert other is not None
     os.close(held)
-    again = take_lock(tmp_path / "new" / "a")
+    again = lock_file(tmp_path / "new" / "a")
     assert again is not None
     os.close(other)
     os.close(again)
@@ -97,7 +101,7 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     for path in ("file", "file/below"):
         with (
             pytest.raises(CannotWrite, match=f"^cannot write .*{path}/.lock: "),
-            locked(tmp_path / path, str),
+            lock_folder(tmp_path / path, str),
         ):
             pass
 
@@ -113,6 +117,6 @@ def test_a_file_system_without_locks_is_told_and_nothing_stays_open(
 
     monkeypatch.setattr(folder_lock, "lock_descriptor", none)
     with pytest.raises(CannotWrite, match=r"\.lock: No locks available$"):
-        take_lock(tmp_path / ".lock")
+        lock_file(tmp_path / ".lock")
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(asked[0])

@@ -17,13 +17,13 @@ from glidepath.registry import (
     add_plugin_switches,
     add_spec_arguments,
     count_interrupts,
+    lock_folder,
     note_failures,
     open_plan,
     positive_int,
     remove_partial,
     write_text,
 )
-from glidepath.registry.files.folder_lock import locked
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.run.run import Position, Run, Trainer
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     def refusal(holder: str) -> str:
         return f"{holder} is training into {folder}; stop it, or choose another"
 
-    with locked(folder, refusal):
+    with lock_folder(folder, refusal):
         remove_partial(folder)
         trainer, run = build(plan, catalogue, folder)
         return _train(trainer, run, shlex.join(["glidepath", "train", *argv]), arguments.steps_now)

@@ -19,7 +19,7 @@ class FolderInUse(GlidepathError):
 
 
 @contextmanager
-def locked(folder: Path, refusal: Callable[[str], str]) -> Iterator[None]:
+def lock_folder(folder: Path, refusal: Callable[[str], str]) -> Iterator[None]:
     """Hold a folder's lock: its file `.lock`, which then has the number of this process.
 
     The operating system lets go of it when the process dies, however it dies. So a `.lock` that a killed
@@ -32,7 +32,7 @@ def locked(folder: Path, refusal: Callable[[str], str]) -> Iterator[None]:
         CannotWrite: the folder cannot be made or written to.
     """
     path = folder / ".lock"
-    descriptor = take_lock(path)
+    descriptor = lock_file(path)
     if descriptor is None:
         raise FolderInUse(refusal(_holder(path)))
     try:
@@ -43,7 +43,7 @@ def locked(folder: Path, refusal: Callable[[str], str]) -> Iterator[None]:
         os.close(descriptor)
 
 
-def take_lock(path: Path) -> int | None:
+def lock_file(path: Path) -> int | None:
     """A descriptor that holds the lock of a file while it is open; None when another process holds it.
 
     The file, and the folders above it, are made.

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from glidepath.plugins.studies.run.exporting import write_csv
-from glidepath.plugins.studies.store.files import StoreError, locked, read_json, write_json
+from glidepath.plugins.studies.store.files import StoreError, lock_study, read_json, write_json
 from glidepath.plugins.studies.store.store import ALIVE, FAILURE, GRAPH, RESULT, Store
 from glidepath.plugins.studies.store.summary import read_summary
-from glidepath.registry.files.folder_lock import FolderInUse, take_lock
+from glidepath.registry.files.folder_lock import FolderInUse, lock_file
 from glidepath.registry.files.writing import CannotWrite
 
 KEY, OTHER = "ab" + "0" * 62, "cd" + "1" * 62
@@ -67,7 +67,7 @@ def test_what_a_dead_run_left_is_cancelled_and_no_failure_of_the_trial(tmp_path:
 def test_a_process_that_still_works_is_waited_for(tmp_path: Path) -> None:
     store = Store(tmp_path)
     folder = attempt(store, KEY, "0001", None)
-    held = take_lock(folder / ALIVE)
+    held = lock_file(folder / ALIVE)
     assert held is not None
     with pytest.raises(StoreError, match="still works"):
         store.close_unfinished(patience=0.2)
@@ -77,20 +77,20 @@ def test_a_process_that_still_works_is_waited_for(tmp_path: Path) -> None:
 
 def test_a_folder_has_one_driver(tmp_path: Path) -> None:
     refused = pytest.raises(FolderInUse, match=r"^another process runs the study in")
-    with locked(tmp_path), refused, locked(tmp_path):
+    with lock_study(tmp_path), refused, lock_study(tmp_path):
         pass
-    with locked(tmp_path):
+    with lock_study(tmp_path):
         pass
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotWrite, match="cannot write"), locked(tmp_path / "file" / "study"):
+    with pytest.raises(CannotWrite, match="cannot write"), lock_study(tmp_path / "file" / "study"):
         pass
     with pytest.raises(CannotWrite, match="cannot write"):
         write_json(tmp_path / "file" / "x.json", {})
     with pytest.raises(CannotWrite, match="cannot write"):
-        take_lock(tmp_path / "file" / ALIVE)
+        lock_file(tmp_path / "file" / ALIVE)
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:

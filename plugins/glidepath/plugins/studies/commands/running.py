@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.studies.commands.opening import open_graph, results_of, store_of
-from glidepath.plugins.studies.store.files import locked, write_json
+from glidepath.plugins.studies.store.files import lock_study, write_json
 from glidepath.plugins.studies.store.store import STOP, Store
 from glidepath.registry import print_json, shorten
 
@@ -30,7 +30,7 @@ def retry(arguments: argparse.Namespace) -> int:
     catalogue, study, graph = open_graph(arguments)
     store = store_of(arguments, study)
     forgiven = 0
-    with locked(store.folder):
+    with lock_study(store.folder):
         for key in graph.nodes:
             counted = store.counted(key)
             if counted and (not arguments.classes or counted[-1].state in arguments.classes):
@@ -60,7 +60,7 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
     for warning in study.warnings:
         print(f"glidepath: warning: {warning}", file=sys.stderr)
     with ExitStack() as stack:
-        stack.enter_context(locked(store.folder))
+        stack.enter_context(lock_study(store.folder))
         store.close_unfinished()
         interrupted = stack.enter_context(interrupts())
         display = stack.enter_context(StudyDisplay())

@@ -19,7 +19,7 @@ from glidepath.core import Diverged, GlidepathError
 from glidepath.plugins.studies.engines.environment import machine
 from glidepath.plugins.studies.store.files import read_json, write_json
 from glidepath.plugins.studies.store.store import ALIVE, ENVIRONMENT, FAILURE, RESULT, make_folder
-from glidepath.registry.files.folder_lock import take_lock
+from glidepath.registry import lock_file
 
 
 def work_off(order: Path) -> int:
@@ -41,7 +41,7 @@ def work_off(order: Path) -> int:
 def _done(step: Mapping[str, Any], steps: Any) -> bool:
     folder = Path(step["attempt"])
     make_folder(folder)
-    alive = take_lock(folder / ALIVE)  # held until its result is there, for a driver that comes after ours
+    alive = lock_file(folder / ALIVE)  # held until its result is there, for a driver that comes after ours
     try:
         return _tried(step, steps, folder)
     finally:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glidepath.core import GlidepathError
-from glidepath.registry import write_whole
-from glidepath.registry.files import folder_lock
+from glidepath.registry import lock_folder, write_whole
 
 
 class StoreError(GlidepathError):
@@ -34,7 +33,7 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def locked(folder: Path) -> AbstractContextManager[None]:
+def lock_study(folder: Path) -> AbstractContextManager[None]:
     """Hold the lock of a study's folder. A process that dies lets go of it.
 
     Raises:
@@ -48,4 +47,4 @@ def locked(folder: Path) -> AbstractContextManager[None]:
             "`glidepath study stop`"
         )
 
-    return folder_lock.locked(folder, refusal)
+    return lock_folder(folder, refusal)

@@ -26,8 +26,7 @@ from typing import Any
 import attrs
 
 from glidepath.plugins.studies.store.files import StoreError, read_json, write_json
-from glidepath.registry import CannotWrite
-from glidepath.registry.files.folder_lock import take_lock
+from glidepath.registry import CannotWrite, lock_file
 
 RESULT, FAILURE, ORDER = "result.json", "failure.json", "order.json"
 LOG, ENVIRONMENT, PREIMAGE, ALIVE = "log.txt", "environment.json", "preimage.json", ".alive"
@@ -73,7 +72,7 @@ class Store:
         if not (self.folder / ".lock").exists():
             return False
         try:
-            descriptor = take_lock(self.folder / ".lock")
+            descriptor = lock_file(self.folder / ".lock")
         except CannotWrite:  # nobody runs whom we could disturb where we may not write
             return False
         if descriptor is None:
@@ -170,7 +169,7 @@ class Store:
         path = attempt.folder / ALIVE
         deadline = time.monotonic() + patience
         while path.exists():
-            descriptor = take_lock(path)
+            descriptor = lock_file(path)
             if descriptor is not None:
                 os.close(descriptor)
                 return

@@ -24,8 +24,7 @@ from glidepath.plugins.studies.study.cache_keys import (
     weights_digest,
 )
 from glidepath.plugins.studies.study.study import MetricPlan, Study
-from glidepath.registry import Catalogue, PartPlan
-from glidepath.registry.discovery.scan import DISTRIBUTION
+from glidepath.registry import DISTRIBUTION, Catalogue, PartPlan
 
 Stage = Literal["train", "embed", "sample", "measure"]
 
