@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import attrs
@@ -145,20 +144,6 @@ def test_a_walk_that_is_left_early_goes_no_further() -> None:
     parts = pipeline()
     list(islice(parts.states(["a"]), 2))
     assert parts.denoiser.steps == 2
-
-
-def test_nothing_of_a_walks_mode_leaks_to_its_caller() -> None:
-    for _ in pipeline().states(["a"]):
-        assert torch.is_grad_enabled()
-        assert not torch.is_inference_mode_enabled()
-
-
-def test_walks_in_several_threads_do_not_disturb_each_other() -> None:
-    parts = pipeline()
-    alone = [parts(["a"], seed=seed) for seed in range(8)]
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda seed: parts(["a"], seed=seed), range(8)))
-    assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
 
 
 def test_guidance_is_folded_around_the_denoiser() -> None:

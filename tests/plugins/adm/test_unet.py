@@ -167,18 +167,6 @@ def test_the_state_holds_parameters_and_no_buffers() -> None:
     assert unet.state_dict().keys() == dict(unet.named_parameters()).keys()
 
 
-def test_a_copy_is_independent() -> None:
-    unet = trained(SMALL)
-    twin = copy.deepcopy(unet)
-    x, t, conditioning = noise(SMALL, 1), torch.tensor([500]), conditioning_of(SMALL, 1)
-    with torch.no_grad():
-        before = unet(x, t, conditioning)
-        assert torch.equal(twin(x, t, conditioning), before)
-        for parameter in twin.parameters():
-            parameter.zero_()
-        assert torch.equal(unet(x, t, conditioning), before)
-
-
 def test_dropout_acts_in_training_alone() -> None:
     unet = trained(attrs.evolve(SMALL, dropout=0.5))
     x, t, conditioning = noise(SMALL, 1), torch.tensor([500]), conditioning_of(SMALL, 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import attrs
 import pytest
 import torch
@@ -104,17 +102,6 @@ def test_the_state_holds_parameters_and_no_buffers() -> None:
     encoder = encoder_of()
     assert not list(encoder.buffers())
     assert encoder.state_dict().keys() == dict(encoder.named_parameters()).keys()
-
-
-def test_a_copy_is_independent() -> None:
-    encoder = encoder_of()
-    twin = copy.deepcopy(encoder)
-    with torch.no_grad():
-        before = encoder(["a red square"]).pooled
-        assert torch.equal(twin(["a red square"]).pooled, before)
-        for parameter in twin.parameters():
-            parameter.zero_()
-        assert torch.equal(encoder(["a red square"]).pooled, before)
 
 
 def test_autocast_stays_near_float32() -> None:

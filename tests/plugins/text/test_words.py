@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glidepath.core.errors import PartError, UnreadablePrompt
-from glidepath.core.text_encoder import Tokenizer
 from glidepath.plugins.text.configs import WordsConfig
 from glidepath.plugins.text.words import WordsTokenizer, split
 
@@ -20,10 +19,6 @@ def test_ids_follow_the_list_and_the_last_one_pads() -> None:
     assert COLOURS.encode("blue red square") == [2, 0, 3]
     assert COLOURS.padding_id == 4
     assert COLOURS.vocabulary_size == 5
-
-
-def test_it_is_a_tokenizer() -> None:
-    assert isinstance(COLOURS, Tokenizer)
 
 
 def test_case_and_punctuation_make_no_difference() -> None:

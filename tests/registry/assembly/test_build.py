@@ -264,18 +264,6 @@ def test_a_plugin_may_refuse_a_plan(acme, tiny: Path) -> None:
     assert "on_assemble" in caught.value.__notes__[0]
 
 
-def test_one_pipeline_serves_several_threads(tiny: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    pipeline = assemble(tiny)
-    jobs = [(prompt, seed) for prompt in ("a star", "a red ring") for seed in range(4)]
-    alone = [pipeline([prompt], seed=seed) for prompt, seed in jobs]
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda job: pipeline([job[0]], seed=job[1]), jobs))
-    for one, other in zip(alone, together, strict=True):
-        assert torch.equal(one, other)
-
-
 def test_glidepath_errors_are_one_family() -> None:
     assert issubclass(AssemblyError, GlidepathError)
     assert issubclass(WeightsError, GlidepathError)
