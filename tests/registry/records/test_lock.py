@@ -184,18 +184,14 @@ def test_what_is_as_the_lock_has_it_is_built(acme: Any, glidepath: Any) -> None:
 
 def test_a_parameter_that_was_set_is_drift(acme: Any, glidepath: Any) -> None:
     glidepath("lock", "spec.yaml")
-    assert drifted(glidepath, "--set", "sampler.steps=5") == [
-        "sampler.steps was 4, and is 5; leave out --set #1"
-    ]
-    assert drifted(glidepath, "--device", "cpu") == [
-        "runtime.device was auto, and is cpu; leave out --device cpu"
-    ]
+    assert drifted(glidepath, "--set", "sampler.steps=5") == ["sampler.steps was 4, and is 5, from --set #1"]
+    assert drifted(glidepath, "--device", "cpu") == ["runtime.device was auto, and is cpu, from --device cpu"]
 
 
 def test_a_parameter_that_was_edited_is_drift(acme: Any, glidepath: Any, tmp_path: Path) -> None:
     glidepath("lock", "spec.yaml")
     (tmp_path / "spec.yaml").write_text(SPEC.replace("steps: 4", "steps: 6"))
-    assert drifted(glidepath) == ["sampler.steps was 4, and is 6, written at spec.yaml:3:29"]
+    assert drifted(glidepath) == ["sampler.steps was 4, and is 6, from spec.yaml:3:29"]
 
 
 def test_another_version_of_a_plugin_is_drift_and_a_default_that_it_changed(
@@ -205,8 +201,8 @@ def test_another_version_of_a_plugin_is_drift_and_a_default_that_it_changed(
     glidepath("lock", "spec.yaml")
     again(acme, "1.10", "40")
     steps, distribution = drifted(glidepath)
-    assert steps.startswith("sampler.steps was 50, and is 40, which is a default")
-    assert distribution == "distribution acme was 1.2, and is 1.10; pip install acme==1.2"
+    assert steps.startswith("sampler.steps was 50, and is 40, a default")
+    assert distribution == "distribution acme was 1.2, and is 1.10"
 
 
 def test_an_edited_file_of_a_distribution_is_drift(acme: Any, glidepath: Any) -> None:
@@ -253,7 +249,7 @@ def test_a_file_that_a_parameter_names_drifts_with_its_content_alone(
 @pytest.mark.parametrize(
     ("name", "version", "told"),
     [
-        ("torch", "1.0", "torch was 1.0, and is {}; pip install torch==1.0"),
+        ("torch", "1.0", "torch was 1.0, and is {}"),
         ("python", "2.7.18", "python was 2.7.18, and is {}"),
     ],
 )
@@ -286,7 +282,7 @@ def test_train_refuses_drift_before_it_makes_its_folder(site: Any, glidepath: An
     assert glidepath("lock", "shapes")[0] == 0
     status, _, err = glidepath("train", "shapes", "--locked", "shapes.lock.json", "--set", "train.steps=1")
     assert status == 1
-    assert "train.steps was 40000, and is 1; leave out --set #1" in err
+    assert "train.steps was 40000, and is 1, from --set #1" in err
     assert not (tmp_path / "runs").exists()
 
 

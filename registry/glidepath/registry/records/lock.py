@@ -10,7 +10,7 @@ from glidepath.core.errors import GlidepathError
 from glidepath.registry.discovery.scan import install_remedy, installed_version
 from glidepath.registry.files.writing import write_text
 from glidepath.registry.records.describe import NOT_THERE, describe_plan
-from glidepath.registry.records.differences import ABSENT, Change, changes, shown
+from glidepath.registry.records.differences import ABSENT, Change, changes
 from glidepath.registry.records.manifest import Manifest, ManifestError
 
 if TYPE_CHECKING:
@@ -112,18 +112,12 @@ def _brief(change: Change) -> str:
 
 
 def _cause(change: Change, plan: Plan) -> str:
-    """Where the other value is from; or what brings back the one that was, where that is a single command."""
-    if change.section == "distributions" and change.was is not ABSENT:
-        return f"; {install_remedy(change.path, f'=={shown(change.was)}')}"
-    if change.section == "environment" and change.path == "torch":
-        return f"; pip install torch=={change.was}"
+    """Where the other value of a spec is from."""
     if change.section != "spec":
         return ""
     paths = (change.path, f"{change.path}.use")
     place = next((str(plan.spec.places[path]) for path in paths if path in plan.spec.places), "")
-    if place.startswith("--"):
-        return f"; leave out {place}"
-    return f", written at {place}" if place else ", which is a default or comes from what the spec extends"
+    return f", from {place}" if place else ", a default or from what the spec extends"
 
 
 def _minor(version: object) -> str:
