@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from glidepath.registry import Component, cli
-from glidepath.registry.describe.descriptors import component_faults
+from glidepath.registry.describe.descriptors import component_problems
 from glidepath.testing import KitError, Outcome, Suite, parametrize_with_checks
 from glidepath.testing.suite import Case
 
@@ -97,12 +97,12 @@ def test_an_example_takes_the_place_of_the_descriptors() -> None:
 @pytest.mark.parametrize("given", [{"example": 3}, {"example": {1: 2}}, {"neutral": [1]}, {"example": " "}])
 def test_an_example_that_is_no_mapping_is_a_fault_of_the_descriptor(given: dict[str, Any]) -> None:
     component = Component(kind="codec", name="a", target="a:B", summary="a part", **given)
-    assert "is not a mapping of parameters to values" in " ".join(component_faults(component, {"codec"}))
+    assert "is not a mapping of parameters to values" in " ".join(component_problems(component, {"codec"}))
 
 
 def test_an_example_may_be_a_reason_why_there_is_none() -> None:
     component = Component(kind="codec", name="a", target="a:B", summary="a part", example="it needs a file")
-    assert not component_faults(component, {"codec"})
+    assert not component_problems(component, {"codec"})
 
 
 def test_a_check_after_one_that_fails_is_not_run() -> None:

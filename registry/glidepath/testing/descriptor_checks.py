@@ -19,7 +19,7 @@ from glidepath.registry.describe.fields import fields
 from glidepath.registry.describe.parameters import parameters
 from glidepath.registry.discovery.components import NotFound
 from glidepath.registry.discovery.diagnosis import part_problems
-from glidepath.registry.discovery.imports import import_fault, import_remedy
+from glidepath.registry.discovery.imports import import_problem, import_remedy
 from glidepath.registry.plan.contracts import BEFORE
 from glidepath.registry.plan.parts import PartPlan, Runtime
 from glidepath.registry.plan.resolved import resolved_tree
@@ -48,7 +48,7 @@ def descriptor(part: Part) -> None:
     try:
         target = getattr(import_module(module), name)
     except Exception as error:
-        message = f"the target {component.target} cannot be imported: {import_fault(error, module)}"
+        message = f"the target {component.target} cannot be imported: {import_problem(error, module)}"
         of = part.registered
         remedy = import_remedy(error, module, of.distribution, of.version)
         raise AssertionError(f"{message}; {remedy}" if remedy else message) from error

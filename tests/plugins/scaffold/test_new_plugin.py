@@ -23,7 +23,7 @@ from glidepath.core.errors import GlidepathError
 from glidepath.plugins.scaffold.package import NewPlugin, new_plugin, templates, write
 from glidepath.registry import API_VERSION, load_catalogue, parameter_table
 from glidepath.registry.cli import main
-from glidepath.registry.describe.descriptors import component_faults
+from glidepath.registry.describe.descriptors import component_problems
 from glidepath.registry.describe.kinds import CORE_KINDS
 
 CATALOGUE = load_catalogue(environ={}, no_plugins=True)
@@ -122,7 +122,7 @@ def test_the_entry_point_is_a_module_that_imports_neither_torch_nor_the_paramete
 def test_its_component_is_sound_and_named_for_the_package(written: dict[str, Path]) -> None:
     for name, folder in written.items():
         (component,) = _module(folder, "plugin").components()
-        assert component_faults(component, KINDS) == []
+        assert component_problems(component, KINDS) == []
         module, _, config = component.config.partition(":")
         assert module == f"{name.replace('-', '_')}.config"
         assert attrs.has(getattr(_module(folder, "config"), config))

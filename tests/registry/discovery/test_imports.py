@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from glidepath.registry.discovery.imports import import_fault, import_remedy, missing_module
+from glidepath.registry.discovery.imports import import_problem, import_remedy, missing_module
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def failed(site: Path, source: str) -> Exception:
 def test_a_module_that_is_missing_is_told_with_the_line_that_imports_it(site: Path) -> None:
     error = failed(site, "import json\n\nimport no_such_thing.inner\n")
     line = site / "plain" / "part.py"
-    assert import_fault(error, "plain.part") == f"{line}:3 imports no_such_thing, which is not installed"
+    assert import_problem(error, "plain.part") == f"{line}:3 imports no_such_thing, which is not installed"
     assert import_remedy(error, "plain.part", "plain", "1.0") == (
         "pip install no_such_thing, if that is the name of the package that supplies it; "
         "plain 1.0 declares no dependency of that name, as its authors should"
@@ -58,7 +58,7 @@ def test_one_that_is_declared_is_to_be_installed(site: Path) -> None:
 def test_the_line_is_that_of_the_library_which_lacks_it(site: Path) -> None:
     (site / "library.py").write_text("\n\n\n\nimport no_such_thing\n")
     error = failed(site, "import library\n")
-    assert import_fault(error, "plain.part").startswith(f"{site / 'library.py'}:5 imports no_such_thing")
+    assert import_problem(error, "plain.part").startswith(f"{site / 'library.py'}:5 imports no_such_thing")
 
 
 def test_of_a_distribution_that_cannot_be_found_nothing_is_said_to_be_undeclared(site: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_module_of_its_own_that_is_missing_is_nothing_to_install(site: Path) -
     error = failed(site, "import plain.inner\n")
     assert missing_module(error, "plain.part") == ""
     assert import_remedy(error, "plain.part", "plain", "1.0") == ""
-    assert import_fault(error, "plain.part") == (
+    assert import_problem(error, "plain.part") == (
         f"ModuleNotFoundError: No module named 'plain.inner' ({site / 'plain' / 'part.py'}:1)"
     )
 
@@ -86,7 +86,7 @@ def test_a_module_of_its_own_that_is_missing_is_nothing_to_install(site: Path) -
 )
 def test_whatever_else_a_module_raises_is_told_with_its_line(site: Path, source: str, said: str) -> None:
     error = failed(site, source)
-    told = import_fault(error, "plain.part")
+    told = import_problem(error, "plain.part")
     assert told.startswith(said)
     assert f"{site / 'plain' / 'part.py'}:{2 if 'licence' in source else 1})" in told
     assert import_remedy(error, "plain.part", "plain", "1.0") == ""
@@ -95,5 +95,5 @@ def test_whatever_else_a_module_raises_is_told_with_its_line(site: Path, source:
 def test_a_module_that_is_not_there_itself_has_no_line() -> None:
     with pytest.raises(ModuleNotFoundError) as caught:
         import_module("no_such_package.part")
-    said = import_fault(caught.value, "no_such_package.part")
+    said = import_problem(caught.value, "no_such_package.part")
     assert said == "ModuleNotFoundError: No module named 'no_such_package'"

@@ -12,7 +12,7 @@ import pytest
 from glidepath.registry.discovery import slow
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.diagnosis import examine
-from glidepath.registry.discovery.modules import target_fault
+from glidepath.registry.discovery.modules import target_problem
 from glidepath.registry.discovery.plugin_record import PluginRecord
 
 DDIM = """
@@ -511,7 +511,7 @@ def test_the_wrapper_of_a_hook_acts(site: Any) -> None:
 
 def test_a_misspelt_target_gets_a_suggestion(site: Any) -> None:
     site.add("acme", modules={"acme_drift.py": "class DriftSampler: ...\n"})
-    assert target_fault("acme_drift:DirftSampler").endswith(
+    assert target_problem("acme_drift:DirftSampler").endswith(
         "has no DirftSampler; did you mean 'DriftSampler'?"
     )
 

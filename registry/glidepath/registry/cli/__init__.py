@@ -139,7 +139,7 @@ def _module(name: str) -> Any:
 
 def _run_of_plugin(name: str, rest: list[str], options: argparse.Namespace) -> int:
     from glidepath.registry.discovery.components import NotFound
-    from glidepath.registry.discovery.imports import import_fault, import_remedy
+    from glidepath.registry.discovery.imports import import_problem, import_remedy
 
     catalogue = open_catalogue(options)
     try:
@@ -157,7 +157,7 @@ def _run_of_plugin(name: str, rest: list[str], options: argparse.Namespace) -> i
         remedy = import_remedy(error, module, record.distribution, record.version)
         raise GlidepathError(
             f"the command {name!r} of the {record.title} cannot be imported from "
-            f"{supplied.item.target!r}: {'; '.join(filter(None, [import_fault(error, module), remedy]))}"
+            f"{supplied.item.target!r}: {'; '.join(filter(None, [import_problem(error, module), remedy]))}"
         ) from error
     # behind the rest, where those of a subcommand stand
     switches = ["--no-plugins"] if options.no_plugins and "--no-plugins" not in rest else []

@@ -1,4 +1,4 @@
-"""Whether what a plugin's hooks return can be used. Every fault is said, not the first only."""
+"""Whether what a plugin's hooks return can be used. Every problem is said, not the first only."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _WORD = re.compile(r"[a-z][a-z0-9_]*")
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def component_faults(component: object, kinds: Collection[str], absent: Sequence[str] = ()) -> list[str]:
+def component_problems(component: object, kinds: Collection[str], absent: Sequence[str] = ()) -> list[str]:
     """What is wrong with an item of `components()`; nothing, when it is sound.
 
     kinds: the known ones. absent: the plugins that did not load, any of which may add another.
     """
     if not isinstance(component, Component):
         return [f"{component!r} is not a Component"]
-    return [f"component {component.name!r}: {fault}" for fault in _component(component, kinds, absent)]
+    return [f"component {component.name!r}: {problem}" for problem in _component(component, kinds, absent)]
 
 
 def _component(component: Component, kinds: Collection[str], absent: Sequence[str]) -> Iterator[str]:
@@ -64,52 +64,52 @@ def _component(component: Component, kinds: Collection[str], absent: Sequence[st
             yield f"{name} {given!r} is not a mapping of parameters to values"
 
 
-def kind_faults(kind: object) -> list[str]:
+def kind_problems(kind: object) -> list[str]:
     """What is wrong with an item of `kinds()`."""
     if not isinstance(kind, Kind):
         return [f"{kind!r} is not a Kind"]
-    faults = []
+    problems = []
     if not _is(_WORD, kind.name):
-        faults.append(f"name {kind.name!r} is not a lower-case word (letters, digits, underscores)")
+        problems.append(f"name {kind.name!r} is not a lower-case word (letters, digits, underscores)")
     elif kind.name in RESERVED_KINDS:
-        faults.append(f"the name {kind.name!r} is taken by glidepath")
+        problems.append(f"the name {kind.name!r} is taken by glidepath")
     if kind.slot != "" and not _is(_WORD, kind.slot):
-        faults.append(f"slot {kind.slot!r} is not a lower-case word (letters, digits, underscores)")
+        problems.append(f"slot {kind.slot!r} is not a lower-case word (letters, digits, underscores)")
     elif kind.slot in SECTIONS:
-        faults.append(f"the slot {kind.slot!r} is taken by glidepath")
+        problems.append(f"the slot {kind.slot!r} is taken by glidepath")
     if not _is(_TARGET, kind.interface):
-        faults.append(f"interface {kind.interface!r} is not of the form 'package.module:Class'")
+        problems.append(f"interface {kind.interface!r} is not of the form 'package.module:Class'")
     if kind.template is not None and not (isinstance(kind.template, Path) and kind.template.is_dir()):
-        faults.append(f"template {kind.template!r} is not the path of a folder")
-    return [f"kind {kind.name!r}: {fault}" for fault in faults]
+        problems.append(f"template {kind.template!r} is not the path of a folder")
+    return [f"kind {kind.name!r}: {problem}" for problem in problems]
 
 
-def preset_faults(preset: object) -> list[str]:
+def preset_problems(preset: object) -> list[str]:
     """What is wrong with an item of `presets()`."""
     if not isinstance(preset, Preset):
         return [f"{preset!r} is not a Preset"]
-    faults = []
+    problems = []
     if not _is(_NAME, preset.name):
-        faults.append(_bad_name("name", preset.name))
+        problems.append(_bad_name("name", preset.name))
     if not isinstance(preset.file, Path):
-        faults.append(f"file {preset.file!r} is not a pathlib.Path")
+        problems.append(f"file {preset.file!r} is not a pathlib.Path")
     elif not preset.file.is_file():
-        faults.append(f"there is no file {preset.file}")
-    return [f"preset {preset.name!r}: {fault}" for fault in faults]
+        problems.append(f"there is no file {preset.file}")
+    return [f"preset {preset.name!r}: {problem}" for problem in problems]
 
 
-def command_faults(command: object) -> list[str]:
+def command_problems(command: object) -> list[str]:
     """What is wrong with an item of `commands()`."""
     if not isinstance(command, Command):
         return [f"{command!r} is not a Command"]
-    faults = []
+    problems = []
     if not _is(_NAME, command.name):
-        faults.append(_bad_name("name", command.name))
+        problems.append(_bad_name("name", command.name))
     elif command.name in BUILTIN_COMMANDS:
-        faults.append("glidepath has a command of this name")
+        problems.append("glidepath has a command of this name")
     if not _is(_TARGET, command.target):
-        faults.append(f"target {command.target!r} is not of the form 'package.module:function'")
-    return [f"command {command.name!r}: {fault}" for fault in faults]
+        problems.append(f"target {command.target!r} is not of the form 'package.module:function'")
+    return [f"command {command.name!r}: {problem}" for problem in problems]
 
 
 def _is(pattern: re.Pattern[str], value: object) -> bool:
@@ -120,7 +120,7 @@ def _is_list_of(what: type, value: object) -> bool:
     return (
         isinstance(value, Iterable)
         and not isinstance(value, str)
-        and all(isinstance(it, what) for it in value)
+        and all(isinstance(item, what) for item in value)
     )
 
 

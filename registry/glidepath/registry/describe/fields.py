@@ -84,17 +84,17 @@ def fields(config: type[Any]) -> Mapping[str, Field]:
 @cache
 def _fields(config: Any) -> Mapping[str, Field]:
     hints = typing.get_type_hints(config)
-    found = {}
+    by_name = {}
     for attribute in attrs.fields(config):
         if attribute.init and not attribute.metadata.get("omegaconf_ignore"):
             kind = attribute.metadata.get(PART)
             slot = Slot(str(kind), bool(attribute.metadata.get(MANY))) if kind else None
             name = attribute.alias or attribute.name
-            found[name] = Field(
+            by_name[name] = Field(
                 name,
                 hints.get(attribute.name, Any),
                 attribute,
                 slot,
                 free=bool(attribute.metadata.get(FREE)),
             )
-    return found
+    return by_name

@@ -132,8 +132,8 @@ def limits(validator: Any) -> Iterator[Limit]:
     if validator is None:
         return
     if isinstance(validator, list | tuple) or hasattr(validator, "_validators"):
-        for one in getattr(validator, "_validators", validator):
-            yield from limits(one)
+        for inner in getattr(validator, "_validators", validator):
+            yield from limits(inner)
     elif hasattr(validator, "compare_op") and hasattr(validator, "bound"):
         yield Limit(validator.compare_op, validator.bound)
     elif hasattr(validator, "options"):

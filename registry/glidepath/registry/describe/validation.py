@@ -99,8 +99,9 @@ def bad_defaults(config: type[Any]) -> Iterator[BadDefault]:
         except AttributeError:
             continue
         except Exception as error:
-            told = tuple(options(validator)) or tuple(filter(None, [limits.get(field.attribute.name, "")]))
-            yield BadDefault(name, value, refusal(validator, told, error), told)
+            limit = limits.get(field.attribute.name, "")
+            allowed = tuple(options(validator)) or ((limit,) if limit else ())
+            yield BadDefault(name, value, refusal(validator, allowed, error), allowed)
 
 
 def refusal(validator: Any, right: tuple[str, ...], error: Exception) -> str:
@@ -123,8 +124,8 @@ def converted(field: Field, value: object) -> object:
 
 def options(validator: Any) -> Iterator[str]:
     """The values of an `in_` among validators."""
-    for one in getattr(validator, "_validators", ()):
-        yield from options(one)
+    for inner in getattr(validator, "_validators", ()):
+        yield from options(inner)
     yield from map(str, getattr(validator, "options", ()))
 
 

@@ -27,7 +27,7 @@ from glidepath.registry.discovery.components import (
     choose,
     missing_extras,
 )
-from glidepath.registry.discovery.imports import import_fault, import_remedy
+from glidepath.registry.discovery.imports import import_problem, import_remedy
 from glidepath.registry.discovery.loading import Loaded, call, load, plugin_manager
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.plugin_record import PluginRecord
@@ -225,7 +225,7 @@ class Catalogue:
             raise
         except BaseException as error:  # SystemExit too: a plugin must not end a command that is not its own
             remedy = import_remedy(error, module, *supplier)
-            raise NotFound(f"{unread}: {import_fault(error, module)}", remedy or authors) from error
+            raise NotFound(f"{unread}: {import_problem(error, module)}", remedy or authors) from error
         if not isinstance(config_class, type) or not attrs.has(config_class):
             raise NotFound(f"{unread} is not an attrs class", authors)
         if taken := [name for name in RESERVED if name in attrs.fields_dict(config_class)]:

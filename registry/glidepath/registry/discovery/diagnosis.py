@@ -10,7 +10,7 @@ import attrs
 from glidepath.registry.describe.validation import bad_defaults, unwritable
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import NotFound, Registered, missing_extras
-from glidepath.registry.discovery.modules import target_fault
+from glidepath.registry.discovery.modules import target_problem
 from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
 from glidepath.registry.text.yaml_text import yaml_text
 
@@ -57,7 +57,7 @@ def part_problems(part: Registered, catalogue: Catalogue) -> Iterator[PluginProb
     title = f"{part.component.kind} {part.component.name!r}"
     authors = f"report it to the authors of {part.distribution}"
     target = part.component.target
-    if reason := target_fault(target):
+    if reason := target_problem(target):
         yield PluginProblem(
             stage="target", error=f"{title}: {target} cannot be imported: {reason}", hint=authors
         )

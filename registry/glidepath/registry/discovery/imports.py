@@ -13,7 +13,7 @@ _MACHINERY = "importlib"
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
 
 
-def import_fault(error: BaseException, module: str) -> str:
+def import_problem(error: BaseException, module: str) -> str:
     """What went wrong while a module was imported, with "file:line" where there is one.
 
     error: caught by the function that imported the module.
@@ -21,7 +21,7 @@ def import_fault(error: BaseException, module: str) -> str:
     place = _raised_at(error)
     if missing := missing_module(error, module):
         return f"{place} imports {missing}, which is not installed" if place else f"it needs {missing}"
-    return f"{described(error)} ({place})" if place else described(error)
+    return f"{error_text(error)} ({place})" if place else error_text(error)
 
 
 def import_remedy(error: BaseException, module: str, distribution: str, version: str) -> str:
@@ -65,7 +65,7 @@ def is_within(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
-def described(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An exception in one line: its type, and what it says."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -16,12 +16,12 @@ import pluggy
 from glidepath.registry.describe import hooks
 from glidepath.registry.describe.component import Command, Component, Kind, Preset
 from glidepath.registry.describe.descriptors import (
-    command_faults,
-    component_faults,
-    kind_faults,
-    preset_faults,
+    command_problems,
+    component_problems,
+    kind_problems,
+    preset_problems,
 )
-from glidepath.registry.discovery.imports import described, import_remedy, is_within, raised_within
+from glidepath.registry.discovery.imports import error_text, import_remedy, is_within, raised_within
 from glidepath.registry.discovery.metadata import Requires, stated_requirements, unmet
 from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
 from glidepath.registry.discovery.scan import DISTRIBUTION, InstalledPlugin, install_remedy
@@ -101,15 +101,15 @@ def load(
         ):
             modules[id(plugin.plugin)] = plugin
     for plugin in loading:
-        plugin.kinds = plugin.ask("kinds", Kind, kind_faults)
+        plugin.kinds = plugin.ask("kinds", Kind, kind_problems)
     known = _merge_kinds(kinds, loading)
     absent = [plugin.title for plugin in loading if not plugin.registered]
     for plugin in loading:
         plugin.components = plugin.ask(
-            "components", Component, lambda item: component_faults(item, known, absent)
+            "components", Component, lambda item: component_problems(item, known, absent)
         )
-        plugin.presets = plugin.ask("presets", Preset, preset_faults)
-        plugin.commands = plugin.ask("commands", Command, command_faults)
+        plugin.presets = plugin.ask("presets", Preset, preset_problems)
+        plugin.commands = plugin.ask("commands", Command, command_problems)
     owners: dict[tuple[str, ...], str] = {}
     for plugin in loading:
         plugin.components = plugin.first(
@@ -169,7 +169,7 @@ class _Loading:
             raise
         except BaseException as error:  # SystemExit too: a plugin must not end a command that is not its own
             hint = _import_hint(error, self.installed)
-            self.fail("import", described(error), hint, raised_within(error, module))
+            self.fail("import", error_text(error), hint, raised_within(error, module))
             return False
         if without_torch and "torch" in sys.modules:
             self.warnings.append(
@@ -190,7 +190,7 @@ class _Loading:
                 warnings.simplefilter("always")
                 self.manager.register(self.plugin, f"{self.installed.distribution}/{self.installed.name}")
         except Exception as error:
-            self.fail("register", described(error), f"the hooks are {_signatures(known)}")
+            self.fail("register", error_text(error), f"the hooks are {_signatures(known)}")
             return False
         self.registered = True
         self.warnings += [f"{warning.filename}:{warning.lineno}: {warning.message}" for warning in caught]
@@ -214,7 +214,7 @@ class _Loading:
             hint = "the entry point names the module that implements it; one without parts returns ()"
         self.fail("hook components", error, hint)
 
-    def ask(self, hook: str, what: type[T], faults: Callable[[object], list[str]]) -> list[T]:
+    def ask(self, hook: str, what: type[T], check: Callable[[object], list[str]]) -> list[T]:
         """The sound items of what a hook returns. A hook that fails supplies nothing."""
         if not self.registered or hook not in self.hooks:
             return []
@@ -227,7 +227,7 @@ class _Loading:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self.fail(stage, f"{hook}() raised {described(error)}", where=raised_within(error, module))
+            self.fail(stage, f"{hook}() raised {error_text(error)}", where=raised_within(error, module))
             return []
         items: list[object] = []
         for answer in answers or [None]:  # pluggy leaves out None
@@ -238,9 +238,9 @@ class _Loading:
             items.extend(answer)
         sound: list[T] = []
         for item in items:
-            wrong = faults(item)
-            for fault in wrong:
-                self.fail(stage, fault)
+            wrong = check(item)
+            for problem in wrong:
+                self.fail(stage, problem)
             if isinstance(item, what) and not wrong:
                 sound.append(item)
         return sound

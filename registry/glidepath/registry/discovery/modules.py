@@ -22,7 +22,7 @@ def is_importable(module: str) -> bool:
     return module in sys.modules or _spec(module) is not None
 
 
-def target_fault(target: str) -> str:
+def target_problem(target: str) -> str:
     """Why nothing can be imported from "package.module:Class", "" when it seems that it can.
 
     A name counts as absent where the text of the module does not have the word. Compiled modules, and those

@@ -28,9 +28,9 @@ def count_interrupts(first: str, *more: str) -> Iterator[Callable[[], int]]:
     if threading.current_thread() is not threading.main_thread():
         yield counted
         return
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     # None: a handler that is not Python's, and that Python could not bring back
-    before = {number: handler for number, handler in found.items() if handler is not None}
+    before = {number: handler for number, handler in handlers.items() if handler is not None}
 
     def restore() -> None:
         for number, handler in before.items():

@@ -32,12 +32,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is damaged, is something else, or holds something else than tensors.
     """
-    found = read_state_dicts(path)
-    if len(found) == 1:
-        return next(iter(found.values()))
+    state_dicts = read_state_dicts(path)
+    if len(state_dicts) == 1:
+        return next(iter(state_dicts.values()))
     raise WeightsError(
         f"{path} does not hold a flat mapping of names to tensors (a state dict): it holds state dicts under "
-        f"{list_state_dicts(found)}; save the one that is meant in a file of its own"
+        f"{list_state_dicts(state_dicts)}; save the one that is meant in a file of its own"
     )
 
 
@@ -166,29 +166,29 @@ def _read_pytorch(path: Path, *, mapped: bool) -> Any:
                 return torch.load(file, map_location="cpu", weights_only=True)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:
-        raise WeightsError(f"cannot read weights from {path}: {_pytorch_fault(error)}") from error
+        raise WeightsError(f"cannot read weights from {path}: {_pytorch_problem(error)}") from error
 
 
-def _pytorch_fault(error: Exception) -> str:
-    said = str(error)
-    refused = _REFUSED.search(said)
-    if refused or "Weights only load failed" in said:
+def _pytorch_problem(error: Exception) -> str:
+    message = str(error)
+    refused = _REFUSED.search(message)
+    if refused or "Weights only load failed" in message:
         what = f"such as {refused[1]}" if refused else "which weights_only refuses"
         return (
             f"it holds Python objects beside tensors, {what}; reading those can run code, so nothing of it "
             "was read. Whoever made it can save the tensors alone: torch.save(model.state_dict(), ...)"
         )
-    if _CUT_SHORT.search(said) or isinstance(error, EOFError):
-        return f"it is cut short or damaged ({said.splitlines()[0] if said else 'it ends too early'})"
-    return said.splitlines()[0] if said else type(error).__name__
+    if _CUT_SHORT.search(message) or isinstance(error, EOFError):
+        return f"it is cut short or damaged ({message.splitlines()[0] if message else 'it ends too early'})"
+    return message.splitlines()[0] if message else type(error).__name__
 
 
-def _state_dicts(found: Any, path: Path) -> dict[str, dict[str, Tensor]]:
+def _state_dicts(content: Any, path: Path) -> dict[str, dict[str, Tensor]]:
     """The state dicts in what a file holds, by where they are: below mappings that hold no tensors."""
     import torch
 
     dicts: dict[str, dict[str, Tensor]] = {}
-    waiting: list[tuple[tuple[Any, ...], Any]] = [((), found)]
+    waiting: list[tuple[tuple[Any, ...], Any]] = [((), content)]
     seen = set[int]()
     for keys, value in waiting:
         if id(value) in seen or not isinstance(value, Mapping) or _is_optimizer(value):
@@ -196,47 +196,47 @@ def _state_dicts(found: Any, path: Path) -> dict[str, dict[str, Tensor]]:
         seen.add(id(value))  # a pickle may hold a mapping that holds itself
         if _is_state_dict(value):
             dicts[".".join(map(str, keys))] = dict(value)
-        elif len(keys) < _DEEPEST and not any(isinstance(it, torch.Tensor) for it in value.values()):
-            waiting += [((*keys, key), it) for key, it in value.items()]
+        elif len(keys) < _DEEPEST and not any(isinstance(inner, torch.Tensor) for inner in value.values()):
+            waiting += [((*keys, key), inner) for key, inner in value.items()]
     if not dicts:
         raise WeightsError(
-            f"{path} does not hold a flat mapping of names to tensors (a state dict): {_holds(found)}"
+            f"{path} does not hold a flat mapping of names to tensors (a state dict): {_holds(content)}"
         )
     return dicts
 
 
-def _is_optimizer(found: Mapping[Any, Any]) -> bool:
-    return {"state", "param_groups"} <= found.keys()
+def _is_optimizer(content: Mapping[Any, Any]) -> bool:
+    return {"state", "param_groups"} <= content.keys()
 
 
-def _is_state_dict(found: Any) -> bool:
+def _is_state_dict(content: Any) -> bool:
     import torch
 
     return (
-        isinstance(found, Mapping)
-        and bool(found)
-        and all(isinstance(name, str) and isinstance(it, torch.Tensor) for name, it in found.items())
+        isinstance(content, Mapping)
+        and bool(content)
+        and all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items())
     )
 
 
-def _holds(found: Any) -> str:
+def _holds(content: Any) -> str:
     """What a PyTorch file holds in place of a state dict."""
     import torch
 
-    if not isinstance(found, Mapping):
-        return f"it holds a {type(found).__name__}"
-    if not found:
+    if not isinstance(content, Mapping):
+        return f"it holds a {type(content).__name__}"
+    if not content:
         return "it holds nothing"
-    if _is_optimizer(found):
+    if _is_optimizer(content):
         return "it holds the state of an optimizer; the weights are in another file"
     others = [
         f"{name!r} ({type(value).__name__})"
-        for name, value in found.items()
+        for name, value in content.items()
         if not isinstance(value, torch.Tensor)
     ]
     if others:
-        return f"it {'also ' if len(others) < len(found) else ''}holds {list_names(others)}"
-    return f"it holds tensors under keys that are no text, such as {next(iter(found))!r}"
+        return f"it {'also ' if len(others) < len(content) else ''}holds {list_names(others)}"
+    return f"it holds tensors under keys that are no text, such as {next(iter(content))!r}"
 
 
 def _of(file: Path, part: str) -> str:

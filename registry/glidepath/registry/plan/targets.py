@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glidepath.registry.discovery.modules import target_fault
+from glidepath.registry.discovery.modules import target_problem
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.text.problems import Problems
 
@@ -16,7 +16,7 @@ def require_targets(plan: Plan) -> None:
     problems = Problems(plan.spec.files)
     for part in plan.all_parts():
         of = part.registered
-        if reason := target_fault(of.component.target):
+        if reason := target_problem(of.component.target):
             what = (
                 f"{of.full_name} {of.version} names a target that cannot be imported, {of.component.target}"
             )
