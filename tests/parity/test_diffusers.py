@@ -24,7 +24,7 @@ from glidepath.plugins.samplers.configs import (
     DdpmConfig,
     DpmppConfig,
     EulerConfig,
-    HeunConfig,
+    GridConfig,
     PndmConfig,
     UniPcConfig,
 )
@@ -241,7 +241,7 @@ def _euler(recording: Recording) -> Sampler:
 
 
 def _heun(recording: Recording) -> Sampler:
-    return HeunSampler(HeunConfig(steps=recording.steps, clip=False))
+    return HeunSampler(GridConfig(steps=recording.steps, clip=False))
 
 
 def _unipc(recording: Recording) -> Sampler:

@@ -32,7 +32,7 @@ MAKERS: dict[str, tuple[type[Sampler], type]] = {
     "ddim": (DdimSampler, configs.DdimConfig),
     "euler": (DdimSampler, configs.EulerConfig),
     "euler-ancestral": (DdimSampler, configs.EulerAncestralConfig),
-    "heun": (HeunSampler, configs.HeunConfig),
+    "heun": (HeunSampler, configs.GridConfig),
     "dpmpp-2m": (DpmppSampler, configs.DpmppConfig),
     "dpmpp-3m": (Dpmpp3Sampler, configs.Dpmpp3Config),
     "dpmpp-2m-sde": (DpmppSdeSampler, configs.DpmppSdeConfig),

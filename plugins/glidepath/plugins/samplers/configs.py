@@ -53,7 +53,7 @@ def _temperature() -> Any:
 
 @attrs.frozen(kw_only=True)
 class GridConfig:
-    """What every sampler has whose noise levels can be spaced anew."""
+    """A sampler whose noise levels can be spaced anew; the base of the parameters of most others."""
 
     steps: int | str | tuple[int, ...] = _steps(20)
     sigmas: Literal["schedule", "time", "karras", "exponential"] = attrs.field(
@@ -138,11 +138,6 @@ class EulerAncestralConfig(GridConfig):
         validator=[ge(0), le(1)],
         metadata=doc("how much of the noise is drawn anew, from 0 (none: euler) to 1 (as much as DDPM)"),
     )
-
-
-@attrs.frozen(kw_only=True)
-class HeunConfig(GridConfig):
-    """The mean of the slopes at both ends of each step."""
 
 
 @attrs.frozen(kw_only=True)

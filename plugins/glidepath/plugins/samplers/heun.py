@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, Predict, State
-from glidepath.plugins.samplers.configs import HeunConfig
+from glidepath.plugins.samplers.configs import GridConfig
 from glidepath.plugins.samplers.grid import GridSampler
 from glidepath.plugins.samplers.solver import affine_step, denoiser_on, has_signal, weighted_sum
 
@@ -21,7 +21,7 @@ class HeunSampler(GridSampler):
     signal is left (sigma / alpha above 1,000) is one of Euler's too.
     """
 
-    def __init__(self, config: HeunConfig) -> None:
+    def __init__(self, config: GridConfig) -> None:
         super().__init__(config)
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
