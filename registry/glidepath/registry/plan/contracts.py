@@ -29,7 +29,7 @@ def check_fit(
     problems: Problems,
     path: str = "",
 ) -> None:
-    """Add a fault for every need that is not met.
+    """Add a problem for every need that is not met.
 
     parts: the ones in slots before those inside them: where several provide a value, the first counts.
     complete: no part is missing from them.
@@ -50,11 +50,13 @@ def check_fit(
                 _compare(part, key, need, givers[0], provided[givers[0].path][key], problems)
             elif not givers and complete and not need.optional:
                 hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
-                _fault(part, need, f"{_named(part)} needs {key}, and no part provides it", hint, (), problems)
+                _problem(
+                    part, need, f"{_named(part)} needs {key}, and no part provides it", hint, (), problems
+                )
 
 
 def check_cascade(stages: Mapping[str, Sequence[PartPlan]], problems: Problems) -> None:
-    """Add a fault for every stage that does not fit its place: after the first, each enlarges what is there.
+    """Add a problem for every stage out of place: after the first, each enlarges what is there.
 
     stages: the parts of each by the stage's path.
     """
@@ -136,7 +138,7 @@ def _check_before(
     elif complete and not need.optional:
         hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
         what = f"{_named(part)} needs a part before it in the list that provides {key}"
-        _fault(part, need, what, hint, (), problems)
+        _problem(part, need, what, hint, (), problems)
 
 
 def _list_of(part: PartPlan) -> str:
@@ -149,8 +151,8 @@ def _asked(part: PartPlan, what: str, problems: Problems) -> Mapping[str, Any]:
     try:
         return dict(getattr(part.registered.component, what)(part.config))
     except Exception as error:
-        fault = f"{part.registered.full_name} cannot say what it {what}: {type(error).__name__}: {error}"
-        problems.add(fault, part.place, part.path, f"it is a fault of {part.registered.distribution}")
+        failure = f"{part.registered.full_name} cannot say what it {what}: {type(error).__name__}: {error}"
+        problems.add(failure, part.place, part.path, f"it is a fault of {part.registered.distribution}")
         return {}
 
 
@@ -165,17 +167,17 @@ def _compare(
             wrong = f"{type(error).__name__}: {error}"
         if wrong:
             what = f"{_named(part)} does not fit {_named(other)}, whose {key} is {yaml_text(value)}: {wrong}"
-            _fault(part, need, what, hint, (), problems)
+            _problem(part, need, what, hint, (), problems)
         return
     wanted = need.value if isinstance(need.value, tuple) else (need.value,)
     if value in wanted:
         return
     texts = [yaml_text(one) for one in wanted]
     what = f"{_named(part)} needs {key} {' or '.join(texts)}, and {_named(other)} gives {yaml_text(value)}"
-    _fault(part, need, what + (f": {need.why}" if need.why else ""), hint, texts, problems)
+    _problem(part, need, what + (f": {need.why}" if need.why else ""), hint, texts, problems)
 
 
-def _fault(
+def _problem(
     part: PartPlan, need: Need, what: str, hint: str, allowed: Sequence[str], problems: Problems
 ) -> None:
     place = part.places.get(need.field) or part.place

@@ -52,10 +52,10 @@ def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -
     This is where all problems of a spec come together: those that were found when it was read, and those of
     its parts.
 
-    need_weights: a file of weights that is not there is a fault.
+    need_weights: a file of weights that is not there is a problem.
 
     Raises:
-        SpecError: with every fault of the spec.
+        SpecError: with every problem of the spec.
     """
     problems = Problems(spec.files, spec.lent)
     problems.extend(spec.problems)
@@ -125,7 +125,7 @@ class Planner:
         stages: Mapping[str, Plan] = MappingProxyType({}),
         path: str = "",
     ) -> Plan:
-        """A plan of what was found without fault."""
+        """A plan of what was found without problems."""
         versions = {part.registered.distribution: part.registered.version for part in flat(parts)}
         for stage in stages.values():
             versions.update(stage.distributions)

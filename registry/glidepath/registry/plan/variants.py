@@ -30,7 +30,7 @@ from glidepath.registry.spec.requirements import PluginsSection, refused_by
 from glidepath.registry.spec.spec import Spec
 from glidepath.registry.text.canonical_json import canonical_json
 from glidepath.registry.text.problems import Place, Problems
-from glidepath.registry.text.tree import Entry, MappingNode, Node, Scalar, node_of, plain, present, walk
+from glidepath.registry.text.tree import Entry, MappingNode, Node, Scalar, node_of, node_value, present, walk
 from glidepath.registry.text.yaml_tree import Unreadable
 
 _REFERENCE = re.compile(r"\$\{\s*([^\s.\[\]:${}]+)")
@@ -233,7 +233,7 @@ class VariantPlanner:
             nodes = [it for _, it in walk(node)]
             # where relative paths start, and whose short names come first, is part of what it says
             origins = sorted({f"{it.source.folder} {it.source.distribution}" for it in nodes})
-            text = json.dumps([plain(node), origins], default=str)
+            text = json.dumps([node_value(node), origins], default=str)
             refers = [it.text for it in nodes if isinstance(it, Scalar) and "${" in it.text]
             words = tuple(found for it in refers for found in _REFERENCE.findall(it))
             # the node is kept: an id is a name only while its object lives

@@ -69,9 +69,9 @@ def local_file(address: Address, catalogue: Catalogue) -> Path | None:
 def read_address(
     node: Node, path: str, catalogue: Catalogue, problems: Problems, *, must_exist: bool = False
 ) -> Address | None:
-    """The address that a spec writes, None after a fault.
+    """The address that a spec writes, None after a problem.
 
-    must_exist: a file, also of a package, that is not there is a fault. A hub is not asked.
+    must_exist: a file, also of a package, that is not there is a problem. A hub is not asked.
     """
     if isinstance(node, Broken):
         return None
@@ -127,18 +127,18 @@ class _Reader:
         scheme, value = (found[1], found[2]) if found else ("file", node.text)
         if found and scheme not in _SCHEMES:
             what = f"there is no kind of address {quoted(scheme)}"
-            self.fault("path", what, allowed=FORMS, near=(scheme, _SCHEMES))
+            self.problem("path", what, allowed=FORMS, near=(scheme, _SCHEMES))
             return None
         if not value.endswith(WEIGHT_EXTENSIONS):
             allowed = [f"NAME{end}" for end in WEIGHT_EXTENSIONS]
-            self.fault("path", f"{quoted(value)} is no file of weights, by its name", allowed=allowed)
+            self.problem("path", f"{quoted(value)} is no file of weights, by its name", allowed=allowed)
         if sha256 and not _SHA256.fullmatch(sha256.text):
-            self.fault("sha256", "sha256 takes 64 hexadecimal digits")
+            self.problem("sha256", "sha256 takes 64 hexadecimal digits")
         if revision and (scheme != "hub" or not _REVISION.fullmatch(revision.text)):
-            self.fault("revision", "a revision is a branch, a tag or a commit of a hub repository")
+            self.problem("revision", "a revision is a branch, a tag or a commit of a hub repository")
         if scheme == "hub" and not sha256 and not node.source.trusted:
             hint = "a spec that came with an image or a checkpoint says exactly what is to be fetched"
-            self.fault("path", "this address needs a sha256", hint)
+            self.problem("path", "this address needs a sha256", hint)
         if len(self.problems) == before:
             value = {"file": self.file, "package": self.package, "hub": self.hub}[scheme](node, value)
         if len(self.problems) > before:
@@ -150,35 +150,35 @@ class _Reader:
     def file(self, node: Scalar, name: str) -> str:
         located = locate(node, self.paths["path"], self.problems)
         if located is not None and self.must_exist and not is_there(located):
-            self.fault("path", f"there is no file {quoted(name)}", f"it would be {located}")
+            self.problem("path", f"there is no file {quoted(name)}", f"it would be {located}")
         return str(located)
 
     def package(self, _node: Scalar, value: str) -> str:
         package, slash, name = value.partition("/")
         if not slash or not _is_below(name):
             what = f"{quoted(value)} does not name a file of a package"
-            self.fault("path", what, "such as package:acme.weights/base.safetensors")
+            self.problem("path", what, "such as package:acme.weights/base.safetensors")
             return value
         try:
             folder = self.catalogue.package_folder(package)
         except NotFound as unknown:
-            self.fault("path", unknown.what, unknown.hint, unknown.allowed)
+            self.problem("path", unknown.what, unknown.hint, unknown.allowed)
             return value
         file = (folder / name).resolve()
         if not file.is_relative_to(folder.resolve()):
-            self.fault("path", f"{quoted(value)} leads out of the package")
+            self.problem("path", f"{quoted(value)} leads out of the package")
         elif self.must_exist and not file.is_file():
             names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(WEIGHT_EXTENSIONS))
-            self.fault("path", f"{package} has no file {quoted(name)}", allowed=names, near=(name, names))
+            self.problem("path", f"{package} has no file {quoted(name)}", allowed=names, near=(name, names))
         return value
 
     def hub(self, _node: Scalar, value: str) -> str:
         if not _HUB.fullmatch(value) or not _is_below(value):
             what = f"{quoted(value)} does not name a file of a hub repository"
-            self.fault("path", what, "such as hub:owner/name/file.safetensors")
+            self.problem("path", what, "such as hub:owner/name/file.safetensors")
         return value
 
-    def fault(
+    def problem(
         self,
         key: str,
         what: str,

@@ -11,7 +11,7 @@ from glidepath.registry.describe.component import RESERVED
 from glidepath.registry.describe.fields import Level, Position, Slot
 from glidepath.registry.spec.overrides import put
 from glidepath.registry.spec.positions import Schema, owner, used
-from glidepath.registry.text.problems import Problems, did_you_mean, shown
+from glidepath.registry.text.problems import Problems, did_you_mean, quoted
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.tree import ListNode, MappingNode, Node, Scalar
 
@@ -32,7 +32,7 @@ class Change:
 
 
 def apply_change(root: MappingNode, change: Change, schema: Schema, problems: Problems) -> MappingNode:
-    """The spec with a change applied. A faulty one is reported and changes nothing."""
+    """The spec with a change applied. A wrong one is reported and changes nothing."""
     if change.value is None:
         return _removed(root, change.path, schema, problems)
     root = put(root, change.path, change.value, schema, problems)
@@ -85,7 +85,7 @@ def _removed(root: MappingNode, path: Scalar, schema: Schema, problems: Problems
 
     changed = _changed(root, above, schema, without)
     if not found:
-        what = f"there is no part at {shown(path.text)} that could be removed"
+        what = f"there is no part at {quoted(path.text)} that could be removed"
         hint = did_you_mean(path.text, schema.catalogue.slots)
         problems.add(what, path.place, hint=hint or "name a slot, such as guidance, or an entry: guidance[0]")
     return changed

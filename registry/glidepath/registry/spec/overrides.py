@@ -93,7 +93,7 @@ def apply(
     problems: Problems,
     position: Position | None = Level.SPEC,
 ) -> MappingNode:
-    """The spec with an override applied. A faulty override is reported and changes nothing.
+    """The spec with an override applied. A wrong override is reported and changes nothing.
 
     "sampler.steps=20" sets a parameter, "sampler=ddim" puts another part in a slot, "guidance[0].scale=2" and
     "guidance.0.scale=2" reach into a list, "stages.up.sampler.steps=27" into a stage of a cascade. The value

@@ -35,7 +35,7 @@ class PluginsSection:
 
 
 def check_requirements(root: MappingNode, catalogue: Catalogue, problems: Problems) -> None:
-    """Add a fault for each distribution of `plugins.require` that is absent, or of a version out of range."""
+    """Add a problem for each distribution of `plugins.require` that is absent or out of range."""
     plugins = root.get("plugins")
     required = plugins.get("require") if isinstance(plugins, MappingNode) else None
     if isinstance(required, MappingNode):

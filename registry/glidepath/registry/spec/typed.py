@@ -1,7 +1,7 @@
-"""One parameter: from a piece of a spec to a value as its annotation has it, or to every fault in it.
+"""One parameter: from a piece of a spec to a value as its annotation has it, or to every problem in it.
 
 Stricter than YAML and OmegaConf: text is text (`no`, 012 and 1.10 are not), a number in quotes is no number.
-The entries of lists, unions and nested classes are typed one by one; each fault is found at its place.
+The entries of lists, unions and nested classes are typed one by one; each problem is found at its place.
 A member of an enumeration is written by its name.
 """
 
@@ -35,7 +35,7 @@ from glidepath.registry.text.tree import (
 from glidepath.registry.text.yaml_text import yaml_text
 
 FAILED: Any = object()
-"""In place of a value that has a fault."""
+"""In place of a value that has a problem."""
 
 _NONE = type(None)
 _LISTS = (tuple, list, collections.abc.Sequence)
@@ -59,7 +59,7 @@ class Typing:
     nested: Callable[[type[Any], MappingNode, str, str, Problems], Any]
 
     def value(self, node: Node, hint: Any, path: str) -> Any:
-        """`node` as `hint` has it, the annotation or the part of it that applies; `FAILED` after a fault."""
+        """`node` as `hint` has it, the annotation or the part that applies; `FAILED` after a problem."""
         origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
         if isinstance(node, Broken):
             return FAILED
@@ -141,7 +141,7 @@ class Typing:
             hints = arguments
             if len(node.items) != len(arguments):
                 what = f"{self.name} takes {entries(len(arguments))}, and this has {len(node.items)}"
-                self._fault(what, node, path, _about(self.about) or type_text(self.annotation))
+                self._problem(what, node, path, _about(self.about) or type_text(self.annotation))
                 return FAILED
         values = [
             self.value(item, hint, f"{path}[{index}]")
@@ -173,7 +173,7 @@ class Typing:
         except OverflowError:
             value = math.nan
         if math.isnan(value):
-            self._fault(f"{self.name} is {node.text}, which nothing can be computed with", node, path)
+            self._problem(f"{self.name} is {node.text}, which nothing can be computed with", node, path)
             return FAILED
         return value
 
@@ -195,13 +195,13 @@ class Typing:
             return hint[node.text]
         if names:
             return self._no_choice(node, [hint], path)
-        self._fault(f"{self.name} is {type_text(self.annotation)}, which no spec can write", node, path)
+        self._problem(f"{self.name} is {type_text(self.annotation)}, which no spec can write", node, path)
         return FAILED
 
     def _no_choice(self, node: Scalar, members: Iterable[Any], path: str) -> Any:
         allowed = [word for member in members for word in _choices(member) or _words(member)]
         what = f"{self.name} cannot be {quoted(node.text) if node.is_text else node.text or 'null'}"
-        self._fault(what, node, path, _about(self.about), allowed, (node.text, allowed))
+        self._problem(what, node, path, _about(self.about), allowed, (node.text, allowed))
         return FAILED
 
     def _trap(self, node: Scalar, path: str) -> Any:
@@ -214,7 +214,7 @@ class Typing:
             BASE_60: f"a number in base 60, {node.value}",
         }.get(node.rule, f"the number {yaml_text(node.value)}")
         what = f"{self.name} takes text, and {node.text} without quotes is {made} in YAML"
-        self._fault(what, node, path, f'write it in quotes: "{node.text}"')
+        self._problem(what, node, path, f'write it in quotes: "{node.text}"')
         return FAILED
 
     def _odd_number(self, node: Scalar, path: str) -> Any:
@@ -222,7 +222,7 @@ class Typing:
             made, hint = "octal", f"write {node.text.lstrip('+-0_') or 0}, or {node.value} if octal is meant"
         else:
             made, hint = "a number in base 60", f"write {node.value}, if that is meant"
-        self._fault(f"{self.name}: {node.text} is {made} in YAML, which is {node.value}", node, path, hint)
+        self._problem(f"{self.name}: {node.text} is {made} in YAML, which is {node.value}", node, path, hint)
         return FAILED
 
     def _wrong(self, node: Node, path: str, hint: str = "", allowed: Iterable[str] = ()) -> Any:
@@ -234,7 +234,7 @@ class Typing:
                 hint = hint or f"write it without quotes: {node.text}"
             elif (whole := _whole(node)) is not None:
                 hint = hint or f"write {whole}"
-        self._fault(
+        self._problem(
             f"{self.name} takes {type_text(self.annotation)}, and {this}",
             node,
             path,
@@ -243,7 +243,7 @@ class Typing:
         )
         return FAILED
 
-    def _fault(
+    def _problem(
         self,
         what: str,
         node: Node,

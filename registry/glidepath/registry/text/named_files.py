@@ -13,7 +13,7 @@ def locate(node: Scalar, path: str, problems: Problems) -> Path | None:
     """The absolute path of the file that a text names, relative to the folder of the file it stands in.
 
     A text that came with an image or a checkpoint names files in its folders only: no absolute path, no "..",
-    no link that leads out of them. None after a fault.
+    no link that leads out of them. None after a problem.
     """
     name, folder, beside = node.text, node.source.folder, node.source.beside
     if not name or not name.isprintable():

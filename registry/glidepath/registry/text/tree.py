@@ -38,7 +38,7 @@ class Scalar:
 
 @attrs.frozen(eq=False)
 class Broken:
-    """Stands where a fault was reported, so that nothing more is said about the value that is not there."""
+    """Stands where a problem was reported, so that nothing more is said about the value that is not there."""
 
     place: Place
     source: Source

@@ -159,7 +159,7 @@ class _Builder:
             hint = 'inside brackets an interpolation needs quotes, such as "${text_encoder.width}"'
         return self.stop(what, place, hint)
 
-    def fault(
+    def problem(
         self,
         what: str,
         place: Place,
@@ -203,19 +203,19 @@ class _Builder:
     def alias(self, event: yaml.AliasEvent, place: Place) -> None:
         if event.anchor not in self.anchors:
             near = (event.anchor, list(self.anchors))
-            self.fault(f"there is no anchor &{event.anchor} before this", place, near=near)
+            self.problem(f"there is no anchor &{event.anchor} before this", place, near=near)
             self.put(Broken(place, self.source))
             return
         node = self.anchors[event.anchor]
         if node is None:
-            self.fault(f"&{event.anchor} contains itself", place)
+            self.problem(f"&{event.anchor} contains itself", place)
             node = Broken(place, self.source)
         self.put(node)
 
     def refuse_tag(self, tag: str, place: Place) -> None:
         name = f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag
         hint = "a spec is data: write the value without a tag"
-        self.fault(f"the tag {quoted(name)} is not accepted here", place, hint, _CORE_TAGS)
+        self.problem(f"the tag {quoted(name)} is not accepted here", place, hint, _CORE_TAGS)
 
     def scalar(self, event: yaml.ScalarEvent, place: Place) -> Scalar | Broken:
         text: str = event.value
@@ -229,7 +229,7 @@ class _Builder:
             return Broken(place, self.source)
         value, rule = resolve(text)
         if rule not in _SCALAR_TAGS[event.tag]:
-            self.fault(f"{quoted(text)} is not what the tag !!{event.tag.removeprefix(_TAG)} says", place)
+            self.problem(f"{quoted(text)} is not what the tag !!{event.tag.removeprefix(_TAG)} says", place)
             return Broken(place, self.source)
         return Scalar(text, value, rule, place, self.source)
 
@@ -257,11 +257,11 @@ class _Builder:
             hint = f'write it in quotes: "{node.text}"' if node.text else "a key is missing before the colon"
             if self.stack[-1].flow:
                 hint += "; in { } a comma ends a value, so a text with commas needs quotes"
-            self.fault(
+            self.problem(
                 f"a key is text, and {quoted(node.text)} is {describe_node(node)} in YAML", node.place, hint
             )
         elif not isinstance(node, Broken):
-            self.fault(f"a key is text, and this is {describe_node(node)}", node.place)
+            self.problem(f"a key is text, and this is {describe_node(node)}", node.place)
         return Broken(node.place, self.source)
 
     def entry(self, frame: _Frame, key: Scalar | Broken, node: Node) -> None:
@@ -271,7 +271,7 @@ class _Builder:
             frame.merged.append(node)
         elif key.text in frame.entries:
             first = frame.entries[key.text].key
-            self.fault(
+            self.problem(
                 f"the key {quoted(key.text)} is written twice", key.place, f"it is first written at {first}"
             )
         else:
@@ -303,4 +303,4 @@ class _Builder:
                     frame.entries.setdefault(key, entry)
             elif not isinstance(mapping, Broken):
                 what = f"<< takes a mapping or a list of mappings, and this is {describe_node(mapping)}"
-                self.fault(what, mapping.place)
+                self.problem(what, mapping.place)
