@@ -56,7 +56,7 @@ def test_text_that_was_decoded_rightly_is_mended_as_ftfy_does(text: str) -> None
 
 def test_without_ftfy_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ftfy", None)
-    with pytest.raises(PartError, match=r"pip install 'glidepath\[clip\]'"):
+    with pytest.raises(PartError, match=r"pip install 'glidepath-diffusion\[clip\]'"):
         repair.by_ftfy("cafÃ©")
 
 
