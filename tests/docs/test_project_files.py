@@ -7,11 +7,12 @@ import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 
+import attrs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from glidepath.registry import load_catalogue
+from glidepath.registry import Component, load_catalogue
 from glidepath.registry.assembly.weights import sha256
 from glidepath.registry.records.images import read_manifest
 
@@ -126,6 +127,18 @@ def test_the_readme_names_every_part_that_makes_an_image() -> None:
     for kind in ("schedule", "denoiser", "text_encoder", "tokenizer", "guidance", "sampler", "codec"):
         for registered in catalogue.components(kind):
             assert f"`{registered.component.name}`" in text
+
+
+def test_the_guide_of_plugins_has_every_field_of_a_component_and_every_key_of_bundled_parts() -> None:
+    text = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    catalogue = load_catalogue(environ={}, no_plugins=True)
+    named = {field.name for field in attrs.fields(Component)}
+    for registered in catalogue.components():
+        config = catalogue.config_class(registered)
+        if config is None or all(field.default is not attrs.NOTHING for field in attrs.fields(config)):
+            default = config() if config else None
+            named |= {*registered.component.provides(default), *registered.component.needs(default)}
+    assert {name for name in named if f"`{name.removeprefix('before.')}`" not in text} == set()
 
 
 def test_the_page_of_the_layout_names_files_that_exist() -> None:
