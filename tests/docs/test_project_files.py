@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from glidepath.registry import Component, load_catalogue
-from glidepath.registry.assembly.weights import sha256
+from glidepath.registry.assembly.weights import file_sha256
 from glidepath.registry.records.images import read_manifest
 
 from .blocks import blocks
@@ -112,7 +112,9 @@ def test_the_checks_can_be_started() -> None:
 def test_the_picture_is_of_the_weights_that_come_with_the_project() -> None:
     _, manifest = read_manifest(ROOT / "docs" / "images" / "shapes.png")
     weights = ROOT / "plugins" / "glidepath" / "plugins" / "shapes" / "shapes.safetensors"
-    assert manifest["weights"] == {"": sha256(weights)}, "see 'The images in the README' in CONTRIBUTING.md"
+    assert manifest["weights"] == {"": file_sha256(weights)}, (
+        "see 'The images in the README' in CONTRIBUTING.md"
+    )
 
 
 def test_the_readme_names_the_prompts_of_the_picture_in_order() -> None:

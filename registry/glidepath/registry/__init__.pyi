@@ -6,6 +6,9 @@ from glidepath.registry.assembly.build import build_pipeline as build_pipeline
 from glidepath.registry.assembly.build import choose_device as choose_device
 from glidepath.registry.assembly.build import choose_dtype as choose_dtype
 from glidepath.registry.assembly.build import load_weights as load_weights
+from glidepath.registry.assembly.weights import file_sha256 as file_sha256
+from glidepath.registry.assembly.weights import load_module as load_module
+from glidepath.registry.assembly.weights import locate_weights as locate_weights
 from glidepath.registry.cli import command_parser as command_parser
 from glidepath.registry.cli import main as main
 from glidepath.registry.cli.arguments import CommandParser as CommandParser
@@ -70,11 +73,12 @@ from glidepath.registry.plan.part_planner import plan_part as plan_part
 from glidepath.registry.plan.parts import PartPlan as PartPlan
 from glidepath.registry.plan.parts import Parts as Parts
 from glidepath.registry.plan.parts import Runtime as Runtime
-from glidepath.registry.plan.parts import flat as flat
+from glidepath.registry.plan.parts import flat_parts as flat_parts
 from glidepath.registry.plan.plan import Plan as Plan
 from glidepath.registry.plan.planner import make_plan as make_plan
 from glidepath.registry.plan.resolved import part_tree as part_tree
 from glidepath.registry.plan.resolved import plain_value as plain_value
+from glidepath.registry.plan.resolved import resolved_tree as resolved_tree
 from glidepath.registry.plan.variants import Variant as Variant
 from glidepath.registry.plan.variants import VariantPlanner as VariantPlanner
 from glidepath.registry.records.describe import describe_images as describe_images

@@ -18,7 +18,7 @@ from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.registry.assembly.build import build_part
 from glidepath.registry.describe.component import Need
-from glidepath.registry.plan.parts import flat
+from glidepath.registry.plan.parts import flat_parts
 from glidepath.testing.check import NotApplicable
 from glidepath.testing.part import Part
 from glidepath.testing.trial import PROMPTS, random_rows
@@ -91,7 +91,7 @@ def schedule_for(part: Part) -> NoiseSchedule:
     steps = part.needed("schedule.num_steps")
     needs = [
         (key, need)
-        for part_plan in flat({"": part.planned})
+        for part_plan in flat_parts({"": part.planned})
         for key, need in part_plan.registered.component.needs(part_plan.config).items()
         if key.startswith("schedule.")
     ]

@@ -16,7 +16,7 @@ from glidepath.registry.describe.component import Component, Kind, Need
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import Registered
 from glidepath.registry.plan.part_planner import plan_part
-from glidepath.registry.plan.parts import PartPlan, flat
+from glidepath.registry.plan.parts import PartPlan, flat_parts
 
 
 class Part:
@@ -86,7 +86,7 @@ class Part:
 
     def needed(self, key: str) -> Any:
         """The value of a key that it, or a part inside it, needs of others; None where none is needed."""
-        for part in flat({"": self.planned}):
+        for part in flat_parts({"": self.planned}):
             need = part.registered.component.needs(part.config).get(key)
             if isinstance(need, Need) and need.value is not None:
                 return need.value[0] if isinstance(need.value, tuple) else need.value
@@ -94,7 +94,7 @@ class Part:
 
     def provided(self, key: str) -> Any:
         """The value of a key that it, or else a part inside it, provides; None where none does."""
-        for part in flat({"": self.planned}):
+        for part in flat_parts({"": self.planned}):
             given = part.registered.component.provides(part.config)
             if key in given:
                 return given[key]

@@ -12,7 +12,7 @@ from tests.registry.tiny import SPEC, write_tiny
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry import SpecError, assemble
 from glidepath.registry.assembly.build import AssemblyError, choose_device, choose_dtype
-from glidepath.registry.assembly.weights import WeightsError, locate, read, sha256
+from glidepath.registry.assembly.weights import WeightsError, file_sha256, locate_weights, read
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.spec.address import Address
 
@@ -177,11 +177,11 @@ def test_the_sha256_of_weights_is_checked(tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     save_file({"x": torch.ones(1)}, file)
     catalogue = load_catalogue()
-    assert locate(Address("file", str(file), sha256=sha256(file)), catalogue) == file
+    assert locate_weights(Address("file", str(file), sha256=file_sha256(file)), catalogue) == file
     with pytest.raises(WeightsError, match="expects 0000"):
-        locate(Address("file", str(file), sha256="0" * 64), catalogue)
+        locate_weights(Address("file", str(file), sha256="0" * 64), catalogue)
     with pytest.raises(WeightsError, match="there is no weights file"):
-        locate(Address("file", str(tmp_path / "absent.safetensors")), catalogue)
+        locate_weights(Address("file", str(tmp_path / "absent.safetensors")), catalogue)
 
 
 def test_a_missing_weights_file_is_a_fault_of_the_spec_with_its_place(tiny: Path) -> None:

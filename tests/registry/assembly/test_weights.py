@@ -20,7 +20,14 @@ from tests.registry.tiny import write_tiny
 from torch import nn
 
 from glidepath.registry import assemble
-from glidepath.registry.assembly.weights import WeightsError, load_into, locate, read, sha256, under
+from glidepath.registry.assembly.weights import (
+    WeightsError,
+    file_sha256,
+    load_module,
+    locate_weights,
+    read,
+    under,
+)
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import format_bytes, list_names, require_numbers
 from glidepath.registry.spec.address import Address
@@ -39,13 +46,13 @@ def linear(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def refusal(tensors: dict[str, torch.Tensor]) -> str:
     with pytest.raises(WeightsError) as caught:
-        load_into(nn.Linear(3, 2), tensors, part="denoiser", file=Path("w.safetensors"))
+        load_module(nn.Linear(3, 2), tensors, part="denoiser", file=Path("w.safetensors"))
     return str(caught.value)
 
 
 def test_weights_that_fit_are_loaded_in_the_precision_of_the_part() -> None:
     part = nn.Linear(3, 2)
-    load_into(part, {name: value.half() for name, value in linear().items()}, part="p", file=Path("w"))
+    load_module(part, {name: value.half() for name, value in linear().items()}, part="p", file=Path("w"))
     assert part.weight.dtype == torch.float32
     assert torch.equal(part.weight, torch.ones(2, 3))
 
@@ -186,7 +193,7 @@ def test_sizes_are_told_in_three_digits(count: int, text: str) -> None:
 def test_a_hub_address_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(WeightsError, match=r"pip install 'glidepath-diffusion\[hub\]'"):
-        locate(Address("hub", FILE), load_catalogue())
+        locate_weights(Address("hub", FILE), load_catalogue())
 
 
 class Hub(types.ModuleType):
@@ -217,8 +224,8 @@ def test_a_hub_address_is_fetched_at_its_revision(tmp_path: Path, monkeypatch: p
     save_file(linear(), tmp_path / "w.safetensors")
     hub = Hub(tmp_path / "w.safetensors")
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    address = Address("hub", FILE, revision="abc", sha256=sha256(tmp_path / "w.safetensors"))
-    assert locate(address, load_catalogue()) == tmp_path / "w.safetensors"
+    address = Address("hub", FILE, revision="abc", sha256=file_sha256(tmp_path / "w.safetensors"))
+    assert locate_weights(address, load_catalogue()) == tmp_path / "w.safetensors"
     assert hub.asked == [("owner/name", "sub/w.safetensors", "abc")]
 
 
@@ -228,8 +235,12 @@ def test_a_fetched_file_of_another_sha256_is_not_used(
     save_file(linear(), tmp_path / "w.safetensors")
     monkeypatch.setitem(sys.modules, "huggingface_hub", Hub(tmp_path / "w.safetensors"))
     with pytest.raises(WeightsError) as caught:
-        locate(Address("hub", FILE, sha256="0" * 64), load_catalogue())
-    for part in (sha256(tmp_path / "w.safetensors"), f"the spec expects {'0' * 64}", "nothing of it is used"):
+        locate_weights(Address("hub", FILE, sha256="0" * 64), load_catalogue())
+    for part in (
+        file_sha256(tmp_path / "w.safetensors"),
+        f"the spec expects {'0' * 64}",
+        "nothing of it is used",
+    ):
         assert part in str(caught.value)
 
 
@@ -250,7 +261,7 @@ def test_what_the_hub_refuses_is_said_in_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", Hub(raised))
     with pytest.raises(WeightsError) as caught:
-        locate(Address("hub", FILE, revision="v1"), load_catalogue())
+        locate_weights(Address("hub", FILE, revision="v1"), load_catalogue())
     assert str(caught.value).startswith(f"weights hub:{FILE} at revision 'v1'")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -309,10 +320,10 @@ def fetch(endpoint: str, home: Path, value: str = FILE, **address: str) -> str:
         "import json, sys\n"
         "from glidepath.registry.spec.address import Address\n"
         "from glidepath.registry.discovery.catalogue import load_catalogue\n"
-        "from glidepath.registry.assembly.weights import WeightsError, locate\n"
+        "from glidepath.registry.assembly.weights import WeightsError, locate_weights\n"
         "value, address = json.loads(sys.argv[1])\n"
         "try:\n"
-        "    print(locate(Address('hub', value, **address), load_catalogue()))\n"
+        "    print(locate_weights(Address('hub', value, **address), load_catalogue()))\n"
         "except WeightsError as error:\n"
         "    print('refused:', error)\n"
     )

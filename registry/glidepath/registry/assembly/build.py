@@ -179,7 +179,7 @@ def load_weights(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> 
         else:
             _load_own(planned, built, catalogue)
     if plan.weights is not None:
-        file = weights.locate(plan.weights, catalogue)
+        file = weights.locate_weights(plan.weights, catalogue)
         _load_shared(plan, parts, weights.read(file), file, catalogue)
 
 
@@ -187,7 +187,7 @@ def _load_stages(plan: Plan, stages: Mapping[str, Mapping[str, Any]], catalogue:
     """Load the one file of a cascade, `up.denoiser.x`: what it holds is of the stages without a file."""
     if plan.weights is None:
         return
-    file = weights.locate(plan.weights, catalogue)
+    file = weights.locate_weights(plan.weights, catalogue)
     waiting = {
         name: parts
         for name, parts in stages.items()
@@ -208,7 +208,7 @@ def _load_shared(
     """Load the tensors of several parts, by the names of their slots."""
     shared = _shared(plan, parts)
     for slot, some in weights.under(tensors, shared, file, catalogue).items():
-        weights.load_into(shared[slot], some, part=join_path(plan.path, slot), file=file)
+        weights.load_module(shared[slot], some, part=join_path(plan.path, slot), file=file)
 
 
 def _shared(plan: Plan, parts: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
@@ -227,7 +227,7 @@ def _shared(plan: Plan, parts: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
 
 def weight_files(plan: Plan, catalogue: Catalogue) -> dict[str, Path]:
     """The files of weights that a plan reads, by the dotted path of what they are for ("" for the whole)."""
-    return {path: weights.locate(address, catalogue) for path, address in plan.all_weights().items()}
+    return {path: weights.locate_weights(address, catalogue) for path, address in plan.all_weights().items()}
 
 
 def choose_device(name: str) -> torch.device:
@@ -277,8 +277,8 @@ def _load_own(part: PartPlan, made: Any, catalogue: Catalogue) -> None:
         raise AssemblyError(
             f"{part_title(part)} has `weights` in the spec, and is no network that could load them"
         )
-    file = weights.locate(part.weights, catalogue)
-    weights.load_into(made, weights.read(file), part=part.path, file=file)
+    file = weights.locate_weights(part.weights, catalogue)
+    weights.load_module(made, weights.read(file), part=part.path, file=file)
 
 
 def _import_target(target: str, part: PartPlan) -> Any:

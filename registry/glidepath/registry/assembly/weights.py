@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
 
 
-def locate(address: Address, catalogue: Catalogue) -> Path:
+def locate_weights(address: Address, catalogue: Catalogue) -> Path:
     """The file of an address, on this machine; a `hub` address is fetched, into huggingface_hub's cache.
 
     Raises:
@@ -28,14 +28,15 @@ def locate(address: Address, catalogue: Catalogue) -> Path:
     path = local_file(address, catalogue) or _from_hub(address)
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}")
-    if address.sha256 and sha256(path) != address.sha256.lower():
+    if address.sha256 and file_sha256(path) != address.sha256.lower():
         raise WeightsError(
-            f"{path} has sha256 {sha256(path)}, and the spec expects {address.sha256}; nothing of it is used"
+            f"{path} has sha256 {file_sha256(path)}, and the spec expects {address.sha256}; nothing of it is "
+            "used"
         )
     return path
 
 
-def sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal; remembered while the file does not change."""
     stat = path.stat()
     return _sha256(path, stat.st_size, stat.st_mtime_ns)
@@ -56,7 +57,7 @@ def read(path: Path) -> dict[str, Tensor]:
     return read_tensors(path)
 
 
-def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, file: Path) -> None:
+def load_module(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, file: Path) -> None:
     """Load a part's weights, all of them and nothing else, in the module's own precision.
 
     Raises:

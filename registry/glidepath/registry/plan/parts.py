@@ -69,7 +69,7 @@ class PartPlan:
 Parts = Mapping[str, PartPlan | tuple[PartPlan, ...]]
 
 
-def flat(parts: Parts) -> Iterator[PartPlan]:
+def flat_parts(parts: Parts) -> Iterator[PartPlan]:
     """All parts, those in slots first, then what is inside them, level by level."""
     level = [part for value in parts.values() for part in (value if isinstance(value, tuple) else (value,))]
     while level:

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat
+from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat_parts
 from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.address import Address, local_file
 from glidepath.registry.spec.requirements import PluginsSection
@@ -63,7 +63,7 @@ class Plan:
     def all_parts(self) -> Iterator[PartPlan]:
         """Every part, those in slots before those inside them, stage by stage."""
         for plan in self.pipelines().values():
-            yield from flat(plan.parts)
+            yield from flat_parts(plan.parts)
 
     def missing_weights(self, catalogue: Catalogue) -> Mapping[str, Address]:
         """Those of `all_weights` whose file is not there. Whether a hub has one is not asked."""

@@ -12,7 +12,7 @@ from glidepath.registry.describe.fields import Slot, fields
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.contracts import check_cascade, check_fit
 from glidepath.registry.plan.part_planner import PartPlanner, without_part
-from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat
+from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat_parts
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.address import Address
@@ -105,7 +105,7 @@ class Planner:
             return self._made(spec, runtime, weights, parts)
         weights = self._parts.weights(root, "")
         pipelines = self._stages(stages)
-        parts_of = {path: tuple(flat(parts)) for path, (_, parts) in pipelines.items()}
+        parts_of = {path: tuple(flat_parts(parts)) for path, (_, parts) in pipelines.items()}
         check_cascade(parts_of, self._problems)
         if len(self._problems) or runtime is None:
             return None
@@ -126,7 +126,7 @@ class Planner:
         path: str = "",
     ) -> Plan:
         """A plan of what was found without problems."""
-        versions = {part.registered.distribution: part.registered.version for part in flat(parts)}
+        versions = {part.registered.distribution: part.registered.version for part in flat_parts(parts)}
         for stage in stages.values():
             versions.update(stage.distributions)
         return Plan(
@@ -179,7 +179,7 @@ class Planner:
         self._parts.within = "stage" if path else "spec"
         weights = self._parts.weights(root, path)
         parts = self._slots(root, path)
-        check_fit(tuple(flat(parts)), self._parts.whole, self._catalogue, self._problems, path)
+        check_fit(tuple(flat_parts(parts)), self._parts.whole, self._catalogue, self._problems, path)
         return weights, parts
 
     def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:

@@ -17,13 +17,15 @@ from glidepath.registry.plan.parts import PartPlan, Parts, Runtime
 from glidepath.registry.spec.address import Address
 from glidepath.registry.spec.requirements import PluginsSection
 
+_NO_SWITCHES = PluginsSection()
+
 
 def resolved_tree(
     parts: Parts,
     runtime: Runtime,
-    weights: Address | None,
-    plugins: PluginsSection,
-    written: Callable[[PurePath], str],
+    weights: Address | None = None,
+    plugins: PluginsSection = _NO_SWITCHES,
+    written: Callable[[PurePath], str] = str,
     stages: Mapping[str, tuple[Parts, Address | None]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The tree. Components have their full names.

@@ -19,7 +19,7 @@ from glidepath.registry.describe.fields import Slot
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.contracts import check_fit
 from glidepath.registry.plan.part_planner import PartPlanner
-from glidepath.registry.plan.parts import PartPlan, Parts, flat
+from glidepath.registry.plan.parts import PartPlan, Parts, flat_parts
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import Planner
 from glidepath.registry.plan.resolved import part_tree, resolved_tree
@@ -163,7 +163,7 @@ class VariantPlanner:
         key = tuple(map(self._face, parts.values()))
         if key not in self._fits:
             before = len(self.problems)
-            check_fit(tuple(flat(parts)), True, self._catalogue, self.problems)
+            check_fit(tuple(flat_parts(parts)), True, self._catalogue, self.problems)
             self._fits[key] = len(self.problems) == before
         return self._fits[key]
 
@@ -172,7 +172,7 @@ class VariantPlanner:
         if plan.plugins == PluginsSection():
             return True
         before = len(self.problems)
-        for part in flat(parts):
+        for part in flat_parts(parts):
             if switch := refused_by(plan.plugins, part.registered):
                 what = f"{part.registered.full_name} is of a plugin that {switch} keeps out"
                 self.problems.add(what, part.place, part.path)
@@ -189,7 +189,7 @@ class VariantPlanner:
                         tuple(sorted(it.registered.component.provides(it.config).items())),
                         tuple(sorted(it.registered.component.needs(it.config).items(), key=lambda of: of[0])),
                     )
-                    for it in flat({"": part})
+                    for it in flat_parts({"": part})
                 )
                 hash(said)
             except Exception:  # it cannot be compared, or it fails, which check_fit reports

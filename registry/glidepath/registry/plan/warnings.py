@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.registry.describe.fields import Field, fields
-from glidepath.registry.plan.parts import flat
+from glidepath.registry.plan.parts import flat_parts
 from glidepath.registry.plan.resolved import plain_value
 from glidepath.registry.spec.address import local_file
 from glidepath.registry.text.problems import Problems
@@ -227,7 +227,7 @@ def _part(recorded: object, part: PartPlan) -> Iterator[_Difference]:
 def _inside(use: str, part: PartPlan) -> PartPlan | None:
     """The part of a recorded `use` inside a part of the same kind."""
     kind = part.registered.component.kind
-    parts = (one for one in flat(part.parts) if one.registered.component.kind == kind)
+    parts = (one for one in flat_parts(part.parts) if one.registered.component.kind == kind)
     return next((one for one in parts if _is_of(use, one)), None)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from glidepath.registry.assembly.weights import locate, sha256
+from glidepath.registry.assembly.weights import file_sha256, locate_weights
 from glidepath.registry.discovery.scan import DISTRIBUTION, installed_version
 from glidepath.registry.records.installed import installed_files
 from glidepath.registry.records.manifest import Images, Manifest, Release
@@ -42,7 +42,10 @@ def describe_images(
     return Manifest(
         spec=plan.portable_tree(),
         distributions={name: Release(version=version) for name, version in plan.distributions.items()},
-        weights={path: sha256(locate(address, catalogue)) for path, address in plan.all_weights().items()},
+        weights={
+            path: file_sha256(locate_weights(address, catalogue))
+            for path, address in plan.all_weights().items()
+        },
         environment={
             "torch": torch.__version__,
             "python": platform.python_version(),
@@ -67,11 +70,11 @@ def describe_plan(plan: Plan, catalogue: Catalogue) -> Manifest:
         spec=json.loads(canonical_json(plan.tree)),
         distributions=_releases(plan, catalogue),
         weights={
-            path: NOT_THERE if path in missing else sha256(locate(address, catalogue))
+            path: NOT_THERE if path in missing else file_sha256(locate_weights(address, catalogue))
             for path, address in plan.all_weights().items()
         },
         environment={"python": platform.python_version(), "torch": _torch_version()},
-        files={path: sha256(file) for path, file in _named_files(plan) if file.is_file()},
+        files={path: file_sha256(file) for path, file in _named_files(plan) if file.is_file()},
     )
 
 
@@ -88,7 +91,7 @@ def _releases(plan: Plan, catalogue: Catalogue) -> dict[str, Release]:
         releases[name] = Release(
             version=its_version,
             requires=sorted({requirement for record in records for requirement in record.requires}),
-            files={file: sha256(path) for file, path in files.items()},
+            files={file: file_sha256(path) for file, path in files.items()},
         )
     return releases
 

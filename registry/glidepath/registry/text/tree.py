@@ -77,6 +77,10 @@ class MappingNode:
         entry = self.items.get(key)
         return entry.node if entry else None
 
+    def key(self, key: str) -> Scalar:
+        """One of its keys, as a text with its place."""
+        return Scalar(key, key, TEXT, self.items[key].key, self.source)
+
 
 def _size_of_list(node: ListNode) -> int:
     return 1 + sum(item.size for item in node.items)

@@ -16,7 +16,7 @@ from glidepath.core.guidance import Guidance, fold
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction
 from glidepath.registry.plan.contracts import BEFORE
-from glidepath.registry.plan.parts import flat
+from glidepath.registry.plan.parts import flat_parts
 from glidepath.testing.check import Check, NotApplicable, check, require
 from glidepath.testing.fixtures import conditioning_for, levels_for
 from glidepath.testing.mixture import conditional
@@ -192,7 +192,7 @@ def _require_unchanged(trial: GuidanceTrial, built: Guidance, how: str) -> None:
 
 def _size_of_parts(part: Part) -> int:
     """The image_size of an inner part that has such a parameter."""
-    configs: list[Any] = [part_plan.config for part_plan in flat({"": part.planned})]
+    configs: list[Any] = [part_plan.config for part_plan in flat_parts({"": part.planned})]
     return next(
         (config.image_size for config in configs if isinstance(getattr(config, "image_size", None), int)),
         _SIZE,

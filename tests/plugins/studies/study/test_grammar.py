@@ -320,7 +320,7 @@ exclude: [{when: {stpes: 5}, reason: none}]
 """
     found = faults_of(tmp_path, text, "base: shapes\n")
     assert found == [
-        ("a study has no 'sedes'", 3),
+        ("there is no section 'sedes'", 3),
         ("eta is -1, which is out of range", 6),
         ("guidance classifier-free has no parameter 'sacle'", 7),
         ("a block of arms has no 'axis'", 8),

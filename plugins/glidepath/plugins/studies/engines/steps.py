@@ -27,8 +27,6 @@ from glidepath.registry import (
     Catalogue,
     ImageKey,
     Images,
-    PartPlan,
-    Place,
     Plan,
     build_part,
     build_parts,
@@ -38,14 +36,10 @@ from glidepath.registry import (
     load_catalogue,
     make_plan,
     parse_spec,
+    plan_part,
     write_text,
     write_whole,
 )
-from glidepath.registry.describe.fields import Slot
-from glidepath.registry.plan.planner import Planner
-from glidepath.registry.text.problems import Problems
-from glidepath.registry.text.source import Source
-from glidepath.registry.text.tree import node_of
 
 Scores = npt.NDArray[np.float64]
 
@@ -138,7 +132,7 @@ class Steps:
     def measure(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """The scores of a metric: one for each prompt, or one in all."""
         catalogue = self._catalogue(step["spec"])
-        metric = build_part(_part(step["metric"], "metric", catalogue), catalogue)
+        metric = _metric(step["metric"], catalogue)
         drawn = self._read(step, catalogue)
         per_prompt = getattr(metric, "per_prompt", None)
         if per_prompt is not None:
@@ -253,13 +247,10 @@ def _plan(tree: Mapping[str, Any], catalogue: Catalogue, folder: Path) -> Plan:
     return make_plan(parse_spec(text, "the arm's spec", catalogue=catalogue, folder=folder), catalogue)
 
 
-def _part(tree: Mapping[str, Any], kind: str, catalogue: Catalogue) -> PartPlan:
-    faults = Problems()
-    node = node_of(dict(tree), Place("order"), Source("order", Path("/"), ""))
-    part = Planner(catalogue, faults).part(node, Slot(kind), kind)
-    if not isinstance(part, PartPlan):
-        raise faults.error()
-    return part
+def _metric(tree: Mapping[str, Any], catalogue: Catalogue) -> Any:
+    """The metric that a task describes, built."""
+    parameters = {key: value for key, value in tree.items() if key != "use"}
+    return build_part(plan_part("metric", tree["use"], parameters, catalogue), catalogue)
 
 
 def _peak_bytes() -> int:

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glidepath.registry import WeightsError, read_tensors
-from glidepath.registry.assembly.weights import load_into, sha256
+from glidepath.registry import WeightsError, file_sha256, load_module, read_tensors
 
 #: The weights that ship, in float16.
 WEIGHTS: Final = Path(__file__).with_name("probe.safetensors")
@@ -80,13 +79,13 @@ def load_probe(path: Path = WEIGHTS) -> Probe:
             "python -m glidepath.plugins.studies.metrics.train_probe trains them"
         )
     probe = Probe()
-    load_into(probe, read_tensors(path), part="probe", file=path)
+    load_module(probe, read_tensors(path), part="probe", file=path)
     return probe.eval().requires_grad_(False)
 
 
 def probe_name(path: Path = WEIGHTS) -> str:
     """What the features are called: values of metrics compare only where this is the same."""
-    return f"probe-{sha256(path)[:12]}"
+    return f"probe-{file_sha256(path)[:12]}"
 
 
 @torch.no_grad()

@@ -9,9 +9,7 @@ from typing import Any
 import attrs
 
 from glidepath.plugins.studies.study.drafts import Draft
-from glidepath.registry import Parts, Plan, Variant, VariantPlanner
-from glidepath.registry.text.problems import shown
-from glidepath.registry.text.scalars import Value
+from glidepath.registry import Parts, Plan, Value, Variant, VariantPlanner, quoted
 
 _LONGEST_NAME = 60
 
@@ -60,7 +58,7 @@ def plan_arms(planner: VariantPlanner, drafts: Sequence[Draft]) -> list[ArmPlan]
             continue
         name, content = _short(draft.name), variant.content
         if contents.setdefault(name, content) != content:
-            what = f"two arms that differ are called {shown(name)}"
+            what = f"two arms that differ are called {quoted(name)}"
             planner.problems.add(what, draft.place, hint="name their blocks: case: NAME")
             continue
         first = arms.get(content)

@@ -10,10 +10,21 @@ import math
 from collections.abc import Iterable, Sequence
 
 from glidepath.plugins.studies.study.drafts import CHANGES, MOST_ARMS, Draft, DraftReader, label_of, word
-from glidepath.registry import Change, Place, yaml_text
-from glidepath.registry.text.problems import shown
-from glidepath.registry.text.scalars import TEXT, Value
-from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join, node_of
+from glidepath.registry import (
+    Broken,
+    Change,
+    ListNode,
+    MappingNode,
+    Node,
+    Place,
+    Scalar,
+    Value,
+    describe_node,
+    join_path,
+    node_of,
+    quoted,
+    yaml_text,
+)
 
 _AXIS = ("at", "values", "range", "zip", "cases", "labels", "drop_unknown")
 
@@ -37,13 +48,13 @@ class AxisReader(DraftReader):
         """The choices of each axis."""
         if not isinstance(node, MappingNode) or not node.items:
             if not isinstance(node, Broken):
-                this = "nothing" if node is None else describe(node)
+                this = "nothing" if node is None else describe_node(node)
                 where = node.place if node is not None else place
                 what = f"axes takes a mapping of names to axes, and this is {this}"
                 self.problems.add(what, where, path, "such as axes: {sampler.steps: [10, 27, 50]}")
             return []
         return [
-            self._axis(Scalar(name, name, TEXT, entry.key, node.source), entry.node, join(path, name))
+            self._axis(node.key(name), entry.node, join_path(path, name))
             for name, entry in node.items.items()
         ]
 
@@ -52,14 +63,14 @@ class AxisReader(DraftReader):
             values = [(item, label_of(item)) for item in node.items]
             return self._values(name.text.rpartition(".")[2], name, values, node, path, False)
         if not isinstance(node, MappingNode | Broken):
-            what = f"an axis takes a list of values, or a mapping, and this is {describe(node)}"
+            what = f"an axis takes a list of values, or a mapping, and this is {describe_node(node)}"
             hint = f"such as {yaml_text(name.text)}: [1, 2]"
             self.problems.add(what, node.place, path, hint, _AXIS)
             return []
         mapping = self.mapping(node, path, "an axis", _AXIS)
         if mapping is None:
             return []
-        drop = self.flag(mapping.get("drop_unknown"), join(path, "drop_unknown"))
+        drop = self.flag(mapping.get("drop_unknown"), join_path(path, "drop_unknown"))
         stated = [key for key in ("values", "range", "zip", "cases") if key in mapping.items]
         if len(stated) != 1:
             said = " and ".join(stated) or "none"
@@ -67,7 +78,7 @@ class AxisReader(DraftReader):
             self.problems.add(what, mapping.place, path)
             return []
         key = stated[0]
-        inner, below = mapping.items[key].node, join(path, key)
+        inner, below = mapping.items[key].node, join_path(path, key)
         if key == "cases":
             return self._cases(name.text, inner, below)
         if key == "zip":
@@ -90,7 +101,7 @@ class AxisReader(DraftReader):
         if isinstance(node, ListNode):
             return [(item, label_of(item)) for item in node.items]
         if not isinstance(node, Broken):
-            what = f"values takes a list, or a mapping of labels to values, and this is {describe(node)}"
+            what = f"values takes a list, or a mapping of labels to values, and this is {describe_node(node)}"
             self.problems.add(what, node.place, path)
         return []
 
@@ -109,7 +120,7 @@ class AxisReader(DraftReader):
         seen: dict[str, Draft] = {}
         for draft in drafts:
             if draft.name in seen:
-                what = f"two values of the axis are called {shown(draft.name)}"
+                what = f"two values of the axis are called {quoted(draft.name)}"
                 hint = f"the first is at {seen[draft.name].place}; write a mapping of labels to values"
                 self.problems.add(what, draft.place, path, hint)
             seen.setdefault(draft.name, draft)
@@ -119,7 +130,7 @@ class AxisReader(DraftReader):
         """Several paths that change together."""
         if not isinstance(node, MappingNode) or not node.items:
             if not isinstance(node, Broken):
-                what = f"zip takes a mapping of paths to lists, and this is {describe(node)}"
+                what = f"zip takes a mapping of paths to lists, and this is {describe_node(node)}"
                 self.problems.add(
                     what, node.place, path, "such as zip: {sampler: [ddpm, ddim], sampler.steps: [150, 27]}"
                 )
@@ -129,12 +140,12 @@ class AxisReader(DraftReader):
             if not isinstance(entry.node, ListNode):
                 if not isinstance(entry.node, Broken):
                     self.problems.add(
-                        f"zip takes lists, and this is {describe(entry.node)}",
+                        f"zip takes lists, and this is {describe_node(entry.node)}",
                         entry.node.place,
-                        join(path, key),
+                        join_path(path, key),
                     )
                 return []
-            columns[key] = (Scalar(key, key, TEXT, entry.key, node.source), entry.node.items)
+            columns[key] = (node.key(key), entry.node.items)
         lengths = {key: len(items) for key, (_, items) in columns.items()}
         if len(set(lengths.values())) > 1:
             said = ", ".join(f"{key} has {count}" for key, count in lengths.items())
@@ -149,7 +160,7 @@ class AxisReader(DraftReader):
             texts = [label_of(item) for item in labels.items]
         elif labels is not None and not isinstance(labels, Broken):
             what = f"labels takes a list of {len(texts)}, a label for each row of the zip"
-            self.problems.add(what, labels.place, join(path.rpartition(".")[0], "labels"))
+            self.problems.add(what, labels.place, join_path(path.rpartition(".")[0], "labels"))
         drafts = [
             Draft(
                 f"{word(name)}={word(label)}",
@@ -165,14 +176,14 @@ class AxisReader(DraftReader):
         """Named sets of changes, each with axes of its own."""
         if not isinstance(node, MappingNode) or not node.items:
             if not isinstance(node, Broken):
-                what = f"cases takes a mapping of names to changes, and this is {describe(node)}"
+                what = f"cases takes a mapping of names to changes, and this is {describe_node(node)}"
                 self.problems.add(
                     what, node.place, path, "such as cases: {none: {remove: guidance}, cfg: {axes: ...}}"
                 )
             return []
         drafts: list[Draft] = []
         for case, entry in node.items.items():
-            below = join(path, case)
+            below = join_path(path, case)
             mapping = self.mapping(entry.node, below, "a case", (*CHANGES, "axes"))
             if mapping is None:
                 continue
@@ -183,7 +194,7 @@ class AxisReader(DraftReader):
             drafts += (
                 [start]
                 if inner is None
-                else [start.then(draft) for draft in self.product(inner, join(below, "axes"))]
+                else [start.then(draft) for draft in self.product(inner, join_path(below, "axes"))]
             )
         return drafts
 

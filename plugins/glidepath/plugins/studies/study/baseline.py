@@ -6,15 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glidepath.plugins.studies.study.arms import ArmPlan
-from glidepath.registry import yaml_text
-from glidepath.registry.text.problems import Problems, shown
-from glidepath.registry.text.scalars import Value
-from glidepath.registry.text.tree import Broken, MappingNode, Scalar, describe, join, plain
+from glidepath.registry import (
+    Broken,
+    Document,
+    MappingNode,
+    Problems,
+    Scalar,
+    Value,
+    describe_node,
+    join_path,
+    node_value,
+    quoted,
+    yaml_text,
+)
 
 
-def find_baseline(root: MappingNode, arms: Sequence[ArmPlan], problems: Problems) -> ArmPlan | None:
+def find_baseline(document: Document, arms: Sequence[ArmPlan]) -> ArmPlan | None:
     """The arm that the others are compared with: the one that is named, else the first."""
-    node = root.get("baseline")
+    node, problems = document.node("baseline"), document.problems
     if not arms:
         return None
     if node is None:
@@ -24,11 +33,11 @@ def find_baseline(root: MappingNode, arms: Sequence[ArmPlan], problems: Problems
         for arm in arms:
             if node.text in (arm.name, *arm.also):
                 return arm
-        what = f"no arm is called {shown(node.text)}"
+        what = f"no arm is called {quoted(node.text)}"
         problems.add(what, node.place, "baseline", "", names, (node.text, names))
         return None
     if isinstance(node, MappingNode):
-        wanted = {key: plain(entry.node) for key, entry in node.items.items()}
+        wanted = {key: node_value(entry.node) for key, entry in node.items.items()}
         found = [
             arm for arm in arms if any(_has(factors, wanted) for factors in (arm.factors, *arm.also_factors))
         ]
@@ -37,7 +46,7 @@ def find_baseline(root: MappingNode, arms: Sequence[ArmPlan], problems: Problems
         _no_baseline(node, wanted, found, arms, problems)
         return None
     if not isinstance(node, Broken):
-        what = f"baseline takes the name of an arm, or values of its axes, and this is {describe(node)}"
+        what = f"baseline takes the name of an arm, or values of its axes, and this is {describe_node(node)}"
         problems.add(what, node.place, "baseline", allowed=names)
     return None
 
@@ -53,8 +62,8 @@ def _no_baseline(
     axes = tuple(dict.fromkeys(key for arm in arms for key in arm.factors))
     unknown = [key for key in wanted if key not in axes]
     for key in unknown:
-        what = f"no arm has an axis {shown(key)}"
-        problems.add(what, node.items[key].key, join("baseline", key), "", axes, (key, axes))
+        what = f"no arm has an axis {quoted(key)}"
+        problems.add(what, node.items[key].key, join_path("baseline", key), "", axes, (key, axes))
     if not unknown:
         said = " and ".join(f"{key} {yaml_text(value)}" for key, value in wanted.items())
         what = f"{len(found)} arms have {said}" if found else f"no arm has {said}"

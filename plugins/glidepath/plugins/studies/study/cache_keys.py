@@ -11,8 +11,15 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from glidepath.core import GlidepathError
-from glidepath.registry import Address, Catalogue, PartPlan, flat, part_tree
-from glidepath.registry.assembly.weights import locate, sha256
+from glidepath.registry import (
+    Address,
+    Catalogue,
+    PartPlan,
+    file_sha256,
+    flat_parts,
+    locate_weights,
+    part_tree,
+)
 
 CORE = "glidepath.core"
 
@@ -29,7 +36,7 @@ def described(part: PartPlan | tuple[PartPlan, ...], catalogue: Catalogue) -> An
         if inner.weights is not None:
             written["weights"] = weights_digest(inner.weights, catalogue)
     code = {}
-    for inner in flat({"": part}):
+    for inner in flat_parts({"": part}):
         owner = inner.registered
         code[f"{owner.distribution}/{owner.plugin}"] = code_of(owner.version, owner.file)
     return {"spec": tree, "code": code}
@@ -44,7 +51,7 @@ def code_of(version: str, file: str) -> dict[str, str]:
 def source_digest(folder: Path) -> str:
     """The digest of the Python files in a package, by name and content; read once in a process."""
     files = sorted(folder.rglob("*.py"))
-    return digest({file.relative_to(folder).as_posix(): sha256(file) for file in files})
+    return digest({file.relative_to(folder).as_posix(): file_sha256(file) for file in files})
 
 
 @cache
@@ -65,7 +72,7 @@ def weights_digest(address: Address, catalogue: Catalogue) -> str:
     if address.scheme == "hub":
         return f"{address}@{address.revision or 'main'}"
     try:
-        return sha256(locate(address, catalogue))
+        return file_sha256(locate_weights(address, catalogue))
     except (GlidepathError, OSError):
         return f"absent: {address}"
 
@@ -74,7 +81,7 @@ def _contents(path: PurePath) -> str:
     """The digest of a file, or of all that is in a folder."""
     place = Path(path)
     if place.is_file():
-        return f"sha256:{sha256(place)}"
+        return f"sha256:{file_sha256(place)}"
     if place.is_dir():
         return f"sha256:{_folder_digest(place)}"
     return f"absent: {path}"
@@ -87,7 +94,7 @@ def _folder_digest(folder: Path) -> str:
         for name in names:
             file = Path(base, name)
             if file.is_file():
-                found[file.relative_to(folder).as_posix()] = sha256(file)
+                found[file.relative_to(folder).as_posix()] = file_sha256(file)
     return digest(found)
 
 

@@ -8,34 +8,32 @@ from typing import Any
 from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.cache_keys import described, digest, weights_digest
 from glidepath.plugins.studies.study.study import MetricPlan
-from glidepath.registry import Catalogue, PartPlan, Parts, flat
-from glidepath.registry.plan.contracts import check_fit
-from glidepath.registry.text.problems import Problems
+from glidepath.registry import Catalogue, PartPlan, Parts, Problems, check_fit, flat_parts
 
 
-def check_judges(
-    metrics: Sequence[MetricPlan], arms: Sequence[ArmPlan], catalogue: Catalogue, faults: Problems
+def check_metrics(
+    metrics: Sequence[MetricPlan], arms: Sequence[ArmPlan], catalogue: Catalogue, problems: Problems
 ) -> None:
     """Add a fault for every metric that an arm does not meet the needs of, or whose network guides an arm.
 
     A network that steers an arm, such as the CLIP of its guidance, would find that arm the best.
     """
     for metric in metrics:
-        parts = tuple(flat({metric.part.path: metric.part}))
+        parts = tuple(flat_parts({metric.part.path: metric.part}))
         if any(part.registered.component.needs(part.config) for part in parts):
-            _check_needs(parts, arms, catalogue, faults)
+            _check_needs(parts, arms, catalogue, problems)
         networks = tuple(_inside(metric.part))
         if networks:
-            _check_guides(metric, networks, arms, catalogue, faults)
+            _check_guides(metric, networks, arms, catalogue, problems)
 
 
 def _check_needs(
-    parts: tuple[PartPlan, ...], arms: Sequence[ArmPlan], catalogue: Catalogue, faults: Problems
+    parts: tuple[PartPlan, ...], arms: Sequence[ArmPlan], catalogue: Catalogue, problems: Problems
 ) -> None:
     wanted = {key for part in parts for key in part.registered.component.needs(part.config)}
     seen = set()
     for arm in arms:
-        own = tuple(flat(_last(arm)))
+        own = tuple(flat_parts(_last(arm)))
         given = [
             (key, str(part.registered.component.provides(part.config).get(key)))
             for part in own
@@ -44,11 +42,11 @@ def _check_needs(
         if tuple(given) in seen:
             continue
         seen.add(tuple(given))
-        found = Problems(faults.files, faults.lent)
+        found = Problems(problems.files, problems.lent)
         check_fit((*own, *parts), True, catalogue, found)
         for problem in found.sorted():
             hint = f"in arm {arm.name}" + (f"; {problem.hint}" if problem.hint else "")
-            faults.add(problem.what, problem.place, problem.path, hint, problem.allowed)
+            problems.add(problem.what, problem.place, problem.path, hint, problem.allowed)
         if len(found):
             return
 
@@ -58,7 +56,7 @@ def _check_guides(
     networks: Sequence[PartPlan],
     arms: Sequence[ArmPlan],
     catalogue: Catalogue,
-    faults: Problems,
+    problems: Problems,
 ) -> None:
     known: dict[int, set[str]] = {}
 
@@ -72,7 +70,7 @@ def _check_guides(
             for network in networks:
                 same = guide.registered.component.kind == network.registered.component.kind
                 if same and marks(guide) & marks(network):
-                    faults.add(
+                    problems.add(
                         f"metric {metric.label} judges with the {network.registered.component.kind} that "
                         f"guides arm {arm.name} ({guide.path}): it would find that arm the best",
                         network.place,

@@ -9,18 +9,25 @@ from typing import Any
 from glidepath.core import GlidepathError
 from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.study import MetricPlan
-from glidepath.registry import PIPELINE_SLOTS, PartPlan, Place, canonical_json, flat, part_tree
-from glidepath.registry.text.problems import Problems
+from glidepath.registry import (
+    PIPELINE_SLOTS,
+    PartPlan,
+    Place,
+    Problems,
+    canonical_json,
+    flat_parts,
+    part_tree,
+)
 
 _KIND = "tokenizer"
 
 
-def check_reading(
+def check_prompts(
     prompts: Sequence[str],
     places: Sequence[Place],
     arms: Sequence[ArmPlan],
     metrics: Sequence[MetricPlan],
-    faults: Problems,
+    problems: Problems,
 ) -> None:
     """Add a fault for every prompt that a tokenizer of an arm or of a metric does not read.
 
@@ -31,7 +38,7 @@ def check_reading(
         for index, why in _unread(part, prompts):
             if (index, why) not in told:
                 told.add((index, why))
-                faults.add(why, places[index], f"data.prompts[{index}]", f"{part.path}{whose} reads it")
+                problems.add(why, places[index], f"data.prompts[{index}]", f"{part.path}{whose} reads it")
 
 
 def _tokenizers(arms: Sequence[ArmPlan], metrics: Sequence[MetricPlan]) -> Iterator[tuple[PartPlan, str]]:
@@ -42,7 +49,7 @@ def _tokenizers(arms: Sequence[ArmPlan], metrics: Sequence[MetricPlan]) -> Itera
         if id(holder) in looked:
             continue
         looked.add(id(holder))
-        for part in flat({"": holder}):
+        for part in flat_parts({"": holder}):
             if part.registered.component.kind == _KIND:
                 text = canonical_json(part_tree(part))
                 if text not in known:

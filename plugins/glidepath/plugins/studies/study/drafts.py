@@ -6,10 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from glidepath.registry import Change, Place, yaml_text
-from glidepath.registry.text.problems import Problems, shown
-from glidepath.registry.text.scalars import NULL, TEXT, Value
-from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join, plain
+from glidepath.registry import (
+    Broken,
+    Change,
+    ListNode,
+    MappingNode,
+    Node,
+    Place,
+    Problems,
+    Scalar,
+    Value,
+    describe_node,
+    join_path,
+    node_value,
+    present,
+    quoted,
+    yaml_text,
+)
 
 MOST_ARMS = 100_000
 CHANGES = ("set", "remove", "drop_unknown")
@@ -43,44 +56,48 @@ class DraftReader:
 
     def changes(self, node: MappingNode, path: str) -> Iterator[Change]:
         """What `set` and `remove` say."""
-        drop = self.flag(node.get("drop_unknown"), join(path, "drop_unknown"))
+        drop = self.flag(node.get("drop_unknown"), join_path(path, "drop_unknown"))
         removed = node.get("remove")
         for item in removed.items if isinstance(removed, ListNode) else [removed] if removed else []:
             if isinstance(item, Scalar) and item.is_text:
                 yield Change(item, None)
             elif not isinstance(item, Broken):
-                what = f"remove takes the name of a part, or a list of them, and this is {describe(item)}"
-                self.problems.add(what, item.place, join(path, "remove"))
+                what = (
+                    f"remove takes the name of a part, or a list of them, and this is {describe_node(item)}"
+                )
+                self.problems.add(what, item.place, join_path(path, "remove"))
         changes = node.get("set")
         if changes is None:
             return
         if not isinstance(changes, MappingNode):
             if not isinstance(changes, Broken):
-                what = f"set takes a mapping of paths to values, and this is {describe(changes)}"
-                self.problems.add(what, changes.place, join(path, "set"), "such as set: {sampler.steps: 50}")
+                what = f"set takes a mapping of paths to values, and this is {describe_node(changes)}"
+                self.problems.add(
+                    what, changes.place, join_path(path, "set"), "such as set: {sampler.steps: 50}"
+                )
             return
         for key, entry in changes.items.items():
-            yield Change(Scalar(key, key, TEXT, entry.key, changes.source), entry.node, drop)
+            yield Change(changes.key(key), entry.node, drop)
 
     def mapping(self, node: Node, path: str, what: str, keys: Sequence[str]) -> MappingNode | None:
         """A mapping that has no other keys; None after a fault."""
         if not isinstance(node, MappingNode):
             if not isinstance(node, Broken):
-                said = f"{what} takes a mapping, and this is {describe(node)}"
+                said = f"{what} takes a mapping, and this is {describe_node(node)}"
                 self.problems.add(said, node.place, path, allowed=keys)
             return None
         for key, entry in node.items.items():
             if key not in keys:
-                said = f"{what} has no {shown(key)}"
-                self.problems.add(said, entry.key, join(path, key), allowed=keys, near=(key, keys))
+                said = f"{what} has no {quoted(key)}"
+                self.problems.add(said, entry.key, join_path(path, key), allowed=keys, near=(key, keys))
         return node
 
     def name(self, node: Node | None, path: str) -> str:
         if node is None or isinstance(node, Broken):
             return ""
-        if isinstance(node, Scalar) and node.rule != NULL and node.text:
+        if isinstance(node, Scalar) and present(node) is not None and node.text:
             return node.text
-        self.problems.add(f"this takes a name, and is {describe(node)}", node.place, path)
+        self.problems.add(f"this takes a name, and is {describe_node(node)}", node.place, path)
         return ""
 
     def flag(self, node: Node | None, path: str) -> bool:
@@ -88,7 +105,7 @@ class DraftReader:
             return False
         if isinstance(node, Scalar) and isinstance(node.value, bool):
             return node.value
-        self.problems.add(f"this takes true or false, and is {describe(node)}", node.place, path)
+        self.problems.add(f"this takes true or false, and is {describe_node(node)}", node.place, path)
         return False
 
 
@@ -96,7 +113,7 @@ def label_of(node: Node) -> Value:
     """What a value is called: itself, or the name of a part, or what YAML makes of it."""
     if isinstance(node, Scalar):
         return node.value
-    value = plain(node)
+    value = node_value(node)
     if isinstance(value, dict) and set(value) == {"use"}:
         return str(value["use"])
     return yaml_text(value)

@@ -17,10 +17,18 @@ import attrs
 
 from glidepath.plugins.studies.study.axes import AxisReader
 from glidepath.plugins.studies.study.drafts import CHANGES, MOST_ARMS, Draft, word
-from glidepath.registry import Change, Place
-from glidepath.registry.text.problems import Problems, shown
-from glidepath.registry.text.scalars import Value
-from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, join
+from glidepath.registry import (
+    Broken,
+    Change,
+    ListNode,
+    MappingNode,
+    Node,
+    Place,
+    Problems,
+    Value,
+    join_path,
+    quoted,
+)
 
 _GENERATORS = ("axes", "one_factor", "leave_one_out", "add_one_in", "cumulative")
 
@@ -55,7 +63,7 @@ class Grammar(AxisReader):
         return drafts
 
     def _block(self, block: MappingNode, path: str) -> list[Draft]:
-        case = self.name(block.get("case"), join(path, "case"))
+        case = self.name(block.get("case"), join_path(path, "case"))
         factors: dict[str, Value] = {"case": case} if case else {}
         start = Draft(word(case) if case else "", factors, tuple(self.changes(block, path)), block.place)
         stated = [key for key in _GENERATORS if key in block.items]
@@ -66,7 +74,7 @@ class Grammar(AxisReader):
         if not stated:
             return [start if start.name else attrs.evolve(start, name="base")]
         key = stated[0]
-        inner, below = block.items[key].node, join(path, key)
+        inner, below = block.items[key].node, join_path(path, key)
         if key == "axes":
             drafts = self.product(inner, below)
         elif key == "one_factor":
@@ -79,7 +87,7 @@ class Grammar(AxisReader):
         mapping = self.mapping(node, path, "one_factor", ("axes",))
         if mapping is None:
             return []
-        axes = self.axes(mapping.get("axes"), join(path, "axes"), mapping.place)
+        axes = self.axes(mapping.get("axes"), join_path(path, "axes"), mapping.place)
         return [Draft("base", {}, (), node.place), *itertools.chain.from_iterable(axes)]
 
     def _parts(self, key: str, node: Node, path: str) -> list[Draft]:
@@ -88,7 +96,7 @@ class Grammar(AxisReader):
         mapping = self.mapping(node, path, key, allowed)
         if mapping is None:
             return []
-        stated, below = mapping.get("parts"), join(path, "parts")
+        stated, below = mapping.get("parts"), join_path(path, "parts")
         if not isinstance(stated, MappingNode) or not stated.items:
             if not isinstance(stated, Broken):
                 what = f"{key} takes `parts`, a mapping of names to what takes each of them away"
@@ -97,14 +105,14 @@ class Grammar(AxisReader):
             return []
         edits: dict[str, tuple[Change, ...]] = {}
         for name, entry in stated.items.items():
-            inner = self.mapping(entry.node, join(below, name), "a part", CHANGES)
-            edits[name] = tuple(self.changes(inner, join(below, name))) if inner is not None else ()
+            inner = self.mapping(entry.node, join_path(below, name), "a part", CHANGES)
+            edits[name] = tuple(self.changes(inner, join_path(below, name))) if inner is not None else ()
             if inner is not None and not edits[name] and not len(self.problems):
-                what = f"nothing takes {shown(name)} away"
-                self.problems.add(what, entry.key, join(below, name), "write `remove` or `set`")
+                what = f"nothing takes {quoted(name)} away"
+                self.problems.add(what, entry.key, join_path(below, name), "write `remove` or `set`")
         names = list(edits)
         if key == "leave_one_out":
-            pairs = self.flag(mapping.get("pairs"), join(path, "pairs"))
+            pairs = self.flag(mapping.get("pairs"), join_path(path, "pairs"))
             gone = [(), *((name,) for name in names), *(itertools.combinations(names, 2) if pairs else ())]
             called = [",".join(f"no-{word(name)}" for name in some) or "full" for some in gone]
         elif key == "add_one_in":

@@ -7,10 +7,19 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from glidepath.plugins.studies.study.drafts import Draft, label_of
-from glidepath.registry import yaml_text
-from glidepath.registry.text.problems import Problems, shown
-from glidepath.registry.text.scalars import Value
-from glidepath.registry.text.tree import Broken, ListNode, MappingNode, Node, Scalar, describe, join
+from glidepath.registry import (
+    Broken,
+    ListNode,
+    MappingNode,
+    Node,
+    Problems,
+    Scalar,
+    Value,
+    describe_node,
+    join_path,
+    quoted,
+    yaml_text,
+)
 
 
 @attrs.frozen
@@ -37,7 +46,7 @@ class _Rule:
 
 
 def select(
-    drafts: Sequence[Draft], where: Node | None, exclude: Node | None, faults: Problems
+    drafts: Sequence[Draft], where: Node | None, exclude: Node | None, problems: Problems
 ) -> tuple[list[Draft], list[Excluded]]:
     """The arms that stay, and those that do not. An arm without the axes of a rule is not touched by it."""
     if where is None and exclude is None:
@@ -47,7 +56,7 @@ def select(
         for axis, value in draft.factors.items():
             seen.setdefault(axis, {})[isinstance(value, bool), value] = value
     axes = {axis: tuple(values.values()) for axis, values in seen.items()}
-    rules = [*_rules(where, "where", axes, faults), *_rules(exclude, "exclude", axes, faults)]
+    rules = [*_rules(where, "where", axes, problems), *_rules(exclude, "exclude", axes, problems)]
     kept, excluded = [], []
     for draft in drafts:
         reason = next((rule.reason for rule in rules if rule.leaves_out(draft)), None)
@@ -55,15 +64,17 @@ def select(
             kept.append(draft)
         else:
             excluded.append(Excluded(draft.name, reason))
-    if drafts and not kept and not len(faults):
+    if drafts and not kept and not len(problems):
         node = where or exclude
-        faults.add(
+        problems.add(
             "no arm is left", node.place if node else None, hint="where and exclude leave out all of them"
         )
     return kept, excluded
 
 
-def _rules(node: Node | None, key: str, axes: Mapping[str, Sequence[Value]], faults: Problems) -> list[_Rule]:
+def _rules(
+    node: Node | None, key: str, axes: Mapping[str, Sequence[Value]], problems: Problems
+) -> list[_Rule]:
     items = node.items if isinstance(node, ListNode) else () if node is None else (node,)
     rules = []
     for index, item in enumerate(items):
@@ -75,23 +86,23 @@ def _rules(node: Node | None, key: str, axes: Mapping[str, Sequence[Value]], fau
         if not isinstance(when, MappingNode) or not isinstance(reason, Scalar) or not reason.is_text:
             hint = f"such as {key}: [{{when: {{sampler: ddpm}}, reason: too slow}}]"
             what = f"{key} takes a list of {{when: {{AXIS: VALUE}}, reason: TEXT}}"
-            faults.add(what, item.place, path, hint)
+            problems.add(what, item.place, path, hint)
             continue
-        before = len(faults)
+        before = len(problems)
         values = {}
         for axis, entry in when.items.items():
-            below = join(join(path, "when"), axis)
+            below = join_path(join_path(path, "when"), axis)
             if axis not in axes:
-                faults.add(f"no arm has an axis {shown(axis)}", entry.key, below, "", axes, (axis, axes))
+                problems.add(f"no arm has an axis {quoted(axis)}", entry.key, below, "", axes, (axis, axes))
                 continue
             listed = entry.node.items if isinstance(entry.node, ListNode) else (entry.node,)
             values[axis] = [label_of(one) for one in listed]
             for one in listed:
                 if not _among(label_of(one), axes[axis]):
                     known = [yaml_text(value) for value in axes[axis]]
-                    text = one.text if isinstance(one, Scalar) else describe(one)
-                    faults.add(f"no arm has {axis} {text}", one.place, below, "", known, (text, known))
-        if len(faults) == before:
+                    text = one.text if isinstance(one, Scalar) else describe_node(one)
+                    problems.add(f"no arm has {axis} {text}", one.place, below, "", known, (text, known))
+        if len(problems) == before:
             rules.append(_Rule(values, reason.text, keep=key == "where"))
     return rules
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
@@ -33,8 +33,8 @@ class Study:
     """A study without a fault.
 
     file: it was read from. arms: in the order of the file; baseline is one of them. excluded: those that
-    `where` and `exclude` leave out. prompts: the texts, once each. report: what the file says of the report,
-    as plain values. text: the file, to be kept beside the results.
+    `where` and `exclude` leave out. prompts: the texts, once each.
+    text: the file, to be kept beside the results.
     """
 
     about: About
@@ -52,7 +52,6 @@ class Study:
     budget: Budget
     engine: PartPlan
     failures: Failures
-    report: Mapping[str, Any]
     warnings: Sequence[str] = ()
 
     @property

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glidepath.registry import PartPlan, Plan, Problem, SpecError
-from glidepath.registry.plan.resolved import resolved_tree
-from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry import PartPlan, Plan, Problem, SpecError, resolved_tree
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.run.run import Run, Trainer
@@ -98,7 +96,7 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
 
 def training_tree(plan: Plan) -> dict[str, Any]:
     """The plan's tree without weights of what is trained, with absolute paths: it holds in any folder."""
-    tree = resolved_tree(plan.parts, plan.runtime, None, PluginsSection(), str)
+    tree = resolved_tree(plan.parts, plan.runtime)
     if "plugins" in plan.tree:
         tree["plugins"] = plan.tree["plugins"]
     for slot in TRAINED:
