@@ -301,9 +301,10 @@ def test_commands_say_what_is_wrong(small: Path, capsys: pytest.CaptureFixture[s
     assert "no study has run" in complaint(["status", "study.yaml"])
     assert "no study runs" in complaint(["stop", "study.yaml"])
     assert "did you mean 'steps=1'?" in complaint(["show", "study.yaml", "stepps=1"])
-    assert "there is no study stduy.yaml; did you mean 'study.yaml'?" in complaint(["run", "stduy.yaml"])
-    assert "there is no study stduy.yaml; did you mean 'study.yaml'?" in complaint(["status", "stduy.yaml"])
-    assert complaint(["plan", "nothing.yaml"]) == "glidepath: error: there is no study nothing.yaml\n"
+    for command in ("run", "status"):
+        told = complaint([command, "stduy.yaml"])
+        assert "there is no file stduy.yaml" in told
+        assert "did you mean 'study.yaml'?" in told
     assert "allowed: primary, secondary" in complaint(
         ["plan", "study.yaml", "--set", "metrics.primary.evaluations=null"]
     )
