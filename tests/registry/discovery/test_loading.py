@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from glidepath.registry.cli import main
 from glidepath.registry.discovery import slow
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.diagnosis import examine
@@ -577,3 +578,12 @@ def test_a_plugin_that_takes_long_is_named_on_a_terminal_and_nowhere_else(
     assert record(load(site), "acme").stage == "ok"
     said = "glidepath: still importing the plugin 'acme' of acme (Ctrl-C says at which line)\n"
     assert screen.getvalue() == (said if terminal else "")
+
+
+def test_a_command_that_is_interrupted_says_in_which_plugin(
+    site: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = site.plugin("acme", "raise KeyboardInterrupt")
+    assert main(["list"]) == 130
+    said = f"glidepath: interrupted while importing the plugin 'acme' of acme, at {file}:3\n"
+    assert capsys.readouterr().err == said
