@@ -70,14 +70,6 @@ def test_presets_and_weights_of_the_bundled_plugins_ship(wheel: zipfile.ZipFile)
     assert set(data) <= set(names)
 
 
-def test_the_templates_of_plugins_ship(wheel: zipfile.ZipFile) -> None:
-    """Those of the scaffold, and those of kinds that other plugins add."""
-    folders = ("scaffold/templates/", "train/template/", "studies/template/")
-    templates = [name for name in _sources() if name.removeprefix("glidepath/plugins/").startswith(folders)]
-    assert {name.split("/")[2] for name in templates} == {"scaffold", "train", "studies"}
-    assert set(templates) <= set(wheel.namelist())
-
-
 def test_the_conformance_kit_ships(wheel: zipfile.ZipFile) -> None:
     """With its types, for the authors of plugins."""
     names = set(wheel.namelist())

@@ -1,12 +1,14 @@
-"""Ways to read specs against a made-up catalogue."""
+"""Commands as a person runs them, and ways to read specs against a made-up catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
@@ -14,6 +16,29 @@ from glidepath.registry.spec.spec import Spec, parse_spec
 from glidepath.registry.text.problems import Problem, SpecError
 
 from .made_up import BASE, make_catalogue
+
+
+class Glidepath(Protocol):
+    def __call__(self, *arguments: str) -> tuple[int, str, str]: ...
+
+
+@pytest.fixture
+def glidepath(capsys: pytest.CaptureFixture[str]) -> Glidepath:
+    """Run a command: (status, standard output, standard error)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = main(arguments)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def glidepath_here(glidepath: Glidepath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Glidepath:
+    """The same, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return glidepath
 
 
 @pytest.fixture(scope="session")

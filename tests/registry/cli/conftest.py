@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from glidepath.registry.cli import main
 
 DIFFUSION = '''
 from typing import Literal
@@ -59,15 +56,3 @@ def acme(site: Any) -> Any:
         "def main(arguments):\n    print('tuning', arguments)\n    return 7 if arguments else None\n"
     )
     return site
-
-
-@pytest.fixture
-def glidepath(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command: (status, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = main(arguments)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run

@@ -6,14 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from glidepath.registry.assembly.cost import CannotMeasure, Measurement, measure
-from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
@@ -107,34 +105,21 @@ def acme(site: Any, tmp_path: Path) -> Any:
     return site
 
 
-@pytest.fixture
-def glidepath(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in the folder of spec.yaml: (status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = main(arguments)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
-
-
 def measured(spec: Path, *overrides: str) -> Measurement:
     catalogue = load_catalogue()
     overrides = ("runtime.device=cpu", "runtime.dtype=float32", *overrides)
     return measure(make_plan(read_spec(spec, overrides, catalogue=catalogue), catalogue), catalogue)
 
 
-def test_a_right_spec_is_ok(acme: Any, glidepath: Any) -> None:
-    assert glidepath("check", "spec.yaml") == (0, "spec.yaml: ok\n", "")
-    document = json.loads(glidepath("check", "spec.yaml", "--json")[1])
+def test_a_right_spec_is_ok(acme: Any, glidepath_here: Any) -> None:
+    assert glidepath_here("check", "spec.yaml") == (0, "spec.yaml: ok\n", "")
+    document = json.loads(glidepath_here("check", "spec.yaml", "--json")[1])
     assert document == {"spec": "spec.yaml", "ok": True, "problems": [], "warnings": []}
 
 
-def test_weights_that_are_not_there_are_a_warning_of_check(acme: Any, glidepath: Any, tmp_path: Path) -> None:
+def test_weights_that_are_not_there_are_a_warning_of_check(
+    acme: Any, glidepath_here: Any, tmp_path: Path
+) -> None:
     makers = (
         "`glidepath convert` makes them from a published checkpoint, `glidepath train` makes them from data"
     )
@@ -146,16 +131,16 @@ def test_weights_that_are_not_there_are_a_warning_of_check(acme: Any, glidepath:
         text = (tmp_path / "spec.yaml").read_text()
         (tmp_path / "new.yaml").write_text(f"{text}{written}\n")
         expected = (0, "new.yaml: ok\n", f"glidepath: warning: {told.format(file)}\n")
-        assert glidepath("check", "new.yaml") == expected
-        document = json.loads(glidepath("check", "new.yaml", "--json")[1])
+        assert glidepath_here("check", "new.yaml") == expected
+        document = json.loads(glidepath_here("check", "new.yaml", "--json")[1])
         assert (document["ok"], document["warnings"]) == (True, [told.format(file)])
-    assert glidepath("check", "spec.yaml", "--set", "denoiser.weights=w.pt")[2].startswith(
+    assert glidepath_here("check", "spec.yaml", "--set", "denoiser.weights=w.pt")[2].startswith(
         "glidepath: warning: denoiser.weights: there is no file"
     )
 
 
-def test_what_the_bundled_presets_wait_for_is_told_with_how_to_get_it(acme: Any, glidepath: Any) -> None:
-    status, out, err = glidepath("check", "glide-clip")
+def test_what_the_bundled_presets_wait_for_is_told_with_how_to_get_it(acme: Any, glidepath_here: Any) -> None:
+    status, out, err = glidepath_here("check", "glide-clip")
     assert (status, out) == (0, "glide-clip: ok\n")
     for what in (
         "stages.base.denoiser (adm-unet) has no weights yet: it makes noise",
@@ -167,16 +152,16 @@ def test_what_the_bundled_presets_wait_for_is_told_with_how_to_get_it(acme: Any,
         assert err.count(what) == 1
     assert "name a file as stages.base.weights; `glidepath convert` makes" in err
     assert "name a file as stages.base.guidance[0].clip.weights; " in err
-    assert "adm-classifier) has no weights yet" in glidepath("check", "adm-g-64")[2]
+    assert "adm-classifier) has no weights yet" in glidepath_here("check", "adm-g-64")[2]
     for preset in ("shapes", "shapes-64", "shapes-clip", "shapes-clip-training", "shapes-upsample"):
-        assert glidepath("check", preset) == (0, f"{preset}: ok\n", "")
+        assert glidepath_here("check", preset) == (0, f"{preset}: ok\n", "")
 
 
-def test_every_fault_is_told_with_its_place(acme: Any, glidepath: Any, tmp_path: Path) -> None:
+def test_every_fault_is_told_with_its_place(acme: Any, glidepath_here: Any, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(
         "schedule: cosin\ndenoiser: {use: conv, channels: 0}\nsampler: trapezoid\n"
     )
-    status, out, err = glidepath("check", "bad.yaml", "--set", "sampler.stepz=3")
+    status, out, err = glidepath_here("check", "bad.yaml", "--set", "sampler.stepz=3")
     assert (status, out) == (2, "")
     assert "bad.yaml:1:11: " in err
     assert "did you mean 'cosine'?" in err
@@ -185,9 +170,9 @@ def test_every_fault_is_told_with_its_place(acme: Any, glidepath: Any, tmp_path:
     assert "Traceback" not in err
 
 
-def test_faults_as_json(acme: Any, glidepath: Any, tmp_path: Path) -> None:
+def test_faults_as_json(acme: Any, glidepath_here: Any, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("schedule: cosin\ndenoiser: conv\nsampler: trapezoid\n")
-    status, out, err = glidepath("check", "bad.yaml", "--json")
+    status, out, err = glidepath_here("check", "bad.yaml", "--json")
     document = json.loads(out)
     (problem,) = document["problems"]
     assert (status, err, document["ok"]) == (2, "", False)
@@ -195,8 +180,8 @@ def test_faults_as_json(acme: Any, glidepath: Any, tmp_path: Path) -> None:
     assert (problem["path"], "cosine" in problem["allowed"]) == ("schedule", True)
 
 
-def test_a_fault_without_a_place_has_an_empty_one(acme: Any, glidepath: Any) -> None:
-    (problem,) = json.loads(glidepath("check", "absent.yaml", "--json")[1])["problems"]
+def test_a_fault_without_a_place_has_an_empty_one(acme: Any, glidepath_here: Any) -> None:
+    (problem,) = json.loads(glidepath_here("check", "absent.yaml", "--json")[1])["problems"]
     assert problem["line"] == 0
 
 
@@ -204,14 +189,14 @@ def test_a_fault_without_a_place_has_an_empty_one(acme: Any, glidepath: Any) -> 
     "switches", ["plugins: {deny: [bomb]}", "plugins: {allow: [glidepath-diffusion, acme]}"]
 )
 def test_the_switches_of_a_spec_act_before_any_import(
-    acme: Any, glidepath: Any, tmp_path: Path, switches: str
+    acme: Any, glidepath_here: Any, tmp_path: Path, switches: str
 ) -> None:
     acme.plugin("bomb", "raise SystemExit('boom')")
     (tmp_path / "safe.yaml").write_text(f"{SPEC}{switches}\n")
     for command in (["check"], ["plan", "--quick"]):
-        assert glidepath(*command, "safe.yaml", "--strict")[0] == 0
+        assert glidepath_here(*command, "safe.yaml", "--strict")[0] == 0
         assert "bomb" not in sys.modules
-    assert glidepath("check", "spec.yaml", "--strict")[0] == 1
+    assert glidepath_here("check", "spec.yaml", "--strict")[0] == 1
 
 
 def test_checking_imports_no_torch(acme: Any, tmp_path: Path) -> None:
@@ -232,8 +217,8 @@ def test_checking_imports_no_torch(acme: Any, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_a_plan_says_where_each_value_is_from(acme: Any, glidepath: Any) -> None:
-    status, out, _ = glidepath("plan", "spec.yaml", "--quick", "--set", "sampler.steps=7")
+def test_a_plan_says_where_each_value_is_from(acme: Any, glidepath_here: Any) -> None:
+    status, out, _ = glidepath_here("plan", "spec.yaml", "--quick", "--set", "sampler.steps=7")
     rows = [" ".join(line.split()) for line in out.splitlines()]
     assert status == 0
     assert "schedule: cosine (from glidepath-diffusion 9.9)" in rows
@@ -246,16 +231,16 @@ def test_a_plan_says_where_each_value_is_from(acme: Any, glidepath: Any) -> None
     assert "cost of one image" not in rows
 
 
-def test_a_plan_puts_inner_parts_behind_their_outer_ones(acme: Any, glidepath: Any) -> None:
-    out = glidepath("plan", "shapes", "--quick")[1]
+def test_a_plan_puts_inner_parts_behind_their_outer_ones(acme: Any, glidepath_here: Any) -> None:
+    out = glidepath_here("plan", "shapes", "--quick")[1]
     heads = [line.split(":")[0] for line in out.splitlines() if not line.startswith(" ")]
     place = heads.index("text_encoder")
     assert heads[place + 1] == "text_encoder.tokenizer"
     assert "guidance[0]" in heads
 
 
-def test_a_plan_as_json(acme: Any, glidepath: Any) -> None:
-    document = json.loads(glidepath("plan", "spec.yaml", "--quick", "--json")[1])
+def test_a_plan_as_json(acme: Any, glidepath_here: Any) -> None:
+    document = json.loads(glidepath_here("plan", "spec.yaml", "--quick", "--json")[1])
     (sampler,) = (part for part in document["parts"] if part["path"] == "sampler")
     assert sampler["use"] == "acme/trapezoid"
     assert (sampler["distribution"], sampler["version"], sampler["place"]) == (
@@ -270,20 +255,20 @@ def test_a_plan_as_json(acme: Any, glidepath: Any) -> None:
     assert document["cost"] is None
 
 
-def test_the_weights_of_a_part_are_shown(acme: Any, glidepath: Any) -> None:
-    out = glidepath("plan", "spec.yaml", "--quick", "--set", "denoiser.weights=w.safetensors")[1]
+def test_the_weights_of_a_part_are_shown(acme: Any, glidepath_here: Any) -> None:
+    out = glidepath_here("plan", "spec.yaml", "--quick", "--set", "denoiser.weights=w.safetensors")[1]
     assert "w.safetensors" in out
 
 
-def test_a_plan_tells_the_cost_of_an_image(acme: Any, glidepath: Any) -> None:
-    status, out, _ = glidepath("plan", "spec.yaml", "--set", "runtime.device=cpu")
+def test_a_plan_tells_the_cost_of_an_image(acme: Any, glidepath_here: Any) -> None:
+    status, out, _ = glidepath_here("plan", "spec.yaml", "--set", "runtime.device=cpu")
     rows = [" ".join(line.split()) for line in out.splitlines()]
     assert status == 0
     assert "parameters of denoiser 81" in rows
     assert "steps 4, 7 evaluations" in rows
     assert "one evaluation 10368 FLOP" in rows
     assert "in all 72576 FLOP" in rows
-    cost = json.loads(glidepath("plan", "spec.yaml", "--json")[1])["cost"]
+    cost = json.loads(glidepath_here("plan", "spec.yaml", "--json")[1])["cost"]
     assert (cost["total_flops"], cost["parameters"]) == (7 * CONV_FLOPS, {"denoiser": 81})
 
 
@@ -292,7 +277,7 @@ def test_a_plan_tells_the_cost_of_an_image(acme: Any, glidepath: Any) -> None:
     [(12, "12 FLOP"), (2 * 10**6, "2.00 MFLOP"), (34 * 10**11, "3.40 TFLOP"), (5 * 10**15, "5.00 PFLOP")],
 )
 def test_amounts_are_in_units_that_a_person_reads(
-    acme: Any, glidepath: Any, monkeypatch: pytest.MonkeyPatch, flops: int, text: str
+    acme: Any, glidepath_here: Any, monkeypatch: pytest.MonkeyPatch, flops: int, text: str
 ) -> None:
     cost = Measurement(
         parameters={"denoiser": 7},
@@ -306,7 +291,7 @@ def test_amounts_are_in_units_that_a_person_reads(
         flops={"text_encoder": 0, "prepare": 0, "denoiser": flops, "codec": 0},
     )
     monkeypatch.setattr("glidepath.registry.assembly.cost.measure", lambda _plan, _catalogue: cost)
-    rows = [" ".join(line.split()) for line in glidepath("plan", "spec.yaml")[1].splitlines()]
+    rows = [" ".join(line.split()) for line in glidepath_here("plan", "spec.yaml")[1].splitlines()]
     assert f"in all {text}" in rows
     assert "weights 3.00 GiB in float32 on cpu" in rows
     assert "activations 2.5 MiB at the most" in rows
@@ -350,11 +335,11 @@ def test_memory_is_the_most_that_lives_at_a_time(acme: Any, tmp_path: Path) -> N
 
 
 def test_what_needs_more_than_shapes_cannot_be_measured_and_the_plan_still_shows(
-    acme: Any, tmp_path: Path, glidepath: Any
+    acme: Any, tmp_path: Path, glidepath_here: Any
 ) -> None:
     with pytest.raises(CannotMeasure, match="this plan cannot be measured"):
         measured(tmp_path / "spec.yaml", "denoiser.mode=reads back")
-    status, out, _ = glidepath("plan", "spec.yaml", "--set", "denoiser.mode=reads back")
+    status, out, _ = glidepath_here("plan", "spec.yaml", "--set", "denoiser.mode=reads back")
     assert status == 0
     assert "denoiser: conv" in out
     assert "cost unknown: this plan cannot be measured" in out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +10,10 @@ import pytest
 from PIL import Image
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli import main
 from glidepath.registry.records.differences import ABSENT, changes
 from glidepath.registry.records.images import save_png
 from glidepath.registry.records.manifest import ImageKey, Images, Manifest, Release
 from glidepath.registry.records.pictures import Carried
-
-
-@pytest.fixture
-def glidepath(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in an empty folder: (status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = main(arguments)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 def side(**known: Any) -> Manifest:
@@ -130,23 +113,23 @@ def test_a_tree_of_a_stranger_that_is_too_deep_is_refused() -> None:
         found({"a": deep}, {"a": deep})
 
 
-def test_a_spec_does_not_differ_from_itself(glidepath: Any) -> None:
-    assert glidepath("diff", "shapes", "shapes") == (0, "no difference\n", "")
-    document = json.loads(glidepath("diff", "shapes", "shapes", "--json")[1])
+def test_a_spec_does_not_differ_from_itself(glidepath_here: Any) -> None:
+    assert glidepath_here("diff", "shapes", "shapes") == (0, "no difference\n", "")
+    document = json.loads(glidepath_here("diff", "shapes", "shapes", "--json")[1])
     assert (document["equal"], document["changes"]) == (True, [])
     assert document["a"] == {"name": "shapes", "sort": "spec"}
 
 
-def test_two_specs_are_compared_part_by_part(glidepath: Any, tmp_path: Path) -> None:
+def test_two_specs_are_compared_part_by_part(glidepath_here: Any, tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(
         "extends: shapes\nsampler: {steps: 20}\nguidance:\n"
         "  - {use: classifier-free, scale: 4}\n  - {use: rescale}\n"
     )
-    status, out, _ = glidepath("diff", "shapes", "my.yaml")
+    status, out, _ = glidepath_here("diff", "shapes", "my.yaml")
     assert status == 1
     assert out.startswith("guidance[0]\n  scale: 3.0 -> 4.0\nguidance[1]\n  absent -> {")
     assert out.endswith("sampler\n  steps: 50 -> 20\n")
-    document = json.loads(glidepath("diff", "shapes", "my.yaml", "--json")[1])
+    document = json.loads(glidepath_here("diff", "shapes", "my.yaml", "--json")[1])
     assert not document["equal"]
     assert document["changes"][0] == {
         "section": "spec", "path": "guidance[0].scale", "was": 3.0, "now": 4.0
@@ -154,9 +137,9 @@ def test_two_specs_are_compared_part_by_part(glidepath: Any, tmp_path: Path) -> 
     assert "was" not in document["changes"][1]
 
 
-def test_stages_of_a_cascade_are_titles_of_their_own(glidepath: Any, tmp_path: Path) -> None:
+def test_stages_of_a_cascade_are_titles_of_their_own(glidepath_here: Any, tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text("extends: adm-u-256\nstages: {base: {sampler: {steps: 9}}}\n")
-    assert glidepath("diff", "adm-u-256", "my.yaml")[1] == "stages.base.sampler\n  steps: 250 -> 9\n"
+    assert glidepath_here("diff", "adm-u-256", "my.yaml")[1] == "stages.base.sampler\n  steps: 250 -> 9\n"
 
 
 def manifest(images: Images | None = None, **changed: Any) -> dict[str, Any]:
@@ -170,7 +153,7 @@ def manifest(images: Images | None = None, **changed: Any) -> dict[str, Any]:
     return Manifest(**(values | changed)).to_json()
 
 
-def test_two_images_are_compared_by_what_they_carry(glidepath: Any, tmp_path: Path) -> None:
+def test_two_images_are_compared_by_what_they_carry(glidepath_here: Any, tmp_path: Path) -> None:
     picture = Image.new("RGB", (8, 8))
     save_png(picture, tmp_path / "a.png", manifest())
     other = manifest(
@@ -181,8 +164,8 @@ def test_two_images_are_compared_by_what_they_carry(glidepath: Any, tmp_path: Pa
     )
     save_png(picture, tmp_path / "b.png", other)
     save_png(picture, tmp_path / "film.png", {"film": manifest()})
-    assert glidepath("diff", "a.png", "film.png")[:2] == (0, "no difference\n")
-    assert glidepath("diff", "a.png", "b.png")[1].splitlines() == [
+    assert glidepath_here("diff", "a.png", "film.png")[:2] == (0, "no difference\n")
+    assert glidepath_here("diff", "a.png", "b.png")[1].splitlines() == [
         "sampler",
         "  steps: 5 -> 6",
         "weights (sha256)",
@@ -197,16 +180,16 @@ def test_two_images_are_compared_by_what_they_carry(glidepath: Any, tmp_path: Pa
     ]
 
 
-def test_an_image_is_compared_with_a_spec_in_what_both_tell(glidepath: Any, tmp_path: Path) -> None:
+def test_an_image_is_compared_with_a_spec_in_what_both_tell(glidepath_here: Any, tmp_path: Path) -> None:
     save_png(Image.new("RGB", (8, 8)), tmp_path / "a.png", manifest(environment={"torch": "0"}))
-    document = json.loads(glidepath("diff", "a.png", "shapes", "--json")[1])
+    document = json.loads(glidepath_here("diff", "a.png", "shapes", "--json")[1])
     assert (document["a"]["sort"], document["b"]["sort"]) == ("image", "spec")
     told = {(change["section"], change["path"]) for change in document["changes"]}
     assert {("spec", "sampler.steps"), ("environment", "torch"), ("weights", "")} <= told
     assert not {"images", "code"} & {section for section, _ in told}
 
 
-def test_what_cannot_be_read_exits_with_2(glidepath: Any, tmp_path: Path) -> None:
+def test_what_cannot_be_read_exits_with_2(glidepath_here: Any, tmp_path: Path) -> None:
     save_png(Image.new("RGB", (8, 8)), tmp_path / "noise.png", {"timesteps": [1]})
     (tmp_path / "bad.yaml").write_text("sampler: nosuch\n")
     for name, told in (
@@ -216,6 +199,6 @@ def test_what_cannot_be_read_exits_with_2(glidepath: Any, tmp_path: Path) -> Non
         ("bad.yaml", "there is no sampler named 'nosuch'"),
         ("nosuch", "there is no preset named 'nosuch'"),
     ):
-        status, out, err = glidepath("diff", "shapes", name)
+        status, out, err = glidepath_here("diff", "shapes", name)
         assert (status, out) == (2, "")
         assert told in err

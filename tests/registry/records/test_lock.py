@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.records.installed import installed_files
@@ -61,18 +60,6 @@ def acme(site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "net.safetensors").write_bytes(b"weights")
     monkeypatch.chdir(tmp_path)
     return site
-
-
-@pytest.fixture
-def glidepath(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command: (status, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = main(arguments)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 def record(info: Path, *names: str) -> None:
