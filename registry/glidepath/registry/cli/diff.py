@@ -93,7 +93,7 @@ def _manifest(name: str, arguments: argparse.Namespace) -> tuple[Manifest, str]:
         from glidepath.registry.records.lock import read_lock
 
         return read_lock(path), "lock"
-    from glidepath.registry.records.describe import describe_plan
+    from glidepath.registry.records.recording import describe_plan
 
     catalogue, plan = open_plan(argparse.Namespace(**{"spec": name, "overrides": [], **vars(arguments)}))
     return describe_plan(plan, catalogue), "spec"

@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         SpecError: the spec has faults.
         WeightsError: a file of weights is not the one that the spec means.
     """
-    from glidepath.registry.records.describe import NOT_THERE, describe_plan
     from glidepath.registry.records.lock import lock_file, write_lock
+    from glidepath.registry.records.recording import NOT_THERE, describe_plan
     from glidepath.registry.text.tree import join_path
 
     catalogue, plan = open_plan(arguments)

@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from glidepath.registry.assembly.build import build_pipeline
     from glidepath.registry.assembly.error_notes import naming_the_part
-    from glidepath.registry.records.describe import describe_images
+    from glidepath.registry.records.recording import describe_images
 
     film: list[list[Tensor]] | None = [] if is_film else None
     drawn_together = images.batch or images.keys

@@ -186,9 +186,9 @@ def _sample(
     arguments: argparse.Namespace,
 ) -> int:
     from glidepath.core.cascade import stages_of
-    from glidepath.registry.records.describe import describe_images
     from glidepath.registry.records.images import default_scale
     from glidepath.registry.records.manifest import ImageKey, Images
+    from glidepath.registry.records.recording import describe_images
 
     stages = stages_of(pipeline)
     check_model(stages, arguments)

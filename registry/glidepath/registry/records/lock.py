@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.discovery.scan import install_remedy, installed_version
 from glidepath.registry.files.writing import write_text
-from glidepath.registry.records.describe import NOT_THERE, describe_plan
 from glidepath.registry.records.differences import ABSENT, Change, changes
 from glidepath.registry.records.manifest import Manifest, ManifestError
+from glidepath.registry.records.recording import NOT_THERE, describe_plan
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
