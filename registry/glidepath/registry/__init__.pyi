@@ -81,13 +81,15 @@ from glidepath.registry.plan.resolved import plain_value as plain_value
 from glidepath.registry.plan.resolved import resolved_tree as resolved_tree
 from glidepath.registry.plan.variants import Variant as Variant
 from glidepath.registry.plan.variants import VariantPlanner as VariantPlanner
+from glidepath.registry.records.images import read_manifest as read_manifest
 from glidepath.registry.records.images import save_png as save_png
+from glidepath.registry.records.images import to_pil as to_pil
 from glidepath.registry.records.manifest import ImageKey as ImageKey
 from glidepath.registry.records.manifest import Images as Images
 from glidepath.registry.records.manifest import Manifest as Manifest
 from glidepath.registry.records.recording import describe_images as describe_images
-from glidepath.registry.spec.address import Address as Address
 from glidepath.registry.spec.address import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
+from glidepath.registry.spec.address import Address as Address
 from glidepath.registry.spec.changes import Change as Change
 from glidepath.registry.spec.layers import SpecSource as SpecSource
 from glidepath.registry.spec.overrides import Override as Override
