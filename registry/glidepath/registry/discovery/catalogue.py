@@ -31,7 +31,7 @@ from glidepath.registry.discovery.imports import import_problem, import_remedy
 from glidepath.registry.discovery.loading import Loaded, call, load, plugin_manager
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.plugin_record import PluginRecord
-from glidepath.registry.discovery.scan import DISTRIBUTION, Scan, scan
+from glidepath.registry.discovery.scan import DISTRIBUTION, Scan, install_remedy, scan
 from glidepath.registry.discovery.slow import naming_slow
 from glidepath.registry.discovery.switches import Switch, switches
 from glidepath.registry.text.problems import did_you_mean
@@ -177,8 +177,7 @@ class Catalogue:
                 return NotFound(
                     f"{what}: a spec names a part without its kind", f"write `use: {name}`", allowed
                 )
-            hint = did_you_mean(canonical(distribution), suppliers)
-            hint = hint or f"install {distribution}"
+            hint = did_you_mean(canonical(distribution), suppliers) or install_remedy(distribution, "")
             return NotFound(f"{what}: no installed plugin comes from {distribution!r}", hint, allowed)
         full = f"{distribution}/{name}" if distribution else name
         hint = did_you_mean(full, [*allowed, *(entry.full_name for entry in entries)])
