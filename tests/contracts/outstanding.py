@@ -1,5 +1,3 @@
 """What does not yet keep the rules of the house, as paths within the project. Entries only go."""
 
-LONG = {
-    "plugins/glidepath/plugins/shapes/reader.py",
-}
+BELOW_THE_FACES = tuple(f"plugins/glidepath/plugins/{name}/" for name in ("studies", "train"))

@@ -9,8 +9,8 @@ from glidepath.plugins.shapes.captions import is_held_out_caption, parse
 from glidepath.plugins.shapes.configs import ShapesConfig
 from glidepath.plugins.shapes.dataset import ShapesDataset
 from glidepath.plugins.shapes.draws import sample_batch
+from glidepath.plugins.shapes.judge import judge
 from glidepath.plugins.shapes.near_misses import near_miss
-from glidepath.plugins.shapes.reader import judge
 from glidepath.plugins.shapes.scenes import HELD_OUT_PAIRS, HELD_OUT_TRIPLES
 
 IMAGES, CAPTIONS = sample_batch(3, 0, 400)

@@ -10,16 +10,8 @@ import torch
 
 from glidepath.plugins.shapes.captions import describe, parse
 from glidepath.plugins.shapes.draws import sample_batch
-from glidepath.plugins.shapes.reader import (
-    NOTHING,
-    Judgement,
-    Reading,
-    judge,
-    judge_reading,
-    read,
-    relation_between,
-    size_word,
-)
+from glidepath.plugins.shapes.judge import Judgement, judge, judge_reading, relation_between
+from glidepath.plugins.shapes.reader import NOTHING, Reading, read, size_word
 from glidepath.plugins.shapes.scenes import (
     BACKGROUNDS,
     COLORS,

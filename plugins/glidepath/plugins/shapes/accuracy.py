@@ -10,7 +10,7 @@ from torch import Tensor
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.shapes.configs import AccuracyConfig
-from glidepath.plugins.shapes.reader import judge
+from glidepath.plugins.shapes.judge import judge
 
 
 class ShapesAccuracy:

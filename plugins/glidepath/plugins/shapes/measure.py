@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from glidepath.core import Cascade, Pipeline, stages_of
 from glidepath.plugins.shapes.draws import prompts
-from glidepath.plugins.shapes.reader import Judgement, judge
+from glidepath.plugins.shapes.judge import Judgement, judge
 from glidepath.plugins.shapes.scenes import render
 from glidepath.registry import CommandParser, assemble, natural_int, positive_int
 
