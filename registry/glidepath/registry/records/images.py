@@ -27,7 +27,7 @@ class ImageError(GlidepathError):
 
 
 def to_pil(image: Tensor, scale: int = 1) -> Image.Image:
-    """[3, H, W] or [1, H, W] uint8 as a picture, each pixel `scale` pixels wide."""
+    """[3, H, W] or [1, H, W] uint8 as an image of PIL, each pixel `scale` pixels wide."""
     pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().cpu().numpy()
     height, width = pixels.shape[:2]
     picture = Image.frombytes("RGB", (width, height), pixels.tobytes())
@@ -67,7 +67,7 @@ def save_png(picture: Image.Image, path: Path, manifest: Mapping[str, Any]) -> N
 
 
 def read_manifest(path: Path) -> tuple[Image.Image, dict[str, Any]]:
-    """A picture and the manifest that it carries.
+    """The image in a PNG that glidepath wrote, and the manifest that it carries, as JSON has it.
 
     Raises:
         ImageError: the file is not a PNG that glidepath made.
