@@ -86,7 +86,7 @@ class _Maker:
             return None
         # what is inside a denoiser speaks for it where it says nothing itself
         inner = [other for other in parts if other.path.startswith(f"{part.path}.")]
-        provided = [dict(_asked(one, "provides", problems)) for one in (part, *inner)]
+        provided = [dict(_asked(speaker, "provides", problems)) for speaker in (part, *inner)]
         return cls(part, ChainMap(*provided), codec.registered.full_name)
 
 
@@ -172,7 +172,7 @@ def _compare(
     wanted = need.value if isinstance(need.value, tuple) else (need.value,)
     if value in wanted:
         return
-    texts = [yaml_text(one) for one in wanted]
+    texts = [yaml_text(option) for option in wanted]
     what = f"{_named(part)} needs {key} {' or '.join(texts)}, and {_named(other)} gives {yaml_text(value)}"
     _problem(part, need, what + (f": {need.why}" if need.why else ""), hint, texts, problems)
 

@@ -79,9 +79,6 @@ class Planner:
         self._complete = complete
         self._parts = PartPlanner(catalogue, problems, complete, need_weights)
 
-    def part(self, node: Node, slot: Slot, path: str) -> PartPlan | tuple[PartPlan, ...] | None:
-        return self._parts.position(node, slot, path)
-
     def plan(self, spec: Spec) -> Plan | None:
         """The plan, None when there are problems."""
         root = spec.root
@@ -102,20 +99,20 @@ class Planner:
             weights, parts = self._pipeline(root, "")
             if len(self._problems) or runtime is None:
                 return None
-            return self._made(spec, runtime, weights, parts)
+            return self._plan_of(spec, runtime, weights, parts)
         weights = self._parts.weights(root, "")
         pipelines = self._stages(stages)
         parts_of = {path: tuple(flat_parts(parts)) for path, (_, parts) in pipelines.items()}
         check_cascade(parts_of, self._problems)
         if len(self._problems) or runtime is None:
             return None
-        made = {
-            path.removeprefix("stages."): self._made(spec, runtime, *pipeline, path=path)
+        plans = {
+            path.removeprefix("stages."): self._plan_of(spec, runtime, *pipeline, path=path)
             for path, pipeline in pipelines.items()
         }
-        return self._made(spec, runtime, weights, {}, stages=made)
+        return self._plan_of(spec, runtime, weights, {}, stages=plans)
 
-    def _made(
+    def _plan_of(
         self,
         spec: Spec,
         runtime: Runtime,
@@ -155,7 +152,7 @@ class Planner:
                 what = f"stages takes a mapping of names to specs, and this is {describe_node(node)}"
                 self._problems.add(what, node.place, "stages", "such as stages: {base: ..., up: ...}")
             return {}
-        found = {}
+        pipelines = {}
         for name, entry in node.items.items():
             path = join_path("stages", name)
             stage = present(entry.node)
@@ -164,14 +161,14 @@ class Planner:
                 self._problems.add(what, entry.key, path, "letters, digits, - and _, a letter or digit first")
             if isinstance(stage, MappingNode):
                 check_stage_keys(stage, path, self._catalogue, self._problems)
-                found[path] = self._pipeline(stage, path)
+                pipelines[path] = self._pipeline(stage, path)
             elif stage is not None and not isinstance(stage, Broken):
                 what = f"a stage takes a spec, and this is {describe_node(stage)}"
                 hint = "a preset or a file stands behind `extends`: {extends: NAME}"
                 self._problems.add(what, stage.place, path, hint)
         if not any(present(entry.node) for entry in node.items.values()) and self._complete:
             self._problems.add("a cascade needs at least one stage", node.place, "stages")
-        return found
+        return pipelines
 
     def _pipeline(self, root: MappingNode, path: str) -> tuple[Address | None, Parts]:
         """The weights and parts of a spec without stages, or of a stage."""

@@ -69,7 +69,7 @@ class _Writer:
         return tree
 
     def position(self, part: PartPlan | tuple[PartPlan, ...]) -> Any:
-        return [self.part(one) for one in part] if isinstance(part, tuple) else self.part(part)
+        return [self.part(item) for item in part] if isinstance(part, tuple) else self.part(part)
 
     def part(self, part: PartPlan) -> dict[str, Any]:
         tree: dict[str, Any] = {"use": part.registered.full_name}

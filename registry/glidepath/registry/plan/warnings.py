@@ -134,7 +134,7 @@ def _lacked(part: PartPlan, problems: Problems) -> Sequence[tuple[str, str]]:
 
 def _is_in_slot(part: PartPlan, pipeline: Plan) -> bool:
     """Whether a part stands in a slot of its own, and so has its share in the pipeline's weights."""
-    return any(part is one for one in pipeline.parts.values())
+    return any(part is other for other in pipeline.parts.values())
 
 
 def _has_weights(part: PartPlan, pipeline: Plan, plan: Plan) -> bool:
@@ -227,8 +227,8 @@ def _part(recorded: object, part: PartPlan) -> Iterator[_Difference]:
 def _inside(use: str, part: PartPlan) -> PartPlan | None:
     """The part of a recorded `use` inside a part of the same kind."""
     kind = part.registered.component.kind
-    parts = (one for one in flat_parts(part.parts) if one.registered.component.kind == kind)
-    return next((one for one in parts if _is_of(use, one)), None)
+    parts = (inner for inner in flat_parts(part.parts) if inner.registered.component.kind == kind)
+    return next((inner for inner in parts if _is_of(use, inner)), None)
 
 
 def _is_of(use: object, part: PartPlan) -> bool:

@@ -123,9 +123,9 @@ class _Reader:
     def read(self) -> Address | None:
         node, sha256, revision = self.texts["path"], self.texts.get("sha256"), self.texts.get("revision")
         before = len(self.problems)
-        found = _SCHEME.fullmatch(node.text)
-        scheme, value = (found[1], found[2]) if found else ("file", node.text)
-        if found and scheme not in _SCHEMES:
+        match = _SCHEME.fullmatch(node.text)
+        scheme, value = (match[1], match[2]) if match else ("file", node.text)
+        if match and scheme not in _SCHEMES:
             what = f"there is no kind of address {quoted(scheme)}"
             self.problem("path", what, allowed=FORMS, near=(scheme, _SCHEMES))
             return None

@@ -57,11 +57,11 @@ def _fitted(node: Node, position: Position | None, schema: Schema) -> Node:
 def _removed(root: MappingNode, path: Scalar, schema: Schema, problems: Problems) -> MappingNode:
     """The spec without a part. What a slot is without one is for its kind to say: empty, or its default."""
     *above, last = _STEP.findall(path.text) or [""]
-    found: list[str] = []
+    removed: list[str] = []
 
     def without(node: Node, position: Position | None) -> Node:
         if isinstance(node, ListNode) and last.isdigit() and int(last) < len(node.items):
-            found.append(last)
+            removed.append(last)
             rest = [item for index, item in enumerate(node.items) if index != int(last)]
             return ListNode(tuple(rest), node.place, node.source)
         if not isinstance(node, MappingNode):
@@ -69,7 +69,7 @@ def _removed(root: MappingNode, path: Scalar, schema: Schema, problems: Problems
         slot = schema.below(position, node, last)
         if not isinstance(slot, Slot):
             return node
-        found.append(last)
+        removed.append(last)
         if position is Level.SPEC and schema.catalogue.slots[last].required:
             what = f"a spec needs a {last}: it can be swapped, and not removed"
             problems.add(what, path.place, path.text)
@@ -84,7 +84,7 @@ def _removed(root: MappingNode, path: Scalar, schema: Schema, problems: Problems
         return MappingNode(items, node.place, node.source)
 
     changed = _changed(root, above, schema, without)
-    if not found:
+    if not removed:
         what = f"there is no part at {quoted(path.text)} that could be removed"
         hint = did_you_mean(path.text, schema.catalogue.slots)
         problems.add(what, path.place, hint=hint or "name a slot, such as guidance, or an entry: guidance[0]")

@@ -83,7 +83,7 @@ class _Interpolation:
             return node
         if at in self.active:
             first = list(self.active).index(at)
-            ring = [(keys, it) for keys, it in list(self.active.items())[first:] if isinstance(it, Scalar)]
+            ring = [item for item in list(self.active.items())[first:] if isinstance(item[1], Scalar)]
             paths = [_dotted(keys) for keys, _ in (*ring, ring[0])]
             what = "interpolations refer to one another in a circle"
             self.problems.add(what, ring[0][1].place, paths[0], " -> ".join(paths))
@@ -129,28 +129,29 @@ class _Interpolation:
         whole = _REFERENCE.fullmatch(node.text)
         if whole:
             target = self.follow(whole[1], node.place, at)
-            self.problems.lent[node.place] = target.place
+            if target.place != node.place:  # what the environment gives has no other place
+                self.problems.lent[node.place] = target.place
             return attrs.evolve(target, place=node.place)
         if "${" in _REFERENCE.sub("", node.text):
             what, hint = "this interpolation is not closed, or holds another", "an interpolation is ${path}"
             self.problems.add(what, _within(node, node.text.find("${")), _dotted(at), hint)
             raise _Stop
-        text = _REFERENCE.sub(lambda found: self.piece(node, found, at), node.text)
+        text = _REFERENCE.sub(lambda match: self.piece(node, match, at), node.text)
         if len(text) > _LONGEST_TEXT:
             what = f"interpolations make this text longer than {_LONGEST_TEXT:,} characters"
             self.problems.add(what, node.place, _dotted(at))
             raise _Stop
         return Scalar(text, text, TEXT, node.place, node.source)
 
-    def piece(self, node: Scalar, found: re.Match[str], at: Keys) -> str:
-        place = _within(node, found.start())
-        target = self.follow(found[1], place, at)
-        if found.start() and node.text[found.start() - 1] == "\\":
+    def piece(self, node: Scalar, match: re.Match[str], at: Keys) -> str:
+        place = _within(node, match.start())
+        target = self.follow(match[1], place, at)
+        if match.start() and node.text[match.start() - 1] == "\\":
             self.problems.add("a spec knows no escaped interpolation", place, _dotted(at))
             raise _Stop
         if isinstance(target, Scalar) and target.rule != NULL:
             return str(target.value)
-        what = f"{found[0]} is {describe_node(target)}, which cannot be part of a text"
+        what = f"{match[0]} is {describe_node(target)}, which cannot be part of a text"
         self.problems.add(what, place, _dotted(at))
         raise _Stop
 
@@ -247,5 +248,5 @@ def _dotted(at: Keys) -> str:
 def _within(node: Scalar, index: int) -> Place:
     """The place of a reference inside a text, as far as the line on show lets it be told."""
     place = node.place
-    found = place.text.find(node.text[index : index + 20], max(place.column - 1 - place.shift, 0))
-    return attrs.evolve(place, column=found + place.shift + 1) if found >= 0 else place
+    column = place.text.find(node.text[index : index + 20], max(place.column - 1 - place.shift, 0))
+    return attrs.evolve(place, column=column + place.shift + 1) if column >= 0 else place

@@ -78,9 +78,9 @@ class Layers:
         if not isinstance(source, list | tuple):
             return self._one(source, "mapping", trusted)
         merged: Node | None = None
-        for number, one in enumerate(source, 1):
+        for number, named in enumerate(source, 1):
             try:
-                layer = self._one(one, f"mapping {number}", trusted)
+                layer = self._one(named, f"mapping {number}", trusted)
             except Unreadable:
                 continue
             merged = layer if merged is None else merge(merged, layer, self._schema, Level.SPEC)
@@ -139,9 +139,9 @@ class Layers:
         file = folder / name
         if not is_file and not name.startswith((".", "/")) and not name.endswith((".yaml", ".yml")):
             try:
-                found = self._schema.catalogue.preset_source(name, own)
-                preset = found.item.file
-                return _Origin(f"preset {name}", preset, str(preset), found.record.distribution)
+                supplied = self._schema.catalogue.preset_source(name, own)
+                preset = supplied.item.file
+                return _Origin(f"preset {name}", preset, str(preset), supplied.record.distribution)
             except NotFound as unknown:
                 if not is_there(file):
                     hint = "; ".join(filter(None, (unknown.hint, "the name of a file ends in .yaml")))
@@ -304,8 +304,8 @@ def _with_stages(root: MappingNode, stages: Mapping[str, MappingNode]) -> Mappin
     if not stages or entry is None or not isinstance(entry.node, MappingNode):
         return root
     items = {
-        name: Entry(it.key, stages.get(join_path("stages", name), it.node))
-        for name, it in entry.node.items.items()
+        name: Entry(stage.key, stages.get(join_path("stages", name), stage.node))
+        for name, stage in entry.node.items.items()
     }
     node = MappingNode(items, entry.node.place, entry.node.source)
     return MappingNode({**root.items, "stages": Entry(entry.key, node)}, root.place, root.source)

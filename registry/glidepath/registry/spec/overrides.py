@@ -60,7 +60,7 @@ def as_overrides(given: object) -> list[str | Override]:
     """
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
         listed = list(given)
-        odd = next((one for one in listed if not isinstance(one, str | Override)), None)
+        odd = next((item for item in listed if not isinstance(item, str | Override)), None)
         if odd is None:
             return listed
         what = f"an override is a text PATH=VALUE, and this is of type {type(odd).__name__}: {odd!r}"
@@ -138,17 +138,17 @@ def _segments(text: str, at: Callable[[int], Place], problems: Problems) -> list
     segments: list[_Segment] = []
     position = 0
     while position < len(text) or not segments:
-        found = _SEGMENT.match(text, position)
+        match = _SEGMENT.match(text, position)
         # a dot stands between keys, and nowhere else
-        if not found or (found["key"] is not None and bool(found["dot"]) != bool(segments)):
+        if not match or (match["key"] is not None and bool(match["dot"]) != bool(segments)):
             hint = "write names joined by dots, and [0] for an entry of a list: guidance[0].scale"
             problems.add("this is not a path", at(position), hint=hint)
             return None
-        key = (found["key"] or "").strip()
-        digits = found["index"] or (key if key.isascii() and key.isdigit() and len(key) < 10 else "")
+        key = (match["key"] or "").strip()
+        digits = match["index"] or (key if key.isascii() and key.isdigit() and len(key) < 10 else "")
         index = int(digits) if digits else None
-        segments.append(_Segment(key, index, at(position + len(found["dot"] or ""))))
-        position = found.end()
+        segments.append(_Segment(key, index, at(position + len(match["dot"] or ""))))
+        position = match.end()
     if len(segments) >= MAX_DEPTH:
         problems.add(f"the path is more than {MAX_DEPTH - 1} levels deep", segments[0].place)
         return None

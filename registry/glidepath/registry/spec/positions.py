@@ -51,9 +51,9 @@ class Schema:
         field = known.get(key)
         return field.slot if field else None
 
-    def same(self, slot: Slot, one: Node, other: Node) -> bool:
+    def same(self, slot: Slot, part: Node, other: Node) -> bool:
         """Whether two parts in a slot are the same component, each named in its own way."""
-        return used(one) == used(other) or self._full_name(slot, one) == self._full_name(slot, other) != ""
+        return used(part) == used(other) or self._full_name(slot, part) == self._full_name(slot, other) != ""
 
     def _full_name(self, slot: Slot, node: Node) -> str:
         try:

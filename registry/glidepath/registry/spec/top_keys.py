@@ -28,9 +28,9 @@ _OF_AN_IMAGE = {
 def command_that_reads(root: MappingNode, catalogue: Catalogue) -> tuple[str, str]:
     """The command whose file this is, and no spec, with the first key by which that is seen; "" for none."""
     for name, command in catalogue.commands().items():
-        found = [key for key in root.items if key in command.reads and key not in catalogue.slots]
-        if len(found) > 1:
-            return name, found[0]
+        keys = [key for key in root.items if key in command.reads and key not in catalogue.slots]
+        if len(keys) > 1:
+            return name, keys[0]
     return "", ""
 
 
@@ -106,7 +106,7 @@ def _parameters(homes: Mapping[str, Node], catalogue: Catalogue) -> Mapping[str,
     """The dotted paths of the parameters of parts, by their names; those that count for sampling first."""
     schema = Schema(catalogue)
     paths: defaultdict[str, list[str]] = defaultdict(list)
-    for slot, kind in sorted(catalogue.slots.items(), key=lambda it: not it[1].sampling):
+    for slot, kind in sorted(catalogue.slots.items(), key=lambda item: not item[1].sampling):
         for path, home in homes.items():
             part = home.get(slot) if isinstance(home, MappingNode) else None
             items = part.items if isinstance(part, ListNode) else (part,)

@@ -208,21 +208,26 @@ class Typing:
         """Text is meant, and YAML makes something else of it."""
         if node.rule == NULL:
             return self._wrong(node, path)
-        made = {
+        reading = {
             BOOL: f"the truth value {yaml_text(node.value)}",
             OCTAL: f"an octal number, {node.value}",
             BASE_60: f"a number in base 60, {node.value}",
         }.get(node.rule, f"the number {yaml_text(node.value)}")
-        what = f"{self.name} takes text, and {node.text} without quotes is {made} in YAML"
+        what = f"{self.name} takes text, and {node.text} without quotes is {reading} in YAML"
         self._problem(what, node, path, f'write it in quotes: "{node.text}"')
         return FAILED
 
     def _odd_number(self, node: Scalar, path: str) -> Any:
         if node.rule == OCTAL:
-            made, hint = "octal", f"write {node.text.lstrip('+-0_') or 0}, or {node.value} if octal is meant"
+            reading, hint = (
+                "octal",
+                f"write {node.text.lstrip('+-0_') or 0}, or {node.value} if octal is meant",
+            )
         else:
-            made, hint = "a number in base 60", f"write {node.value}, if that is meant"
-        self._problem(f"{self.name}: {node.text} is {made} in YAML, which is {node.value}", node, path, hint)
+            reading, hint = "a number in base 60", f"write {node.value}, if that is meant"
+        self._problem(
+            f"{self.name}: {node.text} is {reading} in YAML, which is {node.value}", node, path, hint
+        )
         return FAILED
 
     def _wrong(self, node: Node, path: str, hint: str = "", allowed: Iterable[str] = ()) -> Any:

@@ -26,17 +26,17 @@ def locate(node: Scalar, path: str, problems: Problems) -> Path | None:
         return None
     folders = [folder] if beside is None else [folder, beside]
     if not node.source.trusted:
-        folders = [one for one in folders if _stays_within(one, name)]
+        folders = [start for start in folders if _stays_within(start, name)]
     if not folders:
         what = f"{quoted(name)} is outside the folder of the spec"
         hint = "a spec that came with an image or a checkpoint may name files of its own folder only"
         problems.add(what, node.place, path, hint)
         return None
-    candidates = [one / name for one in folders]
+    candidates = [start / name for start in folders]
     if beside is not None and _stays_within(beside, Path(name).name):
         candidates.append(beside / Path(name).name)
-    found = next((file for file in candidates if is_there(file)), candidates[0])
-    return Path(os.path.abspath(found))
+    chosen = next((file for file in candidates if is_there(file)), candidates[0])
+    return Path(os.path.abspath(chosen))
 
 
 def is_there(path: Path) -> bool:

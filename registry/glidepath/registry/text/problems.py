@@ -125,8 +125,8 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     cutoff: how like it has to be, from 0 to 1, as difflib counts.
     """
     folded: dict[str, str] = {}
-    for one in known:
-        folded.setdefault(one.casefold(), one)
+    for name in known:
+        folded.setdefault(name.casefold(), name)
     meant = known_as(word)
     if meant in folded:
         return folded[meant]
@@ -209,12 +209,11 @@ class Problems:
     def _not_borrowed(self, problems: Collection[Problem]) -> Iterator[Problem]:
         """Problems without those of values that stand where another problem is."""
         places = {problem.place for problem in problems if problem.place is not None}
-        for problem in problems:
-            origin = problem.place and self.lent.get(problem.place)
-            if (
-                origin is None or origin == problem.place or origin not in places
-            ):  # the environment has no place
-                yield problem
+        return (
+            problem
+            for problem in problems
+            if problem.place is None or self.lent.get(problem.place) not in places
+        )
 
     def _order(self, problem: Problem) -> tuple[int, int, int]:
         if problem.place is None:
@@ -237,6 +236,3 @@ def printable(text: str, longest: int) -> str:
     """A text without what could steer a terminal, and shortened."""
     short = text if len(text) <= longest else f"{text[:longest]}..."
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in short)
-
-
-shown = quoted

@@ -165,6 +165,3 @@ def node_of(value: object, place: Place, source: Source) -> Node:
         return Scalar(yaml_text(value), value, rule, place, source)
     text = value.name if isinstance(value, enum.Enum) else str(value)
     return Scalar(text, text, TEXT, place, source)
-
-
-plain, join, describe = node_value, join_path, describe_node

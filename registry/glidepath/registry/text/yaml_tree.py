@@ -127,12 +127,12 @@ class _Builder:
 
     def events(self) -> Iterator[yaml.Event]:
         text = self.source.text
-        if found := _NOT_YAML.search(text, self.source.skip):
+        if match := _NOT_YAML.search(text, self.source.skip):
             hint = 'write it as an escape in double quotes, such as "\\x07"'
-            raise self.stop("this character may not stand in YAML", self.source.at(found.start()), hint)
-        if found := _DIRECTIVE.search(text, self.source.skip):
+            raise self.stop("this character may not stand in YAML", self.source.at(match.start()), hint)
+        if match := _DIRECTIVE.search(text, self.source.skip):
             what = "YAML directives are not accepted, and no other line may start with %"
-            raise self.stop(what, self.source.at(found.start()))
+            raise self.stop(what, self.source.at(match.start()))
         events = yaml.parse(text[self.source.skip :], Loader=_Loader)
         while True:
             try:

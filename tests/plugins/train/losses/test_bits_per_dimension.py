@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -20,13 +19,8 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.plugins.train.losses.bits_per_dimension import bits_per_dimension
 from glidepath.registry.assembly.build import build_part
-from glidepath.registry.describe.fields import Slot
 from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.plan.parts import PartPlan
-from glidepath.registry.plan.planner import Planner
-from glidepath.registry.text.problems import Place, Problems
-from glidepath.registry.text.source import Source
-from glidepath.registry.text.tree import node_of
+from glidepath.registry.plan.part_planner import plan_part
 
 IMAGES = torch.zeros(2, 3, 4, 4)
 STEPS = 40
@@ -60,16 +54,13 @@ def as_pixels(images: Tensor) -> Tensor:
     return ((images + 1) * 127.5).round() / 127.5 - 1
 
 
-def part(kind: str, tree: object) -> Any:
+def part(kind: str, name: str, **parameters: object) -> Any:
     catalogue = load_catalogue()
-    node = node_of(tree, Place("test"), Source("test", Path("/"), ""))
-    planned = Planner(catalogue, Problems()).part(node, Slot(kind), kind)
-    assert isinstance(planned, PartPlan)
-    return build_part(planned, catalogue)
+    return build_part(plan_part(kind, name, parameters, catalogue), catalogue)
 
 
 def pipeline(denoiser: Denoiser) -> Pipeline:
-    schedule = part("schedule", {"use": "cosine", "num_steps": STEPS})
+    schedule = part("schedule", "cosine", num_steps=STEPS)
     return Pipeline(schedule=schedule, denoiser=denoiser, sampler=part("sampler", "ddpm"))
 
 
