@@ -41,7 +41,7 @@ def test_a_denoiser_without_text_refuses_a_text_encoder() -> None:
     assert needs.keys() == {"text.width"}
     assert needs["text.width"].optional
     assert needs["text.width"].test is not None
-    assert "hears no text" in needs["text.width"].test(512)
+    assert "takes no text" in needs["text.width"].test(512)
 
 
 @pytest.mark.parametrize(

@@ -308,7 +308,7 @@ def test_norms_are_taken_in_float32() -> None:
     ("config", "conditioning", "message"),
     [
         (SMALL, lambda: Conditioning(2), "needs a text, and the conditioning has none"),
-        (UNCONDITIONAL, lambda: conditioning_of(SMALL, 2), "hears none: its text_width is none"),
+        (UNCONDITIONAL, lambda: conditioning_of(SMALL, 2), "takes none: its text_width is none"),
         (
             SMALL,
             lambda: Conditioning(2, text=text_of(2, pooled=64)),

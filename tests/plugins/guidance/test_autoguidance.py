@@ -137,5 +137,5 @@ def test_the_worse_denoiser_is_a_network_of_the_guidance() -> None:
 
 
 def test_without_levels_it_cannot_prepare() -> None:
-    with pytest.raises(PartError, match="needs the noise levels of the walk"):
+    with pytest.raises(PartError, match="needs the noise levels for it"):
         guidance(Worse())(Labelled())(BATCH)

@@ -1,4 +1,4 @@
-"""Classifier-free guidance of a denoiser that hears class labels: it needs a label for no class."""
+"""Classifier-free guidance of a denoiser that reads class labels: it needs a label for no class."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class ClassifierGuidance(Guidance):
     """gradient += scale grad_x log p(label given x_t) (Dhariwal & Nichol 2021, algorithms 1 and 2).
 
     The gradient is taken through the classifier alone, at x_t, in float32, whatever the denoiser runs in.
-    Labels are those of the conditioning, which a denoiser without classes does not hear; where it has none,
+    Labels are those of the conditioning, which a denoiser without classes does not read; where it has none,
     the configuration's label.
 
     Raises:

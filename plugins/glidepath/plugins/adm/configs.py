@@ -79,12 +79,12 @@ class AdmUNetConfig:
     text_width: int | None = attrs.field(
         default=None,
         validator=optional(ge(1)),
-        metadata=doc("width of the text encoder's token vectors; none: it hears no text"),
+        metadata=doc("width of the text encoder's token vectors; none: it takes no text"),
     )
     text_attention: bool = attrs.field(
         default=True,
         metadata=doc(
-            "the tokens of a text enter every attention layer; false: only its pooled vector is heard, in "
+            "the tokens of a text enter every attention layer; false: only its pooled vector is used, in "
             "the timestep embedding, as a class would be"
         ),
     )

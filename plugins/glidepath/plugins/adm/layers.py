@@ -54,8 +54,8 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
 class Wide(nn.Module):
     """Keeps its parameters in float32 when the network around it is moved to 16 bits.
 
-    So do the programs of ADM and GLIDE with what hears time and class, and with the head. It costs next to
-    nothing: the one is computed once for a walk, the other is small.
+    The programs of ADM and GLIDE do so with the embeddings of time and class, and with the head. It costs
+    next to nothing: the embeddings are computed once for a batch, and the head is small.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -156,7 +156,7 @@ class Downsample(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """A residual block that hears the timestep; it may change the size on its way (`resample`).
+    """A residual block under the timestep embedding; it may change the size of the image (`resample`).
 
     Its embedding arrives projected (by `project`), because that can be done once for all steps.
     """

@@ -34,7 +34,7 @@ def _provides(config: AdmUNetConfig) -> dict[str, object]:
 
 def _needs(config: AdmUNetConfig) -> dict[str, Need]:
     if config.text_width is None:
-        return {"text.width": Need(field="text_width", optional=True, test=_hears_no_text)}
+        return {"text.width": Need(field="text_width", optional=True, test=_takes_no_text)}
     return {
         "text.width": Need(
             value=config.text_width,
@@ -49,8 +49,8 @@ def _needs(config: AdmUNetConfig) -> dict[str, Need]:
     }
 
 
-def _hears_no_text(_width: object) -> str:
-    return "text_width is none, so the denoiser hears no text"
+def _takes_no_text(_width: object) -> str:
+    return "text_width is none, so the denoiser takes no text"
 
 
 @hookimpl

@@ -193,7 +193,7 @@ class AdmUNet(Denoiser):
     def _embedding(self, t: Tensor, conditioning: Conditioning) -> Tensor:
         """What is said of time, class and text, summed, then SiLU.
 
-        t [B] -> [B, width], or t [N, 1] -> [N, 1 or B, width]. Autocast stays out: all blocks hear this.
+        t [B] -> [B, width], or t [N, 1] -> [N, 1 or B, width]. Autocast stays out: all blocks use this.
         """
         with torch.autocast(t.device.type, enabled=False):
             sinusoids = timestep_embedding(t.flatten(), self.config.channels)
@@ -277,7 +277,7 @@ class AdmUNet(Denoiser):
 def _check_text(text: TextEmbedding | None, batch: int, width: int | None, pooled_width: int) -> None:
     if width is None:
         if text is not None:
-            raise PartError("adm-unet was given a text, and hears none: its text_width is none")
+            raise PartError("adm-unet was given a text, and takes none: its text_width is none")
         return
     if text is None:
         raise PartError(f"adm-unet with text_width {width} needs a text, and the conditioning has none")

@@ -1,4 +1,4 @@
-"""Guidance by a worse denoiser."""
+"""Guidance by a worse denoiser, the guide."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Autoguidance(ExtrapolatedGuidance):
             PartError: the noise levels are not known (`for_levels`).
         """
         if self.levels is None:
-            raise PartError("autoguidance prepares a denoiser, and needs the noise levels of the walk for it")
+            raise PartError("autoguidance prepares a denoiser, and needs the noise levels for it")
         for_guide = conditioning
         if self.denoiser.num_classes is None:
             for_guide = attrs.evolve(conditioning, labels=None, null_labels=None)

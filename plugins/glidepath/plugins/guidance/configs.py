@@ -125,16 +125,16 @@ class AdaptiveProjectedConfig:
 
 @attrs.frozen(kw_only=True)
 class AutoguidanceConfig:
-    """Guidance by a worse denoiser."""
+    """Guidance by a worse denoiser, the guide."""
 
     scale: float = attrs.field(
         default=2.0,
         validator=ge(0),
-        metadata=doc("0 is the worse denoiser, 1 the pipeline's own, 2 as far again beyond it"),
+        metadata=doc("0 is the guide, 1 the pipeline's own denoiser, 2 as far again beyond it"),
     )
     denoiser: Any = attrs.field(
         metadata=part(
             "denoiser",
-            "the worse denoiser: smaller, or trained for less time, on the same data; give it weights",
+            "the guide: smaller, or trained for less time, on the same data; give it weights",
         ),
     )

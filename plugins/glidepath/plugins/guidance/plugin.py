@@ -88,7 +88,7 @@ def _needs_null(config: ClassifierFreeConfig | AdaptiveProjectedConfig) -> dict[
     if config.scale == 1:
         return {}
     why = "without a label for no class there is nothing to compare with"
-    # optional: only a denoiser that hears class labels says whether it has one
+    # optional: only a denoiser that reads class labels says whether it has one
     return {"labels.null": Need(value=True, why=why, optional=True)}
 
 

@@ -19,8 +19,8 @@ _SIGMAS = (
     "in sigma^(1/7), sigma over alpha); exponential, evenly in log sigma"
 )
 _TIMESTEPS = (
-    "of which time the denoiser hears where sigmas are spaced anew: exact, a fraction; rounded, the nearest "
-    "timestep of its training"
+    "the time that the denoiser receives where sigmas are spaced anew: exact, a fraction; rounded, the "
+    "nearest timestep of its training"
 )
 _END = (
     "where the last step ends: clean, at the image; first, at the noise level of timestep 0 (elsewhere: "

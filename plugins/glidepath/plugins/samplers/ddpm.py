@@ -24,7 +24,7 @@ class DdpmSampler(Sampler):
         self.temperature = config.temperature
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
-        """Walk along `levels`; no noise is added on arrival at a clean image."""
+        """Sample along `levels`; no noise is added on arrival at a clean image."""
         rows = levels.to_device(
             x.device,
             levels.posterior_mean_coef1,

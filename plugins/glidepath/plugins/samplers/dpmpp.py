@@ -35,7 +35,7 @@ class DpmppSampler(GridSampler):
         self.lower_order_final = config.lower_order_final
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
-        """Walk along `levels`; noise is drawn only where eta is above 0 and the step does not end clean."""
+        """Sample along `levels`; noise is drawn only where eta is above 0 and the step does not end clean."""
         weights, deviation = self.coefficients(levels)
         rows = levels.to_device(x.device, deviation, *weights.unbind(1))
         adds_noise = (deviation > 0).tolist()

@@ -1,4 +1,4 @@
-"""Which noise levels a walk visits: those of timesteps, or noise levels spaced by a rule of their own."""
+"""Which noise levels a sampler visits: those of timesteps, or noise levels spaced by a rule of their own."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class HeunSampler(GridSampler):
         super().__init__(config)
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
-        """Walk along `levels`; a state's sample is the x_0 that was predicted last."""
+        """Sample along `levels`; a state's sample is the x_0 that was predicted last."""
         first = levels.to_device(x.device, *affine_step(levels, levels.sigma[1:]))
         second = levels.to_device(x.device, *_correction(levels))
         corrects = has_signal(levels).tolist()

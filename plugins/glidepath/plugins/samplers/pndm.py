@@ -55,7 +55,7 @@ class PndmSampler(Sampler):
         return levels.with_end(*schedule.alpha_sigma(torch.zeros(1, dtype=torch.int64)))
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
-        """Walk along `levels`; a state for each of its points, the middles of the first steps too.
+        """Sample along `levels`; a state for each of its points, the middles of the first steps too.
 
         Raises:
             PartError: there is no signal at the first point (sigma / alpha above 1,000), where epsilon alone
@@ -66,51 +66,51 @@ class PndmSampler(Sampler):
                 "sampler pndm cannot begin at noise alone, as this schedule does at its last timestep; "
                 "steps such as leading50 begin before it, and dpmpp-2m or ddim can begin there"
             )
-        count, walk = len(levels), _Walk(levels, predict, x.device, self.clip)
+        count, ddim = len(levels), _Ddim(levels, predict, x.device, self.clip)
         past: list[Tensor] = []
         warmed = 2 * min(WARM_UP_STEPS, (count - 1) // 2) if self.warm_up == "runge-kutta" else 0
         for start in range(0, warmed, 2):
             middle, end = start + 1, start + 2
-            first, _ = walk.slope(x, start)
-            second, sample = walk.slope(walk.step(x, first, start, middle), middle)
-            half_way = walk.step(x, second, start, middle)
+            e_1, _ = ddim.epsilon(x, start)
+            e_2, x_0 = ddim.epsilon(ddim.step(x, e_1, start, middle), middle)
+            half_way = ddim.step(x, e_2, start, middle)
             noise.skip(start, half_way)
-            yield State(middle, count, half_way, sample)
-            third, _ = walk.slope(half_way, middle)
-            fourth, sample = walk.slope(walk.step(x, third, start, end), end)
-            x = walk.step(x, _combined(RUNGE_KUTTA, (first, second, third, fourth)), start, end)
-            past = [first, *past]
+            yield State(middle, count, half_way, x_0)
+            e_3, _ = ddim.epsilon(half_way, middle)
+            e_4, x_0 = ddim.epsilon(ddim.step(x, e_3, start, end), end)
+            x = ddim.step(x, _combined(RUNGE_KUTTA, (e_1, e_2, e_3, e_4)), start, end)
+            past = [e_1, *past]
             noise.skip(middle, x)
-            yield State(end, count, x, sample)
+            yield State(end, count, x, x_0)
         for index in range(warmed, count):
-            epsilon, sample = walk.slope(x, index)
+            epsilon, x_0 = ddim.epsilon(x, index)
             past = [epsilon, *past][: len(ADAMS_BASHFORTH)]
             combined = _combined(ADAMS_BASHFORTH[len(past) - 1], past)
             if index == 0 and count > 1:
-                following, sample = walk.slope(walk.step(x, epsilon, 0, 1), 1)
+                following, x_0 = ddim.epsilon(ddim.step(x, epsilon, 0, 1), 1)
                 combined = (epsilon + following) / 2
-            x = walk.step(x, combined, index, index + 1)
+            x = ddim.step(x, combined, index, index + 1)
             noise.skip(index, x)
-            yield State(index + 1, count, x, sample)
+            yield State(index + 1, count, x, x_0)
 
 
-class _Walk:
+class _Ddim:
     """A denoiser seen as epsilon along a grid, and DDIM's step along an epsilon, over one or two points."""
 
     def __init__(self, levels: NoiseLevels, predict: Predict, device: torch.device, clip: bool) -> None:
         self._denoise = denoiser_on(levels, predict, device, clip)
         sigma, alpha = levels.sigma[:-1], levels.alpha[:-1]
-        self._of_slope = levels.to_device(device, 1 / sigma, -alpha / sigma)
+        self._of_epsilon = levels.to_device(device, 1 / sigma, -alpha / sigma)
         self._of_step = {}
         for span in (1, 2):
             of_x = levels.alpha[span:] / levels.alpha[:-span]
             of_epsilon = levels.sigma[span:] - of_x * levels.sigma[:-span]
             self._of_step[span] = levels.to_device(device, of_x, of_epsilon) if len(of_x) else []
 
-    def slope(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        """Epsilon and x_0, predicted from x at a point."""
-        sample = self._denoise(x, index)
-        return weighted_sum(self._of_slope[index], (x, sample)), sample
+    def epsilon(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """epsilon and x_0, predicted from x at a point."""
+        x_0 = self._denoise(x, index)
+        return weighted_sum(self._of_epsilon[index], (x, x_0)), x_0
 
     def step(self, x: Tensor, epsilon: Tensor, start: int, end: int) -> Tensor:
         """From a point to a later one along epsilon (Liu et al. 2022, equation 11)."""

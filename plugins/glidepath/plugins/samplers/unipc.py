@@ -29,7 +29,7 @@ class UniPcSampler(GridSampler):
         self.solver = config.solver
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
-        """Walk along `levels`."""
+        """Sample along `levels`."""
         rows = [self._row(index, levels, log_snr_halves(levels)) for index in range(len(levels))]
         forward = _uploaded(levels, x.device, [row.predictor for row in rows])
         corrected = _uploaded(levels, x.device, [row.corrector for row in rows])
