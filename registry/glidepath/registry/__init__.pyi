@@ -66,7 +66,7 @@ from glidepath.registry.files.writing import remove_partial as remove_partial
 from glidepath.registry.files.writing import write_tensors as write_tensors
 from glidepath.registry.files.writing import write_text as write_text
 from glidepath.registry.files.writing import write_whole as write_whole
-from glidepath.registry.plan.contracts import check_fit as check_fit
+from glidepath.registry.plan.contracts import check_contracts as check_contracts
 from glidepath.registry.plan.document import Document as Document
 from glidepath.registry.plan.document import read_document as read_document
 from glidepath.registry.plan.part_planner import plan_part as plan_part

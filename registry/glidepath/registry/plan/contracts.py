@@ -22,7 +22,7 @@ BEFORE = "before."
 """A need of "before.KEY" is one of a part that stands earlier in the same list; the nearest one counts."""
 
 
-def check_fit(
+def check_contracts(
     parts: Sequence[PartPlan],
     complete: bool,
     catalogue: Catalogue,

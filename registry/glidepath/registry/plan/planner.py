@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from glidepath.registry.describe.fields import Slot, fields
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.plan.contracts import check_cascade, check_fit
+from glidepath.registry.plan.contracts import check_cascade, check_contracts
 from glidepath.registry.plan.part_planner import PartPlanner, without_part
 from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat_parts
 from glidepath.registry.plan.plan import Plan
@@ -176,7 +176,7 @@ class Planner:
         self._parts.within = "stage" if path else "spec"
         weights = self._parts.weights(root, path)
         parts = self._slots(root, path)
-        check_fit(tuple(flat_parts(parts)), self._parts.whole, self._catalogue, self._problems, path)
+        check_contracts(tuple(flat_parts(parts)), self._parts.whole, self._catalogue, self._problems, path)
         return weights, parts
 
     def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:

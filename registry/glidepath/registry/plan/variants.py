@@ -17,7 +17,7 @@ import attrs
 
 from glidepath.registry.describe.fields import Slot
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.plan.contracts import check_fit
+from glidepath.registry.plan.contracts import check_contracts
 from glidepath.registry.plan.part_planner import PartPlanner
 from glidepath.registry.plan.parts import PartPlan, Parts, flat_parts
 from glidepath.registry.plan.plan import Plan
@@ -163,7 +163,7 @@ class VariantPlanner:
         key = tuple(map(self._face, parts.values()))
         if key not in self._fits:
             before = len(self.problems)
-            check_fit(tuple(flat_parts(parts)), True, self._catalogue, self.problems)
+            check_contracts(tuple(flat_parts(parts)), True, self._catalogue, self.problems)
             self._fits[key] = len(self.problems) == before
         return self._fits[key]
 
@@ -192,7 +192,7 @@ class VariantPlanner:
                     for it in flat_parts({"": part})
                 )
                 hash(said)
-            except Exception:  # it cannot be compared, or it fails, which check_fit reports
+            except Exception:  # it cannot be compared, or it fails, which check_contracts reports
                 said = part if not isinstance(part, tuple) else tuple(map(id, part))
             self._faces[id(part)] = self._said.setdefault(said, len(self._said))
         return self._faces[id(part)]

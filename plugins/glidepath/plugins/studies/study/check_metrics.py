@@ -8,7 +8,7 @@ from typing import Any
 from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.cache_keys import described, digest, weights_digest
 from glidepath.plugins.studies.study.study import MetricPlan
-from glidepath.registry import Catalogue, PartPlan, Parts, Problems, check_fit, flat_parts
+from glidepath.registry import Catalogue, PartPlan, Parts, Problems, check_contracts, flat_parts
 
 
 def check_metrics(
@@ -43,7 +43,7 @@ def _check_needs(
             continue
         seen.add(tuple(given))
         found = Problems(problems.files, problems.lent)
-        check_fit((*own, *parts), True, catalogue, found)
+        check_contracts((*own, *parts), True, catalogue, found)
         for problem in found.sorted():
             hint = f"in arm {arm.name}" + (f"; {problem.hint}" if problem.hint else "")
             problems.add(problem.what, problem.place, problem.path, hint, problem.allowed)
