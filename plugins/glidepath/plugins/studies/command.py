@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     """Run one of the subcommands.
 
     Raises:
-        SpecError: the study has faults; all are listed.
+        SpecError: the study has problems; all are listed.
         GlidepathError: the store cannot be used, or nothing has the name that was given.
     """
     arguments = parser().parse_args(argv)

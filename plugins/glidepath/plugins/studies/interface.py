@@ -23,7 +23,7 @@ class Drawn:
     per_prompt: how many images each prompt has.
     seconds: of drawing all N, without building the networks. peak_bytes: the most memory that was used at a
         time: of the GPU, or of the process where there is none.
-    evaluations: how often the denoiser was asked for an image; a guidance that asks twice in a step counts.
+    evaluations: of the denoiser for one image; two a step under classifier-free guidance.
     dataset: builds what the spec trains on, for metrics that look at real images; None where there is none.
     pipeline: builds the arm's pipeline, with its weights, for metrics that ask the networks themselves.
     seed: that they were drawn with. A metric that draws at random derives it from this one, which all arms

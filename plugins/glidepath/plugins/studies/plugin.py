@@ -65,7 +65,7 @@ def components() -> Iterable[Component]:
             kind="engine",
             name="in-process",
             target=f"{_HERE}.engines.in_process:InProcessEngine",
-            summary="one trial after the other in the process of the study itself, to look into a fault",
+            summary="one trial after the other in the process of the study itself, for debugging",
         ),
         Component(
             kind="engine",
@@ -87,7 +87,7 @@ def components() -> Iterable[Component]:
             name="network-evaluations",
             target=f"{_HERE}.metrics.costs:NetworkEvaluations",
             provides=whole_set,
-            summary="how often the denoiser is asked for an image; twice a step when guided",
+            summary="evaluations of the denoiser for an image; two a step under classifier-free guidance",
         ),
         Component(
             kind="metric",

@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     interrupted and left a checkpoint.
 
     Raises:
-        SpecError: the spec has faults, or cannot be trained.
+        SpecError: the spec has problems, or cannot be trained.
         LockError: under `--locked`, something is not as the lock has it.
         GlidepathError: training cannot begin, or failed.
     """

@@ -20,7 +20,7 @@ _HERE = "glidepath.plugins.train"
 
 
 def _needs_of_trainer(config: DiffusionTrainerConfig) -> dict[str, Need]:
-    needs = {"image.upsamples": Need(field="low_res", test=partial(_fault_of_low_res, config), optional=True)}
+    needs = {"image.upsamples": Need(field="low_res", test=partial(_low_res_problem, config), optional=True)}
     if config.contrastive_steps:
         why = "the first stage trains a text encoder; 0 leaves it out"
         needs["text.pooled"] = Need(field="contrastive_steps", test=lambda _width: "", why=why)
@@ -43,7 +43,7 @@ def _needs_of_bits(_config: BitsConfig) -> dict[str, Need]:
     }
 
 
-def _fault_of_low_res(config: DiffusionTrainerConfig, upsamples: bool) -> str:
+def _low_res_problem(config: DiffusionTrainerConfig, upsamples: bool) -> str:
     if upsamples and config.low_res is None:
         return "an upsampler is trained with low_res, the size of the images that it starts from"
     if not upsamples and config.low_res is not None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from glidepath.plugins.studies.run.collect import collect
-from glidepath.plugins.studies.run.driver import Driver, RunOutcome, RunProgress
+from glidepath.plugins.studies.run.driver import STOP_REQUESTED, Driver, RunOutcome, RunProgress
 from glidepath.plugins.studies.store.files import write_json
 from glidepath.plugins.studies.store.store import STOP, Store
 from glidepath.plugins.studies.study.graph import Graph, build_graph
@@ -195,7 +195,7 @@ def test_a_run_that_is_told_to_stop_begins_nothing_more_and_resumes(small: Path)
 
     engine = build_part(study.engine, load_catalogue())
     outcome = Driver(study, graph, store, engine, report=tell).run()
-    assert outcome.stopped == "it was told to stop"
+    assert outcome.stopped == STOP_REQUESTED
     assert outcome.ran == 3  # the embedding, and the trial that was under way
     assert run(small, STUDY).ran == 2
 
@@ -205,7 +205,7 @@ def test_an_interrupted_run_begins_nothing(small: Path) -> None:
     store.folder.mkdir()
     engine = build_part(study.engine, load_catalogue())
     outcome = Driver(study, graph, store, engine, interrupted=lambda: 1).run()
-    assert (outcome.ran, outcome.stopped) == (0, "it was told to stop")
+    assert (outcome.ran, outcome.stopped) == (0, STOP_REQUESTED)
 
 
 def test_the_command_runs_tells_and_exports(small: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,7 +160,7 @@ def scored(folder: Path) -> tuple[Store, Callable[[], StudyResults]]:
         attempt = store.done(trial.nodes["measure score"])
         assert attempt is not None
         scores = [0] * 9 if trial.arm == "steps=1" else late[trial.train, trial.sample]
-        said = {**attempt.said, "direction": "higher", "scores": scores}
+        said = {**attempt.record, "direction": "higher", "scores": scores}
         (attempt.folder / "result.json").write_text(json.dumps(said))
     return store, lambda: collect(opened, graph, store)
 

@@ -122,8 +122,8 @@ def test_where_a_file_lies_does_not_matter_and_what_it_holds_does(tmp_path: Path
 
 def test_the_code_of_parts_and_of_the_core_counts(tmp_path: Path) -> None:
     node = next(iter(graph_of(tmp_path / "s.yaml", "").nodes.values()))
-    assert set(node.said["reads"]["train"]["code"]["glidepath-diffusion/train"]) == {"version", "source"}
-    assert set(node.said["code"]["glidepath.core"]) == {"version", "source"}
+    assert set(node.preimage["reads"]["train"]["code"]["glidepath-diffusion/train"]) == {"version", "source"}
+    assert set(node.preimage["code"]["glidepath.core"]) == {"version", "source"}
 
 
 def test_a_preimage_says_what_changed(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_preimage_says_what_changed(tmp_path: Path) -> None:
         next(node for node in graph_of(file, "", *some, train=0).nodes.values() if node.stage == "sample")
         for some in ((), ("base.sampler.steps=7",))
     )
-    assert differences(dict(after.said), dict(before.said)) == [("reads.sampler.spec.steps", 7, 50)]
+    assert differences(dict(after.preimage), dict(before.preimage)) == [("reads.sampler.spec.steps", 7, 50)]
 
 
 @cache

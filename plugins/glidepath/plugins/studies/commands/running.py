@@ -46,13 +46,13 @@ def stop(arguments: argparse.Namespace) -> int:
     if not store.has_run() or not store.is_running():
         raise GlidepathError(f"no study runs in {store.folder}")
     write_json(store.folder / STOP, {"now": arguments.now})
-    print("told: what runs is killed" if arguments.now else "told: it ends when what runs is finished")
+    print("running tasks are killed" if arguments.now else "the study stops when its running tasks are done")
     return 0
 
 
 def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, graph: Graph) -> int:
     from glidepath.plugins.studies.commands.display import StudyDisplay, ask, interrupts
-    from glidepath.plugins.studies.run.driver import Driver
+    from glidepath.plugins.studies.run.driver import STOP_REQUESTED, Driver
     from glidepath.plugins.studies.store.summary import read_summary
     from glidepath.registry import build_part
 
@@ -97,5 +97,5 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
             print(f"  {stage} {key[:12]}: {state} after {count} attempts: {shorten(message, 90)}")
     if outcome.stopped:
         print(f"stopped: {outcome.stopped}. The same command goes on from here.", file=sys.stderr)
-        return 130 if outcome.stopped == "it was told to stop" else 1
+        return 130 if outcome.stopped == STOP_REQUESTED else 1
     return 1 if outcome.failed else 0

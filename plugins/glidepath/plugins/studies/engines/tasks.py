@@ -1,4 +1,4 @@
-"""What a process is told to do: a file that holds all of it, so that it needs to know of no study."""
+"""The tasks of processes: a file holds all that a process needs, which reads no study."""
 
 from __future__ import annotations
 

@@ -22,23 +22,23 @@ _FIELDS = ("pooled", "tokens", "mask")
 Group = tuple[str, ...]
 
 
-class RecordedEncoder(TextEncoder):
-    """Answers with what another text encoder said of known prompts."""
+class CachedTextEncoder(TextEncoder):
+    """Gives the embeddings that another text encoder made of known prompts."""
 
     def __init__(
-        self, encoder: TextEncoder, groups: Sequence[Group], said: TextEmbedding, null: TextEmbedding
+        self, encoder: TextEncoder, groups: Sequence[Group], text: TextEmbedding, null: TextEmbedding
     ) -> None:
         super().__init__()
         self.pooled_width, self.token_width = encoder.pooled_width, encoder.token_width
         self.context = encoder.context
         ends = list(itertools.accumulate(map(len, groups)))
         self._rows = {group: slice(end - len(group), end) for group, end in zip(groups, ends, strict=True)}
-        self._said, self._null = said, null
+        self._text, self._null = text, null
 
     def forward(self, prompts: Sequence[str]) -> TextEmbedding:
         """The embeddings of the different prompts of a batch, which is one of the recorded ones."""
         rows = self._rows[tuple(prompts)]
-        return self._said.map(lambda tensor: tensor[rows])
+        return self._text.map(lambda tensor: tensor[rows])
 
     def unconditional(self) -> TextEmbedding:
         """That of no prompt."""
@@ -72,7 +72,7 @@ def replay(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path:
         said, null = (_embedding(tensors, f"{name}/{which}", stage.device) for which in ("said", "null"))
         if len(said.pooled) != count:
             raise GlidepathError(f"{path} holds {len(said.pooled)} embeddings, and there are {count} prompts")
-        stage.text_encoder = RecordedEncoder(stage.text_encoder, groups, said, null)
+        stage.text_encoder = CachedTextEncoder(stage.text_encoder, groups, said, null)
 
 
 def _groups(batches: Sequence[Sequence[str]]) -> list[Group]:

@@ -18,7 +18,7 @@ class SecondsPerImage:
 
 
 class NetworkEvaluations:
-    """How often the denoiser is asked for an image."""
+    """Evaluations of the denoiser for one image."""
 
     name = "network evaluations"
     direction: Direction = "lower"

@@ -135,7 +135,7 @@ class _Reading:
             for trial in self._trials[arm]:
                 attempt = self.done[trial.nodes[f"measure {metric.label}"]]
                 if attempt is not None:
-                    row = [np.nan if score is None else score for score in attempt.said["scores"]]
+                    row = [np.nan if score is None else score for score in attempt.record["scores"]]
                     values[trial.train, trial.sample] = row
             found[metric.label] = values
         return found
@@ -145,7 +145,7 @@ class _Reading:
         for trial in self.graph.trials:
             attempt = self.done[trial.nodes[f"measure {label}"]]
             if attempt is not None:
-                return attempt.said
+                return attempt.record
         return None
 
     def cost(self, arm: str) -> Cost:
@@ -153,7 +153,7 @@ class _Reading:
         keys = dict.fromkeys(key for trial in trials for key in trial.nodes.values())
         own = [self.done[key] for key in keys if self.graph.nodes[key].arm.name == arm]
         drawn = [self.done[trial.nodes["sample"]] for trial in trials]
-        said = [attempt.said for attempt in drawn if attempt is not None]
+        said = [attempt.record for attempt in drawn if attempt is not None]
         computed = [attempt for attempt in own if attempt is not None]
         if not said:
             return Cost(computed=len(computed), reused=len(keys) - len(own))
@@ -293,7 +293,7 @@ def _provenance(study: Study, attempts: list[Attempt], command: str) -> Provenan
     distributions: dict[str, str] = {}
     for arm in study.arms:
         distributions.update(arm.common.distributions)
-    began = [float(attempt.said.get("began", 0.0)) for attempt in attempts]
+    began = [float(attempt.record.get("began", 0.0)) for attempt in attempts]
     ended = [start + attempt.seconds for start, attempt in zip(began, attempts, strict=True)]
     return Provenance(
         command=command,

@@ -95,7 +95,7 @@ def kept(folder: Path) -> Kept:
             nodes.setdefault((trial["arm"], step), key)
             label = step.removeprefix("measure ")
             if label != step and label not in metrics and (done := store.done(key)) is not None:
-                metrics[label] = str(done.said.get("name", label))
+                metrics[label] = str(done.record.get("name", label))
     return Kept(
         folder=folder,
         name=str(graph["study"]),

@@ -1,4 +1,4 @@
-"""Runs a study: which node next, what became of it, whether it is tried again, and when to stop."""
+"""Runs a study: which node comes next, whether a failed one is tried again, and when to stop."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ from glidepath.plugins.studies.study.sections import CANCELLED
 from glidepath.plugins.studies.study.study import Study
 from glidepath.registry import write_whole
 
+STOP_REQUESTED = "a stop was requested"
+"""Why a run ended that somebody stopped."""
 _TICK = 0.5
 
 
@@ -81,10 +83,11 @@ class _Running:
 
 
 class Driver:
-    """Runs what a store lacks of a study. The ledger is here: engines retry nothing.
+    """Runs the nodes of a study that have no result. Retries are decided here: engines retry nothing.
 
-    report: called when something has changed. interrupted: asked again and again; 1 lets what runs finish, 2
-    kills it. go_on: asked when the budget is spent, where the study says so.
+    report: called when something has changed.
+    interrupted: polled while the study runs; 1 lets running tasks finish, 2 kills them.
+    go_on: called when the budget is spent, where the study says `on_exceed: ask`.
     """
 
     def __init__(
@@ -131,9 +134,9 @@ class Driver:
             if self.store.done(key) is not None:
                 self._finish(key)
             else:
-                self._judge(key)
+                self._note_failures(key)
         self._found = len(self._done)
-        self._say()
+        self._report_progress()
         try:
             while True:
                 self._look_for_stops()
@@ -161,8 +164,8 @@ class Driver:
                 order.setdefault(key, None)
         return list(reversed(order))
 
-    def _judge(self, key: str) -> None:
-        """Whether a node without a result is tried again."""
+    def _note_failures(self, key: str) -> None:
+        """Decide whether a node without a result is tried again."""
         counted = self.store.counted(key)
         classes = Counter(attempt.state for attempt in counted if attempt.state != CANCELLED)
         if any(count > self.study.failures.allowed(failure) for failure, count in classes.items()):
@@ -214,17 +217,17 @@ class Driver:
     def _submit(self, task: Task, nodes: Sequence[Node]) -> None:
         order = order_of(nodes, self.study, self.store, no_plugins=self._no_plugins)
         for node in nodes:
-            self.store.write_preimage(node.key, node.said)
+            self.store.write_preimage(node.key, node.preimage)
         numbers = [int(step["attempt"].rpartition("/")[2]) for step in order["steps"]]
         make_folder(task.order.parent)
         write_json(task.order, order)
         self._running[task.id] = _Running(nodes, numbers, time.monotonic())
-        self._say()
+        self._report_progress()
         self.engine.submit(task)
         self._running[task.id].since = time.monotonic()
 
     def _take(self, task: str, status: int) -> None:
-        """What became of a task: of the steps that it began, and of the one at which it died."""
+        """Record how the steps of a task ended, and that at which its process died."""
         running = self._running.pop(task)
         self._spent += time.monotonic() - running.began
         ended: list[Attempt] = []
@@ -243,13 +246,13 @@ class Driver:
                 self._finish(attempt.key)
                 self._ran += 1
             else:
-                self._judge(attempt.key)
+                self._note_failures(attempt.key)
                 self._remember(attempt)
-            self._say(attempt, labels[attempt.key])
+            self._report_progress(attempt, labels[attempt.key])
 
     def _remember(self, attempt: Attempt) -> None:
-        """Stop when one traceback comes from everywhere."""
-        same = attempt.said.get("same")
+        """Stop the run when many nodes fail with the same traceback."""
+        same = attempt.record.get("same")
         if same is None:
             return
         keys = self._same.setdefault(str(same), set())
@@ -262,9 +265,9 @@ class Driver:
         hard = isinstance(asked, dict) and asked.get("now")
         interrupted = self._interrupted()
         if (asked is not None or interrupted) and not self._stopped:
-            self._stopped = "it was told to stop"
+            self._stopped = STOP_REQUESTED
         if hard or interrupted > 1:
-            self._cancel(self._running, "it was told to stop")
+            self._cancel(self._running, STOP_REQUESTED)
         if not self._stopped and self._spent > self._budget:
             if self.study.budget.on_exceed == "ask" and self._go_on():
                 self._budget = float("inf")
@@ -299,7 +302,7 @@ class Driver:
         self._done.add(key)
         self._counts[self.graph.nodes[key].stage] += 1
 
-    def _say(self, last: Attempt | None = None, label: str = "") -> None:
+    def _report_progress(self, last: Attempt | None = None, label: str = "") -> None:
         self._report(
             RunProgress(
                 done=len(self._done),
@@ -327,7 +330,7 @@ def _by_drawn(graph: Graph) -> dict[str, list[Node]]:
 
 
 def _lost(why: str, status: int, seconds: float) -> dict[str, Any]:
-    """The failure of an attempt whose process ended without a word."""
+    """The failure of an attempt whose process left neither a result nor a failure."""
     if why == "timeout":
         return {
             "failure": "timeout",
@@ -340,7 +343,7 @@ def _lost(why: str, status: int, seconds: float) -> dict[str, Any]:
         message = f"its process ended with status {status}: its {LOG} says why"
         return {"failure": "error", "message": message, "seconds": seconds}
     how = f"was killed by signal {-status}" if status < 0 else "ended"
-    return {"failure": "lost", "message": f"its process {how}, and left no word", "seconds": seconds}
+    return {"failure": "lost", "message": f"its process {how} without a result", "seconds": seconds}
 
 
 def graph_json(study: Study, graph: Graph) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _nearest(node: Node, store: Store) -> tuple[str, list[tuple[str, Any, Any]]]
     for key, said in store.preimages():
         if said.get("stage") != node.stage or key == node.key or store.done(key) is None:
             continue
-        found = differences(dict(node.said), dict(said))
+        found = differences(dict(node.preimage), dict(said))
         if best is None or len(found) < len(best[1]):
             best = (key, found)
     return best

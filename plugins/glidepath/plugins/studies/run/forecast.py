@@ -56,13 +56,13 @@ def classes_of(graph: Graph) -> Classes:
         whole = (node.stage, *reads.items(), id(node.metric) if node.metric else 0)
         if whole not in seen:
             exact = node.stage == "sample"
-            said = node.said["reads"]
+            said = node.preimage["reads"]
             for slot, name in reads.items():
                 if (name, exact) not in coarse:
                     value = said[slot]
                     spec = value.get("spec", value) if isinstance(value, Mapping) else value
                     coarse[name, exact] = digest(_coarse(spec, exact))
-            metric = node.said.get("metric")
+            metric = node.preimage.get("metric")
             seen[whole] = digest(
                 [node.stage, {slot: coarse[name, exact] for slot, name in reads.items()}, metric]
             )

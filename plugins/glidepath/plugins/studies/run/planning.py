@@ -201,7 +201,7 @@ def _left(planned: Planned) -> Iterator[str]:
     if all(count == found for count, found in planned.stages.values()):
         yield "nothing is left to run"
     elif told.wall is None or told.seconds is None:
-        yield "how long it takes is not known: neither a probe nor a run has told of every stage"
+        yield "how long it takes is not known: not every stage has been probed or run"
     else:
         slots = _slots(planned.study)
         beside = f" with {slots} trials at a time" if slots > 1 else ""

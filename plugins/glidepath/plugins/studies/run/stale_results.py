@@ -1,4 +1,4 @@
-"""Results from before the code behind them changed: a report takes them where it is told to, and says so."""
+"""Results from before the code changed, which `study report --as-measured` takes, with a note."""
 
 from __future__ import annotations
 
@@ -41,23 +41,31 @@ def as_measured(graph: Graph, store: Store) -> AsMeasured:
             then = nodes.get(step, key)
             if key in instead or then == key:
                 continue
-            said = read_json(store.node(then) / PREIMAGE)
-            if isinstance(said, dict) and _is_same(graph.nodes[key], said, instead) and store.done(then):
+            preimage = read_json(store.node(then) / PREIMAGE)
+            if (
+                isinstance(preimage, dict)
+                and _is_same(graph.nodes[key], preimage, instead)
+                and store.done(then)
+            ):
                 instead[key] = then
-                changed.update(_changed(graph.nodes[key].said, said))
+                changed.update(_changed(graph.nodes[key].preimage, preimage))
     return AsMeasured(graph.with_keys(instead), (_note(changed),) if instead else ())
 
 
 def _is_same(node: Node, then: Mapping[str, Any], instead: Mapping[str, str]) -> bool:
     """Whether a result is of this node but for the code, and of results that are taken as well."""
     before = {it.stage: instead.get(it.key, it.key) for it in node.upstream}
-    return then.get("upstream") == before and digest(_without_code(node.said)) == digest(_without_code(then))
+    return then.get("upstream") == before and digest(_without_code(node.preimage)) == digest(
+        _without_code(then)
+    )
 
 
-def _without_code(said: Mapping[str, Any]) -> dict[str, Any]:
+def _without_code(preimage: Mapping[str, Any]) -> dict[str, Any]:
     """What a preimage says of the spec, the seeds, the data and the precision."""
-    kept = {key: value for key, value in said.items() if key not in ("code", "version", "upstream", "reads")}
-    kept["reads"] = {slot: _spec(value) for slot, value in said["reads"].items()}
+    kept = {
+        key: value for key, value in preimage.items() if key not in ("code", "version", "upstream", "reads")
+    }
+    kept["reads"] = {slot: _spec(value) for slot, value in preimage["reads"].items()}
     if "metric" in kept:
         kept["metric"] = _spec(kept["metric"])
     return kept
@@ -79,9 +87,9 @@ def _changed(now: Mapping[str, Any], then: Mapping[str, Any]) -> Iterator[tuple[
             )
 
 
-def _code(said: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    yield from said.get("code", {}).items()
-    for value in (*said["reads"].values(), said.get("metric")):
+def _code(preimage: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    yield from preimage.get("code", {}).items()
+    for value in (*preimage["reads"].values(), preimage.get("metric")):
         if isinstance(value, Mapping):
             yield from value.get("code", {}).items()
 

@@ -22,7 +22,7 @@ def weights_used(attempts: Iterable[Attempt]) -> dict[str, str]:
     """
     found: dict[str, dict[str, None]] = {}
     for attempt in attempts:
-        if attempt.said.get("stage") == "sample":
+        if attempt.record.get("stage") == "sample":
             manifest = read_json(attempt.folder / MANIFEST) or {}
             for path, digest in manifest.get("weights", {}).items():
                 found.setdefault(_file(manifest.get("spec", {}), path), {})[str(digest)[:_DIGITS]] = None

@@ -218,9 +218,9 @@ class StudyResults:
     progress: Progress | None = None
 
     def __attrs_post_init__(self) -> None:
-        faults = list(self._faults())
-        if faults:
-            raise ValueError(f"results of the study {self.name!r}: " + "; ".join(faults))
+        problems = list(self._problems())
+        if problems:
+            raise ValueError(f"results of the study {self.name!r}: " + "; ".join(problems))
 
     @property
     def rivals(self) -> tuple[Arm, ...]:
@@ -245,7 +245,7 @@ class StudyResults:
         )
         return np.full(next(shapes, (len(self.training_seeds), len(self.sampling_seeds), 1)), np.nan)
 
-    def _faults(self) -> Iterator[str]:
+    def _problems(self) -> Iterator[str]:
         arms, metrics = [it.name for it in self.arms], [it.name for it in self.metrics]
         for what, names in (("arms", arms), ("metrics", metrics)):
             doubled = sorted({name for name in names if names.count(name) > 1})

@@ -1,4 +1,4 @@
-"""The folder of a study: what was tried, how it ended, and what came of it.
+"""The folder of a study: every attempt at a node, how it ended, and its result.
 
     study.yaml, graph.json        what was run last: the file, the arms, and the nodes of each trial
     nodes/ab/abcd.../             a node by its key
@@ -38,23 +38,24 @@ class Attempt:
     """One attempt at a node.
 
     state: "done", "running", or why it failed: one of `sections.FAILURES`.
+    record: what its result.json or failure.json holds.
     """
 
     key: str
     number: int
     folder: Path
     state: str
-    said: Mapping[str, Any]
+    record: Mapping[str, Any]
 
     @property
     def message(self) -> str:
-        """What a failed one said, in one line."""
-        return str(self.said.get("message", ""))
+        """Why it failed, in one line."""
+        return str(self.record.get("message", ""))
 
     @property
     def seconds(self) -> float:
         """How long it took."""
-        return float(self.said.get("seconds", 0.0))
+        return float(self.record.get("seconds", 0.0))
 
 
 class Store:
@@ -126,12 +127,12 @@ class Store:
         last = max((attempt.number for attempt in self.attempts(key)), default=0)
         return self.node(key) / "attempts" / f"{last + 1:04d}"
 
-    def write_preimage(self, key: str, said: Mapping[str, Any]) -> None:
-        """Keep what a key is the digest of."""
+    def write_preimage(self, key: str, preimage: Mapping[str, Any]) -> None:
+        """Write what a key is the digest of, once."""
         path = self.node(key) / PREIMAGE
         if not path.exists():
             make_folder(path.parent)
-            write_json(path, dict(said))
+            write_json(path, dict(preimage))
 
     def preimages(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """What is kept of every node, by key."""
@@ -147,7 +148,9 @@ class Store:
                 yield folder.name
 
     def close_unfinished(self, patience: float = 10.0) -> list[Attempt]:
-        """Mark what a driver left behind that is gone. A process that still works on it is waited for.
+        """Mark as cancelled the attempts that a driver left running when it died.
+
+        A process that still works on one is waited for, `patience` seconds long.
 
         No other driver may be running.
 

@@ -102,7 +102,7 @@ class Summary:
         ]
         for step, arm, train_seed, sample_seed, key in sorted(measured):
             done = next((attempt for attempt in self.attempts[key] if attempt.state == "done"), None)
-            for prompt, value in enumerate(done.said.get("scores", ()) if done is not None else ()):
+            for prompt, value in enumerate(done.record.get("scores", ()) if done is not None else ()):
                 yield Score(arm, train_seed, sample_seed, step.removeprefix(MEASURE), prompt, value)
 
 

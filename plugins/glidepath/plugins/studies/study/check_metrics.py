@@ -1,4 +1,4 @@
-"""Whether metrics fit the arms that they judge, and judge nothing that was made to please them."""
+"""Whether each metric fits the arms, and shares no network with their guidance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from glidepath.registry import Catalogue, PartPlan, Parts, Problems, check_contr
 def check_metrics(
     metrics: Sequence[MetricPlan], arms: Sequence[ArmPlan], catalogue: Catalogue, problems: Problems
 ) -> None:
-    """Add a fault for every metric that an arm does not meet the needs of, or whose network guides an arm.
+    """Add a problem for every metric whose needs an arm does not meet, or whose network guides an arm.
 
     A network that steers an arm, such as the CLIP of its guidance, would find that arm the best.
     """

@@ -1,4 +1,4 @@
-"""Whether every arm can read the prompts, asked of the tokenizers alone, before anything runs."""
+"""Whether the tokenizers of every arm can read the prompts, before anything runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_prompts(
     metrics: Sequence[MetricPlan],
     problems: Problems,
 ) -> None:
-    """Add a fault for every prompt that a tokenizer of an arm or of a metric does not read.
+    """Add a problem for every prompt that a tokenizer of an arm or of a metric does not read.
 
     places: of the prompts, one for each. A text encoder whose spec has no tokenizer is not asked.
     """
@@ -79,7 +79,7 @@ def _unread(part: PartPlan, prompts: Sequence[str]) -> Iterator[tuple[int, str]]
         try:
             made.encode(prompt)
         except GlidepathError as error:
-            # a fault is one line
+            # a problem is one line
             yield index, "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
         except Exception:
             return  # it is broken, which its plugin's tests and the first trial tell

@@ -80,7 +80,7 @@ class DraftReader:
             yield Change(changes.key(key), entry.node, drop)
 
     def mapping(self, node: Node, path: str, what: str, keys: Sequence[str]) -> MappingNode | None:
-        """A mapping that has no other keys; None after a fault."""
+        """A mapping that has no other keys; None after a problem."""
         if not isinstance(node, MappingNode):
             if not isinstance(node, Broken):
                 said = f"{what} takes a mapping, and this is {describe_node(node)}"

@@ -1,11 +1,11 @@
 """The stages of a study as a graph: train -> embed -> sample -> measure. Equal keys are one node.
 
-A node's key is the digest of all that decides its result: the parts that its stage reads, the keys of the
-nodes before it, the code, the seeds, the precision. What is read is kept by its own digest first, so that a
-node costs little; `preimage` writes it out again.
+A node's key is the digest of everything that decides its result: the parts that its stage reads, the keys of
+the nodes before it, the code, the seeds, the precision. Parts enter a key by their own digests, so that a key
+costs little; the preimage of a key writes them out again.
 
-What a stage does not declare goes into the keys of all stages: a slot that a plugin adds may matter to any
-of them, and to forget it would be to take an old result for a new one.
+A slot that no stage declares goes into the keys of all stages: it may matter to any of them, and a key
+without it would take an old result for a new one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Node:
     """A piece of work with one result.
 
     upstream: the nodes whose results it takes. arm: the first that has it. seed: of its role, None for none.
-    metric: of a `measure`. said: the preimage of its key, what is read by its digest.
+    metric: of a `measure`. preimage: what its key is the digest of.
     """
 
     key: str
@@ -61,12 +61,12 @@ class Node:
     arm: ArmPlan
     seed: int | None
     metric: MetricPlan | None
-    said: Mapping[str, Any]
+    preimage: Mapping[str, Any]
 
     @property
     def reads(self) -> Mapping[str, str]:
         """What it reads of the spec, by the slot: digests."""
-        return self.said.reads if isinstance(self.said, _Preimage) else {}
+        return self.preimage.reads if isinstance(self.preimage, _Preimage) else {}
 
     @property
     def label(self) -> str:
@@ -151,11 +151,11 @@ class _Building:
         before = (trained,) if trained is not None else ()
         if any("text_encoder" in parts for parts in arm.pipelines.values()):
             # by the batches that they are drawn in, whose size decides how a network rounds
-            said = {"prompts": self._prompts, "runtime": self._runtime(arm)}
-            nodes["embed"] = self._node("embed", arm, before, said=said)
+            inputs = {"prompts": self._prompts, "runtime": self._runtime(arm)}
+            nodes["embed"] = self._node("embed", arm, before, inputs=inputs)
             before = (*before, nodes["embed"])
-        said = {"prompts": self._prompts, "runtime": self._runtime(arm)}
-        drawn = self._node("sample", arm, before, seed=self.study.sample_seeds[sample], said=said)
+        inputs = {"prompts": self._prompts, "runtime": self._runtime(arm)}
+        drawn = self._node("sample", arm, before, seed=self.study.sample_seeds[sample], inputs=inputs)
         nodes["sample"] = drawn
         for metric in self.study.metrics:
             nodes[f"measure {metric.label}"] = self._measure(arm, drawn, metric)
@@ -163,12 +163,12 @@ class _Building:
 
     def _train(self, arm: ArmPlan, index: int) -> Node:
         return self._node(
-            "train", arm, (), seed=self.study.train_seeds[index], said={"runtime": self._runtime(arm)}
+            "train", arm, (), seed=self.study.train_seeds[index], inputs={"runtime": self._runtime(arm)}
         )
 
     def _measure(self, arm: ArmPlan, drawn: Node, metric: MetricPlan) -> Node:
-        said = {"metric": self._digest(metric.part)}
-        return self._node("measure", arm, (drawn,), said=said, metric=metric)
+        inputs = {"metric": self._digest(metric.part)}
+        return self._node("measure", arm, (drawn,), inputs=inputs, metric=metric)
 
     def _runtime(self, arm: ArmPlan) -> str:
         key = id(arm.common)
@@ -191,7 +191,7 @@ class _Building:
         arm: ArmPlan,
         upstream: tuple[Node, ...],
         *,
-        said: Mapping[str, Any],
+        inputs: Mapping[str, Any],
         seed: int | None = None,
         metric: MetricPlan | None = None,
     ) -> Node:
@@ -200,7 +200,7 @@ class _Building:
             "version": VERSIONS[stage],
             "reads": self._reads(stage, arm),
             "upstream": {node.stage: node.key for node in upstream},
-            **said,
+            **inputs,
         }
         if seed is not None:
             whole["seed"] = seed

@@ -1,4 +1,4 @@
-"""A study without a fault, as everything else reads it."""
+"""A study that was read and has no problems."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class MetricPlan:
 
 @attrs.frozen(eq=False, kw_only=True)
 class Study:
-    """A study without a fault.
+    """A study that was read and has no problems.
 
-    file: it was read from. arms: in the order of the file; baseline is one of them. excluded: those that
-    `where` and `exclude` leave out. prompts: the texts, once each.
-    text: the file, to be kept beside the results.
+    file, text: as it was read. arms: in the order of the file; baseline is one of them.
+    excluded: the arms that `where` and `exclude` leave out. prompts: the texts, without duplicates.
+    train_seeds: empty where nothing is trained. warnings: for a person, before the study runs.
     """
 
     about: About

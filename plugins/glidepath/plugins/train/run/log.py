@@ -1,4 +1,4 @@
-"""The log of a training run: JSON lines, each with the step that it speaks of."""
+"""The log of a training run: JSON lines, each with its step."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Position:
 class Run:
     """What is trained, on what, and where its files go.
 
-    denoiser, text_encoder: on `device`, in float32; None for a denoiser that hears no text.
+    denoiser, text_encoder: on `device`, in float32; None for a denoiser without text.
     folder: receives `log.jsonl`, checkpoints and at the end `weights.safetensors`. One process at a time
         writes to it.
     spec: the resolved spec, plain JSON; checkpoints carry it, and a run resumes only under one that trains
