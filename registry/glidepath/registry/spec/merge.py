@@ -1,4 +1,9 @@
-"""How a later layer of a spec changes an earlier one."""
+"""How a later layer of a spec changes an earlier one.
+
+As `OmegaConf.merge` does it, mappings merge, and lists and values replace. What OmegaConf cannot know: a part
+that becomes another one loses the parameters of the first, the bare name `ddim` is {use: ddim}, and a list of
+parts may take the place of a single one.
+"""
 
 from __future__ import annotations
 
