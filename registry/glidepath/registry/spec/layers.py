@@ -15,7 +15,6 @@ from glidepath.registry.describe.fields import Level
 from glidepath.registry.discovery.components import NotFound
 from glidepath.registry.spec.merge import merge
 from glidepath.registry.spec.positions import Schema
-from glidepath.registry.text.mappings import mapping_tree
 from glidepath.registry.text.named_files import is_there, neighbours
 from glidepath.registry.text.problems import Place, Problems, did_you_mean, quoted
 from glidepath.registry.text.scalars import NULL
@@ -91,6 +90,8 @@ class Layers:
     def _one(self, source: Layer, name: str, trusted: bool) -> MappingNode:
         if not isinstance(source, Mapping):
             return self._from_name(source, trusted)
+        from glidepath.registry.text.mappings import mapping_tree  # most specs are files
+
         self._problems.files.append(name)
         home = Source(name, Path(), "", trusted=trusted)
         root = self._mapping(mapping_tree(source, home, self._problems))
