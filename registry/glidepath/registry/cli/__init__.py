@@ -93,8 +93,8 @@ def command_parser(name: str, catalogue: Catalogue) -> argparse.ArgumentParser |
         return _builtin_parser(name)
     target = catalogue.command_source(name).item.target
     parser = getattr(import_module(target.partition(":")[0]), "parser", None)
-    made = parser() if callable(parser) else None
-    return made if isinstance(made, argparse.ArgumentParser) else None
+    arguments = parser() if callable(parser) else None
+    return arguments if isinstance(arguments, argparse.ArgumentParser) else None
 
 
 def _main(arguments: list[str]) -> int:

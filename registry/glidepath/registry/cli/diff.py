@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         (a, a_sort), (b, b_sort) = (_manifest(name, arguments) for name in (arguments.a, arguments.b))
-        found = changes(a, b)
+        differences = changes(a, b)
     except SpecError:
         raise
     except GlidepathError as error:
@@ -74,12 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     if arguments.json:
         sides = {"a": {"name": arguments.a, "sort": a_sort}, "b": {"name": arguments.b, "sort": b_sort}}
-        print_json({**sides, "equal": not found, "changes": [_as_json(change) for change in found]})
-    elif found:
-        print(_text(found))
+        print_json(
+            {**sides, "equal": not differences, "changes": [_as_json(change) for change in differences]}
+        )
+    elif differences:
+        print(_text(differences))
     else:
         print("no difference")
-    return int(bool(found))
+    return int(bool(differences))
 
 
 def _manifest(name: str, arguments: argparse.Namespace) -> tuple[Manifest, str]:
@@ -108,12 +110,12 @@ def _as_json(change: Change) -> dict[str, Any]:
     return {"section": change.section, "path": change.path, **there}
 
 
-def _text(found: list[Change]) -> str:
+def _text(differences: list[Change]) -> str:
     from glidepath.registry.records.differences import shown
 
     lines: list[str] = []
     title = ""
-    for change in found:
+    for change in differences:
         head, name = _place(change)
         if head != title:
             lines.append(head)

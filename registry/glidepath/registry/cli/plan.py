@@ -98,9 +98,9 @@ def _values(part: PartPlan) -> list[tuple[str, object, str]]:
     if config is None:
         return []
     return [
-        (it.name, getattr(config, it.name), part.sources.get(it.name, "default"))
-        for it in parameters(type(config))
-        if not it.part
+        (parameter.name, getattr(config, parameter.name), part.sources.get(parameter.name, "default"))
+        for parameter in parameters(type(config))
+        if not parameter.part
     ]
 
 

@@ -44,9 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
     records = examine(catalogue)
     others = unreadable()
     if arguments.json:
-        told = [attrs.asdict(record) | {"stage": record.stage, "works": record.works} for record in records]
+        documents = [
+            attrs.asdict(record) | {"stage": record.stage, "works": record.works} for record in records
+        ]
         unread = [{"file": file, "error": error} for file, error in others]
-        print_json({"plugins": told, "warnings": catalogue.warnings, "unreadable": unread})
+        print_json({"plugins": documents, "warnings": catalogue.warnings, "unreadable": unread})
     else:
         print(_text(catalogue, records, others))
     if strict and (failing := [record for record in records if record.problems]):
@@ -66,11 +68,15 @@ def _text(catalogue: Catalogue, records: Sequence[PluginRecord], others: Sequenc
             "no plugins are installed (is glidepath itself installed? `pip install -e .` in its folder)"
         )
     if any(record.problems for record in records):
-        told = (indent(_told(record, record.problems)) for record in records if record.problems)
-        blocks.append("problems:\n" + "\n".join(told))
+        lines = (indent(_problems_text(record, record.problems)) for record in records if record.problems)
+        blocks.append("problems:\n" + "\n".join(lines))
     if any(record.missing_extras for record in records):
-        told = (indent(_told(record, record.missing_extras)) for record in records if record.missing_extras)
-        blocks.append("parts that cannot be used here:\n" + "\n".join(told))
+        lines = (
+            indent(_problems_text(record, record.missing_extras))
+            for record in records
+            if record.missing_extras
+        )
+        blocks.append("parts that cannot be used here:\n" + "\n".join(lines))
     doubles = [
         f"{entry.component.kind} {entry.full_name} ({entry.distribution} {entry.version})"
         for entry in catalogue.components()
@@ -108,7 +114,7 @@ def _supplies(record: PluginRecord) -> str:
     return "; ".join(f"{what} {', '.join(names)}" for what, names in supplied.items()) or "-"
 
 
-def _told(record: PluginRecord, problems: Sequence[PluginProblem]) -> str:
+def _problems_text(record: PluginRecord, problems: Sequence[PluginProblem]) -> str:
     lines = [record.title]
     for problem in problems:
         lines.append(f"  {problem.stage}: {problem.error}")

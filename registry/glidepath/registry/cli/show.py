@@ -86,44 +86,46 @@ def _name(found: Registered | Supplied[Preset]) -> str:
     return found.component.name if isinstance(found, Registered) else found.item.name
 
 
-def _show_preset(found: Supplied[Preset], *, as_json: bool) -> None:
-    text = found.item.file.read_text(encoding="utf-8")
-    record = found.record
+def _show_preset(preset: Supplied[Preset], *, as_json: bool) -> None:
+    text = preset.item.file.read_text(encoding="utf-8")
+    record = preset.record
     if as_json:
         print_json(
             {
                 "kind": "preset",
-                "name": found.item.name,
-                "summary": found.item.summary,
+                "name": preset.item.name,
+                "summary": preset.item.summary,
                 "distribution": record.distribution,
                 "version": record.version,
                 "plugin": record.name,
-                "file": found.item.file,
+                "file": preset.item.file,
                 "text": text,
             }
         )
         return
-    print(f"preset {found.item.name}: {found.item.summary}\n")
+    print(f"preset {preset.item.name}: {preset.item.summary}\n")
     print(
         text_table(
             [
                 ("from", f"{record.distribution} {record.version}, plugin {record.name}"),
-                ("file", str(found.item.file)),
+                ("file", str(preset.item.file)),
             ]
         )
     )
     print(f"\n{text.rstrip()}")
 
 
-def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> None:
-    component, kind = found.component, catalogue.kinds[found.component.kind]
-    config = catalogue.config_class(found)
+def _show_part(catalogue: Catalogue, part: Registered, *, as_json: bool) -> None:
+    component, kind = part.component, catalogue.kinds[part.component.kind]
+    config = catalogue.config_class(part)
     described = parameters(config)
-    names = {name: [catalogue.spelling(it) for it in catalogue.components(name)] for name in catalogue.kinds}
-    spelling = catalogue.spelling(found)
+    names = {
+        name: [catalogue.spelling(entry) for entry in catalogue.components(name)] for name in catalogue.kinds
+    }
+    spelling = catalogue.spelling(part)
     piece = example(kind, spelling, described, names)
     try:
-        catalogue.find(kind.name, found.full_name)
+        catalogue.find(kind.name, part.full_name)
         missing_extras = ""
     except NotFound as unknown:
         missing_extras = "; ".join(filter(None, (unknown.what, unknown.hint)))
@@ -134,10 +136,10 @@ def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> Non
                 "name": component.name,
                 "use": spelling,
                 "summary": component.summary,
-                "distribution": found.distribution,
-                "version": found.version,
-                "plugin": found.plugin,
-                "file": found.file,
+                "distribution": part.distribution,
+                "version": part.version,
+                "plugin": part.plugin,
+                "file": part.file,
                 "target": component.target,
                 "requires": [extra.module for extra in component.requires],
                 "unusable": missing_extras,
@@ -148,8 +150,8 @@ def _show_part(catalogue: Catalogue, found: Registered, *, as_json: bool) -> Non
         )
         return
     facts = [
-        ("from", f"{found.distribution} {found.version}, plugin {found.plugin}"),
-        ("file", found.file),
+        ("from", f"{part.distribution} {part.version}, plugin {part.plugin}"),
+        ("file", part.file),
         ("built by", component.target),
         *(("needs", f"{extra.module} ({extra.install})") for extra in component.requires),
         *(("see", reference) for reference in component.references),
