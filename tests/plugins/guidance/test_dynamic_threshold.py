@@ -56,6 +56,7 @@ def test_what_else_was_predicted_is_kept() -> None:
         assert torch.equal(prediction.x, noise(prediction.step.index))
 
 
+@pytest.mark.thorough
 def test_an_image_of_more_values_than_torch_quantile_takes() -> None:
     values = torch.arange(2**24 + 2, dtype=torch.float32)[None] / 2**24
     with pytest.raises(RuntimeError, match="too large"):

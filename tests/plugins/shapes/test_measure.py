@@ -11,7 +11,7 @@ from glidepath.plugins.shapes.measure import ceiling, size_of
 from glidepath.registry.assembly.build import assemble
 
 
-@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("size", [32, pytest.param(64, marks=pytest.mark.thorough)])
 def test_real_renderings_of_prompts_are_right_in_99_percent(size: int) -> None:
     scores = ceiling(count=50, seed=1, size=size)
     assert sum(score.images for score in scores) == 200

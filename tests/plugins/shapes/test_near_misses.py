@@ -27,6 +27,7 @@ def test_a_near_miss_is_a_caption_in_the_grammar_with_as_many_words() -> None:
         assert other != caption
 
 
+@pytest.mark.thorough
 def test_a_near_miss_is_wrong_of_the_image_and_the_caption_is_right() -> None:
     """By the reader, which judges pixels; it misreads at most one rendering in a hundred."""
     right = [judge(image, caption).all_right for image, caption in zip(IMAGES, CAPTIONS, strict=True)]

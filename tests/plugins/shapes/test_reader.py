@@ -56,7 +56,7 @@ def painted(inside: Callable[[np.ndarray, np.ndarray], np.ndarray], radius: floa
     return reading
 
 
-@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("size", [32, pytest.param(64, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("objects", [1, 2])
 def test_99_percent_of_renderings_are_read_right_in_everything(objects: int, size: int) -> None:
     scenes = draws(600, objects)

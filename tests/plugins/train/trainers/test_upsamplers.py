@@ -13,7 +13,7 @@ from torch import Tensor
 from glidepath.plugins.train.configs import DiffusionTrainerConfig
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.losses.loss import reduced
-from glidepath.plugins.train.plugin import _fault_of_low_res
+from glidepath.plugins.train.plugin import _low_res_problem
 from glidepath.plugins.train.stages.denoising import DenoisingStage
 
 NOWHERE = Path("nowhere")
@@ -66,7 +66,7 @@ def test_any_number_of_dimensions_is_reduced(shape: tuple[int, ...]) -> None:
 
 def test_a_trainer_says_when_low_res_and_denoiser_do_not_fit() -> None:
     without, given = DiffusionTrainerConfig(), DiffusionTrainerConfig(low_res=32)
-    assert "low_res" in _fault_of_low_res(without, upsamples=True)
-    assert "none" in _fault_of_low_res(given, upsamples=False)
-    assert _fault_of_low_res(given, upsamples=True) == ""
-    assert _fault_of_low_res(without, upsamples=False) == ""
+    assert "low_res" in _low_res_problem(without, upsamples=True)
+    assert "none" in _low_res_problem(given, upsamples=False)
+    assert _low_res_problem(given, upsamples=True) == ""
+    assert _low_res_problem(without, upsamples=False) == ""
