@@ -30,6 +30,20 @@ def test_noise_does_not_depend_on_the_batch_it_was_drawn_in(seeds: list[tuple[in
     assert torch.equal(together.step(step, like), torch.cat([noise.step(step, like[:1]) for noise in alone]))
 
 
+def test_noise_is_float32_whatever_the_default_dtype_of_the_process_is() -> None:
+    reference = ReferenceNoise(torch.Generator().manual_seed(3)).initial((1, *SHAPE), "cpu")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        drawn = initial((3, 0))
+        again = ReferenceNoise(torch.Generator().manual_seed(3)).initial((1, *SHAPE), "cpu")
+    finally:
+        torch.set_default_dtype(before)
+    assert torch.equal(drawn, initial((3, 0)))
+    assert torch.equal(again, reference)
+    assert drawn.dtype == again.dtype == torch.float32
+
+
 def test_noise_can_be_asked_for_in_any_order_and_again() -> None:
     noise, like = PerSampleNoise([(7, 0)]), torch.empty(1, *SHAPE)
     forwards = [noise.step(index, like) for index in range(5)]

@@ -19,13 +19,16 @@ class Noise(Protocol):
     """A source of standard normal noise for one batch, from first to last step."""
 
     def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
-        """x_T / sigma: [B, C, *spatial] float32."""
+        """The noise of x_T, with variance 1: [B, C, *spatial] float32. `Pipeline` scales it by sigma_T."""
 
     def step(self, index: int, like: Tensor) -> Tensor:
         """The noise of step `index` (0 = noisiest), of the shape, on the device of `like`."""
 
     def skip(self, index: int, like: Tensor) -> None:
-        """Called in place of `step` at a step that adds no noise."""
+        """Called in place of `step` at a step that adds no noise.
+
+        The references draw there too, so that a source with one stream for all steps has to.
+        """
 
 
 def _whole(seeds: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -44,7 +47,7 @@ class PerSampleNoise:
     """One independent stream for each sample: an image does not depend on the batch it was made in.
 
     seeds: for each row of the batch, its (seed, sample index). The draw is made on the host in float32, so
-        that CPU and GPU start from the same bits.
+        that CPU and GPU start from the same bits; torch's default dtype and device change nothing.
     stream: which of the independent streams of a seed; each stage of a cascade has its own.
 
     Raises:
@@ -71,10 +74,10 @@ class PerSampleNoise:
                 f"noise was seeded for a batch of {len(self.seeds)}, and asked for one of {shape[0]}"
             )
         pinned = torch.device(device).type == "cuda"
-        drawn = torch.empty(shape, pin_memory=pinned)
+        drawn = torch.empty(shape, dtype=torch.float32, device="cpu", pin_memory=pinned)
         for row, (seed, sample) in zip(drawn.unbind(), self.seeds, strict=True):
             of_stream = (self.stream,) if self.stream else ()
-            generator = torch.Generator().manual_seed(_mix(seed, sample, position, *of_stream))
+            generator = torch.Generator("cpu").manual_seed(_mix(seed, sample, position, *of_stream))
             torch.randn(shape[1:], generator=generator, out=row)
         return drawn.to(device, non_blocking=True)
 
@@ -104,9 +107,10 @@ class ReferenceNoise:
 
     def _draw(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
         whole = (self.copies * shape[0], *shape[1:])
-        return torch.randn(whole, generator=self.generator, device=self.generator.device)[: shape[0]].to(
-            device
+        drawn = torch.randn(
+            whole, generator=self.generator, dtype=torch.float32, device=self.generator.device
         )
+        return drawn[: shape[0]].to(device)
 
 
 def _mix(*values: int) -> int:

@@ -19,7 +19,7 @@ from glidepath.registry.describe.fields import fields
 from glidepath.registry.describe.parameters import parameters
 from glidepath.registry.discovery.components import NotFound
 from glidepath.registry.discovery.diagnosis import part_problems
-from glidepath.registry.discovery.imports import import_problem, import_remedy
+from glidepath.registry.discovery.import_errors import import_problem, import_remedy
 from glidepath.registry.plan.contracts import BEFORE
 from glidepath.registry.plan.parts import PartPlan, Runtime
 from glidepath.registry.plan.resolved import resolved_tree

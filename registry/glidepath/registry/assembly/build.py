@@ -12,7 +12,7 @@ from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry.assembly import weights
 from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
-from glidepath.registry.discovery.imports import import_problem, import_remedy
+from glidepath.registry.discovery.import_errors import import_problem, import_remedy
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan

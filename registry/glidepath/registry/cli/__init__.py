@@ -139,7 +139,7 @@ def _module(name: str) -> Any:
 
 def _run_of_plugin(name: str, rest: list[str], options: argparse.Namespace) -> int:
     from glidepath.registry.discovery.components import NotFound
-    from glidepath.registry.discovery.imports import import_problem, import_remedy
+    from glidepath.registry.discovery.import_errors import import_problem, import_remedy
 
     catalogue = open_catalogue(options)
     try:

@@ -27,7 +27,7 @@ from glidepath.registry.discovery.components import (
     choose,
     missing_extras,
 )
-from glidepath.registry.discovery.imports import import_problem, import_remedy
+from glidepath.registry.discovery.import_errors import import_problem, import_remedy
 from glidepath.registry.discovery.loading import Loaded, call, load, plugin_manager
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.plugin_record import PluginRecord

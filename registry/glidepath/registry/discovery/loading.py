@@ -21,7 +21,7 @@ from glidepath.registry.describe.descriptors import (
     kind_problems,
     preset_problems,
 )
-from glidepath.registry.discovery.imports import error_text, import_remedy, is_within, raised_within
+from glidepath.registry.discovery.import_errors import error_text, import_remedy, is_within, raised_within
 from glidepath.registry.discovery.metadata import Requires, stated_requirements, unmet
 from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
 from glidepath.registry.discovery.scan import DISTRIBUTION, InstalledPlugin, install_remedy

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from glidepath.registry.discovery.imports import raised_within
+from glidepath.registry.discovery.import_errors import raised_within
 
 SECONDS = 2.0
 """How long a plugin may take before it is named."""

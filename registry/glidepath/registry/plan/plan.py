@@ -1,4 +1,7 @@
-"""A plan: each part of a spec with its component, its config and its inner parts. Nothing is built."""
+"""A plan: each part of a spec with its component, its config and its inner parts. Nothing is built.
+
+`make_plan` (planner.py) makes one, or raises all problems of the spec at once.
+"""
 
 from __future__ import annotations
 

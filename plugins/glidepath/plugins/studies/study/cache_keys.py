@@ -1,4 +1,7 @@
-"""What decides the result of a part, as values that can be hashed: its parameters, its files, its code."""
+"""What decides the result of a part, as values that can be hashed: its parameters, its files, its code.
+
+The key of a node is made of these in graph.py.
+"""
 
 from __future__ import annotations
 

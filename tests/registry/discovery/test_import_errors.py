@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from glidepath.registry.discovery.imports import import_problem, import_remedy, missing_module
+from glidepath.registry.discovery.import_errors import import_problem, import_remedy, missing_module
 
 
 @pytest.fixture
