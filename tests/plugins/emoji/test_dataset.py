@@ -1,0 +1,84 @@
+"""The dataset `emoji`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from glidepath.core import PartError
+from glidepath.plugins.emoji.configs import EmojiConfig
+from glidepath.plugins.emoji.dataset import EmojiDataset
+from glidepath.plugins.emoji.drawing import Draws, name_weights
+
+from .tiny import written
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> EmojiDataset:
+    return EmojiDataset(EmojiConfig(table=written(tmp_path), size=8))
+
+
+def test_batches_are_a_function_of_seed_and_step(dataset: EmojiDataset) -> None:
+    images, captions = dataset.batch(3, 7, 5)
+    again, same = dataset.batch(3, 7, 5)
+    assert torch.equal(images, again)
+    assert captions == same
+    assert (images.shape, images.dtype) == ((5, 3, 8, 8), torch.float32)
+    assert captions != dataset.batch(4, 7, 5)[1]
+
+
+def test_nothing_that_is_held_out_is_ever_drawn(dataset: EmojiDataset) -> None:
+    held = dataset.table.listing.held > 0
+    assert held.any()
+    forbidden = {picture.numpy().tobytes() for picture in dataset.table.pictures[held]}
+    for step in range(40):
+        images, _ = dataset.batch(0, step, 16)
+        pictures = ((images + 1) * 127.5).round().to(torch.uint8)
+        assert not forbidden & {picture.numpy().tobytes() for picture in pictures}
+
+
+def test_captions_are_of_their_pictures(dataset: EmojiDataset) -> None:
+    listing = dataset.table.listing
+    images, captions = dataset.batch(1, 2, 64)
+    pictures = ((images + 1) * 127.5).round().to(torch.uint8)
+    rows = [
+        (dataset.table.pictures == one).flatten(1).all(1).nonzero().flatten().tolist() for one in pictures
+    ]
+    for (row,), facts in zip(rows, dataset.facts(captions).tolist(), strict=True):
+        shown = int(listing.thing[row]), int(listing.style[row]), int(listing.tone[row])
+        assert facts[0] in (-1, shown[0])
+        assert facts[4] in (-1, shown[1])
+        assert facts[5] == shown[2]
+
+
+def test_facts_have_an_answer_to_each_question(dataset: EmojiDataset) -> None:
+    assert dataset.facts(["a cat, 3d", "fruit"]).shape == (2, len(dataset.answers))
+
+
+def test_pictures_of_another_size_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PartError, match="are 8 x 8, and `size` is 32"):
+        EmojiDataset(EmojiConfig(table=written(tmp_path)))
+
+
+def test_rows_come_as_often_as_their_weights_say_give_or_take_one() -> None:
+    weights = torch.tensor([1.0, 2.0, 0.5, 0.25, 0.25]).double()
+    draws = Draws(weights)
+    for epoch in range(4):
+        counts = Counter(draws.rows(0, 5 * epoch, 5).tolist())
+        for row, weight in enumerate(weights.tolist()):
+            assert abs(counts[row] - 5 * weight / 4) < 1
+
+
+def test_a_batch_may_span_two_epochs() -> None:
+    draws = Draws(torch.ones(5).double())
+    assert torch.equal(draws.rows(0, 3, 4), torch.cat((draws.rows(0, 3, 2), draws.rows(0, 5, 2))))
+    assert sorted(draws.rows(0, 0, 5).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_a_thing_in_four_tones_weighs_twice_a_thing_in_one() -> None:
+    thing, style = torch.tensor([0, 1, 1, 1, 1]), torch.tensor([0, 0, 0, 0, 0])
+    weights = name_weights(thing, style)
+    assert weights.tolist() == [1.0, 0.5, 0.5, 0.5, 0.5]
