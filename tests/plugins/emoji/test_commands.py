@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -67,7 +68,8 @@ def _grey(monkeypatch: pytest.MonkeyPatch) -> None:
     def pipeline(*_: Any) -> Drawing:
         return Drawing()
 
-    monkeypatch.setattr(measure_command, "open_plan", lambda *_, **__: (None, None))
+    trained = SimpleNamespace(all_weights=lambda: {"": "weights.safetensors"})
+    monkeypatch.setattr(measure_command, "open_plan", lambda *_, **__: (None, trained))
     monkeypatch.setattr(measure_command, "build_pipeline", pipeline)
     monkeypatch.setattr(judging, "load_judge", judge)
 
@@ -101,3 +103,8 @@ def test_a_table_of_other_things_than_the_judges_is_refused(tmp_path: Path) -> N
     table.save(tmp_path / "t.safetensors", others)
     with pytest.raises(GlidepathError, match="other things than the judge"):
         measure_command.main(["my.yaml", "--table", str(tmp_path / "t.safetensors")])
+
+
+def test_a_model_that_is_not_trained_is_not_measured() -> None:
+    with pytest.raises(GlidepathError, match="emoji-training names no weights"):
+        measure_command.main(["emoji-training"])

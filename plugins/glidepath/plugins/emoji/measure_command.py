@@ -34,7 +34,8 @@ def main(argv: Sequence[str]) -> int:
 
     Raises:
         SpecError: the spec has faults.
-        GlidepathError: the judge or the table cannot be read, or a file cannot be written.
+        GlidepathError: the spec names no weights, the judge or the table cannot be read, or a file cannot be
+            written.
     """
     chosen = parser().parse_args(argv)
     from glidepath.plugins.emoji.judge import load_judge
@@ -42,6 +43,11 @@ def main(argv: Sequence[str]) -> int:
     from glidepath.plugins.emoji.table import load
 
     catalogue, plan = open_plan(chosen, need_weights=True)
+    if not plan.all_weights():
+        raise GlidepathError(
+            f"{chosen.spec} names no weights, so there is no model to measure; name the spec.yaml that "
+            "`glidepath train` writes beside its weights"
+        )
     pipeline = build_pipeline(plan, catalogue)
 
     def draw(prompts: list[str], samples: range) -> Tensor:
