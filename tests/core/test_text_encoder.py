@@ -33,7 +33,7 @@ def test_prompts_become_ids_in_their_order() -> None:
 def test_all_prompts_that_cannot_be_read_are_told_in_one_error() -> None:
     with pytest.raises(UnreadablePrompt) as caught:
         encode_all(Letters(), ["ax", "b", "yz", "ax"])
-    assert caught.value.faults == ("'ax' has x", "'yz' has y, z")
+    assert caught.value.problems == ("'ax' has x", "'yz' has y, z")
     assert str(caught.value) == "'ax' has x\n    'yz' has y, z\n    it knows a, b"
 
 
@@ -49,5 +49,5 @@ def test_another_error_of_a_part_is_not_held_back() -> None:
 def test_the_error_can_be_sent_to_another_process() -> None:
     error = pickle.loads(pickle.dumps(UnreadablePrompt(["one", "two"], "help")))
     assert isinstance(error, UnreadablePrompt)
-    assert (error.faults, error.remedy, str(error)) == (("one", "two"), "help", "one\n    two\n    help")
+    assert (error.problems, error.remedy, str(error)) == (("one", "two"), "help", "one\n    two\n    help")
     assert str(UnreadablePrompt(["one"])) == "one"

@@ -1,7 +1,4 @@
-"""Every code block and command of the README and of the guides does what its page says.
-
-Those of the README always run, and those of the guides where it is thorough.
-"""
+"""Every code block and command of the README and of the guides does what its page says."""
 
 from __future__ import annotations
 
@@ -19,7 +16,6 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 PROJECT = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", "core", "registry", "plugins")
 COPIED = {"CONTRIBUTING.md": PROJECT, "rectified-flow.md": ("examples",), "guidance.md": ("docs/studies",)}
 """What of the project is copied to where the commands of a page are run."""
-RUN = [PAGES[0], *(pytest.param(page, marks=pytest.mark.thorough) for page in PAGES[1:])]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +25,8 @@ def glidepath() -> Iterator[str]:
         yield source
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
+@pytest.mark.thorough
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_of_a_page_does_what_the_page_says(page: Path, tmp_path: Path, glidepath: str) -> None:
     folder = tmp_path / "page"
     folder.mkdir()

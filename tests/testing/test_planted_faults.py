@@ -12,6 +12,8 @@ from glidepath.testing.suite import GENERIC
 
 from .planted_plugin import FAULTS
 
+pytestmark = pytest.mark.thorough
+
 SOUND = [
     f"{kind}/sound"
     for kind in ("schedule", "sampler", "guidance", "text_encoder", "denoiser", "tokenizer", "codec")

@@ -28,6 +28,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_faulty_module_fails_the_check_of_the_rule_that_it_breaks(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -55,6 +56,7 @@ def components():
 PARAMETERS = "import attrs\n\n@attrs.frozen(kw_only=True)\nclass Config: ...\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "source", "failed"),
     [

@@ -16,24 +16,24 @@ class PartError(GlidepathError):
 class UnreadablePrompt(PartError):
     """Prompts that a tokenizer cannot read.
 
-    faults: what is wrong, a sentence for each prompt. remedy: what would help, alike for all of them.
+    problems: what is wrong, a sentence for each prompt. remedy: what would help, alike for all of them.
     """
 
-    def __init__(self, faults: Sequence[str], remedy: str = "") -> None:
-        self.faults = tuple(faults)
+    def __init__(self, problems: Sequence[str], remedy: str = "") -> None:
+        self.problems = tuple(problems)
         self.remedy = remedy
-        super().__init__("\n    ".join([*self.faults, *filter(None, [remedy])]))
+        super().__init__("\n    ".join([*self.problems, *filter(None, [remedy])]))
 
     def __reduce__(self) -> tuple[type[UnreadablePrompt], tuple[tuple[str, ...], str]]:
-        return UnreadablePrompt, (self.faults, self.remedy)
+        return UnreadablePrompt, (self.problems, self.remedy)
 
     @staticmethod
     def joined(errors: Iterable[UnreadablePrompt]) -> UnreadablePrompt:
         """All of some errors in one, each sentence once."""
         known = list(errors)
-        faults = dict.fromkeys(fault for error in known for fault in error.faults)
+        problems = dict.fromkeys(problem for error in known for problem in error.problems)
         remedies = dict.fromkeys(error.remedy for error in known if error.remedy)
-        return UnreadablePrompt(list(faults), "\n    ".join(remedies))
+        return UnreadablePrompt(list(problems), "\n    ".join(remedies))
 
 
 class Diverged(GlidepathError):

@@ -224,12 +224,14 @@ def _can_be_set(owner: Any, name: str) -> bool:
 
 
 def _read(text: str) -> Mapping[str, Any]:
-    faults = Problems()
+    problems = Problems()
     try:
-        tree = read_tree(Source("YAML", None, text), faults)
+        tree = read_tree(Source("YAML", None, text), problems)
     except Unreadable:
         tree = None
-    require(tree is not None and not len(faults), f"its parameters cannot be read as YAML: {faults.error()}")
+    require(
+        tree is not None and not len(problems), f"its parameters cannot be read as YAML: {problems.error()}"
+    )
     assert tree is not None
     values: dict[str, Any] = node_value(tree)
     return values

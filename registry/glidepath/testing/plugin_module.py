@@ -106,11 +106,11 @@ def _import(module: str) -> Imported:
 @check()
 def loads(plugin: Plugin) -> None:
     """The plugin is imported, its hooks are known ones, and all that they return is sound."""
-    faults = [
-        f"{fault.stage}: {fault.error}" + (f" ({fault.hint})" if fault.hint else "")
-        for fault in plugin.record.problems
+    problems = [
+        f"{problem.stage}: {problem.error}" + (f" ({problem.hint})" if problem.hint else "")
+        for problem in plugin.record.problems
     ]
-    require(not faults, "; ".join(faults))
+    require(not problems, "; ".join(problems))
 
 
 @check("loads")

@@ -382,6 +382,7 @@ def test_a_plan_says_what_its_gradients_cost(tmp_path: Path) -> None:
         assert guided.gradient_flops == guided.flops["denoiser"] - plain.flops["denoiser"] > 0
 
 
+@pytest.mark.thorough
 def test_the_command_tells_what_gradients_cost_where_there_are_any(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -409,6 +410,7 @@ def test_a_plan_keeps_the_cost_of_other_guidance_apart_from_that_of_gradients(tm
     assert (both.rows, free.rows) == (2, 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "interval",
     ["{use: interval, high: 0.5}", "{use: interval, low: 0.5, high: 5}", "{use: interval, low: 5}"],

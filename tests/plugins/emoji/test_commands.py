@@ -74,6 +74,7 @@ def _grey(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "load_judge", judge)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("_grey")
 def test_each_split_has_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table.save(tmp_path / "t.safetensors", discs())

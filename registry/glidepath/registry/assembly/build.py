@@ -52,7 +52,7 @@ def assemble(
     Warns (`TrainedOtherwise`) where the weights were trained with another schedule, say, than the spec has.
 
     Raises:
-        SpecError: the spec has faults, all of which are listed; or the overrides are no list of texts.
+        SpecError: the spec has problems, all of which are listed; or the overrides are no list of texts.
         GlidepathError: a part could not be built, or weights do not fit.
     """
     given = as_overrides(overrides)

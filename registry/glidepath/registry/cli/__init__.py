@@ -46,7 +46,7 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
-    0 done; 1 an error; 2 a spec with faults, or wrong arguments; 130 interrupted.
+    0 done; 1 an error; 2 a spec with problems, or wrong arguments; 130 interrupted.
     """
     if argv is not None:
         return _status(list(argv))

@@ -18,7 +18,7 @@ from glidepath.registry.text.problems import Problem, SpecError
 EPILOG = """\
 Reads the spec, its presets and overrides, finds the parts, checks every parameter, and checks
 that the parts fit one another. Builds nothing, loads no weights, imports no torch. The exit
-status is 2 if there are faults. A warning is what will not make the images that are meant: weights
+status is 2 if there are problems. A warning is what will not make the images that are meant: weights
 that were trained otherwise (their header says how), or that are not there yet, or a file that is
 not given.
 
@@ -33,7 +33,7 @@ def parser() -> CommandParser:
     """Its arguments."""
     parser = CommandParser(
         prog="glidepath check",
-        description="Whether a spec is right; every fault, with its place.",
+        description="Whether a spec is right; every problem, with its place.",
         epilog=EPILOG,
     )
     add_spec_arguments(parser)
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print "SPEC: ok".
 
     Raises:
-        SpecError: with all faults of the spec; with `--json` they are the document instead.
+        SpecError: with all problems of the spec; with `--json` they are the document instead.
     """
     from glidepath.registry.plan.targets import require_targets
 

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what differs. Returns 0 for nothing, 1 for something, 2 after an error, which it tells.
 
     Raises:
-        SpecError: a spec has faults.
+        SpecError: a spec has problems.
     """
     from glidepath.registry.records.differences import changes
 

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the lock, say where it is.
 
     Raises:
-        SpecError: the spec has faults.
+        SpecError: the spec has problems.
         WeightsError: a file of weights is not the one that the spec means.
     """
     from glidepath.registry.records.lock import lock_file, write_lock

@@ -111,10 +111,10 @@ def open_plan(arguments: argparse.Namespace, *, need_weights: bool = False) -> t
     arguments: as `add_spec_arguments` and `add_plugin_switches` declare them; a spec that is None becomes the
         default preset. That of `add_locked_option` may be among them: the plan is then held against its lock.
         So may `--device`, `--dtype` and `--weights`, which stand for overrides.
-    need_weights: whether a file of weights that is not there is a fault.
+    need_weights: whether a file of weights that is not there is a problem.
 
     Raises:
-        SpecError: the spec has faults; every one of them is listed.
+        SpecError: the spec has problems; every one of them is listed.
         PluginFailures: a plugin fails, and the command is strict.
         LockError: under `--locked`, something is not as the lock has it, or there is no lock.
     """
@@ -157,7 +157,7 @@ def version() -> str:
 
 
 def _note_other_versions(spec: str, locked: str) -> None:
-    """Where a locked spec has faults, say which distributions are of other versions, for they may be why."""
+    """Where a locked spec has problems, say which distributions have other versions: they may be why."""
     from glidepath.core.errors import GlidepathError
     from glidepath.registry.records.lock import lock_file, other_versions, read_lock
 

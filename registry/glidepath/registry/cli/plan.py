@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the plan, then its cost.
 
     Raises:
-        SpecError: the spec has faults.
+        SpecError: the spec has problems.
     """
     from glidepath.registry.plan.warnings import training_mismatches
 
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(plan: Plan, catalogue: Catalogue) -> tuple[Mapping[str, Measurement], str]:
-    """The cost of each stage, or why it is not known: that is no fault of the spec."""
+    """The cost of each stage, or why it is not known: that is no problem of the spec."""
     from glidepath.registry.assembly.cost import measure
 
     try:

@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the images, write them, say where they are.
 
     Raises:
-        SpecError: the spec has faults.
+        SpecError: the spec has problems.
         LockError: under `--locked`, something is not as the lock has it.
         GlidepathError: the parts cannot be built, or the prompts or the pictures do not suit them.
     """

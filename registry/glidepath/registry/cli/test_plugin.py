@@ -38,7 +38,7 @@ def parser() -> CommandParser:
     )
     parser.add_argument("distribution", metavar="DISTRIBUTION", help="the name that pip knows it by")
     parser.add_argument(
-        "--expected-failures", metavar="FILE", type=Path, help="reasons by id; one that passes is a fault"
+        "--expected-failures", metavar="FILE", type=Path, help="reasons by id; one that passes is a problem"
     )
     add_json_argument(parser)
     return parser

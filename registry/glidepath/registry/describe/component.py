@@ -58,7 +58,7 @@ class Need:
     value: what is needed; any of them, when it is a tuple. Not looked at where `test` is given.
     field: the parameter (of the needing part) that says so, for the place in the message; "" for the part.
     why: a clause that ends the message, such as "the timestep embedding is 4 x channels wide".
-    optional: no fault when no part provides the key.
+    optional: no problem when no part provides the key.
     test: for a need that is more than equality: takes what is provided, returns what is wrong with it, or "".
     """
 
@@ -92,9 +92,9 @@ class Component:
     provides: config -> values by key ("text.width", "prediction.learned_variance").
     needs: config -> what it needs of other parts, by the same keys; "before.KEY" is needed of a part that
         stands earlier in the same list.
-    check: config -> faults that attrs validators of single fields cannot see, as (field, message) pairs.
+    check: config -> problems that attrs validators of single fields cannot see, as (field, message) pairs.
     lacks: config -> what must yet be given before the part can do its work, as (field, message) pairs: a
-        file of words, say. It is no fault of a spec, and `glidepath check` warns of it. The field "weights"
+        file of words, say. It is no problem of a spec, and `glidepath check` warns of it. The field "weights"
         stands for the weights of a network, and is told only where a spec names none for it.
     references: where it comes from (paper, section, equation).
     example: parameters, as a spec writes them, with which it can be tried in a moment: for a part that has no
@@ -126,7 +126,7 @@ class Kind:
     interface: "package.module:Class" that a built part must be an instance of; imported only at assembly.
     slot: the top-level key of a spec that holds it; "" for a kind that only occurs inside other parts.
     many: the slot holds a list.
-    required: a spec without it is a fault.
+    required: a spec without it is a problem.
     default: the part that stands in an absent slot, "" for none.
     sampling: whether the slot takes part in `sample`; others (training data, say) are checked and not built.
     template: a folder of files from which `glidepath new-plugin` writes a package that supplies such a part

@@ -77,6 +77,8 @@ def read_manifest(path: Path) -> tuple[Image.Image, dict[str, Any]]:
             picture.load()
             text = getattr(picture, "text", {}).get(KEY)
             copy = picture.convert("RGB")
+    except FileNotFoundError as error:
+        raise ImageError(f"there is no file {path}") from error
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"cannot read {path} as a PNG: {error}") from error
     if text is None:

@@ -19,6 +19,8 @@ from glidepath.plugins.studies.interface import Ended, Task
 from glidepath.plugins.studies.store.store import Store
 from glidepath.registry.cli import main
 
+pytestmark = pytest.mark.thorough
+
 STUDY = """\
 base: small.yaml
 arms: {axes: {sampler.steps: [1, 2]}}

@@ -23,6 +23,8 @@ from glidepath.plugins.studies.statistics.results import Arm, Axis, MetricInfo, 
 from glidepath.plugins.studies.statistics.series import series
 from glidepath.registry.files.writing import CannotWrite
 
+pytestmark = pytest.mark.thorough
+
 RIGHT = MetricInfo(name="right", direction="higher", unit="share", primary=True)
 OTHER = MetricInfo(name="other", direction="higher", primary=True)
 MEANS = [

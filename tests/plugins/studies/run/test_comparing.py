@@ -15,6 +15,8 @@ from glidepath.plugins.studies.run.comparing import compare_studies, kept
 from glidepath.plugins.studies.store.store import Store
 from glidepath.registry.cli import main
 
+pytestmark = pytest.mark.thorough
+
 STUDY = """\
 base: small.yaml
 arms: {axes: {sampler.steps: [1, 2]}}

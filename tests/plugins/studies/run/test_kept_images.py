@@ -20,6 +20,8 @@ from glidepath.registry.records.images import read_manifest
 
 from .test_run import STUDY, open_study, run
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def small(small: Path, small_weights: Path) -> Path:
