@@ -55,7 +55,8 @@ def test_an_unknown_distribution_is_an_error_with_a_suggestion() -> None:
 
 @pytest.mark.parametrize("name", ["qqqq", "glidepath-qqqq"])
 def test_a_distribution_like_none_that_is_installed_is_to_be_installed(name: str) -> None:
-    with pytest.raises(KitError, match=f"{name!r} is installed; pip install {name}$"):
+    remedy = "install it first, from its folder: pip install -e "
+    with pytest.raises(KitError, match=f"{name!r} is installed; {remedy}"):
         Suite(name)
 
 

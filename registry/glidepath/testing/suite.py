@@ -133,9 +133,9 @@ class Suite:
 
 
 def _meant(distribution: str, known: Iterable[str], suppliers: Mapping[str, str]) -> str:
-    """Which distribution may be meant, by its name or that of a plugin; how to install one like no other.
+    """Which distribution may be meant, by its name or that of a plugin.
 
-    What is like an installed one is not told to be installed: it may be anybody's.
+    One that is like no other is installed from its folder: on a package index the name may be anybody's.
     """
     if installed_version(distribution):
         return (
@@ -147,7 +147,7 @@ def _meant(distribution: str, known: Iterable[str], suppliers: Mapping[str, str]
     bare = {name.removeprefix(_PREFIX): name for name in [*known, *suppliers]}
     near = bare.get(nearest(word.removeprefix(_PREFIX), bare), "")
     if not near:
-        return f"pip install {distribution}"
+        return "install it first, from its folder: pip install -e ."
     if near in known:
         return f"did you mean {near!r}?"
     return f"did you mean the distribution {suppliers[near]}? (it supplies the plugin {near})"

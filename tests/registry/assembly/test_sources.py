@@ -39,6 +39,7 @@ def test_each_form_of_a_spec_draws_the_image_of_the_equal_file(folder: Path) -> 
         [{**values, **changed}, {"schedule": "cosine"}],
         ["tiny.yaml", {}, OmegaConf.create({"sampler": {"steps": 4}})],
         OmegaConf.create({"extends": "tiny.yaml"}),
+        OmegaConf.create(["tiny.yaml", {"sampler": {"steps": 4}}]),
     ]
     expected = image("tiny.yaml")
     assert all(torch.equal(image(source), expected) for source in sources)

@@ -171,7 +171,7 @@ def test_a_missing_preset_is_found_at_its_name(folder: Path, catalogue: Catalogu
     assert problem.what == "there is no preset named 'bas'"
     assert str(problem.place) == "my.yaml:1:10"
     assert problem.hint.startswith("did you mean 'base'?")
-    assert problem.hint.endswith("the name of a file ends in .yaml")
+    assert problem.hint.endswith("the name of a file ends in .yaml or .yml")
     assert problem.allowed == ("base",)
 
 

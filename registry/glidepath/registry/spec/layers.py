@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ from glidepath.registry.text.tree import (
 from glidepath.registry.text.yaml_tree import MAX_BYTES, Unreadable, read_tree
 
 Layer = str | Path | Mapping[str, Any]
-SpecSource = Layer | list[Layer] | tuple[Layer, ...]
-"""A spec: a preset, a file, a mapping or an OmegaConf `DictConfig`; or a list of these, as layers."""
+SpecSource = Layer | Sequence[Layer]
+"""A spec: a preset, a file, a mapping or an OmegaConf config; or a list of these, as layers."""
 
 _MOST_FILES = 100
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -74,7 +74,7 @@ class Layers:
         Raises:
             Unreadable: it cannot be read; why is among the problems.
         """
-        if not isinstance(source, list | tuple):
+        if isinstance(source, str | os.PathLike | Mapping):
             return self._one(source, "mapping", trusted)
         merged: Node | None = None
         for number, named in enumerate(source, 1):
@@ -145,7 +145,7 @@ class Layers:
                 return _Origin(f"preset {name}", preset, str(preset), supplied.record.distribution)
             except NotFound as unknown:
                 if not is_there(file):
-                    hint = "; ".join(filter(None, (unknown.hint, "the name of a file ends in .yaml")))
+                    hint = "; ".join(filter(None, (unknown.hint, "the name of a file ends in .yaml or .yml")))
                     raise self._stop(unknown.what, place, hint, unknown.allowed) from None
         try:
             return _Origin(os.path.normpath(file), file, os.path.realpath(file), own)

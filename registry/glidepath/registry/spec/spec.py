@@ -162,7 +162,9 @@ def plugin_switches(source: SpecSource, overrides: Sequence[str | Override] = ()
 
 def _require_source(source: object) -> None:
     """Refuse what names no spec, in a call that a type checker has not looked at."""
-    layers = source if isinstance(source, list | tuple) else [source]
+    layers: list[object] = [source]
+    if isinstance(source, Sequence) and not isinstance(source, str | bytes):
+        layers = list(source)
     odd = [layer for layer in layers if not isinstance(layer, str | os.PathLike | Mapping)]
     if odd or not layers:
         this = f"this is of type {type(odd[0]).__name__}" if odd else "this list is empty"

@@ -101,7 +101,7 @@ class Typing:
         if len(rest) < len(members) and isinstance(node, Scalar) and node.rule == NULL:
             return None
         fitting = rest if len(rest) == 1 else [member for member in rest if _fits(node, member)]
-        if not fitting and int in rest and _whole(node) is not None:
+        if not fitting and int in rest and isinstance(node, Scalar) and node.rule == FLOAT:
             return self._wrong(node, path)
         # a number is not taken for text while a member takes numbers, even where any word is text
         fitting = sorted(
