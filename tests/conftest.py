@@ -108,6 +108,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for variable in ("GLIDEPATH_PLUGINS", "GLIDEPATH_DISABLE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.syspath_prepend(folder)
+    # compiled files are known by second and size: one module written twice in a test would be read once
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = set(sys.modules)
     yield Site(folder)
     for name in set(sys.modules) - before:

@@ -25,6 +25,8 @@ from glidepath.plugins.adm.unet import AdmUNet
 
 from .rendering import Rendering
 
+pytestmark = pytest.mark.thorough
+
 # 32 x 32 and 16 x 16, of 128 and 192 channels: both sizes suit, and on the way up twice the channels enter
 GLIDE = AdmUNetConfig(
     image_size=32,

@@ -22,6 +22,8 @@ from glidepath.plugins.convert.trunk import Trunk
 
 from .checkpoints import ADM, GLIDE, parts, published, shapes_of
 
+pytestmark = pytest.mark.thorough
+
 DATA = Path(__file__).parents[2] / "parity" / "data"
 MANIFEST = json.loads((Path(__file__).parent / "data" / "state_dict_manifest.json").read_text())
 BY_NAME = {it.name: it for it in PUBLISHED}

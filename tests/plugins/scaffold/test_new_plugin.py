@@ -171,7 +171,7 @@ def _has(text: str, name: str) -> bool:
 def test_the_readme_lists_every_file_in_which_a_name_stands(written: dict[str, Path]) -> None:
     for name, folder in written.items():
         if name.startswith("glidepath-"):
-            files = [file for file in folder.rglob("*") if file.is_file()]
+            files = [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc"]
             texts = {file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8") for file in files}
             places = _places(folder)
             assert len(places) == 4

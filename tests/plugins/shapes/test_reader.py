@@ -24,6 +24,8 @@ from glidepath.plugins.shapes.scenes import (
     sample_scene,
 )
 
+pytestmark = pytest.mark.thorough
+
 
 def draws(n: int, objects: int, seed: int = 0) -> list[Scene]:
     rng = np.random.default_rng(seed)

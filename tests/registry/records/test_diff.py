@@ -193,7 +193,7 @@ def test_what_cannot_be_read_exits_with_2(glidepath_here: Any, tmp_path: Path) -
     save_png(Image.new("RGB", (8, 8)), tmp_path / "noise.png", {"timesteps": [1]})
     (tmp_path / "bad.yaml").write_text("sampler: nosuch\n")
     for name, told in (
-        ("nosuch.png", "cannot read nosuch.png"),
+        ("nosuch.png", "there is no file nosuch.png"),
         ("noise.png", "is a noise film"),
         ("nosuch.json", "there is no lock nosuch.json"),
         ("bad.yaml", "there is no sampler named 'nosuch'"),

@@ -31,6 +31,8 @@ from glidepath.plugins.studies.report.write import write_report
 from glidepath.plugins.studies.statistics.analysis import Analysis, compare
 from glidepath.plugins.studies.statistics.results import ArmImage, Progress
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:

@@ -22,6 +22,8 @@ from glidepath.registry.assembly.build import assemble, build_part
 from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import load_catalogue
 
+pytestmark = pytest.mark.thorough
+
 STUDY = """\
 base: small.yaml
 arms: {axes: {sampler.steps: [1, 2]}}

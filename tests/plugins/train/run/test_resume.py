@@ -15,6 +15,8 @@ from torch import Tensor
 from glidepath.plugins.train.run.checkpoint import CheckpointError, existing
 from glidepath.plugins.train.run.run import LOG, Position, Run
 
+pytestmark = pytest.mark.thorough
+
 STAGES: dict[str, Any] = {
     "contrastive_steps": 3,
     "facts_steps": 2,

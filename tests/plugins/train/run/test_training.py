@@ -19,6 +19,8 @@ from glidepath.plugins.train.run.checkpoint import existing, load
 from glidepath.plugins.train.run.learner import Learner
 from glidepath.plugins.train.run.run import LOG, Run
 
+pytestmark = pytest.mark.thorough
+
 
 def test_a_few_images_are_learnt_nearly_by_heart(tmp_path: Path) -> None:
     """Who says nothing errs by 1; who heard the caption knows the image, and so the noise."""
