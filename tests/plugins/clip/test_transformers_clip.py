@@ -94,12 +94,11 @@ def test_while_a_plan_is_measured_no_weights_are_read(folder: Path) -> None:
 
 def test_a_pickle_is_not_read(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    before = clip_of(folder).state_dict()
-    (tmp_path / "model.safetensors").unlink()
-    torch.save(before, tmp_path / "pytorch_model.bin")
-    after = clip_of(tmp_path).state_dict()
     name = "visual_projection.weight"
-    assert not torch.equal(before[name], after[name])
+    pickled = {**clip_of(folder).state_dict(), name: torch.ones(16, 32)}
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(pickled, tmp_path / "pytorch_model.bin")
+    assert not torch.equal(clip_of(tmp_path).state_dict()[name], pickled[name])
 
 
 def test_what_is_no_folder_of_a_clip_is_refused(folder: Path, tmp_path: Path) -> None:
