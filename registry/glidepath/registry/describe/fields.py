@@ -71,6 +71,21 @@ class Field:
         return default
 
 
+def attribute_types(config: type[Any]) -> Mapping[str, Any]:
+    """The types of a config class's attributes, by name.
+
+    Raises:
+        NameError, TypeError, ...: an annotation that cannot be resolved.
+    """
+    key: Any = config
+    return _attribute_types(key)
+
+
+@cache
+def _attribute_types(config: Any) -> Mapping[str, Any]:
+    return typing.get_type_hints(config)
+
+
 def fields(config: type[Any]) -> Mapping[str, Field]:
     """The parameters of a config class by name.
 
@@ -83,7 +98,7 @@ def fields(config: type[Any]) -> Mapping[str, Field]:
 
 @cache
 def _fields(config: Any) -> Mapping[str, Field]:
-    hints = typing.get_type_hints(config)
+    types = attribute_types(config)
     by_name = {}
     for attribute in attrs.fields(config):
         if attribute.init and not attribute.metadata.get("omegaconf_ignore"):
@@ -92,7 +107,7 @@ def _fields(config: Any) -> Mapping[str, Field]:
             name = attribute.alias or attribute.name
             by_name[name] = Field(
                 name,
-                hints.get(attribute.name, Any),
+                types.get(attribute.name, Any),
                 attribute,
                 slot,
                 free=bool(attribute.metadata.get(FREE)),

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from glidepath.registry.describe.component import DOC, MANY, PART, Kind
+from glidepath.registry.describe.fields import attribute_types
 from glidepath.registry.text.yaml_text import yaml_text
 
 _FACTORY: Any = attrs.Factory  # a class; attrs declares it as a function
@@ -46,7 +47,7 @@ def parameters(config: type[Any] | None) -> tuple[Parameter, ...]:
 
 def _parameters(config: type[Any]) -> Iterator[Parameter]:
     try:
-        hints: Mapping[str, Any] = typing.get_type_hints(config)
+        hints = attribute_types(config)
     except Exception:  # an annotation that only a type checker can resolve is shown as it is written
         hints = {}
     for field in attrs.fields(config):
