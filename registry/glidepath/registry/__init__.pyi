@@ -14,6 +14,7 @@ from glidepath.registry.cli import main as main
 from glidepath.registry.cli.arguments import CommandParser as CommandParser
 from glidepath.registry.cli.arguments import natural_int as natural_int
 from glidepath.registry.cli.arguments import positive_int as positive_int
+from glidepath.registry.cli.opening import add_json_argument as add_json_argument
 from glidepath.registry.cli.opening import add_locked_option as add_locked_option
 from glidepath.registry.cli.opening import add_plugin_switches as add_plugin_switches
 from glidepath.registry.cli.opening import add_spec_arguments as add_spec_arguments
@@ -88,8 +89,8 @@ from glidepath.registry.records.manifest import ImageKey as ImageKey
 from glidepath.registry.records.manifest import Images as Images
 from glidepath.registry.records.manifest import Manifest as Manifest
 from glidepath.registry.records.recording import describe_images as describe_images
-from glidepath.registry.spec.address import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
-from glidepath.registry.spec.address import Address as Address
+from glidepath.registry.plan.address import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
+from glidepath.registry.plan.address import Address as Address
 from glidepath.registry.spec.changes import Change as Change
 from glidepath.registry.spec.layers import SpecSource as SpecSource
 from glidepath.registry.spec.overrides import Override as Override

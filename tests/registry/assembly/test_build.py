@@ -14,7 +14,7 @@ from glidepath.registry import SpecError, assemble
 from glidepath.registry.assembly.build import AssemblyError, choose_device, choose_dtype
 from glidepath.registry.assembly.weights import WeightsError, file_sha256, locate_weights, read
 from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.spec.address import Address
+from glidepath.registry.plan.address import Address
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from glidepath.registry.assembly.weights import (
 )
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import format_bytes, list_names, require_numbers
-from glidepath.registry.spec.address import Address
+from glidepath.registry.plan.address import Address
 
 FILE = "owner/name/sub/w.safetensors"
 
@@ -318,7 +318,7 @@ def fetch(endpoint: str, home: Path, value: str = FILE, **address: str) -> str:
     """What `locate` gives or says in a process whose hub is at an address of this machine."""
     code = (
         "import json, sys\n"
-        "from glidepath.registry.spec.address import Address\n"
+        "from glidepath.registry.plan.address import Address\n"
         "from glidepath.registry.discovery.catalogue import load_catalogue\n"
         "from glidepath.registry.assembly.weights import WeightsError, locate_weights\n"
         "value, address = json.loads(sys.argv[1])\n"

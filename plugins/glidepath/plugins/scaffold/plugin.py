@@ -1,4 +1,4 @@
-"""What this plugin supplies: the command `new-plugin`. Imports no torch."""
+"""What this plugin supplies: the commands for authors of plugins. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ def components() -> Iterable[Component]:
 
 @hookimpl
 def commands() -> Iterable[Command]:
-    """`glidepath new-plugin`."""
+    """`glidepath new-plugin`, `glidepath test-plugin`."""
     return (
         Command(
             name="new-plugin",
-            target="glidepath.plugins.scaffold.command:main",
+            target="glidepath.plugins.scaffold.new:main",
             summary="write a plugin package of your own, complete and working",
+        ),
+        Command(
+            name="test-plugin",
+            target="glidepath.plugins.scaffold.kit:main",
+            summary="whether the parts of an installed plugin keep their contracts",
         ),
     )

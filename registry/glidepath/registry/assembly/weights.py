@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
 from glidepath.registry.files.tensor_file import list_names, read_tensors, require_numbers
-from glidepath.registry.spec.address import Address, local_file
+from glidepath.registry.plan.address import Address, local_file
 from glidepath.registry.text.problems import did_you_mean
 
 if TYPE_CHECKING:

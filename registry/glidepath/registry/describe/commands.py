@@ -14,6 +14,5 @@ BUILTIN_COMMANDS: Mapping[str, str] = {
     "replay": "make an image again from what it carries",
     "lock": "write down what a spec stands for here: versions, files, weights",
     "diff": "what differs between two specs, locks or images, part by part",
-    "test-plugin": "whether the parts of an installed plugin keep their contracts",
 }
 """What each does, by name. A plugin's command has another name."""

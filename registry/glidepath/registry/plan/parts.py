@@ -10,7 +10,7 @@ import attrs
 
 from glidepath.registry.describe.component import doc
 from glidepath.registry.discovery.components import Registered
-from glidepath.registry.spec.address import Address
+from glidepath.registry.plan.address import Address
 from glidepath.registry.text.problems import Place
 
 

@@ -15,7 +15,7 @@ from glidepath.registry.plan.part_planner import PartPlanner, without_part
 from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat_parts
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.resolved import resolved_tree
-from glidepath.registry.spec.address import Address
+from glidepath.registry.plan.address import Address
 from glidepath.registry.spec.config import ConfigReader
 from glidepath.registry.spec.requirements import PluginsSection, check_requirements
 from glidepath.registry.spec.spec import Spec

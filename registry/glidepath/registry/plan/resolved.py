@@ -14,7 +14,7 @@ import attrs
 
 from glidepath.registry.describe.fields import fields
 from glidepath.registry.plan.parts import PartPlan, Parts, Runtime
-from glidepath.registry.spec.address import Address
+from glidepath.registry.plan.address import Address
 from glidepath.registry.spec.requirements import PluginsSection
 
 _NO_SWITCHES = PluginsSection()

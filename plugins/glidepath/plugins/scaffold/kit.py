@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli.arguments import CommandParser
-from glidepath.registry.cli.opening import add_json_argument, open_catalogue
-from glidepath.registry.cli.printing import print_json
+from glidepath.core import GlidepathError
+from glidepath.registry import (
+    CommandParser,
+    add_json_argument,
+    add_plugin_switches,
+    open_catalogue,
+    print_json,
+)
 
 if TYPE_CHECKING:
-    from glidepath.testing.outcome import Outcome
+    from glidepath.testing import Outcome
 
 EPILOG = """\
 A part is built with the parameters of its descriptor's `example`, or else with its defaults. A file of
@@ -27,6 +30,33 @@ expected failures is a YAML mapping of ids to reasons:
 Exit status: 0 when every check is ok, does not apply, or fails as expected; 1 otherwise.
 In pytest, `glidepath.testing.parametrize_with_checks` runs the same checks.
 """
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print a line for each check, as it is done, what is odd beside them, and a count.
+
+    Raises:
+        KitError: the distribution is not installed, or an expected failure is unknown.
+    """
+    arguments = parser().parse_args(argv)
+    from glidepath.testing import Suite
+
+    suite = Suite(
+        arguments.distribution,
+        expected_failures=_expected(arguments.expected_failures),
+        catalogue=open_catalogue(arguments),
+    )
+    outcomes = list(_printed(suite.outcomes(), quiet=arguments.json))
+    passed = not any(outcome.is_fault for outcome in outcomes)
+    if arguments.json:
+        checks = [
+            {"id": outcome.id, "status": outcome.status, "reason": outcome.reason} for outcome in outcomes
+        ]
+        print_json({"distribution": suite.distribution, "passed": passed, "checks": checks})
+    else:
+        print(f"\n{suite.distribution}: {_count(outcomes)}")
+    sys.stdout.flush()
+    return 0 if passed else 1
 
 
 def parser() -> CommandParser:
@@ -41,34 +71,11 @@ def parser() -> CommandParser:
         "--expected-failures", metavar="FILE", type=Path, help="reasons by id; one that passes is a problem"
     )
     add_json_argument(parser)
+    add_plugin_switches(parser)
     return parser
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print a line for each check, as it is done, what is odd beside them, and a count.
-
-    Raises:
-        KitError: the distribution is not installed, or an expected failure is unknown.
-    """
-    from glidepath.testing.suite import Suite
-
-    suite = Suite(
-        arguments.distribution,
-        expected_failures=_expected(arguments.expected_failures),
-        catalogue=open_catalogue(arguments),
-    )
-    outcomes = list(_told(suite.outcomes(), quiet=arguments.json))
-    passed = not any(outcome.is_fault for outcome in outcomes)
-    if arguments.json:
-        checks = [{"id": one.id, "status": one.status, "reason": one.reason} for one in outcomes]
-        print_json({"distribution": suite.distribution, "passed": passed, "checks": checks})
-    else:
-        print(f"\n{suite.distribution}: {_count(outcomes)}")
-    sys.stdout.flush()
-    return 0 if passed else 1
-
-
-def _told(outcomes: Iterable[Outcome], *, quiet: bool) -> Iterator[Outcome]:
+def _printed(outcomes: Iterable[Outcome], *, quiet: bool) -> Iterator[Outcome]:
     """Print each outcome, unless quiet; of those in a row that one cause keeps from running, the count."""
     for _, group in groupby(outcomes, key=_behind):
         kept_back = []
