@@ -67,6 +67,8 @@ from glidepath.registry.files.writing import remove_partial as remove_partial
 from glidepath.registry.files.writing import write_tensors as write_tensors
 from glidepath.registry.files.writing import write_text as write_text
 from glidepath.registry.files.writing import write_whole as write_whole
+from glidepath.registry.plan.address import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
+from glidepath.registry.plan.address import Address as Address
 from glidepath.registry.plan.contracts import check_contracts as check_contracts
 from glidepath.registry.plan.document import Document as Document
 from glidepath.registry.plan.document import read_document as read_document
@@ -89,10 +91,8 @@ from glidepath.registry.records.manifest import ImageKey as ImageKey
 from glidepath.registry.records.manifest import Images as Images
 from glidepath.registry.records.manifest import Manifest as Manifest
 from glidepath.registry.records.recording import describe_images as describe_images
-from glidepath.registry.plan.address import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
-from glidepath.registry.plan.address import Address as Address
-from glidepath.registry.spec.changes import Change as Change
 from glidepath.registry.spec.layers import SpecSource as SpecSource
+from glidepath.registry.spec.overrides import Change as Change
 from glidepath.registry.spec.overrides import Override as Override
 from glidepath.registry.spec.overrides import option_override as option_override
 from glidepath.registry.spec.requirements import PluginsSection as PluginsSection

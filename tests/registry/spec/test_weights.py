@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.address import Address
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.plan.address import Address
 from glidepath.registry.spec.spec import parse_spec, read_spec
 from glidepath.registry.text.problems import Problem, SpecError
 

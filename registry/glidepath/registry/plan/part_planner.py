@@ -12,8 +12,8 @@ from glidepath.registry.describe.fields import Slot
 from glidepath.registry.describe.validation import unwritable
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import NotFound, Registered
-from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.address import Address, read_address
+from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.spec.config import ConfigReader, missing_space
 from glidepath.registry.spec.merge import as_part
 from glidepath.registry.spec.positions import Schema

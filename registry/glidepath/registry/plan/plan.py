@@ -12,9 +12,9 @@ from typing import Any
 import attrs
 
 from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.address import Address, local_file
 from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat_parts
 from glidepath.registry.plan.resolved import resolved_tree
-from glidepath.registry.plan.address import Address, local_file
 from glidepath.registry.spec.requirements import PluginsSection
 from glidepath.registry.spec.spec import Spec
 from glidepath.registry.text.named_files import below_here, is_there

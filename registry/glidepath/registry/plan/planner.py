@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from glidepath.registry.describe.fields import Slot, fields
 from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.plan.address import Address
 from glidepath.registry.plan.contracts import check_cascade, check_contracts
 from glidepath.registry.plan.part_planner import PartPlanner, without_part
 from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat_parts
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.resolved import resolved_tree
-from glidepath.registry.plan.address import Address
 from glidepath.registry.spec.config import ConfigReader
 from glidepath.registry.spec.requirements import PluginsSection, check_requirements
 from glidepath.registry.spec.spec import Spec
@@ -38,12 +38,8 @@ from glidepath.registry.text.tree import (
 
 T = TypeVar("T")
 
-_MOST_PARTS = 100
-_LONGEST_NAME = 200
 _STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DEFAULT = Place("default")
-_NONE = ("", "none", "null", "nil", "no", "off", "false", "disabled")
-_NOT_USE = ("name", "type", "kind", "class", "target", "_target_", "uses")
 
 
 def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -> Plan:

@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 
 from glidepath.registry.describe.fields import fields
-from glidepath.registry.plan.parts import PartPlan, Parts, Runtime
 from glidepath.registry.plan.address import Address
+from glidepath.registry.plan.parts import PartPlan, Parts, Runtime
 from glidepath.registry.spec.requirements import PluginsSection
 
 _NO_SWITCHES = PluginsSection()

@@ -23,8 +23,8 @@ from glidepath.registry.plan.parts import PartPlan, Parts, flat_parts
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import Planner
 from glidepath.registry.plan.resolved import part_tree, resolved_tree
-from glidepath.registry.spec.changes import Change, apply_change
 from glidepath.registry.spec.interpolate import interpolate
+from glidepath.registry.spec.overrides import Change, apply_change
 from glidepath.registry.spec.positions import Schema
 from glidepath.registry.spec.requirements import PluginsSection, refused_by
 from glidepath.registry.spec.spec import Spec

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.registry.describe.fields import Field, fields
+from glidepath.registry.plan.address import local_file
 from glidepath.registry.plan.parts import flat_parts
 from glidepath.registry.plan.resolved import plain_value
-from glidepath.registry.plan.address import local_file
 from glidepath.registry.text.problems import Problems
 from glidepath.registry.text.tree import join_path
 from glidepath.registry.text.yaml_text import yaml_text

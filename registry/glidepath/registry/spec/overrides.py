@@ -1,4 +1,4 @@
-"""`--set path=value`: single values changed from the command line."""
+"""Single values of a spec changed: by `--set path=value`, or by another file, which can remove parts too."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 import attrs
 
+from glidepath.registry.describe.component import RESERVED
 from glidepath.registry.describe.fields import Level, Position, Slot
 from glidepath.registry.spec.merge import as_part, merge
-from glidepath.registry.spec.positions import Schema
+from glidepath.registry.spec.positions import Schema, owner, used
 from glidepath.registry.text.problems import (
     Place,
     Problem,
@@ -45,6 +46,19 @@ class Override:
 
     text: str
     name: str
+
+
+@attrs.frozen(eq=False)
+class Change:
+    """A change of a spec that another file states.
+
+    path: where, such as "guidance[0].scale". value: what to put there; None removes the part.
+    drop_unknown: when a part gives way to another, leave out parameters that the new one does not have.
+    """
+
+    path: Scalar
+    value: Node | None
+    drop_unknown: bool = False
 
 
 def option_override(path: str, option: str, value: str) -> Override:
@@ -118,19 +132,17 @@ def apply(
         value = read_tree(source, problems) or Scalar("", None, NULL, source.at(source.skip), source)
     except Unreadable:
         return root
-    changed = _Override(source, value, schema, problems).put(root, segments, "", position)
+    changed = _Edit(source, value, schema, problems).put(root, segments, "", position)
     return changed if isinstance(changed, MappingNode) else root
 
 
-def put(root: MappingNode, path: Scalar, value: Node, schema: Schema, problems: Problems) -> MappingNode:
-    """The spec with a value at a path that another file states, such as "sampler.steps", as `apply` does it.
-
-    A path that leads nowhere is reported and changes nothing.
-    """
-    segments = _segments(path.text, lambda _index: path.place, problems)
+def apply_change(root: MappingNode, change: Change, schema: Schema, problems: Problems) -> MappingNode:
+    """The spec with a change applied, as `apply` does it. A wrong one is reported and changes nothing."""
+    segments = _segments(change.path.text, lambda _index: change.path.place, problems)
     if segments is None:
         return root
-    changed = _Override(path.source, value, schema, problems).put(root, segments, "", Level.SPEC)
+    edit = _Edit(change.path.source, change.value, schema, problems, change.drop_unknown)
+    changed = edit.put(root, segments, "", Level.SPEC)
     return changed if isinstance(changed, MappingNode) else root
 
 
@@ -156,18 +168,23 @@ def _segments(text: str, at: Callable[[int], Place], problems: Problems) -> list
 
 
 @attrs.frozen
-class _Override:
+class _Edit:
+    """A value that goes where a path leads; None: the part that stands there goes."""
+
     source: Source
-    value: Node
+    value: Node | None
     schema: Schema
     problems: Problems
+    drop_unknown: bool = False
 
     def put(
         self, node: Node | None, segments: list[_Segment], path: str, position: Position | None
     ) -> Node | None:
         """`node` with the value at `segments` below it; None when that cannot be."""
+        if not segments and (node is None or self.value is None):  # without a value, in a list of one
+            return self.fitted(self.value, position) or ListNode((), self.source.place(0, 0), self.source)
         if not segments:
-            return self.value if node is None else merge(node, self.value, self.schema, position)
+            return self.fitted(merge(node, self.value, self.schema, position), position)
         segment, *rest = segments
         slot = position if isinstance(position, Slot) else None
         if isinstance(node, ListNode):
@@ -198,6 +215,8 @@ class _Override:
             self.problems.add(what, segment.place, join_path(path, segment.key), hint, node.items)
             return None
         below = self.schema.below(position, node, segment.key)
+        if self.value is None and not rest:
+            return self.without(node, segment, path, position, below)
         changed = self.put(node.get(segment.key), rest, join_path(path, segment.key), below)
         if changed is None:
             return None
@@ -205,7 +224,8 @@ class _Override:
         # where only a value below changes, the key is still where it was
         key = items[segment.key].key if rest and segment.key in items else segment.place
         items[segment.key] = Entry(key, changed)
-        return MappingNode(items, node.place, node.source)
+        whole = MappingNode(items, node.place, node.source)
+        return self.fitted(whole, position) if segment.key == "use" and not rest else whole
 
     def put_in_list(
         self, node: ListNode, segment: _Segment, rest: list[_Segment], path: str, slot: Slot | None
@@ -221,13 +241,45 @@ class _Override:
         if segment.index >= len(node.items):
             self.no_entry(segment, path, len(node.items))
             return None
-        changed = self.put(
-            node.items[segment.index], rest, f"{path}[{segment.index}]", slot and Slot(slot.kind)
-        )
-        if changed is None:
-            return None
-        items = (*node.items[: segment.index], changed, *node.items[segment.index + 1 :])
+        index = segment.index
+        changed: tuple[Node, ...] = ()
+        if rest or self.value is not None:
+            entry = self.put(node.items[index], rest, f"{path}[{index}]", slot and Slot(slot.kind))
+            if entry is None:
+                return None
+            changed = (entry,)
+        items = (*node.items[:index], *changed, *node.items[index + 1 :])
         return ListNode(items, node.place, node.source)
+
+    def without(
+        self, node: MappingNode, segment: _Segment, path: str, position: Position | None, slot: object
+    ) -> Node | None:
+        """A mapping without one of its parts: what its slot is then is for its kind to say."""
+        key, at = segment.key, join_path(path, segment.key)
+        if not isinstance(slot, Slot):
+            what = f"there is no part at {quoted(at)} that could be removed"
+            hint = did_you_mean(at, self.schema.catalogue.slots)
+            self.problems.add(what, segment.place, hint=hint or "name a slot, or an entry: guidance[0]")
+            return None
+        if position is Level.SPEC and self.schema.catalogue.slots[key].required:
+            what = f"a spec needs a {key}: it can be swapped, and not removed"
+            self.problems.add(what, segment.place, at)
+            return None
+        items = {other: entry for other, entry in node.items.items() if other != key}
+        if key in node.items and slot.many:
+            items[key] = Entry(node.items[key].key, ListNode((), segment.place, self.source))
+        elif key in node.items and position is Level.SPEC and not self.schema.default(key):
+            nothing = Scalar("null", None, NULL, segment.place, self.source)
+            items[key] = Entry(node.items[key].key, nothing)
+        return MappingNode(items, node.place, node.source)
+
+    def fitted(self, node: Node | None, position: Position | None) -> Node | None:
+        """A part without the parameters that it does not have, where those are to be dropped."""
+        if not self.drop_unknown or not isinstance(position, Slot) or not isinstance(node, MappingNode):
+            return node
+        known = self.schema.fields(position, used(node), owner(node))
+        items = {key: entry for key, entry in node.items.items() if key in known or key in RESERVED}
+        return MappingNode(items, node.place, node.source) if known else node
 
     def no_entry(self, segment: _Segment, path: str, count: int) -> None:
         self.problems.add(
