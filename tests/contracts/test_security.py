@@ -25,7 +25,7 @@ from tests.registry.tiny import SPEC, write_tiny
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
-from glidepath.registry.records.images import KEY, read_manifest
+from glidepath.registry.records.images import KEY, read_manifest, save_png
 
 from .distributions import install, supplying
 
@@ -190,11 +190,43 @@ def test_what_would_exhaust_the_machine_is_refused_at_once(refused: Any, text: s
     assert time.process_time() - began < 10
 
 
+ESCAPES = "\x1b]0;owned\x07\x9b2J\u202e"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check", "{}.yaml"],
+        ["check", "{}right.yaml"],
+        ["check", "{}.yaml", "--json"],
+        ["check", "shapes", "--set", "{}=1"],
+        ["show", "{}"],
+        ["{}"],
+        ["list", "--{}"],
+        ["diff", "shapes", "{}.json"],
+        ["replay", "{}.png"],
+        ["replay", "carries.png"],
+        ["study", "{}.yaml"],
+    ],
+)
 @holds("S10")
-def test_messages_steer_no_terminal(refused: Any) -> None:
-    said = refused('extends: shapes\nsampler: {use: "\\e[2J\\x07ddim"}\n"\\e]0;owned\\a": 1\n')
-    assert "\x1b" not in said
-    assert "\x07" not in said
+def test_messages_steer_no_terminal(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    Path(f"{ESCAPES}.yaml").write_text(
+        'extends: shapes\nsampler: {use: "\\e[2J\\x07ddim"}\n"\\e]0;owned\\a": 1\n'
+    )
+    Path(f"{ESCAPES}right.yaml").write_text("extends: shapes\n")
+    save_png(Image.new("RGB", (1, 1)), Path("carries.png"), {"format": ESCAPES})
+    main([word.format(ESCAPES) for word in command])
+    said = "".join(capsys.readouterr())
+    assert said
+    assert not set(said) & set("\x1b\x07\x9b\u202e")
+
+
+@holds("S10")
+def test_what_is_escaped_is_json_still(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(f"{ESCAPES}.yaml").write_text("extends: shapes\n")
+    assert main(["diff", "shapes", f"./{ESCAPES}.yaml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["b"]["name"] == f"./{ESCAPES}.yaml"
 
 
 @holds("S11")

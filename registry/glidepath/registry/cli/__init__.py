@@ -12,13 +12,14 @@ import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import add_plugin_switches, open_catalogue, version
-from glidepath.registry.cli.printing import indent, print_error, text_table, warn_once
+from glidepath.registry.cli.printing import escaped, indent, print_error, text_table, warn_once
 from glidepath.registry.describe.commands import BUILTIN_COMMANDS
 from glidepath.registry.discovery.scan import DISTRIBUTION
 from glidepath.registry.text.problems import SpecError, did_you_mean
@@ -48,8 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done; 1 an error; 2 a spec with problems, or wrong arguments; 130 interrupted.
     """
+    out, err = escaped(sys.stdout), escaped(sys.stderr)
     if argv is not None:
-        return _status(list(argv))
+        with redirect_stdout(out), redirect_stderr(err):
+            return _status(list(argv))
+    sys.stdout, sys.stderr = out, err  # also for a traceback, which is written after this returns
     arguments = sys.argv[1:]
     if next((word for word in arguments if not word.startswith("-")), "") not in _BRIEF:
         return _status(arguments)
