@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -257,3 +258,14 @@ def test_a_command_that_cannot_write_says_so_in_a_line(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"glidepath: error: cannot write {out}: {os.strerror(errno.ENOTDIR)}\n"
+
+
+def test_the_metadata_of_tensors_are_written_in_order_whatever_they_hold(tmp_path: Path) -> None:
+    """Their library writes them in an order that changes from one write to the next."""
+    odd = 'ü\n\t"\\\x01\x7f\u2028 𐐨/<'
+    header = {name: odd * index for index, name in enumerate("gfedcba")} | {odd: "1"}
+    write_tensors(tmp_path / "a.safetensors", {"ü": torch.ones(2), "x": torch.zeros(3)}, header)
+    data = (tmp_path / "a.safetensors").read_bytes()
+    read = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert list(read["__metadata__"].items()) == sorted(header.items())
+    assert load_file(tmp_path / "a.safetensors")["ü"].tolist() == [1, 1]

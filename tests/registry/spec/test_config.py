@@ -97,6 +97,8 @@ SPACING = int | str | tuple[int, ...]
         (int, "-3", -3),
         (int, "0x10", 16),
         (int, "1_000", 1000),
+        (int, "0x1_f", 31),
+        *((str, odd, odd) for odd in ("1_", "1__0", "0_e0", "0x_1", "0x1_", "0b1__0", "1_.5", "1._5")),
         (float, "3", 3.0),
         (float, "1e-4", 1e-4),
         (float, ".inf", math.inf),

@@ -125,6 +125,14 @@ def test_the_places_of_an_override_are_in_it(read: Read) -> None:
             "",
             "the tag '!!python/name:os.system' is not accepted here",
         ),
+        ("name=cats #2", 11, "", "this begins a comment in YAML"),
+        ("name='cats' #2", 13, "", "this begins a comment in YAML"),
+        ("name=# cats", 6, "", "this begins a comment in YAML"),
+        ("sampler={use: ddpm} # fast", 21, "", "this begins a comment in YAML"),
+        ("name=&cats cats", 6, "", "this names what follows in YAML"),
+        ("name=[&a b, *a]", 7, "", "this names what follows in YAML"),
+        ("name=--- cats", 6, "", "this begins a document in YAML"),
+        ("name=cats\n...", 11, "", "this ends a document in YAML"),
         ("sampler.steps=${x", 15, "sampler.steps", "this interpolation is not closed, or holds another"),
     ],
 )
@@ -162,7 +170,9 @@ def test_an_unknown_path_is_shown_the_nearest(fault: Fault, override: str, path:
     assert problem.place.text[problem.place.column - 1 :].startswith(path.rpartition(".")[2])
 
 
-@pytest.mark.parametrize("written", ["no", "012", "12:30", "1.10", "x y"])
+@pytest.mark.parametrize(
+    "written", ["no", "012", "12:30", "1.10", "x y", "x#2", "a&b", "a=9,b='0.1'", "1_", "x--- y"]
+)
 def test_on_the_command_line_any_word_is_text_for_a_field_of_text(
     plan: Callable[..., Plan], written: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -63,6 +64,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
     """Write a safetensors file, as `write_whole` does, each tensor in its own precision.
 
     Tensors may be on any device, strided, and share memory, as tied weights do; each is written by itself.
+    Equal tensors and headers give equal files.
 
     Raises:
         CannotWrite: that cannot be.
@@ -70,8 +72,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    def write(partial: Path) -> None:
+        save_file(_apart(tensors), partial, dict(header))
+        if len(header) > 1:
+            _sort_metadata(partial)
+
     try:
-        write_whole(path, lambda partial: save_file(_apart(tensors), partial, dict(header)))
+        write_whole(path, write)
     except SafetensorError as error:  # its library says so of a full disk
         raise CannotWrite(f"cannot write {path}: {error}") from error
 
@@ -91,6 +98,18 @@ def _fill(partial: Path, write: Callable[[Path], object]) -> None:
         partial.chmod(mode)  # safetensors makes files that only their owner can read
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata of a safetensors file in order: its library's differs from process to process."""
+    with path.open("rb+") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+        if len(text) == length:  # the library writes JSON as compactly, and escapes as little
+            file.seek(8)
+            file.write(text)
 
 
 def _flush_folder(folder: Path) -> None:

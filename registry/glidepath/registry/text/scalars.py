@@ -16,12 +16,15 @@ _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
 _FALSE = frozenset({"no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"})
 _MAYBE_NUMBER = frozenset("+-.0123456789")
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
-_OCTAL = re.compile(r"[-+]?0[0-7_]+")
-_HEX = re.compile(r"[-+]?0x[0-9a-fA-F_]+")
-_BINARY = re.compile(r"[-+]?0b[01_]+")
-_BASE_60 = re.compile(r"[-+]?(?:[1-9][0-9_]*(?::[0-5]?[0-9])+|[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*)")
-_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?")
+_DIGITS = "[0-9](?:_?[0-9])*"  # an underscore stands between two digits
+_INT = re.compile(rf"[-+]?(?:0|(?=[1-9]){_DIGITS})")
+_OCTAL = re.compile(r"[-+]?0(?:_?[0-7])+")
+_HEX = re.compile(r"[-+]?0x[0-9a-fA-F](?:_?[0-9a-fA-F])*")
+_BINARY = re.compile(r"[-+]?0b[01](?:_?[01])*")
+_BASE_60 = re.compile(
+    rf"[-+]?(?:(?=[1-9]){_DIGITS}(?::[0-5]?[0-9])+|{_DIGITS}(?::[0-5]?[0-9])+\.(?:{_DIGITS})?)"
+)
+_FLOAT = re.compile(rf"[-+]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"[-+]?(?:\.inf|\.Inf|\.INF|Infinity)")
 _NAN = frozenset({".nan", ".NaN", ".NAN", "NaN"})
 

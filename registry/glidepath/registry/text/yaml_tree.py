@@ -45,6 +45,11 @@ _SCALAR_TAGS = {
     f"{_TAG}int": (INT, OCTAL, BASE_60),
     f"{_TAG}float": (FLOAT, INT, BASE_60),
 }
+_OF_FILES = {
+    yaml.AnchorToken: "names what follows",
+    yaml.DocumentStartToken: "begins a document",
+    yaml.DocumentEndToken: "ends a document",
+}
 _CORE_TAGS = ("!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq")
 
 _HINTS = {
@@ -123,7 +128,20 @@ class _Builder:
                 self.node(event)
             elif isinstance(event, yaml.CollectionEndEvent):
                 self.end()
+        if self.source.override:
+            self.require_values_alone()
         return self.root
+
+    def require_values_alone(self) -> None:
+        """Refuse what YAML has for files, and would take silently out of a value written in one line."""
+        text, end = self.source.text[self.source.skip :], 0
+        for token in yaml.scan(text, Loader=_Loader):
+            start = text.find("#", end, token.start_mark.index)
+            what = "begins a comment" if start >= 0 else _OF_FILES.get(type(token), "")
+            if what:
+                place = self.source.at(self.source.skip + (start if start >= 0 else token.start_mark.index))
+                raise self.stop(f"this {what} in YAML", place, "write a text that holds it in quotes")
+            end = token.end_mark.index
 
     def events(self) -> Iterator[yaml.Event]:
         text = self.source.text
