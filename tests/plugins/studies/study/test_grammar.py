@@ -81,13 +81,100 @@ arms:
         ("{from: 2, to: 8, step: 3}", [2, 5, 8]),
         ("{from: 2, to: 9, step: 3}", [2, 5, 8]),
         ("{from: 4, to: 2, step: -1}", [4, 3, 2]),
+        ("{from: 10, to: 50, count: 5}", [10, 20, 30, 40, 50]),
+        ("{from: 1, to: 16, count: 5, scale: log}", [1, 2, 4, 8, 16]),
+        ("{from: 9, to: 3, count: 3}", [9, 6, 3]),
+        ("{from: 2, to: 4, step: 1.0}", [2, 3, 4]),
     ],
 )
-def test_a_range_of_steps_holds_its_first_value_and_goes_to_its_last(
+def test_a_range_of_whole_numbers_holds_its_first_value_and_goes_to_its_last(
     tmp_path: Path, written: str, expected: list[int]
 ) -> None:
     study = study_of(tmp_path, f"arms: {{axes: {{n: {{at: sampler.steps, range: {written}}}}}}}")
     assert [at(arm.tree(), "sampler.steps") for arm in study.arms] == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("{from: 0, to: .inf, step: 1}", "finite"),
+        ("{from: 0, to: 1e400, step: 1}", "finite"),
+        ("{from: 0, to: 1, step: .nan}", "finite"),
+        ("{from: -.inf, to: 1, count: 3}", "finite"),
+        ("{from: 1, to: .inf, count: 3, scale: log}", "finite"),
+        ("{from: -1e308, to: 1e308, count: 3}", "finite"),
+        ("{from: 0, to: 1, step: 1e-300}", "100,000 arms"),
+        ("{from: 0, to: 1, step: 5e-324}", "100,000 arms"),
+        (f"{{from: 1, to: 2, count: {10**12}, scale: log}}", "100,000 arms"),
+    ],
+)
+def test_a_range_without_an_end_is_a_problem(tmp_path: Path, written: str, says: str) -> None:
+    ((what, line),) = faults_of(tmp_path, f"arms: {{axes: {{n: {{at: sampler.eta, range: {written}}}}}}}")
+    assert says in what
+    assert line == 4
+
+
+GUIDANCE = "base: {extends: shapes, runtime: {device: cpu}, guidance: [{use: classifier-free}, {use: rescale}, {use: rescale}]}"  # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        (
+            '"guidance[1].phi": [0.1], "guidance[2].phi": [0.2]',
+            {"guidance[1].phi": 0.1, "guidance[2].phi": 0.2},
+        ),
+        (
+            'phi: {at: "guidance[1].phi", values: [0.1]}, "guidance[2].phi": [0.2]',
+            {"phi": 0.1, "guidance[2].phi": 0.2},
+        ),
+        (
+            'g: {cases: {one: {axes: {"guidance[1].phi": [0.1]}}}}, "guidance[2].phi": [0.2]',
+            {"g": "one", "guidance[1].phi": 0.1, "guidance[2].phi": 0.2},
+        ),
+        ('"guidance[1].phi": [0.1], sampler.steps: [5]', {"phi": 0.1, "steps": 5}),
+    ],
+)
+def test_axes_of_one_last_name_have_longer_ones(
+    tmp_path: Path, axes: str, expected: Mapping[str, Any]
+) -> None:
+    head = GUIDANCE + HEAD[HEAD.index("\n") :]
+    (arm,) = study_of(tmp_path, f"arms: {{axes: {{{axes}}}}}", head=head).arms
+    assert arm.factors == expected
+
+
+@pytest.mark.parametrize(
+    ("arms", "name"),
+    [
+        ("{case: a, axes: {case: {at: sampler.steps, values: [5]}}}", "case"),
+        ("{axes: {g: {cases: {one: {axes: {g: {at: sampler.steps, values: [5]}}}}}}}", "g"),
+        ("{case: a, leave_one_out: {parts: {case: {remove: guidance}}}}", "case"),
+    ],
+)
+def test_an_arm_has_no_two_axes_of_one_name(tmp_path: Path, arms: str, name: str) -> None:
+    assert f"an arm has two axes that are called '{name}'" in [
+        it[0] for it in faults_of(tmp_path, f"arms: {arms}")
+    ]
+
+
+@pytest.mark.parametrize("name", ["../../../escaped", "..", "/tmp/x", "a/b", r"a\b", "a\\tb", "x" * 201])
+def test_the_name_of_a_study_leads_to_no_other_folder(tmp_path: Path, name: str) -> None:
+    ((what, line),) = faults_of(tmp_path, f'study: {{name: "{name}"}}'.replace("\\b", "\\\\b"))
+    assert "the name of a study" in what
+    assert line == 4
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_the_name_of_an_arm_leads_to_no_other_folder(tmp_path: Path, name: str) -> None:
+    ((what, _),) = faults_of(tmp_path, f'arms: [{{case: "{name}"}}]')
+    assert "an arm has a folder of its name" in what
+
+
+def test_a_path_that_is_wrong_hides_no_other_problem(tmp_path: Path) -> None:
+    head = HEAD.replace("a blue ring", "a blue dragon")
+    text = "arms: {axes: {sampler.stps: [5, 6]}}\nbaseline: stps=7\n"
+    found = " ".join(what for what, _ in faults_of(tmp_path, text, head=head))
+    assert all(it in found for it in ("'stps'", "no arm is called 'stps=7'", "dragon"))
 
 
 def test_a_log_range_has_equal_ratios(tmp_path: Path) -> None:

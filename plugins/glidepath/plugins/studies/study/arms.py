@@ -56,7 +56,11 @@ def plan_arms(planner: VariantPlanner, drafts: Sequence[Draft]) -> list[ArmPlan]
         variant = planner.plan(draft.changes)
         if variant is None:
             continue
-        name, content = _short(draft.name), variant.content
+        name, content = short(draft.name), variant.content
+        if name in (".", ".."):
+            what = f"an arm has a folder of its name, and {quoted(name)} is the name of another one"
+            planner.problems.add(what, draft.place, hint="give it a name of letters: case: NAME")
+            continue
         if contents.setdefault(name, content) != content:
             what = f"two arms that differ are called {quoted(name)}"
             planner.problems.add(what, draft.place, hint="name their blocks: case: NAME")
@@ -72,7 +76,7 @@ def plan_arms(planner: VariantPlanner, drafts: Sequence[Draft]) -> list[ArmPlan]
     return list(arms.values())
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """A name of at most 60 characters; a longer one ends in a piece of its digest."""
     if len(name) <= _LONGEST_NAME:
         return name

@@ -7,7 +7,9 @@ change together, or {cases: {NAME: {set, remove, axes}}}; `PATH: [...]` is short
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
 
 from glidepath.plugins.studies.study.drafts import CHANGES, MOST_ARMS, Draft, DraftReader, label_of, word
 from glidepath.registry import (
@@ -17,6 +19,7 @@ from glidepath.registry import (
     MappingNode,
     Node,
     Place,
+    Problems,
     Scalar,
     Value,
     describe_node,
@@ -32,6 +35,17 @@ _AXIS = ("at", "values", "range", "zip", "cases", "labels", "drop_unknown")
 class AxisReader(DraftReader):
     """Reads axes."""
 
+    def __init__(self, problems: Problems) -> None:
+        super().__init__(problems)
+        self.axis_names: tuple[str, ...] = ()
+
+    def _short(self, path: str) -> str:
+        """The last words of a path: one, or as many as no other axis of the study ends in."""
+        words = path.split(".")
+        ends = (".".join(words[-count:]) for count in range(1, len(words)))
+        others = [f".{name}" for name in self.axis_names if name != path]
+        return next((end for end in ends if not any(it.endswith(f".{end}") for it in others)), path)
+
     def product(self, node: Node, path: str) -> list[Draft]:
         axes = self.axes(node, path)
         if math.prod(map(len, axes)) > MOST_ARMS:
@@ -41,7 +55,7 @@ class AxisReader(DraftReader):
         nothing = Draft("", {}, (), node.place)
         drafts = [nothing]
         for axis in axes:
-            drafts = [before.then(choice) for before in drafts for choice in axis]
+            drafts = [self.joined(before, choice) for before in drafts for choice in axis]
         return drafts
 
     def axes(self, node: Node | None, path: str, place: Place | None = None) -> list[list[Draft]]:
@@ -61,7 +75,7 @@ class AxisReader(DraftReader):
     def _axis(self, name: Scalar, node: Node, path: str) -> list[Draft]:
         if isinstance(node, ListNode):
             values = [(item, label_of(item)) for item in node.items]
-            return self._values(name.text.rpartition(".")[2], name, values, node, path, False)
+            return self._values(self._short(name.text), name, values, node, path, False)
         if not isinstance(node, MappingNode | Broken):
             what = f"an axis takes a list of values, or a mapping, and this is {describe_node(node)}"
             hint = f"such as {yaml_text(name.text)}: [1, 2]"
@@ -194,7 +208,7 @@ class AxisReader(DraftReader):
             drafts += (
                 [start]
                 if inner is None
-                else [start.then(draft) for draft in self.product(inner, join_path(below, "axes"))]
+                else [self.joined(start, draft) for draft in self.product(inner, join_path(below, "axes"))]
             )
         return drafts
 
@@ -216,9 +230,11 @@ class AxisReader(DraftReader):
         first, last = numbers.get("from"), numbers.get("to")
         if first is None or last is None or ("step" in numbers) == ("count" in numbers):
             wrong = "a range takes numbers: {from, to, step}, or {from, to, count, scale: linear | log}"
+        elif not all(map(_is_finite, (*numbers.values(), last - first))):
+            wrong = "a range is of finite numbers"
         elif scale is not None and (not isinstance(scale, Scalar) or scale.value not in ("linear", "log")):
             wrong = "the scale of a range is linear or log"
-        elif "step" in numbers and (numbers["step"] == 0 or (last - first) / numbers["step"] < 0 or log):
+        elif "step" in numbers and (numbers["step"] == 0 or (last - first) * numbers["step"] < 0 or log):
             wrong = "the step of a range leads from its first value to its last, and has no log scale"
         elif "count" in numbers and (not isinstance(numbers["count"], int) or numbers["count"] < 2):
             wrong = "the count of a range is a whole number of at least 2"
@@ -227,20 +243,38 @@ class AxisReader(DraftReader):
         if wrong or first is None or last is None:
             self.problems.add(wrong, mapping.place, path)
             return []
-        values: Iterable[int | float]
-        if "step" in numbers:
-            count = math.floor((last - first) / numbers["step"] + 1e-9) + 1
-            values = (_rounded(first + index * numbers["step"]) for index in range(min(count, MOST_ARMS + 1)))
-        else:
-            count = int(numbers["count"])
-            shares = [index / (count - 1) for index in range(min(count, MOST_ARMS + 1))]
-            values = (
-                _rounded(first * (last / first) ** it if log else first + it * (last - first))
-                for it in shares
-            )
-        return [(node_of(value, mapping.place, mapping.source), value) for value in values]
+        step = numbers.get("step", 0)
+        count = numbers["count"] if not step else math.floor(min((last - first) / step + 1e-9, 1e9)) + 1
+        if count > MOST_ARMS:
+            what = f"this range has more values than the {MOST_ARMS:,} arms that are read"
+            self.problems.add(what, mapping.place, path)
+            return []
+        whole = isinstance(first, int) and isinstance(last, int)
+        values = (
+            first + index * step if step else _between(first, last, Fraction(index, int(count) - 1), log)
+            for index in range(int(count))
+        )
+        found = [_rounded(value, whole) for value in values]
+        return [(node_of(value, mapping.place, mapping.source), value) for value in found]
 
 
-def _rounded(value: int | float) -> int | float:
-    """A number without the noise of binary fractions."""
-    return value if isinstance(value, int) else float(f"{value:.12g}")
+def _is_finite(value: int | float) -> bool:
+    return abs(value) <= sys.float_info.max
+
+
+def _between(first: int | float, last: int | float, share: Fraction, log: bool) -> int | float:
+    """The number that lies at a share of the way from first to last, whose ends are exact."""
+    if share in (0, 1):
+        return last if share else first
+    if log:
+        return float(first ** float(1 - share) * last ** float(share))
+    exact = Fraction(first) + share * (Fraction(last) - Fraction(first))
+    return exact.numerator if exact.denominator == 1 and isinstance(first, int) else float(exact)
+
+
+def _rounded(value: int | float, whole: bool) -> int | float:
+    """A number without the noise of binary fractions; whole: one that is whole is an int."""
+    if isinstance(value, int):
+        return value
+    rounded = float(f"{value:.12g}")
+    return int(rounded) if whole and rounded.is_integer() else rounded

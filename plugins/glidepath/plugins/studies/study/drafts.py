@@ -53,6 +53,15 @@ class DraftReader:
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
+        self._doubled: set[str] = set()
+
+    def joined(self, before: Draft, after: Draft) -> Draft:
+        """Both drafts as one arm. Two axes of one name are a problem, which is told once for each name."""
+        for name in before.factors.keys() & after.factors.keys() - self._doubled:
+            self._doubled.add(name)
+            what = f"an arm has two axes that are called {quoted(name)}"
+            self.problems.add(what, after.place, hint="name one of them: NAME: {at: PATH, values: [...]}")
+        return before.then(after)
 
     def changes(self, node: MappingNode, path: str) -> Iterator[Change]:
         """What `set` and `remove` say."""

@@ -12,6 +12,7 @@ An axis is as in axes.py.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import attrs
 
@@ -44,6 +45,7 @@ class Grammar(AxisReader):
         """The drafts of all blocks, in order; without blocks the base alone."""
         if node is None:
             return [Draft("base", {}, (), place)]
+        self.axis_names = tuple(_axis_names(node))
         blocks = node.items if isinstance(node, ListNode) else (node,)
         drafts: list[Draft] = []
         for index, block in enumerate(blocks):
@@ -81,7 +83,7 @@ class Grammar(AxisReader):
             drafts = self._one_factor(inner, below)
         else:
             drafts = self._parts(key, inner, below)
-        return [start.then(draft) for draft in drafts]
+        return [self.joined(start, draft) for draft in drafts]
 
     def _one_factor(self, node: Node, path: str) -> list[Draft]:
         mapping = self.mapping(node, path, "one_factor", ("axes",))
@@ -134,3 +136,15 @@ class Grammar(AxisReader):
             )
             for name, some in zip(called, gone, strict=True)
         ]
+
+
+def _axis_names(node: Node) -> Iterator[str]:
+    """The keys of all axes, inside of cases too."""
+    if isinstance(node, MappingNode):
+        axes = node.get("axes")
+        yield from axes.items if isinstance(axes, MappingNode) else ()
+        for entry in node.items.values():
+            yield from _axis_names(entry.node)
+    elif isinstance(node, ListNode):
+        for item in node.items:
+            yield from _axis_names(item)

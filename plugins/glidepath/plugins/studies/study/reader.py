@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.studies.study.arms import ArmPlan, plan_arms
@@ -15,7 +15,15 @@ from glidepath.plugins.studies.study.check_prompts import check_prompts
 from glidepath.plugins.studies.study.drafts import Draft
 from glidepath.plugins.studies.study.grammar import Grammar
 from glidepath.plugins.studies.study.prompts import prompt_places, read_prompts
-from glidepath.plugins.studies.study.sections import About, Budget, Data, Failures, Seeds, Stats
+from glidepath.plugins.studies.study.sections import (
+    About,
+    Budget,
+    Data,
+    Failures,
+    Seeds,
+    Stats,
+    check_name,
+)
 from glidepath.plugins.studies.study.selection import select
 from glidepath.plugins.studies.study.study import Family, MetricPlan, Study
 from glidepath.registry import (
@@ -37,6 +45,8 @@ KEYS = (
     *("study", "base", "arms", "where", "exclude", "baseline", "seeds", "data"),
     *("metrics", "stats", "budget", "engine", "failures"),
 )
+T = TypeVar("T")
+
 _BASE = "base"
 _DEFAULT_ENGINE = "glidepath-diffusion/local"
 _MOST_COMPARED = 1000
@@ -55,6 +65,8 @@ def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, ca
     document = read_document(file, KEYS, overrides, catalogue=catalogue, specs=[_BASE])
     _refuse_spec(document)
     about = document.section("study", About)
+    if about is not None and not about.name:
+        _name_of_file(document)
     seeds = document.section("seeds", Seeds)
     data = document.section("data", Data)
     stats = document.section("stats", Stats)
@@ -70,41 +82,35 @@ def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, ca
     arms = _arms(document, base, drafts, document.problems) if base is not None else []
     if data is not None:
         _check_counts(document, metrics, data)
-    check_metrics(metrics, arms, catalogue, document.problems)
-    check_prompts(prompts, prompt_places(prompts, document), arms, metrics, document.problems)
+    # where no arm can be planned the base still says whether prompts and metrics fit
+    plain = [Draft("base", {}, (), document.root.place)]
+    asked = arms or (_arms(document, base, plain, Problems()) if base is not None else [])
+    check_metrics(metrics, asked, catalogue, document.problems)
+    check_prompts(prompts, prompt_places(prompts, document), asked, metrics, document.problems)
     if seeds is not None:
         _check_training(document, arms, seeds)
-    baseline = find_baseline(document, arms)
+    baseline = find_baseline(document, drafts, arms)
     if stats is not None:
         labels = [metric.label for metric in metrics]
         _check_labels(document, "equivalence", stats.equivalence, labels)
         _check_labels(document, "pareto", stats.pareto, labels)
     document.raise_problems()
-    # with no problem there is nothing that could not be read
-    assert about is not None
-    assert seeds is not None
-    assert data is not None
-    assert stats is not None
-    assert budget is not None
-    assert failures is not None
-    assert engine is not None
-    assert baseline is not None
     return Study(
-        about=about,
+        about=_read(about, document),
         file=document.file,
         text=document.text,
         arms=arms,
-        baseline=baseline,
+        baseline=_read(baseline, document),
         excluded=excluded,
-        train_seeds=_seeds(seeds.train, seeds.root, "train"),
-        sample_seeds=_seeds(seeds.sample, seeds.root, "sample"),
+        train_seeds=_read(seeds, document).derived("train"),
+        sample_seeds=_read(seeds, document).derived("sample"),
         prompts=prompts,
-        data=data,
+        data=_read(data, document),
         metrics=metrics,
-        stats=stats,
-        budget=budget,
-        engine=engine,
-        failures=failures,
+        stats=_read(stats, document),
+        budget=_read(budget, document),
+        engine=_read(engine, document),
+        failures=_read(failures, document),
         warnings=[*grammar.warnings, *_idle_overrides(document, overrides, drafts, arms)],
     )
 
@@ -113,10 +119,22 @@ def name_of(file: Path) -> str:
     """The name of the study in a file, and of its folder; no arm is looked at.
 
     Raises:
-        SpecError: the file cannot be read.
+        SpecError: the file cannot be read, or its name is that of no folder.
     """
-    name = read_document(file, KEYS, catalogue=Catalogue()).value("study.name")
-    return str(name) if name else file.stem
+    document = read_document(file, KEYS, catalogue=Catalogue())
+    named = document.section("study", About)
+    name = (named.name if named is not None else "") or _name_of_file(document)
+    document.raise_problems()
+    return name
+
+
+def _name_of_file(document: Document) -> str:
+    """The name of a study that has no other; a problem where no folder can have it."""
+    try:
+        check_name(document.file.stem)
+    except ValueError as error:
+        document.problems.add(str(error), document.root.place, "study.name", "write study: {name: NAME}")
+    return document.file.stem
 
 
 def _refuse_spec(document: Document) -> None:
@@ -240,9 +258,8 @@ def _idle_overrides(
             yield f"{name} ({override.partition('=')[0]}) changes no arm"
 
 
-def _seeds(stated: int | Sequence[int], root: int, role: str) -> tuple[int, ...]:
-    """The seeds of a role: as listed, or a number of them derived from a root. With more, the first stay."""
-    if not isinstance(stated, int):
-        return tuple(stated)
-    digests = (hashlib.sha256(f"{root}/{role}/{index}".encode()).digest() for index in range(stated))
-    return tuple(int.from_bytes(digest[:4], "big") >> 1 for digest in digests)
+def _read(value: T | None, document: Document) -> T:
+    """What was read: it is None only where there was a problem."""
+    if value is None:
+        raise document.problems.error()
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,8 @@ from glidepath.registry import doc
 
 FAILURES = ("error", "oom", "lost", "timeout", "diverged", "cancelled")
 """Why an attempt ended without a result."""
+LONGEST_NAME = 200
+"""Bytes of the name of a study: folders have at most 255."""
 CANCELLED = "cancelled"
 """The one of them that is no failure: the next run tries again."""
 
@@ -23,6 +26,18 @@ class About:
     name: str = attrs.field(default="", metadata=doc("of the study and its folder; else that of the file"))
     question: str = attrs.field(default="", metadata=doc("what the study is to answer, for the report"))
     version: Literal[1] = attrs.field(default=1, metadata=doc("of this grammar"))
+
+    @name.validator
+    def _one_word(self, _attribute: object, value: str) -> None:
+        check_name(value)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError where a name is not that of one folder: a study's name never leads to another one."""
+    if name in (".", "..") or not name.isprintable() or any(letter in name for letter in "/\\:"):
+        raise ValueError("the name of a study is that of its folder: one word of a path, such as scales-2")
+    if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+        raise ValueError(f"the name of a study has at most {LONGEST_NAME} bytes")
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +60,14 @@ class Seeds:
     @sample.validator
     def _sample(self, _attribute: object, value: int | tuple[int, ...]) -> None:
         _check_seeds(value, 1)
+
+    def derived(self, role: Literal["train", "sample"]) -> tuple[int, ...]:
+        """The seeds of a role: as listed, or so many derived from the root. With more, the first stay."""
+        stated = self.train if role == "train" else self.sample
+        if not isinstance(stated, int):
+            return tuple(stated)
+        digests = (hashlib.sha256(f"{self.root}/{role}/{index}".encode()).digest() for index in range(stated))
+        return tuple(int.from_bytes(digest[:4], "big") >> 1 for digest in digests)
 
 
 def _check_seeds(value: int | tuple[int, ...], least: int) -> None:
