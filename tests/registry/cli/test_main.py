@@ -103,14 +103,15 @@ def test_wrong_arguments_are_status_2(site: Any, glidepath: Any) -> None:
         (["train", "x", "--steps-now", "1.5"], "train", "'1.5' is not a whole number of at least 1"),
     ],
 )
-def test_wrong_arguments_are_told_with_the_usage_of_their_command(
+def test_wrong_arguments_are_told_in_a_line_that_names_their_command(
     site: Any, glidepath: Any, arguments: list[str], usage: str, message: str
 ) -> None:
     site.bundle()
     status, out, err = glidepath(*arguments)
     assert (status, out) == (2, "")
-    assert err.startswith(f"usage: glidepath {usage} ")
+    assert err.startswith(f"glidepath {usage}: error: ")
     assert message in err
+    assert err.endswith(f"`glidepath {usage} --help` tells what it takes\n")
 
 
 def test_a_command_of_a_plugin_gets_its_arguments_and_gives_its_status(acme: Any, glidepath: Any) -> None:

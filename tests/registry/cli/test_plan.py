@@ -123,20 +123,34 @@ def test_weights_that_are_not_there_are_a_warning_of_check(
     makers = (
         "`glidepath convert` makes them from a published checkpoint, `glidepath train` makes them from data"
     )
-    told = f"weights: there is no file {{}} yet\n    {makers}"
-    for written, file in (
-        ("weights: nosuch.safetensors", str(tmp_path / "nosuch.safetensors")),
-        ("weights: package:acme/nosuch.safetensors", "package:acme/nosuch.safetensors"),
+    for file, hint in (
+        ("nosuch.safetensors", f"it would be {tmp_path / 'nosuch.safetensors'}; {makers}"),
+        ("package:acme/nosuch.safetensors", ""),
     ):
         text = (tmp_path / "spec.yaml").read_text()
-        (tmp_path / "new.yaml").write_text(f"{text}{written}\n")
-        expected = (0, "new.yaml: ok\n", f"glidepath: warning: {told.format(file)}\n")
-        assert glidepath_here("check", "new.yaml") == expected
+        (tmp_path / "new.yaml").write_text(f"{text}weights: {file}\n")
+        status, out, err = glidepath_here("check", "new.yaml")
+        assert (status, out) == (0, "new.yaml: ok\n")
         document = json.loads(glidepath_here("check", "new.yaml", "--json")[1])
-        assert (document["ok"], document["warnings"]) == (True, [told.format(file)])
-    assert glidepath_here("check", "spec.yaml", "--set", "denoiser.weights=w.pt")[2].startswith(
-        "glidepath: warning: denoiser.weights: there is no file"
-    )
+        (warning,) = document["warnings"]
+        assert (document["ok"], err) == (True, f"glidepath: warning: {warning}\n")
+        assert "has no file 'nosuch.safetensors'" in warning or "there is no file 'nosuch" in warning
+        assert hint in warning
+        # `sample` refuses it in the same words
+        assert glidepath_here("sample", "a star", "--spec", "new.yaml")[::2] == (2, f"{warning}\n")
+
+
+def test_weights_of_another_width_are_a_problem_of_check(
+    glidepath: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `sample` has them: the value with its place, and the tensors. Another schedule remains a warning."""
+    assert glidepath("check", "shapes", "--set", "schedule=linear")[0] == 0
+    status, out, err = glidepath("check", "shapes", "--set", "text_encoder.width=96")
+    assert (status, out) == (2, "")
+    assert err.startswith("--set #1: text_encoder.width is 96, and the weights were trained with 128\n")
+    assert "do not fit text_encoder" in err
+    document = json.loads(glidepath("check", "shapes", "--set", "text_encoder.width=96", "--json")[1])
+    assert [problem["path"] for problem in document["problems"]] == ["text_encoder.width", ""]
 
 
 def test_what_the_bundled_presets_wait_for_is_told_with_how_to_get_it(acme: Any, glidepath_here: Any) -> None:

@@ -84,11 +84,11 @@ def test_a_spec_that_says_how_it_is_trained_lacks_no_weights(catalogue: Catalogu
 
 def test_files_that_are_not_there_are_told(catalogue: Catalogue, folder: Path) -> None:
     text = SPEC.replace("net", "{use: net, words: gone.txt}")
-    weights, absent = lacked(catalogue, folder, f"{text}weights: gone.pt\n")
+    absent, weights = lacked(catalogue, folder, f"{text}weights: gone.pt\n")
     assert absent.what == f"denoiser.words: there is no file or folder {folder / 'gone.txt'}"
     assert str(absent.place) == "s.yaml:2:29"
-    assert weights.what == f"weights: there is no file {folder / 'gone.pt'} yet"
-    assert weights.hint == ""
+    assert (weights.what, str(weights.place)) == ("there is no file 'gone.pt'", "s.yaml:4:10")
+    assert weights.hint == f"it would be {folder / 'gone.pt'}"
 
 
 def test_nothing_is_told_of_a_spec_that_lacks_nothing(catalogue: Catalogue, folder: Path) -> None:

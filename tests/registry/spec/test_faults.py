@@ -42,11 +42,13 @@ def test_a_part_in_other_letters_is_recognised(fault: Fault) -> None:
     assert "did you mean 'ddpm'?" in fault(GOOD.replace("ddpm", "{use: DDPM}")).hint
 
 
-@pytest.mark.parametrize("key", ["name", "type"])
+@pytest.mark.parametrize("key", ["name", "type", "_target_"])
 def test_a_part_named_by_another_key_is_told_the_right_one(fault: Fault, key: str) -> None:
     problem = fault(GOOD.replace("ddpm", f"{{{key}: ddpm}}"))
     assert problem.what == "sampler does not say which sampler it is"
     assert problem.hint == f"the key is 'use', not {key!r}"
+    merged = fault(GOOD.replace("ddpm", f"{{use: ddim, {key}: ddpm}}"))
+    assert merged.hint == "name the sampler with the key 'use'"
 
 
 def test_a_misspelt_bare_part_is_found_too(fault: Fault) -> None:
@@ -292,7 +294,7 @@ sampler: ddpm
     assert where(problem) == ("s.yaml", 3, 40)
     assert problem.path == "denoiser.text_width"
     assert problem.hint == "text_encoder is written at s.yaml:2:21"
-    assert problem.allowed == ("512",)
+    assert problem.allowed == ()  # 512 is for the other part
 
 
 def test_a_codec_that_needs_other_channels_does_not_fit(fault: Fault) -> None:
@@ -302,7 +304,6 @@ def test_a_codec_that_needs_other_channels_does_not_fit(fault: Fault) -> None:
     )
     assert where(problem) == ("s.yaml", 4, 8)
     assert problem.path == "codec"
-    assert problem.allowed == ("4", "8")
 
 
 def test_a_sampler_that_needs_a_learned_variance_does_not_fit_a_denoiser_without(fault: Fault) -> None:
@@ -521,6 +522,11 @@ def test_nothing_is_suggested_for_a_word_like_no_other() -> None:
     assert did_you_mean("zzz", ["alpha", "beta"]) == ""
 
 
+@pytest.mark.parametrize("word", ["ddmi", "didm", "DDMI"])
+def test_a_word_of_the_same_letters_is_meant_before_others_that_are_as_near(word: str) -> None:
+    assert did_you_mean(word, ["ddpm", "ddim", "dim"]) == "did you mean 'ddim'?"
+
+
 TEN_FAULTS = """\
 # ten faults
 schedule: {use: cosine, num_steps: 0}
@@ -579,6 +585,8 @@ def test_a_part_named_with_its_kind_is_told_to_leave_it_out(fault: Fault) -> Non
         ("steps", "did you mean 'sampler.steps'?"),
         ("scale", "did you mean 'guidance[0].scale'?"),
         ("variance", "did you mean 'sampler.variance'?"),
+        ("sampler.steps", "nest it: sampler: {steps: ...}"),
+        ("runtime.device", "nest it: runtime: {device: ...}"),
         ("seed", "the seed of an image is given on the command line, --seed N"),
         ("prompt", 'a prompt is given on the command line, glidepath sample "PROMPT"'),
     ],
@@ -586,7 +594,8 @@ def test_a_part_named_with_its_kind_is_told_to_leave_it_out(fault: Fault) -> Non
 def test_a_parameter_at_the_top_is_told_the_part_that_has_it(fault: Fault, key: str, hint: str) -> None:
     text = f"{GOOD}guidance: classifier-free\n"
     assert fault(f"{text}{key}: 10\n").hint == hint
-    assert fault(text, f"{key}=10").hint == hint
+    if "." not in key:
+        assert fault(text, f"{key}=10").hint == hint
 
 
 def test_a_parameter_at_the_top_of_a_cascade_is_found_in_its_stages(

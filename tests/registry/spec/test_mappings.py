@@ -133,6 +133,10 @@ def test_problems_of_several_layers_are_told_at_once(catalogue: Catalogue) -> No
         (Path("a/b.txt"), "a/b.txt"),
         (Colour.RED, "RED"),
         (np.float64(0.5), 0.5),
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (np.array(7), 7),
         (OmegaConf.create({"a": Colour.RED}), {"a": "RED"}),
         (OmegaConf.create([1, None]), [1, None]),
     ],
@@ -150,9 +154,7 @@ class Something:
     """No value of YAML."""
 
 
-@pytest.mark.parametrize(
-    "value", [b"x", {1, 2}, np.int64(3), np.zeros(2), Decimal(1), Something(), 1j, 1 << 2000]
-)
+@pytest.mark.parametrize("value", [b"x", {1, 2}, np.zeros(2), Decimal(1), Something(), 1j, 1 << 2000])
 def test_what_yaml_has_no_value_for_is_refused_by_its_path(
     problem: Callable[..., Problem], value: object
 ) -> None:
@@ -172,6 +174,12 @@ def test_a_key_is_text(problem: Callable[..., Problem]) -> None:
 def test_a_missing_value_is_told(problem: Callable[..., Problem]) -> None:
     wrong = problem(OmegaConf.create({**GOOD, "sampler": {"use": "ddpm", "steps": "???"}}))
     assert (str(wrong.place), wrong.what) == ("mapping: sampler.steps", "a value must be filled in here")
+    assert wrong.hint == "write it, or override it: sampler.steps=VALUE"
+
+
+def test_an_override_among_layers_is_told_where_it_goes(problem: Callable[..., Problem]) -> None:
+    wrong = problem([GOOD, "sampler.steps=4"])
+    assert wrong.hint == "it is no layer but an override: overrides=['sampler.steps=4']"
 
 
 def test_an_interpolation_of_a_config_is_followed(plan: Callable[..., Plan]) -> None:

@@ -154,7 +154,7 @@ def test_a_file_that_is_not_there_is_told_with_its_whole_path(catalogue: Catalog
     spec = parse_spec(f"{GOOD}weights: w.safetensors\n", "s.yaml", catalogue=catalogue, folder=tmp_path)
     with pytest.raises(SpecError) as caught:
         make_plan(spec, catalogue, need_weights=True)
-    assert caught.value.problems[0].hint == f"it would be {tmp_path / 'w.safetensors'}"
+    assert caught.value.problems[0].hint.startswith(f"it would be {tmp_path / 'w.safetensors'}")
 
 
 def test_a_link_out_of_a_package_is_not_followed(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from warnings import warn
+from warnings import catch_warnings, simplefilter, warn
 
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry.assembly import weights
@@ -16,7 +16,7 @@ from glidepath.registry.discovery.import_errors import import_problem, import_re
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.plan.warnings import TrainedOtherwise, training_mismatches
+from glidepath.registry.plan.warnings import TrainedOtherwise, missing_inputs, training_mismatches
 from glidepath.registry.spec.layers import SpecSource
 from glidepath.registry.spec.overrides import as_overrides, option_override
 from glidepath.registry.spec.spec import plugin_switches, read_spec
@@ -49,7 +49,8 @@ def assemble(
     overrides: as `--set` takes them, "sampler.steps=27".
     weights: a file in place of the spec's own `weights`.
 
-    Warns (`TrainedOtherwise`) where the weights were trained with another schedule, say, than the spec has.
+    Warns (`TrainedOtherwise`) where the weights were trained with another schedule, say, than the spec has,
+    and where a part lacks something, such as weights.
 
     Raises:
         SpecError: the spec has problems, all of which are listed; or the overrides are no list of texts.
@@ -61,9 +62,11 @@ def assemble(
     if catalogue is None:
         switches = plugin_switches(source, given)
         catalogue = load_catalogue(allow=switches.allow, deny=switches.deny)
-    plan = make_plan(read_spec(source, given, catalogue=catalogue), catalogue)
+    plan = make_plan(read_spec(source, given, catalogue=catalogue), catalogue, need_weights=True)
     for problem in training_mismatches(plan, catalogue):
         warn(problem.render(), TrainedOtherwise, stacklevel=2)
+    for problem in missing_inputs(plan, catalogue):
+        warn(problem.render(), stacklevel=2)
     return build_pipeline(plan, catalogue)
 
 
@@ -81,11 +84,38 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
     plans = plan.pipelines()
     for one in plans.values():
         catalogue.call_hook("on_assemble", plan=one)
-    built = {name: _built(one, catalogue, load) for name, one in plans.items()}
-    if load and plan.stages:
-        _load_stages(plan, built, catalogue)
+    built = _parts(plan, catalogue, load)
     pipelines = {name: _pipeline(one, built[name], device, catalogue) for name, one in plans.items()}
     return Cascade(pipelines) if plan.stages else pipelines[""]
+
+
+def require_fit(plan: Plan, catalogue: Catalogue) -> None:
+    """Refuse files of weights that do not fit the networks, which get no memory. A hub is not asked.
+
+    Raises:
+        WeightsError: naming the tensors that do not fit.
+    """
+    import torch
+
+    of_hub = any(address.scheme == "hub" for address in plan.all_weights().values())
+    if of_hub or plan.missing_weights(catalogue):
+        return
+    try:
+        with torch.device("meta"), catch_warnings():
+            simplefilter("ignore")  # that nothing is copied to such a network
+            _parts(plan, catalogue, load=True)
+    except weights.WeightsError:
+        raise
+    except Exception:  # a part that needs its memory to be built: what is wrong is found when it is
+        return
+
+
+def _parts(plan: Plan, catalogue: Catalogue, load: bool) -> dict[str, dict[str, Any]]:
+    """The parts of each pipeline by its stage, with their weights."""
+    built = {name: _built(pipeline, catalogue, load) for name, pipeline in plan.pipelines().items()}
+    if load and plan.stages:
+        _load_stages(plan, built, catalogue)
+    return built
 
 
 def _built(plan: Plan, catalogue: Catalogue, load: bool) -> dict[str, Any]:

@@ -39,12 +39,12 @@ class CommandParser(argparse.ArgumentParser):
                 yield word
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the message, and exit with status 2."""
+        """Print the message, and exit with status 2."""
         if message.startswith(_UNKNOWN):
             options = [word.partition("=")[0] for word in message.removeprefix(_UNKNOWN).split()]
             near = (nearest(word, self._option_string_actions) for word in options if word.startswith("-"))
             message += next((f"; did you mean {option}?" for option in near if option), "")
-        super().error(message)
+        self.exit(2, f"{self.prog}: error: {message}\n`{self.prog} --help` tells what it takes\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import (
@@ -15,12 +16,16 @@ from glidepath.registry.cli.opening import (
 from glidepath.registry.cli.printing import print_json, warn_once
 from glidepath.registry.text.problems import Problem, SpecError
 
+if TYPE_CHECKING:
+    from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.plan import Plan
+
 EPILOG = """\
 Reads the spec, its presets and overrides, finds the parts, checks every parameter, and checks
-that the parts fit one another. Builds nothing, loads no weights, imports no torch. The exit
+that the parts fit one another. Builds nothing, loads no weights, imports no torch, but where weights
+were trained otherwise (their header says how): whether they fit at all is then tried. The exit
 status is 2 if there are problems. A warning is what will not make the images that are meant: weights
-that were trained otherwise (their header says how), or that are not there yet, or a file that is
-not given.
+that were trained otherwise, or that are not there yet, or a file that is not given.
 
 examples:
   glidepath check my.yaml
@@ -52,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         catalogue, plan = open_plan(arguments)
         require_targets(plan)
+        _require_fit(plan, catalogue)
         warnings = [problem.render() for problem in doubts(plan, catalogue)]
     except SpecError as error:
         if not arguments.json:
@@ -65,6 +71,22 @@ def run(arguments: argparse.Namespace) -> int:
         warn_once(warning)
     print(f"{arguments.spec}: ok")
     return 0
+
+
+def _require_fit(plan: Plan, catalogue: Catalogue) -> None:
+    """Refuse weights of other shapes. It takes seconds: only where networks are not as they were trained."""
+    from glidepath.registry.plan.warnings import training_mismatches
+
+    mismatches = training_mismatches(plan, catalogue)
+    if all("schedule" in problem.path.split(".") for problem in mismatches):
+        return
+    from glidepath.registry.assembly.build import require_fit
+    from glidepath.registry.files.tensor_file import WeightsError
+
+    try:
+        require_fit(plan, catalogue)
+    except WeightsError as error:
+        raise SpecError([*mismatches, Problem(what=str(error))]) from error
 
 
 def _document(spec: str, problems: Sequence[Problem], warnings: Sequence[str]) -> dict[str, object]:

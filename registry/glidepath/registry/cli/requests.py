@@ -19,7 +19,8 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     """Refuse what does not go together, before anything is read.
 
     Raises:
-        GlidepathError: an option lacks the one that it belongs to, or prompts and labels do not pair.
+        GlidepathError: an option lacks the one that it belongs to, prompts and labels do not pair, or a
+            picture is not there.
     """
     for option in ("mask", "strength"):
         if getattr(arguments, option) is not None and arguments.image is None:
@@ -31,6 +32,10 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             "--image needs --mask, a picture whose white pixels are painted anew, or --strength, how much of "
             "the image is changed (such as 0.6), or both"
         )
+    for option in ("image", "mask", "low_res", "noise_film"):
+        file = getattr(arguments, option)
+        if file is not None and not file.exists():
+            raise GlidepathError(f"--{option.replace('_', '-')}: there is no file {file}")
     prompts, labels = len(arguments.prompts), len(arguments.labels)
     if prompts and labels not in (0, 1, prompts):
         raise GlidepathError(

@@ -150,7 +150,8 @@ class _Reader:
     def file(self, node: Scalar, name: str) -> str:
         located = locate(node, self.paths["path"], self.problems)
         if located is not None and self.must_exist and not is_there(located):
-            self.problem("path", f"there is no file {quoted(name)}", f"it would be {located}")
+            hints = (f"it would be {located}", self.catalogue.weight_makers())
+            self.problem("path", f"there is no file {quoted(name)}", "; ".join(filter(None, hints)))
         return str(located)
 
     def package(self, _node: Scalar, value: str) -> str:

@@ -50,9 +50,8 @@ def check_contracts(
                 _compare(part, key, need, givers[0], provided[givers[0].path][key], problems)
             elif not givers and complete and not need.optional:
                 hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
-                _problem(
-                    part, need, f"{_named(part)} needs {key}, and no part provides it", hint, (), problems
-                )
+                what = f"{_named(part)} needs {key}, and no part provides it"
+                _problem(part, need, what, hint, problems)
 
 
 def check_cascade(stages: Mapping[str, Sequence[PartPlan]], problems: Problems) -> None:
@@ -138,7 +137,7 @@ def _check_before(
     elif complete and not need.optional:
         hint = "; ".join(filter(None, [need.why, _suppliers(key, catalogue)]))
         what = f"{_named(part)} needs a part before it in the list that provides {key}"
-        _problem(part, need, what, hint, (), problems)
+        _problem(part, need, what, hint, problems)
 
 
 def _list_of(part: PartPlan) -> str:
@@ -167,21 +166,19 @@ def _compare(
             wrong = f"{type(error).__name__}: {error}"
         if wrong:
             what = f"{_named(part)} does not fit {_named(other)}, whose {key} is {yaml_text(value)}: {wrong}"
-            _problem(part, need, what, hint, (), problems)
+            _problem(part, need, what, hint, problems)
         return
     wanted = need.value if isinstance(need.value, tuple) else (need.value,)
     if value in wanted:
         return
-    texts = [yaml_text(option) for option in wanted]
-    what = f"{_named(part)} needs {key} {' or '.join(texts)}, and {_named(other)} gives {yaml_text(value)}"
-    _problem(part, need, what + (f": {need.why}" if need.why else ""), hint, texts, problems)
+    texts = " or ".join(map(yaml_text, wanted))
+    what = f"{_named(part)} needs {key} {texts}, and {_named(other)} gives {yaml_text(value)}"
+    _problem(part, need, what + (f": {need.why}" if need.why else ""), hint, problems)
 
 
-def _problem(
-    part: PartPlan, need: Need, what: str, hint: str, allowed: Sequence[str], problems: Problems
-) -> None:
+def _problem(part: PartPlan, need: Need, what: str, hint: str, problems: Problems) -> None:
     place = part.places.get(need.field) or part.place
-    problems.add(what, place, join_path(part.path, need.field) if need.field else part.path, hint, allowed)
+    problems.add(what, place, join_path(part.path, need.field) if need.field else part.path, hint)
 
 
 def _named(part: PartPlan) -> str:

@@ -144,6 +144,7 @@ class PartPlanner:
             slot: f"{slot} is a slot of its own: write it at the top of the {self.within}"
             for slot in self.catalogue.slots
         }
+        elsewhere |= dict.fromkeys(_NOT_USE, f"name the {kind} with the key 'use'")
         config = ConfigReader(self.problems).read(
             config_class or _NoParameters, part, path, owner, supplier=supplier, elsewhere=elsewhere
         )

@@ -20,8 +20,9 @@ import attrs
 from glidepath.registry.describe.fields import Field, fields
 from glidepath.registry.plan.address import local_file
 from glidepath.registry.plan.parts import flat_parts
+from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.plan.resolved import plain_value
-from glidepath.registry.text.problems import Problems
+from glidepath.registry.text.problems import Problems, SpecError
 from glidepath.registry.text.tree import join_path
 from glidepath.registry.text.yaml_text import yaml_text
 
@@ -57,9 +58,12 @@ def missing_inputs(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
     Of a spec that says how it is trained, it is not told that it has no weights yet. A hub is not asked.
     """
     problems = Problems(plan.spec.files, plan.spec.lent)
-    for path, address in plan.missing_weights(catalogue).items():
-        what = f"{join_path(path, _WEIGHTS)}: there is no file {address} yet"
-        problems.warn(what, None, hint=catalogue.weight_makers())
+    if plan.missing_weights(catalogue):
+        try:
+            make_plan(plan.spec, catalogue, need_weights=True)
+        except SpecError as error:
+            for problem in error.problems:
+                problems.warn(problem.what, problem.place, problem.path, problem.hint)
     is_trained = any(not catalogue.slots[slot].sampling for slot in plan.parts if slot in catalogue.slots)
     for pipeline in plan.pipelines().values():
         for part in pipeline.all_parts():

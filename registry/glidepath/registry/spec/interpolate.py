@@ -122,9 +122,8 @@ class _Interpolation:
     def scalar(self, node: Scalar, at: Keys) -> Node:
         if node.text == "???":
             path = _dotted(at)
-            self.problems.add(
-                "a value must be filled in here", node.place, path, f"such as --set {path}=VALUE"
-            )
+            hint = f"write it, or override it: {path}=VALUE"
+            self.problems.add("a value must be filled in here", node.place, path, hint)
             raise _Stop
         whole = _REFERENCE.fullmatch(node.text)
         if whole:

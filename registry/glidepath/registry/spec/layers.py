@@ -145,7 +145,10 @@ class Layers:
                 return _Origin(f"preset {name}", preset, str(preset), supplied.record.distribution)
             except NotFound as unknown:
                 if not is_there(file):
-                    hint = "; ".join(filter(None, (unknown.hint, "the name of a file ends in .yaml or .yml")))
+                    hint = (file.suffix and did_you_mean(file.name, neighbours(file))) or unknown.hint
+                    if "=" in name:
+                        hint = f"it is no layer but an override: overrides=[{name!r}]"
+                    hint = hint or "the name of a file ends in .yaml or .yml"
                     raise self._stop(unknown.what, place, hint, unknown.allowed) from None
         try:
             return _Origin(os.path.normpath(file), file, os.path.realpath(file), own)

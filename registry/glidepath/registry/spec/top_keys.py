@@ -84,6 +84,9 @@ def _check_known(
     parameters = _parameters({path: root, **homes}, catalogue) if strangers else {}
     for key, entry in strangers.items():
         hint = _where_it_belongs(key, parameters) or did_you_mean(key[:_LONGEST_NAME], known)
+        slot, dot, inner = key.partition(".")
+        if dot and slot in known:
+            hint = f"nest it: {slot}: {{{inner}: ...}}"
         if not hint and key in catalogue.kinds:
             hint = f"a {key} stands inside another part"
         if not hint:

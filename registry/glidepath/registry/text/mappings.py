@@ -94,8 +94,9 @@ def _plain(value: object) -> object:
         return value.name
     if isinstance(value, PurePath):
         return str(value)
-    if isinstance(value, str | float) and type(value) not in (str, float):  # a number of numpy, for one
-        return str(value) if isinstance(value, str) else float(value)
+    item = getattr(value, "item", None)
+    if getattr(value, "shape", None) == () and callable(item):  # a number of numpy or torch
+        return item()
     return value
 
 

@@ -132,8 +132,10 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
         return folded[meant]
     from difflib import get_close_matches  # most commands find every word
 
-    near = get_close_matches(word.casefold(), folded, n=1, cutoff=cutoff)
-    return folded[near[0]] if near else ""
+    letters = sorted(word.casefold())
+    near = get_close_matches(word.casefold(), folded, n=3, cutoff=cutoff)
+    # of those that are alike, one of the same letters in another order is meant
+    return folded[max(near, key=lambda name: sorted(name) == letters)] if near else ""
 
 
 class Problems:
@@ -173,14 +175,7 @@ class Problems:
         words = tuple(printable(word, 100) for word in islice(allowed, _MOST_WORDS + 1))
         if len(words) > _MOST_WORDS:
             words = (*words[:-1], "...")
-        problem = Problem(
-            what=printable(what, 1000),
-            place=place,
-            path=printable(path, 300),
-            hint=printable(hint, 1000),
-            allowed=words,
-        )
-        self._problems[problem] = None
+        self._problems[_problem(what, place, path, hint, words)] = None
 
     def extend(self, problems: Iterable[Problem]) -> None:
         """Add problems that were found elsewhere."""
@@ -189,10 +184,7 @@ class Problems:
     def warn(self, what: str, place: Place | None, path: str = "", hint: str = "") -> None:
         """Add what is right as yet, and is to go, or will not do what is meant."""
         if len(self._warnings) < MOST:
-            problem = Problem(
-                what=printable(what, 1000), place=place, path=printable(path, 300), hint=printable(hint, 1000)
-            )
-            self._warnings[problem] = None
+            self._warnings[_problem(what, place, path, hint)] = None
 
     @property
     def warnings(self) -> Sequence[Problem]:
@@ -225,6 +217,16 @@ class Problems:
     def error(self) -> SpecError:
         """All of them as one exception."""
         return SpecError(self.sorted())
+
+
+def _problem(what: str, place: Place | None, path: str, hint: str, allowed: Sequence[str] = ()) -> Problem:
+    return Problem(
+        what=printable(what, 1000),
+        place=place,
+        path=printable(path, 300),
+        hint=printable(hint, 1000),
+        allowed=allowed,
+    )
 
 
 def quoted(text: str, longest: int = 60) -> str:
