@@ -62,6 +62,8 @@ from glidepath.registry.files.tensor_file import list_state_dicts as list_state_
 from glidepath.registry.files.tensor_file import read_state_dicts as read_state_dicts
 from glidepath.registry.files.tensor_file import read_tensors as read_tensors
 from glidepath.registry.files.tensor_file import require_numbers as require_numbers
+from glidepath.registry.files.text_file import read_lines as read_lines
+from glidepath.registry.files.text_file import read_text as read_text
 from glidepath.registry.files.writing import CannotWrite as CannotWrite
 from glidepath.registry.files.writing import remove_partial as remove_partial
 from glidepath.registry.files.writing import write_tensors as write_tensors

@@ -100,7 +100,7 @@ def test_a_vocabulary_is_learned_from_captions_in_alphabetical_order() -> None:
 
 def test_a_vocabulary_can_stand_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "words.txt"
-    file.write_text("red\n\nblue \nüber\n", encoding="utf-8")
+    file.write_text("red\n\nblue \nüber\n", encoding="utf-8-sig")
     assert WordsTokenizer(WordsConfig(file=file)).words == ("red", "blue", "über")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from glidepath.core import PartError, UnreadablePrompt
 from glidepath.plugins.text.configs import WordsConfig
 from glidepath.plugins.text.plugin import words_faults
+from glidepath.registry import read_lines
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _MOST_LISTED = 100
@@ -94,7 +95,7 @@ def _vocabulary(config: WordsConfig) -> tuple[str, ...]:
 
 def _read(file: Path) -> list[str]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(file)
     except (OSError, UnicodeDecodeError) as error:
         raise PartError(f"tokenizer words cannot read {file}: {error}") from error
     return [line.strip() for line in lines if line.strip()]

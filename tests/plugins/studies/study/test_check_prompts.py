@@ -62,12 +62,13 @@ def test_each_prompt_is_told_of_once_however_many_arms_read_it(small: Path) -> N
 
 
 def test_of_prompts_in_a_file_the_place_is_where_the_file_is_named(small: Path) -> None:
-    (small / "prompts.txt").write_text("red\n\nblue\n")
+    (small / "prompts.txt").write_text("red\n\nblue\u2028red\n", encoding="utf-8-sig")
     text = STUDY.replace("\n  prompts:\n  - red\n  - a gren thing", " {prompts: prompts.txt}")
     [fault] = faults_of(small, text)
     assert fault.place is not None
     assert (fault.place.line, fault.path) == (3, "data.prompts[1]")
     assert "'blue'" in fault.what
+    assert "'blue\\u2028red'" in fault.what
 
 
 def test_an_arm_with_a_vocabulary_of_its_own_is_asked_too(small: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glidepath.plugins.studies.study.sections import Data
-from glidepath.registry import Document, ListNode, Place, Scalar, quoted, yaml_text
+from glidepath.registry import Document, ListNode, Place, Scalar, quoted, read_lines, yaml_text
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _UNQUOTED = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]")
@@ -19,7 +19,7 @@ def read_prompts(data: Data, document: Document) -> tuple[str, ...]:
     place = document.place("data.prompts")
     if isinstance(data.prompts, Path):
         try:
-            lines = data.prompts.read_text(encoding="utf-8").splitlines()
+            lines = read_lines(data.prompts)
         except (OSError, UnicodeDecodeError) as error:
             what, hint = f"the prompts cannot be read: {error}", ""
             if isinstance(error, OSError) and error.errno in _NO_FILE:
