@@ -66,6 +66,7 @@ from glidepath.registry.files.text_file import read_lines as read_lines
 from glidepath.registry.files.text_file import read_text as read_text
 from glidepath.registry.files.writing import CannotWrite as CannotWrite
 from glidepath.registry.files.writing import remove_partial as remove_partial
+from glidepath.registry.files.writing import require_writable as require_writable
 from glidepath.registry.files.writing import write_tensors as write_tensors
 from glidepath.registry.files.writing import write_text as write_text
 from glidepath.registry.files.writing import write_whole as write_whole

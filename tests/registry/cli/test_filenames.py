@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glidepath.registry.cli.filenames import film_name, free_name, numbered, separate_names
+from glidepath.registry.cli.filenames import film_name, free_names, numbered, separate_names
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def free(*prompts: str, film: bool = False, separate: bool = False) -> str:
-    return free_name(prompts, [7, 12], 3, 11, film=film, separate=separate).as_posix()
+    return next(free_names(prompts, [7, 12], 3, 11, film=film, separate=separate)).as_posix()
 
 
 def test_a_file_is_called_after_its_prompt_and_seed() -> None:

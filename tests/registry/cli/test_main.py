@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,10 +20,14 @@ ROOT = Path(__file__).parents[3]
 
 def _python(site: Any, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Another Python, with the same distributions."""
-    folders = [*site.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)} | settings.pop("environ", {})
+    environ = _environ(site) | settings.pop("environ", {})
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
     return subprocess.run([sys.executable, *arguments], env=environ, text=True, timeout=120, **settings)
+
+
+def _environ(site: Any) -> dict[str, str]:
+    folders = [*site.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 def test_help_lists_commands_and_whose_they_are(acme: Any, glidepath: Any) -> None:
@@ -161,9 +166,68 @@ def test_the_notes_of_an_error_are_told(acme: Any, glidepath: Any, monkeypatch: 
     assert glidepath("tune")[2] == "glidepath: error: no such thing\n    while tuning\n"
 
 
-def test_a_reader_that_goes_away_is_no_error(acme: Any) -> None:
+@pytest.mark.parametrize("unbuffered", [(), ("-u",)])
+def test_a_reader_that_goes_away_is_no_error(acme: Any, unbuffered: tuple[str, ...]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = _python(acme, "-u", "-m", "glidepath.registry.cli", "list", stdout=writer)
+    done = _python(acme, *unbuffered, "-m", "glidepath.registry.cli", "list", stdout=writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_full_disk_is_told_in_a_line(acme: Any) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = _python(acme, "-m", "glidepath.registry.cli", "list", stdout=full)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "glidepath: error: cannot write: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8", "utf-16"])
+def test_letters_that_an_encoding_lacks_are_escaped(acme: Any, tmp_path: Path, encoding: str) -> None:
+    key = "st\u0435ps \u00e9 \U0001f31f"
+    (tmp_path / "faulty.yaml").write_text(f'extends: acme/fast\n"{key}": 3\n', encoding="utf-8")
+    command = ("-m", "glidepath.registry.cli", "check", "faulty.yaml", "--json")
+    done = subprocess.run(
+        [sys.executable, *command],
+        env={**_environ(acme), "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert key in json.dumps(json.loads(done.stdout.decode(encoding)), ensure_ascii=False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes them")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_is_missing_is_no_error(acme: Any, closed: str) -> None:
+    command = f"exec {sys.executable} -m glidepath.registry.cli list {closed}"
+    done = subprocess.run(["sh", "-c", command], env=_environ(acme), capture_output=True, timeout=120)
+    assert done.returncode == 0
+    assert (b"implicit sampler" in done.stdout) is (">&- " not in f" {closed} ".replace("2>&-", ""))
+
+
+NOISE = """
+import atexit, ctypes, os, sys, threading, time
+def say():
+    while True:
+        print("a thread")
+        time.sleep(0.001)
+threading.Thread(target=say, daemon=True).start()
+atexit.register(print, "at the end")
+os.write(1, b"by its number")
+os.system("echo a shell")
+print("a print")
+print("behind", file=sys.__stdout__, flush=True)
+ctypes.CDLL(None).puts(b"from C")
+"""
+
+
+def test_nothing_that_a_plugin_prints_gets_into_a_json_document(site: Any) -> None:
+    site.plugin("noisy", NOISE + "@hookimpl\ndef components():\n    print('a hook')\n    return []\n")
+    done = _python(site, "-m", "glidepath.registry.cli", "plugins", "--json")
+    assert "noisy" in {record["name"] for record in json.loads(done.stdout)["plugins"]}
+    assert {"at the end", "from C", "a hook", "a thread"} <= set(done.stderr.splitlines())

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tests.registry.tiny import SPEC, write_tiny
 
+from glidepath.core.errors import PartError
+from glidepath.core.pipeline import Pipeline
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.files.writing import CannotWrite
@@ -35,6 +41,13 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_arguments: object, **_keywords: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_a_prompt_becomes_a_png_and_its_place_is_printed(
@@ -227,25 +240,63 @@ def test_noise_film_shows_the_forward_chain(tiny: Path) -> None:
     assert spread[2] < spread[4] < spread[8]
 
 
-def test_ctrl_c_keeps_the_images_that_are_finished(
-    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("stop", "status", "said"),
+    [
+        (lambda: signal.default_int_handler(2, None), 130, "interrupted; 2 of 4 images were finished"),
+        (lambda: signal.raise_signal(signal.SIGTERM), 143, "interrupted; 2 of 4 images were finished"),
+        (failing(PartError("it grew too large")), 1, "it grew too large\n    2 of 4 images were finished"),
+    ],
+)
+def test_whatever_stops_it_the_images_that_are_finished_are_kept(
+    tiny: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stop: Callable[[], None],
+    status: int,
+    said: str,
 ) -> None:
-    from glidepath.core.pipeline import Pipeline
-
     states, calls = Pipeline.states, []
 
     def interrupted(self, *arguments, **keywords):
         calls.append(1)
         if len(calls) == 3:
-            raise KeyboardInterrupt
+            stop()
         return states(self, *arguments, **keywords)
 
     monkeypatch.setattr(Pipeline, "states", interrupted)
-    assert run("sample", "a star", "--spec", tiny, "--count", 4, "--batch", 1, "--out", "x.png") == 130
-    said = capsys.readouterr()
-    assert "2 of 4 images were finished" in said.err
+    assert run("sample", "a star", "--spec", tiny, "--count", 4, "--batch", 1, "--out", "x.png") == status
+    assert said in capsys.readouterr().err
     _, data = read_manifest(Path("x.png"))
     assert [key["sample"] for key in data["images"]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("out", "options"),
+    [
+        ("folder.png", ()),
+        ("file/x.png", ()),
+        ("pipe.png", ()),
+        (f"{'x' * 250}.png", ("--separate",)),
+        (f"{'x' * 248}.png", ("--film",)),
+        (f"{'x' * 252}.png", ()),
+    ],
+)
+def test_a_place_where_no_image_can_be_is_refused_before_the_first_step(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str, options: Any
+) -> None:
+    Path("folder.png").mkdir()
+    Path("file").touch()
+    os.mkfifo("pipe.png")
+    monkeypatch.setattr(Pipeline, "states", failing(AssertionError("it began")))
+    assert run("sample", "a star", "--spec", tiny, "--count", 2, "--out", out, *options) == 1
+    assert "glidepath: error: cannot write " in capsys.readouterr().err
+
+
+def test_the_longest_name_that_the_file_system_takes_is_written(tiny: Path) -> None:
+    out = f"{'x' * 251}.png"
+    assert run("sample", "a star", "--spec", tiny, "--out", out) == 0
+    assert read_manifest(Path(out))
 
 
 def test_a_wrong_override_ends_in_status_2_with_its_place(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from glidepath.registry.files.interrupts import count_interrupts
+from glidepath.registry.files.interrupts import count_interrupts, exit_status, sigterm_as_interrupt
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -102,3 +102,25 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert answers == [0, True]
+
+
+def test_sigterm_interrupts_as_ctrl_c_does() -> None:
+    with sigterm_as_interrupt():
+        with pytest.raises(KeyboardInterrupt) as raised:
+            signal.raise_signal(signal.SIGTERM)
+        assert exit_status(raised.value) == 143
+        with count_interrupts("stopping") as counted:
+            signal.raise_signal(signal.SIGTERM)
+            assert counted() == 1
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert exit_status(KeyboardInterrupt()) == 130
+
+
+def test_a_process_that_has_its_own_way_with_sigterm_keeps_it() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with sigterm_as_interrupt():
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import stat
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +21,9 @@ from safetensors.torch import load_file
 from glidepath.registry.cli import main
 from glidepath.registry.files.writing import (
     CannotWrite,
+    free_place,
     remove_partial,
+    require_writable,
     write_tensors,
     write_text,
     write_whole,
@@ -131,6 +137,65 @@ def test_a_place_where_no_file_can_be_is_told(tmp_path: Path) -> None:
             write_text(tmp_path / path, "a")
     assert names(tmp_path) == ["file", "folder"]
     assert names(tmp_path / "folder") == []
+
+
+@posix
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    """A pipe that somebody reads from, a socket, a link to one, a folder; before the work as after it."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "folder").mkdir()
+    with closing(socket.socket(socket.AF_UNIX)) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        for name in ("pipe", "link", "folder", "socket"):
+            with pytest.raises(CannotWrite, match=f"^cannot write .*{name}: it is a "):
+                require_writable(tmp_path / name)
+            with pytest.raises(CannotWrite, match=f"^cannot write .*{name}: it is a "):
+                write_text(tmp_path / name, "a")
+    assert names(tmp_path) == ["folder", "link", "pipe", "socket"]
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666])
+def test_a_file_that_is_replaced_keeps_its_mode(mode: int, tmp_path: Path) -> None:
+    seen = []
+    for name in ("a.txt", "a.safetensors", "a.png"):
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).chmod(mode)
+    write_text(tmp_path / "a.txt", "a")
+    write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(3)}, {})
+    write_whole(tmp_path / "a.png", lambda partial: seen.append(stat.S_IMODE(partial.stat().st_mode)))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {mode}
+    assert seen == [mode | 0o200]  # nobody else reads it while it is written either
+
+
+def test_a_free_place_is_given_once(tmp_path: Path) -> None:
+    places = [tmp_path / "new" / f"{index}.txt" for index in range(20)]
+    start, together = threading.Barrier(8), ThreadPoolExecutor(8)
+
+    def take(_index: int) -> str:
+        start.wait()
+        with free_place(places) as path:
+            write_text(path, path.name)
+        return path.name
+
+    taken = list(together.map(take, range(8)))
+    assert sorted(taken) == names(tmp_path / "new") == [f"{index}.txt" for index in range(8)]
+
+
+def test_a_place_is_free_again_where_nothing_was_written_to_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KeyboardInterrupt), free_place([tmp_path / "a.txt"]):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["file"]
+    with pytest.raises(CannotWrite, match=r"file/a\.txt: "), free_place([tmp_path / "file" / "a.txt"]):
+        pass
+
+
+def test_a_name_that_is_no_utf_8_can_stand_in_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    write_text(tmp_path / "a.json", json.dumps(name, ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == name
 
 
 def test_writers_of_one_file_do_not_disturb_one_another(tmp_path: Path) -> None:

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.registry import CommandParser, natural_int, positive_int, text_table, write_tensors
+from glidepath.registry import (
+    CommandParser,
+    natural_int,
+    positive_int,
+    require_writable,
+    text_table,
+    write_tensors,
+)
 
 if TYPE_CHECKING:
     from glidepath.plugins.emoji.judge import TrainedJudge
@@ -28,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
     from glidepath.plugins.emoji.table import load
 
     table = load(arguments.table)
+    require_writable(arguments.out)
     with tqdm(total=arguments.steps, unit="step", file=sys.stderr, leave=False) as bar:
 
         def report(step: int, loss: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.registry import CommandParser, positive_int, write_text
+from glidepath.registry import CommandParser, positive_int, require_writable, write_text
 
 if TYPE_CHECKING:
     from glidepath.plugins.emoji.table import Table
@@ -38,6 +38,8 @@ def main(argv: Sequence[str]) -> int:
     from glidepath.plugins.emoji.making import make_table
     from glidepath.plugins.emoji.table import save
 
+    for path in filter(None, (arguments.out, arguments.words)):
+        require_writable(path)
     table = make_table(arguments.folder, size=arguments.size, roles=arguments.roles)
     save(arguments.out, table)
     print(f"{arguments.out}: {_summary(table)}")

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import add_plugin_switches, open_catalogue, version
-from glidepath.registry.cli.printing import escaped, indent, print_error, text_table, warn_once
+from glidepath.registry.cli.printing import indent, print_error, text_table, warn_once
+from glidepath.registry.cli.streams import answering, escaped, open_streams
 from glidepath.registry.describe.commands import BUILTIN_COMMANDS
 from glidepath.registry.discovery.scan import DISTRIBUTION
+from glidepath.registry.files.interrupts import exit_status, sigterm_as_interrupt
 from glidepath.registry.text.problems import SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -47,19 +49,19 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
-    0 done; 1 an error; 2 a spec with problems, or wrong arguments; 130 interrupted.
+    0 done; 1 an error; 2 a spec with problems, or wrong arguments; 130 interrupted, by SIGTERM 143; 141 the
+    reader of the output has gone.
     """
-    out, err = escaped(sys.stdout), escaped(sys.stderr)
     if argv is not None:
-        with redirect_stdout(out), redirect_stderr(err):
+        with redirect_stdout(escaped(sys.stdout)), redirect_stderr(escaped(sys.stderr)):
             return _status(list(argv))
-    sys.stdout, sys.stderr = out, err  # also for a traceback, which is written after this returns
     arguments = sys.argv[1:]
+    streams = open_streams(alone="--json" in arguments)
     if next((word for word in arguments if not word.startswith("-")), "") not in _BRIEF:
-        return _status(arguments)
+        return streams.finish(_status(arguments))
     gc.disable()
     try:
-        return _status(arguments)
+        return streams.finish(_status(arguments))
     finally:
         gc.freeze()  # the process ends, and would look through all of it once more
 
@@ -67,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _status(arguments: list[str]) -> int:
     warn_once.cache_clear()
     try:
-        return _main(arguments)
+        with sigterm_as_interrupt():
+            return _main(arguments)
     except SpecError as error:
         print("\n".join(problem.render() for problem in error.problems), file=sys.stderr)
         return 2
@@ -76,11 +79,13 @@ def _status(arguments: list[str]) -> int:
         return 1
     except KeyboardInterrupt as interrupt:
         print(" ".join(["glidepath: interrupted", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of a pipe has gone (`glidepath list | head`); without this, Python complains at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return exit_status(interrupt)
+    except OSError as error:  # of a file that no reader of ours opened: it says what the system says
+        print_error(error)
+        return 1
+    except UnicodeEncodeError as error:
+        print_error(GlidepathError(f"{error.object!a} holds what is no text in {error.encoding}: rename it"))
+        return 1
     except SystemExit as stop:  # argparse has said what is wrong; a plugin's command may end so
         if isinstance(stop.code, str):
             print(stop.code, file=sys.stderr)
@@ -165,7 +170,8 @@ def _run_of_plugin(name: str, rest: list[str], options: argparse.Namespace) -> i
         ) from error
     # behind the rest, where those of a subcommand stand
     switches = ["--no-plugins"] if options.no_plugins and "--no-plugins" not in rest else []
-    status = run([*rest, *switches])  # type: ignore[operator]
+    with answering():
+        status = run([*rest, *switches])  # type: ignore[operator]
     return int(status or 0)
 
 

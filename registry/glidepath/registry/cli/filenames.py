@@ -11,22 +11,22 @@ IMAGES = Path("images")
 """The folder of images that are given no name, in the current directory."""
 
 
-def free_name(
+def free_names(
     prompts: Sequence[str], labels: Sequence[int], seed: int, count: int, *, film: bool, separate: bool
-) -> Path:
-    """A name for the PNG of `count` images under which nothing is overwritten: with -2, -3, ... if need be.
+) -> Iterator[Path]:
+    """Names for the PNG of `count` images under which nothing is overwritten: with -2, -3, ... if need be.
 
     film, separate: whether a strip of states and a file for each image are written too.
     """
     for out in numbered(IMAGES / f"{_slug(prompts, labels)}-seed{seed}.png"):
-        written = [out]
-        if film:
-            written.append(film_name(out))
-        if separate:
-            written += separate_names(out, count)
-        if not any(path.exists() for path in written):
-            break
-    return out
+        if not any(path.exists() for path in written(out, count, film=film, separate=separate)):
+            yield out
+
+
+def written(out: Path, count: int, *, film: bool, separate: bool) -> list[Path]:
+    """All files that are written for `count` images."""
+    films = [film_name(out)] if film else []
+    return [out, *films, *(separate_names(out, count) if separate else ())]
 
 
 def numbered(path: Path) -> Iterator[Path]:

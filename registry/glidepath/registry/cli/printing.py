@@ -2,53 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING
+
+from glidepath.registry.cli.streams import output
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
 
 WIDTH = 118
 """How wide tables that wrap are, in characters."""
-
-_STEERS = re.compile(
-    # a progress bar begins with \r, which returns to the start of its line
-    r"(?<!^)\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
-)
-"""Control characters, and those that turn the direction of writing."""
-
-
-class _Escaped:
-    """A text stream; see `escaped`."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write a text; returns its length."""
-        self._stream.write(_STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Write one text after another."""
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def escaped(stream: TextIO) -> TextIO:
-    """A stream to which nothing is written that steers a terminal: ESC becomes `\\u001b`, as in JSON.
-
-    Names of files, what images and checkpoints carry, messages of plugins: whatever a command prints may
-    hold what a stranger wrote.
-    """
-    return cast(TextIO, _Escaped(stream)) if stream else stream
 
 
 def text_table(rows: Iterable[Sequence[str]], *, wrap: bool = False) -> str:
@@ -85,7 +51,10 @@ def print_json(document: object) -> None:
     """Print one JSON document on the standard output; what JSON has no form for is written as text."""
     import json
 
-    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    out = output()
+    # elsewhere the letters that an encoding lacks are escaped, and not as JSON does
+    in_utf_8 = (out.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    print(json.dumps(document, indent=2, ensure_ascii=not in_utf_8, default=str), file=out)
 
 
 @cache

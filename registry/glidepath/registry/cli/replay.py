@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from glidepath.registry.cli.arguments import CommandParser, positive_int
 from glidepath.registry.cli.drawing import draw, film_strips
 from glidepath.registry.cli.filenames import IMAGES, numbered
 from glidepath.registry.cli.opening import add_device_options, device_overrides, open_catalogue
+from glidepath.registry.files.writing import free_place, require_writable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     film: list[list[Tensor]] | None = [] if is_film else None
     drawn_together = images.batch or images.keys
+    require_writable(arguments.out or next(_names(arguments.image)))
     with naming_the_part(plan), _as_many_threads(then):
         pipeline = build_pipeline(plan, catalogue)
         now = describe_images(plan, pipeline, catalogue, attrs.evolve(images, pictures=inputs.carried()))
@@ -117,8 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
         drawn = [drawn[place] for place in places]
         film = None if film is None else [film[place] for place in places]
     new = grid(drawn, images.columns, images.scale) if film is None else film_strips(film, images.scale)
-    out = arguments.out or _free_name(arguments.image)
-    save_png(new, out, {"film": now.to_json()} if is_film else now.to_json())
+    with nullcontext(arguments.out) if arguments.out else free_place(_names(arguments.image)) as out:
+        save_png(new, out, {"film": now.to_json()} if is_film else now.to_json())
     print(out)
     equal = _compare(old, new)
     if not equal and not differences and old.size == new.size:
@@ -126,16 +128,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if equal else 1
 
 
-def _free_name(image: Path) -> Path:
-    """IMAGE-replay.png, or with -2, -3, ... where that is there: an earlier replay is kept.
+def _names(image: Path) -> Iterator[Path]:
+    """IMAGE-replay.png, then with -2, -3, ...: an earlier replay is kept.
 
     It is written where `sample` writes. The folder of an image from elsewhere may be no place for others: one
     of results, say, which stay as they came out.
     """
     ours = {Path().resolve(), IMAGES.resolve()}
     folder = image.parent if image.parent.resolve() in ours else IMAGES
-    names = numbered(folder / f"{image.stem}-replay.png")
-    return next(name for name in names if not name.exists())
+    return numbered(folder / f"{image.stem}-replay.png")
 
 
 def _require_weights(plan: Plan, then: Manifest, arguments: argparse.Namespace, catalogue: Catalogue) -> None:

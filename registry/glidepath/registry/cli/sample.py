@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import CommandParser, fraction, natural_int, positive_int
 from glidepath.registry.cli.drawing import draw, film_strips, noise_film
-from glidepath.registry.cli.filenames import film_name, free_name, numbered, separate_names
+from glidepath.registry.cli.filenames import IMAGES, film_name, free_names, numbered, separate_names, written
 from glidepath.registry.cli.opening import (
     add_device_options,
     add_locked_option,
@@ -22,6 +23,8 @@ from glidepath.registry.cli.opening import (
 )
 from glidepath.registry.cli.printing import note_failures, warn_once
 from glidepath.registry.cli.requests import check_arguments, check_model, requested, warn_of_unread_words
+from glidepath.registry.files.interrupts import exit_status
+from glidepath.registry.files.writing import free_place, require_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -209,33 +212,24 @@ def _sample(
     )
     manifest = describe_images(plan, pipeline, catalogue, images)
     _warn_of_what_is_not_carried(images)
-    out = _out(arguments, len(images.keys))
+    _require_writable(arguments, len(images.keys))
     if arguments.noise_film is not None:
-        _write_noise_film(next(iter(stages.values())), arguments, _noise_film_name(arguments, out), scale)
-    return _make(pipeline, manifest, inputs, arguments, out) if images.keys else 0
+        _write_noise_film(next(iter(stages.values())), arguments, scale)
+    return _make(pipeline, manifest, inputs, arguments) if images.keys else 0
 
 
-def _out(arguments: argparse.Namespace, count: int) -> Path:
-    """Where the grid of `count` images goes."""
-    out: Path = arguments.out or free_name(
-        arguments.prompts,
-        arguments.labels,
-        arguments.seed,
-        count,
-        film=arguments.film,
-        separate=arguments.separate,
-    )
+def _require_writable(arguments: argparse.Namespace, count: int) -> None:
+    """Refuse, before they are made, `count` images for which there is no place."""
+    out: Path = arguments.out or IMAGES / "image.png"
     if out.suffix.lower() != ".png":
         raise GlidepathError(f"--out {out}: images are written as PNG; name a file that ends in .png")
-    return out
+    for path in written(out, count, film=arguments.film, separate=arguments.separate):
+        require_writable(path)
 
 
-def _noise_film_name(arguments: argparse.Namespace, out: Path) -> Path:
-    """Where the strip of the forward chain goes: `--out` itself where nothing else is made."""
-    if arguments.out and not arguments.prompts and not arguments.labels:
-        return out
-    beside = out.with_name(f"{arguments.noise_film.stem}-noise-film.png")
-    return beside if arguments.out else next(name for name in numbered(beside) if not name.exists())
+def _place(arguments: argparse.Namespace, names: Iterable[Path]) -> AbstractContextManager[Path]:
+    """Where something goes: to `--out`, or to the first of some names that is free when it is made."""
+    return nullcontext(arguments.out) if arguments.out else free_place(names)
 
 
 def _warn_of_what_is_not_carried(images: Images) -> None:
@@ -249,65 +243,78 @@ def _warn_of_what_is_not_carried(images: Images) -> None:
 
 
 def _make(
-    pipeline: Pipeline | Cascade,
-    manifest: Manifest,
-    inputs: Inputs,
-    arguments: argparse.Namespace,
-    out: Path,
+    pipeline: Pipeline | Cascade, manifest: Manifest, inputs: Inputs, arguments: argparse.Namespace
 ) -> int:
-    import attrs
-
     assert manifest.images is not None
     keys = manifest.images.keys
     film: list[list[Tensor]] | None = [] if arguments.film else None
     drawn: list[Tensor] = []
-    interrupted = False
+    stopped: BaseException | None = None
     try:
         for some in draw(pipeline, keys, arguments.batch, inputs, film):
             drawn.extend(some)
-    except KeyboardInterrupt:
-        interrupted = True
-    images = manifest.images.first(len(drawn))
-    manifest = attrs.evolve(manifest, images=images)
+    except BaseException as error:  # what is finished is kept, whatever ended the rest
+        stopped = error
     if drawn:
-        _write(manifest, images, drawn, out, arguments.batch if arguments.separate else None)
-    if film:
-        _write_film(film, manifest, images.scale, film_name(out))
-    if interrupted:
+        names = free_names(
+            arguments.prompts,
+            arguments.labels,
+            arguments.seed,
+            len(keys),
+            film=arguments.film,
+            separate=arguments.separate,
+        )
+        with _place(arguments, names) as out:
+            files = _write(manifest, drawn, film, out, arguments.batch if arguments.separate else None)
+        print(*files, sep="\n")
+    if isinstance(stopped, KeyboardInterrupt):
         print(f"interrupted; {len(drawn)} of {len(keys)} images were finished", file=sys.stderr)
-        return 130
+        return exit_status(stopped)
+    if stopped is not None:
+        stopped.add_note(f"{len(drawn)} of {len(keys)} images were finished")
+        raise stopped
     return 0
 
 
-def _write(manifest: Manifest, images: Images, drawn: Sequence[Tensor], out: Path, batch: int | None) -> None:
-    """The grid and, where it is said how many were drawn at one time, a file for each image."""
+def _write(
+    manifest: Manifest,
+    drawn: Sequence[Tensor],
+    film: Sequence[Sequence[Tensor]] | None,
+    out: Path,
+    batch: int | None,
+) -> list[Path]:
+    """Write the grid, the film and, where it is said how many were drawn at once, each image. The files."""
     import attrs
 
     from glidepath.registry.records.images import grid, save_png, to_pil
 
+    assert manifest.images is not None
+    images = manifest.images.first(len(drawn))
+    manifest = attrs.evolve(manifest, images=images)
     save_png(grid(drawn, images.columns, images.scale), out, manifest.to_json())
-    print(out)
-    if batch is None:
-        return
-    for index, (image, path) in enumerate(zip(drawn, separate_names(out, len(drawn)), strict=True)):
-        alone = attrs.evolve(manifest, images=images.alone(index, batch))
-        save_png(to_pil(image, images.scale), path, alone.to_json())
-        print(path)
+    files = [out]
+    if batch is not None:
+        for index, (image, path) in enumerate(zip(drawn, separate_names(out, len(drawn)), strict=True)):
+            alone = attrs.evolve(manifest, images=images.alone(index, batch))
+            save_png(to_pil(image, images.scale), path, alone.to_json())
+            files.append(path)
+    if film:
+        save_png(film_strips(film, images.scale), film_name(out), {"film": manifest.to_json()})
+        files.append(film_name(out))
+    return files
 
 
-def _write_film(film: Sequence[Sequence[Tensor]], manifest: Manifest, scale: int, path: Path) -> None:
-    from glidepath.registry.records.images import save_png
-
-    save_png(film_strips(film, scale), path, {"film": manifest.to_json()})
-    print(path)
-
-
-def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, path: Path, scale: int) -> None:
+def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, scale: int) -> None:
+    """Write the strip of the forward chain: to `--out` itself where nothing else is made."""
     from glidepath.registry.records.images import load_image, save_png
 
     image = load_image(arguments.noise_film, pipeline.denoiser.image_shape[-1])
     strip, timesteps = noise_film(pipeline, image, arguments.seed, scale)
-    save_png(strip, path, {"timesteps": timesteps})
+    beside = (arguments.out or IMAGES / "image.png").with_name(f"{arguments.noise_film.stem}-noise-film.png")
+    if arguments.out and (arguments.prompts or arguments.labels):
+        arguments = argparse.Namespace(out=beside)
+    with _place(arguments, numbered(beside)) as path:
+        save_png(strip, path, {"timesteps": timesteps})
     print(path)
 
 

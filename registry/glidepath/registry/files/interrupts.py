@@ -11,6 +11,37 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: what Ctrl-C asks for, asked by the system."""
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Within it SIGTERM raises `Terminated` where it would have killed the process.
+
+    So whatever keeps finished work when Ctrl-C interrupts it keeps it then too. Outside of the main thread,
+    and where the process ignores or handles SIGTERM already, nothing changes.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def exit_status(interrupt: KeyboardInterrupt) -> int:
+    """The status that shells expect of a program which a signal ended: 128 and the signal's number."""
+    return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
+
+
 @contextmanager
 def count_interrupts(first: str, *more: str) -> Iterator[Callable[[], int]]:
     """Within it SIGINT (Ctrl-C) and SIGTERM interrupt nothing; the given function tells how many have come.

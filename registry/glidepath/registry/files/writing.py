@@ -7,7 +7,8 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,38 +27,75 @@ class CannotWrite(GlidepathError):
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file in place of what was there: under another name, flushed to the disk, then renamed.
 
-    The folders above it are made. Others may read the file as the umask says. When this returns, content and
-    name are on the disk; until then, and when it fails, what was there is there still. Several processes and
-    threads may write one file at a time: the last to finish has it.
+    The folders above it are made. Others may read the file as they might read what was there; a new one, as
+    the umask says. When this returns, content and name are on the disk; until then, and when it fails, what
+    was there is there still. Several processes and threads may write one file at a time: the last to finish
+    has it.
 
     write: writes to the path that it receives, which is an empty file in the same folder.
 
     Raises:
-        CannotWrite: the disk is full, say, or the folder is not ours to write to.
+        CannotWrite: the disk is full, say, or the folder is not ours to write to, or no file is there but a
+            folder, a device or a pipe.
     """
-    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}.partial")
-    try:
-        with contextlib.suppress(FileExistsError):  # no folder: what comes next says so
-            path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _fill(partial, write)
-            partial.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                partial.unlink()  # a full disk is not to stay full
-            raise
+    with _beside(path) as (partial, mode):
+        write(partial)
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        if stat.S_IMODE(partial.stat().st_mode) != mode:
+            partial.chmod(mode)  # safetensors makes files that only their owner can read
+        partial.replace(path)
         _flush_folder(path.parent)
-    except OSError as error:
-        raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a place where no file can be written, before the work whose result goes there.
+
+    The folders above it are made.
+
+    Raises:
+        CannotWrite: as `write_whole`, but for what comes to light with the content: a disk without room.
+    """
+    with _beside(path):
+        pass
+
+
+@contextmanager
+def free_place(paths: Iterable[Path]) -> Iterator[Path]:
+    """The first of some paths where nothing is, taken at once: no other process gets it too.
+
+    An empty file stands there until the block writes it; it goes when the block fails.
+
+    Raises:
+        CannotWrite: no file can be made there.
+    """
+    for path in paths:
+        try:
+            _make_folders(path)
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
+        break
+    try:
+        yield path
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if not path.stat().st_size:
+                path.unlink()
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file of UTF-8 text, as `write_whole` does.
 
+    What stands for the bytes of a file name that is no UTF-8 is written as JSON escapes it.
+
     Raises:
         CannotWrite: that cannot be.
     """
-    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
@@ -89,15 +127,43 @@ def remove_partial(folder: Path) -> None:
         path.unlink()
 
 
-def _fill(partial: Path, write: Callable[[Path], object]) -> None:
-    """Write the file that is to be renamed, and flush it."""
-    partial.touch(exist_ok=False)
-    mode = stat.S_IMODE(partial.stat().st_mode)
-    write(partial)
-    if stat.S_IMODE(partial.stat().st_mode) != mode:
-        partial.chmod(mode)  # safetensors makes files that only their owner can read
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
+@contextmanager
+def _beside(path: Path) -> Iterator[tuple[Path, int]]:
+    """An empty file in the folder of a path, with the mode for the file of that path. It does not stay."""
+    try:
+        _make_folders(path)
+        there = _status(path)
+        # its name is short: that of the path may be as long as the file system takes
+        partial = path.with_name(f".{os.urandom(8).hex()}.partial")
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            mode = stat.S_IMODE((there or partial.stat()).st_mode)
+            if there:
+                partial.chmod(mode | stat.S_IWUSR)
+            yield partial, mode
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink()  # a full disk is not to stay full
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _make_folders(path: Path) -> None:
+    with contextlib.suppress(FileExistsError):  # no folder: what comes next says so
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Of the file at a path, or None where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, and no file")
+    return status
 
 
 def _sort_metadata(path: Path) -> None:

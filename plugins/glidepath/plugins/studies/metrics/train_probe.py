@@ -34,6 +34,7 @@ from glidepath.registry import (
     natural_int,
     positive_int,
     read_spec,
+    require_writable,
     write_tensors,
 )
 
@@ -144,6 +145,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=natural_int, default=0, help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=WEIGHTS, metavar="FILE", help="default: %(default)s")
     chosen = parser.parse_args(list(arguments))
+    require_writable(chosen.out)
     catalogue = load_catalogue()
     plan = make_plan(read_spec(chosen.spec, [], catalogue=catalogue), catalogue)
     dataset = build_parts(plan, ("data",), catalogue)["data"]
