@@ -55,6 +55,12 @@ from glidepath.registry.files.folder_lock import FolderInUse as FolderInUse
 from glidepath.registry.files.folder_lock import lock_file as lock_file
 from glidepath.registry.files.folder_lock import lock_folder as lock_folder
 from glidepath.registry.files.interrupts import count_interrupts as count_interrupts
+from glidepath.registry.files.pictures import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+from glidepath.registry.files.pictures import ImageError as ImageError
+from glidepath.registry.files.pictures import decode_picture as decode_picture
+from glidepath.registry.files.pictures import read_picture as read_picture
+from glidepath.registry.files.reading import open_file as open_file
+from glidepath.registry.files.reading import read_bytes as read_bytes
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
 from glidepath.registry.files.tensor_file import format_bytes as format_bytes
 from glidepath.registry.files.tensor_file import list_names as list_names

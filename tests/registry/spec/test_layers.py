@@ -237,7 +237,7 @@ def test_a_folder_is_no_spec(folder: Path, catalogue: Catalogue) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
 def test_a_pipe_is_not_waited_for(folder: Path, catalogue: Catalogue) -> None:
     os.mkfifo(folder / "pipe.yaml")
-    assert problems("pipe.yaml", catalogue)[0].what == "pipe.yaml is not a file"
+    assert problems("pipe.yaml", catalogue)[0].what == "pipe.yaml cannot be read: it is not a file"
 
 
 def test_a_file_that_is_not_utf_8_is_shown_its_first_wrong_byte(folder: Path, catalogue: Catalogue) -> None:

@@ -14,6 +14,7 @@ import attrs
 from PIL import Image
 
 from glidepath.core import GlidepathError
+from glidepath.registry import decode_picture
 
 
 @attrs.frozen
@@ -95,9 +96,7 @@ def code_of(file_name: str) -> str:
 
 def picture(data: bytes, size: int, ground: int) -> Image.Image:
     """A picture of `size` x `size` RGB pixels, on a ground of one grey."""
-    image = Image.open(io.BytesIO(data)).convert("RGBA")
-    paper = Image.new("RGBA", image.size, (ground, ground, ground, 255))
-    flat = Image.alpha_composite(paper, image).convert("RGB")
+    flat = decode_picture(data, "a picture of the package", f"rgb({ground}, {ground}, {ground})")
     return flat.resize((size, size), Image.Resampling.LANCZOS)
 
 

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 A mask is a picture of the size of --image. WHITE IS PAINTED ANEW, BLACK IS KEPT (grey counts as the nearer
-of the two). Pictures are cut to their middle square and resized to the model's size, the mask alike.
+of the two). What is transparent is white in a picture, and not painted in a mask. Pictures are cut to their
+middle square and resized to the model's size, the mask alike.
 
 examples:
   glidepath sample "a large red circle above a small blue square"

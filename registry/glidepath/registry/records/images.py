@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
-from glidepath.core.errors import GlidepathError
+from glidepath.registry.files.pictures import ImageError, decode_picture, picture_bytes, read_picture
 from glidepath.registry.files.writing import write_whole
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ KEY = "glidepath"
 
 _MOST_TEXT = 4 * 2**20
 _GAP = 4
-
-
-class ImageError(GlidepathError):
-    """An image file cannot be read, or does not carry what is looked for."""
 
 
 def to_pil(image: Tensor, scale: int = 1) -> Image.Image:
@@ -72,16 +68,9 @@ def read_manifest(path: Path) -> tuple[Image.Image, dict[str, Any]]:
     Raises:
         ImageError: the file is not a PNG that glidepath made.
     """
-    try:
-        with Image.open(path, formats=["PNG"]) as picture:
-            picture.load()
-            text = getattr(picture, "text", {}).get(KEY)
-            copy = picture.convert("RGB")
-    except FileNotFoundError as error:
-        raise ImageError(f"there is no file {path}") from error
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"cannot read {path} as a PNG: {error}") from error
-    if text is None:
+    picture = decode_picture(picture_bytes(path), str(path), formats=("PNG",))
+    text = picture.info.get(KEY)
+    if not isinstance(text, str):
         raise ImageError(
             f"{path} carries no manifest of glidepath: it was not made by `glidepath sample`, "
             "or a program that saved it again dropped its text"
@@ -94,7 +83,7 @@ def read_manifest(path: Path) -> tuple[Image.Image, dict[str, Any]]:
             raise ValueError("it is not a mapping")
     except (ValueError, RecursionError) as error:
         raise ImageError(f"the manifest in {path} cannot be read: {error}") from error
-    return copy, manifest
+    return picture, manifest
 
 
 def load_image(path: Path, size: int) -> Tensor:
@@ -103,24 +92,13 @@ def load_image(path: Path, size: int) -> Tensor:
     Raises:
         ImageError: the file cannot be read as an image.
     """
-    return to_tensor(middle_square(open_image(path)).resize((size, size), Image.Resampling.LANCZOS))
-
-
-def open_image(path: Path) -> Image.Image:
-    """A picture in RGB, as it is meant to be seen: turned as its EXIF says.
-
-    Raises:
-        ImageError: the file cannot be read as an image.
-    """
-    try:
-        with Image.open(path) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"cannot read {path} as an image: {error}") from error
+    return to_tensor(middle_square(read_picture(path)).resize((size, size), Image.Resampling.LANCZOS))
 
 
 def middle_square(picture: Image.Image) -> Image.Image:
     """The largest square in the middle of a picture."""
+    if picture.width == picture.height:
+        return picture
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return picture.crop((left, top, left + side, top + side))

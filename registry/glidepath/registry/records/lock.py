@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.discovery.scan import install_remedy, installed_version
+from glidepath.registry.files.reading import read_bytes
 from glidepath.registry.files.writing import write_text
 from glidepath.registry.records.differences import ABSENT, Change, changes
 from glidepath.registry.records.manifest import Manifest, ManifestError
@@ -52,14 +53,13 @@ def read_lock(file: Path) -> Manifest:
         LockError: there is none, or it cannot be read.
     """
     try:
-        if file.stat().st_size > _LARGEST:
-            raise ManifestError("it is too large for a lock")
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(read_bytes(file, _LARGEST))
         return Manifest.from_json(data if isinstance(data, dict) else {})
     except FileNotFoundError:
         raise LockError(f"there is no lock {file}; `glidepath lock SPEC --out {file}` writes it") from None
     except (OSError, ValueError, RecursionError, ManifestError) as error:
-        raise LockError(f"cannot read the lock {file}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise LockError(f"cannot read the lock {file}: {reason}") from error
 
 
 def require_locked(plan: Plan, catalogue: Catalogue, file: Path, name: str) -> None:

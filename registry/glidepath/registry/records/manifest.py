@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.records.images import ImageError, read_manifest
+from glidepath.registry.files.pictures import ImageError
+from glidepath.registry.records.images import read_manifest
 from glidepath.registry.records.pictures import NAMES, Carried, Inputs, carried_inputs
 
 if TYPE_CHECKING:

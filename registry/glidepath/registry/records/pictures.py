@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.records.images import ImageError, middle_square, open_image, to_pil, to_tensor
+from glidepath.registry.files.pictures import ImageError, decode_picture, picture_bytes
+from glidepath.registry.records.images import middle_square, to_pil, to_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,8 @@ NAMES = ("image", "mask", "low_res")
 MOST_CARRIED = 1_000_000
 """How many characters of pictures an image carries at most, base64 and all of them together."""
 
-_LONGEST_SIDE = 8192
+_MOST_PIXELS = 2**24
+"""Of a picture that is carried: 4096 x 4096, more than any model sees."""
 
 
 @attrs.frozen
@@ -120,7 +122,7 @@ class Opened:
 
 
 def open_pictures(*, image: Path | None, mask: Path | None, low_res: Path | None) -> Opened:
-    """Read the files that are given.
+    """Read the files that are given. What is transparent is white; of a mask it is black.
 
     mask: white is what is painted, black what is kept; of the size of `image`.
 
@@ -128,11 +130,7 @@ def open_pictures(*, image: Path | None, mask: Path | None, low_res: Path | None
         ImageError: a file cannot be read as an image, or the mask does not fit the image.
     """
     paths = {"image": image, "mask": mask, "low_res": low_res}
-    files = {
-        name: (path, open_image(path), hashlib.sha256(path.read_bytes()).hexdigest())
-        for name, path in paths.items()
-        if path is not None
-    }
+    files = {name: _read(path, name) for name, path in paths.items() if path is not None}
     if "mask" in files:
         _check_mask(files["mask"][1], files["mask"][0], files["image"][1], files["image"][0])
     return Opened(files)
@@ -155,6 +153,12 @@ def carried_inputs(carried: Mapping[str, Carried], strength: float | None) -> In
     return Inputs(pictures=pictures, strength=strength)
 
 
+def _read(path: Path, name: str) -> tuple[Path, Image.Image, str]:
+    data = picture_bytes(path)
+    whole = decode_picture(data, str(path), "black" if name == "mask" else "white")
+    return path, whole, hashlib.sha256(data).hexdigest()
+
+
 def _check_mask(mask: Image.Image, path: Path, image: Image.Image, image_path: Path) -> None:
     if mask.size != image.size:
         sizes = "x".join(map(str, mask.size)), "x".join(map(str, image.size))
@@ -163,7 +167,8 @@ def _check_mask(mask: Image.Image, path: Path, image: Image.Image, image_path: P
         )
     if not _is_painted(mask).getbbox():
         raise ImageError(
-            f"the mask {path} has no white pixel, and white is what is painted; invert it if black was meant"
+            f"the mask {path} has no white pixel, and white is what is painted (what is transparent is not); "
+            "invert it if black was meant"
         )
 
 
@@ -190,14 +195,10 @@ def _png(pixels: Tensor, name: str) -> str:
 
 def _pixels(text: str, name: str) -> Tensor:
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as picture:
-            if max(picture.size) > _LONGEST_SIDE:
-                raise ValueError(f"it is {picture.width}x{picture.height}")
-            whole = picture.convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, binascii.Error) as error:
-        raise GlidepathError(
-            f"the manifest is damaged: the picture of {_option(name)} cannot be read: {error}"
-        ) from error
+        data = base64.b64decode(text, validate=True)
+        whole = decode_picture(data, f"the picture of {_option(name)}", formats=("PNG",), most=_MOST_PIXELS)
+    except (ImageError, binascii.Error, ValueError) as error:
+        raise GlidepathError(f"the manifest is damaged: {error}") from error
     return _known(whole, whole.width) if name == "mask" else to_tensor(whole)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import attrs
 
 from glidepath.registry.describe.fields import Level
 from glidepath.registry.discovery.components import NotFound
+from glidepath.registry.files.reading import open_file
 from glidepath.registry.spec.merge import merge
 from glidepath.registry.spec.positions import Schema
 from glidepath.registry.text.named_files import is_there, neighbours
@@ -262,9 +262,7 @@ def load_file(name: str, file: Path, place: Place, problems: Problems, path: str
         return Unreadable()
 
     try:
-        with open(file, "rb", opener=_open_without_waiting) as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise stop(f"{name} is not a file")
+        with open_file(file) as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise stop(f"there is no file {name}", did_you_mean(file.name, neighbours(file))) from None
@@ -313,8 +311,3 @@ def _with_stages(root: MappingNode, stages: Mapping[str, MappingNode]) -> Mappin
     }
     node = MappingNode(items, entry.node.place, entry.node.source)
     return MappingNode({**root.items, "stages": Entry(entry.key, node)}, root.place, root.source)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # a named pipe without a writer would block here for ever
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

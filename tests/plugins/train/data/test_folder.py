@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from glidepath.core.errors import PartError
+from glidepath.core.errors import GlidepathError, PartError
 from glidepath.plugins.train.configs import CaptionedFolderConfig
 from glidepath.plugins.train.data.dataset import CaptionedDataset
 from glidepath.plugins.train.data.folder import CaptionedFolder, load_image
@@ -218,5 +218,5 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", 1, size=(64, 64))
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
-    with pytest.raises(PartError, match=r"cannot read the image .*a\.png"):
+    with pytest.raises(GlidepathError, match=r"cannot read .*a\.png as an image"):
         dataset_of(tmp_path).batch(0, 0, 1)

@@ -11,12 +11,13 @@ from pathlib import Path
 import attrs
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from glidepath.core import PartError
 from glidepath.plugins.train.configs import CaptionedFolderConfig
 from glidepath.plugins.train.data import draws
+from glidepath.registry import read_picture
 
 METADATA = "metadata.jsonl"
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
@@ -51,7 +52,7 @@ class CaptionedFolder:
         """The batch of a training step: images [size, 3, S, S] float32 in [-1, 1], and their captions.
 
         Raises:
-            PartError: an image cannot be read.
+            ImageError: an image cannot be read.
         """
         chosen = [self._at(seed, position) for position in range(step * size, (step + 1) * size)]
         images = torch.stack([load_image(example.path, self.config.size) for example in chosen])
@@ -74,23 +75,16 @@ class CaptionedFolder:
 def load_image(path: Path, size: int) -> Tensor:
     """The largest square in the middle of an image, resized: [3, size, size] float32 in [-1, 1].
 
-    Turned upright by its EXIF orientation; transparent pixels show white.
+    It is what `read_picture` sees: upright, and white where it is transparent.
 
     Raises:
-        PartError: the file is no image, or is damaged.
+        ImageError: the file is no image, or is damaged.
     """
-    try:
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            if upright.has_transparency_data:
-                white = Image.new("RGBA", upright.size, "white")
-                upright = Image.alpha_composite(white, upright.convert("RGBA"))
-            side = min(upright.size)
-            left, top = ((length - side) // 2 for length in upright.size)
-            square = upright.convert("RGB").crop((left, top, left + side, top + side))
-            resized = square.resize((size, size), Image.Resampling.BICUBIC)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise PartError(f"cannot read the image {path}: {error}") from error
+    picture = read_picture(path)
+    side = min(picture.size)
+    left, top = ((length - side) // 2 for length in picture.size)
+    square = picture.crop((left, top, left + side, top + side))
+    resized = square.resize((size, size), Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
     return pixels.to(torch.float32) / 127.5 - 1
 

@@ -1,0 +1,40 @@
+"""Files that are read: regular ones only, and no more bytes of them than are meant."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a file to read its bytes. A pipe would wait for ever, and a device has no end: they are refused.
+
+    Raises:
+        OSError: it is not there, or is no regular file.
+    """
+    with ExitStack() as stack:
+        stream = stack.enter_context(open(path, "rb", opener=_without_waiting))
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError("it is not a file")
+        stack.pop_all()
+        return stream
+
+
+def read_bytes(path: str | Path, most: int) -> bytes:
+    """The bytes of a file, as `open_file` opens it.
+
+    Raises:
+        OSError: it is not there, is no regular file, or has more than `most` bytes.
+    """
+    with open_file(path) as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise OSError(f"it is larger than {most:,} bytes")
+    return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
