@@ -274,5 +274,5 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _state_beside_torch() -> tuple[object, ...]:
-    of_numpy = [it.tolist() if isinstance(it, np.ndarray) else it for it in np.random.get_state()]
+    of_numpy = [word.tolist() if isinstance(word, np.ndarray) else word for word in np.random.get_state()]
     return (python_random.getstate(), of_numpy)

@@ -50,58 +50,53 @@ _ZERO = (
 _HERE = "glidepath.plugins.schedules"
 
 
+def _schedule(name: str, target: str, summary: str, *references: str) -> Component:
+    """The schedule of a class XSchedule, whose parameters are XConfig."""
+    return Component(
+        kind="schedule",
+        name=name,
+        target=f"{_HERE}.{target}",
+        config=f"{_HERE}.configs:{target.partition(':')[2].removesuffix('Schedule')}Config",
+        summary=summary,
+        provides=_provides_steps,
+        needs=_needs_signal,
+        references=(*references, _ZERO),
+    )
+
+
 @hookimpl
 def components() -> Iterable[Component]:
     """The schedules."""
     return (
-        Component(
-            kind="schedule",
-            name="linear",
-            target=f"{_HERE}.betas:LinearSchedule",
-            config=f"{_HERE}.configs:LinearConfig",
-            summary="betas that grow linearly (DDPM, ADM at 128 pixels and more, GLIDE's upsampler)",
-            provides=_provides_steps,
-            needs=_needs_signal,
-            references=(f"{_DDPM}, section 4", _ZERO),
+        _schedule(
+            "linear",
+            "betas:LinearSchedule",
+            "betas that grow linearly (DDPM, ADM at 128 pixels and more, GLIDE's upsampler)",
+            f"{_DDPM}, section 4",
         ),
-        Component(
-            kind="schedule",
-            name="cosine",
-            target=f"{_HERE}.cosine:CosineSchedule",
-            config=f"{_HERE}.configs:CosineConfig",
-            summary="alpha_bar that falls as a squared cosine (GLIDE's base model, ADM at 64 pixels)",
-            provides=_provides_steps,
-            needs=_needs_signal,
-            references=(f"{_IMPROVED}, equation 17", _ZERO),
+        _schedule(
+            "cosine",
+            "cosine:CosineSchedule",
+            "alpha_bar that falls as a squared cosine (GLIDE's base model, ADM at 64 pixels)",
+            f"{_IMPROVED}, equation 17",
         ),
-        Component(
-            kind="schedule",
-            name="quadratic",
-            target=f"{_HERE}.betas:QuadraticSchedule",
-            config=f"{_HERE}.configs:QuadraticConfig",
-            summary="betas whose root grows linearly (Stable Diffusion, where it is called scaled linear)",
-            provides=_provides_steps,
-            needs=_needs_signal,
-            references=(f"{_DDPM}, the program published with it", f"{_LATENT}, the same", _ZERO),
+        _schedule(
+            "quadratic",
+            "betas:QuadraticSchedule",
+            "betas whose root grows linearly (Stable Diffusion, where it is called scaled linear)",
+            f"{_DDPM}, the program published with it",
+            f"{_LATENT}, the same",
         ),
-        Component(
-            kind="schedule",
-            name="constant",
-            target=f"{_HERE}.betas:ConstantSchedule",
-            config=f"{_HERE}.configs:ConstantConfig",
-            summary="betas that are all the same",
-            provides=_provides_steps,
-            needs=_needs_signal,
-            references=(f"{_DDPM}, the program published with it", _ZERO),
+        _schedule(
+            "constant",
+            "betas:ConstantSchedule",
+            "betas that are all the same",
+            f"{_DDPM}, the program published with it",
         ),
-        Component(
-            kind="schedule",
-            name="warm-up",
-            target=f"{_HERE}.betas:WarmUpSchedule",
-            config=f"{_HERE}.configs:WarmUpConfig",
-            summary="betas that grow linearly, and then stay",
-            provides=_provides_steps,
-            needs=_needs_signal,
-            references=(f"{_DDPM}, the program published with it", _ZERO),
+        _schedule(
+            "warm-up",
+            "betas:WarmUpSchedule",
+            "betas that grow linearly, and then stay",
+            f"{_DDPM}, the program published with it",
         ),
     )

@@ -82,10 +82,10 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
 
     device = choose_device(plan.runtime.device)
     plans = plan.pipelines()
-    for one in plans.values():
-        catalogue.call_hook("on_assemble", plan=one)
+    for stage in plans.values():
+        catalogue.call_hook("on_assemble", plan=stage)
     built = _parts(plan, catalogue, load)
-    pipelines = {name: _pipeline(one, built[name], device, catalogue) for name, one in plans.items()}
+    pipelines = {name: _pipeline(stage, built[name], device, catalogue) for name, stage in plans.items()}
     return Cascade(pipelines) if plan.stages else pipelines[""]
 
 
@@ -155,11 +155,11 @@ def build_parts(
     """
     built: dict[str, Any] = {}
     for slot in slots:
-        found = plan.parts.get(slot)
-        if isinstance(found, PartPlan):
-            built[slot] = build_part(found, catalogue, load=load)
-        elif found is not None:
-            built[slot] = tuple(build_part(part, catalogue, load=load) for part in found)
+        planned = plan.parts.get(slot)
+        if isinstance(planned, PartPlan):
+            built[slot] = build_part(planned, catalogue, load=load)
+        elif planned is not None:
+            built[slot] = tuple(build_part(part, catalogue, load=load) for part in planned)
     return built
 
 
@@ -177,7 +177,7 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
         if isinstance(inner, PartPlan):
             nested[field] = _build_inner(inner, catalogue, load)
         else:
-            nested[field] = tuple(_build_inner(one, catalogue, load) for one in inner)
+            nested[field] = tuple(_build_inner(listed, catalogue, load) for listed in inner)
     arguments = () if part.config is None else (part.config,)
     try:
         built = target(*arguments, **nested)
@@ -204,8 +204,8 @@ def load_weights(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> 
     for slot, built in parts.items():
         planned = plan.parts[slot]
         if not isinstance(planned, PartPlan):
-            for one, made in zip(planned, built, strict=True):
-                _load_own(one, made, catalogue)
+            for part, network in zip(planned, built, strict=True):
+                _load_own(part, network, catalogue)
         else:
             _load_own(planned, built, catalogue)
     if plan.weights is not None:
@@ -292,23 +292,23 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def _build_inner(part: PartPlan, catalogue: Catalogue, load: bool) -> Any:
-    made = build_part(part, catalogue, load=load)
+    built = build_part(part, catalogue, load=load)
     if load:
-        _load_own(part, made, catalogue)
-    return made
+        _load_own(part, built, catalogue)
+    return built
 
 
-def _load_own(part: PartPlan, made: Any, catalogue: Catalogue) -> None:
+def _load_own(part: PartPlan, built: Any, catalogue: Catalogue) -> None:
     import torch
 
     if part.weights is None:
         return
-    if not isinstance(made, torch.nn.Module):
+    if not isinstance(built, torch.nn.Module):
         raise AssemblyError(
             f"{part_title(part)} has `weights` in the spec, and is no network that could load them"
         )
     file = weights.locate_weights(part.weights, catalogue)
-    weights.load_module(made, weights.read(file), part=part.path, file=file)
+    weights.load_module(built, weights.read(file), part=part.path, file=file)
 
 
 def _import_target(target: str, part: PartPlan) -> Any:

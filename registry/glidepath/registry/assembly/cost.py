@@ -119,7 +119,7 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
     plain = _walked(pipeline, without, fake) if differentiates else cost
     guiding = [network for guidance in pipeline.guidance for network in guidance.networks().values()]
     networks = (pipeline.text_encoder, pipeline.denoiser, pipeline.codec, *guiding)
-    modules = [it for it in networks if it is not None]
+    modules = [network for network in networks if network is not None]
     tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
     return Measurement(
         parameters=pipeline.parameters(),
@@ -174,7 +174,7 @@ def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorM
         return counted
 
     steps = list(levels.steps("cpu"))
-    varies = any(isinstance(it, GuidanceModifier) for it in guidances)
+    varies = any(isinstance(guidance, GuidanceModifier) for guidance in guidances)
     visited = sorted({0, len(steps) // 2, len(steps) - 1}) if varies else [0]
     # as the pipeline does: autograd refuses the tensors of inference mode
     differentiates = any(guidance.differentiates for guidance in guidances)

@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if entries:
         rows = [
-            (it["kind"], it["use"], f"{it['distribution']} {it['version']}", it["summary"]) for it in entries
+            (entry["kind"], entry["use"], f"{entry['distribution']} {entry['version']}", entry["summary"])
+            for entry in entries
         ]
         print(text_table([("KIND", "NAME", "FROM", "SUMMARY"), *rows]))
     else:

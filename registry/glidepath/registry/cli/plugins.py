@@ -60,7 +60,14 @@ def _text(catalogue: Catalogue, records: Sequence[PluginRecord], others: Sequenc
     blocks = [f"glidepath {version()}"]
     if records:
         rows = [
-            (it.name or "-", it.distribution, it.version or "-", _status(it), _supplies(it)) for it in records
+            (
+                record.name or "-",
+                record.distribution,
+                record.version or "-",
+                _status(record),
+                _supplies(record),
+            )
+            for record in records
         ]
         blocks.append(text_table([("NAME", "DISTRIBUTION", "VERSION", "STATUS", "SUPPLIES"), *rows]))
     else:

@@ -48,13 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
         NotFound: there is no such part, or several.
     """
     catalogue = open_catalogue(arguments)
-    found = _find(catalogue, arguments.name)
-    if arguments.markdown and isinstance(found, Registered):
-        print(parameter_table(catalogue.config_class(found)))
-    elif isinstance(found, Supplied):
-        _show_preset(found, as_json=arguments.json)
+    entry = _find(catalogue, arguments.name)
+    if arguments.markdown and isinstance(entry, Registered):
+        print(parameter_table(catalogue.config_class(entry)))
+    elif isinstance(entry, Supplied):
+        _show_preset(entry, as_json=arguments.json)
     else:
-        _show_part(catalogue, found, as_json=arguments.json)
+        _show_part(catalogue, entry, as_json=arguments.json)
     note_failures(catalogue)
     return 0
 

@@ -198,5 +198,5 @@ def _provided_by_default(registered: Any, catalogue: Catalogue) -> Mapping[str, 
     try:
         config = catalogue.config_class(registered)
         return dict(registered.component.provides(config() if config is not None else None))
-    except Exception:
+    except Exception:  # it is not suggested; its fault is told to who uses it
         return {}

@@ -113,7 +113,7 @@ class VariantPlanner:
         )
         if "stages" in root.items:
             whole = self._plan(
-                root, tuple((key, self._look(it.node).number) for key, it in root.items.items())
+                root, tuple((key, self._look(entry.node).number) for key, entry in root.items.items())
             )
             if whole is None:
                 return None
@@ -182,19 +182,11 @@ class VariantPlanner:
         """A number that two parts share if they provide and need the same."""
         if id(part) not in self._faces:
             try:
-                said: Any = tuple(
-                    (
-                        it.path,
-                        it.registered.full_name,
-                        tuple(sorted(it.registered.component.provides(it.config).items())),
-                        tuple(sorted(it.registered.component.needs(it.config).items(), key=lambda of: of[0])),
-                    )
-                    for it in flat_parts({"": part})
-                )
-                hash(said)
+                face: Any = tuple(map(_face_of, flat_parts({"": part})))
+                hash(face)
             except Exception:  # it cannot be compared, or it fails, which check_contracts reports
-                said = part if not isinstance(part, tuple) else tuple(map(id, part))
-            self._faces[id(part)] = self._said.setdefault(said, len(self._said))
+                face = part if not isinstance(part, tuple) else tuple(map(id, part))
+            self._faces[id(part)] = self._said.setdefault(face, len(self._said))
         return self._faces[id(part)]
 
     def _plan(self, root: MappingNode, key: tuple[Any, ...]) -> Plan | None:
@@ -230,12 +222,12 @@ class VariantPlanner:
         """What a plan has to know of a piece of a spec; looked for once."""
         seen = self._seen.get(id(node))
         if seen is None:
-            nodes = [it for _, it in walk(node)]
+            nodes = [inner for _, inner in walk(node)]
             # where relative paths start, and whose short names come first, is part of what it says
-            origins = sorted({f"{it.source.folder} {it.source.distribution}" for it in nodes})
+            origins = sorted({f"{inner.source.folder} {inner.source.distribution}" for inner in nodes})
             text = json.dumps([node_value(node), origins], default=str)
-            refers = [it.text for it in nodes if isinstance(it, Scalar) and "${" in it.text]
-            words = tuple(found for it in refers for found in _REFERENCE.findall(it))
+            refers = [inner.text for inner in nodes if isinstance(inner, Scalar) and "${" in inner.text]
+            words = tuple(word for inner in refers for word in _REFERENCE.findall(inner))
             # the node is kept: an id is a name only while its object lives
             seen = _Seen(node, self._numbers.setdefault(text, len(self._numbers)), words)
             self._seen[id(node)] = seen
@@ -268,6 +260,18 @@ class VariantPlanner:
                 involved[key] = None
                 waiting += self._look(root.items[key].node).refers
         return [key for key in root.items if key in involved]
+
+
+def _face_of(part: PartPlan) -> tuple[object, ...]:
+    """What other parts see of a part alone."""
+    component, config = part.registered.component, part.config
+    needs = sorted(component.needs(config).items(), key=lambda need: need[0])
+    return (
+        part.path,
+        part.registered.full_name,
+        tuple(sorted(component.provides(config).items())),
+        tuple(needs),
+    )
 
 
 def _pass_on(problems: Problems, to: Problems) -> None:

@@ -70,21 +70,21 @@ def changes(was: Manifest, now: Manifest) -> list[Change]:
     """
     by_content = set(was.files or ()) & set(now.files or ())
     try:
-        found = [
+        differing = [
             Change("spec", *change)
             for change in _pipelines(was.spec, now.spec, "")
             if change[0] not in by_content
         ]
     except RecursionError:
         raise GlidepathError("a spec is nested too deeply") from None
-    found += _distributions(was.distributions, now.distributions)
-    found += _mapping("files", was.files, now.files)
-    found += _mapping("weights", was.weights, now.weights)
+    differing += _distributions(was.distributions, now.distributions)
+    differing += _mapping("files", was.files, now.files)
+    differing += _mapping("weights", was.weights, now.weights)
     both = set(was.environment) & set(now.environment)  # an image knows its device, which a lock does not
     before, after = ({name: side.environment[name] for name in both} for side in (was, now))
-    found += _mapping("environment", before, after)
-    found += _mapping("images", _of_images(was.images), _of_images(now.images))
-    return found
+    differing += _mapping("environment", before, after)
+    differing += _mapping("images", _of_images(was.images), _of_images(now.images))
+    return differing
 
 
 def shown(value: object) -> str:

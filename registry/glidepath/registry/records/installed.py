@@ -20,21 +20,22 @@ def installed_files(name: str, modules: Collection[str]) -> Mapping[str, Path]:
         these. A file has the same name either way, so that an editable installation compares with a wheel.
     """
     try:
-        found = distribution(name)
+        installed = distribution(name)
+        recorded = None if _is_editable(installed) else installed.read_text("RECORD")
     except PackageNotFoundError:
-        found = None
-    recorded = found.read_text("RECORD") if found is not None and not _is_editable(found) else None
-    if found is not None and recorded:
+        recorded = None
+    if recorded:
         names = (row[0] for row in csv.reader(recorded.splitlines()) if row)
-        files = {one: Path(str(found.locate_file(one))) for one in names if _is_brought(PurePosixPath(one))}
+        brought = (file for file in names if _is_brought(PurePosixPath(file)))
+        files = {file: Path(str(installed.locate_file(file))) for file in brought}
     else:
-        files = {one: file for module in modules for one, file in _sources(module)}
-    return {one: file for one, file in sorted(files.items()) if file.is_file()}
+        files = {file: path for module in modules for file, path in _sources(module)}
+    return {file: path for file, path in sorted(files.items()) if path.is_file()}
 
 
-def _is_editable(found: Distribution) -> bool:
+def _is_editable(installed: Distribution) -> bool:
     try:
-        origin = json.loads(found.read_text("direct_url.json") or "{}")
+        origin = json.loads(installed.read_text("direct_url.json") or "{}")
         return bool(origin.get("dir_info", {}).get("editable"))
     except (ValueError, AttributeError):
         return False
@@ -71,9 +72,9 @@ def _sources(module: str) -> Iterator[tuple[str, Path]]:
             if folders is None:
                 yield str(home.parent / file.name), file
                 return
-            for one in file.parent.rglob("*"):
-                inside = home / PurePosixPath(one.relative_to(file.parent).as_posix())
+            for below in file.parent.rglob("*"):
+                inside = home / PurePosixPath(below.relative_to(file.parent).as_posix())
                 if _is_brought(inside):
-                    yield str(inside), one
+                    yield str(inside), below
             return
         path = list(folders or ())

@@ -37,7 +37,7 @@ class Schema:
             try:
                 config = self.catalogue.config_class(self.catalogue.look_up(slot.kind, use, own))
                 self._fields[key] = fields(config) if config is not None else {}
-            except Exception:
+            except Exception:  # told where the part is planned
                 self._fields[key] = {}
         return self._fields[key]
 

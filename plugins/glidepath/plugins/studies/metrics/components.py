@@ -6,7 +6,6 @@ from glidepath.registry import Component
 
 _CONFIGS = "glidepath.plugins.studies.metrics.configs"
 _TARGET = "glidepath.plugins.studies.metrics.feature_metrics"
-_FEW = {"images": 8}
 
 
 def whole_set(_config: object) -> dict[str, object]:
@@ -19,48 +18,49 @@ def _two_of_a_prompt(_config: object) -> dict[str, object]:
     return {"metric.per_prompt": 2}
 
 
+def _of_whole_set(name: str, target: str, config: str, summary: str, reference: str) -> Component:
+    return Component(
+        kind="metric",
+        name=name,
+        target=f"{_TARGET}:{target}",
+        config=f"{_CONFIGS}:{config}",
+        provides=whole_set,
+        example={"images": 8},
+        summary=summary,
+        references=(reference,),
+    )
+
+
 def feature_metrics() -> tuple[Component, ...]:
     """KID, Frechet distance, precision, recall, diversity."""
     return (
-        Component(
-            kind="metric",
-            name="kid",
-            target=f"{_TARGET}:KernelDistance",
-            config=f"{_CONFIGS}:FeatureConfig",
-            provides=whole_set,
-            example=_FEW,
-            summary="distance from real images by a polynomial kernel on features; unbiased for few images",
-            references=("https://arxiv.org/abs/1801.01401",),
+        _of_whole_set(
+            "kid",
+            "KernelDistance",
+            "FeatureConfig",
+            "distance from real images by a polynomial kernel on features; unbiased for few images",
+            "https://arxiv.org/abs/1801.01401",
         ),
-        Component(
-            kind="metric",
-            name="frechet",
-            target=f"{_TARGET}:FrechetDistance",
-            config=f"{_CONFIGS}:FeatureConfig",
-            provides=whole_set,
-            example=_FEW,
-            summary="distance from real images by mean and covariance of features; compare at equal counts",
-            references=("https://arxiv.org/abs/1706.08500",),
+        _of_whole_set(
+            "frechet",
+            "FrechetDistance",
+            "FeatureConfig",
+            "distance from real images by mean and covariance of features; compare at equal counts",
+            "https://arxiv.org/abs/1706.08500",
         ),
-        Component(
-            kind="metric",
-            name="precision",
-            target=f"{_TARGET}:Precision",
-            config=f"{_CONFIGS}:NeighbourConfig",
-            provides=whole_set,
-            example=_FEW,
-            summary="share of the images that look like real ones",
-            references=("https://arxiv.org/abs/1904.06991",),
+        _of_whole_set(
+            "precision",
+            "Precision",
+            "NeighbourConfig",
+            "share of the images that look like real ones",
+            "https://arxiv.org/abs/1904.06991",
         ),
-        Component(
-            kind="metric",
-            name="recall",
-            target=f"{_TARGET}:Recall",
-            config=f"{_CONFIGS}:NeighbourConfig",
-            provides=whole_set,
-            example=_FEW,
-            summary="share of the real images that the model's come near to",
-            references=("https://arxiv.org/abs/1904.06991",),
+        _of_whole_set(
+            "recall",
+            "Recall",
+            "NeighbourConfig",
+            "share of the real images that the model's come near to",
+            "https://arxiv.org/abs/1904.06991",
         ),
         Component(
             kind="metric",
