@@ -36,4 +36,5 @@ from glidepath.core.spacing import timesteps as timesteps
 from glidepath.core.text_encoder import TextEncoder as TextEncoder
 from glidepath.core.text_encoder import Tokenizer as Tokenizer
 from glidepath.core.text_encoder import encode_all as encode_all
+from glidepath.core.torch_defaults import torch_defaults as torch_defaults
 from glidepath.core.variance_preserving import VariancePreservingSchedule as VariancePreservingSchedule

@@ -16,6 +16,7 @@ from glidepath.core.errors import PartError
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.pipeline import Pipeline, sample_indices
 from glidepath.core.sampler import State
+from glidepath.core.torch_defaults import torch_defaults
 
 
 class Cascade:
@@ -64,6 +65,7 @@ class Cascade:
         (last,) = deque(walk, maxlen=1)  # each stage has at least one step
         return self.images(last)
 
+    @torch_defaults()
     def states(
         self,
         prompts: Sequence[str],

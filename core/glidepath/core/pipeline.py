@@ -20,10 +20,13 @@ from glidepath.core.noise import Noise, PerSampleNoise
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.text_encoder import TextEncoder
+from glidepath.core.torch_defaults import torch_defaults
 
 
 class Pipeline:
     """Makes images. It holds parts and keeps no state between calls: several threads may share it.
+
+    Images do not depend on torch's defaults (`torch_defaults`): an application may set its own.
 
     Args:
         schedule, denoiser, sampler: the parts that every pipeline has.
@@ -93,6 +96,7 @@ class Pipeline:
         (last,) = deque(walk, maxlen=1)  # levels have at least one step
         return self.images(last)
 
+    @torch_defaults()
     def states(
         self,
         prompts: Sequence[str],
@@ -135,12 +139,14 @@ class Pipeline:
         """A state as images, [B, 3, H, W] uint8: the result when it is the last, a preview before."""
         return self.decode(state.x)
 
+    @torch_defaults()
     def decode(self, x: Tensor) -> Tensor:
         """x_0 [B, C, *spatial] to images [B, 3, H, W] uint8."""
         with torch.inference_mode():
             decoded: Tensor = self.codec.decode(x)
         return decoded
 
+    @torch_defaults()
     def conditioning(
         self,
         prompts: Sequence[str],
@@ -180,6 +186,7 @@ class Pipeline:
         null = self.text_encoder.unconditional()
         return attrs.evolve(steering, text=text, null_text=null)
 
+    @torch_defaults()
     def levels(self, strength: float | None = None) -> NoiseLevels:
         """The noise levels that the sampler visits: all, or the share `strength` that is nearest the image.
 
@@ -293,8 +300,8 @@ class Pipeline:
     ) -> Iterator[State]:
         differentiates = any(guidance.differentiates for guidance in self.guidance)
         without_gradients = torch.no_grad if differentiates else torch.inference_mode
-        # The mode is entered anew for each step: a generator that held it would leak it to its caller.
-        with without_gradients():
+        # The modes are entered anew for each step: a generator that held them would leak them to its caller.
+        with torch_defaults(), without_gradients():
             conditioning = self.conditioning(prompts, labels, pictures)
             predict = self.predictor(conditioning, levels)
             x = noise.initial((len(prompts), *self.denoiser.image_shape), self.device)
@@ -305,7 +312,7 @@ class Pipeline:
                 x = levels.init_noise_sigma * x
             states = self.sampler.states(predict, x, levels, noise)
         while True:
-            with without_gradients():
+            with torch_defaults(), without_gradients():
                 state = next(states, None)
             if state is None:
                 return

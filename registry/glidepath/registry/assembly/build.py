@@ -79,13 +79,15 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
         PartError: the device is not there, which is found before anything is built; or a part is not to be.
     """
     from glidepath.core.cascade import Cascade
+    from glidepath.core.torch_defaults import torch_defaults
 
     device = choose_device(plan.runtime.device)
     plans = plan.pipelines()
-    for stage in plans.values():
-        catalogue.call_hook("on_assemble", plan=stage)
-    built = _parts(plan, catalogue, load)
-    pipelines = {name: _pipeline(stage, built[name], device, catalogue) for name, stage in plans.items()}
+    with torch_defaults():
+        for stage in plans.values():
+            catalogue.call_hook("on_assemble", plan=stage)
+        built = _parts(plan, catalogue, load)
+        pipelines = {name: _pipeline(stage, built[name], device, catalogue) for name, stage in plans.items()}
     return Cascade(pipelines) if plan.stages else pipelines[""]
 
 

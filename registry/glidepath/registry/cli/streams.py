@@ -88,6 +88,7 @@ class Streams:
         while descriptor <= 2:  # or else the next file that is opened would take the place
             descriptor = os.open(os.devnull, os.O_RDWR)
         os.close(descriptor)
+        self._before = sys.stdout, sys.stderr
         encodings = [getattr(stream, "encoding", None) for stream in (sys.stdout, sys.stderr)]
         self._descriptors = [_Descriptor(os.dup(number), "w") for number in (1, 2)]
         kinds = (_Text if alone else io.TextIOWrapper, io.TextIOWrapper)
@@ -105,15 +106,15 @@ class Streams:
 
     def finish(self, status: int) -> int:
         """Write what is buffered. The exit status: 141 where the reader of the output has gone."""
+        global _streams
         self.out.flush()
-        sys.stdout = sys.stderr  # for what is printed when the process ends
         failure = self._descriptors[0].failure
-        if failure is None:
-            return status
-        if isinstance(failure, BrokenPipeError):
-            return status or 141
-        print(f"glidepath: error: cannot write: {failure.strerror}", file=sys.stderr)
-        return status or 1
+        gone = isinstance(failure, BrokenPipeError)
+        if failure is not None and not gone:
+            print(f"glidepath: error: cannot write: {failure.strerror}", file=sys.stderr)
+        # what is printed when the process ends goes where the descriptors lead
+        _streams, (sys.stdout, sys.stderr) = None, self._before
+        return status if failure is None else status or (141 if gone else 1)
 
 
 _streams: Streams | None = None
