@@ -190,7 +190,7 @@ def test_nothing_is_read_back_between_the_first_step_and_the_last(
     states = pipelines[sampler].states(["a red circle", "a circle"])
     next(states)
     with watched():
-        assert [state.index for state in states] == list(range(2, STEPS + 1))
+        assert [state.index for state in islice(states, STEPS - 1)] == list(range(2, STEPS + 1))
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_gpu_is_never_waited_for_between_the_first_step_and_the_last(sampler: 
     next(states)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        assert len(list(states)) == STEPS - 1
+        assert len(list(islice(states, STEPS - 1))) == STEPS - 1
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

@@ -109,7 +109,7 @@ class OddConfig:
     colour: Colour = Colour.RED
     order: int = attrs.field(default=1, validator=in_([1, 2, 3]))
     limits: tuple[int, int] = (0, 1)
-    weights_by_name: dict[str, float] = attrs.Factory(dict)
+    weights_by_name: dict[str, float] = attrs.field(factory=dict, metadata=doc("weights", unbounded=True))
     decay: Decay = Decay()
     extra: Any = None
     thing: Literal["auto"] | bool = "auto"

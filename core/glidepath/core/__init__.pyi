@@ -15,6 +15,7 @@ from glidepath.core.extrapolated import Extrapolate as Extrapolate
 from glidepath.core.extrapolated import ExtrapolatedGuidance as ExtrapolatedGuidance
 from glidepath.core.extrapolated import PredictPair as PredictPair
 from glidepath.core.extrapolated import cond_and_uncond as cond_and_uncond
+from glidepath.core.finite import require_finite as require_finite
 from glidepath.core.guidance import Guidance as Guidance
 from glidepath.core.guidance import GuidanceModifier as GuidanceModifier
 from glidepath.core.guidance import Weight as Weight

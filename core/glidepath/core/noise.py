@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Sequence
 from typing import Protocol
@@ -117,8 +118,15 @@ def _mix(*values: int) -> int:
     """Hash integers into 64 bits, so that near seeds give far streams (splitmix64, Steele et al. 2014)."""
     state = 0
     for value in values:
-        state = (state ^ (value & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
+        state = (state ^ _word(value)) + 0x9E3779B97F4A7C15 & _MASK
         state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
         state = (state ^ (state >> 27)) * 0x94D049BB133111EB & _MASK
         state ^= state >> 31
     return state
+
+
+def _word(value: int) -> int:
+    """A whole number in 64 bits: itself where it fits, else a hash, so that 2^64 + n is not taken for n."""
+    if 0 <= value <= _MASK:
+        return value
+    return int.from_bytes(hashlib.blake2b(hex(value).encode(), digest_size=8).digest())

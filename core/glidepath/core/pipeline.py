@@ -13,6 +13,7 @@ from glidepath.core.codec import Codec, IdentityCodec
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
+from glidepath.core.finite import FiniteWatch, require_finite
 from glidepath.core.guidance import Guidance, fold
 from glidepath.core.inpainting import keep_known
 from glidepath.core.levels import NoiseLevels
@@ -37,6 +38,9 @@ class Pipeline:
             float32 whatever the dtype.
         channels_last: the memory layout of a denoiser of two-dimensional images; faster convolutions on
             CPU and on GPUs with tensor cores.
+
+    Raises:
+        PartError: weights do not fit the dtype.
     """
 
     def __init__(
@@ -67,6 +71,8 @@ class Pipeline:
         self.text_encoder = text_encoder
         if text_encoder is not None:
             self.text_encoder = text_encoder.to(self.device, dtype).eval().requires_grad_(False)
+        for name, part in self._networks().items():
+            require_finite(dict(part.named_parameters()), f"the weights of {name}")
 
     def __call__(
         self,
@@ -126,6 +132,7 @@ class Pipeline:
 
         Raises:
             PartError: the arguments do not fit the parts.
+            Diverged: after the last state: something that was predicted on the way is not finite.
         """
         prompts = _checked_prompts(prompts)
         chosen = sample_indices(prompts, samples)
@@ -220,18 +227,16 @@ class Pipeline:
 
     def parameters(self) -> Mapping[str, int]:
         """How many parameters each network has, by its path: "denoiser", "guidance[0].clip"."""
-        parts = {
-            "text_encoder": self.text_encoder,
-            "denoiser": self.denoiser,
-            **self._guiding_networks(),
-            "codec": self.codec,
-        }
         counts = {
             name: sum(parameter.numel() for parameter in part.parameters())
-            for name, part in parts.items()
-            if part is not None
+            for name, part in self._networks().items()
         }
         return {name: count for name, count in counts.items() if count}
+
+    def _networks(self) -> dict[str, nn.Module]:
+        """All networks, by path."""
+        text = {} if self.text_encoder is None else {"text_encoder": self.text_encoder}
+        return {**text, "denoiser": self.denoiser, **self._guiding_networks(), "codec": self.codec}
 
     def _guiding_networks(self) -> dict[str, nn.Module]:
         """The networks of all guidances, by path."""
@@ -300,10 +305,11 @@ class Pipeline:
     ) -> Iterator[State]:
         differentiates = any(guidance.differentiates for guidance in self.guidance)
         without_gradients = torch.no_grad if differentiates else torch.inference_mode
+        watch, last = FiniteWatch(), None
         # The modes are entered anew for each step: a generator that held them would leak them to its caller.
         with torch_defaults(), without_gradients():
             conditioning = self.conditioning(prompts, labels, pictures)
-            predict = self.predictor(conditioning, levels)
+            predict = watch(self.predictor(conditioning, levels))
             x = noise.initial((len(prompts), *self.denoiser.image_shape), self.device)
             x = self.sampler.temperature * x
             if start:
@@ -315,8 +321,11 @@ class Pipeline:
             with torch_defaults(), without_gradients():
                 state = next(states, None)
             if state is None:
-                return
+                break
+            last = state
             yield state
+        if last is not None:
+            watch.require_finite(last.x, len(levels), self.dtype)
 
 
 def sample_indices(prompts: Sequence[str], samples: Sequence[int] | None) -> list[int]:

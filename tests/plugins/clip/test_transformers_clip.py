@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from glidepath.core import PartError
 from glidepath.plugins.clip.configs import TransformersClipConfig
 from glidepath.plugins.clip.transformers_clip import TransformersClip
-from glidepath.registry.assembly.weights import load_module, read
+from glidepath.registry.assembly.weights import load_module
+from glidepath.registry.files.tensor_file import read_tensors
 
 from .tiny import DEVIATION, MEAN, write_clip
 
@@ -82,7 +83,7 @@ def test_weights_of_the_part_stand_in_place_of_those_of_the_folder(folder: Path,
     clip = clip_of(folder)
     file = tmp_path / "model.safetensors"
     save_file({**clip.state_dict(), "logit_scale": torch.tensor(1.0)}, file)
-    load_module(clip, read(file), part="guidance[0].clip", file=file)
+    load_module(clip, read_tensors(file), part="guidance[0].clip", file=file)
     torch.testing.assert_close(clip.logit_scale, torch.tensor(1.0).exp())
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glidepath.core.prediction import PredictionKind
+from glidepath.core.prediction import Prediction, PredictionKind
 from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.guidance.configs import ClassifierFreeConfig, RescaleConfig
 from glidepath.plugins.guidance.rescale import Rescale
@@ -83,3 +83,17 @@ def test_a_prediction_without_any_spread_gives_numbers() -> None:
 
     for prediction in walk(CFG, Rescale(RescaleConfig(phi=1.0)), denoiser=Flat()):
         assert prediction.value.isfinite().all()
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.5, -0.3, 1e-3, 7e4])
+def test_where_a_prediction_has_no_spread_there_is_none_to_take_back(constant: float) -> None:
+    """In one sample of two: the other one is rescaled."""
+    step = STEPS[1]
+    guided = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    guided[0] = constant
+    before = Prediction(0.1 * torch.randn_like(guided), "epsilon", guided, step)
+    rescale = Rescale(RescaleConfig(phi=0.7))
+    after = rescale(lambda _: lambda _x, _step: before.guided(guided))(noise)(guided, step).value
+    assert torch.equal(after[0], guided[0])
+    factor = 0.7 * before.value[1].std() / guided[1].std() + 0.3
+    torch.testing.assert_close(after[1], factor * guided[1])

@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 import types
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,17 +21,18 @@ from safetensors.torch import load_file, save, save_file
 from tests.registry.tiny import write_tiny
 from torch import nn
 
+from glidepath.core.errors import PartError
 from glidepath.registry import assemble
 from glidepath.registry.assembly.weights import (
     WeightsError,
     file_sha256,
     load_module,
     locate_weights,
-    read,
+    read_sha256,
     under,
 )
 from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.files.tensor_file import format_bytes, list_names, require_numbers
+from glidepath.registry.files.tensor_file import format_bytes, list_names, read_tensors, require_numbers
 from glidepath.registry.plan.address import Address
 
 FILE = "owner/name/sub/w.safetensors"
@@ -80,6 +83,14 @@ def test_a_value_that_is_no_number_is_refused_wherever_it_is(
     assert said.startswith(
         "the weights of denoiser in w.safetensors: 1 tensor is NaN or infinite: weight (1 of 6); "
     )
+
+
+@pytest.mark.parametrize(("value", "own"), [(1e300, torch.float32), (-7e4, torch.float16)])
+def test_a_value_that_the_part_cannot_hold_is_refused(value: float, own: torch.dtype) -> None:
+    weight = torch.tensor([[1.0, value, 1.0], [1.0, 1.0, value]], dtype=torch.float64)
+    said = rf"the weights of p in w: 2 values do not fit {str(own)[6:]}, .*: weight \(2 of 6\)"
+    with pytest.raises(PartError, match=said):
+        load_module(nn.Linear(3, 2, dtype=own), linear(weight=weight), part="p", file=Path("w"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -142,8 +153,8 @@ def test_bad_weights_end_in_one_error_before_anything_is_sampled(
 def test_what_a_file_is_decides_how_it_is_read_and_not_its_name(tmp_path: Path) -> None:
     torch.save(linear(), tmp_path / "a.safetensors")
     (tmp_path / "b.pt").write_bytes(save(linear()))
-    assert torch.equal(read(tmp_path / "a.safetensors")["bias"], torch.ones(2))
-    assert torch.equal(read(tmp_path / "b.pt")["bias"], torch.ones(2))
+    assert torch.equal(read_tensors(tmp_path / "a.safetensors")["bias"], torch.ones(2))
+    assert torch.equal(read_tensors(tmp_path / "b.pt")["bias"], torch.ones(2))
 
 
 @pytest.mark.parametrize("end", [0, 3, 8, 40, 1000])
@@ -154,7 +165,7 @@ def test_a_safetensors_file_cut_anywhere_is_refused(tmp_path: Path, end: int) ->
     with pytest.raises(
         WeightsError, match=r"cannot read weights from .*w\.safetensors: it is (empty|cut short)"
     ):
-        read(file)
+        read_tensors(file)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +176,57 @@ def test_a_safetensors_file_cut_anywhere_is_refused(tmp_path: Path, end: int) ->
         b'{"x": {"dtype": "F32", "shape": [9], "data_offsets": [0, 4]}}',
         b"[]",
         b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [-9, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, "4"]}}',
+        b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": null}}',
+        b'{"x": {"dtype": "F32", "shape": {}, "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": 32, "shape": [1], "data_offsets": [0, 4]}}',
+        b'{"__metadata__": 3, "x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}',
+        b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
 def test_a_damaged_header_is_refused(tmp_path: Path, header: bytes) -> None:
     file = tmp_path / "w.safetensors"
     file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     with pytest.raises(WeightsError, match=r"cannot read weights from .*w\.safetensors"):
-        read(file)
+        read_tensors(file)
+
+
+@pytest.mark.parametrize("member", ["data.pkl", "data/0", "version"])
+def test_a_pytorch_file_that_inflates_is_refused_unread(tmp_path: Path, member: str) -> None:
+    """PyTorch compresses nothing, and the archive says what is compressed."""
+    file, damaged = tmp_path / "w.pt", tmp_path / "inflates.pt"
+    torch.save({"x": torch.zeros(1000)}, file)
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(damaged, "w") as inflating:
+        for name in archive.namelist():
+            packed = name.endswith(member)
+            data = archive.read(name) + bytes(10**7 if packed else 0)
+            inflating.writestr(name, data, zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED)
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match=rf"{member} in it is compressed"):
+        read_tensors(damaged)
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("replace", ["moved over it", "written into it"])
+def test_a_file_of_another_sha256_is_not_used_though_size_and_time_are_the_same(
+    tiny: Path, replace: str
+) -> None:
+    file, other = tiny.with_name("tiny.safetensors"), tiny.with_name("other.safetensors")
+    stated = [f"weights={{path: {file}, sha256: {file_sha256(file)}}}"]
+    pipeline, before = assemble(tiny, stated), file.stat()
+    save_file({name: value * 1.5 for name, value in load_file(file).items()}, other)
+    if replace == "moved over it":
+        other.replace(file)
+    else:
+        file.write_bytes(other.read_bytes())
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+    with pytest.raises(WeightsError, match="and the spec expects"):
+        assemble(tiny, stated)
+    with pytest.raises(WeightsError, match="was changed after it was read"):
+        read_sha256(file)
+    assert pipeline is not None
 
 
 def test_names_are_shortened_with_the_count_of_the_rest() -> None:

@@ -101,7 +101,6 @@ SPACING = int | str | tuple[int, ...]
         *((str, odd, odd) for odd in ("1_", "1__0", "0_e0", "0x_1", "0x1_", "0b1__0", "1_.5", "1._5")),
         (float, "3", 3.0),
         (float, "1e-4", 1e-4),
-        (float, ".inf", math.inf),
         (bool, "true", True),
         (bool, "off", False),
         (str, "abc", "abc"),
@@ -188,6 +187,15 @@ def test_a_value_becomes_what_its_annotation_says(annotation: Any, written: str,
         (float, "a", "x takes float, and 'a' is text"),
         (float, "true", "x takes float, and true is a truth value"),
         (float, ".nan", "x is .nan, which nothing can be computed with"),
+        (float, ".inf", "x is .inf, which nothing can be computed with"),
+        (float, "-.Inf", "x is -.Inf, which nothing can be computed with"),
+        (float, "1e400", "x is 1e400, which nothing can be computed with"),
+        (float, "1e39", "x is 1e39, which float32 cannot hold: it ends at 3.4e+38"),
+        (float, "-4e38", "x is -4e38, which float32 cannot hold: it ends at 3.4e+38"),
+        (float, "'.inf'", "x takes float, and '.inf' is text"),
+        (float | None, ".inf", "x is .inf, which nothing can be computed with"),
+        (tuple[float, ...], "[1, .inf]", "x is .inf, which nothing can be computed with"),
+        (dict[str, float], "{a: 1e39}", "x is 1e39, which float32 cannot hold: it ends at 3.4e+38"),
         (float, "9" * 350, f"x is {'9' * 350}, which nothing can be computed with"),
         (float, "012", "x: 012 is octal in YAML, which is 10"),
         (float, "1:30", "x: 1:30 is a number in base 60 in YAML, which is 90"),
@@ -234,6 +242,16 @@ def test_a_value_that_its_annotation_does_not_take_is_a_fault(
     assert result.what == what
     assert result.value is FAILED
     assert result.problems[0].path.startswith("part.x")
+
+
+@pytest.mark.parametrize("written", [".inf", "Infinity", "'.inf'", "1e400", "3.4e38"])
+@pytest.mark.parametrize(
+    "options", [{"default": math.inf}, {"metadata": doc("a bound", unbounded=True)}], ids=["default", "doc"]
+)
+def test_a_bound_that_may_bound_nothing_may_be_infinite(written: str, options: dict[str, Any]) -> None:
+    assert one(float, written, **options).value == float(written.strip("'").lstrip("."))
+    assert one(float, "1e39", **options).value is FAILED
+    assert one(float, ".nan", **options).value is FAILED
 
 
 def test_every_entry_of_a_list_that_is_wrong_is_found() -> None:

@@ -284,7 +284,7 @@ steps = st.one_of(
     st.sampled_from(["50", "10,10,5", "fast27"]),
     st.lists(st.integers(0, 999), max_size=5),
 )
-finite = st.floats(allow_nan=False, allow_infinity=False)
+finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 sound = st.fixed_dictionaries(
     {
         "schedule": st.sampled_from(["cosine", {"use": "cosine", "num_steps": 1000}]),
@@ -314,7 +314,9 @@ sound = st.fixed_dictionaries(
                 {"use": st.just("odd")},
                 optional={
                     "extra": st.one_of(text, st.booleans(), st.none(), st.lists(text), st.integers(), finite),
-                    "weights_by_name": st.dictionaries(text, st.floats(allow_nan=False), max_size=3),
+                    "weights_by_name": st.dictionaries(
+                        text, st.floats(allow_nan=False, width=32), max_size=3
+                    ),
                     "names": st.lists(text),
                     "amount": st.one_of(finite, st.integers(-9, 9), st.lists(finite)),
                     "thing": st.sampled_from(["auto", True, False]),

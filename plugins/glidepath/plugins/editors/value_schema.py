@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,9 +45,7 @@ def parameter_schema(field: Field) -> Json:
         about["description"] = f"{about['description']} ({text})" if about else text
     default = field.default
     if not field.required and default is not attrs.NOTHING:
-        value = plain_value(default, field.hint)
-        if _is_json(value):
-            about["default"] = value
+        about["default"] = plain_value(default, field.hint)
     return {**about, **(alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives})}
 
 
@@ -123,11 +120,3 @@ def _limited(schema: Json, asked: Sequence[Limit]) -> Iterator[Json]:
             if limit.others.pattern and kind == "string":
                 schema["pattern"] = f"^({limit.others.pattern})$"
     yield schema
-
-
-def _is_json(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(_is_json(item) for item in value.values())
-    if isinstance(value, list):
-        return all(_is_json(item) for item in value)
-    return not isinstance(value, float) or math.isfinite(value)

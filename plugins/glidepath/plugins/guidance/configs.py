@@ -111,7 +111,8 @@ class AdaptiveProjectedConfig:
         validator=optional(gt(0)),
         metadata=doc(
             "the longest that the difference of a sample may be, as the Euclidean norm of all its values; "
-            "none: any length"
+            "none: any length",
+            unbounded=True,
         ),
     )
     momentum: float = attrs.field(

@@ -36,7 +36,9 @@ class TrainingConfig:
     gradient_clip: float = attrs.field(
         default=1.0,
         validator=ge(0),
-        metadata=doc("the norm, over all parameters together, that gradients are clipped to; 0: never"),
+        metadata=doc(
+            "the norm, over all parameters together, that gradients are clipped to; 0: never", unbounded=True
+        ),
     )
     ema: float = attrs.field(
         default=0.9999,
@@ -51,7 +53,7 @@ class TrainingConfig:
     )
     seed: int = attrs.field(
         default=0,
-        validator=ge(0),
+        validator=[ge(0), lt(2**63)],
         metadata=doc("decides the first weights and, together with the step, every draw"),
     )
     log_every: int = attrs.field(default=50, validator=ge(1), metadata=doc("steps between lines of the log"))

@@ -211,8 +211,8 @@ def load_weights(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> 
         else:
             _load_own(planned, built, catalogue)
     if plan.weights is not None:
-        file = weights.locate_weights(plan.weights, catalogue)
-        _load_shared(plan, parts, weights.read(file), file, catalogue)
+        file, tensors = weights.read(plan.weights, catalogue)
+        _load_shared(plan, parts, tensors, file, catalogue)
 
 
 def _load_stages(plan: Plan, stages: Mapping[str, Mapping[str, Any]], catalogue: Catalogue) -> None:
@@ -230,7 +230,8 @@ def _load_stages(plan: Plan, stages: Mapping[str, Mapping[str, Any]], catalogue:
             f"{file} is for stages without weights of their own, and here each has some; "
             f"name another file for one of them: stages.{next(iter(stages))}.weights"
         )
-    for name, tensors in weights.under(weights.read(file), waiting, file, catalogue).items():
+    file, read = weights.read(plan.weights, catalogue)
+    for name, tensors in weights.under(read, waiting, file, catalogue).items():
         _load_shared(plan.stages[name], waiting[name], tensors, file, catalogue)
 
 
@@ -309,8 +310,8 @@ def _load_own(part: PartPlan, built: Any, catalogue: Catalogue) -> None:
         raise AssemblyError(
             f"{part_title(part)} has `weights` in the spec, and is no network that could load them"
         )
-    file = weights.locate_weights(part.weights, catalogue)
-    weights.load_module(built, weights.read(file), part=part.path, file=file)
+    file, tensors = weights.read(part.weights, catalogue)
+    weights.load_module(built, tensors, part=part.path, file=file)
 
 
 def _import_target(target: str, part: PartPlan) -> Any:

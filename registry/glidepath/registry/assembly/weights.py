@@ -38,23 +38,51 @@ def locate_weights(address: Address, catalogue: Catalogue) -> Path:
 
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal; remembered while the file does not change."""
+    return _sha256(path, _identity(path))
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What changes where a file does or another takes its place: ctime too, which no copy keeps."""
     stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 @lru_cache(maxsize=64)
-def _sha256(path: Path, _size: int, _mtime: int) -> str:
+def _sha256(path: Path, _identity: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a PyTorch file read with weights_only.
+_read_as: dict[Path, tuple[int, ...]] = {}
+"""What each file was when it was read."""
+
+
+def read(address: Address, catalogue: Catalogue) -> tuple[Path, dict[str, Tensor]]:
+    """The file of an address, and its tensors: safetensors, or a PyTorch file read with weights_only.
 
     Raises:
-        WeightsError: the file is damaged, or holds something else than tensors.
+        WeightsError: there is no such file, it is not the one that was meant, is damaged, or was changed
+            meanwhile; or it holds something else than tensors.
     """
-    return read_tensors(path)
+    file = locate_weights(address, catalogue)
+    before = _identity(file)
+    tensors = read_tensors(file)
+    locate_weights(address, catalogue)  # where another file has taken its place, its sha256 is another
+    if _identity(file) != before:
+        raise WeightsError(f"{file} was changed while it was read")
+    _read_as[file] = before
+    return file, tensors
+
+
+def read_sha256(path: Path) -> str:
+    """The SHA-256 of a file as it was when it was last read here, or is now where it was not.
+
+    Raises:
+        WeightsError: it has changed since it was read.
+    """
+    if _read_as.get(path, before := _identity(path)) != before:
+        raise WeightsError(f"{path} was changed after it was read: the sha256 of what was read is not known")
+    return file_sha256(path)
 
 
 def load_module(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, file: Path) -> None:
@@ -63,7 +91,10 @@ def load_module(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, 
     Raises:
         WeightsError: keys are missing, extra or of another shape, or tensors hold integers, NaN or infinite
             values; the message names them.
+        PartError: values do not fit the module's precision.
     """
+    from glidepath.core.finite import require_finite
+
     own = module.state_dict()
     missing = sorted(own.keys() - tensors.keys())
     extra = sorted(tensors.keys() - own.keys())
@@ -76,6 +107,8 @@ def load_module(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, 
         raise WeightsError(_misfit(f"the weights in {file} do not fit {part}", missing, extra, shapes))
     require_numbers(tensors, file, part)
     module.load_state_dict(dict(tensors))
+    cast = {name: value for name, value in module.state_dict().items() if value.dtype != tensors[name].dtype}
+    require_finite(cast, f"the weights of {part} in {file}")
 
 
 def under(

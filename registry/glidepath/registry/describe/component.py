@@ -16,18 +16,20 @@ PART = "glidepath.part"
 MANY = "glidepath.many"
 DOC = "glidepath.doc"
 FREE = "glidepath.free"
+UNBOUNDED = "glidepath.unbounded"
 
 RESERVED = ("use", "weights")
 """Keys of a part in a spec that are no parameters: no field of a config has such a name."""
 
 
-def doc(text: str, *, free: bool = False) -> dict[str, object]:
+def doc(text: str, *, free: bool = False, unbounded: bool = False) -> dict[str, object]:
     """Field metadata: what a parameter means, with its unit and range.
 
     free: trained weights mean the same under any value of it (a dropout, say). Of any other parameter a
         spec is warned that has another value than its weights were trained with.
+    unbounded: a float that may be .inf, as a bound that bounds nothing; others are finite.
     """
-    return {DOC: text, FREE: True} if free else {DOC: text}
+    return {DOC: text, FREE: free, UNBOUNDED: unbounded}
 
 
 def part(kind: str, text: str) -> dict[str, object]:

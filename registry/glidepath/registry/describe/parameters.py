@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 import types
 import typing
@@ -11,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.component import DOC, MANY, PART, Kind
+from glidepath.registry.describe.component import DOC, MANY, PART, UNBOUNDED, Kind
 from glidepath.registry.describe.fields import attribute_types
 from glidepath.registry.text.yaml_text import yaml_text
 
@@ -29,6 +30,7 @@ class Parameter:
     limits: what its validators ask, such as ">= 0, <= 1"; "" when they ask nothing that can be put in words.
     default: a value, or `REQUIRED`.
     part: the kind of a nested part, "" for a plain value; many: a list of them.
+    unbounded: it may be infinite, as `doc` or its default says.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Parameter:
     doc: str
     part: str = ""
     many: bool = False
+    unbounded: bool = False
 
 
 def parameters(config: type[Any] | None) -> tuple[Parameter, ...]:
@@ -54,16 +57,18 @@ def _parameters(config: type[Any]) -> Iterator[Parameter]:
         if not field.init or field.metadata.get("omegaconf_ignore"):
             continue
         kind, many = str(field.metadata.get(PART, "")), bool(field.metadata.get(MANY))
+        default = _default(field)
         yield Parameter(
             name=field.name,
             type=(f"list of {kind}" if many else kind)
             if kind
             else type_text(hints.get(field.name, field.type)),
             limits=", ".join(map(str, limits(field.validator))),
-            default=_default(field),
+            default=default,
             doc=str(field.metadata.get(DOC, "")),
             part=kind,
             many=many,
+            unbounded=bool(field.metadata.get(UNBOUNDED)) or default in (math.inf, -math.inf),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from glidepath.registry.describe.fields import fields
 from glidepath.registry.plan.address import Address
 from glidepath.registry.plan.parts import PartPlan, Parts, Runtime
 from glidepath.registry.spec.requirements import PluginsSection
+from glidepath.registry.text.yaml_text import yaml_text
 
 _NO_SWITCHES = PluginsSection()
 
@@ -94,6 +96,8 @@ class _Writer:
         """hint: the annotation: a default of 1 where a float is meant is 1.0, as a 1 in a spec would be."""
         if isinstance(value, enum.Enum):
             return value.name
+        if isinstance(value, float) and not math.isfinite(value):
+            return yaml_text(value)  # JSON has no infinity
         if value is None or isinstance(value, bool | int | float | str):
             return float(value) if type(value) is int and _only(hint) is float else value
         if isinstance(value, PurePath):

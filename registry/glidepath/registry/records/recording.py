@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from glidepath.registry.assembly.weights import file_sha256, locate_weights
+from glidepath.registry.assembly.weights import file_sha256, locate_weights, read_sha256
 from glidepath.registry.discovery.scan import DISTRIBUTION, installed_version
 from glidepath.registry.records.installed import installed_files
 from glidepath.registry.records.manifest import Images, Manifest, Release
@@ -43,7 +43,7 @@ def describe_images(
         spec=plan.portable_tree(),
         distributions={name: Release(version=version) for name, version in plan.distributions.items()},
         weights={
-            path: file_sha256(locate_weights(address, catalogue))
+            path: read_sha256(locate_weights(address, catalogue))
             for path, address in plan.all_weights().items()
         },
         environment={

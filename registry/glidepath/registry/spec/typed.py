@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections.abc
 import enum
-import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -40,6 +40,8 @@ FAILED: Any = object()
 _NONE = type(None)
 _LISTS = (tuple, list, collections.abc.Sequence)
 _MAPPINGS = (dict, collections.abc.Mapping)
+_LARGEST = 3.4028234663852886e38  # of float32
+_INFINITE = {".inf": float("inf"), "-.inf": float("-inf")}
 _NUMBERS = (INT, FLOAT, OCTAL, BASE_60)
 
 
@@ -166,16 +168,17 @@ class Typing:
         return node.text
 
     def _float(self, node: Scalar, path: str) -> Any:
-        if not isinstance(node.value, int | float) or node.rule == BOOL:
+        """A number that float32 holds; `.inf` where that means something, in quotes too, as in JSON."""
+        unbounded = self.about is not None and self.about.unbounded
+        value = _INFINITE.get(node.text, node.value) if unbounded else node.value
+        if not isinstance(value, int | float) or node.rule == BOOL:
             return self._wrong(node, path)
-        try:
-            value = float(node.value)
-        except OverflowError:
-            value = math.nan
-        if math.isnan(value):
-            self._problem(f"{self.name} is {node.text}, which nothing can be computed with", node, path)
-            return FAILED
-        return value
+        if abs(value) <= _LARGEST or (unbounded and value in _INFINITE.values()):
+            return float(value)
+        finite = abs(value) <= sys.float_info.max
+        why = f"float32 cannot hold: it ends at {_LARGEST:.2g}" if finite else "nothing can be computed with"
+        self._problem(f"{self.name} is {node.text}, which {why}", node, path, _about(self.about))
+        return FAILED
 
     def _literal(self, node: Scalar, hint: Any, path: str) -> Any:
         options = typing.get_args(hint)

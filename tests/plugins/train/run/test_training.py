@@ -15,9 +15,9 @@ from tests.plugins.train.tiny import Colours, TinyDenoiser, log_of, make_run, tr
 from torch import Tensor
 
 from glidepath.core.errors import PartError
-from glidepath.plugins.train.run.checkpoint import existing, load
+from glidepath.plugins.train.run.checkpoint import existing, load, save
 from glidepath.plugins.train.run.learner import Learner
-from glidepath.plugins.train.run.run import LOG, Run
+from glidepath.plugins.train.run.run import LOG, WEIGHTS, Run
 
 pytestmark = pytest.mark.thorough
 
@@ -184,6 +184,20 @@ def test_weights_are_written_in_the_wanted_dtype(tmp_path: Path, dtype: str) -> 
     tensors = load_file(weights)
     wanted = {name: torch.int64 if name == "denoiser.calls" else getattr(torch, dtype) for name in tensors}
     assert {name: value.dtype for name, value in tensors.items()} == wanted
+
+
+@pytest.mark.parametrize("value", [7e4, -7e4])
+def test_weights_that_the_export_cannot_hold_are_not_written(tmp_path: Path, value: float) -> None:
+    train(make_run(tmp_path))
+    checkpoint = load(existing(tmp_path)[-1])
+    name = next(name for name, it in checkpoint.tensors.items() if name.startswith("ema.") and it.ndim)
+    checkpoint.tensors[name].view(-1)[0] = value
+    save(tmp_path, checkpoint, keep=2)
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(PartError, match=r"export_dtype float16: 1 value does not fit float16"):
+        train(make_run(tmp_path), export_dtype="float16")
+    assert not (tmp_path / WEIGHTS).exists()
+    assert train(make_run(tmp_path), export_dtype="bfloat16") == tmp_path / WEIGHTS
 
 
 def test_a_step_depends_on_the_seed(tmp_path: Path) -> None:

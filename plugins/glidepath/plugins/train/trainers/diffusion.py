@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from glidepath.core import require_finite
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run import log
 from glidepath.plugins.train.run.checkpoint import CheckpointError, TrainingCheckpoint
@@ -56,7 +57,7 @@ class StagedTrainer(Trainer, ABC):
             TrainingDiverged: the loss or the weights stopped being numbers.
             CheckpointError: the folder's checkpoints are of another spec, or cannot be read or written.
             CannotWrite: the log or the weights cannot be written.
-            PartError: the config asks for what the parts cannot do.
+            PartError: the config asks for what the parts cannot do, or weights do not fit `export_dtype`.
         """
         devices = [run.device] if run.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):  # the caller's global streams stay as they were
@@ -83,6 +84,7 @@ class StagedTrainer(Trainer, ABC):
             name: value.to(dtype) if value.is_floating_point() else value
             for name, value in self.exported(newest.checkpoint.group("ema")).items()
         }
+        require_finite(weights, f"the trained weights, cast to train.export_dtype {self.config.export_dtype}")
         path = run.folder / WEIGHTS
         header = {
             "format": "glidepath-weights-1",
