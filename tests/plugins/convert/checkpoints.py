@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from glidepath.registry.assembly.build import PIPELINE_SLOTS, build_parts
@@ -107,3 +108,17 @@ def shapes_of(module: nn.Module | Mapping[str, Tensor]) -> dict[str, tuple[int, 
     """The shapes of a state dict."""
     tensors = module.state_dict() if isinstance(module, nn.Module) else module
     return {name: tuple(value.shape) for name, value in tensors.items()}
+
+
+def write_model(text: str, name: str, *overrides: str, dtype: torch.dtype = torch.float32) -> None:
+    """A spec NAME.before.yaml with weights of its own, and NAME.pt as it would be published."""
+    built = parts(text, *overrides)
+    slots = [slot for slot in ("denoiser", "text_encoder") if slot in built]
+    tensors = {
+        slot: {key: value.to(dtype) for key, value in randomise(built[slot].state_dict()).items()}
+        for slot in slots
+    }
+    flat = {f"{slot}.{key}": value for slot, some in tensors.items() for key, value in some.items()}
+    save_file(flat, f"{name}.before.safetensors")
+    Path(f"{name}.before.yaml").write_text(f"{text}weights: {name}.before.safetensors\n")
+    torch.save({key: value for some in tensors.values() for key, value in some.items()}, f"{name}.pt")

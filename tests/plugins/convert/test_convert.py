@@ -31,6 +31,7 @@ from .checkpoints import (
     parts,
     randomise,
     shapes_of,
+    write_model,
 )
 
 PROMPTS = ["a green star", "a red ring"]
@@ -39,20 +40,6 @@ PROMPTS = ["a green star", "a red ring"]
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def write_model(text: str, name: str, *overrides: str, dtype: torch.dtype = torch.float32) -> None:
-    """A spec NAME.before.yaml with weights of its own, and NAME.pt as it would be published."""
-    built = parts(text, *overrides)
-    slots = [slot for slot in ("denoiser", "text_encoder") if slot in built]
-    tensors = {
-        slot: {key: value.to(dtype) for key, value in randomise(built[slot].state_dict()).items()}
-        for slot in slots
-    }
-    flat = {f"{slot}.{key}": value for slot, some in tensors.items() for key, value in some.items()}
-    save_file(flat, f"{name}.before.safetensors")
-    Path(f"{name}.before.yaml").write_text(f"{text}weights: {name}.before.safetensors\n")
-    torch.save({key: value for some in tensors.values() for key, value in some.items()}, f"{name}.pt")
 
 
 def both(name: str, run: Callable[[Any], Tensor], *overrides: str) -> tuple[Tensor, Tensor]:

@@ -303,6 +303,14 @@ def test_another_kind_of_checkpoint_is_refused_with_its_first_keys() -> None:
         recognise({"conv1.weight": (3,), "fc.bias": (4,)}, "x.pt")
 
 
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.97])
+def test_a_few_tensors_of_a_model_are_not_called_those_of_none(share: float) -> None:
+    shapes = list(_recorded("adm_classcond").items())
+    some = dict(shapes[: int(share * len(shapes))])
+    with pytest.raises(Unrecognised, match="are as in the nearest"):
+        recognise(some, "x.pt")
+
+
 def test_a_file_of_glidepath_is_refused_as_one() -> None:
     shapes = {f"denoiser.{name}": shape for name, shape in BY_NAME["ADM 64x64"].model.shapes().items()}
     with pytest.raises(Unrecognised, match="as in files that glidepath made; write it as `weights`"):

@@ -168,6 +168,25 @@ def test_an_unknown_checkpoint(refused: Refusal) -> None:
     assert "resnet.pt: no checkpoint of GLIDE or ADM: none of its 1 tensors" in refused("resnet.pt")
 
 
+@pytest.mark.parametrize("prefix", ["module.", "net.inner."])
+def test_a_damaged_network_under_a_prefix_is_held_against_what_it_seems_to_be(
+    refused: Refusal, prefix: str
+) -> None:
+    tensors = save()
+    del tensors["time_embed.0.weight"]
+    torch.save(
+        {"n_averaged": torch.tensor(3), **{f"{prefix}{key}": it for key, it in tensors.items()}}, "a.pt"
+    )
+    said = refused("a.pt")
+    assert "1 missing: time_embed.0.weight" in said
+    assert "none of its" not in said
+
+
+def test_an_average_without_names_is_told(refused: Refusal) -> None:
+    torch.save({"ema": {"shadow_params": list(save().values()), "decay": 0.9}}, "ema.pt")
+    assert "tensors without names under 'ema.shadow_params'" in refused("ema.pt")
+
+
 def test_files_that_are_there_are_kept(refused: Refusal, tmp_path: Path) -> None:
     save()
     Path("adm.yaml").write_text("mine")

@@ -12,8 +12,9 @@ from tests.registry.tiny import SPEC, write_tiny
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry import SpecError, assemble
 from glidepath.registry.assembly.build import AssemblyError, choose_device, choose_dtype
-from glidepath.registry.assembly.weights import WeightsError, file_sha256, locate_weights, read
+from glidepath.registry.assembly.weights import WeightsError, file_sha256, locate_weights
 from glidepath.registry.discovery.catalogue import load_catalogue
+from glidepath.registry.files.tensor_file import read_tensors
 from glidepath.registry.plan.address import Address
 
 
@@ -166,11 +167,11 @@ def test_a_pytorch_file_is_read_as_tensors_only(tmp_path: Path) -> None:
     torch.save({"x": torch.ones(2)}, good)
     torch.save({"x": Path}, bad)
     torch.save({"x": 1}, odd)
-    assert torch.equal(read(good)["x"], torch.ones(2))
+    assert torch.equal(read_tensors(good)["x"], torch.ones(2))
     with pytest.raises(WeightsError, match="cannot read weights"):
-        read(bad)
+        read_tensors(bad)
     with pytest.raises(WeightsError, match="flat mapping of names to tensors"):
-        read(odd)
+        read_tensors(odd)
 
 
 def test_the_sha256_of_weights_is_checked(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
         GlidepathError: a file cannot be read, recognised or written.
     """
     arguments = parser().parse_args(argv)
-    from glidepath.plugins.convert.checkpoint import read_checkpoint
+    from glidepath.plugins.convert.checkpoint import read_checkpoints
     from glidepath.plugins.convert.conversion import Converter
     from glidepath.plugins.convert.settings import read_settings
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     settings = read_settings(arguments.settings)
     catalogue = open_catalogue(arguments)
     note_failures(catalogue)
-    checkpoints = [read_checkpoint(path, arguments.key) for path in dict.fromkeys(arguments.paths)]
+    checkpoints = read_checkpoints(arguments.paths, arguments.key)
     converter = Converter(
         catalogue=catalogue,
         out=arguments.out,
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     )
     conversions = converter.plan(checkpoints)
     written = [path for it in conversions for path in (it.weights, it.spec) if path is not None]
-    _require_free(written, arguments.overwrite, {it.path.absolute() for it in checkpoints})
+    _require_free(written, arguments.overwrite, {it.absolute() for it in arguments.paths})
     for it in conversions:
         it.write()
         for line in it.summary:
@@ -94,7 +94,7 @@ def parser() -> CommandParser:
         metavar="PATH",
         type=Path,
         nargs="+",
-        help="a checkpoint, .pt or .safetensors; one or several",
+        help="a checkpoint, .pt or .safetensors; one or several; all shards of one, or their .index.json",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where the files go (default: beside each checkpoint)"
@@ -116,7 +116,7 @@ def parser() -> CommandParser:
     parser.add_argument(
         "--key",
         metavar="KEY",
-        help="which of several state dicts in a file is meant, such as ema or model.state_dict",
+        help="which of several networks in a file is meant: ema, model.state_dict, or a prefix of names",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     add_plugin_switches(parser)

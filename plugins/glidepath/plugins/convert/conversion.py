@@ -26,7 +26,7 @@ from glidepath.plugins.convert.tree import (
     with_variance,
 )
 from glidepath.plugins.convert.vocabulary import GPT2_TOKENS, clip_tokenizer, gpt2_tokenizer, wanted
-from glidepath.registry import make_plan, parse_spec, write_tensors, write_text
+from glidepath.registry import list_names, make_plan, parse_spec, write_tensors, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -147,9 +147,10 @@ class Converter:
         tree["weights"] = f"{stem}.safetensors"
         chosen = assumed(with_variance(apply(whole, _with_heads(settings)), model))
         notes = self._guesses(checkpoint.found, chosen)
-        if checkpoint.left_out:
-            names = ", ".join(checkpoint.left_out)
+        if checkpoint.head:
+            names = ", ".join(checkpoint.head)
             notes.append(f"left out: {names}, the head that names tokens in training and is not needed here")
+        notes += _others(checkpoint)
         if missing := wanted(tokenizer):
             notes.append(_unread("GPT-2", missing))
         made = Conversion(
@@ -177,7 +178,7 @@ class Converter:
         heads = "heads" if inner["head_channels"] is None else "head_channels"
         size = ["image_size"] if model.image_size is None else []
         guesses = {f"classifier.{key}": inner[key] for key in (*size, heads, "attention_order")}
-        notes = self._guesses(checkpoint.found, guesses)
+        notes = [*self._guesses(checkpoint.found, guesses), *_others(checkpoint)]
         return self._guide(guidance, "classifier", [checkpoint], checkpoint.tensors, folder / stem, notes)
 
     def _clip(self, halves: Sequence[Checkpoint]) -> Conversion:
@@ -201,6 +202,8 @@ class Converter:
         notes = [
             *self._guesses(text.found, {"clip.text_heads": guidance["clip"]["text_heads"]}),
             *self._guesses(image.found, {"clip.image_heads": guidance["clip"]["image_heads"]}),
+            *_others(text),
+            *_others(image),
         ]
         tokenizer = clip_tokenizer(self._folders(text), folder)
         guidance["clip"]["tokenizer"] = tokenizer
@@ -314,6 +317,11 @@ def _under_slots(checkpoint: Checkpoint, model: Diffusion) -> dict[str, Tensor]:
         f"{'text_encoder' if name in text else 'denoiser'}.{name}": tensor
         for name, tensor in checkpoint.tensors.items()
     }
+
+
+def _others(checkpoint: Checkpoint) -> list[str]:
+    """What is said of tensors that were beside the network in its file."""
+    return [f"left out, as not of this network: {list_names(checkpoint.others)}"] if checkpoint.others else []
 
 
 def _with_heads(settings: Sequence[Setting], part: str = "denoiser") -> list[Setting]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
+
 import attrs
 
 from glidepath.core import GlidepathError
@@ -47,12 +50,7 @@ def recognise(shapes: Shapes, file: str) -> Recognised:
         Unrecognised: they are those of no known architecture; the nearest is named, with what differs.
     """
     candidates: list[tuple[str, Shapes]] = [(it.name, it.model.shapes()) for it in PUBLISHED]
-    for architecture in _ARCHITECTURES:
-        try:
-            model = architecture.read(shapes)
-            whole = model.shapes()
-        except (Unlike, LookupError, ValueError, ZeroDivisionError):
-            continue
+    for model, whole in _models(shapes):
         if whole == dict(shapes):
             return Recognised(model=model, nearest=_nearest(model))
         candidates.append((describe(model), whole))
@@ -61,12 +59,14 @@ def recognise(shapes: Shapes, file: str) -> Recognised:
             f"{file}: its keys begin with the names of parts ({list_names(shapes, 2)}), as in files that "
             "glidepath made; write it as `weights` in a spec"
         )
-    name, expected = min(candidates, key=lambda it: sum(map(len, _differences(shapes, it[1]))))
-    if not shapes.keys() & expected.keys():
+    # one that shares no name is the nearest of none, though it may be so small that little differs
+    akin = [it for it in candidates if shapes.keys() & it[1].keys()]
+    if not akin:
         raise Unrecognised(
             f"{file}: no checkpoint of GLIDE or ADM: none of its {len(shapes)} tensors is called as one of "
             f"theirs; its first are {list_names(shapes)}"
         )
+    name, expected = min(akin, key=lambda it: sum(map(len, _differences(shapes, it[1]))))
     missing, extra, other = _differences(shapes, expected)
     told = (("missing", missing), ("not known to it", extra), ("of another shape", other))
     lines = [f"    {len(names)} {title}: {list_names(names)}" for title, names in told if names]
@@ -80,6 +80,28 @@ def recognise(shapes: Shapes, file: str) -> Recognised:
             ]
         )
     )
+
+
+def belongs(shapes: Shapes) -> set[str]:
+    """The names among some tensors that are of a known model, where one of them is there whole."""
+    wholes = (set(whole) for _, whole in _models(shapes) if whole.items() <= shapes.items())
+    return max(wholes, key=len, default=set())
+
+
+def _models(shapes: Shapes) -> Iterator[tuple[Model, Shapes]]:
+    """The models that some tensors seem to be of, one for each architecture, with all tensors of each."""
+    for architecture in _ARCHITECTURES:
+        try:
+            model = architecture.read(shapes)
+            yield model, model.shapes()
+        except (Unlike, LookupError, ValueError, ZeroDivisionError):
+            continue
+
+
+@cache
+def known_names() -> frozenset[str]:
+    """The names of all tensors of the published models."""
+    return frozenset(name for it in PUBLISHED for name in it.model.shapes())
 
 
 def describe(model: Model) -> str:

@@ -41,10 +41,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     )
 
 
-def read_state_dicts(path: Path) -> dict[str, dict[str, Tensor]]:
+def read_state_dicts(path: Path, *, lists: bool = False) -> dict[str, dict[str, Tensor]]:
     """The flat mappings of names to tensors (state dicts) in a file, at least one, by where they are.
 
     That is "" for one that is all of the file, and the keys above the others, such as "model.state_dict".
+
+    lists: lists of tensors below a key too, as averages are kept; the names are "0", "1" and so on.
 
     Raises:
         WeightsError: the file is damaged, is something else, or holds something else than tensors.
@@ -54,7 +56,7 @@ def read_state_dicts(path: Path) -> dict[str, dict[str, Tensor]]:
     if start[_HEADER_BYTES:].startswith(b"{"):
         return {"": _read_safetensors(path)}
     if start.startswith((_ZIP, _PICKLE)):
-        return _state_dicts(_read_pytorch(path, mapped=start.startswith(_ZIP)), path)
+        return _state_dicts(_read_pytorch(path, mapped=start.startswith(_ZIP)), path, lists)
     if path.suffix == ".safetensors":
         return {"": _read_safetensors(path)}
     raise WeightsError(
@@ -161,6 +163,10 @@ def _read_pytorch(path: Path, *, mapped: bool) -> Any:
             "directory that ends such a file is missing; get it again"
         )
     try:
+        if mapped:
+            with zipfile.ZipFile(path) as archive:
+                if packed := [it.filename for it in archive.infolist() if it.compress_type]:
+                    raise ValueError(f"{packed[0]} in it is compressed, as nothing is that PyTorch saves")
         if path.suffix == ".safetensors":  # torch would believe the name
             with path.open("rb") as file:
                 return torch.load(file, map_location="cpu", weights_only=True)
@@ -183,7 +189,7 @@ def _pytorch_problem(error: Exception) -> str:
     return message.splitlines()[0] if message else type(error).__name__
 
 
-def _state_dicts(content: Any, path: Path) -> dict[str, dict[str, Tensor]]:
+def _state_dicts(content: Any, path: Path, lists: bool) -> dict[str, dict[str, Tensor]]:
     """The state dicts in what a file holds, by where they are: below mappings that hold no tensors."""
     import torch
 
@@ -191,6 +197,11 @@ def _state_dicts(content: Any, path: Path) -> dict[str, dict[str, Tensor]]:
     waiting: list[tuple[tuple[Any, ...], Any]] = [((), content)]
     seen = set[int]()
     for keys, value in waiting:
+        if lists and keys and isinstance(value, list | tuple):
+            value = {str(index): item for index, item in enumerate(value)}
+            if _is_state_dict(value):
+                dicts[".".join(map(str, keys))] = value
+            continue
         if id(value) in seen or not isinstance(value, Mapping) or _is_optimizer(value):
             continue
         seen.add(id(value))  # a pickle may hold a mapping that holds itself
