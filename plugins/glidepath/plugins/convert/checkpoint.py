@@ -67,7 +67,7 @@ def _checkpoint(path: Path, found: Mapping[str, Mapping[str, Tensor]], key: str 
         raise GlidepathError(f"{path} holds no state dict under {key!r}; it {where}")
     if len(there) > 1 or (not there and key is None and len(found) > 1):
         listed = _listed(there) or list_state_dicts(found)
-        last = there[-1].where if there else next(reversed(found))
+        last = there[-1].where if there else [*found][-1]
         raise GlidepathError(
             f"{path} holds state dicts under {listed}; say which is meant, as in --key {shlex.quote(last)}"
         )
