@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import math
 from pathlib import Path
 
 import pytest
@@ -324,9 +325,20 @@ def test_a_damaged_picture_in_a_manifest_is_an_error_and_no_traceback(
         {"strength": "much"},
         {"images": [{"prompt": "", "seed": 0, "sample": 0, "label": 10**30}]},
         {"images": [{"prompt": "", "seed": 0, "sample": 0, "label": -1}]},
+        *({"images": [{"prompt": "", "seed": seed, "sample": 0}]} for seed in (math.inf, "1", [], 10**999)),
+        {"images": [{"prompt": "", "seed": 0, "sample": True}]},
+        {"images": []},
+        {"images": None},
+        *({name: value} for name in ("scale", "columns") for value in (0, 10**9, math.inf, math.nan, "2")),
+        {"strength": 10**999},
+        {"batch": [{"prompt": "", "seed": 0, "sample": math.inf}]},
+        {"spec": []},
+        {"weights": []},
+        {"environment": None},
+        {"distributions": {"x": 1}},
     ],
 )
-def test_a_manifest_with_pictures_that_make_no_sense_is_refused(folder: Path, change: dict) -> None:
+def test_a_manifest_that_makes_no_sense_is_refused(folder: Path, change: dict) -> None:
     assert sample() == 0
     _, data = read_manifest(Path("x.png"))
     with pytest.raises(GlidepathError, match="damaged"):

@@ -9,7 +9,6 @@ from typing import Any
 
 import attrs
 
-from glidepath.core.errors import GlidepathError
 from glidepath.registry.records.manifest import Images, Manifest, Release
 from glidepath.registry.text.tree import join_path
 from glidepath.registry.text.yaml_text import yaml_text
@@ -64,19 +63,13 @@ def changes(was: Manifest, now: Manifest) -> list[Change]:
 
     Files of weights, and files that parameters name, are compared by what is in them, not by their names.
     Where the version of a distribution differs, its files are not listed.
-
-    Raises:
-        GlidepathError: a spec is nested too deeply to be one.
     """
     by_content = set(was.files or ()) & set(now.files or ())
-    try:
-        differing = [
-            Change("spec", *change)
-            for change in _pipelines(was.spec, now.spec, "")
-            if change[0] not in by_content
-        ]
-    except RecursionError:
-        raise GlidepathError("a spec is nested too deeply") from None
+    differing = [
+        Change("spec", *change)
+        for change in _pipelines(was.spec, now.spec, "")
+        if change[0] not in by_content
+    ]
     differing += _distributions(was.distributions, now.distributions)
     differing += _mapping("files", was.files, now.files)
     differing += _mapping("weights", was.weights, now.weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from glidepath.registry.files.pictures import ImageError, decode_picture, picture_bytes, read_picture
 from glidepath.registry.files.writing import write_whole
+from glidepath.registry.text.canonical_json import json_text, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,7 @@ def save_png(picture: Image.Image, path: Path, manifest: Mapping[str, Any]) -> N
         CannotWrite: that cannot be.
     """
     info = PngImagePlugin.PngInfo()
-    info.add_itxt(KEY, json.dumps(dict(manifest), ensure_ascii=False))
+    info.add_itxt(KEY, json_text(dict(manifest)))
     write_whole(path, lambda partial: picture.save(partial, format="PNG", pnginfo=info))
 
 
@@ -78,10 +78,10 @@ def read_manifest(path: Path) -> tuple[Image.Image, dict[str, Any]]:
     try:
         if len(text) > _MOST_TEXT:
             raise ValueError("it is too long")
-        manifest = json.loads(text)
+        manifest = read_json(text)
         if not isinstance(manifest, dict):
             raise ValueError("it is not a mapping")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ImageError(f"the manifest in {path} cannot be read: {error}") from error
     return picture, manifest
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from glidepath.registry.files.writing import write_text
 from glidepath.registry.records.differences import ABSENT, Change, changes
 from glidepath.registry.records.manifest import Manifest, ManifestError
 from glidepath.registry.records.recording import NOT_THERE, describe_plan
+from glidepath.registry.text.canonical_json import json_text, read_json
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".lock.json"
 
-_LARGEST = 64 * 2**20
+_LARGEST = 8 * 2**20
 
 
 class LockError(GlidepathError):
@@ -43,7 +43,7 @@ def write_lock(lock: Manifest, file: Path) -> None:
     Raises:
         CannotWrite: that cannot be.
     """
-    write_text(file, json.dumps(lock.to_json(), indent=1, ensure_ascii=False) + "\n")
+    write_text(file, json_text(lock.to_json(), indent=1) + "\n")
 
 
 def read_lock(file: Path) -> Manifest:
@@ -53,11 +53,11 @@ def read_lock(file: Path) -> Manifest:
         LockError: there is none, or it cannot be read.
     """
     try:
-        data = json.loads(read_bytes(file, _LARGEST))
+        data = read_json(read_bytes(file, _LARGEST))
         return Manifest.from_json(data if isinstance(data, dict) else {})
     except FileNotFoundError:
         raise LockError(f"there is no lock {file}; `glidepath lock SPEC --out {file}` writes it") from None
-    except (OSError, ValueError, RecursionError, ManifestError) as error:
+    except (OSError, ValueError, ManifestError) as error:
         reason = getattr(error, "strerror", None) or error
         raise LockError(f"cannot read the lock {file}: {reason}") from error
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FORMAT = "glidepath-manifest-1"
 
 _MOST_CLASSES = 2**31
+_LARGEST_SEED = 2**1024
 _MOST_IMAGES = 10_000
 _LARGEST_SCALE = 64
 
@@ -143,15 +144,17 @@ class Manifest:
         if data.get("format") != FORMAT:
             raise ManifestError(f"its format is {data.get('format')!r}, and this version reads {FORMAT!r}")
         try:
+            if not isinstance(data["spec"], dict):
+                raise ValueError("its spec is no mapping")
             return Manifest(
-                spec=dict(data["spec"]),
+                spec=data["spec"],
                 distributions={str(name): _release(entry) for name, entry in data["distributions"].items()},
                 weights=_texts(data["weights"]),
                 environment=_texts(data["environment"]),
                 files=_texts(data["files"]) if "files" in data else None,
                 images=_images(data) if "images" in data else None,
             )
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ManifestError(f"it is damaged: {type(error).__name__}: {error}") from error
 
 
@@ -191,8 +194,8 @@ def _images(data: Mapping[str, Any]) -> Images:
     strength = data.get("strength")
     images = Images(
         keys=keys,
-        columns=int(data["columns"]),
-        scale=int(data["scale"]),
+        columns=_whole(data, "columns", 1, _MOST_IMAGES),
+        scale=_whole(data, "scale", 1, _LARGEST_SCALE),
         pictures={str(name): _carried(entry) for name, entry in data.get("pictures", {}).items()},
         strength=None if strength is None else float(strength),
         batch=[_key(entry) for entry in data.get("batch", [])],
@@ -201,20 +204,25 @@ def _images(data: Mapping[str, Any]) -> Images:
         raise ValueError("it holds pictures that this version does not know")
     if images.batch and not (set(keys) <= set(images.batch) and len(images.batch) <= _MOST_IMAGES):
         raise ValueError("its images are not of the batch that it names")
-    if not (
-        0 < len(keys) <= _MOST_IMAGES
-        and 0 < images.columns <= _MOST_IMAGES
-        and 0 < images.scale <= _LARGEST_SCALE
-    ):
-        raise ValueError("its number of images, columns or scale makes no sense")
+    if not 0 < len(keys) <= _MOST_IMAGES:
+        raise ValueError("its number of images makes no sense")
     return images
 
 
 def _key(data: Mapping[str, Any]) -> ImageKey:
-    label = None if data.get("label") is None else int(data["label"])
-    if label is not None and not 0 <= label < _MOST_CLASSES:
-        raise ValueError(f"{label} is no class")
-    return ImageKey(str(data["prompt"]), int(data["seed"]), int(data["sample"]), label)
+    return ImageKey(
+        prompt=str(data["prompt"]),
+        seed=_whole(data, "seed", -_LARGEST_SEED, _LARGEST_SEED),
+        sample=_whole(data, "sample", -_LARGEST_SEED, _LARGEST_SEED),
+        label=None if data.get("label") is None else _whole(data, "label", 0, _MOST_CLASSES - 1),
+    )
+
+
+def _whole(data: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    value = data[name]
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"its {name} is no whole number, or none that makes sense")
+    return value
 
 
 def _release(data: Mapping[str, Any]) -> Release:
