@@ -15,9 +15,11 @@ from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, Dpmpp3Config, DpmppConfig, UniPcConfig
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
+from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler
+from glidepath.plugins.samplers.unipc import UniPcSampler
 
 STEP = Step(0, torch.tensor(1), torch.tensor(0.6), torch.tensor(0.8))
 SAMPLERS = [
@@ -25,6 +27,9 @@ SAMPLERS = [
     DdimSampler(DdimConfig(steps=6, eta=1.0)),
     DdpmSampler(DdpmConfig(steps=6, variance="fixed-small")),
     DdpmSampler(DdpmConfig(steps=6, variance="fixed-large")),
+    DpmppSampler(DpmppConfig(steps=6, end="first")),
+    Dpmpp3Sampler(Dpmpp3Config(steps=6, end="first")),
+    UniPcSampler(UniPcConfig(steps=6, end="first")),
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+import torch
 from torch import Tensor
 
 from glidepath.core.conditioning import Conditioning
@@ -9,6 +11,7 @@ from glidepath.core.denoiser import Bind, Predict
 from glidepath.core.errors import PartError
 from glidepath.core.levels import Step
 from glidepath.core.prediction import Prediction
+from glidepath.core.sampler import State
 
 
 def keep_known(bind: Bind) -> Bind:
@@ -31,3 +34,10 @@ def keep_known(bind: Bind) -> Bind:
         return restored
 
     return bound
+
+
+def put_back(state: State, conditioning: Conditioning) -> State:
+    """The last state with the known pixels of the image, also where the walk ends with noise left in it."""
+    if conditioning.image is None or conditioning.mask is None or state.index < state.total:
+        return state
+    return attrs.evolve(state, x=torch.where(conditioning.mask > 0, conditioning.image, state.x))

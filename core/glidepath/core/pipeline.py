@@ -15,7 +15,7 @@ from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
 from glidepath.core.finite import FiniteWatch, require_finite
 from glidepath.core.guidance import Guidance, fold
-from glidepath.core.inpainting import keep_known
+from glidepath.core.inpainting import keep_known, put_back
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise, PerSampleNoise
 from glidepath.core.sampler import Sampler, State
@@ -323,7 +323,7 @@ class Pipeline:
             if state is None:
                 break
             last = state
-            yield state
+            yield put_back(state, conditioning)
         if last is not None:
             watch.require_finite(last.x, len(levels), self.dtype)
 

@@ -81,7 +81,8 @@ def _status(arguments: list[str]) -> int:
         print(" ".join(["glidepath: interrupted", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
         return exit_status(interrupt)
     except OSError as error:  # of a file that no reader of ours opened: it says what the system says
-        print_error(error)
+        gone = isinstance(error, FileNotFoundError) and error.filename is None  # so os.getcwd says
+        print_error(GlidepathError("the current folder was deleted") if gone else error)
         return 1
     except UnicodeEncodeError as error:
         print_error(GlidepathError(f"{error.object!a} holds what is no text in {error.encoding}: rename it"))

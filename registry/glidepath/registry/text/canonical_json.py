@@ -26,9 +26,12 @@ def json_text(value: object, indent: int | None = None) -> str:
     """JSON that UTF-8 can hold, whatever is in it. Not `json.dumps` as it is.
 
     YAML does not know JSON's escapes of characters beyond the first 65,536.
+
+    Raises:
+        ValueError: there is a number in it that JSON does not know, NaN or infinite.
     """
     separators = (",", ": " if indent else ":")
-    text = json.dumps(value, separators=separators, ensure_ascii=False, indent=indent)
+    text = json.dumps(value, separators=separators, ensure_ascii=False, allow_nan=False, indent=indent)
     return _NEEDS_ESCAPE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
