@@ -204,7 +204,7 @@ def test_the_film_of_a_cascade_shows_each_stage_as_large_as_the_image(cascade: P
 
 
 def test_frames_are_shared_out_among_the_stages() -> None:
-    from glidepath.registry.cli.drawing import _frames
+    from glidepath.registry.records.drawing import _frames
 
     assert sorted(_frames([100])) == [1, 13, 26, 38, 51, 63, 75, 88, 100]
     frames = sorted(_frames([100, 27]))

@@ -273,17 +273,6 @@ def test_train_refuses_drift_before_it_makes_its_folder(site: Any, glidepath: An
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_spec_that_cannot_be_read_is_told_with_the_versions_of_its_lock(acme: Any, glidepath: Any) -> None:
-    glidepath("lock", "spec.yaml")
-    again(acme, "2.0")
-    status, _, err = glidepath("sample", "x", "--spec", "spec.yaml", "--locked", "--set", "sampler.step=4")
-    assert status == 2
-    assert err.startswith(
-        "glidepath: note: the lock has acme 1.2, and 2.0 is installed: pip install acme==1.2\n"
-    )
-    assert "sampler walk has no parameter 'step'" in err
-
-
 def test_locked_takes_a_prompt_for_a_prompt(acme: Any, glidepath: Any) -> None:
     glidepath("lock", "spec.yaml", "--out", "other.json")
     status, _, err = glidepath("sample", "--spec", "spec.yaml", "--locked", "a green star")

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import CommandParser
-from glidepath.registry.cli.opening import add_plugin_switches, open_catalogue, version
+from glidepath.registry.cli.opening import add_plugin_switches, open_catalogue
 from glidepath.registry.cli.printing import indent, print_error, text_table, warn_once
-from glidepath.registry.cli.streams import answering, escaped, open_streams
 from glidepath.registry.describe.commands import BUILTIN_COMMANDS
-from glidepath.registry.discovery.scan import DISTRIBUTION
+from glidepath.registry.discovery.scan import DISTRIBUTION, own_version
 from glidepath.registry.files.interrupts import exit_status, sigterm_as_interrupt
+from glidepath.registry.files.streams import answering, escaped, open_streams
 from glidepath.registry.text.problems import SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _main(arguments: list[str]) -> int:
         return _run_of_plugin("completion", [], argparse.Namespace(strict=False, no_plugins=False))
     options = top.parse_args(arguments[:first])
     if options.version:
-        print(f"glidepath {version()}")
+        print(f"glidepath {own_version()}")
         return 0
     if options.help or first == len(arguments):
         print(_help(options), file=sys.stdout if options.help else sys.stderr)

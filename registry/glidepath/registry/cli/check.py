@@ -10,11 +10,10 @@ from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import (
     add_json_argument,
     add_spec_arguments,
-    doubts,
     open_plan,
 )
 from glidepath.registry.cli.printing import print_json, warn_once
-from glidepath.registry.text.problems import Problem, SpecError
+from glidepath.registry.text.problems import Place, Problem, SpecError
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
@@ -53,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         SpecError: with all problems of the spec; with `--json` they are the document instead.
     """
     from glidepath.registry.plan.targets import require_targets
+    from glidepath.registry.plan.warnings import doubts
 
     try:
         catalogue, plan = open_plan(arguments)
@@ -99,12 +99,12 @@ def _document(spec: str, problems: Sequence[Problem], warnings: Sequence[str]) -
 
 
 def _as_json(problem: Problem) -> dict[str, object]:
-    place = problem.place
+    place = problem.place or Place("")
     return {
         "what": problem.what,
-        "file": place.file if place else "",
-        "line": place.line if place else 0,
-        "column": place.column if place else 0,
+        "file": place.file,
+        "line": place.line,
+        "column": place.column,
         "path": problem.path,
         "hint": problem.hint,
         "allowed": list(problem.allowed),

@@ -62,34 +62,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _entries(catalogue: Catalogue) -> list[dict[str, str]]:
-    parts = [
-        {
-            "kind": entry.component.kind,
-            "use": catalogue.spelling(entry),
-            "name": entry.component.name,
-            "distribution": entry.distribution,
-            "version": entry.version,
-            "plugin": entry.plugin,
-            "file": entry.file,
-            "summary": entry.component.summary,
-        }
-        for entry in catalogue.components()
-    ]
     try:
         default = catalogue.default_preset()
     except NotFound:
         default = ""
-    presets = [
-        {
-            "kind": "preset",
-            "use": spelling,
-            "name": preset.name,
-            "distribution": (record := catalogue.preset_source(spelling).record).distribution,
-            "version": record.version,
-            "plugin": record.name,
-            "file": str(preset.file),
-            "summary": f"{preset.summary} (default)" if spelling == default else preset.summary,
-        }
-        for spelling, preset in sorted(catalogue.presets().items())
-    ]
-    return parts + presets
+    entries = []
+    for part in catalogue.components():
+        component = part.component
+        whose = (part.distribution, part.version, part.plugin, part.file)
+        entries.append((component.kind, catalogue.spelling(part), component.name, *whose, component.summary))
+    for spelling, preset in sorted(catalogue.presets().items()):
+        record = catalogue.preset_source(spelling).record
+        whose = (record.distribution, record.version, record.name, str(preset.file))
+        summary = f"{preset.summary} (default)" if spelling == default else preset.summary
+        entries.append(("preset", spelling, preset.name, *whose, summary))
+    keys = ("kind", "use", "name", "distribution", "version", "plugin", "file", "summary")
+    return [dict(zip(keys, entry, strict=True)) for entry in entries]

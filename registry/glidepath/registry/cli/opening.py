@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 from glidepath.registry.cli.arguments import OptionalFile
 from glidepath.registry.cli.printing import warn_once
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
-from glidepath.registry.discovery.scan import DISTRIBUTION
 
 if TYPE_CHECKING:
     from glidepath.registry.plan.plan import Plan
     from glidepath.registry.spec.overrides import Override
-    from glidepath.registry.text.problems import Problem
 
 
 def add_plugin_switches(parser: argparse.ArgumentParser) -> None:
@@ -120,47 +118,17 @@ def open_plan(arguments: argparse.Namespace, *, need_weights: bool = False) -> t
     """
     from glidepath.registry.plan.planner import make_plan
     from glidepath.registry.spec.spec import plugin_switches, read_spec
-    from glidepath.registry.text.problems import SpecError
 
     if arguments.spec is None:
         arguments.spec = open_catalogue(arguments).default_preset()
     locked = getattr(arguments, "locked", None)
     overrides = [*arguments.overrides, *device_overrides(arguments)]
-    try:
-        switches = plugin_switches(arguments.spec, overrides)
-        catalogue = open_catalogue(arguments, allow=switches.allow, deny=switches.deny)
-        spec = read_spec(arguments.spec, overrides, catalogue=catalogue, allow_env=arguments.allow_env)
-        plan = make_plan(spec, catalogue, need_weights=need_weights)
-    except SpecError:
-        if locked is not None:
-            _note_other_versions(arguments.spec, locked)
-        raise
+    switches = plugin_switches(arguments.spec, overrides)
+    catalogue = open_catalogue(arguments, allow=switches.allow, deny=switches.deny)
+    spec = read_spec(arguments.spec, overrides, catalogue=catalogue, allow_env=arguments.allow_env)
+    plan = make_plan(spec, catalogue, need_weights=need_weights)
     if locked is not None:
         from glidepath.registry.records.lock import lock_file, require_locked
 
         require_locked(plan, catalogue, lock_file(arguments.spec, locked), arguments.spec)
     return catalogue, plan
-
-
-def doubts(plan: Plan, catalogue: Catalogue) -> list[Problem]:
-    """What of a right plan will not make the images that are meant: other training, and what is not there."""
-    from glidepath.registry.plan.warnings import missing_inputs, training_mismatches
-
-    return [*training_mismatches(plan, catalogue), *missing_inputs(plan, catalogue)]
-
-
-def version() -> str:
-    """Our own version, "unknown" when glidepath runs from a source tree without being installed."""
-    from glidepath.registry.discovery.scan import installed_version
-
-    return installed_version(DISTRIBUTION) or "unknown"
-
-
-def _note_other_versions(spec: str, locked: str) -> None:
-    """Where a locked spec has problems, say which distributions have other versions: they may be why."""
-    from glidepath.core.errors import GlidepathError
-    from glidepath.registry.records.lock import lock_file, other_versions, read_lock
-
-    with contextlib.suppress(GlidepathError):
-        for sentence in other_versions(read_lock(lock_file(spec, locked))):
-            print(f"glidepath: note: {sentence}", file=sys.stderr)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,6 +13,7 @@ from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import add_json_argument, add_spec_arguments, open_plan
 from glidepath.registry.cli.printing import indent, print_json, shorten, text_table, warn_once
 from glidepath.registry.describe.parameters import parameters
+from glidepath.registry.plan.parts import flat_parts
 from glidepath.registry.text.tree import join_path
 from glidepath.registry.text.yaml_text import yaml_text
 
@@ -83,13 +83,8 @@ def _measure(plan: Plan, catalogue: Catalogue) -> tuple[Mapping[str, Measurement
 def _in_order(plan: Plan) -> Iterator[PartPlan]:
     """Every part, each slot's own before those inside it, stage by stage."""
     for pipeline in plan.pipelines().values():
-        slots = [join_path(pipeline.path, slot) for slot in pipeline.parts]
-        yield from sorted(pipeline.all_parts(), key=lambda part: _slot_of(part.path, slots))
-
-
-def _slot_of(path: str, slots: Sequence[str]) -> int:
-    """Which of some slots a part stands in, or in a part in it."""
-    return next(index for index, slot in enumerate(slots) if re.match(rf"{re.escape(slot)}([.\[]|$)", path))
+        for slot, part in pipeline.parts.items():
+            yield from flat_parts({slot: part})
 
 
 def _values(part: PartPlan) -> list[tuple[str, object, str]]:

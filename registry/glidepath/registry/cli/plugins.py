@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import attrs
 
 from glidepath.registry.cli.arguments import CommandParser
-from glidepath.registry.cli.opening import add_json_argument, open_catalogue, version
+from glidepath.registry.cli.opening import add_json_argument, open_catalogue
 from glidepath.registry.cli.printing import indent, print_json, text_table
 from glidepath.registry.discovery.catalogue import Catalogue, PluginFailures
 from glidepath.registry.discovery.diagnosis import examine
 from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
-from glidepath.registry.discovery.scan import unreadable
+from glidepath.registry.discovery.scan import own_version, unreadable
 
 EPILOG = """\
 A plugin that fails costs nothing but what it would have supplied, unless `--strict` is given: this command
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _text(catalogue: Catalogue, records: Sequence[PluginRecord], others: Sequence[tuple[str, str]]) -> str:
-    blocks = [f"glidepath {version()}"]
+    blocks = [f"glidepath {own_version()}"]
     if records:
         rows = [
             (

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from glidepath.registry.cli.streams import output
+from glidepath.registry.files.streams import output
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue

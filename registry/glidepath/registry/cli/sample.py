@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,19 +11,25 @@ from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import CommandParser, fraction, natural_int, positive_int
-from glidepath.registry.cli.drawing import draw, film_strips, noise_film
-from glidepath.registry.cli.filenames import IMAGES, film_name, free_names, numbered, separate_names, written
 from glidepath.registry.cli.opening import (
     add_device_options,
     add_locked_option,
     add_spec_options,
-    doubts,
     open_plan,
 )
 from glidepath.registry.cli.printing import note_failures, warn_once
 from glidepath.registry.cli.requests import check_arguments, check_model, requested, warn_of_unread_words
 from glidepath.registry.files.interrupts import exit_status
 from glidepath.registry.files.writing import free_place, require_writable
+from glidepath.registry.records.drawing import draw, film_strips, noise_film
+from glidepath.registry.records.filenames import (
+    IMAGES,
+    film_name,
+    free_names,
+    numbered,
+    separate_names,
+    written,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -170,6 +175,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _warn_of_doubts(plan: Plan, catalogue: Catalogue) -> None:
+    from glidepath.registry.plan.warnings import doubts
+
     problems = doubts(plan, catalogue)
     if not plan.all_weights():
         makers = catalogue.weight_makers()
@@ -190,7 +197,7 @@ def _sample(
     arguments: argparse.Namespace,
 ) -> int:
     from glidepath.core.cascade import stages_of
-    from glidepath.registry.records.images import default_scale
+    from glidepath.registry.records.images import default_scale, grid_columns
     from glidepath.registry.records.manifest import ImageKey, Images
     from glidepath.registry.records.recording import describe_images
 
@@ -206,7 +213,7 @@ def _sample(
             for prompt, label in prompts
             for sample in range(arguments.count)
         ],
-        columns=_columns(len(prompts), arguments.count),
+        columns=grid_columns(len(prompts), arguments.count),
         scale=scale,
         pictures=inputs.carried(),
         strength=arguments.strength,
@@ -317,10 +324,3 @@ def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, scale: 
     with _place(arguments, numbered(beside)) as path:
         save_png(strip, path, {"timesteps": timesteps})
     print(path)
-
-
-def _columns(prompts: int, count: int) -> int:
-    """A row for each prompt where each has several images; else a grid about as wide as high."""
-    if prompts > 1 and count > 1:
-        return count
-    return max(1, round(math.sqrt(prompts * count) + 0.25))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import inspect
 
+import attrs
+
 from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import add_json_argument, open_catalogue
 from glidepath.registry.cli.printing import indent, note_failures, print_json, shorten, text_table
@@ -184,13 +186,5 @@ def _row(parameter: Parameter) -> tuple[str, str, str, str]:
 
 def _as_json(parameter: Parameter) -> dict[str, object]:
     required = parameter.default is REQUIRED
-    return {
-        "name": parameter.name,
-        "type": parameter.type,
-        "limits": parameter.limits,
-        "required": required,
-        "default": None if required else parameter.default,
-        "doc": parameter.doc,
-        "part": parameter.part,
-        "many": parameter.many,
-    }
+    values = attrs.asdict(parameter, recurse=False)
+    return {**values, "required": required, "default": None if required else parameter.default}

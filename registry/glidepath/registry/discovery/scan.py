@@ -153,6 +153,11 @@ def installed_version(distribution: str, path: Sequence[str] | None = None) -> s
     return ""
 
 
+def own_version() -> str:
+    """Our own version, "unknown" when glidepath runs from a source tree without being installed."""
+    return installed_version(DISTRIBUTION) or "unknown"
+
+
 def installed_names(path: Sequence[str] | None = None) -> list[str]:
     """The canonical names of all installed distributions."""
     return [name for name, _ in _distributions(sys.path if path is None else path)]

@@ -52,6 +52,11 @@ class TrainedOtherwise(UserWarning):
     """Weights are used with something else than they were trained with."""
 
 
+def doubts(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
+    """What of a right plan will not make the images that are meant: other training, and what is not there."""
+    return [*training_mismatches(plan, catalogue), *missing_inputs(plan, catalogue)]
+
+
 def missing_inputs(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
     """A warning for each file that is not there, and for all that the parts say they lack.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,13 @@ def grid(images: Sequence[Tensor], columns: int, scale: int = 1) -> Image.Image:
     for index, picture in enumerate(pictures):
         sheet.paste(picture, (index % columns * (width + _GAP), index // columns * (height + _GAP)))
     return sheet
+
+
+def grid_columns(prompts: int, count: int) -> int:
+    """A row for each prompt where each has several images; else a grid about as wide as high."""
+    if prompts > 1 and count > 1:
+        return count
+    return max(1, round(math.sqrt(prompts * count) + 0.25))
 
 
 def default_scale(size: int) -> int:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.discovery.scan import install_remedy, installed_version
 from glidepath.registry.files.reading import read_bytes
 from glidepath.registry.files.writing import write_text
 from glidepath.registry.records.differences import ABSENT, Change, changes
@@ -87,18 +86,6 @@ def drift(lock: Manifest, now: Manifest) -> list[Change]:
         if (change.section, change.path) != ("environment", "python")
         or _minor(change.was) != _minor(change.now)
     ]
-
-
-def other_versions(lock: Manifest) -> list[str]:
-    """Which distributions of a lock are absent or of another version here, one sentence each."""
-    sentences = []
-    for name, release in lock.distributions.items():
-        here = installed_version(name)
-        if here != release.version:
-            state = f"{here} is installed" if here else "it is not installed"
-            remedy = install_remedy(name, f"=={release.version}")
-            sentences.append(f"the lock has {name} {release.version}, and {state}: {remedy}")
-    return sentences
 
 
 def _brief(change: Change) -> str:

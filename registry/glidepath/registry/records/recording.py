@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.registry.assembly.weights import file_sha256, locate_weights, read_sha256
-from glidepath.registry.discovery.scan import DISTRIBUTION, installed_version
+from glidepath.registry.discovery.scan import DISTRIBUTION, own_version
 from glidepath.registry.records.installed import installed_files
 from glidepath.registry.records.manifest import Images, Manifest, Release
 from glidepath.registry.text.canonical_json import canonical_json
@@ -80,7 +80,7 @@ def describe_plan(plan: Plan, catalogue: Catalogue) -> Manifest:
 
 def _releases(plan: Plan, catalogue: Catalogue) -> dict[str, Release]:
     versions = {
-        DISTRIBUTION: installed_version(DISTRIBUTION) or "unknown",
+        DISTRIBUTION: own_version(),
         **plan.distributions,
         **{record.distribution: record.version for record in catalogue.told_of_builds()},
     }

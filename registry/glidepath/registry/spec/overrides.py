@@ -181,10 +181,11 @@ class _Edit:
         self, node: Node | None, segments: list[_Segment], path: str, position: Position | None
     ) -> Node | None:
         """`node` with the value at `segments` below it; None when that cannot be."""
-        if not segments and (node is None or self.value is None):  # without a value, in a list of one
-            return self.fitted(self.value, position) or ListNode((), self.source.place(0, 0), self.source)
-        if not segments:
-            return self.fitted(merge(node, self.value, self.schema, position), position)
+        if not segments and self.value is None:  # the only part of what takes a list
+            return ListNode((), self.source.place(0, 0), self.source)
+        if not segments and self.value is not None:
+            merged = self.value if node is None else merge(node, self.value, self.schema, position)
+            return self.fitted(merged, position)
         segment, *rest = segments
         slot = position if isinstance(position, Slot) else None
         if isinstance(node, ListNode):
@@ -273,7 +274,7 @@ class _Edit:
             items[key] = Entry(node.items[key].key, nothing)
         return MappingNode(items, node.place, node.source)
 
-    def fitted(self, node: Node | None, position: Position | None) -> Node | None:
+    def fitted(self, node: Node, position: Position | None) -> Node:
         """A part without the parameters that it does not have, where those are to be dropped."""
         if not self.drop_unknown or not isinstance(position, Slot) or not isinstance(node, MappingNode):
             return node

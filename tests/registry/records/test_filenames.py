@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glidepath.registry.cli.filenames import film_name, free_names, numbered, separate_names
+from glidepath.registry.records.filenames import film_name, free_names, numbered, separate_names
 
 
 @pytest.fixture(autouse=True)
