@@ -71,6 +71,8 @@ class Site:
         folder = folder or self.folder
         info = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True, exist_ok=True)
+        if not (info / "METADATA").exists():
+            (info / "METADATA").write_text(f"Name: {distribution}\nVersion: {version}\n", encoding="utf-8")
         if entries is not None:
             lines = (f"{name} = {value}" for name, value in entries.items())
             text = "\n".join(["[glidepath.plugins]", *lines, ""])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from glidepath.registry.discovery.metadata import Requires, stated_requirements, stated_version
+from glidepath.registry.discovery.metadata import Requires, stated, stated_requirements
 
 RANGES = [
     ">=0.1", ">=0.1,<0.2", "<1", "==1", "!=1.0", ">1", "<=1.0.0", "~=1.2", "==1.*", ">=1.0rc1", ">=1.0,!=1.2"
@@ -67,9 +67,9 @@ def test_a_readme_below_the_headers_requires_nothing(tmp_path: Path, end: str) -
     )
     folder = info(tmp_path / "x", text)
     assert stated_requirements(folder, {"glidepath-diffusion"}) == ()
-    assert stated_version(folder) == "3"
+    assert stated(folder, "Version") == "3"
 
 
 def test_a_distribution_without_metadata_requires_nothing(tmp_path: Path) -> None:
     assert stated_requirements(tmp_path, {"glidepath-diffusion"}) == ()
-    assert stated_version(tmp_path) == ""
+    assert stated(tmp_path, "Version") == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.scan import installed_version, scan, unreadable
 from glidepath.registry.discovery.switches import switches
+from glidepath.registry.records.installed import installed_files
 
 MALFORMED = {
     "text before the first section": "nonsense\n[glidepath.plugins]\nx = acme.plugin\n",
@@ -129,6 +131,124 @@ def test_the_python_version_of_an_egg_is_no_part_of_its_version(site: Any) -> No
     info.mkdir()
     (info / "entry_points.txt").write_text("[glidepath.plugins]\nx = acme.plugin\n")
     assert scan(site.path).plugins[0].version == "1.5"
+
+
+PLUGIN = "[glidepath.plugins]\nglow = acme_glow.plugin\n"
+
+
+def described(info: Path, name: str = "acme-glow", version: str = "1.0", text: str = PLUGIN) -> None:
+    """A folder of metadata, complete."""
+    info.mkdir(parents=True)
+    file = "METADATA" if info.suffix == ".dist-info" else "PKG-INFO"
+    (info / file).write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n\nName: no\n")
+    (info / "entry_points.txt").write_text(text)
+
+
+@pytest.mark.parametrize("second", ["acme_glow.egg-info", "acme-glow.egg-info", "Acme.Glow-0.9.dist-info"])
+def test_a_development_install_that_is_described_twice_is_one(tmp_path: Path, second: str) -> None:
+    described(tmp_path / "site" / "acme_glow-1.0.dist-info")
+    described(tmp_path / "source" / second)
+    path = [str(tmp_path / "site"), str(tmp_path / "source")]
+    assert [(it.distribution, it.version) for it in scan(path).plugins] == [("acme-glow", "1.0")]
+    assert [it.distribution for it in scan(path[::-1]).plugins] == ["acme-glow"]
+
+
+@pytest.mark.parametrize(
+    "left",
+    ["acme_glow-1.0.dist-info", "acme_glow-1.0-py3.10.egg-info", "acme-glow-0.9.dist-info", "acme.egg-info"],
+)
+@pytest.mark.parametrize("files", [(), ("REQUESTED",), ("METADATA", "PKG-INFO")])
+def test_metadata_that_an_upgrade_left_behind_hides_nothing(
+    tmp_path: Path, left: str, files: tuple[str, ...]
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder / left).mkdir(parents=True)
+        for file in files:
+            (tmp_path / folder / left / file).touch()
+    described(tmp_path / "b" / "acme_glow-2.0.dist-info", version="2.0")
+    (found,) = scan([str(tmp_path / "a"), str(tmp_path / "b")]).plugins
+    assert (found.distribution, found.version) == ("acme-glow", "2.0")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "version"),
+    [
+        ("acme-glow-1.0.dist-info", "acme-glow", "1.0"),
+        ("acme-glow.egg-info", "acme-glow", "1.0"),
+        ("acme-glow-1.0-py3.11.egg-info", "acme-glow", "1.0"),
+        ("acme-2d-1.0.dist-info", "acme-2d", "1.0"),
+        ("Acme.Glow-1!2.0.post1.dist-info", "acme-glow", "1!2.0.post1"),
+    ],
+)
+def test_name_and_version_are_those_that_the_metadata_states(
+    tmp_path: Path, folder: str, name: str, version: str
+) -> None:
+    described(tmp_path / folder, name, version)
+    described(tmp_path / "acme-shine-1.0.dist-info", "acme-shine")
+    found = scan([str(tmp_path)]).plugins
+    assert [(it.distribution, it.version) for it in found] == sorted([(name, version), ("acme-shine", "1.0")])
+    assert installed_version(name, [str(tmp_path)]) == version
+    assert installed_version("acme", [str(tmp_path)]) == ""
+
+
+def test_the_egg_info_of_distutils_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "acme-glow-1.0.egg-info").write_text("Metadata-Version: 1.1\nName: acme-glow\nVersion: 1.0\n")
+    assert scan([str(tmp_path)]).plugins == ()
+    assert installed_version("acme-glow", [str(tmp_path)]) == "1.0"
+
+
+@pytest.mark.parametrize("info", ["acme_glow-1.0.dist-info", "EGG-INFO"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_zip_files_and_eggs_on_the_path_are_looked_into(site: Any, info: str, zipped: bool) -> None:
+    source = site.folder / "made"
+    described(source / info)
+    (source / "acme_glow").mkdir()
+    (source / "acme_glow" / "__init__.py").touch()
+    (source / "acme_glow" / "plugin.py").write_text(
+        f"{site.head}\n@hookimpl\ndef components():\n"
+        "    return [Component(kind='sampler', name='glow', target='acme_glow:Glow', summary='glows')]\n"
+    )
+    place = site.folder / "acme_glow-1.0-py3.11.egg"
+    if zipped:
+        shutil.make_archive(str(place), "zip", source)
+        Path(f"{place}.zip").rename(place)
+    else:
+        source.rename(place)
+    sys.path.insert(0, str(place))
+    try:
+        catalogue = load_catalogue(path=[str(place), *site.path])
+        (record,) = catalogue.records
+        assert (record.distribution, record.version, record.stage) == ("acme-glow", "1.0", "ok")
+        assert [entry.full_name for entry in catalogue.components()] == ["acme-glow/glow"]
+        assert list(installed_files("acme-glow", ["acme_glow.plugin"]))
+    finally:
+        sys.path.remove(str(place))
+        for module in ("acme_glow.plugin", "acme_glow"):
+            sys.modules.pop(module, None)
+
+
+def test_plugins_in_one_namespace_package_of_two_folders(site: Any, tmp_path: Path) -> None:
+    later = tmp_path / "later"
+    sys.path.append(str(later))
+    try:
+        for name, folder in (("glow", site.folder), ("shine", later)):
+            module = f"acme_space/{name}/plugin.py"
+            source = f"{site.head}\n@hookimpl\ndef components():\n    return []\n"
+            entries = {name: f"acme_space.{name}.plugin"}
+            site.add(f"acme-{name}", entries=entries, modules={module: source}, folder=folder)
+        catalogue = load_catalogue(path=[*site.path, str(later)])
+        assert [(record.distribution, record.stage) for record in catalogue.records] == [
+            ("acme-glow", "ok"),
+            ("acme-shine", "ok"),
+        ]
+        for record in catalogue.records:
+            assert list(installed_files(record.distribution, [record.module])) == [
+                record.module.replace(".", "/") + ".py"
+            ]
+    finally:
+        sys.path.remove(str(later))
+        for module in [name for name in sys.modules if name.startswith("acme_space")]:
+            del sys.modules[module]
 
 
 def test_unreadable_files_of_others_are_named_on_request(site: Any) -> None:

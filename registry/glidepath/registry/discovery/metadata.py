@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 _FILES = ("METADATA", "PKG-INFO")
-_VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE | re.IGNORECASE)
+_STATED = re.compile(r"^(Name|Version):[ \t]*(\S+)", re.MULTILINE | re.IGNORECASE)
 _REQUIRES = re.compile(r"^Requires-Dist:\s*(([\w.-]+).*)$", re.MULTILINE | re.IGNORECASE)
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 
@@ -39,10 +39,10 @@ class Requires:
         return _contains(self.versions, version)
 
 
-def stated_version(info: Path) -> str:
-    """The version that the metadata states, "" when there is none."""
-    version = _VERSION.search(_headers(info))
-    return version[1] if version else ""
+def stated(info: Path, header: str) -> str:
+    """The "Name" or "Version" that the metadata states, "" when there is none."""
+    headers = _STATED.findall(_headers(info))
+    return next((value for name, value in headers if name.lower() == header.lower()), "")
 
 
 def stated_requirements(info: Path, among: Collection[str]) -> tuple[Requires, ...]:
@@ -93,12 +93,42 @@ def _contains(versions: str, version: str) -> bool:
 
 
 def _headers(info: Path) -> str:
-    for name in _FILES:
-        try:
-            with open(f"{info}/{name}", "rb", buffering=0) as file:
-                content = file.read()
-        except OSError:
-            continue
-        headers = _END_OF_HEADERS.split(content, maxsplit=1)[0].decode("utf-8", errors="replace")
-        return headers.replace("\r\n", "\n")
-    return ""
+    content = next(filter(None, (read_metadata(info, name) for name in _FILES)), b"")
+    headers = _END_OF_HEADERS.split(content, maxsplit=1)[0].decode("utf-8", errors="replace")
+    return headers.replace("\r\n", "\n")
+
+
+def read_metadata(info: str | Path, name: str) -> bytes:
+    """A file of a distribution's metadata, which may be in a zip file; nothing where there is none."""
+    try:
+        with open(f"{info}/{name}", "rb", buffering=0) as file:
+            return file.read()
+    except NotADirectoryError:
+        return _read_archived(Path(info, name))
+    except OSError:
+        return b""
+
+
+def zipped_names(path: str) -> set[str]:
+    """What is at the top of a zip file; nothing where it is none."""
+    from zipfile import BadZipFile, ZipFile
+
+    try:
+        with ZipFile(path) as archive:
+            return {name.partition("/")[0] for name in archive.namelist()}
+    except (OSError, BadZipFile):
+        return set()
+
+
+def _read_archived(path: Path) -> bytes:
+    """A file in a zip file; and the .egg-info of distutils, which is a PKG-INFO itself."""
+    from zipfile import BadZipFile, ZipFile
+
+    file = next(parent for parent in path.parents if parent.exists())
+    try:
+        if file.name.endswith(".egg-info"):
+            return file.read_bytes() if path.name == "PKG-INFO" else b""
+        with ZipFile(file) as archive:
+            return archive.read(path.relative_to(file).as_posix())
+    except (OSError, BadZipFile, KeyError):
+        return b""

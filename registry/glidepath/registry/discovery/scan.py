@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,7 +19,7 @@ import attrs
 from entrypoints import BadEntryPoint, CaseSensitiveConfigParser, Distribution, EntryPoint
 
 from glidepath.registry.describe.hooks import GROUP
-from glidepath.registry.discovery.metadata import canonical, stated_version
+from glidepath.registry.discovery.metadata import canonical, read_metadata, stated, zipped_names
 from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
 
 DISTRIBUTION = "glidepath-diffusion"
@@ -29,6 +29,12 @@ _NAMESAKE = "glidepath"
 """A distribution of another project, whose package has the name of ours."""
 
 _FILE = "entry_points.txt"
+
+_PLAIN = re.compile(r"([^-]+)(?:-\d[^-]*)?\.dist-info")
+"""A folder of metadata that is named as the standard has it: no hyphen but the one before the version."""
+
+_FOLDER = re.compile(r"(.+?)(?:-(\d.*?))?(?:-py\d.*)?\.(?:dist|egg)-info")
+"""Another: its name alone does not say where the version begins, or whether there is one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -85,8 +91,8 @@ class Scan:
 def scan(path: Sequence[str] | None = None) -> Scan:
     """Read the entry points of the distributions on `path` (sys.path unless given).
 
-    Of a distribution that is there twice, the one that Python would import counts: the first.
-    Zip files and eggs are not looked into.
+    Folders, eggs and zip files are looked into. Of a distribution that is there twice, the one that Python
+    would import counts: the first. A folder of metadata that an upgrade left without its METADATA is none.
     """
     plugins: list[InstalledPlugin] = []
     malformed: list[PluginRecord] = []
@@ -176,41 +182,41 @@ def _distributions(path: Sequence[str]) -> Iterator[tuple[str, str]]:
 
     Folders are text here: few of the many have plugins, and a `Path` takes as long to make as to open a file.
     """
-    seen: set[str] = set()
+    found: dict[str, list[str]] = {}
     for folder in path:
-        try:
-            names = sorted(os.listdir(folder or "."))
-        except OSError:
-            continue
-        for name in names:
+        for name in sorted(_listed(folder or ".")):
             # pip renames what it could not remove to ~name
-            if not name.endswith((".dist-info", ".egg-info")) or name.startswith("~"):
-                continue
-            distribution = canonical(_stem(name).partition("-")[0])
-            if distribution not in seen:
-                seen.add(distribution)
-                yield distribution, os.path.join(folder or ".", name)
+            if name.endswith((".dist-info", ".egg-info", "EGG-INFO")) and not name.startswith("~"):
+                info = os.path.join(folder or ".", name)
+                plain = _PLAIN.fullmatch(name)
+                distribution = canonical(plain[1] if plain else str(_identity(info).name))
+                found.setdefault(distribution, []).append(info)
+    for distribution, infos in found.items():
+        complete = infos if len(infos) == 1 else (info for info in infos if stated(Path(info), "Name"))
+        yield distribution, next(iter(complete), infos[0])
+
+
+def _listed(folder: str) -> Iterable[str]:
+    """What is at the top of a folder of the path, or of a zip file."""
+    try:
+        return os.listdir(folder)
+    except NotADirectoryError:
+        return zipped_names(folder)
+    except OSError:
+        return ()
 
 
 def _entry_points(info: str) -> bytes:
     """What the entry_points.txt of a distribution holds; nothing where there is none."""
-    try:
-        with open(os.path.join(info, _FILE), "rb", buffering=0) as file:
-            return file.read()
-    except OSError:
-        return b""
+    return read_metadata(info, _FILE)
 
 
 def _identity(info: str) -> Distribution:
-    distro = Distribution.from_name_version(_stem(os.path.basename(info)))
-    # the folder of an .egg-info in a source tree has no version in its name
-    version = re.sub(r"-py\d.*", "", distro.version) if distro.version else stated_version(Path(info))
-    return Distribution(canonical(distro.name), version)
-
-
-def _stem(folder: str) -> str:
-    """The name of a metadata folder without its ending: "acme-1.0", or "acme" for one in a source tree."""
-    return folder[: -len(".dist-info")]
+    """What the metadata states; where it states nothing, what the name of its folder says."""
+    folder = _FOLDER.fullmatch(os.path.basename(info))
+    name, version = (folder[1], folder[2]) if folder else (os.path.basename(info), "")
+    path = Path(info)
+    return Distribution(canonical(stated(path, "Name") or name), stated(path, "Version") or version or "")
 
 
 def _parse(content: bytes) -> tuple[dict[str, str], list[str]]:
