@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import unicodedata
 import zlib
@@ -12,6 +13,10 @@ from heapq import heapify, heappop, heappush
 from pathlib import Path
 
 from glidepath.core import PartError
+from glidepath.registry import read_bytes
+
+MOST_BYTES = 2**23
+"""Of a file of words or merges, unpacked. Those of GPT-2 and of CLIP have a third of that."""
 
 
 def _byte_letters() -> dict[int, str]:
@@ -141,7 +146,13 @@ def read_text(file: Path, tokenizer: str) -> str:
         PartError: it cannot be read; the message names `tokenizer`.
     """
     try:
-        data = file.read_bytes()
-        return (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
+        data = read_bytes(file, MOST_BYTES)
+        if data.startswith(b"\x1f\x8b"):
+            with gzip.open(io.BytesIO(data)) as packed:
+                data = packed.read(MOST_BYTES + 1)
+            if len(data) > MOST_BYTES:
+                raise OSError(f"it unpacks to more than {MOST_BYTES:,} bytes")
+        return data.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise PartError(f"tokenizer {tokenizer} cannot read {file}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise PartError(f"tokenizer {tokenizer} cannot read {file}: {reason}") from error

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from glidepath.core import PartError, UnreadablePrompt
 from glidepath.plugins.text.configs import WordsConfig
+from glidepath.plugins.text.merging import MOST_BYTES
 from glidepath.plugins.text.plugin import words_faults
-from glidepath.registry import read_lines
+from glidepath.registry import list_names, read_lines
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _MOST_LISTED = 100
@@ -89,13 +90,15 @@ def _vocabulary(config: WordsConfig) -> tuple[str, ...]:
         )
     twice = [word for word, count in Counter(words).items() if count > 1]
     if twice:
-        raise PartError(f"tokenizer words: the vocabulary lists {', '.join(map(repr, twice))} more than once")
+        raise PartError(
+            f"tokenizer words: the vocabulary lists {list_names(map(repr, twice))} more than once"
+        )
     return words
 
 
 def _read(file: Path) -> list[str]:
     try:
-        lines = read_lines(file)
+        lines = read_lines(file, MOST_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise PartError(f"tokenizer words cannot read {file}: {error}") from error
     return [line.strip() for line in lines if line.strip()]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.files.reading import open_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,7 +124,7 @@ def format_bytes(count: int) -> str:
 
 def _start(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(512)
     except OSError as error:
         raise WeightsError(f"cannot read weights from {path}: {error.strerror or error}") from error

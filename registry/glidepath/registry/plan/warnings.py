@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.registry.describe.fields import Field, fields
+from glidepath.registry.files.reading import open_file
 from glidepath.registry.plan.address import local_file
 from glidepath.registry.plan.parts import flat_parts
 from glidepath.registry.plan.planner import make_plan
@@ -109,9 +110,7 @@ def training_mismatches(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
 def training_spec(file: Path) -> Mapping[str, Any] | None:
     """The resolved spec of the run that made a file of weights; None for a file that has none."""
     try:
-        if not file.is_file():
-            return None
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
             if length > _LONGEST_HEADER:
                 return None

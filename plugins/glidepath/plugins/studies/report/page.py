@@ -9,6 +9,7 @@ from pathlib import Path
 from glidepath.plugins.studies.extras import needed
 from glidepath.plugins.studies.report.document import Document, Drawing
 from glidepath.plugins.studies.report.style import inline_svg
+from glidepath.registry import read_picture
 
 _HERE = Path(__file__).parent
 
@@ -45,7 +46,8 @@ def _data(file: Path) -> str:
     data = file.read_bytes()
     if kind == "png":
         buffer = io.BytesIO()
-        with needed("PIL.Image", "reports").open(file) as opened:
-            opened.save(buffer, format="PNG")
+        picture = read_picture(file)
+        picture.info = {}
+        picture.save(buffer, format="PNG")
         data = buffer.getvalue()
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from glidepath.plugins.studies.extras import needed
 from glidepath.plugins.studies.report.document import Gallery, Tile
 from glidepath.plugins.studies.report.numbers import number
 from glidepath.plugins.studies.report.style import new_figure, styled
 from glidepath.plugins.studies.statistics.changed_pairs import ChangedPairs, changed_pairs, judged
 from glidepath.plugins.studies.statistics.results import Arm, ArmImage, MetricInfo, StudyResults
+from glidepath.registry import read_picture
 
 #: The grid has so many rows and columns at most.
 MOST_PROMPTS: Final = 8
@@ -118,7 +118,6 @@ def _cut(arms: int, all_arms: int, prompts: int, all_prompts: int) -> str:
 
 def drawn(gallery: Gallery) -> Any:
     """The gallery as a figure, for paper."""
-    image = needed("PIL.Image", "figures")
     wide, high = len(gallery.columns), len(gallery.rows)
     with styled():
         figure, axes = new_figure(1.6 + 1.0 * wide, 0.35 + 1.14 * high, high, wide)
@@ -130,8 +129,7 @@ def drawn(gallery: Gallery) -> Any:
                 for spine in panel.spines.values():
                     spine.set_visible(False)
                 if tile.file is not None:
-                    with image.open(tile.file) as opened:
-                        panel.imshow(np.asarray(opened.convert("RGB")), interpolation="nearest")
+                    panel.imshow(np.asarray(read_picture(tile.file)), interpolation="nearest")
                 if tile.note:
                     panel.set_xlabel(tile.note, fontsize=7, labelpad=2)
                 if row == 0:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from glidepath.core import GlidepathError
-from glidepath.registry import lock_folder, write_whole
+from glidepath.registry import lock_folder, read_bytes, write_whole
+
+_MOST_BYTES = 2**28
 
 
 class StoreError(GlidepathError):
@@ -28,8 +30,8 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> Any:
     """What a JSON file holds; None where there is none, or not a whole one."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return json.loads(read_bytes(path, _MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -11,6 +11,7 @@ from glidepath.plugins.studies.study.sections import Data
 from glidepath.registry import Document, ListNode, Place, Scalar, quoted, read_lines, yaml_text
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_MOST_BYTES = 2**23
 _UNQUOTED = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]")
 
 
@@ -19,7 +20,7 @@ def read_prompts(data: Data, document: Document) -> tuple[str, ...]:
     place = document.place("data.prompts")
     if isinstance(data.prompts, Path):
         try:
-            lines = read_lines(data.prompts)
+            lines = read_lines(data.prompts, _MOST_BYTES)
         except (OSError, UnicodeDecodeError) as error:
             what, hint = f"the prompts cannot be read: {error}", ""
             if isinstance(error, OSError) and error.errno in _NO_FILE:
