@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
 import pickle
@@ -26,6 +28,7 @@ from glidepath.core.errors import GlidepathError
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.records.images import KEY, read_manifest, save_png
+from glidepath.registry.records.manifest import FORMAT
 
 from .distributions import install, supplying
 
@@ -147,8 +150,45 @@ def test_files_that_a_spec_names_are_read_as_specs_and_tensors(refused: Any) -> 
     assert not Path("it-ran").exists()
 
 
+@pytest.mark.parametrize("name", ["pipe", "device"])
 @pytest.mark.parametrize(
-    "command", [["check", "hub.yaml"], ["plan", "hub.yaml", "--quick"], ["show", "ddim"], ["list"]]
+    "text",
+    [
+        "extends: ./{}.yaml",
+        "weights: {}.pt",
+        "weights: {}.safetensors",
+        "text_encoder: {{tokenizer: {{use: words, vocabulary: null, file: {}.txt}}}}",
+        "text_encoder: {{tokenizer: {{use: bpe, vocabulary: {0}.txt, merges: {0}.txt}}}}",
+        "text_encoder: {{tokenizer: {{use: clip-bpe, vocabulary: {}.txt.gz}}}}",
+    ],
+)
+@holds("S6")
+def test_what_is_no_regular_file_is_not_read(
+    capsys: pytest.CaptureFixture[str], text: str, name: str
+) -> None:
+    write_tiny(Path.cwd())
+    for suffix in (".yaml", ".pt", ".safetensors", ".txt", ".txt.gz"):
+        os.mkfifo(f"pipe{suffix}")
+        Path(f"device{suffix}").symlink_to("/dev/zero")
+    base = "" if text.startswith("extends") else "extends: ./tiny.yaml\n"
+    Path("stranger.yaml").write_text(base + text.format(name))
+    assert main(["sample", "a star", "--spec", "stranger.yaml", "--out", "x.png", "--device", "cpu"]) in (
+        1,
+        2,
+    )
+    assert re.search(r"is not a file|there is no file", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check", "hub.yaml"],
+        ["plan", "hub.yaml", "--quick"],
+        ["show", "ddim"],
+        ["list"],
+        ["lock", "shapes"],
+        ["diff", "shapes", "shapes"],
+    ],
 )
 @holds("S7")
 def test_nothing_is_asked_of_the_network_before_images_are_made(
@@ -222,6 +262,25 @@ def test_messages_steer_no_terminal(capsys: pytest.CaptureFixture[str], command:
     assert not set(said) & set("\x1b\x07\x9b\u202e")
 
 
+@pytest.mark.parametrize(
+    "tokenizer",
+    ["words, vocabulary: null, file: ", "bpe, vocabulary: v.json, merges: ", "clip-bpe, vocabulary: "],
+)
+@holds("S9")
+def test_words_that_would_exhaust_the_machine_are_refused(
+    capsys: pytest.CaptureFixture[str], tokenizer: str
+) -> None:
+    write_tiny(Path.cwd())
+    Path("v.json").write_text("{}")
+    Path("bomb.gz").write_bytes(gzip.compress(b"a b\n" * 2**22))
+    Path("large").write_bytes(b"a b\n" * 2**22)
+    for name in ("bomb.gz", "large")[tokenizer.startswith("words") :]:
+        schema = f"text_encoder: {{tokenizer: {{use: {tokenizer}{name}}}}}\n"
+        Path("stranger.yaml").write_text(f"extends: ./tiny.yaml\n{schema}")
+        assert main(["sample", "a star", "--spec", "stranger.yaml", "--out", "x.png", "--device", "cpu"]) == 1
+        assert re.search(r"(larger|unpacks to more) than 8,388,608 bytes", capsys.readouterr().err)
+
+
 @holds("S10")
 def test_what_is_escaped_is_json_still(capsys: pytest.CaptureFixture[str]) -> None:
     Path(f"{ESCAPES}.yaml").write_text("extends: shapes\n")
@@ -284,15 +343,36 @@ def test_an_image_with_too_much_text_is_refused(capsys: Any) -> None:
     assert "glidepath: error" in capsys.readouterr().err
 
 
-@holds("I4")
-def test_an_image_with_too_many_pixels_is_refused(capsys: Any) -> None:
-    header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+def png_of(side: int) -> bytes:
+    """A PNG that claims to be so wide and high."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     chunks = (header, b"IDAT" + zlib.compress(b"\0" * 100_000), b"IEND")
     told = (struct.pack(">I", len(it) - 4) + it + struct.pack(">I", zlib.crc32(it)) for it in chunks)
-    Path("bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(told))
-    assert main(["sample", "a star", "--image", "bomb.png", "--strength", "0.5"]) == 1
+    return b"\x89PNG\r\n\x1a\n" + b"".join(told)
+
+
+@pytest.mark.parametrize("name", ["image", "mask", "low_res"])
+@pytest.mark.parametrize("side", [5_000, 60_000])
+@holds("I4")
+def test_a_carried_picture_with_too_many_pixels_is_refused(capsys: Any, name: str, side: int) -> None:
+    write_tiny(Path.cwd())
+    made = ["sample", "a star", "--spec", "tiny.yaml", "--out", "star.png", "--device", "cpu"]
+    assert main(made) == 0
+    picture, manifest = read_manifest(Path("star.png"))
+    carried = {name: {"sha256": "a", "png": base64.b64encode(png_of(side)).decode()}}
+    save_png(picture, Path("bomb.png"), {**manifest, "strength": 0.5, "pictures": carried})
     assert main(["replay", "bomb.png"]) == 1
-    assert "glidepath: error" in capsys.readouterr().err
+    assert re.search(r"16,777,216 pixels|exceeds limit", capsys.readouterr().err)
+
+
+@holds("I4")
+def test_an_image_with_too_many_pixels_is_refused(capsys: Any) -> None:
+    for side in (9_000, 13_000, 30_000):
+        Path("bomb.png").write_bytes(png_of(side))
+        assert main(["sample", "a star", "--image", "bomb.png", "--strength", "0.5"]) == 1
+        assert main(["replay", "bomb.png"]) == 1
+        assert main(["diff", "bomb.png", "bomb.png"]) == 2
+        assert capsys.readouterr().err.count("glidepath: error: cannot read bomb.png as an image") == 3
 
 
 @holds("I5")
@@ -316,6 +396,50 @@ def test_an_image_tells_no_folders_and_no_environment(
         "format", "spec", "images", "columns", "scale", "distributions", "weights", "environment"
     }  # fmt: skip
     assert set(manifest["environment"]) == {"torch", "python", "device", "dtype", "threads"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--image", "photo.png", "--strength", "0.5"],
+        ["--image", "fine.png", "--mask", "photo.png"],
+        ["--spec", "glide-upsample", "--low-res", "photo.png"],
+        ["--noise-film", "photo.png"],
+    ],
+)
+@pytest.mark.parametrize("sort", ["eps", "pipe", "damaged"])
+@holds("I6")
+def test_no_picture_starts_a_program_hangs_or_ends_in_a_traceback(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch, sort: str, options: list[str]
+) -> None:
+    Image.new("RGB", (32, 32)).save("fine.png")
+    if sort == "pipe":
+        os.mkfifo("photo.png")
+    elif sort == "eps":
+        eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n%%EOF\n"
+        Path("photo.png").write_bytes(eps)
+    else:
+        Path("photo.png").write_bytes(Path("fine.png").read_bytes()[:60])
+    monkeypatch.setattr(subprocess, "Popen", None)
+    prompts = [] if options[0] == "--noise-film" else ["a star"]
+    assert main(["sample", *prompts, "--out", "x.png", "--device", "cpu", *options]) in (1, 2)
+    assert re.search("photo.png (as an image: |is not a file)", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"format": "F", "seed": Infinity}', '{"format": "F", "spec": ' + '{"x": ' * 800 + "1" + "}" * 801],
+)
+@holds("I7")
+def test_a_manifest_that_is_no_plain_data_is_refused(capsys: Any, text: str) -> None:
+    text = text.replace("F", FORMAT, 1)
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(KEY, text)
+    Image.new("RGB", (1, 1)).save("stranger.png", pnginfo=info)
+    Path("stranger.json").write_text(text)
+    assert main(["replay", "stranger.png"]) == 1
+    assert main(["diff", "shapes", "stranger.json"]) == 2
+    assert len(re.findall("glidepath: error: .*(Infinity|levels)", capsys.readouterr().err)) == 2
 
 
 @pytest.mark.parametrize("name", ["tiny.safetensors", "tiny.pt"])
