@@ -278,7 +278,7 @@ def _loaded(site: Any, environ: dict[str, str], **arguments: Any) -> set[str]:
     return {
         f"{it.distribution}/{it.name}"
         for it in scan(site.path).plugins
-        if not any(switch.refuses(it) for switch in chosen)
+        if not any(switch.refuses(it.distribution, it.name) for switch in chosen)
     }
 
 

@@ -86,7 +86,8 @@ def load(
     requirements: dict[Path, tuple[Requires, ...]] = {}
     modules: dict[int, _Loading] = {}
     for plugin in loading:
-        plugin.disabled = next((switch.source for switch in switches if switch.refuses(plugin.installed)), "")
+        whose = plugin.installed.distribution, plugin.installed.name
+        plugin.disabled = next((switch.source for switch in switches if switch.refuses(*whose)), "")
         if not plugin.disabled:
             info = plugin.installed.info
             if info not in requirements:

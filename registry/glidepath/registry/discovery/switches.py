@@ -24,24 +24,24 @@ class Switch:
     names: tuple[str, ...]
     allows: bool
 
-    def refuses(self, plugin: InstalledPlugin) -> bool:
-        """Whether it keeps `plugin` from loading."""
-        return self.allows != any(_names(name, plugin) for name in self.names)
+    def refuses(self, distribution: str, plugin: str) -> bool:
+        """Whether it keeps a plugin of a distribution from loading."""
+        return self.allows != any(_names(name, distribution, plugin) for name in self.names)
 
     def unmatched(self, plugins: Collection[InstalledPlugin]) -> Iterator[str]:
         """A warning for each name that is no installed plugin's."""
         for name in self.names:
-            if not any(_names(name, plugin) for plugin in plugins):
+            if not any(_names(name, plugin.distribution, plugin.name) for plugin in plugins):
                 known = {spelling for plugin in plugins for spelling in (plugin.name, plugin.distribution)}
                 hint = did_you_mean(name, known)
                 yield f"{self.source} names {name!r}, which is not installed" + (f"; {hint}" if hint else "")
 
 
-def _names(name: str, plugin: InstalledPlugin) -> bool:
-    distribution, slash, entry = name.partition("/")
+def _names(name: str, distribution: str, plugin: str) -> bool:
+    of, slash, entry = name.partition("/")
     if slash:
-        return (canonical(distribution), canonical(entry)) == (plugin.distribution, canonical(plugin.name))
-    return canonical(name) in (plugin.distribution, canonical(plugin.name))
+        return (canonical(of), canonical(entry)) == (distribution, canonical(plugin))
+    return canonical(name) in (distribution, canonical(plugin))
 
 
 def switches(

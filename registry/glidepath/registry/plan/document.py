@@ -12,7 +12,7 @@ from glidepath.registry.describe.fields import Slot
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.part_planner import PartPlanner
 from glidepath.registry.plan.parts import PartPlan
-from glidepath.registry.spec.config import ConfigReader
+from glidepath.registry.spec.config import read_section
 from glidepath.registry.spec.layers import Layers, load_file
 from glidepath.registry.spec.overrides import Override, apply, as_overrides, override_source
 from glidepath.registry.spec.positions import Schema
@@ -79,14 +79,7 @@ class Document:
 
     def section(self, key: str, config: type[T]) -> T | None:
         """A section of plain parameters, as an object of an attrs class; its defaults where it is absent."""
-        node = self.node(key) or MappingNode({}, self.root.place, self.root.source)
-        if not isinstance(node, MappingNode):
-            if not isinstance(node, Broken):
-                what = f"{key} takes a mapping, and this is {describe_node(node)}"
-                self.problems.add(what, node.place, key)
-            return None
-        value = ConfigReader(self.problems).read(config, node, key, key, reserved=()).value
-        return value if isinstance(value, config) else None
+        return read_section(self.root, key, config, self.problems)
 
     def part(self, node: Node | None, kind: str, path: str, default: str = "") -> PartPlan | None:
         """The plan of a part that stands at `path`. Whether it fits other parts is not looked at.

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import TypeVar
 
-from glidepath.registry.describe.fields import Slot, fields
+from glidepath.registry.describe.fields import Slot
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.address import Address
 from glidepath.registry.plan.contracts import check_cascade, check_contracts
@@ -16,7 +15,7 @@ from glidepath.registry.plan.part_planner import PartPlanner, without_part
 from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat_parts
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.resolved import resolved_tree
-from glidepath.registry.spec.config import ConfigReader
+from glidepath.registry.spec.config import read_section
 from glidepath.registry.spec.requirements import PluginsSection, check_requirements
 from glidepath.registry.spec.spec import Spec
 from glidepath.registry.spec.top_keys import (
@@ -35,8 +34,6 @@ from glidepath.registry.text.tree import (
     node_of,
     present,
 )
-
-T = TypeVar("T")
 
 _STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DEFAULT = Place("default")
@@ -88,8 +85,10 @@ class Planner:
             check_spec_keys(root, self._catalogue, self._problems)
         else:
             check_cascade_keys(root, self._catalogue, self._problems)
-        self._parts.plugins = self._section(root, "plugins", PluginsSection) or self._parts.plugins
-        runtime = self._section(root, "runtime", Runtime)
+        self._parts.plugins = (
+            read_section(root, "plugins", PluginsSection, self._problems) or self._parts.plugins
+        )
+        runtime = read_section(root, "runtime", Runtime, self._problems)
         check_requirements(root, self._catalogue, self._problems)
         if stages is None:
             weights, parts = self._pipeline(root, "")
@@ -174,18 +173,6 @@ class Planner:
         parts = self._slots(root, path)
         check_contracts(tuple(flat_parts(parts)), self._parts.whole, self._catalogue, self._problems, path)
         return weights, parts
-
-    def _section(self, root: MappingNode, key: str, config: type[T]) -> T | None:
-        node = present(root.get(key))
-        if node is None:
-            return config()
-        if not isinstance(node, MappingNode):
-            if not isinstance(node, Broken):
-                what = f"{key} takes a mapping, and this is {describe_node(node)}"
-                self._problems.add(what, node.place, key, allowed=fields(config))
-            return None
-        value: T | object = ConfigReader(self._problems).read(config, node, key, key, reserved=()).value
-        return value if isinstance(value, config) else None
 
     def _slots(self, root: MappingNode, path: str) -> Parts:
         parts: dict[str, PartPlan | tuple[PartPlan, ...]] = {}

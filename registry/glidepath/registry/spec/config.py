@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -14,8 +14,10 @@ from glidepath.registry.describe.parameters import Parameter, parameters, type_t
 from glidepath.registry.describe.validation import bad_defaults, converted, message, options
 from glidepath.registry.spec.typed import FAILED, Typing
 from glidepath.registry.text.problems import Place, Problems, quoted
-from glidepath.registry.text.tree import MappingNode, Node, Scalar, join_path
+from glidepath.registry.text.tree import Broken, MappingNode, Node, Scalar, describe_node, join_path, present
 from glidepath.registry.text.yaml_text import yaml_text
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -70,6 +72,18 @@ class ConfigReader:
         reading = _Reading(config, known, about, node, path, owner, self._problems, supplier)
         value = reading.value()
         return Config(value if len(self._problems) == before else FAILED, reading.places)
+
+
+def read_section(root: MappingNode, key: str, config: type[T], problems: Problems) -> T | None:
+    """A section of plain parameters; its defaults where nothing is written, None after a problem."""
+    node = present(root.get(key)) or MappingNode({}, root.place, root.source)
+    if isinstance(node, MappingNode):
+        value = ConfigReader(problems).read(config, node, key, key, reserved=()).value
+        return value if isinstance(value, config) else None
+    if not isinstance(node, Broken):
+        what = f"{key} takes a mapping, and this is {describe_node(node)}"
+        problems.add(what, node.place, key, allowed=fields(config))
+    return None
 
 
 def missing_space(key: str, known: Collection[str]) -> str:

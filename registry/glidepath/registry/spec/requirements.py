@@ -9,6 +9,7 @@ import attrs
 from glidepath.registry.describe.component import doc
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.scan import install_remedy, installed_names
+from glidepath.registry.discovery.switches import switches
 from glidepath.registry.text.problems import Problems, did_you_mean, quoted
 from glidepath.registry.text.tree import Entry, MappingNode, Scalar, join_path
 
@@ -81,16 +82,6 @@ def _installed(name: str, catalogue: Catalogue) -> str | None:
 
 def refused_by(section: PluginsSection, registered: Registered) -> str:
     """Which switch of the section keeps a component's plugin out, "" for none."""
-    if section.allow is not None and not any(_names(name, registered) for name in section.allow):
-        return "plugins.allow"
-    return "plugins.deny" if any(_names(name, registered) for name in section.deny) else ""
-
-
-def _names(name: str, registered: Registered) -> bool:
-    distribution, slash, plugin = name.partition("/")
-    if slash:
-        return (canonical(distribution), canonical(plugin)) == (
-            registered.distribution,
-            canonical(registered.plugin),
-        )
-    return canonical(name) in (registered.distribution, canonical(registered.plugin))
+    chosen = switches({}, no_plugins=False, allow=section.allow, deny=section.deny)
+    whose = registered.distribution, registered.plugin
+    return next((switch.source for switch in chosen if switch.refuses(*whose)), "")

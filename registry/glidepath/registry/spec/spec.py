@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.spec.config import ConfigReader
+from glidepath.registry.spec.config import read_section
 from glidepath.registry.spec.interpolate import interpolate
 from glidepath.registry.spec.layers import Layers, SpecSource
 from glidepath.registry.spec.overrides import Override, apply, as_overrides, override_source
@@ -153,11 +153,7 @@ def plugin_switches(source: SpecSource, overrides: Sequence[str | Override] = ()
         root = reading.settle(Layers(reading.schema, reading.problems).read(source))
     except Unreadable:
         return PluginsSection()
-    node = root.get("plugins")
-    if not isinstance(node, MappingNode):
-        return PluginsSection()
-    section = ConfigReader(problems).read(PluginsSection, node, "plugins", "plugins", reserved=()).value
-    return section if isinstance(section, PluginsSection) else PluginsSection()
+    return read_section(root, "plugins", PluginsSection, problems) or PluginsSection()
 
 
 def _require_source(source: object) -> None:

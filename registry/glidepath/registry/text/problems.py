@@ -165,13 +165,13 @@ class Problems:
         allowed: Iterable[str] = (),
         near: tuple[str, Iterable[str]] | None = None,
     ) -> None:
-        """Add a problem. near: a word and the known ones; the nearest goes before the hint."""
+        """Add a problem. near: a word and the known ones, of which the nearest is a better hint."""
         if len(self._problems) >= MOST:
             self._beyond += 1
             return
         if near is not None and len(near[0]) <= _LONGEST_WORD:
             word, known = near[0], list(islice(near[1], _MOST_KNOWN))
-            hint = "; ".join(filter(None, (did_you_mean(word, known), hint)))
+            hint = did_you_mean(word, known) or hint
         words = tuple(printable(word, 100) for word in islice(allowed, _MOST_WORDS + 1))
         if len(words) > _MOST_WORDS:
             words = (*words[:-1], "...")
