@@ -58,6 +58,7 @@ from glidepath.registry.files.interrupts import count_interrupts as count_interr
 from glidepath.registry.files.pictures import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from glidepath.registry.files.pictures import ImageError as ImageError
 from glidepath.registry.files.pictures import decode_picture as decode_picture
+from glidepath.registry.files.pictures import picture_bytes as picture_bytes
 from glidepath.registry.files.pictures import read_picture as read_picture
 from glidepath.registry.files.reading import open_file as open_file
 from glidepath.registry.files.reading import read_bytes as read_bytes

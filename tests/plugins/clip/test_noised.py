@@ -55,9 +55,12 @@ def test_a_tokenizer_without_marks_is_lent_two_ids_after_its_own() -> None:
 
 
 def test_a_prompt_that_is_too_long_keeps_its_end_mark() -> None:
-    ids, lengths = small().tokenize(["a red circle a blue square"])
+    clip = small()
+    ids, lengths = clip.tokenize(["a red circle a blue square"])
     assert ids.tolist() == [[6, 0, 1, 3, 0, 7]]
     assert lengths.tolist() == [6]
+    assert clip.truncated("a red circle a blue square") == "blue square"
+    assert clip.truncated("a red circle a") == ""
 
 
 def test_embeddings_have_length_1_and_each_row_is_its_own_inputs_alone() -> None:

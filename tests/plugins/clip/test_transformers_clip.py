@@ -50,6 +50,10 @@ def test_a_model_embeds_as_the_package_does(folder: Path, transformers: Any) -> 
     torch.testing.assert_close(clip.embed_texts(PROMPTS), expected.text_embeds)
     torch.testing.assert_close(clip.embed_images(2 * images - 1), expected.image_embeds)
     torch.testing.assert_close(clip.logit_scale, model.logit_scale.exp())
+    kept, cut = clip.embed_texts([PROMPTS[2], PROMPTS[2] + clip.truncated(PROMPTS[2])])
+    torch.testing.assert_close(kept, cut)
+    assert clip.truncated(PROMPTS[2]).split() == ["a"] * len(clip.truncated(PROMPTS[2]).split()) != []
+    assert clip.truncated(PROMPTS[0]) == ""
 
 
 def test_the_fit_is_differentiable_by_the_image(folder: Path) -> None:

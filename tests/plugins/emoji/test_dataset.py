@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def test_batches_are_a_function_of_seed_and_step(dataset: EmojiDataset) -> None:
     assert captions == same
     assert (images.shape, images.dtype) == ((5, 3, 8, 8), torch.float32)
     assert captions != dataset.batch(4, 7, 5)[1]
+
+
+def test_it_is_known_by_the_hash_of_its_table_wherever_that_lies(
+    dataset: EmojiDataset, tmp_path: Path
+) -> None:
+    moved = dataset.config.table.rename(tmp_path / "moved.safetensors")  # type: ignore[union-attr]
+    digest = hashlib.sha256(moved.read_bytes()).hexdigest()
+    assert list(EmojiDataset(EmojiConfig(table=moved, size=8)).contents({})) == [("table", "", digest)]
 
 
 def test_nothing_that_is_held_out_is_ever_drawn(dataset: EmojiDataset) -> None:

@@ -80,7 +80,7 @@ def test_a_spec_is_trained_and_its_weights_sample(spec: Path, capsys: pytest.Cap
     folder = Path("runs/tiny")
     assert out == f"{folder / 'weights.safetensors'}\n"
     names = {path.name for path in folder.iterdir() if not path.name.startswith("checkpoint-")}
-    assert names == {".lock", "log.jsonl", "spec.yaml", "weights.safetensors"}
+    assert names == {".lock", "dataset.jsonl", "log.jsonl", "spec.yaml", "weights.safetensors"}
     (said,) = [line for line in err.splitlines() if line.startswith("sample with them: ")]
     words = shlex.split(said.removeprefix("sample with them: "))
     assert words[:2] == ["glidepath", "sample"]

@@ -33,6 +33,10 @@ class Clip(nn.Module, ABC):
     def embed_texts(self, prompts: Sequence[str]) -> Tensor:
         """Embed B prompts: [B, D] of length 1, on the network's device; each row of its own prompt alone."""
 
+    def truncated(self, prompt: str) -> str:
+        """The end of a prompt that is not read because it is too long; empty where all of it is."""
+        return ""
+
     @abstractmethod
     def embed_images(self, x: Tensor, t: Tensor | None = None) -> Tensor:
         """Embed B images: [B, D] of length 1; differentiable.

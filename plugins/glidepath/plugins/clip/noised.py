@@ -77,6 +77,10 @@ class NoisedClip(Clip):
         last = (lengths - 1).to(device, non_blocking=True)
         return normalised(self.text(ids.to(device, non_blocking=True), last))
 
+    def truncated(self, prompt: str) -> str:
+        """The end of a prompt that the context does not hold beside the two marks."""
+        return self.tokenizer.decode(self.tokenizer.encode(prompt)[self.config.context - 2 :]).strip()
+
     def embed_images(self, x: Tensor, t: Tensor | None = None) -> Tensor:
         """[B, D] of x_t [B, 3, S, S] at timesteps t [B]; of x_0 without t where it knows no timesteps."""
         wanted = (3, self.image_size, self.image_size)

@@ -59,6 +59,11 @@ class TransformersClip(Clip):
         features: Tensor = self.model.get_text_features(**tokens.to(device)).pooler_output
         return F.normalize(features, dim=-1)
 
+    def truncated(self, prompt: str) -> str:
+        """The end of a prompt that the context does not hold beside the two marks."""
+        ids = self._tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
+        return str(self._tokenizer.decode(ids[self._context - 2 :])).strip()
+
     def embed_images(self, x: Tensor, t: Tensor | None = None) -> Tensor:
         """[B, D] of x_0 [B, 3, S, S] in [-1, 1]."""
         if t is not None:

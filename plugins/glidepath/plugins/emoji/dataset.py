@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from glidepath.plugins.emoji.configs import EmojiConfig
 from glidepath.plugins.emoji.drawing import Draws, name_weights
 from glidepath.plugins.emoji.facts import Facts
 from glidepath.plugins.emoji.styles import STYLES, TONES
+from glidepath.registry import file_sha256
 
 _CAPTIONS = 12
 """Tells the random numbers of captions apart from those of the order."""
@@ -31,7 +33,7 @@ class EmojiDataset:
             PartError: there is none, or its pictures are of another size.
         """
         self.config = config
-        path = config.table or Path(table.DEFAULT)
+        self._path = path = config.table or Path(table.DEFAULT)
         self.table = table.load(path)
         side = self.table.pictures.shape[-1]
         if side != config.size:
@@ -52,6 +54,10 @@ class EmojiDataset:
             describe(listing.things[thing], STYLES[style], TONES[tone], rng) for thing, style, tone in shown
         ]
         return self.table.images(rows), captions
+
+    def contents(self, known: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """The table, whose captions are drawn anew: a run knows it by its hash, wherever it lies."""
+        yield "table", "", file_sha256(self._path)
 
     def facts(self, captions: Sequence[str]) -> Tensor:
         """What captions say: [captions, questions] int64; the questions are those of `Facts`."""

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 The spec says what is trained (denoiser, text_encoder, schedule), on what (data), and how (train).
-The folder receives spec.yaml, log.jsonl, checkpoints, and at the end weights.safetensors.
+The folder receives spec.yaml, log.jsonl, dataset.jsonl (what is trained on), checkpoints, and at the
+end weights.safetensors.
 
 Run the same command again to go on from the newest checkpoint. After Ctrl-C, a crash or a power
 cut the weights in the end are those of a run that nothing stopped.
@@ -88,7 +89,9 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
             write_text(run.folder / SPEC, text)
 
         session = _Session(began, display.progress, lambda: interrupts() > 0, steps_now)
-        watched = attrs.evolve(run, report=display.report, progress=session.progress, stop=session.is_to_stop)
+        watched = attrs.evolve(
+            run, report=display.report, warn=warn, progress=session.progress, stop=session.is_to_stop
+        )
         weights = trainer.train(watched)
         stopped = interrupts() > 0
     if weights is not None:
@@ -103,12 +106,20 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
         print(f"sample with them: {shlex.join(sample)}", file=sys.stderr)
         return 0
     why = "interrupted" if stopped else "stopped"
+    if session.first is None:
+        print(f"{why} before the first step, while the dataset was checked", file=sys.stderr)
+        return 130
     print(
         f"{why} at step {session.at} of {session.total}; a checkpoint is in {run.folder}. "
         f"Resume with the same command:\n  {command}",
         file=sys.stderr,
     )
     return 130 if stopped else 0
+
+
+def warn(sentence: str) -> None:
+    """Print what a person should know of a run."""
+    print(f"glidepath: warning: {sentence}", file=sys.stderr)
 
 
 class _Session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from glidepath.core.errors import GlidepathError, PartError
+from glidepath.core.errors import PartError
 from glidepath.plugins.train.configs import CaptionedFolderConfig
 from glidepath.plugins.train.data.dataset import CaptionedDataset
 from glidepath.plugins.train.data.folder import CaptionedFolder, load_image
+from glidepath.registry import ImageError
 
 
 def dataset_of(folder: Path, size: int = 4, flip: bool = False) -> CaptionedFolder:
@@ -179,12 +181,96 @@ def test_an_image_whose_caption_tells_left_from_right_is_never_mirrored(tmp_path
     assert all(shares[caption] > 0.3 for caption in free)
 
 
-def test_an_image_without_a_caption_is_named(tmp_path: Path) -> None:
+def test_images_and_captions_that_do_not_find_each_other_are_named_in_either_direction(
+    tmp_path: Path,
+) -> None:
     paint(tmp_path / "a.png", 1)
-    paint(tmp_path / "b.jpg", 1)
-    (tmp_path / "b.txt").write_text("b")
-    with pytest.raises(PartError, match=r"1 of 2 images have no caption \(such as .*a\.png\)"):
+    for suffix in ("jfif", "gif", "tif", "ppm", "jp2"):
+        paint(tmp_path / f"{suffix}.{suffix}", 1)
+        (tmp_path / f"{suffix}.txt").write_text(suffix)
+    with pytest.raises(PartError, match=r"1 of 6 images have no caption \(such as .*a\.png\)"):
         dataset_of(tmp_path)
+    (tmp_path / "a.txt").write_text("a")
+    assert sorted(dataset_of(tmp_path).batch(0, 0, 6)[1]) == ["a", "gif", "jfif", "jp2", "ppm", "tif"]
+    (tmp_path / "b.txt").write_text("b")
+    (tmp_path / "b.heic").write_bytes(b"x")
+    (tmp_path / "c.txt").write_text("c")
+    what = r"2 of 8 captions have no image of a format that is read \(such as .*b\.txt, beside b\.heic\)"
+    with pytest.raises(PartError, match=what):
+        dataset_of(tmp_path)
+
+
+@pytest.mark.parametrize("metadata", [False, True])
+def test_hidden_files_and_those_of_systems_are_no_data(metadata: bool, tmp_path: Path) -> None:
+    """At any depth below the folder; the folder itself may be hidden."""
+    folder = tmp_path / ".cache" / "photos"
+    paint(folder / "in" / "a.png", 1)
+    caption = folder / ("metadata.jsonl" if metadata else "in/a.txt")
+    caption.write_text('{"file_name": "in/a.png", "text": "a"}' if metadata else "a")
+    for name in (
+        ".ipynb_checkpoints/b.png",
+        "in/__MACOSX/._a.png",
+        "._c.png",
+        "in/.git/x/d.png",
+        "@eaDir/e.png",
+    ):
+        paint(folder / name, 1)
+    for name in ("Thumbs.db", "in/desktop.ini", ".DS_Store", ".e.txt"):
+        (folder / name).write_bytes(b"x")
+    dataset = dataset_of(folder)
+    assert [(it.name, it.caption) for it in dataset.examples] == [("in/a.png", "a")]
+    assert dataset.notes == []
+
+
+def test_what_is_passed_over_is_counted_and_named(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "in/c.png"):
+        paint(tmp_path / "photos" / name, 1)
+    folder = tmp_path / "photos"
+    line = '{"file_name": "a.png", "text": "a"}\n'
+    (folder / "metadata.jsonl").write_text(2 * line)
+    (folder / "notes.md").write_text("x")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "linked").symlink_to(tmp_path)
+    assert [note.removeprefix(f"{folder}: ") for note in dataset_of(folder).notes] == [
+        "2 images passed over, which metadata.jsonl does not name: b.png, in/c.png",
+        "2 files passed over, of no format that is read: notes.md, pipe.png",
+        "1 line with the image and the text of another, trained on as often: metadata.jsonl:2",
+        "1 link to another folder, which is not followed: linked",
+    ]
+
+
+NFC, NFD = "caf\u00e9.png", "cafe\u0301.png"
+
+
+@pytest.mark.parametrize(
+    ("written", "there"),
+    [(NFC, NFD), (NFD, NFC), ("img\\a.png", "img/a.png"), ("x\\y\\" + NFD, "x/y/" + NFC), ("a\\b.png",) * 2],
+)
+def test_names_are_found_as_other_systems_write_them(written: str, there: str, tmp_path: Path) -> None:
+    paint(tmp_path / "photos" / there, 1)
+    metadata = tmp_path / "photos" / "metadata.jsonl"
+    for ascii_only in (False, True):
+        line = json.dumps({"file_name": written, "text": "a"}, ensure_ascii=ascii_only)
+        metadata.write_text(line, encoding="utf-8")
+        assert [it.name for it in dataset_of(tmp_path / "photos").examples] == [there]
+    metadata.unlink()
+    (tmp_path / "photos" / written.replace("\\", "/" if "/" in there else "\\")).with_suffix(
+        ".TXT"
+    ).write_text("b")
+    assert dataset_of(tmp_path / "photos").batch(0, 0, 1)[1] == ["b"]
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x1c", "\x0b", "\x0c", "\x7f", "\ufeff", "\r"])
+def test_a_line_of_metadata_ends_with_a_line_feed_alone(sign: str, tmp_path: Path) -> None:
+    name = f"a{sign}.png"
+    paint(tmp_path / name, 1)
+    entry = {"file_name": name, "text": f"a red{sign}star"}
+    for ascii_only, end in ((False, "\n"), (True, "\r\n"), (False, "")):
+        line = json.dumps(entry, ensure_ascii=ascii_only) + end
+        (tmp_path / "metadata.jsonl").write_bytes(b"\xef\xbb\xbf" + 2 * end.encode() + line.encode())
+        assert list(dataset_of(tmp_path).captions()) == [
+            (str(tmp_path / f"metadata.jsonl:{3 if end else 1}"), f"a red{sign}star")
+        ]
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
@@ -198,6 +284,15 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ('{"file_name": "b.png", "text": "b"}', "there is no image"),
+        ('{"file_name": "A.PNG", "text": "b"}', "there is no image .*; did you mean 'a.png'"),
+        ('{"file_name": "..\\\\a.png", "text": "b"}', "there is no image"),
+        ('{"file_name": "link.png", "text": "b"}', "outside"),
+        ('{"file_name": "circle.png", "text": "b"}', "there is no image"),
+        ('{"file_name": "a.png", "file_name": "a.png", "text": "b"}', "a line is"),
+        ('{"file_name": "a.png", "text": "\\ud83d"}', "a line is"),
+        ('{"file_name": "a\\u0000.png", "text": "b"}', "a line is"),
+        ('{"file_name": "' + 300 * "a" + '", "text": "b"}', "there is no image"),
+        ("[" * 100_000, "a line is"),
         ('{"file_name": "../a.png", "text": "b"}', "outside"),
         ('{"file_name": "a.png"}', "a line is"),
         ('{"file_name": "a.png", "text": 3}', "a line is"),
@@ -208,15 +303,42 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 def test_a_faulty_line_of_metadata_is_named_by_its_number(line: str, said: str, tmp_path: Path) -> None:
     paint(tmp_path / "in" / "a.png", 1)
     paint(tmp_path / "a.png", 1)
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "in" / "circle.png").symlink_to("circle.png")
     good = '{"file_name": "a.png", "text": "a"}'
     (tmp_path / "in" / "metadata.jsonl").write_text(f"{good}\n\n{line}\n")
     with pytest.raises(PartError, match=f"metadata.jsonl:3: .*{said}"):
         dataset_of(tmp_path / "in")
 
 
-def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    paint(tmp_path / "a.png", 1, size=(64, 64))
-    (tmp_path / "a.txt").write_text("a")
-    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
-    with pytest.raises(GlidepathError, match=r"cannot read .*a\.png as an image"):
-        dataset_of(tmp_path).batch(0, 0, 1)
+def test_captions_that_are_not_in_utf_8_are_all_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        paint(tmp_path / f"{name}.png", 1)
+        (tmp_path / f"{name}.txt").write_text("caf\u00e9", encoding="cp1252")
+    with pytest.raises(PartError, match=r"a\.txt: .*\n.*b\.txt"):
+        dataset_of(tmp_path)
+
+
+def test_images_that_cannot_be_read_are_found_without_training(greys: Path) -> None:
+    """Each image is read once: known by its size and times, or by its hash, it is not decoded again."""
+    first = list(dataset_of(greys).contents({}))
+    assert [entry.name for entry in first] == sorted(f"{level}.png" for level in range(0, 250, 25))
+    assert {entry.problem for entry in first} == {""}
+    known = {entry.name: entry for entry in first}
+    whole = (greys / "0.png").read_bytes()
+    (greys / "0.png").write_bytes(whole[:45])
+    (greys / "25.png").write_bytes(b"")
+    (greys / "50.png").write_bytes((greys / "75.png").read_bytes())
+    then = {entry.name: entry for entry in dataset_of(greys).contents(known)}
+    assert {name for name, entry in then.items() if entry.problem} == {"0.png", "25.png"}
+    assert "0.png as an image" in then["0.png"].problem
+    assert {name for name in known if then[name].sha256 != known[name].sha256} == {
+        "0.png",
+        "25.png",
+        "50.png",
+    }
+    with pytest.raises(ImageError, match=r"cannot read .*0\.png as an image"):
+        dataset_of(greys).batch(0, 0, 10)
+    # what a check before knew is believed
+    forged = {name: entry._replace(sha256="0") for name, entry in then.items()}
+    assert {entry.sha256 for entry in dataset_of(greys).contents(forged)} == {"0"}

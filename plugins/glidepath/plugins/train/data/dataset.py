@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 #: In place of an answer: the caption leaves the question open.
 OPEN: Final = -1
+
+_SOME = 64
+
+
+class Entry(NamedTuple):
+    """A captioned image of a dataset that lies in files.
+
+    name: of the image's file, from the folder of the dataset on; "/" divides it on every system.
+    caption: "" where captions are drawn anew for each batch.
+    sha256: of the image's file.
+    stamp: size and times of that file; while they stay, so does its hash.
+    problem: why its image cannot be read; "" where it can.
+    """
+
+    name: str
+    caption: str
+    sha256: str
+    stamp: tuple[int, ...] = ()
+    problem: str = ""
 
 
 @runtime_checkable
@@ -21,6 +40,15 @@ class CaptionedDataset(Protocol):
 
     A dataset may also have `near_misses(captions, seed) -> list[str]`: for each caption one that is nearly
     right and wrong, a pure function of its arguments. Contrastive training then tells these apart too.
+
+    One that lies in files is checked before the first step, and known again when a run is resumed, by what it
+    has of these:
+
+    - `notes: Sequence[str]`: what lies there and is not trained on, a sentence for each sort;
+    - `captions() -> Iterable[tuple[str, str]]`: every caption, after the place where it is written;
+    - `contents(known: Mapping[str, Entry]) -> Iterator[tuple]`: all that is trained on, always in one order:
+      the values of an `Entry` each, the first three at least. `known` are the entries of a check before, by
+      name, so that a file that is as it was is not read again.
     """
 
     def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, list[str]]:
@@ -41,6 +69,25 @@ class FactualDataset(CaptionedDataset, Protocol):
 
     def facts(self, captions: Sequence[str]) -> Tensor:
         """What captions say: [captions, questions] int64, on the host, in [0, answers) or `OPEN`."""
+
+
+def notes_of(dataset: CaptionedDataset) -> Sequence[str]:
+    """What a dataset leaves out of its files."""
+    return tuple(getattr(dataset, "notes", ()))
+
+
+def captions_of(dataset: CaptionedDataset, seed: int) -> Iterable[tuple[str, str]]:
+    """Every caption, after where it is written; of a dataset that draws them anew, those of some images."""
+    written = getattr(dataset, "captions", None)
+    if written is not None:
+        return written()  # type: ignore[no-any-return]
+    return [("a caption that is drawn", caption) for caption in dataset.batch(seed, 0, _SOME)[1]]
+
+
+def contents_of(dataset: CaptionedDataset, known: Mapping[str, Entry]) -> Iterator[Entry] | None:
+    """All that is trained on; None of a dataset that does not lie in files."""
+    listed = getattr(dataset, "contents", None)
+    return None if listed is None else (Entry(*values) for values in listed(known))
 
 
 def near_misses(

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
-import attrs
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from glidepath.core import PartError
 from glidepath.plugins.train.configs import CaptionedFolderConfig
 from glidepath.plugins.train.data import draws
-from glidepath.registry import read_picture
+from glidepath.plugins.train.data.dataset import Entry
+from glidepath.plugins.train.data.listing import Example, composed, list_folder
+from glidepath.registry import ImageError, decode_picture, picture_bytes, read_picture
 
-METADATA = "metadata.jsonl"
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 _SIDE = re.compile(r"\b(left|right)(most|ward|wards)?\b", re.IGNORECASE)
-
-
-@attrs.frozen
-class Example:
-    """An image file and what it shows."""
-
-    path: Path
-    caption: str
+_CHUNK = 256
+_MOST_THREADS = 8
 
 
 class CaptionedFolder:
@@ -45,7 +39,7 @@ class CaptionedFolder:
             PartError: the folder has no images, or an image and a caption do not find each other.
         """
         self.config = config
-        self.examples = tuple(_examples(config.folder))
+        self.examples, self.notes = list_folder(config.folder)
         self._order = lru_cache(maxsize=2)(self._order_of_epoch)
 
     def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, list[str]]:
@@ -55,12 +49,33 @@ class CaptionedFolder:
             ImageError: an image cannot be read.
         """
         chosen = [self._at(seed, position) for position in range(step * size, (step + 1) * size)]
-        images = torch.stack([load_image(example.path, self.config.size) for example in chosen])
+        images = torch.stack(
+            [load_image(self.config.folder / example.name, self.config.size) for example in chosen]
+        )
         if self.config.flip:
             flipped = torch.rand(size, generator=draws.generator(seed, step, draws.FLIP)) < 0.5
             flipped &= torch.tensor([not _SIDE.search(example.caption) for example in chosen])
             images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
         return images, [example.caption for example in chosen]
+
+    def captions(self) -> Iterator[tuple[str, str]]:
+        """Every caption, after the file or line where it is written."""
+        return ((str(self.config.folder / example.place), example.caption) for example in self.examples)
+
+    def contents(self, known: Mapping[str, Entry]) -> Iterator[Entry]:
+        """Every example, in the order of the folder, with the hash of its image and whether it can be read.
+
+        known: of an earlier check, by name. An image is not read again whose file has the size and the times
+        that it had, and not decoded again whose hash is known.
+        """
+        sound = {entry.sha256 for entry in known.values()}
+
+        def checked(example: Example) -> Entry:
+            return _checked(self.config.folder / example.name, example, known, sound)
+
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+            for first in range(0, len(self.examples), _CHUNK):
+                yield from pool.map(checked, self.examples[first : first + _CHUNK])
 
     def _at(self, seed: int, position: int) -> Example:
         epoch, index = divmod(position, len(self.examples))
@@ -89,51 +104,20 @@ def load_image(path: Path, size: int) -> Tensor:
     return pixels.to(torch.float32) / 127.5 - 1
 
 
-def _examples(folder: Path) -> list[Example]:
-    if not folder.is_dir():
-        raise PartError(f"captioned-folder: {folder} is not a folder")
-    metadata = folder / METADATA
-    found = list(_from_metadata(metadata) if metadata.exists() else _from_texts(folder))
-    if not found:
-        raise PartError(f"captioned-folder: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
-    return found
-
-
-def _from_metadata(metadata: Path) -> Iterator[Example]:
-    root = metadata.parent.resolve()
-    for number, line in enumerate(_text(metadata).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-            name, caption = entry["file_name"], entry["text"]
-        except (ValueError, KeyError, TypeError):
-            name = caption = None
-        if not isinstance(name, str) or not isinstance(caption, str):
-            raise PartError(f'{metadata}:{number}: a line is {{"file_name": "a.png", "text": "a caption"}}')
-        path = metadata.parent / name
-        if not path.resolve().is_relative_to(root):
-            raise PartError(f"{metadata}:{number}: {name} is outside of {metadata.parent}")
-        if not path.is_file():
-            raise PartError(f"{metadata}:{number}: there is no image {path}")
-        yield Example(path, caption.strip())
-
-
-def _from_texts(folder: Path) -> Iterator[Example]:
-    images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    alone = [path for path in images if not path.with_suffix(".txt").is_file()]
-    if alone:
-        first = ", ".join(str(path) for path in alone[:3])
-        raise PartError(
-            f"captioned-folder: {len(alone)} of {len(images)} images have no caption (such as {first}): "
-            f"write it into a .txt file of the same name, or all captions into {folder / METADATA}"
-        )
-    for path in images:
-        yield Example(path, _text(path.with_suffix(".txt")).strip())
-
-
-def _text(path: Path) -> str:
+def _checked(path: Path, example: Example, known: Mapping[str, Entry], sound: Collection[str]) -> Entry:
+    name = composed(example.name)
+    before = known.get(name)
+    stamp: tuple[int, ...] = ()
+    digest = problem = ""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PartError(f"cannot read captions from {path}: {error}") from error
+        stat = path.stat()
+        stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if before is not None and before.stamp == stamp:
+            return Entry(name, example.caption, before.sha256, stamp)
+        data = picture_bytes(path)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest not in sound:
+            decode_picture(data, str(path))
+    except (OSError, ImageError) as error:
+        problem = str(error)
+    return Entry(name, example.caption, digest, stamp, problem)

@@ -31,6 +31,7 @@ class Learner:
         self.modules = modules.train()
         self.averaged = copy.deepcopy(modules).eval().requires_grad_(False)
         self.gradient_clip = gradient_clip
+        self.whole = True  # false while weights and average are of different steps
         self._named: dict[str, nn.Parameter] = {}
         groups = []
         for name, module in modules.items():
@@ -56,11 +57,13 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         if self.gradient_clip:
             nn.utils.clip_grad_norm_(self._named.values(), self.gradient_clip)
+        self.whole = False
         self._optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(list(self.averaged.parameters()), list(self.modules.parameters()), 1 - decay)
             for averaged, buffer in zip(self.averaged.buffers(), self.modules.buffers(), strict=True):
                 averaged.copy_(buffer)
+        self.whole = True
 
     def is_finite(self) -> bool:
         """Whether all weights, averages and moments are numbers. Waits for the device, once."""

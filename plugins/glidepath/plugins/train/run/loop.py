@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from glidepath.core import PartError
+from glidepath.core import GlidepathError, PartError
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run import log
@@ -58,8 +58,19 @@ class Loop:
     def advance(self, stop_after: int | None) -> bool:
         """Train to the end of the stage, or until told to stop; there is a checkpoint then.
 
-        Returns whether the stage is at its end.
+        Returns whether the stage is at its end. An error leaves a checkpoint too, unless it came while the
+        weights were changed; it has a note that says so.
         """
+        try:
+            return self._advance(stop_after)
+        except Exception as error:
+            if self.step > self.saved and self.learner.whole:
+                with suppress(GlidepathError):
+                    self._save()
+                    error.add_note(f"a checkpoint of step {self.step} is in {self.run.folder}")
+            raise
+
+    def _advance(self, stop_after: int | None) -> bool:
         config, end = self.config, self.first + self.stage.steps
         self._report_progress()
         while self.step < end and not self._is_to_stop(stop_after):
@@ -141,6 +152,7 @@ class Loop:
             "spec": dict(self.run.spec),
             "seed": self.config.seed,
             "stage": self.stage.name,
+            "dataset": self.run.contents,
             "unlogged": losses,
             "distributions": dict(self.run.distributions),
             "torch": torch.__version__,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,17 @@ FREE = frozenset(
 """What may be changed between a checkpoint and the resumption: no step of training depends on it."""
 
 
-def check_spec(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+def check_spec(
+    then: Mapping[str, Any], now: Mapping[str, Any], path: Path, located: Collection[str] = ()
+) -> None:
     """Compare the spec in the checkpoint `path` with that of the run.
+
+    located: keys that say where the dataset lies, which is known by its contents.
 
     Raises:
         CheckpointError: they train differently; every difference is named.
     """
-    found = list(differences(then, json.loads(json.dumps(dict(now)))))
+    found = list(differences(then, json.loads(json.dumps(dict(now))), free=FREE.union(located)))
     if found:
         lines = [
             f"{path} belongs to a run of another spec:",
@@ -43,15 +47,15 @@ def check_spec(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> N
         raise CheckpointError("\n    ".join(lines))
 
 
-def differences(then: object, now: object, key: str = "") -> Iterator[str]:
+def differences(then: object, now: object, key: str = "", free: Collection[str] = FREE) -> Iterator[str]:
     """One line for each value that differs and is not free, with its dotted key."""
-    if key in FREE or then == now:
+    if key in free or then == now:
         return
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         for name in sorted({*then, *now}):
-            yield from differences(then.get(name), now.get(name), f"{key}.{name}" if key else name)
+            yield from differences(then.get(name), now.get(name), f"{key}.{name}" if key else name, free)
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         for index, (one, other) in enumerate(zip(then, now, strict=True)):
-            yield from differences(one, other, f"{key}[{index}]")
+            yield from differences(one, other, f"{key}[{index}]", free)
     else:
         yield f"{key} was {json.dumps(then)}, and is {json.dumps(now)}"

@@ -39,9 +39,13 @@ class Run:
     spec: the resolved spec, plain JSON; checkpoints carry it, and a run resumes only under one that trains
         alike.
     distributions: the version of each distribution that supplies a part; checkpoints and weights carry them.
+    contents: the hash of what is trained on, once it is known; "" of a dataset that does not lie in files.
+    located: the keys of `spec` that say where the dataset lies; a run is resumed from another place as well.
     report: called with each line of the log.
     progress: called when a stage begins or resumes, and after each step.
-    stop: asked before each step; True ends the call of `train`, with a checkpoint.
+    warn: called with each sentence that a person should know of, before the first step.
+    stop: asked before each step, and while the dataset is checked; True ends the call of `train`, with a
+        checkpoint if there was a step.
     """
 
     schedule: NoiseSchedule
@@ -52,8 +56,11 @@ class Run:
     spec: Mapping[str, Any]
     device: torch.device
     distributions: Mapping[str, str] = attrs.field(factory=dict)
+    contents: str = ""
+    located: frozenset[str] = frozenset()
     report: Callable[[Mapping[str, Any]], object] = lambda _line: None
     progress: Callable[[Position], object] = lambda _position: None
+    warn: Callable[[str], object] = lambda _sentence: None
     stop: Callable[[], bool] = lambda: False
 
 

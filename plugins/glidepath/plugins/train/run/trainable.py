@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from glidepath.registry import PartPlan, Plan, Problem, SpecError, resolved_tree
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
         spec=training_tree(plan),
         device=device,
         distributions=plan.distributions,
+        located=_located(plan) if hasattr(parts["data"], "contents") else frozenset(),
     )
     return parts["train"], run
 
@@ -102,6 +105,13 @@ def training_tree(plan: Plan) -> dict[str, Any]:
     for slot in TRAINED:
         tree.get(slot, {}).pop("weights", None)
     return tree
+
+
+def _located(plan: Plan) -> frozenset[str]:
+    """The keys of the paths among the parameters of the dataset."""
+    config = _one(plan, "data").config
+    names = [] if config is None else [field.name for field in attrs.fields(type(config))]
+    return frozenset(f"data.{name}" for name in names if isinstance(getattr(config, name), Path))
 
 
 def _one(plan: Plan, slot: str) -> PartPlan:

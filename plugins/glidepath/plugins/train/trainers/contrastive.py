@@ -12,6 +12,7 @@ from glidepath.core import PartError
 from glidepath.plugins.train.data.dataset import near_misses
 from glidepath.plugins.train.losses.loss import add_noise, upload
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
+from glidepath.plugins.train.run.contents import Reader
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.trainers.diffusion import StagedTrainer
@@ -52,6 +53,10 @@ class ContrastiveTrainer(StagedTrainer):
     def stages(self, run: Run) -> list[TrainingStage]:
         """One."""
         return [ContrastiveStage(self.config, run, self.clip)]
+
+    def readers(self, run: Run) -> Sequence[Reader]:
+        """The CLIP, if it can say what it does not read."""
+        return [cast(Reader, self.clip)] if hasattr(self.clip, "truncated") else []
 
     def exported(self, averaged: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The CLIP's weights under its own names."""

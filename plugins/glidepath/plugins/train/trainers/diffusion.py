@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import torch
 from torch import Tensor
 
 from glidepath.core import require_finite
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run import log
-from glidepath.plugins.train.run.checkpoint import CheckpointError, TrainingCheckpoint
+from glidepath.plugins.train.run.checkpoint import CheckpointError, Newest, TrainingCheckpoint
+from glidepath.plugins.train.run.contents import Reader, check_captions, check_contents
 from glidepath.plugins.train.run.loop import Loop
 from glidepath.plugins.train.run.resume import check_spec
 from glidepath.plugins.train.run.run import LOG, WEIGHTS, Run, Trainer
@@ -50,19 +52,31 @@ class StagedTrainer(Trainer, ABC):
         """The weights that are kept, of the averages of the last stage, named as they are loaded."""
         return averaged
 
+    def readers(self, run: Run) -> Sequence[Reader]:
+        """What reads the captions: each says which end of one it does not."""
+        return [] if run.text_encoder is None else [run.text_encoder]
+
     def train(self, run: Run, *, stop_after: int | None = None) -> Path | None:
         """See Trainer.train. A finished run is not trained further; its weights are written again.
 
         Raises:
             TrainingDiverged: the loss or the weights stopped being numbers.
-            CheckpointError: the folder's checkpoints are of another spec, or cannot be read or written.
+            CheckpointError: the folder's checkpoints are of another spec, of other images or captions, or
+                cannot be read or written.
             CannotWrite: the log or the weights cannot be written.
-            PartError: the config asks for what the parts cannot do, or weights do not fit `export_dtype`.
+            PartError: the config asks for what the parts cannot do, images or captions cannot be read, or
+                weights do not fit `export_dtype`.
         """
         devices = [run.device] if run.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):  # the caller's global streams stay as they were
             stages = self.stages(run)
-            resumed = _resume(run, stages)
+            newest = _newest(run, stages)
+            check_captions(run, self.readers(run), self.config.seed)
+            contents = check_contents(run, newest)
+            if contents is None:
+                return None
+            run = attrs.evolve(run, contents=contents)
+            resumed = _resume(run, newest)
             first, total = 0, sum(stage.steps for stage in stages)
             for stage in stages:
                 if resumed is None or resumed.meta["stage"] == stage.name:
@@ -89,7 +103,8 @@ class StagedTrainer(Trainer, ABC):
         header = {
             "format": "glidepath-weights-1",
             "step": str(newest.checkpoint.step),
-            "spec": json.dumps(dict(run.spec)),
+            "spec": json.dumps(_without(run.spec, run.located)),
+            "dataset": run.contents,
             "distributions": json.dumps(dict(run.distributions)),
             "torch": torch.__version__,
         }
@@ -115,19 +130,28 @@ class DiffusionTrainer(StagedTrainer):
         return [*stages, DenoisingStage(self.config, run)]
 
 
-def _resume(run: Run, stages: list[TrainingStage]) -> TrainingCheckpoint | None:
-    """The checkpoint to go on from; the log ends there, and says so."""
-    run.folder.mkdir(parents=True, exist_ok=True)
+def _newest(run: Run, stages: list[TrainingStage]) -> Newest | None:
+    """The checkpoint to go on from, if there is one: it is of this spec and of one of the stages."""
     newest = checkpoints.newest(run.folder)
     if newest is None:
-        log.truncate(run.folder / LOG, 0)
         return None
     found = newest.checkpoint
-    check_spec(found.meta["spec"], run.spec, newest.path)
+    # one that does not know its images by their contents knows them by where they lie
+    check_spec(found.meta["spec"], run.spec, newest.path, run.located if found.meta.get("dataset") else ())
     if found.meta["stage"] not in {stage.name for stage in stages}:
         raise CheckpointError(
             f"{newest.path} stands in a stage {found.meta['stage']!r}, which this trainer does not have"
         )
+    return newest
+
+
+def _resume(run: Run, newest: Newest | None) -> TrainingCheckpoint | None:
+    """Take over what no stage of the checkpoint trains; the log ends there, and says so."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    if newest is None:
+        log.truncate(run.folder / LOG, 0)
+        return None
+    found = newest.checkpoint
     for slot, module in (("denoiser", run.denoiser), ("text_encoder", run.text_encoder)):
         waiting = found.group(f"waiting.{slot}")
         if module is not None and waiting:
@@ -140,3 +164,13 @@ def _resume(run: Run, stages: list[TrainingStage]) -> TrainingCheckpoint | None:
     log.append(run.folder / LOG, line)
     run.report(line)
     return found
+
+
+def _without(spec: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """A spec without some keys of its sections: where a dataset lies changes no weight."""
+    return {
+        name: {inner: value for inner, value in section.items() if f"{name}.{inner}" not in keys}
+        if isinstance(section, Mapping)
+        else section
+        for name, section in spec.items()
+    }

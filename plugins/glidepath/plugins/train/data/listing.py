@@ -1,0 +1,202 @@
+"""Which files of a folder are images with captions, and which captions: read before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import attrs
+
+from glidepath.core import PartError
+from glidepath.registry import PICTURE_SUFFIXES, did_you_mean, list_names, read_lines, read_text
+
+METADATA = "metadata.jsonl"
+CAPTION = ".txt"
+_NO_DATA = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
+_FORM = 'a line is {"file_name": "a.png", "text": "a caption"}'
+_MOST = 10  # problems that are told, each with the nearest of so many names
+_MOST_NEAR = 1000
+_LONGEST = 2**20  # bytes of a text file that may be a caption
+
+
+@attrs.frozen
+class Example:
+    """An image file, by its name from the folder on, its caption, and where that is written."""
+
+    name: str
+    caption: str
+    place: str
+
+
+def list_folder(folder: Path) -> tuple[list[Example], list[str]]:
+    """The images of a folder and of those inside it, with their captions; and what is passed over.
+
+    Captions are the lines of its metadata.jsonl, or without that file stand in a text file beside each image.
+    Names that begin with a dot, and what systems leave in folders (__MACOSX, Thumbs.db), are no data. Names
+    that differ only in how Unicode composes their letters are one name.
+
+    Raises:
+        PartError: there are no images, or images and captions do not find each other; the first are named.
+    """
+    if not folder.is_dir():
+        raise PartError(f"captioned-folder: {folder} is not a folder")
+    names, notes = _names(folder)
+    images = sorted((name for name in names if _is_image(folder, name)), key=_order)
+    listed = _from_metadata if METADATA in names else _from_texts
+    examples, problems = listed(folder, names, images)
+    if problems:
+        more = [f"and {len(problems) - _MOST} more"] if len(problems) > _MOST else []
+        raise PartError("\n    ".join([*problems[:_MOST], *more]))
+    if not examples:
+        suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise PartError(f"captioned-folder: {folder} holds no images ({suffixes})")
+    return examples, [*_left(folder, names, set(images), examples), *notes]
+
+
+def _names(folder: Path) -> tuple[list[str], list[str]]:
+    """The names of all files in a folder that may be data, and a note of linked folders."""
+    names: list[str] = []
+    links: list[str] = []
+
+    def fail(error: OSError) -> None:
+        raise PartError(f"captioned-folder: cannot read {error.filename}: {error.strerror}") from error
+
+    for at, folders, files in os.walk(folder, onerror=fail):
+        here = PurePosixPath(Path(at).relative_to(folder).as_posix())
+        folders[:] = [name for name in folders if _may_be_data(name)]
+        links += [str(here / name) for name in folders if os.path.islink(os.path.join(at, name))]
+        names += [str(here / name) for name in files if _may_be_data(name)]
+    return names, [_note(folder, links, "link", "to another folder, which is not followed")] if links else []
+
+
+def _may_be_data(name: str) -> bool:
+    return not name.startswith(".") and name.casefold() not in _NO_DATA
+
+
+def _is_image(folder: Path, name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and (folder / name).is_file()
+
+
+def _order(name: str) -> list[str]:
+    """What names are sorted by: the same on every system."""
+    return composed(name).split("/")
+
+
+def composed(name: str) -> str:
+    """A name as Unicode composes its letters (NFC): two that look alike are one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(PurePosixPath(name).suffix)
+
+
+def _from_texts(folder: Path, names: list[str], images: list[str]) -> tuple[list[Example], list[str]]:
+    """The examples of text files beside images, and what is wrong with them."""
+    texts = {_stem(name): name for name in names if PurePosixPath(name).suffix.lower() == CAPTION}
+    same = {composed(stem): name for stem, name in texts.items()}
+    pairs = [(image, texts.get(_stem(image)) or same.get(composed(_stem(image)))) for image in images]
+    examples, problems = [], []
+    for image, text in pairs:
+        if text is None:
+            continue
+        try:
+            examples.append(Example(image, read_text(folder / text, _LONGEST).strip(), text))
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"cannot read captions from {folder / text}: {error}")
+    alone = [str(folder / image) for image, text in pairs if text is None]
+    if alone:
+        problems.append(
+            f"captioned-folder: {len(alone)} of {len(images)} images have no caption (such as "
+            f"{list_names(alone, 3)}): write it into a .txt file of the same name, or all captions into "
+            f"{folder / METADATA}"
+        )
+    lonely = sorted({*texts.values()}.difference(text for _, text in pairs if text), key=_order)
+    if lonely and images:
+        beside = [name for name in names if _stem(name) == _stem(lonely[0]) and name != lonely[0]]
+        what = f"{folder / lonely[0]}, beside {beside[0]}" if beside else str(folder / lonely[0])
+        problems.append(
+            f"captioned-folder: {len(lonely)} of {len(texts)} captions have no image of a format that is "
+            f"read (such as {what}): move away what is no caption"
+        )
+    return examples, problems
+
+
+def _from_metadata(folder: Path, names: list[str], images: list[str]) -> tuple[list[Example], list[str]]:
+    """The examples of metadata.jsonl, and what is wrong with its lines."""
+    metadata = folder / METADATA
+    try:
+        lines = read_lines(metadata)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PartError(f"cannot read captions from {metadata}: {error}") from error
+    known = set(names)
+    same = {composed(name): name for name in names}
+    examples, problems = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{METADATA}:{number}"
+        try:
+            entry = json.loads(line, object_pairs_hook=_each_key_once)
+            name, caption = entry["file_name"], entry["text"]
+            if not isinstance(name, str) or "\0" in name:
+                raise TypeError
+            caption.encode()  # JSON allows half of a surrogate pair, which is no text
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            problems.append(f"{folder / place}: {_FORM}")
+            continue
+        if name not in known:
+            name = same.get(composed(name.replace("\\", "/")), name)
+        what = _fault(folder, name, name in known)
+        if what:
+            near = did_you_mean(name, images[:_MOST_NEAR]) if len(problems) < _MOST else ""
+            problems.append(f"{folder / place}: {'; '.join(filter(None, (what, near)))}")
+        else:
+            examples.append(Example(name, caption.strip(), place))
+    return examples, problems
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entry = dict(pairs)
+    if len(entry) < len(pairs):
+        raise ValueError("a key is there twice")
+    return entry
+
+
+def _fault(folder: Path, name: str, known: bool) -> str:
+    """What keeps a name from being a file inside a folder."""
+    path = folder / name
+    try:
+        if not (known and not path.is_symlink()) and not path.resolve().is_relative_to(folder.resolve()):
+            return f"{name} is outside of {folder}"
+        return "" if path.is_file() else f"there is no image {path}"
+    except (OSError, RuntimeError) as error:  # too long a name; links in a circle
+        return f"there is no image {path} ({error})"
+
+
+def _left(folder: Path, names: list[str], images: set[str], examples: list[Example]) -> Iterator[str]:
+    """Notes of what is not trained on, and of what is trained on twice."""
+    used = {METADATA}.union(*((example.name, example.place) for example in examples))
+    left = [name for name in names if name not in used]
+    unnamed = [name for name in left if name in images]
+    others = [name for name in left if name not in images]
+    if unnamed:
+        yield _note(folder, unnamed, "image", f"passed over, which {METADATA} does not name")
+    if others:
+        yield _note(folder, others, "file", "passed over, of no format that is read")
+    seen: set[tuple[str, str]] = set()
+    twice = []
+    for example in examples:
+        if (example.name, example.caption) in seen:
+            twice.append(example.place)
+        seen.add((example.name, example.caption))
+    if twice:
+        yield _note(folder, twice, "line", "with the image and the text of another, trained on as often")
+
+
+def _note(folder: Path, names: list[str], what: str, why: str) -> str:
+    return f"{folder}: {len(names)} {what}{'s' if len(names) > 1 else ''} {why}: {list_names(names, 3)}"

@@ -1,0 +1,157 @@
+"""What a run is trained on: checked before its first step, listed, and compared when the run is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from tqdm import tqdm
+
+from glidepath.core import PartError, UnreadablePrompt
+from glidepath.plugins.train.data.dataset import Entry, captions_of, contents_of, notes_of
+from glidepath.plugins.train.run.checkpoint import CheckpointError, Newest
+from glidepath.plugins.train.run.run import Run
+from glidepath.registry import list_names, read_lines, write_text
+
+_T = TypeVar("_T")
+
+CONTENTS = "dataset.jsonl"
+_MOST = 5
+_SECONDS = 2  # a check that takes longer shows how far it is
+
+
+class Reader(Protocol):
+    """What reads captions."""
+
+    def truncated(self, prompt: str) -> str:
+        """The end of a caption that is not read because it is too long; empty where all of it is."""
+
+
+def check_captions(run: Run, readers: Sequence[Reader], seed: int) -> None:
+    """Tell what is left out of the dataset, and how many captions are longer than what reads them.
+
+    Raises:
+        UnreadablePrompt: captions have words that cannot be read; the first are named with their places.
+    """
+    for note in notes_of(run.dataset):
+        run.warn(note)
+    if not readers:
+        return
+    rests: dict[str, str] = {}
+    unreadable: list[UnreadablePrompt] = []
+    cut, first = 0, ""
+    for place, caption in _shown(captions_of(run.dataset, seed), "checking captions"):
+        if caption not in rests:
+            try:
+                rests[caption] = next(filter(None, (reader.truncated(caption) for reader in readers)), "")
+            except UnreadablePrompt as error:
+                rests[caption] = ""
+                unreadable.append(UnreadablePrompt([f"{place}: {it}" for it in error.problems], error.remedy))
+                if len(unreadable) == _MOST:
+                    unreadable.append(UnreadablePrompt(["captions after these were not looked at"]))
+                    break
+        if rests[caption]:
+            cut += 1
+            first = first or f"{place}, of which {rests[caption]!r} is not read"
+    if unreadable:
+        raise UnreadablePrompt.joined(unreadable)
+    if cut:
+        captions = "1 caption is" if cut == 1 else f"{cut} captions are"
+        run.warn(f"{captions} longer than the text encoder reads, such as {first}")
+
+
+def check_contents(run: Run, newest: Newest | None) -> str | None:
+    """The hash of all that is trained on, each image read once; "" of a dataset that does not lie in files.
+
+    The names, captions and hashes are kept in `dataset.jsonl` of the run's folder. None: told to stop before.
+
+    Raises:
+        PartError: images cannot be read; the first are named.
+        CheckpointError: `newest` was trained on others; what has changed is named.
+        CannotWrite: the listing cannot be written.
+    """
+    file = run.folder / CONTENTS
+    before = _read(file)
+    listed = contents_of(run.dataset, {entry.name: entry for entry in before})
+    if listed is None:
+        return ""
+    entries = []
+    for entry in _shown(listed, "checking images"):
+        entries.append(entry)
+        if run.stop():
+            return None
+    problems = [entry.problem for entry in entries if entry.problem]
+    if problems:
+        what = f"{len(problems)} of {len(entries)} images cannot be read:"
+        raise PartError("\n    ".join([what, *problems[:_MOST], *(["..."] if len(problems) > _MOST else [])]))
+    found = _digest(entries)
+    then = newest.checkpoint.meta.get("dataset") if newest is not None else ""
+    if newest is not None and then and then != found:
+        known = _digest(before) == then
+        lines = [
+            f"{newest.path} belongs to a run of other images or captions:",
+            *(changes(before, entries) if known else [f"which ones is not known without its {CONTENTS}"]),
+            "bring these back to resume, or choose another folder, or delete the checkpoints to start anew",
+        ]
+        raise CheckpointError("\n    ".join(lines))
+    if entries != before:
+        write_text(file, "".join(json.dumps(_as_json(entry)) + "\n" for entry in entries))
+    return found
+
+
+def changes(then: Sequence[Entry], now: Sequence[Entry]) -> Iterator[str]:
+    """What differs between two listings, a line for each way of differing."""
+    old, new = (_by_name(entries) for entries in (then, now))
+    for names, what in (
+        (old.keys() - new.keys(), "gone"),
+        (new.keys() - old.keys(), "new"),
+        (
+            {name for name in old.keys() & new.keys() if old[name] != new[name]},
+            "not what it was, or its caption",
+        ),
+    ):
+        if names:
+            count = "1 image is" if len(names) == 1 else f"{len(names)} images are"
+            yield f"{count} {what}: {list_names(sorted(names))}"
+    if old == new:
+        yield "their order is another"
+
+
+def _by_name(entries: Iterable[Entry]) -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for entry in entries:
+        found.setdefault(entry.name, []).append((entry.caption, entry.sha256))
+    return found
+
+
+def _digest(entries: Iterable[Entry]) -> str:
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(json.dumps([entry.name, entry.caption, entry.sha256]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _read(file: Path) -> list[Entry]:
+    """The listing of an earlier check; empty where there is none that can be read."""
+    try:
+        values = [json.loads(line) for line in read_lines(file) if line]
+        return [
+            Entry(it["name"] + "", it["caption"] + "", it["sha256"] + "", (*it["stamp"],)) for it in values
+        ]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return []
+
+
+def _as_json(entry: Entry) -> dict[str, object]:
+    return {"name": entry.name, "caption": entry.caption, "sha256": entry.sha256, "stamp": entry.stamp}
+
+
+def _shown(items: Iterable[_T], what: str) -> Iterable[_T]:
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    interval = 0.1 if terminal else 60.0
+    shown: Iterable[_T] = tqdm(items, what, leave=False, delay=_SECONDS, mininterval=interval)
+    return shown
