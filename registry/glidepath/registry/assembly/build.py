@@ -13,6 +13,7 @@ from glidepath.registry.assembly import weights
 from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.import_errors import import_problem, import_remedy
+from glidepath.registry.discovery.process_state import used
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
@@ -173,7 +174,9 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
         Exception: whatever the constructor raised, with a note that says whose it was.
     """
     component = part.registered.component
-    target = _import_target(component.target, part)
+    supplier = part.registered.distribution
+    with used(supplier):
+        target = _import_target(component.target, part)
     nested: dict[str, Any] = {}
     for field, inner in part.parts.items():
         if isinstance(inner, PartPlan):
@@ -182,7 +185,8 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
             nested[field] = tuple(_build_inner(listed, catalogue, load) for listed in inner)
     arguments = () if part.config is None else (part.config,)
     try:
-        built = target(*arguments, **nested)
+        with used(supplier):
+            built = target(*arguments, **nested)
     except Exception as error:
         module = component.target.partition(":")[0]
         error.add_note(f"while building {part_title(part)}; {_remedy(error, module, part)}")

@@ -31,6 +31,7 @@ from glidepath.registry.discovery.import_errors import import_problem, import_re
 from glidepath.registry.discovery.loading import Loaded, call, load, plugin_manager
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.plugin_record import PluginRecord
+from glidepath.registry.discovery.process_state import used
 from glidepath.registry.discovery.scan import DISTRIBUTION, Scan, install_remedy, scan
 from glidepath.registry.discovery.slow import naming_slow
 from glidepath.registry.discovery.switches import Switch, switches
@@ -216,7 +217,10 @@ class Catalogue:
         unread = f"the parameters of {registered.full_name} cannot be read: {config!r}"
         authors = f"report it to the authors of {' '.join(supplier)}"
         try:
-            with naming_slow(f"importing the parameters of {registered.full_name}", module):
+            with (
+                naming_slow(f"importing the parameters of {registered.full_name}", module),
+                used(registered.distribution),
+            ):
                 config_class: Any = import_module(module)
             for attribute in name.split("."):
                 config_class = getattr(config_class, attribute)
@@ -329,7 +333,8 @@ class Catalogue:
             if self._manager is None or hook not in plugin.hooks:
                 continue
             try:
-                results += call(self._manager, plugin.plugin, hook, **arguments)
+                with used(plugin.record.distribution):
+                    results += call(self._manager, plugin.plugin, hook, **arguments)
             except Exception as error:
                 error.add_note(f"raised by the {plugin.record.title} in its hook {hook}()")
                 raise

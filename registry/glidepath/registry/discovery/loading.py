@@ -24,6 +24,7 @@ from glidepath.registry.describe.descriptors import (
 from glidepath.registry.discovery.import_errors import error_text, import_remedy, is_within, raised_within
 from glidepath.registry.discovery.metadata import Requires, stated_requirements, unmet
 from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
+from glidepath.registry.discovery.process_state import SharedState
 from glidepath.registry.discovery.scan import DISTRIBUTION, InstalledPlugin, install_remedy
 from glidepath.registry.discovery.slow import naming_slow
 from glidepath.registry.discovery.switches import Switch
@@ -82,7 +83,13 @@ def load(
     Raises:
         KeyboardInterrupt: with a note that names the plugin and its line.
     """
-    loading = [_Loading(entry, manager) for entry in installed]
+    with SharedState() as state:
+        return _load([_Loading(entry, manager, state) for entry in installed], switches, kinds, versions)
+
+
+def _load(
+    loading: list[_Loading], switches: Collection[Switch], kinds: Iterable[Kind], versions: Mapping[str, str]
+) -> tuple[list[Loaded], dict[str, Kind]]:
     requirements: dict[Path, tuple[Requires, ...]] = {}
     modules: dict[int, _Loading] = {}
     for plugin in loading:
@@ -124,9 +131,10 @@ def load(
 class _Loading:
     """A plugin on its way to being `Loaded`."""
 
-    def __init__(self, installed: InstalledPlugin, manager: pluggy.PluginManager) -> None:
+    def __init__(self, installed: InstalledPlugin, manager: pluggy.PluginManager, state: SharedState) -> None:
         self.installed = installed
         self.manager = manager
+        self.state = state
         self.plugin: object = None
         self.registered = False
         self.hooks: frozenset[str] = frozenset()
@@ -172,12 +180,22 @@ class _Loading:
             hint = _import_hint(error, self.installed)
             self.fail("import", error_text(error), hint, raised_within(error, module))
             return False
+        finally:
+            self.put_back(f"importing {module}")
         if without_torch and "torch" in sys.modules:
             self.warnings.append(
                 f"{module} imports torch, which costs every command seconds; "
                 "import it in the modules that the components' targets name"
             )
         return True
+
+    def put_back(self, cause: str) -> None:
+        """Bring the process back to the state that all plugins share, and say what was changed."""
+        for change in self.state.put_back():
+            self.warnings.append(
+                f"{cause} changes {change}, for every command and plugin; it was put back. "
+                "A module that a component's target names may do so: it is imported where the part is used"
+            )
 
     def register(self, modules: Mapping[int, _Loading]) -> bool:
         """Make its hooks known. modules: the plugins before it, by the id of what their entry points name."""
@@ -230,6 +248,8 @@ class _Loading:
         except BaseException as error:
             self.fail(stage, f"{hook}() raised {error_text(error)}", where=raised_within(error, module))
             return []
+        finally:
+            self.put_back(f"its {hook}()")
         items: list[object] = []
         for answer in answers or [None]:  # pluggy leaves out None
             if not _is_many(answer):

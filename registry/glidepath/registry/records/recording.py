@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.registry.assembly.weights import file_sha256, locate_weights, read_sha256
+from glidepath.registry.discovery.process_state import changed_by_parts
 from glidepath.registry.discovery.scan import DISTRIBUTION, own_version
 from glidepath.registry.records.installed import installed_files
 from glidepath.registry.records.manifest import Images, Manifest, Release
@@ -52,6 +53,7 @@ def describe_images(
             "device": str(first.device),
             "dtype": str(first.dtype).removeprefix("torch."),
             "threads": str(torch.get_num_threads()),
+            **{f"set by {name}": changes for name, changes in changed_by_parts().items()},
         },
         images=images,
     )
