@@ -8,6 +8,7 @@ from pathlib import Path
 
 from glidepath.plugins.studies.commands import inspecting, planning, reporting, running
 from glidepath.plugins.studies.commands.inspecting import MOST_LISTED
+from glidepath.plugins.studies.store.files import StoreError
 from glidepath.plugins.studies.study.sections import FAILURES
 from glidepath.registry import CommandParser, add_plugin_switches
 
@@ -33,7 +34,13 @@ def main(argv: Sequence[str]) -> int:
         GlidepathError: the store cannot be used, or nothing has the name that was given.
     """
     arguments = parser().parse_args(argv)
-    status: int = arguments.run(arguments)
+    try:
+        status: int = arguments.run(arguments)
+    except OSError as error:
+        if error.filename is None or isinstance(error, BrokenPipeError):
+            raise
+        # a folder of another user, or a file in the place of a folder
+        raise StoreError(f"cannot use {error.filename}: {error.strerror}") from error
     return status
 
 

@@ -19,7 +19,8 @@ Direction = Literal["higher", "lower"]
 class Drawn:
     """The images that one arm drew with one pair of seeds, and what it took.
 
-    images: [N, 3, H, W] uint8, on the host. prompts: N texts; the images of a prompt follow one another.
+    images: [N, 3, H, W] uint8, on the host; none for a metric whose descriptor provides `metric.reads`, the
+        slots of the spec that it asks instead. prompts: N texts; the images of a prompt follow one another.
     per_prompt: how many images each prompt has.
     seconds: of drawing all N, without building the networks. peak_bytes: the most memory that was used at a
         time: of the GPU, or of the process where there is none.
@@ -83,10 +84,14 @@ class Task:
 
 @attrs.frozen
 class Ended:
-    """A task's process is gone. status: what it exited with; a signal as a negative number."""
+    """A task's process is gone.
+
+    status: what it exited with; a signal as a negative number. why: what an engine knows of its death.
+    """
 
     id: str
     status: int
+    why: str = ""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.plugins.studies.metrics.components import feature_metrics, whole_set
+from glidepath.plugins.studies.metrics.components import feature_metrics, own_metrics, whole_set
 from glidepath.registry import Command, Component, Extra, Kind, hookimpl
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def components() -> Iterable[Component]:
             references=("https://arxiv.org/abs/2104.08718",),
         ),
         *feature_metrics(),
+        *own_metrics(),
     )
 
 

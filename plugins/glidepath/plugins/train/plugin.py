@@ -151,7 +151,10 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.losses.bits_per_dimension:BitsPerDimension",
             config=f"{_HERE}.configs:BitsConfig",
             summary="how many bits the model needs for each value of a real image: the variational bound",
-            provides=lambda _config: {"metric.whole_set": True},
+            provides=lambda _config: {
+                "metric.whole_set": True,
+                "metric.reads": ("schedule", "text_encoder", "denoiser", "codec", "data"),
+            },
             needs=_needs_of_bits,
             example={"images": 2, "timesteps": 4},
             references=(

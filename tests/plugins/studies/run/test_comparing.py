@@ -50,7 +50,7 @@ def test_studies_are_compared_in_pairs_of_equal_seeds_and_prompts(two: Path) -> 
     for name in ("first", "second"):
         store = Store(two / name)
         graph = json.loads((store.folder / "graph.json").read_text())
-        keys = [it["nodes"]["sample"] for it in graph["trials"] if it["arm"] == "steps=1"][:2]
+        keys = [it["nodes"]["sample"][0] for it in graph["trials"] if it["arm"] == "steps=1"][:2]
         drawn = [np.load(store.done(key).folder / "images.npy") for key in keys]  # type: ignore[union-attr]
         means.append(np.array([image.astype(float).mean() for images in drawn for image in images]))
     differences = (means[1] - means[0]).reshape(4, 2).mean(1)

@@ -21,7 +21,7 @@ from glidepath.registry.text.problems import SpecError
 STUDY = """\
 base: small.yaml
 arms: {axes: {"guidance[0].scale": [1.0, 1.5, 2.0, 3.0], sampler.steps: [1, 2]}}
-data: {prompts: [red, green], per_prompt: 2, batch: 3}
+data: {prompts: [red, green], per_prompt: 2, batch: 4}
 metrics: {primary: {evaluations: network-evaluations}}
 engine: in-process
 """
@@ -44,7 +44,7 @@ def test_work_that_differs_in_a_scale_is_alike_and_a_scale_of_one_is_not(small: 
     study, graph = read(small, "seeds.sample=2")
     classes = classes_of(graph)
     drawn = {
-        arm.name: {classes[trial.nodes["sample"]] for trial in graph.trials if trial.arm == arm.name}
+        arm.name: {classes[trial.nodes["sample"][0]] for trial in graph.trials if trial.arm == arm.name}
         for arm in study.arms
     }
     assert all(len(found) == 1 for found in drawn.values())  # a seed costs nothing

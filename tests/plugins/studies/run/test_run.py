@@ -7,6 +7,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.thorough
 STUDY = """\
 base: small.yaml
 arms: {axes: {sampler.steps: [1, 2]}}
-data: {prompts: [red, green], per_prompt: 2, batch: 3}
+data: {prompts: [red, green], per_prompt: 2, batch: 4}
 metrics: {primary: {evaluations: network-evaluations}}
 engine: in-process
 """
@@ -40,14 +41,27 @@ def open_study(folder: Path, text: str, *overrides: str) -> tuple[Study, Graph, 
     file.write_text(text)
     catalogue = load_catalogue()
     study = read_study(file, overrides, catalogue=catalogue)
-    graph = build_graph(study, catalogue, runtime={"device": "cpu", "dtype": "float32"})
-    return study, graph, Store(folder / "results")
+    store = Store(folder / "results")
+    runtime = {"device": "cpu", "dtype": "float32"}
+    return study, build_graph(study, catalogue, runtime=runtime, earlier=store.batches()), store
 
 
 def run(folder: Path, text: str, *overrides: str) -> RunOutcome:
     study, graph, store = open_study(folder, text, *overrides)
     store.folder.mkdir(exist_ok=True)
     return Driver(study, graph, store, build_part(study.engine, load_catalogue())).run()
+
+
+def images_of(graph: Graph, store: Store) -> np.ndarray[Any, Any]:
+    """The images of the first trial, by the places of their prompts."""
+    found: dict[int, Any] = {}
+    for key in graph.trials[0].nodes["sample"]:
+        node, done = graph.nodes[key], store.done(key)
+        assert done is not None
+        assert node.batch is not None
+        images = np.load(done.folder / "images.npy")
+        found.update(zip(node.batch.prompts, np.split(images, len(node.batch.prompts)), strict=True))
+    return np.concatenate([found[prompt] for prompt in sorted(found)])
 
 
 def states(store: Store, graph: Graph, stage: str) -> list[list[str]]:
@@ -67,6 +81,61 @@ def test_a_study_runs_once_and_again_only_what_is_new(small: Path) -> None:
     assert (third.ran, third.found) == (4, 5)
 
 
+@pytest.mark.parametrize(
+    ("prompts", "ran"),
+    [
+        ("[red, green, red green]", 1 + 2 + 2 + 2),
+        ("[red green, red, green]", 1 + 2 + 2 + 2),
+        ("[green, red]", 0),
+        ("[red, green, red green, green red, red red]", 2 * (1 + 2 + 2) + 2),
+    ],
+)
+def test_a_new_prompt_is_all_that_runs(small: Path, prompts: str, ran: int) -> None:
+    # besides the metric of whole sets, which has another set
+    more = ("metrics.secondary={spread: diversity}",)
+    assert run(small, STUDY, *more).ran == 1 + 2 + 2 + 2
+    study, graph, store = open_study(small, STUDY, *more)
+    before = images_of(graph, store), collect(study, graph, store).of("steps=1", "spread")[0, 0]
+    again = run(small, STUDY, *more, f"data.prompts={prompts}")
+    assert (again.ran, again.failed) == (ran, 0)
+    study, graph, store = open_study(small, STUDY, *more, f"data.prompts={prompts}")
+    places = [study.prompts.index(it) for it in ("red", "green")]
+    images = np.split(images_of(graph, store), len(study.prompts))
+    assert np.array_equal(np.concatenate([images[it] for it in places]), before[0])
+    results = collect(study, graph, store)
+    assert results.of("steps=1", "spread")[0, 0][places].tolist() == before[1].tolist()
+    assert np.isfinite(results.of("steps=1", "spread")).all()
+    assert (results.of("steps=2", "evaluations") == 4).all()
+    assert {it.prompt for it in results.pictures} == set(range(len(study.prompts)))
+
+
+def test_a_prompt_that_is_gone_leaves_the_noise_of_the_others(small: Path) -> None:
+    run(small, STUDY)
+    _, graph, store = open_study(small, STUDY)
+    before = images_of(graph, store)
+    run(small, STUDY, "data.prompts=[green]")
+    _, graph, store = open_study(small, STUDY, "data.prompts=[green]")
+    assert np.abs(images_of(graph, store).astype(int) - before[2:].astype(int)).max() <= 1
+    assert before.std() > 1
+
+
+def test_the_threads_of_a_trial_are_those_of_its_key(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = []
+    for stated, variable in ((None, "2"), (2, None), (None, None)):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if variable is not None:
+            monkeypatch.setenv("OMP_NUM_THREADS", variable)
+        change = [f"data.threads={stated}"] if stated else []
+        run(small, STUDY, *change)
+        _, graph, store = open_study(small, STUDY, *change)
+        keys.append(graph.trials[0].nodes["sample"])
+        done = store.done(keys[-1][0])
+        assert done is not None
+        environment = json.loads((done.folder / "environment.json").read_text())
+        assert environment["threads"] == (stated or int(variable or 1))
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_the_plan_counts_what_runs(small: Path) -> None:
     _, graph, _ = open_study(small, STUDY, "seeds.sample=3")
     assert run(small, STUDY, "seeds.sample=3").ran == len(graph.nodes) == sum(graph.counts().values())
@@ -75,7 +144,7 @@ def test_the_plan_counts_what_runs(small: Path) -> None:
 def test_an_arm_draws_what_its_own_spec_draws(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(small, STUDY)
     study, graph, store = open_study(small, STUDY)
-    [key] = [trial.nodes["sample"] for trial in graph.trials if trial.arm == "steps=1"]
+    [key] = [trial.nodes["sample"][0] for trial in graph.trials if trial.arm == "steps=1"]
     done = store.done(key)
     assert done is not None
     drawn = np.load(done.folder / "images.npy")
@@ -94,9 +163,7 @@ def test_arms_share_the_noise_of_a_prompt_whatever_their_batch(small: Path) -> N
     for batch in (1, 4):
         run(small, STUDY, f"data.batch={batch}")
         _, graph, store = open_study(small, STUDY, f"data.batch={batch}")
-        done = store.done(graph.trials[0].nodes["sample"])
-        assert done is not None
-        drawn.append(np.load(done.folder / "images.npy").astype(int))
+        drawn.append(images_of(graph, store).astype(int))
     assert np.abs(drawn[0] - drawn[1]).max() <= 1
     assert np.abs(drawn[0][0] - drawn[0][1]).max() > 1  # two images of a prompt are two
 
@@ -110,7 +177,7 @@ def test_two_samplers_train_once_for_each_seed(small: Path) -> None:
     assert (outcome.ran, outcome.failed) == (12, 0)
     weights = [
         store.done(key).folder / "weights.safetensors"  # type: ignore[union-attr]
-        for key in {trial.nodes["train"] for trial in graph.trials}
+        for key in {trial.nodes["train"][0] for trial in graph.trials}
     ]
     assert len({path.read_bytes() for path in weights}) == 2
     assert not list(store.folder.rglob("work"))
@@ -130,7 +197,7 @@ def test_scores_are_arrays_by_training_seed_sampling_seed_and_prompt(small: Path
     assert results.of("steps=2", "evaluations").shape == (1, 2, 1)
     assert (results.of("steps=2", "evaluations") == 4).all()  # two steps, each of two rows
     assert (results.of("steps=1", "evaluations") == 2).all()
-    drawn = np.load(store.done(graph.trials[0].nodes["sample"]).folder / "images.npy")  # type: ignore[union-attr]
+    drawn = np.load(store.done(graph.trials[0].nodes["sample"][0]).folder / "images.npy")  # type: ignore[union-attr]
     means = drawn.reshape(2, 2, -1).mean(axis=2).mean(axis=1)
     np.testing.assert_allclose(results.of("steps=1", "brightness")[0, 0], means, rtol=1e-6)
     assert len(results.failures) == 4
@@ -328,7 +395,7 @@ def test_stages_that_did_not_run_wait_unless_something_before_them_failed(small:
 
 def test_a_report_counts_what_was_cancelled_as_waiting(small: Path) -> None:
     study, graph, store = open_study(small, STUDY)
-    cut_off = store.next_attempt(graph.trials[0].nodes["sample"])
+    cut_off = store.next_attempt(graph.trials[0].nodes["sample"][0])
     cut_off.mkdir(parents=True)
     write_json(cut_off / "failure.json", {"failure": "cancelled", "message": "it was told to stop"})
     results = collect(study, graph, store)

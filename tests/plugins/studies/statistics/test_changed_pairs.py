@@ -144,20 +144,23 @@ base: small.yaml
 arms: {axes: {sampler.steps: [1, 2]}}
 data:
   prompts: [red, green, red red, green red, red green, green green, red red red, green red red, red green red]
-  batch: 3
+  batch: 9
 seeds: {sample: 2}
-metrics: {primary: {score: network-evaluations}}
+metrics: {primary: {score: {use: python, file: score.py}}}
 engine: in-process
 """
 
 
 def scored(folder: Path) -> tuple[Store, Callable[[], StudyResults]]:
     """A study that has run, whose second arm then has scores that changed in two late places, and in one."""
+    (folder / "score.py").write_text(
+        "direction = 'higher'\ndef per_prompt(images, prompts): return [0] * 9\n"
+    )
     assert run(folder, LATE).failed == 0
     opened, graph, store = open_study(folder, LATE)
     late = {(0, 0): [0, 0.5, 0, 0, 0, 0, 0, 0, 2], (0, 1): [0, -3, 0, 0, 0, 0, 0, 0, 0]}
     for trial in graph.trials:
-        attempt = store.done(trial.nodes["measure score"])
+        attempt = store.done(trial.nodes["measure score"][0])
         assert attempt is not None
         scores = [0] * 9 if trial.arm == "steps=1" else late[trial.train, trial.sample]
         said = {**attempt.record, "direction": "higher", "scores": scores}
@@ -176,7 +179,7 @@ def test_images_of_the_pairs_that_changed_most_are_kept_wherever_they_are(small:
         "steps 2, best: red green red", "steps 2, best: green", "steps 2, worst: green",
     ]  # fmt: skip
     assert gallery.caption.startswith(
-        "The pairs in which score: network evaluations changes most from the baseline, for better and worse."
+        "The pairs in which score changes most from the baseline, for better and worse."
     )
     _, said = read_manifest(results.pictures[-1].file)
     assert [it["prompt"] for it in said["images"]] == ["green"]

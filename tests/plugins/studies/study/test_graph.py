@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glidepath.plugins.studies.study.batches import make_batches
 from glidepath.plugins.studies.study.graph import READS, STAGES, Graph, build_graph, differences
 from glidepath.plugins.studies.study.reader import read_study
 from glidepath.registry.discovery.catalogue import load_catalogue
@@ -91,6 +92,73 @@ ALL = {"train", "embed", "sample", "measure"}
 def test_a_change_runs_again_what_reads_it(tmp_path: Path, override: str, expected: set[str]) -> None:
     file = tmp_path / "s.yaml"
     assert changed(graph_of(file, ""), graph_of(file, "", override)) == expected
+
+
+BITS = "metrics.primary.bits={use: bits-per-dimension, images: 2, timesteps: 2}"
+ARMS = 'arms: {axes: {sampler.steps: [5, 9], "guidance[0].scale": [1, 3]}}'
+
+
+@pytest.mark.parametrize("train", [0, 2])
+def test_what_looks_at_no_image_is_measured_once_for_each_model(tmp_path: Path, train: int) -> None:
+    file = tmp_path / "s.yaml"
+    graph = graph_of(file, ARMS, BITS, train=train)
+    bits = [node for node in graph.nodes.values() if node.metric is not None and node.metric.label == "bits"]
+    assert len(bits) == max(1, train) * 2  # a training seed, and the seed of its real images
+    assert {it.stage for node in bits for it in node.upstream} == ({"train"} if train else set())
+    for change in ("base.denoiser.dropout=0.1", "base.schedule=linear", "base.data.two_objects=0.1"):
+        after = graph_of(file, ARMS, BITS, change, train=train)
+        assert not {node.key for node in bits} & after.nodes.keys()
+
+
+def test_what_judges_each_image_reads_nothing_of_the_spec(tmp_path: Path) -> None:
+    file, more = tmp_path / "s.yaml", "metrics.primary.right=shapes-accuracy"
+    before, after = (graph_of(file, "", more, *it, train=0) for it in ((), ("base.data.two_objects=0.1",)))
+    metrics = [after.nodes[key].metric for key in after.nodes.keys() - before.nodes.keys()]
+    assert {it.label for it in metrics if it is not None} == {"seconds", "memory"}
+
+
+def test_threads_are_of_the_key_but_on_a_gpu(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    assert changed(graph_of(file, ""), graph_of(file, "", "data.threads=2")) == ALL
+    on_gpu = [graph_of(file, "", "base.runtime.device=cuda", *it) for it in ((), ("data.threads=2",))]
+    assert changed(*on_gpu) == set()
+
+
+@pytest.mark.parametrize(
+    ("prompts", "earlier", "expected"),
+    [
+        ("abcde", [], [("ab", (0, 1)), ("cd", (2, 3)), ("e", (4,))]),
+        ("abcdef", [{"a": 0, "b": 1}, {"c": 2}], [("ab", (0, 1)), ("c", (2,)), ("de", (3, 4)), ("f", (5,))]),
+        ("xab", [{"a": 0, "b": 1}], [("ab", (0, 1)), ("x", (2,))]),
+        ("bc", [{"a": 0, "b": 1}], [("bc", (1, 0))]),
+        ("abc", [{"a": 7, "b": 9, "c": 8}], [("abc", (7, 9, 8))]),
+        ("abc", [{"a": 0}, {"b": 0}], [("a", (0,)), ("bc", (1, 2))]),
+        ("ab", [{"a": 0, "b": 1}, {"a": 0}], [("ab", (0, 1))]),
+    ],
+)
+def test_batches_stay_where_their_prompts_do(
+    prompts: str, earlier: list[dict[str, int]], expected: list[tuple[str, tuple[int, ...]]]
+) -> None:
+    found = make_batches(list(prompts), 2, earlier)
+    assert [("".join(prompts[it] for it in batch.prompts), batch.at) for batch in found] == expected
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefgh"), unique=True, min_size=1), min_size=1), st.integers(1, 4)
+)
+def test_each_prompt_is_in_one_batch_and_has_noise_of_its_own(lists: list[list[str]], size: int) -> None:
+    earlier: list[dict[str, int]] = []
+    places: dict[str, int] = {}
+    for prompts in lists:
+        batches = make_batches(prompts, size, earlier)
+        assert sorted(it for batch in batches for it in batch.prompts) == list(range(len(prompts)))
+        earlier = [
+            {prompts[it]: at for it, at in zip(batch.prompts, batch.at, strict=True)} for batch in batches
+        ]
+        now = {prompt: at for batch in earlier for prompt, at in batch.items()}
+        assert len(set(now.values())) == len(now)
+        assert all(now[it] == places[it] for it in now.keys() & places.keys())
+        places = now
 
 
 def test_a_new_metric_measures_and_does_nothing_else(tmp_path: Path) -> None:

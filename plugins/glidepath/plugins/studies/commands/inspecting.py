@@ -9,7 +9,8 @@ from typing import Any
 
 from glidepath.plugins.studies.commands.opening import existing_store, open_graph, store_of
 from glidepath.plugins.studies.store.files import read_json
-from glidepath.plugins.studies.store.store import GRAPH, STUDY, Store
+from glidepath.plugins.studies.store.shapes import is_graph
+from glidepath.plugins.studies.store.store import GRAPH, OTHERS, STUDY, Store
 from glidepath.registry import indent, print_json, shorten, text_table
 
 MOST_LISTED = 30
@@ -22,9 +23,7 @@ def why(arguments: argparse.Namespace) -> int:
     keys = [key for key in graph.nodes if key.startswith(arguments.node)] if _is_key(arguments.node) else []
     if not keys:
         name = study.arm(arguments.node).name
-        keys = list(
-            dict.fromkeys(key for trial in graph.trials if trial.arm == name for key in trial.nodes.values())
-        )
+        keys = list(dict.fromkeys(key for trial in graph.trials if trial.arm == name for key in trial.keys))
     from glidepath.plugins.studies.run.explain import explain
 
     answers = [explain(graph.nodes[key], store) for key in keys]
@@ -43,7 +42,7 @@ def status(arguments: argparse.Namespace) -> int:
     from glidepath.plugins.studies.store.summary import read_summary
 
     store = existing_store(arguments)
-    graph = read_json(store.folder / GRAPH) or {}
+    graph = store.graph()
     running = store.is_running()
     summary = read_summary(store)
     states, arms, failures = summary.by_stage(), summary.by_arm(), summary.failures()
@@ -98,12 +97,13 @@ def status(arguments: argparse.Namespace) -> int:
 def list_studies(arguments: argparse.Namespace) -> int:
     """`study list`: the studies that have run."""
     rows: list[dict[str, Any]] = []
-    for path in sorted(arguments.folder.glob(f"*/{GRAPH}")):
-        graph = read_json(path) or {}
+    found = [*arguments.folder.glob(f"*/{GRAPH}"), *arguments.folder.glob(f"*/{OTHERS}/*/{GRAPH}")]
+    for path in sorted(found):
+        graph = read_json(path, is_graph) or {}
         store = Store(path.parent)
         rows.append(
             {
-                "study": graph.get("study"),
+                "study": graph.get("study", f"{path} is damaged"),
                 "arms": len(graph.get("arms", ())),
                 "trials": len(graph.get("trials", ())),
                 "running": store.is_running(),

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.store.files import read_json
+from glidepath.plugins.studies.store.files import StoreError, read_json
+from glidepath.plugins.studies.store.shapes import is_graph
 from glidepath.plugins.studies.store.store import GRAPH, STUDY, Store
 from glidepath.registry import note_failures, open_catalogue
 
@@ -42,12 +43,21 @@ def open_graph(arguments: argparse.Namespace) -> tuple[Catalogue, Study, Graph]:
 
     catalogue, study = open_study(arguments)
     note_failures(catalogue)
-    return catalogue, study, build_graph(study, catalogue, runtime=resolved_runtime(study))
+    earlier = store_of(arguments, study).batches()
+    return (
+        catalogue,
+        study,
+        build_graph(study, catalogue, runtime=resolved_runtime(study), earlier=earlier),
+    )
 
 
 def store_of(arguments: argparse.Namespace, study: Study) -> Store:
-    """The folder of a study's results, which need not exist."""
-    return Store(arguments.store or RESULTS / study.name)
+    """The folder of a study's results, which need not exist.
+
+    Raises:
+        StoreError: it has those of another study file.
+    """
+    return _of_file(Store(arguments.store or RESULTS / study.name).of(study.name), arguments.study)
 
 
 def existing_store(arguments: argparse.Namespace) -> Store:
@@ -56,19 +66,40 @@ def existing_store(arguments: argparse.Namespace) -> Store:
     Raises:
         GlidepathError: no study has run in it.
     """
-    store = Store(arguments.store or results_of(arguments.study))
+    store = find_store(arguments.study, arguments.store)
     if not store.has_run():
         raise GlidepathError(f"no study has run in {store.folder}: `glidepath study run` begins one")
     return store
 
 
-def results_of(path: Path) -> Path:
-    """The folder of a study's results: the path itself, or the folder of the study in a file."""
-    if path.is_dir():
-        return path
+def find_store(path: Path, folder: Path | None = None) -> Store:
+    """The results of a study, by the path of their folder, or of the study file; folder: where they are.
+
+    Raises:
+        StoreError: the folder has the results of another study file.
+    """
+    if path.is_dir() or (folder is not None and not path.exists()):
+        return Store(folder or path)
     from glidepath.plugins.studies.study.reader import name_of
 
-    return RESULTS / name_of(path)
+    name = name_of(path)
+    return _of_file(Store(folder or RESULTS / name).of(name), path)
+
+
+def _of_file(store: Store, file: Path) -> Store:
+    """The store, refused where it has the results of another file that is still there, and says otherwise."""
+    graph = read_json(store.folder / GRAPH, is_graph) or {}
+    other = Path(graph.get("file") or file)
+    try:
+        mine = other.samefile(file) or other.read_bytes() == file.read_bytes()
+    except OSError:  # it was moved, and the results with it
+        return store
+    if not mine:
+        raise StoreError(
+            f"{store.folder} has the results of another study of this name, {other}: give one of them "
+            "another name (study: {name: NAME})"
+        )
+    return store
 
 
 def _no_file(folder: Path) -> str:

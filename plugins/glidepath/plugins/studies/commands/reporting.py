@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.commands.opening import existing_store, open_graph, results_of, store_of
+from glidepath.plugins.studies.commands.opening import existing_store, find_store, open_graph, store_of
 from glidepath.plugins.studies.store.files import StoreError
 from glidepath.plugins.studies.store.store import Store
 from glidepath.registry import print_json
@@ -71,7 +71,9 @@ def compare(arguments: argparse.Namespace) -> int:
     """`study compare`: an earlier study beside this one."""
     from glidepath.plugins.studies.run.comparing import as_json, as_text, compare_studies, kept
 
-    comparison = compare_studies(*(kept(results_of(path)) for path in (arguments.first, arguments.second)))
+    comparison = compare_studies(
+        *(kept(find_store(path).folder) for path in (arguments.first, arguments.second))
+    )
     if arguments.json:
         print_json(as_json(comparison))
     else:

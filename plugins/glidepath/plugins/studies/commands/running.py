@@ -8,9 +8,9 @@ from contextlib import ExitStack, redirect_stdout
 from typing import TYPE_CHECKING
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.commands.opening import open_graph, results_of, store_of
+from glidepath.plugins.studies.commands.opening import find_store, open_graph, store_of
 from glidepath.plugins.studies.store.files import lock_study, write_json
-from glidepath.plugins.studies.store.store import STOP, Store
+from glidepath.plugins.studies.store.store import STOP
 from glidepath.registry import print_json, shorten
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def retry(arguments: argparse.Namespace) -> int:
     catalogue, study, graph = open_graph(arguments)
     store = store_of(arguments, study)
     forgiven = 0
-    with lock_study(store.folder):
+    with lock_study(store.root):
         for key in graph.nodes:
             counted = store.counted(key)
             if counted and (not arguments.classes or counted[-1].state in arguments.classes):
@@ -42,7 +42,7 @@ def retry(arguments: argparse.Namespace) -> int:
 
 def stop(arguments: argparse.Namespace) -> int:
     """`study stop`: end a study that is running elsewhere."""
-    store = Store(arguments.store or results_of(arguments.study))
+    store = find_store(arguments.study, arguments.store)
     if not store.has_run() or not store.is_running():
         raise GlidepathError(f"no study runs in {store.folder}")
     write_json(store.folder / STOP, {"now": arguments.now})
@@ -60,7 +60,7 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
     for warning in study.warnings:
         print(f"glidepath: warning: {warning}", file=sys.stderr)
     with ExitStack() as stack:
-        stack.enter_context(lock_study(store.folder))
+        stack.enter_context(lock_study(store.root))
         store.close_unfinished()
         interrupted = stack.enter_context(interrupts())
         display = stack.enter_context(StudyDisplay())

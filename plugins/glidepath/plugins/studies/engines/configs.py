@@ -17,7 +17,7 @@ class LocalConfig:
     """Processes on this machine."""
 
     slots: int = attrs.field(
-        default=1, validator=ge(1), metadata=doc("trials that run at the same time; they share the cores")
+        default=1, validator=ge(1), metadata=doc("trials that run at the same time, each with `data.threads`")
     )
     gpus: int = attrs.field(
         default=0,
@@ -44,9 +44,7 @@ class RayConfig:
             "of a cluster that runs: auto, or host:port; none: Ray is started on this machine for the study"
         ),
     )
-    cpus: float = attrs.field(
-        default=1.0, validator=gt(0), metadata=doc("processors that a trial takes; it has as many threads")
-    )
+    cpus: float = attrs.field(default=1.0, validator=gt(0), metadata=doc("processors that a trial takes"))
     gpus: float = attrs.field(
         default=0.0,
         validator=ge(0),

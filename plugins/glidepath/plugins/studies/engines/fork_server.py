@@ -4,7 +4,7 @@
 
 It reads a line of JSON for each request from its standard input, and answers on its standard output:
 
-    {"start": ID, "order": FILE, "log": FILE, "environment": {...}, "threads": N}
+    {"start": ID, "order": FILE, "log": FILE, "environment": {...}}
     {"kill": ID}
         -> {"ready": PID}     once
         -> {"ended": ID, "status": N}     the exit status, or the signal as a negative number
@@ -116,11 +116,8 @@ class _Server:
             os.dup2(log, 2)
             os.environ.update(request["environment"])
             _die_with(os.getppid())
-            import torch
-
             from glidepath.plugins.studies.engines.worker import main as work
 
-            torch.set_num_threads(request["threads"])
             status = work([request["order"]])
             sys.stdout.flush()
             sys.stderr.flush()

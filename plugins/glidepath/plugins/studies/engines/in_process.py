@@ -22,8 +22,14 @@ class InProcessEngine:
 
     def submit(self, task: Task) -> None:
         """Run a task to its end."""
-        with contextlib.redirect_stdout(sys.stderr):  # what a trial prints is no result of the command
-            self._ended.append(Ended(task.id, work_off(task.order)))
+        import torch
+
+        threads = torch.get_num_threads()
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # what a trial prints is no result of the command
+                self._ended.append(Ended(task.id, work_off(task.order)))
+        finally:
+            torch.set_num_threads(threads)
 
     def wait(self, seconds: float) -> Sequence[Ended]:
         """The task that has just run."""

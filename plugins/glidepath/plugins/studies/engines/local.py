@@ -48,10 +48,8 @@ class LocalEngine:
         environment = dict(task.environment)
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
-        threads = max(1, cores() // self._slots)
-        environment["OMP_NUM_THREADS"] = str(threads)
         self._running[task.id] = (task, gpu)
-        self._launcher.start(task, environment, threads)
+        self._launcher.start(task, environment)
 
     def wait(self, seconds: float) -> Sequence[Ended]:
         """The tasks that ended; all that ran are lost when the warm process has died."""
@@ -110,10 +108,10 @@ class _Forking:
                 why = "ended" if ready is None else f"was not ready within {patience:g} seconds (warm_up)"
                 raise GlidepathError(f"the process that trials start from {why}; what it said is above")
 
-    def start(self, task: Task, environment: Mapping[str, str], threads: int) -> None:
+    def start(self, task: Task, environment: Mapping[str, str]) -> None:
         order = task.order.absolute()
         request = {"start": task.id, "order": str(order), "log": str(order.with_name(LOG))}
-        self._say({**request, "environment": dict(environment), "threads": threads})
+        self._say({**request, "environment": dict(environment)})
 
     def kill(self, task_id: str) -> None:
         self._say({"kill": task_id})
@@ -158,7 +156,7 @@ class _Spawning:
     def __init__(self) -> None:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, task: Task, environment: Mapping[str, str], threads: int) -> None:
+    def start(self, task: Task, environment: Mapping[str, str]) -> None:
         command = [
             sys.executable,
             "-m",
@@ -196,10 +194,3 @@ class _Spawning:
             process.kill()
             process.wait()
         self._processes.clear()
-
-
-def cores() -> int:
-    """Of this machine, as many as this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

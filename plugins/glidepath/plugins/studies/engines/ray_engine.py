@@ -51,7 +51,10 @@ class RayEngine:
         """Whether the cluster has the processors, and the GPUs, for one more."""
         self._start()
         if time.monotonic() - self._counted > _COUNTED_FOR:
-            self._slots, self._counted = self._fitting(), time.monotonic()
+            try:
+                self._slots, self._counted = self._fitting(), time.monotonic()
+            except Exception as error:  # of every kind, where its head does not answer
+                raise self._gone(error) from error
         return len(self._running) < self._slots
 
     def submit(self, task: Task) -> None:
@@ -62,7 +65,6 @@ class RayEngine:
             str(order),
             str(order.with_name(LOG)),
             dict(task.environment),
-            self._threads(),
             self.config.gpus > 0,
         )
 
@@ -71,9 +73,15 @@ class RayEngine:
         if not self._running:
             return []
         refs = {ref: name for name, ref in self._running.items()}
-        first, rest = self._ray.wait(list(refs), num_returns=1, timeout=seconds)
-        more = self._ray.wait(rest, num_returns=len(rest), timeout=0)[0] if first and rest else []
-        return [self._ended(refs[ref], ref) for ref in (*first, *more)]
+        try:
+            first, rest = self._ray.wait(list(refs), num_returns=1, timeout=seconds)
+            more = self._ray.wait(rest, num_returns=len(rest), timeout=0)[0] if first and rest else []
+        except self._ray.exceptions.RayError as error:
+            raise self._gone(error) from error
+        ended = [self._ended(refs[ref], ref) for ref in (*first, *more)]
+        if any(it.why for it in ended) and not self._is_there():
+            raise self._gone(next(it.why for it in ended if it.why))
+        return ended
 
     def cancel(self, task_id: str) -> None:
         """Kill a task's process."""
@@ -97,11 +105,23 @@ class RayEngine:
             return Ended(name, int(self._ray.get(ref)))
         except self._ray.exceptions.RayTaskError:  # an exception of ours: the log of the trial has it
             return Ended(name, 1)
-        except self._ray.exceptions.RayError:
-            return Ended(name, _LOST)
+        except self._ray.exceptions.RayError as error:
+            return Ended(name, _LOST, f"Ray says {type(error).__name__}")
 
-    def _threads(self) -> int:
-        return max(1, int(self.config.cpus))
+    def _is_there(self) -> bool:
+        """Whether a machine of the cluster is left."""
+        try:
+            return any(node.get("Alive") for node in self._ray.nodes())
+        except Exception:  # its head does not answer
+            return False
+
+    def _gone(self, why: object) -> GlidepathError:
+        """The cluster has died, and with it what ran."""
+        self._running.clear()  # nobody is there to be told of it
+        return GlidepathError(
+            f"engine ray: Ray has died ({why}), and what ran on it is lost: "
+            "`glidepath study retry --class lost` runs it again"
+        )
 
     def _fitting(self) -> int:
         """How many trials the cluster has room for at a time."""
@@ -118,6 +138,7 @@ class RayEngine:
         if self._ray is not None:
             return
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its own log is no line of the study's
         options: dict[str, Any] = {"address": self.config.address}
         if self.config.address is None:
             _ask_for_token()
@@ -177,21 +198,17 @@ def _handlers_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _work(order: str, log: str, environment: Mapping[str, str], threads: int, has_gpu: bool) -> int:
+def _work(order: str, log: str, environment: Mapping[str, str], has_gpu: bool) -> int:
     """On some machine of the cluster: work off an order; its exit status."""
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(opened, 1)
     os.dup2(opened, 2)
     os.environ.update(environment)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
     # before torch is imported. Without a share of a GPU Ray leaves all of them in sight
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_gpus()) if has_gpu else ""
-    import torch
-
     from glidepath.plugins.studies.engines.worker import main
 
-    torch.set_num_threads(threads)
     status = main([order])
     sys.stdout.flush()
     sys.stderr.flush()

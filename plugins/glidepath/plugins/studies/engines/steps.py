@@ -12,16 +12,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from glidepath.core import Cascade, Denoiser, GlidepathError, Pipeline, stages_of
-from glidepath.plugins.studies.engines.tasks import EMBEDDINGS, IMAGES, MANIFEST, WEIGHTS
+from glidepath.plugins.studies.engines.tasks import EMBEDDINGS, MANIFEST, WEIGHTS
 from glidepath.plugins.studies.engines.text_cache import record, replay
 from glidepath.plugins.studies.interface import Drawn
-from glidepath.plugins.studies.store.files import StoreError, read_json, write_json
+from glidepath.plugins.studies.store.files import IMAGES, StoreError, load_images, read_json, write_json
 from glidepath.plugins.studies.store.store import RESULT, make_folder
 from glidepath.registry import (
     Catalogue,
@@ -49,6 +50,7 @@ class Steps:
 
     def __init__(self, *, no_plugins: bool = False) -> None:
         self._no_plugins = no_plugins
+        self._built: _Built | None = None
         self._run: Mapping[str, Callable[[Mapping[str, Any], Path], dict[str, Any]]] = {
             "train": self.train,
             "embed": self.embed,
@@ -60,6 +62,8 @@ class Steps:
         """Do a step; files go into `folder`. Returns what the result says beside how long it took."""
         torch.manual_seed(0)
         np.random.seed(0)
+        if self._built is not None and self._built.of != (step["stage"], step["spec"]):
+            self._built = None  # a metric may need the memory
         return self._run[step["stage"]](step, folder)
 
     def train(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -85,24 +89,24 @@ class Steps:
 
     def embed(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Embed the prompts with the arm's text encoders."""
-        pipeline = self.pipeline(step)[0]
+        pipeline = self._pipeline(step).pipeline
         record(pipeline, _batches(step), folder / EMBEDDINGS)
         return {"prompts": len(step["prompts"])}
 
     def sample(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Draw every image of the arm for one seed.
 
-        The noise of an image is decided by the seed and its place among prompts and samples, the same in all
-        arms.
+        The noise of an image is decided by the seed and the index of its sample, the same in all arms.
 
         Raises:
             Diverged: an image is not of numbers.
         """
-        pipeline, plan = self.pipeline(step)
+        built = self._pipeline(step)
+        pipeline, asked = built.pipeline, built.asked
         batches = _batches(step)
         if step.get("embeddings"):
             replay(pipeline, batches, Path(step["embeddings"]))
-        asked = _Counter(pipeline)
+        asked.rows = 0
         on_gpu = any(stage.device.type == "cuda" for stage in stages_of(pipeline).values())
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
@@ -110,17 +114,15 @@ class Steps:
         made: list[Tensor] = []
         keys: list[ImageKey] = []
         for some in batches:
-            samples = range(len(keys), len(keys) + len(some))
+            samples = step["samples"][len(keys) : len(keys) + len(some)]
             made.append(_drawn(pipeline, some, step["seed"], samples))
-            keys += [
-                ImageKey(prompt, step["seed"], sample) for prompt, sample in zip(some, samples, strict=True)
-            ]
+            keys += [ImageKey(*key) for key in zip(some, [step["seed"]] * len(some), samples, strict=True)]
             print(f"{len(keys)} of {sum(map(len, batches))} images", file=sys.stderr)
         seconds = time.perf_counter() - clock
         images = torch.cat(made).numpy()
         write_whole(folder / IMAGES, lambda partial: _save_array(partial, images))
         described = Images(keys=keys, columns=step["per_prompt"])
-        manifest = describe_images(plan, pipeline, self._catalogue(step["spec"]), described)
+        manifest = describe_images(built.plan, pipeline, self._catalogue(step["spec"]), described)
         write_json(folder / MANIFEST, manifest.to_json())
         return {
             "images": len(keys),
@@ -133,19 +135,21 @@ class Steps:
         """The scores of a metric: one for each prompt, or one in all."""
         catalogue = self._catalogue(step["spec"])
         metric = _metric(step["metric"], catalogue)
+        method, other = ("whole_set", "no") if step["whole_set"] else ("per_prompt", "a")
+        if not hasattr(metric, method):
+            raise GlidepathError(
+                f"metric {metric.name} has no {method}, and its descriptor provides {other} metric.whole_set"
+            )
         drawn = self._read(step, catalogue)
-        per_prompt = getattr(metric, "per_prompt", None)
-        if per_prompt is not None:
-            scores = np.asarray(per_prompt(drawn.images, drawn.prompts), dtype=np.float64)
+        if step["whole_set"]:
+            scores = np.asarray([metric.whole_set(drawn)], dtype=np.float64)
+        else:
+            scores = np.asarray(metric.per_prompt(drawn.images, drawn.prompts), dtype=np.float64)
             if scores.shape != (len(drawn.prompts),):
                 raise GlidepathError(
                     f"metric {metric.name} gave {scores.shape} scores for {len(drawn.prompts)} images"
                 )
             scores = _means(scores.reshape(-1, drawn.per_prompt))
-        elif hasattr(metric, "whole_set"):
-            scores = np.asarray([metric.whole_set(drawn)], dtype=np.float64)
-        else:
-            raise GlidepathError(f"metric {metric.name} has neither per_prompt nor whole_set")
         return {
             "scores": [None if math.isnan(score) else float(score) for score in scores],
             "name": metric.name,
@@ -154,22 +158,24 @@ class Steps:
         }
 
     def _read(self, step: Mapping[str, Any], catalogue: Catalogue) -> Drawn:
-        """What a `sample` left."""
-        folder = Path(step["drawn"])
-        said = read_json(folder / RESULT)
-        images = torch.from_numpy(np.load(folder / IMAGES, allow_pickle=False))
+        """What the `sample` of each batch left."""
+        folders = [Path(folder) for folder in step["drawn"]]
+        said = [read_json(folder / RESULT) or {} for folder in folders]
+        images = [torch.from_numpy(load_images(folder)) for folder in folders]
+        counts = [len(some) for some in images]
 
         def dataset() -> Any:
-            plan = _plan(step["spec"], catalogue, folder)
+            plan = _plan(step["spec"], catalogue, Path(step["attempt"]))
             return build_parts(plan, ("data",), catalogue)["data"]
 
         return Drawn(
-            images=images,
+            images=torch.cat(images) if images else torch.empty(0, 3, 0, 0, dtype=torch.uint8),
             prompts=[prompt for prompt in step["prompts"] for _ in range(step["per_prompt"])],
             per_prompt=step["per_prompt"],
-            seconds=said["draw_seconds"],
-            peak_bytes=said["peak_bytes"],
-            evaluations=said["evaluations"],
+            seconds=sum(it["draw_seconds"] for it in said),
+            peak_bytes=max((it["peak_bytes"] for it in said), default=0),
+            evaluations=sum(it["evaluations"] * n for it, n in zip(said, counts, strict=True))
+            / max(1, sum(counts)),
             dataset=dataset if "data" in step["spec"] else None,
             pipeline=lambda: self.pipeline(step)[0],
             seed=step["drawn_seed"],
@@ -181,10 +187,27 @@ class Steps:
         plan = _plan(step["spec"], catalogue, Path(step["attempt"]))
         return build_pipeline(plan, catalogue), plan
 
+    def _pipeline(self, step: Mapping[str, Any]) -> _Built:
+        """The arm's pipeline, which the next batch of it uses too."""
+        if self._built is None:
+            pipeline, plan = self.pipeline(step)
+            self._built = _Built((step["stage"], step["spec"]), pipeline, plan, _Counter(pipeline))
+        return self._built
+
     def _catalogue(self, spec: Mapping[str, Any]) -> Catalogue:
         plugins = spec.get("plugins", {})
         allow = plugins.get("allow")
         return load_catalogue(no_plugins=self._no_plugins, allow=allow, deny=plugins.get("deny", ()))
+
+
+@attrs.frozen(eq=False)
+class _Built:
+    """A pipeline, of which stage and spec it is, and the counter of its network's evaluations."""
+
+    of: tuple[str, Mapping[str, Any]]
+    pipeline: Pipeline | Cascade
+    plan: Plan
+    asked: _Counter
 
 
 class _Counter:

@@ -12,7 +12,7 @@ from glidepath.plugins.studies.study.study import MetricPlan, Study
 from glidepath.registry import part_tree
 
 WEIGHTS, EMBEDDINGS = "weights.safetensors", "embeddings.safetensors"
-IMAGES, MANIFEST = "images.npy", "manifest.json"
+MANIFEST = "manifest.json"
 
 
 def order_of(
@@ -24,33 +24,46 @@ def order_of(
     """
     folders = {node.key: store.next_attempt(node.key) for node in nodes}
     steps = [_step(node, study, store, folders) for node in nodes]
-    return {"no_plugins": no_plugins, "steps": steps}
+    return {"no_plugins": no_plugins, "threads": study.threads, "steps": steps}
 
 
 def _step(node: Node, study: Study, store: Store, folders: Mapping[str, Path]) -> dict[str, Any]:
-    before = {other.stage: _folder(other, store, folders) for other in _all_before(node)}
+    before: dict[str, list[Path]] = {}
+    for other in _all_before(node):
+        before.setdefault(other.stage, []).append(_folder(other, store, folders))
+    trained = before.get("train", [None])[0]
     step: dict[str, Any] = {
         "key": node.key,
         "stage": node.stage,
         "label": node.label,
         "attempt": str(folders[node.key].absolute()),
-        "spec": spec_of(node, study, before.get("train")),
+        "spec": spec_of(node, study, trained),
     }
     if node.seed is not None:
         step["seed"] = node.seed
     if node.stage == "train":
         step["work"] = str((store.node(node.key) / "work").absolute())
     if node.stage in ("embed", "sample", "measure"):
-        step["prompts"] = list(study.prompts)
+        step["prompts"] = prompts_of(node, study)
         step["per_prompt"] = study.data.per_prompt
         step["batch"] = study.data.batch
-    if node.stage == "sample" and "embed" in before:
-        step["embeddings"] = str(before["embed"] / EMBEDDINGS)
+    if node.stage == "sample" and node.batch is not None:
+        step["samples"] = node.batch.samples(study.data.per_prompt)
+        if "embed" in before:
+            step["embeddings"] = str(before["embed"][0] / EMBEDDINGS)
     if node.metric is not None:
         step["metric"] = metric_of(node.metric)
-        step["drawn"] = str(before["sample"])
-        step["drawn_seed"] = node.upstream[-1].seed
+        step["whole_set"] = node.metric.whole_set
+        step["drawn"] = [str(folder) for folder in before.get("sample", ())]
+        step["drawn_seed"] = node.seed if node.seed is not None else node.upstream[-1].seed
     return step
+
+
+def prompts_of(node: Node, study: Study) -> list[str]:
+    """The prompts of a node, in the order of their images; of a metric that sees none, none."""
+    drawn = [other for other in node.upstream if other.stage == "sample"]
+    batches = [it.batch for it in ((node,) if node.batch is not None else drawn)]
+    return [study.prompts[place] for batch in batches if batch is not None for place in batch.prompts]
 
 
 def metric_of(metric: MetricPlan) -> Any:
@@ -76,10 +89,12 @@ def spec_of(node: Node, study: Study, trained: Path | None) -> dict[str, Any]:
 
 
 def _all_before(node: Node) -> list[Node]:
-    found = []
+    """Each node whose result it takes, and whose result those take, once."""
+    found: dict[str, Node] = {}
     for other in node.upstream:
-        found += [*_all_before(other), other]
-    return found
+        for it in (*_all_before(other), other):
+            found[it.key] = it
+    return list(found.values())
 
 
 def _folder(node: Node, store: Store, folders: Mapping[str, Path]) -> Path:

@@ -17,9 +17,13 @@ from typing import Any
 
 from glidepath.core import Diverged, GlidepathError
 from glidepath.plugins.studies.engines.environment import machine
-from glidepath.plugins.studies.store.files import read_json, write_json
+from glidepath.plugins.studies.engines.tasks import EMBEDDINGS, WEIGHTS
+from glidepath.plugins.studies.store.files import IMAGES, read_json, write_json
 from glidepath.plugins.studies.store.store import ALIVE, ENVIRONMENT, FAILURE, RESULT, make_folder
 from glidepath.registry import lock_file
+
+MADE = (WEIGHTS, EMBEDDINGS, IMAGES)
+"""The files of which one is a step's result as much as what its JSON says."""
 
 
 def work_off(order: Path) -> int:
@@ -32,8 +36,11 @@ def work_off(order: Path) -> int:
     if not isinstance(said, Mapping):
         print(f"{order} is no order", file=sys.stderr)
         return 2
+    import torch
+
     from glidepath.plugins.studies.engines.steps import Steps
 
+    torch.set_num_threads(said.get("threads", 1))
     steps = Steps(no_plugins=bool(said.get("no_plugins")))
     return 0 if all(_done(step, steps) for step in said["steps"]) else 1
 
@@ -61,7 +68,9 @@ def _tried(step: Mapping[str, Any], steps: Any, folder: Path) -> bool:
         failure = {**_failure(error), **said, "seconds": time.perf_counter() - clock}
         write_json(folder / FAILURE, failure)
         return False
-    write_json(folder / RESULT, {**result, **said, "seconds": time.perf_counter() - clock})
+    # a file that is cut short afterwards is found by its size
+    files = {name: (folder / name).stat().st_size for name in MADE if (folder / name).exists()}
+    write_json(folder / RESULT, {**result, **said, "files": files, "seconds": time.perf_counter() - clock})
     return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from glidepath.registry import Component
 
 _CONFIGS = "glidepath.plugins.studies.metrics.configs"
@@ -28,6 +30,41 @@ def _of_whole_set(name: str, target: str, config: str, summary: str, reference: 
         example={"images": 8},
         summary=summary,
         references=(reference,),
+    )
+
+
+def _of_file(config: Any) -> dict[str, object]:
+    """Said of a metric in a Python file: whether it judges a whole set, as the file defines it."""
+    from glidepath.plugins.studies.metrics.configs import defined
+
+    return {"metric.runs_code": True, "metric.whole_set": "per_prompt" not in defined(config.file)}
+
+
+def _of_command(config: Any) -> dict[str, object]:
+    return {"metric.runs_code": True, "metric.whole_set": config.whole_set}
+
+
+def own_metrics() -> tuple[Component, ...]:
+    """Metrics that are code of the user's own."""
+    return (
+        Component(
+            kind="metric",
+            name="python",
+            target="glidepath.plugins.studies.metrics.own_code:PythonMetric",
+            config=f"{_CONFIGS}:PythonConfig",
+            provides=_of_file,
+            summary="a Python file of your own that judges images",
+            example="it runs a file of yours, and none comes with it",
+        ),
+        Component(
+            kind="metric",
+            name="command",
+            target="glidepath.plugins.studies.metrics.own_code:CommandMetric",
+            config=f"{_CONFIGS}:CommandConfig",
+            provides=_of_command,
+            summary="a command that judges a folder of images, such as a model in another Python environment",
+            example="it runs a program of yours, and none comes with it",
+        ),
     )
 
 

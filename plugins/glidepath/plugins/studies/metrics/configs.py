@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ast
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
 
 import attrs
-from attrs.validators import ge
+from attrs.validators import ge, gt, min_len
 
 from glidepath.registry import doc, part
 
@@ -47,3 +51,78 @@ class NeighbourConfig(FeatureConfig):
 @attrs.frozen(kw_only=True)
 class DiversityConfig:
     """Distances between images of one prompt."""
+
+
+@attrs.frozen(kw_only=True)
+class PythonConfig:
+    """A Python file of your own, which is run with your rights."""
+
+    file: Path = attrs.field(
+        metadata=doc(
+            "defines direction, perhaps name and unit, and per_prompt(images, prompts) or whole_set(drawn), "
+            "as a metric of a plugin does; its contents are part of the key"
+        )
+    )
+
+    @file.validator
+    def _defines_a_metric(self, _attribute: object, value: Path) -> None:
+        if not {"per_prompt", "whole_set"} & defined(value):
+            raise ValueError("the file defines neither per_prompt(images, prompts) nor whole_set(drawn)")
+
+
+@attrs.frozen(kw_only=True)
+class CommandConfig:
+    """A command that scores a folder of images, in an environment of its own, with your rights."""
+
+    run: tuple[str, ...] = attrs.field(
+        validator=min_len(1),
+        metadata=doc("the program and its first arguments, such as the Python of another environment"),
+    )
+    file: Path | None = attrs.field(
+        default=None,
+        metadata=doc("a script, the argument after those of `run`; its contents are part of the key"),
+    )
+    name: str = attrs.field(validator=min_len(1), metadata=doc("of what it measures"))
+    direction: Literal["higher", "lower"] = attrs.field(metadata=doc("what is better"))
+    unit: str = attrs.field(default="", metadata=doc("of the score"))
+    whole_set: bool = attrs.field(
+        default=False, metadata=doc("one number for all images of a trial, in place of one for each")
+    )
+    timeout: float = attrs.field(
+        default=3600.0, validator=gt(0), metadata=doc("seconds within which it has to end")
+    )
+
+    @file.validator
+    def _there(self, _attribute: object, value: Path | None) -> None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"there is no file {value}")
+
+
+def defined(file: Path) -> frozenset[str]:
+    """The names that a Python file defines at its top; it is read, and not run.
+
+    Raises:
+        ValueError: it cannot be read, or is no Python.
+    """
+    try:
+        if not file.is_file():
+            raise ValueError(f"there is no file {file}")
+        state = file.stat()
+        return _defined(os.fspath(file), state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror or error}") from error
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"the file is no Python: {error}") from error
+
+
+@lru_cache
+def _defined(file: str, _changed: int, _size: int) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.parse(Path(file).read_bytes()).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names.update(it.id for it in node.targets if isinstance(it, ast.Name))
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            names.update(alias.asname or alias.name for alias in node.names)
+    return frozenset(names)

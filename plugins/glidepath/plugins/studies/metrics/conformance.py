@@ -106,8 +106,8 @@ class MetricTrial(Trial):
         """What an arm might have drawn, decided by the row. bare: by a spec that names no data."""
         rows = range(_PROMPTS * row, _PROMPTS * (row + 1))
         return Drawn(
-            images=images(rows),
-            prompts=self.texts(rows),
+            images=images(rows)[: 0 if self.part.provided("metric.reads") else None],
+            prompts=[] if self.part.provided("metric.reads") else self.texts(rows),
             per_prompt=_PER_PROMPT,
             seconds=1.5 + row,
             peak_bytes=(1 + row) * 2**20,

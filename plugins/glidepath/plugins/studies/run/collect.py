@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 
 from glidepath.plugins.studies.engines.environment import machine_name
-from glidepath.plugins.studies.engines.tasks import IMAGES, MANIFEST
+from glidepath.plugins.studies.engines.tasks import MANIFEST
 from glidepath.plugins.studies.run.weights_used import weights_used
 from glidepath.plugins.studies.statistics.changed_pairs import changed_pairs, judged
 from glidepath.plugins.studies.statistics.results import (
@@ -26,8 +26,8 @@ from glidepath.plugins.studies.statistics.results import (
     Provenance,
     StudyResults,
 )
-from glidepath.plugins.studies.store.files import StoreError, read_json
-from glidepath.plugins.studies.store.store import ENVIRONMENT, Attempt, Store
+from glidepath.plugins.studies.store.files import IMAGES, StoreError, load_images, read_json
+from glidepath.plugins.studies.store.store import ENVIRONMENT, RESULT, Attempt, Store
 from glidepath.plugins.studies.study.graph import Graph, TrialNodes
 from glidepath.plugins.studies.study.sections import CANCELLED
 from glidepath.plugins.studies.study.study import Study
@@ -97,6 +97,11 @@ class _Reading:
     def __init__(self, study: Study, graph: Graph, store: Store, real: Mapping[str, float]) -> None:
         self.study, self.graph, self.store, self.real = study, graph, store, real
         self.done: dict[str, Attempt | None] = {key: store.done(key) for key in graph.nodes}
+        self._places = {
+            prompt: (number, row)
+            for number, batch in enumerate(graph.batches)
+            for row, prompt in enumerate(batch.prompts)
+        }
         self._trials: dict[str, list[TrialNodes]] = {}
         for trial in graph.trials:
             self._trials.setdefault(trial.arm, []).append(trial)
@@ -131,28 +136,30 @@ class _Reading:
             if said is None:
                 continue
             seeds = (max(1, len(self.study.train_seeds)), len(self.study.sample_seeds))
-            values = np.full((*seeds, len(said["scores"])), np.nan)
+            values = np.full((*seeds, 1 if metric.whole_set else len(self.study.prompts)), np.nan)
             for trial in self._trials[arm]:
-                attempt = self.done[trial.nodes[f"measure {metric.label}"]]
-                if attempt is not None:
-                    row = [np.nan if score is None else score for score in attempt.record["scores"]]
-                    values[trial.train, trial.sample] = row
+                for number, key in enumerate(trial.nodes[f"measure {metric.label}"]):
+                    attempt = self.done[key]
+                    if attempt is not None:
+                        places = (0,) if metric.whole_set else self.graph.batches[number].prompts
+                        values[trial.train, trial.sample, list(places)] = _scores(attempt, len(places))
             found[metric.label] = values
         return found
 
     def _said(self, label: str) -> Mapping[str, Any] | None:
         """What some attempt said of a metric."""
         for trial in self.graph.trials:
-            attempt = self.done[trial.nodes[f"measure {label}"]]
-            if attempt is not None:
-                return attempt.record
+            for key in trial.nodes[f"measure {label}"]:
+                attempt = self.done[key]
+                if attempt is not None:
+                    return attempt.record
         return None
 
     def cost(self, arm: str) -> Cost:
         trials = self._trials[arm]
-        keys = dict.fromkeys(key for trial in trials for key in trial.nodes.values())
+        keys = dict.fromkeys(key for trial in trials for key in trial.keys)
         own = [self.done[key] for key in keys if self.graph.nodes[key].arm.name == arm]
-        drawn = [self.done[trial.nodes["sample"]] for trial in trials]
+        drawn = [self.done[key] for trial in trials for key in trial.nodes["sample"]]
         said = [attempt.record for attempt in drawn if attempt is not None]
         computed = [attempt for attempt in own if attempt is not None]
         if not said:
@@ -164,7 +171,7 @@ class _Reading:
             device_hours=seconds / 3600,
             seconds_per_image=sum(float(it["draw_seconds"]) for it in said) / images,
             peak_bytes=max(int(it["peak_bytes"]) for it in said),
-            evaluations=float(np.mean([it["evaluations"] for it in said])),
+            evaluations=sum(float(it["evaluations"]) * int(it["images"]) for it in said) / images,
             computed=len(computed),
             reused=len(keys) - len(own),
         )
@@ -172,7 +179,7 @@ class _Reading:
     def failures(self) -> Iterator[Failure]:
         for arm, trials in self._trials.items():
             for trial in trials:
-                for key in trial.nodes.values():
+                for key in trial.keys:
                     counted = self._failed(key) if self.done[key] is None else []
                     if counted:
                         yield Failure(
@@ -191,7 +198,7 @@ class _Reading:
         """A stage waits if it has no result and is of a trial in which nothing has failed."""
         waiting: set[str] = set()
         for trial in self.graph.trials:
-            missing = [key for key in trial.nodes.values() if self.done[key] is None]
+            missing = [key for key in trial.keys if self.done[key] is None]
             if not any(map(self._failed, missing)):
                 waiting.update(missing)
         done = sum(attempt is not None for attempt in self.done.values())
@@ -201,38 +208,44 @@ class _Reading:
         """The first image of the first prompts, of the first seeds."""
         prompts = range(min(_MOST_PICTURED, len(self.study.prompts)))
         for arm, trials in self._trials.items():
-            trial = trials[0]
-            attempt = self.done[trial.nodes["sample"]]
-            if attempt is not None:
-                yield from self._drawn(arm, trial, attempt, prompts)
+            for prompt in prompts:
+                yield from self._drawn(arm, trials[0], prompt)
 
     def pictures_at(self, places: Iterable[tuple[str, int, int, int]]) -> Iterator[ArmImage]:
         """The first image at each place (arm, training seed, sampling seed, prompt) that is kept."""
         for arm, training, sampling, prompt in places:
             trial = next(it for it in self._trials[arm] if (it.train, it.sample) == (training, sampling))
-            attempt = self.done[trial.nodes["sample"]]
-            # an early store has no manifests, and to show these is no duty
-            if attempt is not None and all((attempt.folder / it).exists() for it in (IMAGES, MANIFEST)):
-                yield from self._drawn(arm, trial, attempt, (prompt,))
+            yield from self._drawn(arm, trial, prompt)
 
-    def _drawn(
-        self, arm: str, trial: TrialNodes, attempt: Attempt, prompts: Iterable[int]
-    ) -> Iterator[ArmImage]:
-        images: Any = None
-        manifest: Any = None
-        for prompt in prompts:
-            file = attempt.folder / f"prompt-{prompt:04d}.png"
-            if not file.exists():
-                if images is None:
-                    images = np.load(attempt.folder / IMAGES, mmap_mode="r", allow_pickle=False)
-                    manifest = read_json(attempt.folder / MANIFEST)
-                    if manifest is None:
-                        raise StoreError(f"{attempt.folder / MANIFEST} is not there any more, or is damaged")
-                place = prompt * self.study.data.per_prompt
-                _write_png(images[place], _manifest_of(manifest, place, self.study.data.batch), file)
-            yield ArmImage(
-                arm=arm, prompt=prompt, file=file, training_seed=trial.train, sampling_seed=trial.sample
-            )
+    def _drawn(self, arm: str, trial: TrialNodes, prompt: int) -> Iterator[ArmImage]:
+        """The image of a prompt, which is written once; none where none is kept."""
+        number, row = self._places[prompt]
+        attempt = self.done[trial.nodes["sample"][number]]
+        if attempt is None:
+            return
+        file = attempt.folder / f"prompt-{row:04d}.png"
+        if not file.exists():
+            # an early store has no manifests, and to show these is no duty
+            if not all((attempt.folder / it).exists() for it in (IMAGES, MANIFEST)):
+                return
+            manifest = read_json(attempt.folder / MANIFEST)
+            if manifest is None:
+                raise StoreError(f"{attempt.folder / MANIFEST} is damaged")
+            place, images = row * self.study.data.per_prompt, load_images(attempt.folder)
+            if place >= len(images):
+                raise StoreError(f"{attempt.folder / IMAGES} is damaged: it has {len(images)} images")
+            _write_png(images[place], _manifest_of(manifest, place, self.study.data.batch), file)
+        yield ArmImage(
+            arm=arm, prompt=prompt, file=file, training_seed=trial.train, sampling_seed=trial.sample
+        )
+
+
+def _scores(attempt: Attempt, count: int) -> list[float]:
+    """The scores of a node; NaN for one that there is not."""
+    scores = attempt.record["scores"]
+    if len(scores) != count:
+        raise StoreError(f"{attempt.folder / RESULT} has {len(scores)} scores for {count} prompts")
+    return [np.nan if score is None else score for score in scores]
 
 
 def _title(label: str, name: str) -> str:

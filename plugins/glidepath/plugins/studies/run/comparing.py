@@ -12,9 +12,8 @@ import numpy as np
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.studies.statistics.paired import t_interval
-from glidepath.plugins.studies.store.files import read_json
-from glidepath.plugins.studies.store.store import GRAPH, PREIMAGE, Store
-from glidepath.plugins.studies.store.summary import Score, read_summary
+from glidepath.plugins.studies.store.store import Store
+from glidepath.plugins.studies.store.summary import Score, listed, read_summary
 from glidepath.plugins.studies.study.graph import differences
 from glidepath.registry import shorten, yaml_text
 
@@ -75,10 +74,10 @@ def kept(folder: Path) -> Kept:
     Raises:
         GlidepathError: no study has run in it.
     """
-    graph = read_json(folder / GRAPH)
-    if not isinstance(graph, dict):
-        raise GlidepathError(f"no study has run in {folder}: name the folder of a study's results")
     store = Store(folder)
+    if not store.has_run():
+        raise GlidepathError(f"no study has run in {folder}: name the folder of a study's results")
+    graph = store.graph()
     train = graph["train_seeds"] or [0]
     prompts = graph["prompts"]
     scores: dict[tuple[str, str], dict[Cell, float]] = {}
@@ -91,7 +90,8 @@ def kept(folder: Path) -> Kept:
     nodes: dict[tuple[str, str], str] = {}
     metrics: dict[str, str] = {}
     for trial in graph["trials"]:
-        for step, key in trial["nodes"].items():
+        for step, keys in trial["nodes"].items():
+            key = next(iter(listed(keys)), "")
             nodes.setdefault((trial["arm"], step), key)
             label = step.removeprefix("measure ")
             if label != step and label not in metrics and (done := store.done(key)) is not None:
@@ -170,8 +170,8 @@ def _changes(first: Kept, second: Kept, arms: Sequence[str]) -> Iterator[tuple[s
         other = second.nodes.get((arm, step))
         if arm not in arms or other is None or other == key:
             continue
-        one = read_json(Store(first.folder).node(key) / PREIMAGE) or {}
-        two = read_json(Store(second.folder).node(other) / PREIMAGE) or {}
+        one = Store(first.folder).preimage(key) or {}
+        two = Store(second.folder).preimage(other) or {}
         for path, was, is_now in differences(one, two):
             change = (path.removeprefix("reads."), _text(was), _text(is_now))
             if not path.startswith("upstream") and change not in seen:

@@ -17,12 +17,14 @@ from glidepath.plugins.studies.store.store import (
     GRAPH,
     LOG,
     ORDER,
+    RUNNING,
     STOP,
     STUDY,
     Attempt,
     Store,
     make_folder,
 )
+from glidepath.plugins.studies.store.summary import MEASURE
 from glidepath.plugins.studies.study.graph import Graph, Node
 from glidepath.plugins.studies.study.sections import CANCELLED
 from glidepath.plugins.studies.study.study import Study
@@ -113,7 +115,7 @@ class Driver:
         self._alone: set[str] = set()
         self._totals = graph.counts()
         self._counts: Counter[str] = Counter()
-        self._measures = _by_drawn(graph)
+        self._trials = {key: trial for trial in reversed(graph.trials) for key in trial.keys}
         self._running: dict[str, _Running] = {}
         self._same: dict[str, set[str]] = {}
         self._stopped = ""
@@ -144,7 +146,7 @@ class Driver:
                 if not self._running:
                     break
                 for ended in self.engine.wait(_TICK):
-                    self._take(ended.id, ended.status)
+                    self._take(ended.id, ended.status, ended.why)
         finally:
             self.engine.close()
             for task in list(self._running):
@@ -160,8 +162,7 @@ class Driver:
         """
         order: dict[str, None] = {}
         for trial in self.graph.trials:
-            for key in trial.nodes.values():
-                order.setdefault(key, None)
+            order.update(dict.fromkeys(trial.keys))
         return list(reversed(order))
 
     def _note_failures(self, key: str) -> None:
@@ -203,16 +204,20 @@ class Driver:
         return any(node.key in self._alone for running in self._running.values() for node in running.nodes)
 
     def _together(self, node: Node, busy: set[str]) -> list[Node]:
-        """A node, and the measurements that follow it at once in the same process."""
-        if node.stage not in ("sample", "measure"):
+        """A node, the other batches of its stage, and the measurements that follow at once in one process."""
+        if node.stage == "train":
             return [node]
-        drawn = node.key if node.stage == "sample" else node.upstream[-1].key
-        waiting = [
-            other
-            for other in self._measures.get(drawn, ())
-            if other.key not in self._done and other.key not in self._failed and other.key not in busy
-        ]
-        return [node, *waiting] if node.stage == "sample" else waiting
+        trial = self._trials[node.key]
+        keys = list(trial.nodes.get(node.stage, ())) if node.stage != "measure" else []
+        if node.stage != "embed":
+            keys += [key for step, some in trial.nodes.items() if step.startswith(MEASURE) for key in some]
+        found: dict[str, Node] = {}
+        for key in keys:
+            there = key in self._done or key in self._failed or key in busy
+            other = self.graph.nodes[key]
+            if not there and all(it.key in self._done or it.key in found for it in other.upstream):
+                found[key] = other
+        return list(found.values())
 
     def _submit(self, task: Task, nodes: Sequence[Node]) -> None:
         order = order_of(nodes, self.study, self.store, no_plugins=self._no_plugins)
@@ -226,7 +231,7 @@ class Driver:
         self.engine.submit(task)
         self._running[task.id].since = time.monotonic()
 
-    def _take(self, task: str, status: int) -> None:
+    def _take(self, task: str, status: int, said: str = "") -> None:
         """Record how the steps of a task ended, and that at which its process died."""
         running = self._running.pop(task)
         self._spent += time.monotonic() - running.began
@@ -237,7 +242,7 @@ class Driver:
                 continue  # it was not begun
             if attempt.state == "running":
                 seconds = time.monotonic() - running.began
-                write_json(attempt.folder / FAILURE, _lost(running.why, status, seconds))
+                write_json(attempt.folder / FAILURE, _lost(running.why, status, seconds, said))
                 attempt = next(it for it in self.store.attempts(node.key) if it.number == number)
             ended.append(attempt)
         labels = {node.key: node.label for node in running.nodes}
@@ -320,16 +325,7 @@ class Driver:
         )
 
 
-def _by_drawn(graph: Graph) -> dict[str, list[Node]]:
-    """The measurements of each `sample`."""
-    found: dict[str, list[Node]] = {}
-    for node in graph.nodes.values():
-        if node.stage == "measure":
-            found.setdefault(node.upstream[-1].key, []).append(node)
-    return found
-
-
-def _lost(why: str, status: int, seconds: float) -> dict[str, Any]:
+def _lost(why: str, status: int, seconds: float, said: str) -> dict[str, Any]:
     """The failure of an attempt whose process left neither a result nor a failure."""
     if why == "timeout":
         return {
@@ -343,7 +339,8 @@ def _lost(why: str, status: int, seconds: float) -> dict[str, Any]:
         message = f"its process ended with status {status}: its {LOG} says why"
         return {"failure": "error", "message": message, "seconds": seconds}
     how = f"was killed by signal {-status}" if status < 0 else "ended"
-    return {"failure": "lost", "message": f"its process {how} without a result", "seconds": seconds}
+    message = f"its process {how} without a result" + (f" ({said})" if said else "")
+    return {"failure": "lost", "message": message, "seconds": seconds}
 
 
 def graph_json(study: Study, graph: Graph) -> dict[str, Any]:
@@ -368,6 +365,7 @@ def graph_json(study: Study, graph: Graph) -> dict[str, Any]:
         "train_seeds": list(study.train_seeds),
         "sample_seeds": list(study.sample_seeds),
         "prompts": list(study.prompts),
+        "batches": [attrs.asdict(batch) for batch in graph.batches],
         "metrics": [{"label": metric.label, "family": metric.family} for metric in study.metrics],
         "trials": [attrs.asdict(trial) for trial in graph.trials],
     }
@@ -376,6 +374,7 @@ def graph_json(study: Study, graph: Graph) -> dict[str, Any]:
 def write_graph(study: Study, graph: Graph, store: Store) -> None:
     """Keep the study's file and its graph beside the results."""
     make_folder(store.folder)
+    write_json(store.root / RUNNING, {"study": study.name})
     write_json(store.folder / GRAPH, graph_json(study, graph))
     text = study.text.encode("utf-8", "surrogatepass")
     write_whole(store.folder / STUDY, lambda partial: partial.write_bytes(text))

@@ -45,11 +45,9 @@ def plan(study: Study, graph: Graph, store: Store, *, probe_seconds: float, no_p
     notes: list[str] = []
     slots = _slots(study)
     if groups and probe_seconds > 0:
-        from glidepath.plugins.studies.engines.local import cores
         from glidepath.plugins.studies.run.probing import probe
 
-        threads = max(1, cores() // slots)
-        probed = probe(study, groups, seconds=probe_seconds, threads=threads, no_plugins=no_plugins)
+        probed = probe(study, groups, seconds=probe_seconds, no_plugins=no_plugins)
         tolls = {**probed.tolls, **tolls}
         notes += [f"could not be probed: {why}" for why in probed.failed.values()]
     told = forecast(graph, done, classes, tolls, slots)
@@ -94,11 +92,7 @@ def units_of(study: Study) -> int:
     """How many repetitions the primary metric that has the fewest will have, if nothing fails."""
     if len(study.train_seeds) > 1:
         return len(study.train_seeds)
-    whole = any(
-        metric.part.registered.component.provides(metric.part.config).get("metric.whole_set")
-        for metric in study.metrics
-        if metric.family == "primary"
-    )
+    whole = any(metric.whole_set for metric in study.metrics if metric.family == "primary")
     return len(study.sample_seeds) * (1 if whole else len(study.prompts))
 
 

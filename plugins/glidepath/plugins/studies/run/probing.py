@@ -22,10 +22,10 @@ import torch
 
 from glidepath.core import Cascade
 from glidepath.plugins.studies.engines.steps import Steps
-from glidepath.plugins.studies.engines.tasks import EMBEDDINGS, IMAGES, WEIGHTS, metric_of, spec_of
+from glidepath.plugins.studies.engines.tasks import EMBEDDINGS, WEIGHTS, metric_of, prompts_of, spec_of
 from glidepath.plugins.studies.engines.text_cache import record
 from glidepath.plugins.studies.run.forecast import Toll
-from glidepath.plugins.studies.store.files import write_json
+from glidepath.plugins.studies.store.files import IMAGES, write_json
 from glidepath.plugins.studies.store.store import RESULT
 from glidepath.plugins.studies.study.graph import Node
 from glidepath.plugins.studies.study.study import Study
@@ -49,16 +49,14 @@ def probe(
     groups: Sequence[tuple[str, Sequence[Node]]],
     *,
     seconds: float,
-    threads: int | None = None,
     no_plugins: bool = False,
 ) -> Probed:
     """Try one node of each class, in their order, until the time is up; the one that runs then is finished.
 
-    threads: that a trial will have.
+    A trial is tried with the threads that it will have, and alone.
     """
     before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(study.threads)
     try:
         with tempfile.TemporaryDirectory(prefix="glidepath-probe-") as folder:
             return _Probing(study, Path(folder), no_plugins).all(groups, time.monotonic() + seconds)
@@ -73,7 +71,6 @@ class _Probing:
         self._drawn: Path | None = None
         self._warm: set[str] = set()
         texts = [prompt for prompt in study.prompts for _ in range(study.data.per_prompt)]
-        self.images = len(texts)
         self.texts = texts[: study.data.batch]
 
     def all(self, groups: Sequence[tuple[str, Sequence[Node]]], deadline: float) -> Probed:
@@ -86,6 +83,10 @@ class _Probing:
             folder.mkdir()
             # what a training run says is of no interest here
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                metric = nodes[0].metric
+                if metric is not None and metric.runs_code:
+                    failed[name] = f"{nodes[0].label}: it runs code of yours, which `study run` alone does"
+                    continue
                 try:
                     tolls[name] = getattr(self, f"_{nodes[0].stage}")(nodes[0], folder)
                 except Exception as error:  # a plan tells what it can; the run will tell the rest
@@ -129,10 +130,11 @@ class _Probing:
         clock = time.perf_counter()
         pipeline, _ = self.steps.pipeline(self._step(node, folder))
         built = time.perf_counter() - clock
-        some = list(self.study.prompts[:16])
+        prompts = prompts_of(node, self.study)
+        some = prompts[:16]
         clock = time.perf_counter()
         record(pipeline, [some], folder / EMBEDDINGS)
-        share = len(self.study.prompts) / len(some)
+        share = len(prompts) / len(some)
         seconds = built + (time.perf_counter() - clock) * share
         return Toll(seconds, int((folder / EMBEDDINGS).stat().st_size * share) + _SMALL_FILES)
 
@@ -165,7 +167,11 @@ class _Probing:
         per_image = (draw + decoded) / len(self.texts)
         if self._drawn is None:
             self._keep(images, draw, folder)
-        return Toll(built + per_image * self.images, images[0].nbytes * self.images + _SMALL_FILES)
+        count = self._images(node)
+        return Toll(built + per_image * count, images[0].nbytes * count + _SMALL_FILES)
+
+    def _images(self, node: Node) -> int:
+        return len(prompts_of(node, self.study)) * self.study.data.per_prompt
 
     def _keep(self, images: Any, seconds: float, folder: Path) -> None:
         np.save(folder / IMAGES, images, allow_pickle=False)
@@ -174,18 +180,18 @@ class _Probing:
         self._drawn = folder
 
     def _measure(self, node: Node, folder: Path) -> Toll:
-        if self._drawn is None:
-            self._sample(node.upstream[-1], folder)
         assert node.metric is not None
-        step = {**self._step(node, folder), "prompts": self.texts, "per_prompt": 1}
-        step |= {"drawn": str(self._drawn), "drawn_seed": 0}
+        if self._drawn is None and node.metric.reads is None:
+            self._sample(node.upstream[-1], folder)
+        seen = [] if node.metric.reads is not None else self.texts
+        step = {**self._step(node, folder), "prompts": seen, "per_prompt": 1, "drawn_seed": 0}
+        step |= {"drawn": [str(self._drawn)] if seen else [], "whole_set": node.metric.whole_set}
         clock = time.perf_counter()
         self.steps.run(step, folder)
         seconds = time.perf_counter() - clock
-        provides = node.metric.part.registered.component.provides(node.metric.part.config)
-        if not provides.get("metric.whole_set"):
-            seconds *= self.images / len(self.texts)
-        return Toll(seconds, 20 * self.images + _SMALL_FILES)
+        if not node.metric.whole_set:
+            seconds *= self._images(node) / len(self.texts)
+        return Toll(seconds, 20 * self._images(node) + _SMALL_FILES)
 
     def _step(self, node: Node, folder: Path) -> dict[str, Any]:
         """What a step of an order says, but for what was trained, in whose place anything will do."""

@@ -28,6 +28,8 @@ def real_values(study: Study, catalogue: Catalogue) -> dict[str, float]:
     count = len(study.prompts) * study.data.per_prompt
     found = {}
     for metric in study.metrics:
+        if metric.runs_code:
+            continue  # a report runs none
         try:
             value = _value(build_part(metric.part, catalogue), dataset, count)
         except GlidepathError:

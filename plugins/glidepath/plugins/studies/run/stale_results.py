@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 
-from glidepath.plugins.studies.store.files import read_json
-from glidepath.plugins.studies.store.store import GRAPH, PREIMAGE, Store
+from glidepath.plugins.studies.store.store import Store
+from glidepath.plugins.studies.store.summary import listed
 from glidepath.plugins.studies.study.cache_keys import digest
-from glidepath.plugins.studies.study.graph import Graph, Node
+from glidepath.plugins.studies.study.graph import Graph, Node, upstream_keys
 
 _MOST_NAMED = 6
 
@@ -31,22 +31,22 @@ def as_measured(graph: Graph, store: Store) -> AsMeasured:
     """
     last = {
         (trial["arm"], trial["train"], trial["sample"]): trial["nodes"]
-        for trial in (read_json(store.folder / GRAPH) or {}).get("trials", ())
+        for trial in (store.graph()["trials"] if store.has_run() else ())
     }
     instead: dict[str, str] = {}
     changed: dict[str, str] = {}
     for trial in graph.trials:
         nodes = last.get((trial.arm, trial.train, trial.sample), {})
-        for step, key in trial.nodes.items():
-            then = nodes.get(step, key)
+        pairs = [
+            (key, then)
+            for step, keys in trial.nodes.items()
+            for key, then in zip(keys, listed(nodes.get(step, ())), strict=False)
+        ]
+        for key, then in pairs:
             if key in instead or then == key:
                 continue
-            preimage = read_json(store.node(then) / PREIMAGE)
-            if (
-                isinstance(preimage, dict)
-                and _is_same(graph.nodes[key], preimage, instead)
-                and store.done(then)
-            ):
+            preimage = store.preimage(then)
+            if preimage is not None and _is_same(graph.nodes[key], preimage, instead) and store.done(then):
                 instead[key] = then
                 changed.update(_changed(graph.nodes[key].preimage, preimage))
     return AsMeasured(graph.with_keys(instead), (_note(changed),) if instead else ())
@@ -54,10 +54,14 @@ def as_measured(graph: Graph, store: Store) -> AsMeasured:
 
 def _is_same(node: Node, then: Mapping[str, Any], instead: Mapping[str, str]) -> bool:
     """Whether a result is of this node but for the code, and of results that are taken as well."""
-    before = {it.stage: instead.get(it.key, it.key) for it in node.upstream}
-    return then.get("upstream") == before and digest(_without_code(node.preimage)) == digest(
-        _without_code(then)
-    )
+    before = upstream_keys([attrs.evolve(it, key=instead.get(it.key, it.key)) for it in node.upstream])
+    now, earlier = _without_code(node.preimage), _without_code(then)
+    # what was read then, and is not read any more, made no difference
+    earlier["reads"] = {slot: value for slot, value in earlier["reads"].items() if slot in now["reads"]}
+    if isinstance(now.get("runtime"), Mapping) and isinstance(earlier.get("runtime"), Mapping):
+        # early keys say nothing of threads
+        now["runtime"] = {key: it for key, it in now["runtime"].items() if key in earlier["runtime"]}
+    return then.get("upstream") == before and digest(now) == digest(earlier)
 
 
 def _without_code(preimage: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def weights_used(attempts: Iterable[Attempt]) -> dict[str, str]:
     found: dict[str, dict[str, None]] = {}
     for attempt in attempts:
         if attempt.record.get("stage") == "sample":
-            manifest = read_json(attempt.folder / MANIFEST) or {}
+            manifest = read_json(attempt.folder / MANIFEST, {"weights": dict, "spec": dict}) or {}
             for path, digest in manifest.get("weights", {}).items():
                 found.setdefault(_file(manifest.get("spec", {}), path), {})[str(digest)[:_DIGITS]] = None
     return {name: _listed(list(digests)) for name, digests in sorted(found.items())}

@@ -1,6 +1,7 @@
 """The folder of a study: every attempt at a node, how it ended, and its result.
 
     study.yaml, graph.json        what was run last: the file, the arms, and the nodes of each trial
+    others/NAME/                  the same of each other study that takes its results from here
     nodes/ab/abcd.../             a node by its key
         preimage.json             what the key is the digest of
         forgiven.json             how many attempts do not count any more
@@ -26,11 +27,15 @@ from typing import Any
 import attrs
 
 from glidepath.plugins.studies.store.files import StoreError, read_json, write_json
+from glidepath.plugins.studies.store.shapes import PREIMAGE_SHAPE, is_graph, is_number, is_result
+from glidepath.plugins.studies.study.sections import FAILURES
 from glidepath.registry import CannotWrite, lock_file
 
 RESULT, FAILURE, ORDER = "result.json", "failure.json", "order.json"
 LOG, ENVIRONMENT, PREIMAGE, ALIVE = "log.txt", "environment.json", "preimage.json", ".alive"
-GRAPH, STUDY, STOP = "graph.json", "study.yaml", "stop.json"
+GRAPH, STUDY, STOP, OTHERS = "graph.json", "study.yaml", "stop.json", "others"
+RUNNING = "running.json"
+_MOST_DIGITS = 10
 
 
 @attrs.frozen
@@ -55,53 +60,92 @@ class Attempt:
     @property
     def seconds(self) -> float:
         """How long it took."""
-        return float(self.record.get("seconds", 0.0))
+        seconds = self.record.get("seconds", 0.0)
+        return float(seconds) if is_number(seconds) else 0.0
 
 
 class Store:
-    """Reads and writes the folder of one study."""
+    """Reads and writes the folder of one study.
+
+    folder: what is known of the study. root: the nodes, which other studies may share.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        above = folder.parent.parent
+        shares = folder.parent.name == OTHERS and (above / GRAPH).is_file()
+        self.root = above if shares else folder
+
+    def of(self, name: str) -> Store:
+        """The study of a name in this folder: its first one, or one beside it."""
+        graph = read_json(self.root / GRAPH, is_graph)
+        first = graph is None or graph["study"] == name
+        return Store(self.root if first else self.root / OTHERS / name)
+
+    def graph(self) -> Mapping[str, Any]:
+        """What was run last.
+
+        Raises:
+            StoreError: nothing was, or what is known of it is damaged.
+        """
+        found: Mapping[str, Any] | None = read_json(self.folder / GRAPH, is_graph)
+        if found is None:
+            what = "is damaged" if self.has_run() else "is not there"
+            raise StoreError(f"{self.folder / GRAPH} {what}: `glidepath study run` writes it anew")
+        return found
+
+    def batches(self) -> Iterator[Mapping[str, int]]:
+        """Where the noise of prompts is, by batch: of this study's last run, then of those beside it."""
+        files = [self.folder / GRAPH, self.root / GRAPH, *sorted(self.root.glob(f"{OTHERS}/*/{GRAPH}"))]
+        for file in dict.fromkeys(files):
+            graph = read_json(file, is_graph)
+            if graph is None:
+                continue
+            prompts = graph["prompts"]
+            # an earlier version drew all prompts as one batch
+            for batch in graph.get("batches", [{"prompts": range(len(prompts)), "at": range(len(prompts))}]):
+                yield {prompts[it]: at for it, at in zip(batch["prompts"], batch["at"], strict=True)}
 
     def has_run(self) -> bool:
         """Whether a study has run in it."""
         return (self.folder / GRAPH).exists()
 
     def is_running(self) -> bool:
-        """Whether a driver holds the folder's lock."""
-        if not (self.folder / ".lock").exists():
+        """Whether a driver holds the folder's lock, and runs this study."""
+        if not (self.root / ".lock").exists():
             return False
         try:
-            descriptor = lock_file(self.folder / ".lock")
+            descriptor = lock_file(self.root / ".lock")
         except CannotWrite:  # nobody runs whom we could disturb where we may not write
             return False
         if descriptor is None:
-            return True
+            name = (read_json(self.root / RUNNING, {"study": str}) or {"study": ""})["study"]
+            return not name or self.of(name).folder == self.folder
         os.close(descriptor)
         return False
 
     def node(self, key: str) -> Path:
         """The folder of a node, there or not."""
-        return self.folder / "nodes" / key[:2] / key
+        return self.root / "nodes" / key[:2] / key
 
     def attempts(self, key: str) -> list[Attempt]:
         """All attempts at a node, the first one first."""
         found = []
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for name in sorted(os.listdir(self.node(key) / "attempts")):
-                if name.isdigit():
+                if name.isascii() and name.isdecimal() and len(name) < _MOST_DIGITS:
                     found.append(self._attempt(key, name))
         return found
 
     def _attempt(self, key: str, name: str) -> Attempt:
         folder = self.node(key) / "attempts" / name
-        result = read_json(folder / RESULT)
-        if isinstance(result, dict):
+        result = read_json(folder / RESULT, is_result)
+        if result is not None and _are_whole(folder, result.get("files", {})):
             return Attempt(key, int(name), folder, "done", result)
         failure = read_json(folder / FAILURE)
-        if isinstance(failure, dict):
-            return Attempt(key, int(name), folder, str(failure.get("failure", "error")), failure)
+        if failure is not None:
+            state = failure.get("failure")
+            return Attempt(key, int(name), folder, state if state in FAILURES else "error", failure)
         return Attempt(key, int(name), folder, "running", {})
 
     def done(self, key: str) -> Attempt | None:
@@ -110,11 +154,11 @@ class Store:
 
     def counted(self, key: str) -> list[Attempt]:
         """The failed attempts that were not forgiven."""
-        forgiven = read_json(self.node(key) / "forgiven.json") or {}
+        forgiven = read_json(self.node(key) / "forgiven.json", {"attempts": int}) or {"attempts": 0}
         return [
             attempt
             for attempt in self.attempts(key)
-            if attempt.number > int(forgiven.get("attempts", 0)) and attempt.state not in ("done", "running")
+            if attempt.number > forgiven["attempts"] and attempt.state not in ("done", "running")
         ]
 
     def forgive(self, key: str) -> None:
@@ -137,13 +181,18 @@ class Store:
     def preimages(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """What is kept of every node, by key."""
         for key in self.node_keys():
-            said = read_json(self.node(key) / PREIMAGE)
-            if isinstance(said, dict):
+            said = self.preimage(key)
+            if said is not None:
                 yield key, said
+
+    def preimage(self, key: str) -> Mapping[str, Any] | None:
+        """What is kept of a node; None where nothing is, or it is damaged."""
+        found: Mapping[str, Any] | None = read_json(self.node(key) / PREIMAGE, PREIMAGE_SHAPE)
+        return found
 
     def node_keys(self) -> Iterator[str]:
         """The keys of all nodes that have a folder."""
-        for folder in sorted((self.folder / "nodes").glob("??/*")):
+        for folder in sorted((self.root / "nodes").glob("??/*")):
             if folder.is_dir():
                 yield folder.name
 
@@ -179,6 +228,14 @@ class Store:
             if time.monotonic() > deadline:
                 raise StoreError(f"a process of an earlier run still works in {attempt.folder}")
             time.sleep(0.1)
+
+
+def _are_whole(folder: Path, files: Any) -> bool:
+    """Whether the files of an attempt are there, as long as its result says; an early result says nothing."""
+    try:
+        return isinstance(files, dict) and all((folder / it).stat().st_size == n for it, n in files.items())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
 
 
 def make_folder(path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from glidepath.plugins.studies.store.files import read_json
-from glidepath.plugins.studies.store.store import GRAPH, Attempt, Store
+from glidepath.plugins.studies.store.files import StoreError
+from glidepath.plugins.studies.store.store import RESULT, Attempt, Store
 from glidepath.plugins.studies.study.graph import STAGES
 from glidepath.plugins.studies.study.sections import CANCELLED
 
@@ -43,10 +43,12 @@ class Score(NamedTuple):
 class Summary:
     """The trials of the last run, with every attempt at their nodes.
 
-    trials: as graph.json has them. stages, attempts: by the key of a node.
+    trials: as graph.json has them. batches: the places of their prompts. stages, attempts: by the key of a
+    node.
     """
 
     trials: Sequence[Mapping[str, Any]]
+    batches: Sequence[Sequence[int]]
     stages: Mapping[str, str]
     attempts: Mapping[str, Sequence[Attempt]]
 
@@ -72,7 +74,7 @@ class Summary:
         """For each arm, how many steps of its trials are done, how many failed, and how many there are."""
         states: dict[str, Counter[str]] = {}
         for trial in self.trials:
-            states.setdefault(trial["arm"], Counter()).update(map(self.state, trial["nodes"].values()))
+            states.setdefault(trial["arm"], Counter()).update(map(self.state, _keys(trial)))
         return {arm: (count["done"], count["failed"], count.total()) for arm, count in states.items()}
 
     def failures(self) -> list[FailedNode]:
@@ -93,25 +95,56 @@ class Summary:
         return {stage: fmean(times) for stage, times in seconds.items() if times}
 
     def scores(self) -> Iterator[Score]:
-        """Every score, by metric, arm and seeds."""
+        """Every score, by metric, arm and seeds.
+
+        Raises:
+            StoreError: there are more or fewer of them than prompts.
+        """
         measured = [
-            (step, trial["arm"], trial["train"], trial["sample"], key)
+            (step, trial["arm"], trial["train"], trial["sample"], listed(keys))
             for trial in self.trials
-            for step, key in trial["nodes"].items()
+            for step, keys in trial["nodes"].items()
             if step.startswith(MEASURE)
         ]
-        for step, arm, train_seed, sample_seed, key in sorted(measured):
-            done = next((attempt for attempt in self.attempts[key] if attempt.state == "done"), None)
-            for prompt, value in enumerate(done.record.get("scores", ()) if done is not None else ()):
-                yield Score(arm, train_seed, sample_seed, step.removeprefix(MEASURE), prompt, value)
+        for step, arm, train_seed, sample_seed, keys in sorted(measured):
+            several = len(keys) == len(self.batches)
+            for number, key in enumerate(keys):
+                done = next((attempt for attempt in self.attempts[key] if attempt.state == "done"), None)
+                if done is None:
+                    continue
+                scores = done.record.get("scores", ())
+                whole = len(scores) == 1 and not (several and len(keys) > 1)
+                prompts = (0,) if whole else self.batches[number] if several else ()
+                if len(prompts) != len(scores):
+                    raise StoreError(
+                        f"{done.folder / RESULT} has {len(scores)} scores for {len(prompts)} prompts"
+                    )
+                for prompt, value in sorted(zip(prompts, scores, strict=True), key=lambda it: it[0]):
+                    yield Score(arm, train_seed, sample_seed, step.removeprefix(MEASURE), prompt, value)
 
 
 def read_summary(store: Store) -> Summary:
-    """Read what a store has of its last run. Whoever runs the study meanwhile is not disturbed."""
-    trials = (read_json(store.folder / GRAPH) or {}).get("trials", ())
+    """Read what a store has of its last run. Whoever runs the study meanwhile is not disturbed.
+
+    Raises:
+        StoreError: what is known of the run is damaged.
+    """
+    graph = store.graph()
     stages = {
         key: "measure" if step.startswith(MEASURE) else step
-        for trial in trials
-        for step, key in trial["nodes"].items()
+        for trial in graph["trials"]
+        for step, keys in trial["nodes"].items()
+        for key in listed(keys)
     }
-    return Summary(trials, stages, {key: store.attempts(key) for key in stages})
+    batches = [batch["prompts"] for batch in graph.get("batches", ())] or [range(len(graph["prompts"]))]
+    return Summary(graph["trials"], batches, stages, {key: store.attempts(key) for key in stages})
+
+
+def listed(keys: str | Sequence[str]) -> Sequence[str]:
+    """The keys of a step as a list; an earlier version wrote the only one."""
+    return [keys] if isinstance(keys, str) else keys
+
+
+def _keys(trial: Mapping[str, Any]) -> Iterator[str]:
+    for keys in trial["nodes"].values():
+        yield from listed(keys)

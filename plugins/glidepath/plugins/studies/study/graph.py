@@ -1,5 +1,8 @@
 """The stages of a study as a graph: train -> embed -> sample -> measure. Equal keys are one node.
 
+Prompts are embedded, drawn and judged in batches, each a node, so that a new prompt runs by itself. A metric
+that judges all images of a trial at once is one node for all of its batches.
+
 A node's key is the digest of everything that decides its result: the parts that its stage reads, the keys of
 the nodes before it, the code, the seeds, the precision. Parts enter a key by their own digests, so that a key
 costs little; the preimage of a key writes them out again.
@@ -10,12 +13,13 @@ without it would take an old result for a new one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
 from glidepath.plugins.studies.study.arms import ArmPlan
+from glidepath.plugins.studies.study.batches import Batch, make_batches
 from glidepath.plugins.studies.study.cache_keys import (
     CORE,
     core_digest,
@@ -36,7 +40,7 @@ READS: Mapping[Stage, tuple[str, ...]] = {
     "sample": ("schedule", "text_encoder", "denoiser", "guidance", "sampler", "codec"),
     "measure": ("data",),
 }
-"""The slots that each stage reads."""
+"""The slots that each stage reads. A metric may say what it reads; one that judges each image reads none."""
 
 VERSIONS: Mapping[Stage, int] = {"train": 1, "embed": 2, "sample": 2, "measure": 1}
 """Raised where the code of a stage changes what it makes."""
@@ -52,7 +56,9 @@ class Node:
     """A piece of work with one result.
 
     upstream: the nodes whose results it takes. arm: the first that has it. seed: of its role, None for none.
-    metric: of a `measure`. preimage: what its key is the digest of.
+    metric: of a `measure`. batch: the prompts of an `embed`, a `sample`, or of a metric that judges each by
+    itself; part: which batch that is, for a person, where there are several.
+    preimage: what its key is the digest of.
     """
 
     key: str
@@ -62,6 +68,8 @@ class Node:
     seed: int | None
     metric: MetricPlan | None
     preimage: Mapping[str, Any]
+    batch: Batch | None = None
+    part: str = ""
 
     @property
     def reads(self) -> Mapping[str, str]:
@@ -72,28 +80,36 @@ class Node:
     def label(self) -> str:
         """For a person."""
         of = "" if self.seed is None else f" seed {self.seed}"
-        return f"{self.stage} {self.arm.name}{of}" + (f" {self.metric.label}" if self.metric else "")
+        metric = f" {self.metric.label}" if self.metric else ""
+        return f"{self.stage} {self.arm.name}{of}{metric}{self.part}"
 
 
 @attrs.frozen
 class TrialNodes:
     """One arm with one pair of seeds, by their places in the study's lists; training seed 0 where none is.
 
-    nodes: keys by stage; those of `measure` by "measure LABEL". A model without text has no `embed`.
+    nodes: keys by stage, one for each batch or one in all; those of `measure` by "measure LABEL". A model
+        without text has no `embed`.
     """
 
     arm: str
     train: int
     sample: int
-    nodes: Mapping[str, str]
+    nodes: Mapping[str, tuple[str, ...]]
+
+    @property
+    def keys(self) -> list[str]:
+        """Of all of its nodes, stage by stage."""
+        return [key for keys in self.nodes.values() for key in keys]
 
 
 @attrs.frozen(eq=False)
 class Graph:
-    """All nodes by key, each after those before it, and what each trial is made of."""
+    """All nodes by key, each after those before it; what each trial is made of; the batches of prompts."""
 
     nodes: Mapping[str, Node]
     trials: Sequence[TrialNodes]
+    batches: Sequence[Batch]
 
     def counts(self) -> dict[Stage, int]:
         """How many nodes each stage has."""
@@ -107,31 +123,45 @@ class Graph:
             for key, node in self.nodes.items()
         }
         trials = [
-            attrs.evolve(trial, nodes={step: instead.get(key, key) for step, key in trial.nodes.items()})
+            attrs.evolve(
+                trial,
+                nodes={
+                    step: tuple(instead.get(key, key) for key in keys) for step, keys in trial.nodes.items()
+                },
+            )
             for trial in self.trials
         ]
-        return Graph(nodes, trials)
+        return Graph(nodes, trials, self.batches)
 
 
-def build_graph(study: Study, catalogue: Catalogue, *, runtime: Mapping[str, str]) -> Graph:
+def build_graph(
+    study: Study,
+    catalogue: Catalogue,
+    *,
+    runtime: Mapping[str, str],
+    earlier: Iterable[Mapping[str, int]] = (),
+) -> Graph:
     """The graph of a study.
 
     runtime: the kind of device and the precision that "auto" stands for here, as `resolved_runtime` finds
         them; a result on a GPU is not one on a processor.
+    earlier: the batches of earlier runs, as `make_batches` takes them.
     """
-    return _Building(study, catalogue, runtime).graph()
+    batches = make_batches(study.prompts, max(1, study.data.batch // study.data.per_prompt), earlier)
+    return _Building(study, catalogue, runtime, batches).graph()
 
 
 class _Building:
-    def __init__(self, study: Study, catalogue: Catalogue, runtime: Mapping[str, str]) -> None:
-        self.study, self.catalogue, self.runtime = study, catalogue, dict(runtime)
+    def __init__(
+        self, study: Study, catalogue: Catalogue, runtime: Mapping[str, str], batches: Sequence[Batch]
+    ) -> None:
+        self.study, self.catalogue, self.runtime, self.batches = study, catalogue, dict(runtime), batches
         self.nodes: dict[str, Node] = {}
         self.described: dict[str, Any] = {}
         self._digests: dict[tuple[int, bool], str] = {}
         self._commons: dict[int, dict[str, Any]] = {}
         self._runtimes: dict[int, str] = {}
         self._files: dict[int, Mapping[str, str]] = {}
-        self._prompts = digest([list(study.prompts), study.data.per_prompt, study.data.batch])
         version = next((it.version for it in catalogue.records if it.distribution == DISTRIBUTION), "")
         self._core = {CORE: {"version": version, "source": core_digest()}}
 
@@ -141,39 +171,65 @@ class _Building:
             for sample in range(len(self.study.sample_seeds)):
                 for arm in self.study.arms:
                     trials.append(self._trial(arm, train, sample))
-        return Graph(self.nodes, trials)
+        return Graph(self.nodes, trials, self.batches)
 
     def _trial(self, arm: ArmPlan, train: int, sample: int) -> TrialNodes:
-        nodes: dict[str, Node] = {}
-        trained = self._train(arm, train) if self.study.trains else None
-        if trained is not None:
-            nodes["train"] = trained
-        before = (trained,) if trained is not None else ()
-        if any("text_encoder" in parts for parts in arm.pipelines.values()):
+        nodes: dict[str, list[Node]] = {}
+        trained = (self._train(arm, train),) if self.study.trains else ()
+        if trained:
+            nodes["train"] = list(trained)
+        texts = any("text_encoder" in parts for parts in arm.pipelines.values())
+        seed = self.study.sample_seeds[sample]
+        for batch in self.batches:
             # by the batches that they are drawn in, whose size decides how a network rounds
-            inputs = {"prompts": self._prompts, "runtime": self._runtime(arm)}
-            nodes["embed"] = self._node("embed", arm, before, inputs=inputs)
-            before = (*before, nodes["embed"])
-        inputs = {"prompts": self._prompts, "runtime": self._runtime(arm)}
-        drawn = self._node("sample", arm, before, seed=self.study.sample_seeds[sample], inputs=inputs)
-        nodes["sample"] = drawn
+            inputs = {"prompts": self._prompts(batch), "runtime": self._runtime(arm)}
+            before: tuple[Node, ...] = trained
+            if texts:
+                embedded = self._node("embed", arm, trained, inputs=inputs, batch=batch)
+                before = (*trained, embedded)
+                nodes.setdefault("embed", []).append(embedded)
+            inputs["prompts"] = self._prompts(batch, at=True)
+            drawn = self._node("sample", arm, before, seed=seed, inputs=inputs, batch=batch)
+            nodes.setdefault("sample", []).append(drawn)
         for metric in self.study.metrics:
-            nodes[f"measure {metric.label}"] = self._measure(arm, drawn, metric)
-        return TrialNodes(arm.name, train, sample, {name: node.key for name, node in nodes.items()})
+            nodes[f"measure {metric.label}"] = self._measure(arm, trained, nodes["sample"], metric, seed)
+        keys = {name: tuple(node.key for node in found) for name, found in nodes.items()}
+        return TrialNodes(arm.name, train, sample, keys)
 
     def _train(self, arm: ArmPlan, index: int) -> Node:
         return self._node(
             "train", arm, (), seed=self.study.train_seeds[index], inputs={"runtime": self._runtime(arm)}
         )
 
-    def _measure(self, arm: ArmPlan, drawn: Node, metric: MetricPlan) -> Node:
-        inputs = {"metric": self._digest(metric.part)}
-        return self._node("measure", arm, (drawn,), inputs=inputs, metric=metric)
+    def _measure(
+        self, arm: ArmPlan, trained: tuple[Node, ...], drawn: Sequence[Node], metric: MetricPlan, seed: int
+    ) -> list[Node]:
+        """The nodes of a metric: one for each batch, one for all images, or one that sees no image."""
+        inputs: dict[str, Any] = {"metric": self._digest(metric.part)}
+        if metric.reads is not None:
+            inputs |= {"runtime": self._runtime(arm)}
+            return [self._node("measure", arm, trained, inputs=inputs, seed=seed, metric=metric)]
+        if metric.whole_set:
+            return [self._node("measure", arm, tuple(drawn), inputs=inputs, metric=metric)]
+        return [
+            self._node("measure", arm, (node,), inputs=inputs, metric=metric, batch=node.batch)
+            for node in drawn
+        ]
+
+    def _prompts(self, batch: Batch, *, at: bool = False) -> str:
+        """The digest of what is drawn of a batch; at: with where its noise is."""
+        data = self.study.data
+        whole: list[Any] = [[self.study.prompts[it] for it in batch.prompts], data.per_prompt, data.batch]
+        if at and batch.at != tuple(range(len(batch.at))):
+            whole.append(list(batch.at))
+        return digest(whole)
 
     def _runtime(self, arm: ArmPlan) -> str:
         key = id(arm.common)
         if key not in self._runtimes:
             runtime = {**attrs.asdict(arm.common.runtime), **self._resolved(arm)}
+            if runtime["device"] != "cuda":
+                runtime["threads"] = self.study.threads
             self._runtimes[key] = self._keep(runtime)
         return self._runtimes[key]
 
@@ -194,40 +250,54 @@ class _Building:
         inputs: Mapping[str, Any],
         seed: int | None = None,
         metric: MetricPlan | None = None,
+        batch: Batch | None = None,
     ) -> Node:
+        slots = READS[stage] if metric is None or metric.reads is None else metric.reads
+        asks_networks = stage != "measure" or (metric is not None and metric.reads is not None)
         whole = {
             "stage": stage,
             "version": VERSIONS[stage],
-            "reads": self._reads(stage, arm),
-            "upstream": {node.stage: node.key for node in upstream},
+            # what judges image by image is given images and texts alone
+            "reads": {} if stage == "measure" and batch else self._reads(stage, slots, asks_networks, arm),
+            "upstream": upstream_keys(upstream),
             **inputs,
         }
         if seed is not None:
             whole["seed"] = seed
-        if stage != "measure":
+        if asks_networks:
             whole["code"] = self._core
         key = digest(whole)
         if key not in self.nodes:
-            self.nodes[key] = Node(key, stage, upstream, arm, seed, metric, self._full(whole))
+            part = self._part(batch) if batch is not None else ""
+            full = self._full(whole)
+            self.nodes[key] = Node(key, stage, upstream, arm, seed, metric, full, batch, part)
         return self.nodes[key]
 
-    def _reads(self, stage: Stage, arm: ArmPlan) -> dict[str, str]:
+    def _part(self, batch: Batch) -> str:
+        number = self.batches.index(batch) + 1
+        return f" batch {number}" if len(self.batches) > 1 else ""
+
+    def _reads(
+        self, stage: Stage, slots: tuple[str, ...], asks_networks: bool, arm: ArmPlan
+    ) -> dict[str, str]:
         """What a stage reads of an arm, by digest."""
         cached = self._commons.setdefault(id(arm), {})
-        key = f"reads {stage}"
+        key = f"reads {stage} {slots}"
         if key not in cached:
-            cached[key] = dict(self._read(stage, arm))
+            cached[key] = dict(self._read(stage, slots, asks_networks, arm))
         found: dict[str, str] = cached[key]
         return found
 
-    def _read(self, stage: Stage, arm: ArmPlan) -> Iterator[tuple[str, str]]:
+    def _read(
+        self, stage: Stage, slots: tuple[str, ...], asks_networks: bool, arm: ArmPlan
+    ) -> Iterator[tuple[str, str]]:
         made_here = self.study.trains and not (stage == "train" and begins_with_weights(arm))
         for name, parts in arm.pipelines.items():
             for slot, part in parts.items():
-                if slot in READS[stage] or slot not in _DECLARED:
+                if slot in slots or slot not in _DECLARED:
                     path = f"stages.{name}.{slot}" if name else slot
                     yield path, self._digest(part, without_weights=made_here and slot in TRAINED)
-        if stage != "measure" and not made_here:
+        if asks_networks and not made_here:
             yield from self._weights(arm).items()
         if arm.common.stages:
             yield "stages", self._keep(list(arm.common.stages))
@@ -287,6 +357,14 @@ class _Preimage(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._whole)
+
+
+def upstream_keys(upstream: Sequence[Node]) -> dict[str, str | list[str]]:
+    """The keys of the nodes before one, by stage: one, or a list."""
+    found: dict[str, list[str]] = {}
+    for node in upstream:
+        found.setdefault(node.stage, []).append(node.key)
+    return {stage: keys[0] if len(keys) == 1 else keys for stage, keys in found.items()}
 
 
 def begins_with_weights(arm: ArmPlan) -> bool:

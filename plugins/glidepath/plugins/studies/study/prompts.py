@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def read_prompts(data: Data, document: Document) -> tuple[str, ...]:
         texts = list(data.prompts)
     if not texts:
         document.problems.add("a study needs at least one prompt", place, "data.prompts")
-    doubles = sorted({text for text in texts if texts.count(text) > 1}) if len(texts) < 5000 else []
+    doubles = sorted(text for text, count in Counter(texts).items() if count > 1)
     if doubles:
         what = f"the prompt {quoted(doubles[0])} is there twice"
         document.problems.add(what, place, "data.prompts", "per_prompt says how many images each prompt has")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import attrs
-from attrs.validators import and_, ge, gt, lt, optional
+from attrs.validators import and_, ge, gt, le, lt, optional
 
 from glidepath.registry import doc
 
@@ -95,7 +95,16 @@ class Data:
     per_prompt: int = attrs.field(
         default=1, validator=ge(1), metadata=doc("images of each prompt; their scores are averaged")
     )
-    batch: int = attrs.field(default=16, validator=ge(1), metadata=doc("images drawn at the same time"))
+    batch: int = attrs.field(
+        default=16, validator=ge(1), metadata=doc("images drawn at the same time, at most")
+    )
+    threads: int | None = attrs.field(
+        default=None,
+        validator=optional(and_(ge(1), le(1024))),
+        metadata=doc(
+            "of the processor for each trial; they decide how numbers round. none: OMP_NUM_THREADS, else 1"
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -26,6 +27,26 @@ class MetricPlan:
     label: str
     part: PartPlan
     family: Family
+
+    @property
+    def whole_set(self) -> bool:
+        """Whether it gives one number for all images of a trial, as its component says."""
+        return bool(self._provided.get("metric.whole_set"))
+
+    @property
+    def reads(self) -> tuple[str, ...] | None:
+        """The slots of a metric that looks at no image of the trial; None for one that does."""
+        found = self._provided.get("metric.reads")
+        return None if found is None else tuple(map(str, found))
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether it is code of the study's author: only `study run` runs that."""
+        return bool(self._provided.get("metric.runs_code"))
+
+    @property
+    def _provided(self) -> Mapping[str, Any]:
+        return self.part.registered.component.provides(self.part.config)
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -63,6 +84,13 @@ class Study:
     def trains(self) -> bool:
         """Whether arms are trained, or sample with the weights that their spec names."""
         return bool(self.train_seeds)
+
+    @property
+    def threads(self) -> int:
+        """Of the processor, that each trial has: whatever else runs, its numbers round alike."""
+        stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        asked = int(stated) if stated.isascii() and stated.isdecimal() else 1
+        return self.data.threads or min(max(1, asked), 1024)
 
     def arm(self, name: str) -> ArmPlan:
         """The arm of a name.
