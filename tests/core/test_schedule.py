@@ -82,7 +82,7 @@ def test_times_out_of_range_are_refused(t: float) -> None:
 @pytest.mark.parametrize(
     ("alpha_bar", "told"),
     [
-        ([0.9, 0.5, 0.0], r"beta\[2\] is 1.0: alpha_bar falls to 0; cap beta, .* at 0.999$"),
+        ([0.9, 0.0, 0.0], r"beta\[1\] is 1.0: alpha_bar falls to 0; cap beta, .* at 0.999$"),
         ([0.9, 0.5, -0.1], r"beta\[2\] is 1.2: alpha_bar falls to 0"),
         ([1.0, 0.5], r"beta\[0\] is 0.0: alpha_bar does not fall; .* from below 1 at the first$"),
         ([0.5, 0.6], r"beta\[1\] is -0.\d+: alpha_bar does not fall"),
@@ -97,7 +97,7 @@ def test_a_beta_that_a_wrong_alpha_bar_gives_is_told_with_what_helps(
         VariancePreservingSchedule(1 - chain[1:] / chain[:-1])
 
 
-@pytest.mark.parametrize("betas", [[0.1, 1.0], [0.0], [-0.1], [0.1, float("nan")], [], [[0.1]]])
+@pytest.mark.parametrize("betas", [[1.0, 0.1], [0.1, 1.01], [0.0], [-0.1], [0.1, float("nan")], [], [[0.1]]])
 def test_betas_out_of_range_are_refused(betas: list[float]) -> None:
     with pytest.raises(ValueError, match="beta"):
         VariancePreservingSchedule(betas)

@@ -29,7 +29,10 @@ def keep_known(bind: Bind) -> Bind:
 
         def restored(x: Tensor, step: Step) -> Prediction:
             prediction = predict(x, step)
-            return prediction.with_sample(known + unknown * prediction.sample)
+            kept = prediction.with_sample(known + unknown * prediction.sample)
+            if (before := prediction.unclipped) is None:
+                return kept
+            return attrs.evolve(kept, unclipped=before.with_sample(known + unknown * before.sample))
 
         return restored
 

@@ -26,6 +26,7 @@ class Prediction:
         beta (1) (Nichol & Dhariwal 2021, equation 15), not clamped; None when variance is not learned.
     gradient: [B, C, *spatial], a sum of grad_x log p(y given x_t); None when nothing guides by gradient.
     unguided: the prediction before a guidance changed its value; None when none did.
+    unclipped: the prediction before its x_0 was brought into a range; None when it was not.
     """
 
     value: Tensor
@@ -35,6 +36,7 @@ class Prediction:
     variance_fraction: Tensor | None = None
     gradient: Tensor | None = None
     unguided: Prediction | None = None
+    unclipped: Prediction | None = None
 
     @property
     def epsilon(self) -> Tensor:
@@ -65,11 +67,15 @@ class Prediction:
 
     def with_sample(self, sample: Tensor) -> Prediction:
         """The same prediction with another x_0 (thresholded, inpainted): epsilon and velocity follow."""
-        return attrs.evolve(self, value=sample, kind="sample")
+        return attrs.evolve(self, value=sample, kind="sample", unclipped=None)
+
+    def with_clipped(self, sample: Tensor) -> Prediction:
+        """The same prediction with its x_0 brought into a range: samplers may keep the noise of before."""
+        return attrs.evolve(self.with_sample(sample), unclipped=self.unclipped or self)
 
     def with_epsilon(self, epsilon: Tensor) -> Prediction:
         """The same prediction with another noise: x_0 and velocity follow."""
-        return attrs.evolve(self, value=epsilon, kind="epsilon")
+        return attrs.evolve(self, value=epsilon, kind="epsilon", unclipped=None)
 
     def as_kind(self, kind: PredictionKind) -> Tensor:
         """What was predicted, as epsilon, sample or velocity."""
@@ -81,7 +87,7 @@ class Prediction:
 
         kind: what `value` is; None for the kind of this prediction.
         """
-        return attrs.evolve(self, value=value, kind=kind or self.kind, unguided=self)
+        return attrs.evolve(self, value=value, kind=kind or self.kind, unguided=self, unclipped=None)
 
     def with_gradient(self, gradient: Tensor) -> Prediction:
         """Add a gradient of log p(y given x_t) to those already there."""

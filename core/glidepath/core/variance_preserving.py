@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -28,7 +29,7 @@ class VariancePreservingSchedule(NoiseSchedule):
         rescale_timesteps: bool = False,
         zero_terminal_snr: bool = False,
     ) -> None:
-        """Take N betas, each between 0 and 1 (both excluded).
+        """Take N betas, each between 0 and 1 (both excluded, but that the last may be 1: noise alone).
 
         rescale_timesteps: the denoiser receives t * 1000 / N as a float, and not t.
         zero_terminal_snr: alpha is shifted and scaled, so that the last timestep is noise alone and the
@@ -43,7 +44,9 @@ class VariancePreservingSchedule(NoiseSchedule):
             raise ValueError(
                 f"a schedule needs a list of betas, got a tensor of shape {tuple(self.beta.shape)}"
             )
-        outside = torch.nonzero(~((self.beta > 0) & (self.beta < 1)))
+        most = torch.ones_like(self.beta)
+        most[:-1] = math.nextafter(1, 0)
+        outside = torch.nonzero(~((self.beta > 0) & (self.beta <= most)))
         if outside.numel():
             index = int(outside[0])
             beta = float(self.beta[index])

@@ -29,6 +29,17 @@ def test_the_program_of_the_paper(kind: PredictionKind, share: float, scale: flo
             np.testing.assert_allclose(prediction.sample[row], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("most", [1.0, 1.2, 3.0])
+def test_no_image_is_scaled_by_more_than_one_says(most: float) -> None:
+    denoiser = Labelled("sample", 5.0)
+    guided = walk(DynamicThreshold(DynamicThresholdConfig(sample_max=most)), denoiser=denoiser)
+    for plain, prediction in zip(walk(denoiser=denoiser), guided, strict=True):
+        for row in range(2):
+            x_0 = plain.sample[row].double().numpy()
+            s = np.clip(np.percentile(np.abs(x_0), 99.5), 1, most)
+            np.testing.assert_allclose(prediction.sample[row], np.clip(x_0, -s, s) / s, rtol=1e-4, atol=1e-5)
+
+
 @given(share=st.floats(0, 1), count=st.integers(1, 30))
 def test_percentiles_are_those_of_numpy(share: float, count: int) -> None:
     values = torch.randn(3, count, generator=torch.Generator().manual_seed(count))

@@ -44,6 +44,8 @@ SOLVERS: dict[str, tuple[Sampler, float]] = {
     "dpmpp-3m": (Dpmpp3Sampler(Dpmpp3Config(clip=False, lower_order_final=False)), 2),
     "unipc 2": (UniPcSampler(UniPcConfig(clip=False)), 2),
     "unipc 2 bh1": (UniPcSampler(UniPcConfig(clip=False, solver="bh1")), 2),
+    "unipc 2 epsilon": (UniPcSampler(UniPcConfig(clip=False, predict_x0=False)), 2),
+    "unipc 2 predictor": (UniPcSampler(UniPcConfig(clip=False, corrector=False)), 2),
     "unipc 3": (UniPcSampler(UniPcConfig(clip=False, order=3)), 2),
     "pndm": (PndmSampler(PndmConfig(clip=False, warm_up="heun")), 2),
 }

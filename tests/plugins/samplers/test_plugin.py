@@ -94,6 +94,30 @@ def test_a_bound_that_bounds_nothing_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"sigmas": (1.0, 2.0)}, "sigmas"),
+        ({"sigmas": (2.0, 2.0)}, "sigmas"),
+        ({"sigmas": ()}, "sigmas"),
+        ({"sigmas": (0.0,)}, "sigmas"),
+        ({"sigmas": (1.0, -1.0)}, "sigmas"),
+        ({"sigmas": (2.0, 1.0), "sigma_max": 80.0}, "sigma_max"),
+        ({"sigmas": (2.0, 1.0, 0.0)}, ""),
+    ],
+)
+def test_listed_sigmas_fall_to_the_image(given: dict[str, Any], field: str) -> None:
+    config = configs.EulerConfig(steps=5000, **given)
+    assert [name for name, _ in COMPONENTS["euler"].check(config)] == [field] * bool(field)
+    assert COMPONENTS["euler"].needs(config) == {}
+
+
+def test_the_form_of_unipc_for_epsilon_begins_with_some_signal() -> None:
+    need = COMPONENTS["unipc"].needs(configs.UniPcConfig(predict_x0=False))["schedule.zero_terminal_snr"]
+    assert need.field == "predict_x0"
+    assert "schedule.zero_terminal_snr" not in COMPONENTS["unipc"].needs(configs.UniPcConfig())
+
+
+@pytest.mark.parametrize(
     ("config", "field", "value"),
     [
         (configs.DdimConfig, "eta", -0.1),
@@ -103,6 +127,9 @@ def test_a_bound_that_bounds_nothing_is_a_fault() -> None:
         (configs.EulerAncestralConfig, "eta", 1.1),
         (configs.DpmppSdeConfig, "eta", -0.1),
         (configs.UniPcConfig, "order", 4),
+        (configs.HeunConfig, "s_churn", -1.0),
+        (configs.EulerConfig, "s_noise", 0.0),
+        (configs.DdpmConfig, "clip_range", 0.0),
     ],
 )
 def test_parameters_out_of_range_are_refused(config: type, field: str, value: float) -> None:

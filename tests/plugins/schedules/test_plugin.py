@@ -22,13 +22,13 @@ def test_it_supplies_schedules() -> None:
 @pytest.mark.parametrize(
     ("config", "field", "value"),
     [
-        (configs.LinearConfig, "num_steps", 20),
+        (configs.LinearConfig, "num_steps", 19),
         (configs.CosineConfig, "num_steps", 0),
-        (configs.CosineConfig, "max_beta", 1.0),
+        (configs.CosineConfig, "max_beta", 1.01),
         (configs.CosineConfig, "max_beta", 0.0),
-        (configs.LinearConfig, "beta_end", 1.0),
+        (configs.LinearConfig, "beta_end", 1.01),
         (configs.QuadraticConfig, "beta_start", 0.0),
-        (configs.ConstantConfig, "beta", 1.0),
+        (configs.ConstantConfig, "beta", 1.01),
         (configs.WarmUpConfig, "share", 1.1),
     ],
 )
@@ -37,8 +37,8 @@ def test_parameters_out_of_range_are_refused(config: type, field: str, value: fl
         config(**{field: value})
 
 
-def test_21_is_the_smallest_number_of_linear_steps_whose_betas_stay_below_1() -> None:
-    assert configs.LinearConfig(num_steps=21).num_steps == 21
+def test_20_is_the_smallest_number_of_linear_steps_whose_betas_are_none_above_1() -> None:
+    assert configs.LinearConfig(num_steps=20).num_steps == 20
 
 
 @every_component
@@ -62,3 +62,46 @@ def config_class(component: Component) -> type[Any]:
     """The class that a descriptor names."""
     named: type[Any] = pkgutil.resolve_name(str(component.config))
     return named
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "field"),
+    [
+        ("linear", {"beta_end": 1.0}, "beta_end"),
+        ("linear", {"num_steps": 20}, "num_steps"),
+        ("cosine", {"max_beta": 1.0}, "max_beta"),
+        ("quadratic", {"beta_end": 1.0}, "beta_end"),
+        ("constant", {"beta": 1.0, "num_steps": 1}, "beta"),
+        ("warm-up", {"beta_end": 1.0, "share": 1.0}, "beta_end"),
+    ],
+)
+def test_a_last_beta_of_1_is_for_denoisers_that_say_what_the_image_is(
+    name: str, given: dict[str, Any], field: str
+) -> None:
+    component = COMPONENTS[name]
+    config = config_class(component)(**given)
+    need = component.needs(config)["prediction.kind"]
+    assert (need.value, need.field) == (("velocity", "sample"), field)
+    assert component.provides(config)["schedule.zero_terminal_snr"] is True
+    assert list(component.check(config)) == []
+    levels = pkgutil.resolve_name(str(component.target))(config).levels([config.num_steps - 1])
+    assert levels.alpha.tolist() == [0, 1]
+    assert levels.sigma.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "field"),
+    [
+        ("constant", {"beta": 1.0}, "beta"),
+        ("warm-up", {"beta_end": 1.0}, "beta_end"),
+        ("quadratic", {"beta_start": 1.0}, "beta_start"),
+    ],
+)
+def test_a_beta_of_1_before_the_end_is_a_problem(name: str, given: dict[str, Any], field: str) -> None:
+    component = COMPONENTS[name]
+    config = config_class(component)(**given)
+    ((at, message),) = component.check(config)
+    assert at == field
+    assert "before the last timestep" in message
+    with pytest.raises(ValueError, match="alpha_bar falls to 0"):
+        pkgutil.resolve_name(str(component.target))(config)

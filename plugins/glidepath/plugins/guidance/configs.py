@@ -87,6 +87,14 @@ class DynamicThresholdConfig:
         validator=[gt(0), le(1)],
         metadata=doc("the share of the values of |x_0| that end within the bounds; the rest is clipped"),
     )
+    sample_max: float = attrs.field(
+        default=math.inf,
+        validator=ge(1),
+        metadata=doc(
+            "no x_0 is scaled down by more; 1 clips to [-1, 1], and .inf scales by whatever is needed "
+            "(elsewhere: sample_max_value, which is 1 by default)"
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)

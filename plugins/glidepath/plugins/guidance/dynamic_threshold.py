@@ -13,8 +13,9 @@ from glidepath.plugins.guidance.configs import DynamicThresholdConfig
 class DynamicThreshold(Guidance):
     """x_0 = clip(x_0, -s, s) / s, s a percentile of |x_0|, at least 1 (Saharia et al. 2022, section 2.3).
 
-    Each sample has its own s. An x_0 that lies within [-1, 1] stays as it is. A learned variance, a gradient
-    and what was predicted before guidance stay too.
+    Each sample has its own s, which `sample_max` bounds. An x_0 that lies within [-1, 1] stays as it is. A
+    learned variance, a gradient and what was predicted before guidance stay too; so does the noise that was
+    predicted, for a sampler that keeps it (`ddim` with `epsilon: predicted`).
     """
 
     def __init__(self, config: DynamicThresholdConfig) -> None:
@@ -28,14 +29,14 @@ class DynamicThreshold(Guidance):
 
             def thresholded(x: Tensor, step: Step) -> Prediction:
                 prediction = predict(x, step)
-                return prediction.with_sample(self._threshold(prediction.sample))
+                return prediction.with_clipped(self._threshold(prediction.sample))
 
             return thresholded
 
         return bound
 
     def _threshold(self, sample: Tensor) -> Tensor:
-        bound = percentile(sample.abs().flatten(1), self.config.percentile).clamp_min(1)
+        bound = percentile(sample.abs().flatten(1), self.config.percentile).clamp(1, self.config.sample_max)
         bound = bound.reshape(-1, *[1] * (sample.ndim - 1))
         return sample.clamp(-bound, bound) / bound
 

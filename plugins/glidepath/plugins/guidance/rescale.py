@@ -49,7 +49,7 @@ class Rescale(Guidance):
         spread = _spread(prediction.value)
         factor = phi * _spread(unguided) / spread + (1 - phi)
         factor = torch.where(spread > _ROUNDING * _largest(prediction.value), factor, 1)
-        return attrs.evolve(prediction, value=factor * prediction.value)
+        return attrs.evolve(prediction, value=factor * prediction.value, unclipped=None)
 
 
 def _spread(value: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Literal
 
 import attrs
@@ -16,7 +17,8 @@ _STEPS = (
 _SIGMAS = (
     "how the noise levels lie between the noisiest and the cleanest of the steps: schedule, at the timesteps "
     "themselves; time, evenly in time, at fractions of timesteps; karras, more of them at low noise (evenly "
-    "in sigma^(1/7), sigma over alpha); exponential, evenly in log sigma"
+    "in sigma^(1/7), sigma over alpha); exponential, evenly in log sigma; a list of numbers, such as "
+    "[80, 10, 1, 0.1]: these, sigma over alpha, noisiest first, in place of `steps`"
 )
 _TIMESTEPS = (
     "the time that the denoiser receives where sigmas are spaced anew: exact, a fraction; rounded, the "
@@ -26,7 +28,8 @@ _END = (
     "where the last step ends: clean, at the image; first, at the noise level of timestep 0 (elsewhere: "
     "final_sigmas_type: sigma_min, or set_alpha_to_one: false)"
 )
-_CLIP = "clip each predicted x_0 to [-1, 1]; false for latent spaces"
+_CLIP = "clip each predicted x_0 to [-clip_range, clip_range]; false for latent spaces"
+_CLIP_RANGE = "where each predicted x_0 is clipped (elsewhere: clip_sample_range)"
 _TEMPERATURE = "what the first noise is multiplied by; GLIDE's upsampler uses 0.997"
 _SOLVER = "midpoint or heun: how the integral of the second order is closed; the paper prefers midpoint"
 _LOWER_ORDER_FINAL = (
@@ -47,6 +50,10 @@ def _clip() -> Any:
     return attrs.field(default=True, metadata=doc(_CLIP))
 
 
+def _clip_range() -> Any:
+    return attrs.field(default=1.0, validator=gt(0), metadata=doc(_CLIP_RANGE, unbounded=True))
+
+
 def _temperature() -> Any:
     return attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
 
@@ -56,7 +63,7 @@ class GridConfig:
     """A sampler whose noise levels can be spaced anew; the base of the parameters of most others."""
 
     steps: int | str | tuple[int, ...] = _steps(20)
-    sigmas: Literal["schedule", "time", "karras", "exponential"] = attrs.field(
+    sigmas: Literal["schedule", "time", "karras", "exponential"] | tuple[float, ...] = attrs.field(
         default="schedule", metadata=doc(_SIGMAS)
     )
     sigma_max: float | None = attrs.field(
@@ -70,7 +77,35 @@ class GridConfig:
     timesteps: Literal["exact", "rounded"] = attrs.field(default="exact", metadata=doc(_TIMESTEPS))
     end: Literal["clean", "first"] = _end()
     clip: bool = _clip()
+    clip_range: float = _clip_range()
     temperature: float = _temperature()
+
+
+@attrs.frozen(kw_only=True)
+class ChurnedConfig(GridConfig):
+    """A sampler that may add noise before each step, and so corrects what earlier steps did wrong."""
+
+    s_churn: float = attrs.field(
+        default=0.0,
+        validator=ge(0),
+        metadata=doc(
+            "how much noise is added before each of N steps: sigma grows by a share of s_churn / N, at most "
+            "sqrt(2) - 1; 0: none, deterministic"
+        ),
+    )
+    s_tmin: float = attrs.field(
+        default=0.0, validator=ge(0), metadata=doc("noise is added where sigma over alpha is at least this")
+    )
+    s_tmax: float = attrs.field(
+        default=math.inf,
+        validator=gt(0),
+        metadata=doc("noise is added where sigma over alpha is at most this; .inf: from the first step"),
+    )
+    s_noise: float = attrs.field(
+        default=1.0,
+        validator=gt(0),
+        metadata=doc("the standard deviation of what is added; 1.003 to 1.007 keeps more detail"),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -88,6 +123,7 @@ class DdpmConfig:
         ),
     )
     clip: bool = _clip()
+    clip_range: float = _clip_range()
     temperature: float = _temperature()
 
 
@@ -111,20 +147,27 @@ class DdimConfig:
         default="clipped",
         metadata=doc(
             "which noise is kept where x_0 is clipped: clipped, the one that follows from the clipped x_0, "
-            "as ADM and GLIDE have it; predicted, the denoiser's own, as diffusers has it"
+            "as ADM and GLIDE have it; predicted, the denoiser's own, as diffusers has it, also where the "
+            "guidance dynamic-threshold clips"
         ),
     )
     end: Literal["clean", "first"] = _end()
     clip: bool = _clip()
+    clip_range: float = _clip_range()
     temperature: float = _temperature()
 
 
 @attrs.frozen(kw_only=True)
-class EulerConfig(GridConfig):
+class EulerConfig(ChurnedConfig):
     """One straight line for each step: DDIM at eta 0."""
 
     eta: ClassVar[float] = 0.0
     epsilon: ClassVar[Literal["clipped"]] = "clipped"
+
+
+@attrs.frozen(kw_only=True)
+class HeunConfig(ChurnedConfig):
+    """One straight line for each step, corrected by the slope at its end."""
 
 
 @attrs.frozen(kw_only=True)
@@ -181,6 +224,16 @@ class UniPcConfig(GridConfig):
     solver: Literal["bh1", "bh2"] = attrs.field(
         default="bh2", metadata=doc("the paper's B(h): bh1, h; bh2, e^h - 1, better where h is large")
     )
+    predict_x0: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "true: the form for a predicted x_0; false: that for epsilon, for images without guidance"
+        ),
+    )
+    corrector: bool = attrs.field(
+        default=True,
+        metadata=doc("correct each step by the prediction at its end; false: the predictor alone"),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -199,4 +252,5 @@ class PndmConfig:
     )
     end: Literal["clean", "first"] = _end()
     clip: bool = _clip()
+    clip_range: float = _clip_range()
     temperature: float = _temperature()

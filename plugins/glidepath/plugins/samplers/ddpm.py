@@ -9,6 +9,7 @@ from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, Predict, Prediction, Sampler, State
 from glidepath.plugins.samplers.configs import DdpmConfig
+from glidepath.plugins.samplers.solver import clip_bound
 
 
 class DdpmSampler(Sampler):
@@ -20,7 +21,7 @@ class DdpmSampler(Sampler):
     def __init__(self, config: DdpmConfig) -> None:
         self.steps = config.steps
         self.variance = config.variance
-        self.clip = config.clip
+        self.clip = clip_bound(config)
         self.temperature = config.temperature
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
@@ -37,7 +38,7 @@ class DdpmSampler(Sampler):
         for step in levels.steps(x.device):
             coef1, coef2, smaller, larger, variance, deviation = rows[step.index]
             prediction = predict(x, step)
-            x_0 = prediction.sample.clamp(-1, 1) if self.clip else prediction.sample
+            x_0 = prediction.sample if self.clip is None else prediction.sample.clamp(-self.clip, self.clip)
             mean = torch.addcmul(coef2 * x, coef1, x_0)  # coef1 x_0 + coef2 x_t
             log_variance = self._learned(prediction, smaller, larger)
             if log_variance is not None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, Predict, State
 from glidepath.plugins.samplers.configs import GridConfig
-from glidepath.plugins.samplers.grid import GridSampler
+from glidepath.plugins.samplers.grid import ChurnedLevels, GridSampler
 from glidepath.plugins.samplers.solver import affine_step, denoiser_on, has_signal, weighted_sum
 
 
@@ -18,7 +18,8 @@ class HeunSampler(GridSampler):
 
     The slope of x / alpha over sigma / alpha is epsilon. Two predictions for each step but the last, which
     arrives at a clean image and is one of Euler's; N steps predict 2 N - 1 times. A step that begins where no
-    signal is left (sigma / alpha above 1,000) is one of Euler's too.
+    signal is left (sigma / alpha above 1,000) is one of Euler's too. With `s_churn` noise is added between
+    steps (algorithm 2).
     """
 
     def __init__(self, config: GridConfig) -> None:
@@ -26,34 +27,48 @@ class HeunSampler(GridSampler):
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Sample along `levels`; a state's sample is the x_0 that was predicted last."""
-        first = levels.to_device(x.device, *affine_step(levels, levels.sigma[1:]))
-        second = levels.to_device(x.device, *_correction(levels))
+        base = levels.base if isinstance(levels, ChurnedLevels) else levels
+        first = levels.to_device(x.device, *affine_step(levels, base.sigma[1:], base.alpha[1:]))
+        second = levels.to_device(x.device, *_correction(levels, base))
         corrects = has_signal(levels).tolist()
         denoise = denoiser_on(levels, predict, x.device, self.clip)
+        denoise_at_s = denoise if base is levels else denoiser_on(base, predict, x.device, self.clip)
+        churn = _churn(levels, x.device)
         for index, weights in enumerate(first):
             x_0 = denoise(x, index)
             x_s = weighted_sum(weights, (x, x_0))
             if index + 1 < len(levels) and corrects[index]:
-                x_0_at_s = denoise(x_s, index + 1)
+                x_0_at_s = denoise_at_s(x_s, index + 1)
                 x_s = weighted_sum(second[index], (x_s, x, x_0, x_0_at_s))
                 x_0 = x_0_at_s
             x = x_s
-            noise.skip(index, x)
+            if index in churn:
+                x = weighted_sum(churn[index], (x, noise.step(index, x)))
+            else:
+                noise.skip(index, x)
             yield State(index + 1, len(levels), x, x_0)
 
 
-def _correction(levels: NoiseLevels) -> list[Tensor]:
+def _churn(levels: NoiseLevels, device: torch.device) -> dict[int, tuple[Tensor, ...]]:
+    """The weights of x and of noise where noise is added on arrival, by step."""
+    if not isinstance(levels, ChurnedLevels):
+        return {}
+    rows = levels.to_device(device, levels.alpha[1:] / levels.base.alpha[1:], levels.added)
+    return {index: rows[index] for index, added in enumerate(levels.added.tolist()) if added > 0}
+
+
+def _correction(levels: NoiseLevels, base: NoiseLevels) -> list[Tensor]:
     """[N] each: the weights of x_s as reached, of x_t, and of the x_0 predicted from each, x_t's first.
 
     x_s + alpha_s (r_s - r_t) / 2 (epsilon_s - epsilon_t), where r = sigma / alpha and
     epsilon = (x - alpha x_0) / sigma. Nothing of it holds in the last row.
     """
-    ratio = levels.sigma / levels.alpha
-    half = levels.alpha[1:] * (ratio[1:] - ratio[:-1]) / 2
-    sigma_s = torch.where(levels.sigma[1:] > 0, levels.sigma[1:], 1)
+    ratio_t, ratio_s = levels.sigma[:-1] / levels.alpha[:-1], base.sigma[1:] / base.alpha[1:]
+    half = base.alpha[1:] * (ratio_s - ratio_t) / 2
+    sigma_s = torch.where(base.sigma[1:] > 0, base.sigma[1:], 1)
     return [
         1 + half / sigma_s,
         -half / levels.sigma[:-1],
-        half / ratio[:-1],
-        -half * levels.alpha[1:] / sigma_s,
+        half / ratio_t,
+        -half * base.alpha[1:] / sigma_s,
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def components() -> Iterable[Component]:
             "ddim:DdimSampler",
             "EulerConfig",
             "straight lines in sigma over alpha: DDIM without noise, with a choice of noise levels",
-            f"{_EDM}, equation 4 and appendix D.1",
+            f"{_EDM}, equation 4, algorithm 2 and appendix D.1",
         ),
         _sampler(
             "euler-ancestral",
@@ -76,9 +77,9 @@ def components() -> Iterable[Component]:
         _sampler(
             "heun",
             "heun:HeunSampler",
-            "GridConfig",
+            "HeunConfig",
             "second order, two predictions for each step",
-            f"{_EDM}, algorithm 1",
+            f"{_EDM}, algorithms 1 and 2",
             order=2,
         ),
         _sampler(
@@ -109,7 +110,7 @@ def components() -> Iterable[Component]:
             "unipc:UniPcSampler",
             "UniPcConfig",
             "predictor and corrector at one prediction for each step",
-            f"{_UNIPC}, algorithms 5 and 6",
+            f"{_UNIPC}, algorithms 1, 2, 5 and 6",
             order=2,
         ),
         _sampler(
@@ -167,9 +168,13 @@ def _needs_of_ddpm(config: DdpmConfig) -> dict[str, Need]:
 
 
 def _needs_of_grid(config: GridConfig) -> dict[str, Need]:
+    if not isinstance(config.sigmas, str):
+        return {}
     needs = _needs_spacing(config)
     if config.sigmas != "schedule" and config.sigma_max is None:
         needs["schedule.zero_terminal_snr"] = Need(field="sigmas", test=_needs_signal, optional=True)
+    elif not getattr(config, "predict_x0", True):
+        needs["schedule.zero_terminal_snr"] = Need(field="predict_x0", test=_needs_signal, optional=True)
     return needs
 
 
@@ -185,9 +190,17 @@ def _needs_signal(zero_terminal_snr: bool) -> str:
 
 
 def _faults_of_grid(config: GridConfig) -> _Faults:
-    if config.sigma_max is None or config.sigmas != "schedule":
-        return []
-    return [("sigma_max", "sigma_max bounds noise levels that are spaced anew; set sigmas: karras, say")]
+    sigmas = config.sigmas
+    if isinstance(sigmas, str):
+        if config.sigma_max is None or sigmas != "schedule":
+            return []
+        return [("sigma_max", "sigma_max bounds noise levels that are spaced anew; set sigmas: karras, say")]
+    if config.sigma_max is not None:
+        return [("sigma_max", "sigma_max bounds noise levels that are spaced anew, and sigmas lists them")]
+    falls = all(before > after for before, after in itertools.pairwise(sigmas))
+    if not falls or not sigmas or sigmas[0] <= 0 or sigmas[-1] < 0:
+        return [("sigmas", "a list of sigmas falls: numbers above 0, the noisiest first; the last may be 0")]
+    return []
 
 
 def _no_faults(_config: object) -> _Faults:

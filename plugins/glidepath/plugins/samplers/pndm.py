@@ -10,7 +10,7 @@ from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, NoiseSchedule, PartError, Predict, Sampler, State, timesteps
 from glidepath.plugins.samplers.configs import PndmConfig
-from glidepath.plugins.samplers.solver import denoiser_on, has_signal, weighted_sum
+from glidepath.plugins.samplers.solver import clip_bound, denoiser_on, has_signal, weighted_sum
 
 ADAMS_BASHFORTH = (
     (1.0,),
@@ -39,7 +39,7 @@ class PndmSampler(Sampler):
         self.steps = config.steps
         self.warm_up = config.warm_up
         self.end = config.end
-        self.clip = config.clip
+        self.clip = clip_bound(config)
         self.temperature = config.temperature
 
     def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
@@ -97,7 +97,9 @@ class PndmSampler(Sampler):
 class _Ddim:
     """A denoiser seen as epsilon along a grid, and DDIM's step along an epsilon, over one or two points."""
 
-    def __init__(self, levels: NoiseLevels, predict: Predict, device: torch.device, clip: bool) -> None:
+    def __init__(
+        self, levels: NoiseLevels, predict: Predict, device: torch.device, clip: float | None
+    ) -> None:
         self._denoise = denoiser_on(levels, predict, device, clip)
         sigma, alpha = levels.sigma[:-1], levels.alpha[:-1]
         self._of_epsilon = levels.to_device(device, 1 / sigma, -alpha / sigma)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core import NoiseLevels, Predict, Prediction
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, GridConfig, PndmConfig
 
 Denoise = Callable[[Tensor, int], Tensor]
 """(x, index) -> the x_0 that is predicted from x at that point of the grid."""
@@ -22,19 +23,21 @@ def has_signal(levels: NoiseLevels) -> Tensor:
     return levels.sigma[:-1] <= _NO_SIGNAL * levels.alpha[:-1]
 
 
-def affine_step(levels: NoiseLevels, of_epsilon: Tensor) -> tuple[Tensor, Tensor]:
+def affine_step(
+    levels: NoiseLevels, of_epsilon: Tensor, alpha_s: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """What multiplies x_t and x_0 in x_s = alpha_s x_0 + of_epsilon epsilon: [N] each.
 
     epsilon = (x_t - alpha_t x_0) / sigma_t is put in, so that a step is a sum of two tensors. Their weights
     are made in float64.
 
-    of_epsilon: [N] float64.
+    of_epsilon, alpha_s: [N] float64; alpha_s is that of the next point, where it is not given.
     """
     of_x = of_epsilon / levels.sigma[:-1]
-    return of_x, levels.alpha[1:] - of_x * levels.alpha[:-1]
+    return of_x, (levels.alpha[1:] if alpha_s is None else alpha_s) - of_x * levels.alpha[:-1]
 
 
-def denoiser_on(levels: NoiseLevels, predict: Predict, device: torch.device, clip: bool) -> Denoise:
+def denoiser_on(levels: NoiseLevels, predict: Predict, device: torch.device, clip: float | None) -> Denoise:
     """x_0 at each point of a grid, as `sampled_x_0` has it."""
     steps = list(levels.steps(device))
     of_gradient = levels.to_device(device, gradient_weight(levels))
@@ -50,19 +53,24 @@ def gradient_weight(levels: NoiseLevels) -> Tensor:
     return levels.sigma[:-1] ** 2 / levels.alpha[:-1]
 
 
-def sampled_x_0(prediction: Prediction, of_gradient: Tensor, clip: bool) -> Tensor:
-    """The predicted x_0, clipped to [-1, 1] where `clip` says.
+def clip_bound(config: GridConfig | DdimConfig | DdpmConfig | PndmConfig) -> float | None:
+    """Where each predicted x_0 is clipped; None where it is not."""
+    return config.clip_range if config.clip else None
+
+
+def sampled_x_0(prediction: Prediction, of_gradient: Tensor, clip: float | None) -> Tensor:
+    """The predicted x_0, clipped to [-clip, clip] where that is not None.
 
     A gradient shifts epsilon by -sigma * gradient (Dhariwal & Nichol 2021, algorithm 2); the x_0 that follows
     is not clipped again.
     """
-    x_0 = prediction.sample.clamp(-1, 1) if clip else prediction.sample
+    x_0 = prediction.sample if clip is None else prediction.sample.clamp(-clip, clip)
     return x_0 if prediction.gradient is None else torch.addcmul(x_0, of_gradient, prediction.gradient)
 
 
 def shifted_epsilon(prediction: Prediction) -> Tensor:
     """The noise as it was predicted, whatever x_0 is clipped to, with the same shift by a gradient."""
-    epsilon, gradient = prediction.epsilon, prediction.gradient
+    epsilon, gradient = (prediction.unclipped or prediction).epsilon, prediction.gradient
     return epsilon if gradient is None else torch.addcmul(epsilon, -prediction.step.sigma, gradient)
 
 

@@ -18,7 +18,7 @@ _NUM_STEPS = "N, the number of timesteps, at least 1"
 
 
 def _beta(default: float, text: str) -> Any:
-    return attrs.field(default=default, validator=[gt(0), lt(1)], metadata=doc(f"{text}; between 0 and 1"))
+    return attrs.field(default=default, validator=[gt(0), le(1)], metadata=doc(f"{text}; above 0, at most 1"))
 
 
 @attrs.frozen(kw_only=True)
@@ -27,8 +27,8 @@ class LinearConfig:
 
     num_steps: int = attrs.field(
         default=1000,
-        validator=gt(20),
-        metadata=doc("N, the number of timesteps; more than 20, as with fewer the last beta would reach 1"),
+        validator=ge(20),
+        metadata=doc("N, the number of timesteps; at least 20, at which the last beta is 1"),
     )
     beta_start: float | None = attrs.field(
         default=None,
@@ -37,8 +37,8 @@ class LinearConfig:
     )
     beta_end: float | None = attrs.field(
         default=None,
-        validator=optional([gt(0), lt(1)]),
-        metadata=doc("the last beta, between 0 and 1; none: 20 / N"),
+        validator=optional([gt(0), le(1)]),
+        metadata=doc("the last beta, above 0, at most 1; none: 20 / N"),
     )
     rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
     zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
@@ -51,8 +51,8 @@ class CosineConfig:
     num_steps: int = attrs.field(default=1000, validator=ge(1), metadata=doc(_NUM_STEPS))
     max_beta: float = attrs.field(
         default=0.999,
-        validator=[gt(0), lt(1)],
-        metadata=doc("no beta is larger; between 0 and 1, both excluded"),
+        validator=[gt(0), le(1)],
+        metadata=doc("no beta is larger; above 0, at most 1: then the last timestep is noise alone"),
     )
     rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
     zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))

@@ -19,23 +19,40 @@ if TYPE_CHECKING:
     _ScheduleConfig = LinearConfig | CosineConfig | QuadraticConfig | ConstantConfig | WarmUpConfig
 
 
+def _noise_alone(config: _ScheduleConfig) -> str:
+    """The parameter by which the last timestep is noise alone (alpha is 0 there); "" where it is not."""
+    if config.zero_terminal_snr:
+        return "zero_terminal_snr"
+    ends = {name: getattr(config, name, 0) for name in ("beta_end", "max_beta", "beta")}
+    if ends["beta_end"] is None:  # of the linear schedule: 20 / N
+        return "num_steps" if config.num_steps == 20 else ""
+    return next((name for name, beta in ends.items() if beta == 1), "")
+
+
 def _provides_steps(config: _ScheduleConfig) -> dict[str, object]:
     return {
         "schedule.num_steps": config.num_steps,
         "schedule.rescale_timesteps": config.rescale_timesteps,
-        "schedule.zero_terminal_snr": config.zero_terminal_snr,
+        "schedule.zero_terminal_snr": bool(_noise_alone(config)),
     }
 
 
 def _needs_signal(config: _ScheduleConfig) -> dict[str, Need]:
-    if not config.zero_terminal_snr:
+    field = _noise_alone(config)
+    if not field:
         return {}
     why = "where x_t is noise alone, its epsilon says nothing of the image"
-    return {
-        "prediction.kind": Need(
-            value=("velocity", "sample"), field="zero_terminal_snr", why=why, optional=True
-        )
-    }
+    return {"prediction.kind": Need(value=("velocity", "sample"), field=field, why=why, optional=True)}
+
+
+def _faults(config: _ScheduleConfig) -> list[tuple[str, str]]:
+    """A beta of 1 is the last one alone: after it there is nothing left of the image."""
+    stays = {"beta": config.num_steps > 1, "beta_end": getattr(config, "share", 1) < 1, "beta_start": True}
+    return [
+        (name, f"{name} is 1 before the last timestep, after which there is nothing left of the image")
+        for name, is_early in stays.items()
+        if is_early and getattr(config, name, 0) == 1
+    ]
 
 
 _DDPM = 'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239'
@@ -60,6 +77,7 @@ def _schedule(name: str, target: str, summary: str, *references: str) -> Compone
         summary=summary,
         provides=_provides_steps,
         needs=_needs_signal,
+        check=_faults,
         references=(*references, _ZERO),
     )
 

@@ -173,6 +173,13 @@ class BitsConfig:
             "of a step: the learned one, or the posterior's (small); beta (large). Part of what a value means"
         ),
     )
+    clip: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "clip each predicted x_0 to [-1, 1]: the bound of what samplers do, and of the program published "
+            "with ADM (clip_denoised). Part of what a value means"
+        ),
+    )
     seed: int = attrs.field(
         default=1_000_003,
         validator=ge(0),

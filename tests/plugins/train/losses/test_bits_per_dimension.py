@@ -116,3 +116,12 @@ def test_a_chain_that_keeps_no_variance_has_no_such_bound() -> None:
     made.schedule.levels = lambda _spacing: attrs.evolve(levels, sigma=2 * levels.sigma)
     with pytest.raises(GlidepathError, match="keeps the variance"):
         bits_per_dimension(made, IMAGES, ["", ""], timesteps=4)
+
+
+@pytest.mark.parametrize("variance", ["small", "large"])
+def test_a_clipped_prediction_counts_as_what_it_is_clipped_to(variance: str) -> None:
+    """x_0 is a grey, and the prediction is off by 5: clipped it is off by what is left below 1."""
+    x_0 = float(as_pixels(torch.zeros(())))
+    clipped = bits(Off(5.0), variance=variance, clip=True)
+    assert clipped == pytest.approx(bits(Off(1 - x_0), variance=variance), rel=1e-5)
+    assert clipped < bits(Off(5.0), variance=variance)

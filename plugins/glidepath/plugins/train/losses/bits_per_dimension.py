@@ -33,7 +33,8 @@ class BitsPerDimension:
 
     Ho et al. 2020, equations 5 to 8. The sum over the chain is estimated from timesteps spread over it, one
     at random in each of as many equal pieces, which is unbiased; its two ends, at t = 0 and the prior, are
-    counted whole. Guidance has no part in it. Numbers compare where the schedule has the same number of steps
+    counted whole. Guidance has no part in it. The predicted x_0 is not clipped unless `clip` says so;
+    the program published with ADM clips it. Numbers compare where the schedule has the same number of steps
     and the images have the same range.
     """
 
@@ -64,6 +65,7 @@ class BitsPerDimension:
             timesteps=self.config.timesteps,
             seed=drawn.seed,
             variance=self.config.variance,
+            clip=self.config.clip,
         )
 
 
@@ -75,11 +77,13 @@ def bits_per_dimension(
     timesteps: int,
     seed: int = 0,
     variance: Literal["auto", "small", "large"] = "auto",
+    clip: bool = False,
 ) -> float:
     """The bound of images [B, 3, H, W] in [-1, 1], averaged over them.
 
     timesteps: how many of the chain's are looked at; as many as it has, or more: all of them.
     variance: of p(x_{t-1} | x_t); auto: the learned one, or the posterior's ("small"); large: beta.
+    clip: each predicted x_0 to [-1, 1], as samplers do; the bound is then one of that model.
 
     Raises:
         GlidepathError: the schedule is not variance-preserving, or in continuous time.
@@ -105,7 +109,9 @@ def bits_per_dimension(
             prediction = predict(step.alpha * x_0 + step.sigma * noise, step)
             log_variance = _log_variance(prediction.variance_fraction, levels, count - 1 - t, x_0, variance)
             at = torch.full((len(x_0),), t)
-            total += weight * float(bound.bits(prediction.sample.float(), log_variance, x_0, at).mean())
+            sample = prediction.sample.float()
+            sample = sample.clamp(-1, 1) if clip else sample
+            total += weight * float(bound.bits(sample, log_variance, x_0, at).mean())
     return total + _prior(x_0, levels)
 
 
