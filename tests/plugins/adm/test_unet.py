@@ -9,6 +9,7 @@ from collections.abc import Callable
 import attrs
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from glidepath.core.conditioning import Conditioning, TextEmbedding
@@ -17,7 +18,7 @@ from glidepath.core.levels import NoiseLevels
 from glidepath.core.prediction import Prediction
 from glidepath.plugins.adm import unet as module
 from glidepath.plugins.adm.configs import AdmUNetConfig
-from glidepath.plugins.adm.layers import AttentionBlock, ResBlock
+from glidepath.plugins.adm.layers import AttentionBlock, GroupNorm, ResBlock
 from glidepath.plugins.adm.unet import AdmUNet
 
 SMALL = AdmUNetConfig(
@@ -291,6 +292,22 @@ def test_a_network_in_bfloat16_stays_near_float32() -> None:
         prepared = unet.prepare(conditioning, LEVELS)(x, steps()[0]).value
     assert output.dtype == prepared.dtype == torch.float32
     assert relative(output, expected) < 0.05
+
+
+@pytest.mark.parametrize("mean", [0.0, 5.0, 40.0])
+@pytest.mark.parametrize("shape", [(1, 64, 4, 4), (3, 128, 16, 16), (2, 64, 32, 32)])
+def test_channels_last_norms_lose_no_digits(mean: float, shape: tuple[int, ...]) -> None:
+    """Where E[x^2] - E[x]^2 would: beside the same in float64."""
+    generator, norm = torch.Generator().manual_seed(0), GroupNorm(shape[1])
+    with torch.no_grad():
+        norm.weight.normal_(generator=generator)
+        norm.bias.normal_(generator=generator)
+    x = torch.randn(shape, generator=generator) + mean + torch.randn(1, shape[1], 1, 1, generator=generator)
+    exactly = F.group_norm(x.double(), 32, norm.weight.double(), norm.bias.double(), 1e-5)
+    with torch.inference_mode():
+        normed = norm(x.contiguous(memory_format=torch.channels_last))
+    assert normed.is_contiguous(memory_format=torch.channels_last)
+    assert float((normed - exactly).abs().max()) < (4 + mean) * 4e-6
 
 
 def test_norms_are_taken_in_float32() -> None:

@@ -78,7 +78,9 @@ class WideEmbedding(Wide, nn.Embedding):
 class GroupNorm(nn.GroupNorm):
     """GroupNorm with statistics in float32, in and out in the dtype of the activations.
 
-    Autocast would widen the activations and leave them wide. The kernels sum in float32 by themselves.
+    Autocast would widen the activations and leave them wide. The kernels sum in float32 by themselves. That
+    of the CPU for channels-last activations takes E[x]^2 from E[x^2], where digits cancel: 100 times as much
+    as elsewhere where the mean is 5 standard deviations. There each channel's own moments are put together.
     """
 
     def __init__(self, channels: int) -> None:
@@ -92,7 +94,32 @@ class GroupNorm(nn.GroupNorm):
         return self._normalised(input)
 
     def _normalised(self, x: Tensor) -> Tensor:
+        if _cancels(x):
+            return self._of_channels(x)
         return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+    def _of_channels(self, x: Tensor) -> Tensor:
+        """From the mean and variance of each channel, which the kernel of batch norm takes in two passes."""
+        shape = (*x.shape[:2], 1, 1)
+        groups = (len(x), self.num_groups, -1)
+        moments = [torch.batch_norm_update_stats(sample, None, None, 0.0) for sample in x.chunk(len(x))]
+        means, variances = (torch.cat(both).view(groups) for both in zip(*moments, strict=True))
+        between, centre = torch.var_mean(means, 2, correction=0, keepdim=True)
+        scale = (variances.mean(2, keepdim=True) + between + self.eps).rsqrt() * self.weight.view(groups[1:])
+        offset = torch.addcmul(self.bias.view(groups[1:]), centre, scale, value=-1)
+        return torch.addcmul(offset.view(shape), x, scale.view(shape))
+
+
+def _cancels(x: Tensor) -> bool:
+    """Whether PyTorch's own kernel would lose digits, and none of them has to be differentiated."""
+    return (
+        x.device.type == "cpu"
+        and x.ndim == 4
+        and x.dtype == torch.float32
+        and not (torch.is_grad_enabled() and x.requires_grad)
+        and not x.is_contiguous()
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
 
 
 def upsample(x: Tensor) -> Tensor:
