@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.plugins.studies.metrics.components import feature_metrics, own_metrics, whole_set
+from glidepath.plugins.studies.metrics.components import feature_metrics, given, own_metrics, whole_set
 from glidepath.registry import Command, Component, Extra, Kind, hookimpl
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def components() -> Iterable[Component]:
             kind="metric",
             name="network-evaluations",
             target=f"{_HERE}.metrics.costs:NetworkEvaluations",
-            provides=whole_set,
+            provides=given,
             summary="evaluations of the denoiser for an image; two a step under classifier-free guidance",
         ),
         Component(

@@ -37,6 +37,7 @@ KEYS: Mapping[str, Key] = {
     "data.size": Key("of the images of a dataset", "datasets"),
     "data.facts": Key("whether it knows what its captions say", "datasets"),
     "metric.whole_set": Key("whether it gives one number for all images of a trial", "metrics"),
+    "metric.given": Key("whether the spec decides it, and no chance: it is shown, and not tested", "metrics"),
     "metric.per_prompt": Key("how many images of each prompt it needs; 1 where it does not say", "metrics"),
     "metric.prompts": Key("some texts that it can judge, where those of the tests are none", "metrics"),
 }

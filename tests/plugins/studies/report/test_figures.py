@@ -16,7 +16,7 @@ from glidepath.plugins.studies.report import forest, write
 from glidepath.plugins.studies.report.contents import document
 from glidepath.plugins.studies.report.curves import curves
 from glidepath.plugins.studies.report.document import Document, Drawing, Section
-from glidepath.plugins.studies.report.pareto import legend, pareto
+from glidepath.plugins.studies.report.pareto import pareto
 from glidepath.plugins.studies.report.style import new_figure
 from glidepath.plugins.studies.statistics.analysis import Analysis, compare
 from glidepath.plugins.studies.statistics.results import Arm, Axis, MetricInfo, StudyResults
@@ -184,7 +184,7 @@ def test_the_caption_of_the_forest_tells_the_signs_that_are_drawn(
     metrics = tuple(attrs.evolve(it, margin=margin) for it in results.metrics)
     made = document(compare(attrs.evolve(results, metrics=metrics)))
     [caption] = captions(made, "forest")
-    assert "Thick: 95% t interval; thin: intervals that hold for the whole family together" in caption
+    assert "Thick: 95% interval; thin: intervals that hold for the whole family together" in caption
     assert all(it in caption for it in drawn)
     assert not any(it in caption for it in missing)
 
@@ -210,7 +210,7 @@ def test_the_caption_of_the_forest_speaks_of_the_undecided_where_there_are_some(
 def test_the_caption_of_the_curves_speaks_of_units_where_they_are_drawn(seeds: int, told: bool) -> None:
     made = document(compare(scale_study(seeds=seeds)))
     [caption] = captions(made, "curve-scale")
-    assert caption.endswith("of each arm; small points are units." if told else "t intervals of each arm.")
+    assert caption.endswith("of each arm; small points are units." if told else "intervals of each arm.")
     [figure] = [it.figure for it in made.blocks if isinstance(it, Drawing) and it.name == "curve-scale"]
     points = [line for panel in figure.axes for line in panel.lines if line.get_marker() == "."]
     assert bool(points) == told
@@ -219,7 +219,7 @@ def test_the_caption_of_the_curves_speaks_of_units_where_they_are_drawn(seeds: i
 @pytest.mark.parametrize(("seeds", "told"), [(30, True), (31, False)])
 def test_the_caption_of_leave_one_out_speaks_of_units_where_they_are_drawn(seeds: int, told: bool) -> None:
     [caption] = captions(document(compare(part_study(seeds=seeds))), "leave-one-out")
-    assert "Lines: 95% t intervals" in caption
+    assert "Lines: 95% intervals" in caption
     assert ("points: units" in caption) == told
 
 
@@ -253,12 +253,6 @@ def test_an_axis_within_the_bounds_of_a_share_is_as_long_as_its_values() -> None
 def test_a_share_that_is_more_than_1_is_on_the_axis_as_it_is() -> None:
     [panel] = pareto(crowded([(0.5, 0.0), (0.9, 5.0), (1.4, 10.0)], most=2.0), (RIGHT, OTHER)).axes
     assert panel.spines["bottom"].get_bounds()[1] > 1.4
-
-
-def test_the_caption_of_the_pareto_plot_says_where_bars_were_cut() -> None:
-    cut = legend(crowded(MEANS), (RIGHT, OTHER))
-    assert "bars: intervals, cut where the score ends." in cut
-    assert "bars: intervals. " in legend(crowded([(0.4, 0.0), (0.5, 5.0), (0.6, 10.0)]), (RIGHT, OTHER))
 
 
 def test_no_name_of_the_pareto_plot_is_struck_out_by_the_bars_of_its_own_point(figure: Any) -> None:

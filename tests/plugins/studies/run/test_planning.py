@@ -112,14 +112,17 @@ def test_what_has_run_tells_what_the_rest_takes(small: Path, capsys: pytest.Capt
 
 
 def test_five_seeds_never_decide_by_signs_and_the_plan_says_so(small: Path) -> None:
-    signs = " ".join(planned(small, "seeds.sample=5", text=TWO_ARMS).sentences)
+    text = TWO_ARMS.replace("network-evaluations", "seconds-per-image")
+    signs = " ".join(planned(small, "seeds.sample=5", text=text).sentences)
     assert "no difference, however large, can be shown by the sign-flip test" in signs
     assert "6 units are the least" in signs
     assert "The smallest p that 5 units can give is 0.062" in signs
     assert "of 1.68 standard deviations" in signs  # the paired t test's, at 5 units and 80 percent
-    student = planned(small, "seeds.sample=5", "stats.test=t", text=TWO_ARMS).sentences
-    assert len(student) == 1
-    assert "the t test finds a difference of 1.68 standard deviations" in student[0]
+    unit, student = planned(small, "seeds.sample=5", "stats.test=t", text=text).sentences
+    assert "the unit of replication is the " in unit.lower()
+    assert "the t test finds a difference of 1.68 standard deviations" in student
+    # what the spec decides is not tested
+    assert planned(small, "seeds.sample=5", text=TWO_ARMS).sentences == ()
 
 
 def test_a_budget_that_is_too_small_is_told(small: Path) -> None:

@@ -15,7 +15,6 @@ from glidepath.plugins.studies.statistics.paired import (
     EXACT_UNITS,
     equivalence_p,
     sign_flip_p,
-    sign_patterns,
     t_interval,
     t_p,
 )
@@ -87,18 +86,51 @@ def test_equal_differences_are_ties_and_not_evidence() -> None:
 def test_beyond_the_exact_sizes_the_sign_flip_test_draws_patterns_and_says_the_same(
     rng: np.random.Generator,
 ) -> None:
-    differences = rng.standard_normal((4, EXACT_UNITS + 1)) + 0.4
+    n = EXACT_UNITS + 4
+    differences = rng.standard_normal((4, n)) + 0.4
+    # half of the patterns: the others are their mirror images
+    halves = np.array(list(itertools.product((1.0, -1.0), repeat=n // 2)))
     exact = np.array(
         [
-            np.mean(np.abs(sign_patterns(EXACT_UNITS + 1) @ row) >= abs(row.sum()) - 1e-12)
+            np.mean(
+                np.abs((halves[: len(halves) // 2] @ row[: n // 2])[:, None] + halves @ row[n // 2 :])
+                >= abs(row.sum()) - 1e-12
+            )
             for row in differences
         ]
     )
     drawn = sign_flip_p(differences)
     error = np.sqrt(exact * (1 - exact) / DRAWS)
     assert (np.abs(drawn - exact) < 4 * error + 2 / DRAWS).all()
-    np.testing.assert_array_equal(drawn, sign_flip_p(differences))
-    assert float(sign_flip_p(np.ones(200))) == 1 / (DRAWS + 1)
+    assert len(set(drawn)) > 1
+    for row, p in zip(differences, drawn, strict=True):
+        # neither the order of the units nor those that do not differ change it
+        assert float(sign_flip_p(np.append(rng.permutation(row), np.zeros(9)))) == p
+
+
+@pytest.mark.parametrize(
+    ("plus", "minus", "equal"), [(8, 0, 14), (8, 0, 32), (13, 0, 27), (10, 3, 9), (60, 30, 500), (21, 0, 0)]
+)
+def test_units_that_do_not_differ_change_no_p_and_those_that_differ_alike_are_exact(
+    plus: int, minus: int, equal: int, rng: np.random.Generator
+) -> None:
+    differences = rng.permutation([1.0] * plus + [-1.0] * minus + [0.0] * equal) / 3
+    theirs = scipy.stats.binomtest(plus, plus + minus).pvalue
+    assert float(sign_flip_p(differences)) == pytest.approx(theirs, rel=1e-12)
+
+
+def test_differences_of_a_few_sizes_are_exact_however_many(rng: np.random.Generator) -> None:
+    """Counted by adding one difference after the other: how many patterns have each whole sum."""
+    whole = rng.permutation(np.repeat([1, 2, 3, -1, -2], [9, 7, 8, 6, 5]))
+    ways = {0: 1}
+    for size in np.abs(whole).tolist():
+        found: dict[int, int] = {}
+        for total, count in ways.items():
+            for step in (size, -size):
+                found[total + step] = found.get(total + step, 0) + count
+        ways = found
+    hits = sum(count for total, count in ways.items() if abs(total) >= abs(whole.sum()))
+    assert float(sign_flip_p(whole / 7)) == pytest.approx(hits / 2**whole.size, rel=1e-12)
 
 
 def test_equivalence_is_two_one_sided_tests_of_scipy(rng: np.random.Generator) -> None:
@@ -132,10 +164,10 @@ def test_one_unit_has_no_interval_and_differences_without_spread_have_a_point() 
     assert float(equivalence_p(np.zeros(4), 0.1)) == 0.0
 
 
-@pytest.mark.parametrize("n", [2, 3, 10, EXACT_UNITS, EXACT_UNITS + 1])
+@pytest.mark.parametrize("n", [2, 3, 10, EXACT_UNITS + 1, 50])
 @pytest.mark.parametrize("value", [0.5, -200.0, 1 / 12])
 def test_equal_differences_show_no_more_than_their_signs_do(n: int, value: float) -> None:
-    p = 2.0 ** (1 - n) if n <= EXACT_UNITS else 1 / (1 + DRAWS)
+    p = 2.0 ** (1 - n)
     # differences of scores that are equal, but for how they were rounded
     rounded = (np.linspace(0.1, 0.9, n) + value) - np.linspace(0.1, 0.9, n)
     for differences in (np.full(n, value), rounded):

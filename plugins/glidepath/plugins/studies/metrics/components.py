@@ -15,6 +15,11 @@ def whole_set(_config: object) -> dict[str, object]:
     return {"metric.whole_set": True}
 
 
+def given(_config: object) -> dict[str, object]:
+    """Said of a number for all images of a trial that the spec decides: it is shown, and not tested."""
+    return {"metric.whole_set": True, "metric.given": True}
+
+
 def _two_of_a_prompt(_config: object) -> dict[str, object]:
     """Said of a metric that sets the images of a prompt against each other."""
     return {"metric.per_prompt": 2}

@@ -33,7 +33,7 @@ from glidepath.plugins.studies.report.tables import (
     trend_table,
     variance_table,
 )
-from glidepath.plugins.studies.report.verdicts import sentence, summary
+from glidepath.plugins.studies.report.verdicts import infinite_scores, sentence, summary
 from glidepath.plugins.studies.statistics.analysis import Analysis
 from glidepath.plugins.studies.statistics.results import MetricInfo, Progress, StudyResults
 from glidepath.plugins.studies.statistics.series import series
@@ -57,6 +57,7 @@ def document(analysis: Analysis) -> Document:
     sections = [
         Section("verdict", "Verdict", _verdict(analysis)),
         Section("main", "Results", (main_table(analysis, metrics[:_MOST_COLUMNS]),)),
+        Section("contrasts", "What the study asks", _contrasts(analysis)),
         Section("differences", "Differences from the baseline", _differences(analysis, primary, metrics)),
         Section("curves", "Curves", _curves(analysis, metrics)),
         Section("pareto", "What is traded for what", _pareto(analysis, metrics)),
@@ -97,8 +98,25 @@ def _verdict(analysis: Analysis) -> tuple[Block, ...]:
     if len(told) > _MOST_SENTENCES:
         blocks.append(f"{len(told) - _MOST_SENTENCES} more stand in the table of differences.")
     blocks.append(analysis.claim)
-    blocks += [f"Note: {warning}" for warning in analysis.results.warnings]
+    blocks += [f"Note: {it}" for it in (*infinite_scores(analysis.results), *analysis.results.warnings)]
     return tuple(blocks)
+
+
+def _contrasts(analysis: Analysis) -> tuple[Block, ...]:
+    found = list(analysis.contrasts.values())
+    if not found:
+        return ()
+    questions = ". ".join(
+        f"{it.name}: {it.title} minus {it.against}"
+        + (
+            f", the mean over {len(it.cells)} pairs of arms that differ in nothing else"
+            if len(it.cells) > 1
+            else ""
+        )
+        for it in analysis.results.contrasts
+    )
+    caption = "Differences that the study names; p adjusted by Holm in primary metrics."
+    return (f"{questions}.", difference_table(analysis, found, "contrasts", caption))
 
 
 def _differences(
@@ -107,8 +125,9 @@ def _differences(
     results = analysis.results
     if not results.rivals:
         return ()
-    others = [it for it in metrics if not it.primary]
-    shown = (primary or others)[:_MOST_PANELS]
+    found = list(analysis.comparisons.values())
+    family, others = [it for it in found if it.primary], [it for it in found if not it.primary]
+    shown = [it for it in primary or metrics if not it.given][:_MOST_PANELS] or metrics[:1]
     cut = f" The {MOST_ARMS} arms that differ most." if len(results.rivals) > MOST_ARMS else ""
     blocks: list[Block] = [
         Drawing(
@@ -120,9 +139,9 @@ def _differences(
             figure=forest(analysis, shown, results.rivals),
         )
     ]
-    if primary:
+    if family:
         caption = "Primary comparisons; p adjusted by Holm."
-        blocks.append(difference_table(analysis, primary, "differences", caption))
+        blocks.append(difference_table(analysis, family, "differences", caption))
     if others:
         caption = "Exploratory comparisons; p adjusted by Benjamini and Hochberg."
         blocks.append(difference_table(analysis, others, "exploratory", caption))
@@ -138,7 +157,7 @@ def _curves(analysis: Analysis, metrics: Sequence[MetricInfo]) -> tuple[Block, .
             drawn = metrics[:_MOST_PANELS]
             units = "; small points are units" if shows_units(analysis, lines, drawn) else ""
             caption = (
-                f"Scores along {axis.label or axis.name}: means and {results.level:.0%} t intervals of each "
+                f"Scores along {axis.label or axis.name}: means and {results.level:.0%} intervals of each "
                 f"arm{units}."
             )
             figure = curves(analysis, lines, drawn)

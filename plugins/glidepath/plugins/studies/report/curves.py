@@ -60,7 +60,7 @@ def curves(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[Metric
 def shows_units(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[MetricInfo]) -> bool:
     """Whether units are drawn as points in at least one panel."""
     return any(
-        _are_points(unit_means(analysis.results.of(arm.name, metric.name)))
+        _are_points(unit_means(analysis.results.of(arm.name, metric.name), analysis.results.unit))
         for metric in metrics
         for line in lines
         for arm in line.arms
@@ -137,7 +137,7 @@ def _panel(
             label=line.label or line.axis.title,
         )  # fmt: skip
         for arm, position in zip(line.arms, line.positions, strict=True):
-            units = unit_means(results.of(arm.name, metric.name))
+            units = unit_means(results.of(arm.name, metric.name), results.unit)
             if _are_points(units):
                 panel.plot(np.full(units.size, position), units, ".", color=color, markersize=2.5, alpha=0.6)
     base = analysis.estimates[results.baseline, metric.name]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-Tone = Literal["better", "worse", "equivalent", "undecided", ""]
+Tone = Literal["better", "worse", "equivalent", "undecided", "given", ""]
 
 
 @attrs.frozen

@@ -46,7 +46,7 @@ def legend(analysis: Analysis, metrics: Sequence[MetricInfo], arms: Sequence[Arm
     ]
     found = [it for it in found if not math.isnan(it.difference)]
     told = {
-        f"Thick: {analysis.results.level:.0%} t interval": any(not math.isnan(it.low) for it in found),
+        f"Thick: {analysis.results.level:.0%} interval": any(not math.isnan(it.low) for it in found),
         "thin: intervals that hold for the whole family together": any(
             not math.isnan(it.family_low) for it in found
         ),

@@ -54,7 +54,7 @@ def legend(analysis: Analysis, metrics: Sequence[MetricInfo], arms: Sequence[Arm
     ]
     found = [it for it in found if not math.isnan(it.difference)]
     told = {
-        f"Lines: {analysis.results.level:.0%} t intervals": any(not math.isnan(it.low) for it in found),
+        f"Lines: {analysis.results.level:.0%} intervals": any(not math.isnan(it.low) for it in found),
         "points: units": any(_has_points(it) for it in found),
         "pale: undecided": any(it.verdict == "undecided" for it in found),
     }

@@ -25,34 +25,38 @@ def methods(analysis: Analysis) -> list[str]:
         "given beside it.",
     }[results.test]
     tests = (
-        f"Differences are arm minus baseline, averaged over units, with {results.level:.0%} t intervals. p "
-        f"values are two-sided, by the sign-flip test (all sign patterns up to {EXACT_UNITS} units, beyond "
-        f"that {DRAWS:,} random ones with a fixed seed) and by the paired t test, which takes the sign-flip "
-        f"test's p where differences are all equal, and so show no spread. {decider}"
+        f"Differences are arm minus baseline, averaged over units, with {results.level:.0%} intervals: "
+        "Student's, none where units show no spread; for shares Tango's score interval, corrected for "
+        "continuity by half, and for the mean of one arm Clopper and Pearson's, both with as many answers as "
+        "vary like the units. p values are two-sided, by the sign-flip test (all sign patterns of up to "
+        f"{EXACT_UNITS} differences that are not 0, and of any number that have few sizes; beyond that "
+        f"{DRAWS:,} random ones with a fixed seed) and by the paired t test, which takes the p of the "
+        f"sign-flip test where differences are all equal. {decider}"
     )
-    primary = [it.label for it in results.metrics if it.primary]
+    primary = [it.label for it in results.metrics if it.primary and not it.given]
     margins = any(it.margin is not None for it in results.metrics)
-    family = len(primary) * len(results.rivals)
+    family = len(analysis.family)
+    asked = f"{_count(len(results.contrasts), 'question')} in " if results.contrasts else ""
     corrections = (
-        f"The primary family is {_and(primary)} ({_count(family, 'comparison')}), adjusted by Holm's "
+        f"The primary family is {asked}{_and(primary)} ({_count(family, 'comparison')}), adjusted by Holm's "
         "procedure; "
         if primary
         else "No primary family was declared; "
     ) + (
-        "comparisons in other metrics are exploratory, adjusted by Benjamini and Hochberg's procedure. An "
+        "other comparisons are exploratory, adjusted by Benjamini and Hochberg's procedure. An "
         f"arm is called better or worse where the adjusted p is at most {alpha}"
     )
     if margins:
         corrections += (
-            ", and equivalent where two one-sided t tests, adjusted alike, place the difference inside the "
-            "declared margin; equivalence comes first, since a difference inside the margin is one that does "
-            "not matter"
+            ", and equivalent where two one-sided tests (t tests; score tests for shares), adjusted alike, "
+            "place the difference inside the declared margin; equivalence comes first, since a difference "
+            "inside the margin is one that does not matter"
         )
     corrections += (
         f". Trials that failed are dropped as pairs; below {LEAST_COMPLETE:.0%} complete pairs there is no "
-        "verdict. Where an arm is undecided, the number of units that would decide is the one that finds the "
-        f"difference seen{', or shows equivalence,' if margins else ''} in {POWER:.0%} of studies, were it "
-        "the true one."
+        "verdict, nor where it would be another one with the worst score in place of what failed. Where an "
+        "arm is undecided, the number of units that would decide is the one that finds the difference "
+        f"seen{', or shows equivalence,' if margins else ''} in {POWER:.0%} of studies, were it the true one."
     )
     return [design, tests, corrections, analysis.foresight.sentence]
 

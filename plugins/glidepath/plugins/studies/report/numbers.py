@@ -8,29 +8,30 @@ from typing import Final
 #: What is printed where there is no number.
 NONE: Final = "–"
 _MINUS: Final = "\N{MINUS SIGN}"
+# How far a mean is from the middle of its interval, in halves of it, where +- would mislead.
+_ASKEW: Final = 0.02
 
 
 def number(value: float | None, precision: float | None = None, *, signed: bool = False) -> str:
     """A number as precise as its precision (half an interval) warrants, or to three digits where it has none.
 
-    Of the precision one digit is kept, or two where it begins with 1 or 2.
+    Of the precision one digit is kept, or two where it begins with 1 or 2. What is not 0 keeps a digit, and
+    so its sign, however small it is.
     """
     if value is None or math.isnan(value):
         return NONE
-    if abs(value) < 1e-12:
-        value = 0.0  # what is left of a sum whose terms cancel
     if math.isinf(value):
         return f"{_MINUS if value < 0 else ''}\N{INFINITY}"
     if precision and math.isfinite(precision):
-        places = -math.floor(math.log10(abs(precision) / 3)) if abs(precision) > 0 else 0
+        places = -math.floor(math.log10(abs(precision) / 3))
+        if value != 0 and abs(value) < 0.5 * 10.0**-places:
+            places = -math.floor(math.log10(abs(value)))
     else:
         places = 0 if value == 0 else 2 - math.floor(math.log10(abs(value)))
     if abs(value) >= 1e6 or (value != 0 and places > 7):
         text = f"{value:.2e}"
     else:
         text = f"{value:,.{max(0, places)}f}"
-    if float(text.replace(",", "")) == 0:
-        text = text.lstrip("-")
     plus = "+" if signed and not text.startswith("-") and value != 0 else ""
     return plus + text.replace("-", _MINUS)
 
@@ -44,10 +45,12 @@ def interval(low: float, high: float) -> str:
 
 
 def estimate(mean: float, low: float, high: float) -> str:
-    """mean +- half an interval; the mean alone where there is no interval."""
+    """mean +- half an interval, or beside one that lies askew; the mean alone where there is no interval."""
     half = (high - low) / 2
     if math.isnan(half) or half == 0:
         return number(mean)
+    if abs((low + high) / 2 - mean) > _ASKEW * half:
+        return f"{number(mean, half)} {interval(low, high)}"
     return f"{number(mean, half)} ± {number(half, half)}"
 
 

@@ -53,8 +53,8 @@ def pareto(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Any:
         panel.set_ylabel(_label(up, "↑" if up.sign > 0 else "↓"))
         panel.margins(0.2, 0.12)  # room for names beside the outermost points
         figure.draw_without_rendering()
-        _within(panel.xaxis, _bounds(analysis, across))
-        _within(panel.yaxis, _bounds(analysis, up))
+        _within(panel.xaxis, analysis.results.bounds(across.name))
+        _within(panel.yaxis, analysis.results.bounds(up.name))
         figure.draw_without_rendering()  # the room of its labels is another
         # placed by hand from here on: names would otherwise move the axes that they were placed on
         figure.set_layout_engine("none")
@@ -65,15 +65,12 @@ def pareto(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Any:
 def legend(analysis: Analysis, metrics: Sequence[MetricInfo]) -> str:
     """What the signs of the figure mean, for its caption."""
     found = [
-        (analysis.estimates[arm.name, metric.name], metric)
-        for arm in analysis.results.arms
-        for metric in metrics[:2]
+        analysis.estimates[arm.name, metric.name] for arm in analysis.results.arms for metric in metrics[:2]
     ]
-    bars = [(it, _bounds(analysis, metric)) for it, metric in found if not math.isnan(it.low)]
-    cut = any(it.low < low or it.high > high for it, (low, high) in bars)
+    bars = not all(math.isnan(it.low) for it in found)
     told = (
         "Large: no other arm is at least as good in all of them and better in one; square: the baseline"
-        f"{'; bars: intervals' if bars else ''}{', cut where the score ends' if cut else ''}. "
+        f"{'; bars: intervals' if bars else ''}. "
     )
     chance = "where bars overlap it may be chance" if bars else "it may be chance"
     return f"{told}The front is one of means: {chance}."
@@ -84,8 +81,8 @@ def _mark(
 ) -> None:
     across, up = analysis.estimates[arm.name, x.name], analysis.estimates[arm.name, y.name]
     panel.errorbar(
-        across.mean, up.mean, xerr=_error(across, _bounds(analysis, x)),
-        yerr=_error(up, _bounds(analysis, y)), fmt="none", ecolor="#999999", elinewidth=0.7, zorder=1,
+        across.mean, up.mean, xerr=_error(across), yerr=_error(up), fmt="none", ecolor="#999999",
+        elinewidth=0.7, zorder=1,
     )  # fmt: skip
     square = arm.name == analysis.results.baseline
     panel.plot(
@@ -145,12 +142,10 @@ def _name(panel: Any, analysis: Analysis, x: MetricInfo, y: MetricInfo, best: Se
 def _bars(analysis: Analysis, arm: str, x: MetricInfo, y: MetricInfo) -> Iterator[Segment]:
     """The intervals of an arm that has some."""
     across, up = analysis.estimates[arm, x.name], analysis.estimates[arm, y.name]
-    left, right = _interval(across, _bounds(analysis, x))
-    if not math.isnan(left):
-        yield (left, up.mean), (right, up.mean)
-    low, high = _interval(up, _bounds(analysis, y))
-    if not math.isnan(low):
-        yield (across.mean, low), (across.mean, high)
+    if not math.isnan(across.low):
+        yield (across.low, up.mean), (across.high, up.mean)
+    if not math.isnan(up.low):
+        yield (across.mean, up.low), (across.mean, up.high)
 
 
 def _means(analysis: Analysis, arm: Arm, metrics: Sequence[MetricInfo]) -> tuple[float, ...]:
@@ -162,26 +157,10 @@ def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return all(a >= b for a, b in zip(one, other, strict=True)) and one != other
 
 
-def _bounds(analysis: Analysis, metric: MetricInfo) -> Bounds:
-    """What the metric's score can be, unless a mean shows that it is no such score."""
-    low, high = metric.bounds
-    means = [analysis.estimates[arm.name, metric.name].mean for arm in analysis.results.arms]
-    beyond = any(mean < low or mean > high for mean in means)
-    return (-math.inf, math.inf) if beyond else (low, high)
-
-
-def _error(estimate: Estimate, bounds: Bounds) -> list[list[float]] | None:
-    low, high = _interval(estimate, bounds)
-    if math.isnan(low):
-        return None
-    return [[max(0.0, estimate.mean - low)], [max(0.0, high - estimate.mean)]]
-
-
-def _interval(estimate: Estimate, bounds: Bounds) -> tuple[float, float]:
-    """Within what the score can be: an interval of a mean knows of no bounds. NaN where there is none."""
+def _error(estimate: Estimate) -> list[list[float]] | None:
     if math.isnan(estimate.low):
-        return math.nan, math.nan
-    return max(bounds[0], estimate.low), min(bounds[1], estimate.high)
+        return None
+    return [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
 
 
 def _within(axis: Any, bounds: Bounds) -> None:

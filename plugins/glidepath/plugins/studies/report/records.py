@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 
 from glidepath.plugins.studies.statistics.analysis import Analysis
+from glidepath.plugins.studies.statistics.comparison import Comparison
 
 Record = Mapping[str, object]
 
@@ -34,7 +35,7 @@ def scores(analysis: Analysis) -> Iterable[Record]:
     results = analysis.results
     for arm in results.arms:
         for metric in results.metrics:
-            found = results.of(arm.name, metric.name)
+            found = results.raw(arm.name, metric.name)
             for training, sampling, prompt in np.ndindex(found.shape):
                 yield {
                     "arm": arm.name,
@@ -54,18 +55,31 @@ def estimates(analysis: Analysis) -> Iterable[Record]:
 
 def comparisons(analysis: Analysis) -> Iterable[Record]:
     """A row for each arm but the baseline, and metric."""
-    for (arm, metric), found in analysis.comparisons.items():
+    return _comparisons(analysis.comparisons, "arm")
+
+
+def contrasts(analysis: Analysis) -> Iterable[Record]:
+    """A row for each difference that the study names, and metric."""
+    return _comparisons(analysis.contrasts, "question")
+
+
+def _comparisons(found_by_name: Mapping[tuple[str, str], Comparison], named: str) -> Iterable[Record]:
+    for (arm, metric), found in found_by_name.items():
         plain = {
             name: value
             for name, value in attrs.asdict(found, recurse=False).items()
-            if name not in ("arm", "metric", "pairs", "effect")
+            if name not in ("arm", "metric", "pairs", "effect", "question", "if_worst")
         }
+        worst = found.if_worst
         yield {
-            "arm": arm,
+            named: arm,
             "metric": metric,
-            "primary": analysis.results.metric(metric).primary,
             **plain,
+            "worst_difference": worst.difference if worst else None,
+            "worst_p_adjusted": worst.p_adjusted if worst else None,
+            "worst_verdict": worst.verdict if worst else None,
             **attrs.asdict(found.effect),
+            "unit": found.pairs.unit,
             "units": found.pairs.differences.size,
             "pairs_complete": found.pairs.complete,
             "pairs_all": found.pairs.all,

@@ -13,7 +13,13 @@ from glidepath.plugins.studies.extras import needed
 #: Okabe and Ito's palette, which colour-blind readers tell apart; black is for the baseline.
 COLORS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 #: By verdict.
-TONES: Final = {"better": "#009e73", "worse": "#d55e00", "equivalent": "#0072b2", "undecided": "#777777"}
+TONES: Final = {
+    "better": "#009e73",
+    "worse": "#d55e00",
+    "equivalent": "#0072b2",
+    "undecided": "#777777",
+    "given": "#777777",
+}
 INK: Final = "#222222"
 FAINT: Final = "#bbbbbb"
 #: Inches: the width of a figure over a page.

@@ -21,7 +21,7 @@ from glidepath.plugins.studies.statistics.analysis import Analysis
 from glidepath.plugins.studies.statistics.comparison import Comparison
 from glidepath.plugins.studies.statistics.results import MetricInfo
 
-_MARKS = {"better": " ▲", "worse": " ▼", "equivalent": " ≈", "undecided": ""}
+_MARKS = {"better": " ▲", "worse": " ▼", "equivalent": " ≈"}
 
 
 def main_table(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Table:
@@ -36,7 +36,7 @@ def main_table(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Table:
             told = estimate(found.mean, found.low, found.high)
             against = analysis.comparisons.get((arm.name, metric.name))
             verdict = against.verdict if against else "undecided"
-            cells.append(Cell(told + _MARKS[verdict], verdict))
+            cells.append(Cell(told + _MARKS.get(verdict, ""), verdict))
         rows.append(cells)
     if any(it.floor is not None or it.ceiling is not None for it in metrics):
         real: list[str | Cell] = ["real images"]
@@ -49,7 +49,8 @@ def main_table(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Table:
         heads.append(f"{metric.label}{unit} {arrow}{' *' if metric.primary else ''}")
     return table(
         "main",
-        f"Mean of each arm over units ± half of its {results.level:.0%} t interval.",
+        f"Mean of each arm over units, ± half of its {results.level:.0%} interval, or with an interval that "
+        "lies askew.",
         heads,
         rows,
         "↑ higher is better, ↓ lower is better; * primary; ▲ better, ▼ worse, ≈ equivalent to the baseline; "
@@ -58,25 +59,27 @@ def main_table(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Table:
     )
 
 
-def difference_table(analysis: Analysis, metrics: Sequence[MetricInfo], name: str, caption: str) -> Table:
-    """A row for each metric and arm, with everything that is known of the difference."""
+def difference_table(analysis: Analysis, found: Sequence[Comparison], name: str, caption: str) -> Table:
+    """A row for each comparison, with everything that is known of the difference."""
     results = analysis.results
+    metrics = [it for it in results.metrics if any(it.name == one.metric for one in found)]
     margins = any(it.margin is not None for it in metrics)
-    heads = f"< metric | < arm | < verdict | difference | {results.level:.0%} interval | adjusted p"
-    heads += (
-        " | p equivalence" if margins else ""
-    ) + " | p sign-flip | p t | relative | d | improved | n | pairs"
+    what = "question" if name == "contrasts" else "arm"
+    heads = f"< metric | < {what} | < verdict | difference | {results.level:.0%} interval | adjusted p"
+    heads += " | p equivalence" if margins else ""
+    heads += " | p sign-flip | p t | relative | d | improved | n | pairs"
     rows: list[list[str | Cell]] = []
-    for metric in metrics:
-        for arm in results.rivals:
-            found = analysis.comparisons[arm.name, metric.name]
-            verdict = Cell(found.verdict, found.verdict)
-            rows.append([metric.label, arm.title, verdict, *_difference(found, margins)])
+    for one in found:
+        title = one.arm if what == "question" else one.question.title
+        label = results.metric(one.metric).label
+        rows.append([label, title, Cell(one.verdict, one.verdict), *_difference(one, margins)])
     notes = (
         "d: mean of the differences over their standard deviation, corrected for few units; improved: share "
         "of units in which the arm is strictly better, so that a tie is none; n: units; pairs: complete out "
         "of all."
     )
+    if any(it.given for it in metrics):
+        notes += " Given: decided by the specs, and so not tested."
     if margins:
         told = ", ".join(f"±{number(it.margin)} in {it.label}" for it in metrics if it.margin is not None)
         notes += f" Margins of equivalence: {told}; p of equivalence is adjusted too."
@@ -205,7 +208,8 @@ def failure_table(analysis: Analysis) -> Table:
         "Trials that gave no result, by arm.",
         "< arm | trials | < class | < stage | < the first of them",
         rows,
-        "Their pairs are left out of comparisons, as pairs; nothing is imputed.",
+        "Their pairs are left out of comparisons, as pairs; beside each verdict stands what it would be with "
+        "the worst score in their place.",
     )
 
 
@@ -225,7 +229,7 @@ def _difference(found: Comparison, margins: bool) -> list[str | Cell]:
         p_value(found.p_sign_flip),
         p_value(found.p_t),
         NONE if math.isnan(relative) else f"{number(100 * relative, signed=True)}%",
-        NONE if math.isnan(standardised) else f"{standardised:+.2f}".replace("-", "−"),
+        NONE if math.isnan(standardised) else number(standardised, 0.03, signed=True),
         share(found.effect.improvement),
         str(found.pairs.differences.size),
         f"{found.pairs.complete}/{found.pairs.all}",

@@ -24,6 +24,7 @@ RECORDS: Final[dict[str, Callable[[Analysis], Iterable[records.Record]]]] = {
     "scores": records.scores,
     "estimates": records.estimates,
     "comparisons": records.comparisons,
+    "contrasts": records.contrasts,
     "trends": records.trends,
     "variance": records.variances,
     "interactions": records.interactions,

@@ -28,6 +28,7 @@ from glidepath.plugins.studies.statistics.results import (
 )
 from glidepath.plugins.studies.store.files import IMAGES, StoreError, load_images, read_json
 from glidepath.plugins.studies.store.store import ENVIRONMENT, RESULT, Attempt, Store
+from glidepath.plugins.studies.study.cache_keys import digest
 from glidepath.plugins.studies.study.graph import Graph, TrialNodes
 from glidepath.plugins.studies.study.sections import CANCELLED
 from glidepath.plugins.studies.study.study import Study
@@ -66,9 +67,12 @@ def collect(
         sampling_seeds=tuple(study.sample_seeds),
         prompts=tuple(study.prompts),
         axes=tuple(_axes(study)),
-        shared_checkpoint=not study.trains or graph.counts()["train"] == len(study.train_seeds),
+        shared_checkpoint=len({it.checkpoint for it in arms}) == 1,
         level=study.stats.confidence,
         test=study.stats.test,
+        unit=study.stats.unit,
+        contrasts=tuple(study.questions),
+        waiting={arm.name: reading.waiting(arm.name) for arm in arms},
         pareto=_pareto(study, reading),
         costs={arm.name: reading.cost(arm.name) for arm in arms},
         failures=tuple(reading.failures()),
@@ -111,7 +115,28 @@ class _Reading:
         for arm in self.study.arms:
             parts = {name: value for name, value in arm.factors.items() if isinstance(value, bool)}
             removed = tuple(name for name, there in parts.items() if not there)
-            yield Arm(name=arm.name, label=labels[arm.name], values=dict(arm.factors), removed=removed)
+            yield Arm(
+                name=arm.name,
+                label=labels[arm.name],
+                values=dict(arm.factors),
+                removed=removed,
+                checkpoint=self._checkpoint(arm.name),
+            )
+
+    def _checkpoint(self, arm: str) -> str:
+        """What an arm's weights are decided by: its trainings, or the files that its spec names."""
+        nodes = self._trials[arm][0].nodes
+        if self.study.trains:
+            return nodes["train"][0]
+        return digest(dict(_weights(self.graph.nodes[nodes["sample"][0]].preimage["reads"])))
+
+    def waiting(self, arm: str) -> frozenset[tuple[int, int]]:
+        """The places (training seed, sampling seed) of an arm that have not run, and so have not failed."""
+        missing = {
+            (it.train, it.sample): [key for key in it.keys if self.done[key] is None]
+            for it in self._trials[arm]
+        }
+        return frozenset(at for at, keys in missing.items() if keys and not any(map(self._failed, keys)))
 
     def metrics(self) -> Iterator[MetricInfo]:
         """The metrics that have been measured at least once: only they have told their direction."""
@@ -124,6 +149,7 @@ class _Reading:
                     direction=said["direction"],
                     unit=said["unit"],
                     primary=metric.family == "primary",
+                    given=metric.given,
                     margin=self.study.stats.equivalence.get(metric.label),
                     floor=self.real.get(metric.label) if said["direction"] == "lower" else None,
                     ceiling=self.real.get(metric.label) if said["direction"] == "higher" else None,
@@ -198,9 +224,8 @@ class _Reading:
         """A stage waits if it has no result and is of a trial in which nothing has failed."""
         waiting: set[str] = set()
         for trial in self.graph.trials:
-            missing = [key for key in trial.keys if self.done[key] is None]
-            if not any(map(self._failed, missing)):
-                waiting.update(missing)
+            if (trial.train, trial.sample) in self.waiting(trial.arm):
+                waiting.update(key for key in trial.keys if self.done[key] is None)
         done = sum(attempt is not None for attempt in self.done.values())
         return Progress(done=done, waiting=len(waiting), all=len(self.done))
 
@@ -246,6 +271,16 @@ def _scores(attempt: Attempt, count: int) -> list[float]:
     if len(scores) != count:
         raise StoreError(f"{attempt.folder / RESULT} has {len(scores)} scores for {count} prompts")
     return [np.nan if score is None else score for score in scores]
+
+
+def _weights(reads: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """What is said of weights in what a stage reads, by its path."""
+    for key, value in reads.items() if isinstance(reads, Mapping) else ():
+        at = f"{path}.{key}"
+        if key.rpartition(".")[2] == "weights":
+            yield at, value
+        else:
+            yield from _weights(value, at)
 
 
 def _title(label: str, name: str) -> str:

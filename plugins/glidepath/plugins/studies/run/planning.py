@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+import numpy as np
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.studies.run.forecast import Forecast, Toll, classes_of, forecast, spent, waiting
+from glidepath.plugins.studies.statistics.analysis import claim_of
 from glidepath.plugins.studies.statistics.paired import DRAWS, EXACT_UNITS
 from glidepath.plugins.studies.statistics.power import POWER, Foresight, foresee
+from glidepath.plugins.studies.statistics.units import unit_means
 from glidepath.plugins.studies.store.store import Store
 from glidepath.plugins.studies.study.graph import Graph, Stage
-from glidepath.plugins.studies.study.study import Study
+from glidepath.plugins.studies.study.study import MetricPlan, Study
 from glidepath.registry import indent, shorten, text_table, yaml_text
 
 MOST_PROBED = 1000
@@ -90,16 +93,21 @@ def _notes(
 
 def units_of(study: Study) -> int:
     """How many repetitions the primary metric that has the fewest will have, if nothing fails."""
-    if len(study.train_seeds) > 1:
-        return len(study.train_seeds)
-    whole = any(metric.whole_set for metric in study.metrics if metric.family == "primary")
-    return len(study.sample_seeds) * (1 if whole else len(study.prompts))
+    seeds = max(1, len(study.train_seeds)), len(study.sample_seeds)
+    sets = [1 if it.whole_set else len(study.prompts) for it in _tested(study)]
+    return min(
+        unit_means(np.zeros((*seeds, size)), study.stats.unit).size for size in sets or [len(study.prompts)]
+    )
+
+
+def _tested(study: Study) -> list[MetricPlan]:
+    """The primary metrics but for those that the specs decide."""
+    return [it for it in study.metrics if it.family == "primary" and not it.given]
 
 
 def foreseen(study: Study) -> Foresight | None:
     """What the seeds can show; None where nothing is compared, or scipy is missing."""
-    primary = sum(metric.family == "primary" for metric in study.metrics)
-    comparisons = (len(study.arms) - 1) * primary
+    comparisons = (len(study.questions) or len(study.arms) - 1) * len(_tested(study))
     if comparisons < 1:
         return None
     try:
@@ -110,15 +118,16 @@ def foreseen(study: Study) -> Foresight | None:
 
 def sentences(study: Study, found: Foresight | None) -> Iterator[str]:
     """What the number of seeds can show, for a person."""
-    primary = [metric for metric in study.metrics if metric.family == "primary"]
     if found is None:
-        if primary and len(study.arms) > 1:
+        if _tested(study) and len(study.arms) > 1:
             yield "what it can show is known once scipy is here: pip install 'glidepath-diffusion[studies]'"
         return
+    trainings, seeds = max(1, len(study.train_seeds)), len(study.sample_seeds)
+    yield claim_of(study.stats.unit, trainings, seeds, len(study.prompts), study.data.per_prompt)
     yield found.sentence
     if found.test == "sign-flip":
         alpha = (1 - found.level) / found.comparisons
-        # beyond so many units the test draws sign patterns, and tells no p below one of them
+        # of more units than can be counted out the test draws sign patterns, and tells no p below one of them
         smallest = found.smallest_p if found.units <= EXACT_UNITS else 1 / (1 + DRAWS)
         yield (
             f"The smallest p that {found.units} unit{'s' * (found.units != 1)} can give is "

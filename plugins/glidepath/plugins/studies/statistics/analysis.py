@@ -9,7 +9,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from glidepath.plugins.studies.statistics.comparison import Comparison, first_look, judged
+from glidepath.plugins.studies.statistics.comparison import (
+    Comparison,
+    doubted,
+    first_look,
+    judged,
+)
+from glidepath.plugins.studies.statistics.intervals import mean_interval
 from glidepath.plugins.studies.statistics.multiple import benjamini_hochberg, holm
 from glidepath.plugins.studies.statistics.paired import (
     sign_flip_p,
@@ -21,7 +27,13 @@ from glidepath.plugins.studies.statistics.power import (
     Foresight,
     foresee,
 )
-from glidepath.plugins.studies.statistics.results import Arm, MetricInfo, StudyResults
+from glidepath.plugins.studies.statistics.results import (
+    Arm,
+    Contrast,
+    MetricInfo,
+    Replicate,
+    StudyResults,
+)
 from glidepath.plugins.studies.statistics.series import Grid, Series, grid, series
 from glidepath.plugins.studies.statistics.trend import Trend, trend
 from glidepath.plugins.studies.statistics.units import Unit, common_units, unit_means, unit_of
@@ -79,6 +91,7 @@ class Analysis:
     foresight: Foresight
     estimates: Mapping[tuple[str, str], Estimate]
     comparisons: Mapping[tuple[str, str], Comparison]
+    contrasts: Mapping[tuple[str, str], Comparison]
     trends: tuple[TrendLine, ...]
     grid: Grid | None
     decompositions: Mapping[str, Decomposition]
@@ -86,31 +99,29 @@ class Analysis:
 
     @property
     def family(self) -> tuple[Comparison, ...]:
-        """The primary comparisons."""
-        return tuple(it for it in self.comparisons.values() if self.results.metric(it.metric).primary)
+        """The primary comparisons: of the contrasts that the study names, or else of all arms."""
+        found = [*self.contrasts.values(), *self.comparisons.values()]
+        return tuple(it for it in found if it.primary)
 
 
 def compare(results: StudyResults) -> Analysis:
-    """Compare every arm with the baseline in every metric.
+    """Answer what a study asks, and compare every arm with the baseline, in every metric.
 
     Raises:
         MissingExtra: scipy is not installed.
     """
-    alpha = 1 - results.level
-    families = [
-        [it for it in results.metrics if it.primary],
-        [it for it in results.metrics if not it.primary],
-    ]
-    comparisons: dict[tuple[str, str], Comparison] = {}
-    for metrics, adjust in zip(families, (holm, benjamini_hochberg), strict=True):
-        keys = [(arm.name, metric.name) for metric in metrics for arm in results.rivals]
-        first = [first_look(results, results.metric(metric), results.arm(arm)) for arm, metric in keys]
-        adjusted = adjust(np.array([it.p for it in first]))
-        equivalent = adjust(np.array([_or_nan(it.p_equivalent) for it in first]))
-        for key, look, p, same in zip(keys, first, adjusted, equivalent, strict=True):
-            comparisons[key] = judged(results, look, float(p), float(same), len(keys), alpha)
+    found = _answers(results)
+    if any(it.pairs.complete < it.pairs.all for it in found):
+        worst = _answers(results.if_worst())
+        found = [
+            doubted(it, other) if 0 < it.pairs.complete < other.pairs.complete else it
+            for it, other in zip(found, worst, strict=True)
+        ]
+    asked = {id(it) for it in results.contrasts}
+    comparisons = {(it.arm, it.metric): it for it in found if id(it.question) not in asked}
+    contrasts = {(it.arm, it.metric): it for it in found if id(it.question) in asked}
     units = _units(results)
-    primary = len(families[0]) * len(results.rivals)
+    primary = sum(it.primary for it in found)
     return Analysis(
         results=results,
         unit=_unit(results),
@@ -122,6 +133,7 @@ def compare(results: StudyResults) -> Analysis:
             for arm in results.arms
         },
         comparisons=comparisons,
+        contrasts=contrasts,
         trends=tuple(_trends(results)),
         grid=grid(results),
         decompositions=_decompositions(results),
@@ -129,44 +141,97 @@ def compare(results: StudyResults) -> Analysis:
     )
 
 
+def _answers(results: StudyResults) -> list[Comparison]:
+    """All comparisons: the primary family adjusted by Holm, the others by Benjamini and Hochberg."""
+    alpha = 1 - results.level
+    tested = sorted(results.metrics, key=lambda it: not it.primary)
+    questions = [(it, metric) for metric in tested for it in (*results.contrasts, *results.questions)]
+    families: dict[bool, list[Comparison]] = {True: [], False: []}
+    for question, metric in questions:
+        primary = metric.primary and not metric.given and _is_asked(results, question)
+        families[primary].append(first_look(results, metric, question, primary))
+    found = []
+    for (_, looks), adjust in zip(families.items(), (holm, benjamini_hochberg), strict=True):
+        adjusted = adjust(np.array([it.p for it in looks]))
+        equivalent = adjust(np.array([_or_nan(it.p_equivalent) for it in looks]))
+        for look, p, same in zip(looks, adjusted, equivalent, strict=True):
+            found.append(judged(results, look, float(p), float(same), len(looks), alpha))
+    return found
+
+
+def _is_asked(results: StudyResults, question: Contrast) -> bool:
+    """Whether the primary family has it: every arm against the baseline, unless the study asks otherwise."""
+    return not results.contrasts or any(question is it for it in results.contrasts)
+
+
 def claim(results: StudyResults) -> str:
     """What a unit of the study is, and so what its claims are about: a sentence or two for the report."""
-    trainings, draws = len(results.training_seeds), len(results.sampling_seeds)
-    images = f"{draws} sampling seed{_s(draws)} and {len(results.prompts)} prompt{_s(len(results.prompts))}"
-    if trainings > 1:
-        what = (
-            "sampled from in every arm"
-            if results.shared_checkpoint
-            else "with which each arm was trained anew"
-        )
-        return (
-            f"The unit of replication is the training seed: {trainings} of them, {what}; scores are "
-            f"averaged over {images} first. Claims are about models trained in this way, on these prompts."
-        )
-    unit = (
-        f"The unit of replication is the pair of sampling seed and prompt ({images}; for a metric of whole "
-        "sets of images the sampling seed)"
+    trainings = len(results.training_seeds)
+    told = claim_of(
+        results.unit, trainings, len(results.sampling_seeds), len(results.prompts), results.per_prompt
     )
+    if trainings > 1:
+        anew = "every arm samples from the same ones" if results.shared_checkpoint else _recipes(results)
+        return f"{told} Of the {trainings} training seeds, {anew}."
     if results.shared_checkpoint:
         return (
-            f"All arms share one checkpoint. {unit}, so every claim is about this checkpoint and these "
-            "prompts; whether another training run would show the same, this study cannot say."
+            f"{told} All arms share one checkpoint, and every claim is about this checkpoint; whether "
+            "another training run would show the same, this study cannot say."
         )
     return (
-        f"Each arm was trained once. {unit}, so every claim is about these checkpoints and prompts; a "
-        "difference may come from chance in training as well as from what the arms vary."
+        f"{told} Each arm was trained once, or has a checkpoint of its own: every claim is about these "
+        "checkpoints, and none about how they were trained: a difference may come from chance in training."
     )
+
+
+def claim_of(chosen: Replicate | None, trainings: int, seeds: int, prompts: int, per_prompt: int = 1) -> str:
+    """What a unit is, in a study of so many training seeds, sampling seeds and prompts."""
+    unit = unit_of(np.empty((trainings, seeds, prompts)), chosen)
+    trained, sampled = f"{trainings} training seed{_s(trainings)}", f"{seeds} sampling seed{_s(seeds)}"
+    asked = f"{prompts} prompt{_s(prompts)}" + (f", {per_prompt} images of each" if per_prompt > 1 else "")
+    whole = "" if prompts == 1 else "; a score of a whole set of images is repeated by sampling seeds"
+    over, about = {
+        "training seed": (
+            f"{trained}; scores are averaged over {sampled} and {asked} first",
+            "models trained in this way, on these prompts",
+        ),
+        "sampling seed": (
+            f"{sampled}; scores are averaged over {asked} first" if prompts > 1 else sampled,
+            f"{'this prompt' if prompts == 1 else 'these prompts'}, whatever the seed",
+        ),
+        "prompt": (
+            f"{asked}; scores are averaged over {sampled} first{whole}, which says nothing of other prompts",
+            "prompts like these, as if they had been drawn from all that are meant",
+        ),
+        "seed and prompt": (
+            f"{sampled} and {asked}{whole}",
+            "these prompts, and no others (`unit: prompts` speaks of prompts like these)",
+        ),
+    }[unit]
+    name = "pair of sampling seed and prompt" if unit == "seed and prompt" else unit
+    return f"The unit of replication is the {name} ({over}). What is shown holds for {about}."
+
+
+def _recipes(results: StudyResults) -> str:
+    """How many trainings stand behind the arms."""
+    recipes = {it.checkpoint or it.name for it in results.arms}
+    if len(recipes) == len(results.arms):
+        return "each trained every arm anew"
+    return f"each trained {len(recipes)} recipes anew, which {len(results.arms)} arms share"
 
 
 def _estimate(results: StudyResults, arm: Arm, metric: MetricInfo) -> Estimate:
     scores = results.of(arm.name, metric.name)
-    means = unit_means(scores)
+    means = unit_means(scores, results.unit)
     known = means[~np.isnan(means)]
-    low, high = t_interval(known, results.level) if known.size else (math.nan, math.nan)
+    low = high = math.nan
+    if known.size and not metric.given:
+        averaged = unit_of(scores, results.unit) in ("training seed", "sampling seed")
+        low, high = mean_interval(known, results.level, results.bounds(metric.name), averaged=averaged)
     return Estimate(
         mean=float(known.mean()) if known.size else math.nan,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         units=known.size,
         complete=int((~np.isnan(scores)).sum()),
         all=scores.size,
@@ -177,7 +242,7 @@ def _trends(results: StudyResults) -> list[TrendLine]:
     found = []
     for axis in results.axes:
         for line in series(results, axis):
-            for metric in results.metrics:
+            for metric in _tested(results):
                 scores = _stack(results, line.arms, metric)
                 if scores.shape[1] == 0:
                     continue
@@ -192,7 +257,7 @@ def _decompositions(results: StudyResults) -> dict[str, Decomposition]:
     if whole is None:
         return {}
     found = {}
-    for metric in results.metrics:
+    for metric in _tested(results):
         scores = _stack(results, whole.arms, metric)
         if scores.shape[1]:
             shape = (*(len(it) for it in whole.values), scores.shape[1])
@@ -209,7 +274,7 @@ def _interactions(results: StudyResults) -> list[Interaction]:
         if full is None or len(arm.removed) != 2 or None in singles:
             continue
         four = (full, *(it for it in singles if it is not None), arm)
-        for metric in results.metrics:
+        for metric in _tested(results):
             units = _stack(results, four, metric)
             if units.shape[1] < 2:
                 continue
@@ -232,22 +297,26 @@ def _interactions(results: StudyResults) -> list[Interaction]:
 
 def _stack(results: StudyResults, arms: Sequence[Arm], metric: MetricInfo) -> Array:
     """[arms, units], of the cells that none of them failed."""
-    return common_units(np.stack([results.of(arm.name, metric.name) for arm in arms]))
+    return common_units(np.stack([results.of(arm.name, metric.name) for arm in arms]), results.unit)
+
+
+def _tested(results: StudyResults) -> list[MetricInfo]:
+    """The metrics that chance has a part in."""
+    return [it for it in results.metrics if not it.given]
 
 
 def _unit(results: StudyResults) -> Unit:
-    if len(results.training_seeds) > 1:
-        return "training seed"
-    found = {unit_of(results.of(results.baseline, it.name)) for it in results.metrics}
-    return "seed and prompt" if "seed and prompt" in found else "sampling seed"
+    """What most metrics have: that of those with a score for each prompt, where there are such."""
+    found = [unit_of(results.of(results.baseline, it.name), results.unit) for it in results.metrics]
+    return next((it for it in found if it != "sampling seed"), "sampling seed")
 
 
 def _units(results: StudyResults) -> int:
-    if len(results.training_seeds) > 1:
-        return len(results.training_seeds)
-    sizes = [results.of(results.baseline, it.name).size for it in results.metrics if it.primary]
+    scores = [results.of(results.baseline, it.name) for it in results.metrics if it.primary]
+    if not scores:
+        scores = [np.empty((len(results.training_seeds), len(results.sampling_seeds), len(results.prompts)))]
     # a metric of whole sets has fewer units than one of single images: the fewest are what limits
-    return min(sizes, default=len(results.sampling_seeds) * max(len(results.prompts), 1))
+    return min(unit_means(np.zeros(it.shape), results.unit).size for it in scores)
 
 
 def _or_nan(value: float | None) -> float:

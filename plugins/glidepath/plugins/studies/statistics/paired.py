@@ -6,7 +6,8 @@ equal seeds. Arrays hold no NaN: pairs that failed are dropped before (units.py)
 
 from __future__ import annotations
 
-import itertools
+import functools
+import math
 from typing import Final
 
 import numpy as np
@@ -16,11 +17,11 @@ from glidepath.plugins.studies.extras import special
 
 Array = npt.NDArray[np.float64]
 
-#: Up to so many units all 2^n sign patterns are looked at; beyond, `DRAWS` random ones.
-EXACT_UNITS: Final = 16
+#: Differences of so many sizes have all their sign patterns looked at; with more, `DRAWS` random ones.
+EXACT_UNITS: Final = 20
 #: Random sign patterns of the Monte Carlo test. At p = 0.05 its standard error is 0.0015.
 DRAWS: Final = 19_999
-#: Seed of those patterns: the same differences always get the same p.
+#: Seed of those patterns: the same differences always get the same p, in whatever order.
 SEED: Final = 20_090_401
 
 # Sums that differ by less than this, relative to the largest possible sum, are tied.
@@ -66,29 +67,89 @@ def sign_flip_p(differences: Array) -> Array:
     """Two-sided p of the sign-flip test on the mean, [...].
 
     Under no effect each difference might as well have had the other sign (Fisher 1935): p is the share of
-    sign patterns whose mean is at least as far from 0 as the observed one. Up to `EXACT_UNITS` units it is
-    exact, and at least 2 / 2^n; beyond, p = (1 + hits) / (1 + DRAWS) over random patterns (Phipson and
-    Smyth 2010), which errs no more often than it says.
+    sign patterns whose mean is at least as far from 0 as the observed one. A difference of 0 has no sign and
+    changes nothing. Up to `EXACT_UNITS` differences that are not 0, and for any number of a few sizes, such
+    as those of shares, it is exact, and at least 2 / 2^n; beyond, p = (1 + hits) / (1 + DRAWS) over random
+    patterns (Phipson and Smyth 2010), which errs no more often than it says.
     """
-    n = differences.shape[-1]
-    rows = np.ascontiguousarray(differences, dtype=np.float64).reshape(-1, n)
-    found = np.abs(rows.sum(-1))
-    reached = found - _TIE * np.abs(rows).sum(-1)
-    if n <= EXACT_UNITS:
-        signs = sign_patterns(n)
-        # each pattern stands for itself and its mirror image, which lies as far from 0
-        p = _hits(rows, reached, signs) / len(signs)
-    else:
-        rng = np.random.default_rng(SEED)
-        bits = np.unpackbits(rng.integers(0, 256, (DRAWS, (n + 7) // 8), dtype=np.uint8), axis=1, count=n)
-        p = (1 + _hits(rows, reached, bits)) / (1 + DRAWS)
+    rows = np.ascontiguousarray(differences, dtype=np.float64).reshape(-1, differences.shape[-1])
+    p = np.array([_sign_flip_p(row[row != 0]) for row in rows])
     return p.reshape(differences.shape[:-1])
 
 
-def sign_patterns(n: int) -> Array:
-    """[2^(n - 1), n] of 1 and -1: every sign pattern up to its mirror image, none flipped first."""
-    free = np.array(list(itertools.product((1.0, -1.0), repeat=n - 1))).reshape(2 ** (n - 1), n - 1)
-    return np.concatenate([np.ones((len(free), 1)), free], axis=1)
+def _sign_flip_p(differences: Array) -> float:
+    """Of one set of differences, none of which is 0."""
+    if not differences.size:
+        return 1.0
+    sizes = np.sort(np.abs(differences))[::-1]  # the order of the units does not matter
+    reached = abs(math.fsum(differences)) - _TIE * sizes.sum()
+    different, counts = _distinct(sizes)
+    halves = _halves(different, counts)
+    if halves is None:
+        return float((1 + _drawn(sizes, reached)) / (1 + DRAWS))
+    (sums, weights), (others, other_weights) = (_sums(*half) for half in halves)
+    order = np.argsort(others)
+    others, below = others[order], np.concatenate([[0.0], np.cumsum(other_weights[order])])
+    high = below[-1] - below[np.searchsorted(others, reached - sums, side="left")]
+    low = below[np.searchsorted(others, -reached - sums, side="right")]
+    # where both ends are reached by all, each pattern would count twice
+    return float(min(1.0, weights @ (high + low)))
+
+
+def _distinct(sizes: Array) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Falling sizes, each once, and how often each is there; those that differ by rounding are one."""
+    first = np.concatenate([[True], sizes[:-1] - sizes[1:] > _TIE * sizes[0]])
+    return sizes[first], np.diff(np.append(np.flatnonzero(first), sizes.size))
+
+
+def _halves(sizes: Array, counts: npt.NDArray[np.int64]) -> list[tuple[Array, npt.NDArray[np.int64]]] | None:
+    """The sizes in two groups that have few sums of signs each; None where they have too many."""
+    groups: list[list[int]] = [[], []]
+    sums = [1, 1]
+    for index in np.argsort(-counts, kind="stable"):
+        smaller = int(sums[1] < sums[0])
+        groups[smaller].append(int(index))
+        sums[smaller] *= int(counts[index]) + 1
+    if max(sums) > 2 ** (EXACT_UNITS // 2):
+        return None
+    return [(sizes[group], counts[group]) for group in groups]
+
+
+def _sums(sizes: Array, counts: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+    """All sums of signed sizes, and the share of the sign patterns that have each."""
+    sums, weights = np.zeros(1), np.ones(1)
+    for size, count in zip(sizes, counts.tolist(), strict=True):
+        plus = np.arange(count + 1)
+        shares = np.array([math.comb(count, int(it)) / 2**count for it in plus])
+        sums = (sums[:, None] + size * (2 * plus - count)).ravel()
+        weights = (weights[:, None] * shares).ravel()
+    return sums, weights
+
+
+def _drawn(sizes: Array, reached: float) -> int:
+    """How many of the random patterns have a sum of signed sizes that reaches so far."""
+    blocks = -(-DRAWS * sizes.size // _CHUNK)
+    if blocks == 1:
+        return int((np.abs(_patterns(sizes.size) @ sizes) >= reached).sum())
+    packed = _packed(sizes.size)
+    return sum(
+        int((np.abs(_unpacked(some, sizes.size) @ sizes) >= reached).sum())
+        for some in np.array_split(packed, blocks)
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _patterns(n: int) -> Array:
+    return _unpacked(_packed(n), n)
+
+
+def _packed(n: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(SEED).integers(0, 256, (DRAWS, (n + 7) // 8), dtype=np.uint8)
+
+
+def _unpacked(packed: npt.NDArray[np.uint8], n: int) -> Array:
+    """Random patterns [draws, n] of 1 and -1."""
+    return np.unpackbits(packed, axis=1, count=n).astype(np.float64) * 2 - 1
 
 
 def equivalence_p(differences: Array, margin: float) -> Array:
@@ -138,16 +199,3 @@ def _ratio(distance: Array, error: Array) -> Array:
     """distance / error; without spread it is 0 at no distance, else infinite."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(distance == 0, 0.0, distance / error)
-
-
-def _hits(rows: Array, reached: Array, patterns: npt.NDArray[np.generic]) -> Array:
-    """For each row the number of patterns (of 1 and -1, or bits for them) whose sum reaches that far."""
-    hits = np.zeros(len(rows))
-    step = max(1, _CHUNK // max(patterns.shape[1], len(rows)))
-    for first in range(0, len(patterns), step):
-        some = patterns[first : first + step]
-        signs = np.asarray(some, dtype=np.float64)
-        if some.dtype == np.uint8:
-            signs = signs * 2 - 1
-        hits += (np.abs(rows @ signs.T) >= reached[:, None]).sum(1)
-    return hits

@@ -7,6 +7,7 @@ for differences; for a family of m comparisons ask at alpha / m, which is Holm's
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import Final, Literal
@@ -16,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from glidepath.plugins.studies.extras import special
-from glidepath.plugins.studies.statistics.paired import EXACT_UNITS, sign_patterns
 
 Array = npt.NDArray[np.float64]
 
@@ -210,7 +210,6 @@ def _fewest(least: int, reached: Callable[[int], bool]) -> int | None:
 
 def _sign_flip_power(effect: float, units: int, alpha: float) -> float:
     noise, flipped, totals = _simulated(units)
-    assert units <= EXACT_UNITS
     observed = np.abs(noise + effect * units)
     # sums under a pattern: that of the noise, and the effect times the surplus of plus signs
     hits = np.zeros(len(noise))
@@ -223,5 +222,6 @@ def _sign_flip_power(effect: float, units: int, alpha: float) -> float:
 def _simulated(units: int) -> tuple[Array, Array, Array]:
     """Sums of simulated noise [R], the same under each sign pattern [R, patterns], and sums of the signs."""
     noise = np.random.default_rng(units).standard_normal((_SIMULATIONS, units))
-    signs = sign_patterns(units)
+    # every sign pattern up to its mirror image, none flipped first
+    signs = np.array([(1.0, *rest) for rest in itertools.product((1.0, -1.0), repeat=units - 1)])
     return noise.sum(1), np.asfortranarray(noise @ signs.T), signs.sum(1)

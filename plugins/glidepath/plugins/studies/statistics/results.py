@@ -7,9 +7,9 @@ whole set of images has one entry in place of the prompts. Seeds and prompts are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import attrs
 import numpy as np
@@ -20,6 +20,14 @@ from glidepath.plugins.studies.statistics.power import Test
 
 Array = npt.NDArray[np.float64]
 Value = str | int | float | bool | None
+
+#: What a study file may call its unit of replication.
+Replicate = Literal["prompts", "seeds", "trainings", "pairs"]
+
+#: What cannot be below 0, by its unit.
+_AMOUNTS: Final = frozenset({"s", "ms", "min", "h", "B", "KiB", "MiB", "GiB", "MB", "GB", "J", "W"})
+# Squares of larger numbers, and sums of them, are not finite.
+_LARGEST: Final = 1e150
 
 
 @attrs.frozen(kw_only=True)
@@ -44,12 +52,14 @@ class Arm:
     name: short and unique. label: for tables and figures, the name where it is empty.
     values: by axis; an axis that this arm does not have is left out.
     removed: parts taken out, in a leave-one-out study; the full model has none.
+    checkpoint: what tells its weights from those of other arms: arms of one checkpoint share their weights.
     """
 
     name: str
     label: str = ""
     values: Mapping[str, Value] = attrs.field(factory=dict)
     removed: tuple[str, ...] = ()
+    checkpoint: str = ""
 
     @property
     def title(self) -> str:
@@ -62,6 +72,7 @@ class MetricInfo:
     """What is measured.
 
     primary: in the declared family, whose p values are adjusted together (Holm); the others are exploratory.
+    given: whether the spec decides it, as it does how often a network is asked: it is shown, and not tested.
     margin: differences within +-margin do not matter, in the metric's unit; None: no equivalence is claimed.
     floor, ceiling: the worst or the best value that there is reason to expect, as on real data: a distance
         between two sets of real images is its floor, the reader's accuracy on real images its ceiling.
@@ -72,6 +83,7 @@ class MetricInfo:
     direction: Direction
     unit: str = ""
     primary: bool = False
+    given: bool = False
     margin: float | None = attrs.field(default=None)
     floor: float | None = None
     ceiling: float | None = None
@@ -94,12 +106,29 @@ class MetricInfo:
     @property
     def bounds(self) -> tuple[float, float]:
         """The least and the most that a score can be, as its unit says: a share is within 0 and 1."""
-        return 0.0 if self.unit in ("share", "s") else -math.inf, 1.0 if self.unit == "share" else math.inf
+        if self.unit in ("share", "%"):
+            return 0.0, 1.0 if self.unit == "share" else 100.0
+        return 0.0 if self.unit in _AMOUNTS else -math.inf, math.inf
 
     @property
     def sign(self) -> int:
         """1 where higher is better, -1 where lower is."""
         return 1 if self.direction == "higher" else -1
+
+
+@attrs.frozen(kw_only=True)
+class Contrast:
+    """A difference that a study asks for: the mean over its cells of an arm minus another.
+
+    name: unique among the contrasts. title, against: what is compared with what, for a person.
+    cells: pairs of arms that differ in what is asked alone; one is a difference inside a cell, all cells of a
+        grid are a main effect.
+    """
+
+    name: str
+    title: str
+    against: str
+    cells: tuple[tuple[str, str], ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -185,6 +214,9 @@ class StudyResults:
     baseline: the name of the arm that the others are compared with.
     scores: by arm, then by metric. An arm without scores for a metric failed throughout.
     shared_checkpoint: whether all arms use the same weights (for each training seed).
+    unit: what is repeated, as the study says; None: trainings where there are several, else pairs.
+    contrasts: what the study asks; none: every arm is compared with the baseline.
+    waiting: by arm, the places (training seed, sampling seed) that have not run, and so have not failed.
     level: of confidence; 1 - level is what a family's claims may err. test: what decides.
     per_prompt: images of each prompt; a score of a prompt is the mean over them.
     progress: how far it has run, None where that is not known.
@@ -208,6 +240,9 @@ class StudyResults:
     shared_checkpoint: bool = False
     level: float = 0.95
     test: Test = "sign-flip"
+    unit: Replicate | None = None
+    contrasts: tuple[Contrast, ...] = ()
+    waiting: Mapping[str, frozenset[tuple[int, int]]] = attrs.field(factory=dict)
     pareto: tuple[str, ...] = ()
     costs: Mapping[str, Cost] = attrs.field(factory=dict)
     failures: tuple[Failure, ...] = ()
@@ -235,8 +270,72 @@ class StudyResults:
         """The metric of a name."""
         return next(it for it in self.metrics if it.name == name)
 
+    @property
+    def questions(self) -> tuple[Contrast, ...]:
+        """Every arm against the baseline, each by its name."""
+        against = self.arm(self.baseline).title
+        return tuple(
+            Contrast(name=it.name, title=it.title, against=against, cells=((it.name, self.baseline),))
+            for it in self.rivals
+        )
+
+    def of_checkpoints(self, question: Contrast) -> bool:
+        """Whether it is about single checkpoints, and so not about how they were trained."""
+        arms = [(self.arm(one), self.arm(other)) for one, other in question.cells]
+        other = any(not one.checkpoint or one.checkpoint != two.checkpoint for one, two in arms)
+        return len(self.training_seeds) == 1 and not self.shared_checkpoint and other
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Those of a metric, where its scores keep to them."""
+        low, high = self.metric(metric).bounds
+        scores = [self.of(arm.name, metric) for arm in self.arms]
+        kept = all(not ((it < low) | (it > high)).any() for it in scores)
+        return (low, high) if kept else (-math.inf, math.inf)
+
     def of(self, arm: str, metric: str) -> Array:
-        """Scores [training seeds, sampling seeds, prompts]; all NaN for an arm without any."""
+        """Scores [training seeds, sampling seeds, prompts] that can be computed with; others are NaN, as are
+        all of an arm without any."""
+        found = self.raw(arm, metric)
+        return np.where(np.abs(found) < _LARGEST, found, np.nan)
+
+    def mean_of(self, arms: Sequence[str], metric: str) -> Array:
+        """The mean of the scores of several arms, cell by cell; NaN where one of them has none."""
+        mean: Array = np.mean([self.of(arm, metric) for arm in arms], axis=0)
+        return mean
+
+    def infinite(self, arm: str, metric: str) -> int:
+        """How many scores are infinite, or too large to compute with."""
+        return int((np.abs(self.raw(arm, metric)) >= _LARGEST).sum())
+
+    def if_worst(self) -> StudyResults:
+        """The results, were every score that an arm failed to give the worst: that can be, or was seen.
+
+        A cell fails where it has run and has no score (or one that is infinitely bad) though another arm has.
+        """
+        scores: dict[str, dict[str, Array]] = {}
+        for metric in self.metrics:
+            found = {arm.name: self.of(arm.name, metric.name) for arm in self.arms}
+            known = ~np.isnan(list(found.values()))
+            if not known.any():
+                continue
+            worst = self.worst(metric.name)
+            for arm in self.arms:
+                failed = np.isnan(found[arm.name]) & known.any(0)
+                for place in self.waiting.get(arm.name, ()):
+                    failed[place] = False
+                failed &= ~(self.raw(arm.name, metric.name) * metric.sign >= _LARGEST)
+                scores.setdefault(arm.name, {})[metric.name] = np.where(failed, worst, found[arm.name])
+        return attrs.evolve(self, scores=scores)
+
+    def worst(self, metric: str) -> float:
+        """The worst that a score can be, else the worst that was seen."""
+        of = self.metric(metric)
+        bound = self.bounds(metric)[of.sign < 0]
+        scores = np.stack([self.of(arm.name, metric) for arm in self.arms])
+        return bound if math.isfinite(bound) else float(of.sign * np.nanmin(of.sign * scores))
+
+    def raw(self, arm: str, metric: str) -> Array:
+        """Scores as they were measured, which may be infinite."""
         found = self.scores.get(arm, {}).get(metric)
         if found is not None:
             return found

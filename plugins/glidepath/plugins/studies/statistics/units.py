@@ -6,19 +6,29 @@ are the same for every arm, so that cells of two arms are pairs; where either fa
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Final, Literal
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from glidepath.plugins.studies.statistics.paired import without_rounding
+from glidepath.plugins.studies.statistics.results import Replicate
 
 Array = npt.NDArray[np.float64]
 
-#: What is repeated: whole trainings; or, on one checkpoint, sampling seeds with each prompt, or sampling
-#: seeds alone where the score is one of a whole set of images.
-Unit = Literal["training seed", "seed and prompt", "sampling seed"]
+#: What is repeated: whole trainings; prompts; sampling seeds with each prompt; or sampling seeds alone, as
+#: for a score of a whole set of images.
+Unit = Literal["training seed", "prompt", "seed and prompt", "sampling seed"]
+
+#: The axes of scores over which a unit is a mean.
+_MEANS: Final[dict[Unit, tuple[int, ...]]] = {
+    "training seed": (1, 2),
+    "sampling seed": (0, 2),
+    "prompt": (0, 1),
+    "seed and prompt": (),
+}
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -27,9 +37,10 @@ class Pairs:
 
     arm, baseline: [n] means of the unit over its complete pairs.
     complete, all: pairs of cells that both succeeded, and that there would be.
-    units: how many there would be, n or more.
+    units: how many there would be, n or more. unit: what they are.
     """
 
+    unit: Unit
     arm: Array
     baseline: Array
     complete: int
@@ -42,19 +53,30 @@ class Pairs:
         return without_rounding(self.arm - self.baseline, np.maximum(np.abs(self.arm), np.abs(self.baseline)))
 
     @property
+    def averaged(self) -> bool:
+        """Whether a unit is a mean over prompts (shares.py)."""
+        return self.unit in ("training seed", "sampling seed")
+
+    @property
     def share(self) -> float:
         """Complete pairs out of all."""
         return self.complete / self.all
 
 
-def unit_of(scores: Array) -> Unit:
-    """Of scores [training seeds, sampling seeds, prompts]: training seeds where there are several."""
-    if scores.shape[0] > 1:
+def unit_of(scores: Array, chosen: Replicate | None = None) -> Unit:
+    """Of scores [training seeds, sampling seeds, prompts], as a study chose it.
+
+    Without a choice it is the training seed where there are several, else the pair of seed and prompt. A
+    score of a whole set of images has no prompts, and is repeated by seeds.
+    """
+    if chosen == "trainings" or (chosen is None and scores.shape[0] > 1):
         return "training seed"
-    return "seed and prompt" if scores.shape[2] > 1 else "sampling seed"
+    if chosen == "seeds" or scores.shape[2] == 1:
+        return "sampling seed"
+    return "prompt" if chosen == "prompts" else "seed and prompt"
 
 
-def pairs(arm: Array, baseline: Array) -> Pairs:
+def pairs(arm: Array, baseline: Array, chosen: Replicate | None = None) -> Pairs:
     """Pair two arms' scores, [training seeds, sampling seeds, prompts] each.
 
     Raises:
@@ -66,9 +88,10 @@ def pairs(arm: Array, baseline: Array) -> Pairs:
             f"{list(baseline.shape)} differ"
         )
     complete = ~(np.isnan(arm) | np.isnan(baseline))
-    ours, theirs = (unit_means(np.where(complete, it, np.nan)) for it in (arm, baseline))
+    ours, theirs = (unit_means(np.where(complete, it, np.nan), chosen) for it in (arm, baseline))
     kept = ~np.isnan(ours)
     return Pairs(
+        unit=unit_of(arm, chosen),
         arm=ours[kept],
         baseline=theirs[kept],
         complete=int(complete.sum()),
@@ -77,18 +100,18 @@ def pairs(arm: Array, baseline: Array) -> Pairs:
     )
 
 
-def unit_means(scores: Array) -> Array:
+def unit_means(scores: Array, chosen: Replicate | None = None) -> Array:
     """The score of each unit, over what did not fail; NaN where all of it did."""
-    if unit_of(scores) != "training seed":
+    over = _MEANS[unit_of(scores, chosen)]
+    if math.prod(scores.shape[axis] for axis in over) == 1:
         return scores.ravel()
-    rows = scores.reshape(len(scores), -1)
-    known = ~np.isnan(rows)
-    counts = known.sum(1)
-    sums = np.where(known, rows, 0.0).sum(1)
+    known = ~np.isnan(scores)
+    counts = known.sum(over)
+    sums = np.where(known, scores, 0.0).sum(over)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def common_units(scores: Array) -> Array:
+def common_units(scores: Array, chosen: Replicate | None = None) -> Array:
     """Units [..., n] that no arm failed, of scores [..., training seeds, sampling seeds, prompts].
 
     A cell that one arm failed is dropped from all: what is compared across many arms is one set of cells.
@@ -96,6 +119,6 @@ def common_units(scores: Array) -> Array:
     leading = scores.shape[:-3]
     rows = scores.reshape(-1, *scores.shape[-3:])
     complete = ~np.isnan(rows).any(0)
-    means = np.stack([unit_means(np.where(complete, row, np.nan)) for row in rows])
+    means = np.stack([unit_means(np.where(complete, row, np.nan), chosen) for row in rows])
     kept = ~np.isnan(means).any(0)
     return means[:, kept].reshape(*leading, -1)

@@ -15,6 +15,7 @@ from glidepath.plugins.studies.study.check_prompts import check_prompts
 from glidepath.plugins.studies.study.drafts import Draft
 from glidepath.plugins.studies.study.grammar import Grammar
 from glidepath.plugins.studies.study.prompts import prompt_places, read_prompts
+from glidepath.plugins.studies.study.questions import read_questions
 from glidepath.plugins.studies.study.sections import (
     About,
     Budget,
@@ -42,7 +43,7 @@ from glidepath.registry import (
 )
 
 KEYS = (
-    *("study", "base", "arms", "where", "exclude", "baseline", "seeds", "data"),
+    *("study", "base", "arms", "where", "exclude", "baseline", "compare", "seeds", "data"),
     *("metrics", "stats", "budget", "engine", "failures"),
 )
 T = TypeVar("T")
@@ -90,6 +91,9 @@ def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, ca
     if seeds is not None:
         _check_training(document, arms, seeds)
     baseline = find_baseline(document, drafts, arms)
+    questions = read_questions(document, arms)
+    if stats is not None and seeds is not None:
+        _check_unit(document, stats, seeds, prompts)
     if stats is not None:
         labels = [metric.label for metric in metrics]
         _check_labels(document, "equivalence", stats.equivalence, labels)
@@ -101,6 +105,7 @@ def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, ca
         text=document.text,
         arms=arms,
         baseline=_read(baseline, document),
+        questions=questions,
         excluded=excluded,
         train_seeds=_read(seeds, document).derived("train"),
         sample_seeds=_read(seeds, document).derived("sample"),
@@ -220,6 +225,18 @@ def _check_labels(document: Document, key: str, named: Iterable[str], labels: Se
         if label not in labels:
             what = f"the study has no metric {quoted(label)}"
             document.problems.add(what, document.place(path), path, "", labels, (label, labels))
+
+
+def _check_unit(document: Document, stats: Stats, seeds: Seeds, prompts: Sequence[str]) -> None:
+    """Refuse a unit of replication that there is one of: nothing is repeated."""
+    trained = seeds.train if isinstance(seeds.train, int) else len(seeds.train)
+    what = {
+        "trainings": "" if trained > 1 else "seeds.train trains each arm once; write seeds: {train: 5}",
+        "prompts": "" if len(prompts) != 1 else "data.prompts has one",
+    }.get(stats.unit or "", "")
+    if what:
+        told = f"{stats.unit} cannot be the unit of replication: {what}"
+        document.problems.add(told, document.place("stats.unit"), "stats.unit")
 
 
 def _check_training(document: Document, arms: Sequence[ArmPlan], seeds: Seeds) -> None:

@@ -121,6 +121,14 @@ class Stats:
             "that few seeds never decide; t takes the differences to be normal"
         ),
     )
+    unit: Literal["prompts", "seeds", "trainings", "pairs"] | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "what is repeated, and so what is claimed: prompts speaks of prompts like these; pairs of seed "
+            "and prompt, and seeds, of these prompts; trainings of models trained in this way. none: "
+            "trainings where there are several, else pairs"
+        ),
+    )
     pareto: tuple[str, ...] = attrs.field(
         default=(),
         metadata=doc(

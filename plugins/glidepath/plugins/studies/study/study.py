@@ -10,6 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from glidepath.core import GlidepathError
+from glidepath.plugins.studies.statistics.results import Contrast
 from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.sections import About, Budget, Data, Failures, Stats
 from glidepath.plugins.studies.study.selection import Excluded
@@ -34,6 +35,11 @@ class MetricPlan:
         return bool(self._provided.get("metric.whole_set"))
 
     @property
+    def given(self) -> bool:
+        """Whether the spec decides it, and no chance."""
+        return bool(self._provided.get("metric.given"))
+
+    @property
     def reads(self) -> tuple[str, ...] | None:
         """The slots of a metric that looks at no image of the trial; None for one that does."""
         found = self._provided.get("metric.reads")
@@ -54,8 +60,9 @@ class Study:
     """A study that was read and has no problems.
 
     file, text: as it was read. arms: in the order of the file; baseline is one of them.
-    excluded: the arms that `where` and `exclude` leave out. prompts: the texts, without duplicates.
-    train_seeds: empty where nothing is trained. warnings: for a person, before the study runs.
+    questions: the differences that it names. excluded: the arms that `where` and `exclude` leave out.
+    prompts: the texts, without duplicates. train_seeds: empty where nothing is trained.
+    warnings: for a person, before the study runs.
     """
 
     about: About
@@ -63,6 +70,7 @@ class Study:
     text: str
     arms: Sequence[ArmPlan]
     baseline: ArmPlan
+    questions: Sequence[Contrast]
     excluded: Sequence[Excluded]
     train_seeds: Sequence[int]
     sample_seeds: Sequence[int]
