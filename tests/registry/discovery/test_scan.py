@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.discovery.metadata import canonical
-from glidepath.registry.discovery.scan import installed_version, scan, unreadable
+from glidepath.registry.discovery.scan import installed_version, scan, unreadable, unreadable_metadata
 from glidepath.registry.discovery.switches import switches
 from glidepath.registry.records.installed import installed_files
 
@@ -349,3 +352,37 @@ def test_distributions_of_other_names_and_ours_in_an_older_spelling_are_not_take
     site.add("glidepath-acme")
     site.add("glidepath", entries={"old": "old.plugin"})
     assert scan(site.path).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "text", [b"[console_scripts]\nx = \xff\xfe\n", b"[x]\nno value\n", b"[glidepath.plugins]\nx = \xff\n"]
+)
+def test_metadata_that_stops_whoever_reads_all_of_it_is_named(site: Any, text: bytes) -> None:
+    file = site.add("stranger", text=text) / "entry_points.txt"
+    with pytest.raises((ValueError, TypeError)) as raised:
+        importlib.metadata.entry_points(group="torch.backends")
+    said = unreadable_metadata(raised.value)
+    assert said.startswith(f"{file} cannot be read (")
+    assert said.endswith("and so torch cannot be imported: reinstall or uninstall stranger")
+    assert unreadable_metadata(ValueError("of another place")) == ""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("text", [b"[a]\nx = \xff\n", b"[torch.backends]\nx = absent_module:main\n"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from glidepath.registry import main; main(['sample', 'a star'])",
+        "from glidepath.registry import main; main(['plan', 'shapes'])",
+        "from glidepath.registry import assemble; assemble('shapes')",
+    ],
+)
+def test_a_distribution_that_stops_torch_from_importing_is_named(site: Any, text: bytes, code: str) -> None:
+    site.bundle()
+    file = site.add("stranger", text=text) / "entry_points.txt"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=120
+    )
+    assert f"rror: {file} " in done.stderr
+    assert done.stderr.endswith("and so torch cannot be imported: reinstall or uninstall stranger\n")

@@ -14,6 +14,7 @@ from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.import_errors import import_problem, import_remedy
 from glidepath.registry.discovery.process_state import used
+from glidepath.registry.discovery.scan import unreadable_metadata
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
@@ -79,8 +80,13 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
     Raises:
         PartError: the device is not there, which is found before anything is built; or a part is not to be.
     """
-    from glidepath.core.cascade import Cascade
-    from glidepath.core.torch_defaults import torch_defaults
+    try:
+        from glidepath.core.cascade import Cascade
+        from glidepath.core.torch_defaults import torch_defaults
+    except Exception as error:
+        if reason := unreadable_metadata(error):
+            raise AssemblyError(reason) from error
+        raise
 
     device = choose_device(plan.runtime.device)
     plans = plan.pipelines()

@@ -21,7 +21,7 @@ from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import add_plugin_switches, open_catalogue
 from glidepath.registry.cli.printing import indent, print_error, text_table, warn_once
 from glidepath.registry.describe.commands import BUILTIN_COMMANDS
-from glidepath.registry.discovery.scan import DISTRIBUTION, own_version
+from glidepath.registry.discovery.scan import DISTRIBUTION, own_version, unreadable_metadata
 from glidepath.registry.files.interrupts import exit_status, sigterm_as_interrupt
 from glidepath.registry.files.streams import answering, escaped, open_streams
 from glidepath.registry.text.problems import SpecError, did_you_mean
@@ -86,6 +86,11 @@ def _status(arguments: list[str]) -> int:
         return 1
     except UnicodeEncodeError as error:
         print_error(GlidepathError(f"{error.object!a} holds what is no text in {error.encoding}: rename it"))
+        return 1
+    except Exception as error:
+        if not (reason := unreadable_metadata(error)):
+            raise
+        print_error(GlidepathError(reason))
         return 1
     except SystemExit as stop:  # argparse has said what is wrong; a plugin's command may end so
         if isinstance(stop.code, str):

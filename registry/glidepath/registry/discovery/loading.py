@@ -25,7 +25,12 @@ from glidepath.registry.discovery.import_errors import error_text, import_remedy
 from glidepath.registry.discovery.metadata import Requires, stated_requirements, unmet
 from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
 from glidepath.registry.discovery.process_state import SharedState
-from glidepath.registry.discovery.scan import DISTRIBUTION, InstalledPlugin, install_remedy
+from glidepath.registry.discovery.scan import (
+    DISTRIBUTION,
+    InstalledPlugin,
+    install_remedy,
+    unreadable_metadata,
+)
 from glidepath.registry.discovery.slow import naming_slow
 from glidepath.registry.discovery.switches import Switch
 from glidepath.registry.text.problems import did_you_mean
@@ -350,6 +355,8 @@ def _is_many(result: object) -> bool:
 def _import_hint(error: BaseException, plugin: InstalledPlugin) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and is_within(plugin.module, error.name):
         return f"correct the entry point {plugin.name!r} of {plugin.distribution}, and install it again"
+    if others := unreadable_metadata(error):
+        return others
     if remedy := import_remedy(error, plugin.module, plugin.distribution, plugin.version):
         return remedy
     if isinstance(error, ImportError) and error.name:

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +30,9 @@ _NAMESAKE = "glidepath"
 """A distribution of another project, whose package has the name of ours."""
 
 _FILE = "entry_points.txt"
+
+_EXTENDS_TORCH = "_import_device_backends"
+"""The function of torch that imports what extends it."""
 
 _PLAIN = re.compile(r"([^-]+)(?:-\d[^-]*)?\.dist-info")
 """A folder of metadata that is named as the standard has it: no hyphen but the one before the version."""
@@ -134,20 +138,45 @@ def scan(path: Sequence[str] | None = None) -> Scan:
     )
 
 
-def unreadable(path: Sequence[str] | None = None) -> tuple[tuple[str, str], ...]:
-    """Entry points that cannot be read and do not name our group, as (file, reason).
+def unreadable(path: Sequence[str] | None = None, *, ours: bool = False) -> tuple[tuple[str, str], ...]:
+    """Entry points that cannot be read, as (file, reason).
 
     `scan` passes over such files. This reads every one, for a person who asks why a plugin does not show.
+
+    ours: also those that name our group, of which `scan` tells.
     """
     broken = []
     for _, info in _distributions(sys.path if path is None else path):
         content = _entry_points(info)
         try:
-            if GROUP.encode() not in content:
+            if ours or GROUP.encode() not in content:
                 _parse(content)
         except (configparser.Error, UnicodeDecodeError) as error:
             broken.append((str(Path(info, _FILE)), _one_line(error)))
     return tuple(sorted(broken))
+
+
+def unreadable_metadata(error: BaseException) -> str:
+    """What to say of an error that is due to the metadata of some distribution; "" of any other.
+
+    When torch is imported it reads the entry points of all distributions, and imports those that extend it.
+    It stops at the first that fails.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    broken = {}
+    if any(str(frame.f_globals.get("__name__")).startswith("importlib.metadata") for frame in frames):
+        broken = {file: f"cannot be read ({reason})" for file, reason in unreadable(ours=True)}
+    elif any(frame.f_code.co_name == _EXTENDS_TORCH for frame in frames):
+        broken = {
+            str(Path(info, _FILE)): f"names what torch cannot import ({_one_line(error.__cause__ or error)})"
+            for _, info in _distributions(sys.path)
+            if b"[torch.backends]" in _entry_points(info)
+        }
+    names = {file: _identity(os.path.dirname(file)).name for file in broken}
+    return "\n    ".join(
+        f"{file} {what}, and so torch cannot be imported: reinstall or uninstall {names[file]}"
+        for file, what in broken.items()
+    )
 
 
 def installed_version(distribution: str, path: Sequence[str] | None = None) -> str:
@@ -254,5 +283,5 @@ def _malformed(distro: Distribution, file: Path, name: str, error: str) -> Plugi
     )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
