@@ -40,7 +40,7 @@ class Reads(TinyTextEncoder):
 
     def truncated(self, prompt: str) -> str:
         first, _, rest = prompt.partition(" ")
-        if first not in WORDS:
+        if first and first not in WORDS:
             raise UnreadablePrompt([f"{first} was never taught"], f"it knows {WORDS}")
         return rest
 
@@ -69,12 +69,13 @@ def test_damaged_images_are_all_named_before_the_first_step(photos: Path, tmp_pa
 
 
 def test_captions_that_cannot_be_read_are_named_before_the_first_step(photos: Path, tmp_path: Path) -> None:
-    for name in ("red", "green"):
-        (photos / f"{name}.txt").write_text(f"pale {name}")
+    for name, caption in (("red", "pale red"), ("green", "pale red"), ("blue", "light")):
+        (photos / f"{name}.txt").write_text(caption)
     with pytest.raises(UnreadablePrompt) as caught:
         train(run_of(tmp_path / "run", photos)[0])
     assert list(caught.value.problems) == [
-        f"{photos / it}.txt: pale was never taught" for it in ("green", "red")
+        f"{photos / 'blue.txt'}: light was never taught",
+        f"{photos / 'green.txt'}, {photos / 'red.txt'}: pale was never taught",
     ]
     assert not (tmp_path / "run").exists()
 
@@ -82,8 +83,8 @@ def test_captions_that_cannot_be_read_are_named_before_the_first_step(photos: Pa
 def test_it_is_told_once_how_many_captions_are_cut_and_what_is_passed_over(
     photos: Path, tmp_path: Path
 ) -> None:
-    for name in ("red", "green"):
-        (photos / f"{name}.txt").write_text(f"{name} sky")
+    for name, sky in (("red", "red sky"), ("green", "green sky"), ("blue", "")):
+        (photos / f"{name}.txt").write_text(sky)
     (photos / "licence.pdf").write_bytes(b"x")
     run, told = run_of(tmp_path / "run", photos)
     train(run)
@@ -91,6 +92,7 @@ def test_it_is_told_once_how_many_captions_are_cut_and_what_is_passed_over(
         f"{photos}: 1 file passed over, of no format that is read: licence.pdf",
         "2 captions are longer than the text encoder reads, "
         f"such as {photos / 'green.txt'}, of which 'sky' is not read",
+        f"1 caption holds nothing that the text encoder reads, such as {photos / 'blue.txt'}",
     ]
 
 

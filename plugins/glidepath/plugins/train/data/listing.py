@@ -6,7 +6,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -66,10 +66,11 @@ def _names(folder: Path) -> tuple[list[str], list[str]]:
         raise PartError(f"captioned-folder: cannot read {error.filename}: {error.strerror}") from error
 
     for at, folders, files in os.walk(folder, onerror=fail):
-        here = PurePosixPath(Path(at).relative_to(folder).as_posix())
+        inside = Path(at).relative_to(folder).as_posix()
+        here = "" if inside == "." else f"{inside}/"
         folders[:] = [name for name in folders if _may_be_data(name)]
-        links += [str(here / name) for name in folders if os.path.islink(os.path.join(at, name))]
-        names += [str(here / name) for name in files if _may_be_data(name)]
+        links += [here + name for name in folders if os.path.islink(os.path.join(at, name))]
+        names += [here + name for name in files if _may_be_data(name)]
     return names, [_note(folder, links, "link", "to another folder, which is not followed")] if links else []
 
 
@@ -78,7 +79,7 @@ def _may_be_data(name: str) -> bool:
 
 
 def _is_image(folder: Path, name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and (folder / name).is_file()
+    return _ending(name) in PICTURE_SUFFIXES and os.path.isfile(os.path.join(folder, name))
 
 
 def _order(name: str) -> list[str]:
@@ -92,12 +93,16 @@ def composed(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    return name.removesuffix(PurePosixPath(name).suffix)
+    return os.path.splitext(name)[0]
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def _from_texts(folder: Path, names: list[str], images: list[str]) -> tuple[list[Example], list[str]]:
     """The examples of text files beside images, and what is wrong with them."""
-    texts = {_stem(name): name for name in names if PurePosixPath(name).suffix.lower() == CAPTION}
+    texts = {_stem(name): name for name in names if _ending(name) == CAPTION}
     same = {composed(stem): name for stem, name in texts.items()}
     pairs = [(image, texts.get(_stem(image)) or same.get(composed(_stem(image)))) for image in images]
     examples, problems = [], []
@@ -133,7 +138,7 @@ def _from_metadata(folder: Path, names: list[str], images: list[str]) -> tuple[l
         lines = read_lines(metadata)
     except (OSError, UnicodeDecodeError) as error:
         raise PartError(f"cannot read captions from {metadata}: {error}") from error
-    known = set(names)
+    known, sound = set(names), {image for image in images if not os.path.islink(os.path.join(folder, image))}
     same = {composed(name): name for name in names}
     examples, problems = [], []
     for number, line in enumerate(lines, start=1):
@@ -141,7 +146,7 @@ def _from_metadata(folder: Path, names: list[str], images: list[str]) -> tuple[l
             continue
         place = f"{METADATA}:{number}"
         try:
-            entry = json.loads(line, object_pairs_hook=_each_key_once)
+            entry = _JSON.decode(line)
             name, caption = entry["file_name"], entry["text"]
             if not isinstance(name, str) or "\0" in name:
                 raise TypeError
@@ -151,7 +156,7 @@ def _from_metadata(folder: Path, names: list[str], images: list[str]) -> tuple[l
             continue
         if name not in known:
             name = same.get(composed(name.replace("\\", "/")), name)
-        what = _fault(folder, name, name in known)
+        what = "" if name in sound else _fault(folder, name)
         if what:
             near = did_you_mean(name, images[:_MOST_NEAR]) if len(problems) < _MOST else ""
             problems.append(f"{folder / place}: {'; '.join(filter(None, (what, near)))}")
@@ -167,11 +172,14 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entry
 
 
-def _fault(folder: Path, name: str, known: bool) -> str:
+_JSON = json.JSONDecoder(object_pairs_hook=_each_key_once)
+
+
+def _fault(folder: Path, name: str) -> str:
     """What keeps a name from being a file inside a folder."""
     path = folder / name
     try:
-        if not (known and not path.is_symlink()) and not path.resolve().is_relative_to(folder.resolve()):
+        if not path.resolve().is_relative_to(folder.resolve()):
             return f"{name} is outside of {folder}"
         return "" if path.is_file() else f"there is no image {path}"
     except (OSError, RuntimeError) as error:  # too long a name; links in a circle

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
-from glidepath.core import PartError, UnreadablePrompt
+from glidepath.core import PartError, Tokenizer, UnreadablePrompt
 from glidepath.plugins.train.data.dataset import Entry, captions_of, contents_of, notes_of
 from glidepath.plugins.train.run.checkpoint import CheckpointError, Newest
 from glidepath.plugins.train.run.run import Run
@@ -32,7 +32,7 @@ class Reader(Protocol):
 
 
 def check_captions(run: Run, readers: Sequence[Reader], seed: int) -> None:
-    """Tell what is left out of the dataset, and how many captions are longer than what reads them.
+    """Tell what is left out of the dataset, and how many captions are not read, or not to their end.
 
     Raises:
         UnreadablePrompt: captions have words that cannot be read; the first are named with their places.
@@ -42,26 +42,40 @@ def check_captions(run: Run, readers: Sequence[Reader], seed: int) -> None:
     if not readers:
         return
     rests: dict[str, str] = {}
-    unreadable: list[UnreadablePrompt] = []
-    cut, first = 0, ""
+    unreadable: dict[str, tuple[UnreadablePrompt, list[str]]] = {}
+    cut: list[str] = []
+    empty: list[str] = []
     for place, caption in _shown(captions_of(run.dataset, seed), "checking captions"):
-        if caption not in rests:
+        if caption not in rests and caption not in unreadable:
             try:
                 rests[caption] = next(filter(None, (reader.truncated(caption) for reader in readers)), "")
             except UnreadablePrompt as error:
-                rests[caption] = ""
-                unreadable.append(UnreadablePrompt([f"{place}: {it}" for it in error.problems], error.remedy))
-                if len(unreadable) == _MOST:
-                    unreadable.append(UnreadablePrompt(["captions after these were not looked at"]))
+                if len(unreadable) == _MOST:  # to say what was meant takes time
                     break
-        if rests[caption]:
-            cut += 1
-            first = first or f"{place}, of which {rests[caption]!r} is not read"
+                unreadable[caption] = error, []
+        if caption in unreadable:
+            unreadable[caption][1].append(place)
+        elif rests[caption]:
+            cut.append(f"{place}, of which {rests[caption]!r} is not read")
+        elif not any(_reads_some(reader, caption) for reader in readers):
+            empty.append(place)
     if unreadable:
-        raise UnreadablePrompt.joined(unreadable)
+        raise UnreadablePrompt.joined(
+            UnreadablePrompt([f"{list_names(places)}: {it}" for it in error.problems], error.remedy)
+            for error, places in unreadable.values()
+        )
     if cut:
-        captions = "1 caption is" if cut == 1 else f"{cut} captions are"
-        run.warn(f"{captions} longer than the text encoder reads, such as {first}")
+        captions = "1 caption is" if len(cut) == 1 else f"{len(cut)} captions are"
+        run.warn(f"{captions} longer than the text encoder reads, such as {cut[0]}")
+    if empty:
+        captions = "1 caption holds" if len(empty) == 1 else f"{len(empty)} captions hold"
+        run.warn(f"{captions} nothing that the text encoder reads, such as {empty[0]}")
+
+
+def _reads_some(reader: Reader, caption: str) -> bool:
+    """Whether a reader finds words in a caption; one that shows no tokenizer finds some in all but space."""
+    tokenizer = getattr(reader, "tokenizer", None)
+    return bool(tokenizer.encode(caption) if isinstance(tokenizer, Tokenizer) else caption.strip())
 
 
 def check_contents(run: Run, newest: Newest | None) -> str | None:
