@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from tests.plugins.studies.simulated import part_study, scale_study
 
@@ -17,7 +18,7 @@ from glidepath.plugins.studies.report.contents import document
 from glidepath.plugins.studies.report.curves import curves
 from glidepath.plugins.studies.report.document import Document, Drawing, Section
 from glidepath.plugins.studies.report.pareto import pareto
-from glidepath.plugins.studies.report.style import new_figure
+from glidepath.plugins.studies.report.style import distinct, new_figure
 from glidepath.plugins.studies.statistics.analysis import Analysis, compare
 from glidepath.plugins.studies.statistics.results import Arm, Axis, MetricInfo, StudyResults
 from glidepath.plugins.studies.statistics.series import series
@@ -136,6 +137,41 @@ def test_series_that_go_equally_far_share_a_panel_and_a_legend_tells_them_apart(
     assert all(len([line for line in panel.lines if line.get_linestyle() == "-"]) == 2 for panel in panels)
     [legend] = panels[0].figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["guidance free", "guidance other"]
+
+
+@pytest.mark.parametrize("count", [2, 4, 7])
+def test_a_legend_is_not_cut_and_no_label_runs_into_another_panel(count: int) -> None:
+    scales = {f"a guidance with the long name {number}": (0.0, 1.0, 8.0) for number in range(count)}
+    analysis = two_series(scales)
+    metrics = [
+        MetricInfo(
+            name="right", title="all right: a metric with a long name", direction="higher", unit="share"
+        ),
+        MetricInfo(name="other", direction="lower", unit="evaluations of the denoiser per image"),
+    ]
+    lines = series(analysis.results, analysis.results.axes[-1])
+    figure = curves(analysis, lines, [*metrics, *metrics])
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    [legend] = figure.legends
+    [box] = [legend.get_window_extent(renderer)]
+    panels = [panel for panel in figure.axes if panel.get_visible()]
+    titles = [panel._left_title.get_window_extent(renderer) for panel in panels]
+    labels = [panel.yaxis.label.get_window_extent(renderer) for panel in panels]
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+    assert not any(one.overlaps(other) for one, other in itertools.combinations([box, *titles, *labels], 2))
+    assert all(figure.bbox.x0 <= it.x0 and it.x1 <= figure.bbox.x1 for it in [*titles, *labels])
+    colors = {line.get_color() for line in panels[0].lines if line.get_linestyle() == "-"}
+    assert len(colors) == count
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 12, 40])
+def test_colours_are_distinct(count: int) -> None:
+    found = np.array([to_rgb(it) for it in distinct(count)])
+    assert len(found) == count
+    apart = np.linalg.norm(found[:, None] - found[None], axis=-1) + 9 * np.eye(count)
+    assert apart.min() > (0.2 if count <= 12 else 0.02)
 
 
 def test_too_many_series_for_panels_of_their_own_share_one() -> None:

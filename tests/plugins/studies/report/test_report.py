@@ -23,7 +23,7 @@ from glidepath.plugins.studies.report.markdown import markdown
 from glidepath.plugins.studies.report.numbers import estimate, interval, number, p_value
 from glidepath.plugins.studies.report.page import page
 from glidepath.plugins.studies.report.pareto import front
-from glidepath.plugins.studies.report.pictures import best_and_worst, image_grid
+from glidepath.plugins.studies.report.pictures import best_and_worst, image_grids
 from glidepath.plugins.studies.report.style import rendered
 from glidepath.plugins.studies.report.tables import cost_table, difference_table, trend_table
 from glidepath.plugins.studies.report.verdicts import sentence, summary
@@ -163,8 +163,7 @@ def test_a_figure_is_the_same_file_twice(told: Document) -> None:
 
 
 def test_the_grid_has_prompts_as_rows_and_arms_as_columns_the_baseline_first(analysis: Analysis) -> None:
-    gallery = image_grid(analysis.results)
-    assert gallery is not None
+    [gallery] = image_grids(analysis.results)
     assert gallery.columns[:2] == ("cosine 0", "cosine 1")
     assert [title for title, _ in gallery.rows] == list(PROMPTS)
     score = analysis.results.of("cosine-1", "all-right")[0, 0, 2]
@@ -179,31 +178,33 @@ def test_the_caption_of_the_grid_says_what_a_number_is_the_mean_of(analysis: Ana
         (4, "The number under an image is all right, the mean over the 4 images of the prompt."),
     ):
         results = attrs.evolve(analysis.results, per_prompt=per_prompt)
-        for gallery in (image_grid(results), best_and_worst(results)):
+        for gallery in (*image_grids(results), best_and_worst(results)):
             assert gallery is not None
             assert said in gallery.caption
 
 
 def test_the_caption_of_the_grid_says_how_much_of_the_study_it_shows(analysis: Analysis) -> None:
-    cut = image_grid(analysis.results)
-    assert cut is not None
-    assert "Shown are 4 of 10 arms, 4 of 4 prompts." in cut.caption
+    [cut] = image_grids(analysis.results)
+    missing = ", ".join(arm.title for arm in analysis.results.arms[4:])
+    assert f"Arms that are not shown: {missing}." in cut.caption
+    assert "Shown are" not in cut.caption
     [file] = {it.file for it in analysis.results.pictures if (it.arm, it.prompt) == ("cosine-0", 0)}
     every = tuple(
         ArmImage(arm=arm.name, prompt=prompt, file=file)
         for arm in analysis.results.arms
         for prompt in range(4)
     )
-    most = image_grid(attrs.evolve(analysis.results, pictures=every))
-    assert most is not None
-    assert len(most.columns) == 8
-    assert "Shown are 8 of 10 arms, 4 of 4 prompts." in most.caption
+    grids = image_grids(attrs.evolve(analysis.results, pictures=every))
+    assert [it.name for it in grids] == ["grid", "grid-2"]
+    assert [len(it.columns) for it in grids] == [8, 3]
+    assert {title for it in grids for title in it.columns} == {it.title for it in analysis.results.arms}
+    assert {it.columns[0] for it in grids} == {analysis.results.arm(analysis.results.baseline).title}
+    assert not any("not shown" in it.caption for it in grids)
     few = attrs.evolve(
         analysis.results, arms=analysis.results.arms[:4], scores={}, costs={}, failures=(), axes=()
     )
-    whole = image_grid(few)
-    assert whole is not None
-    assert "Shown are" not in whole.caption
+    [whole] = image_grids(few)
+    assert "shown" not in whole.caption.lower()
 
 
 def test_the_note_says_that_a_tie_is_no_improvement(analysis: Analysis) -> None:
@@ -257,7 +258,7 @@ def test_best_and_worst_pairs_are_those_that_change_most(analysis: Analysis) -> 
 
 
 def test_a_study_without_pictures_has_no_grid() -> None:
-    assert image_grid(part_study()) is None
+    assert image_grids(part_study()) == ()
     assert best_and_worst(part_study()) is None
 
 

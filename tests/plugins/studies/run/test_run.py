@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glidepath.plugins.studies.run.collect import collect
+from glidepath.plugins.studies.run.collect import _title, collect
 from glidepath.plugins.studies.run.driver import STOP_REQUESTED, Driver, RunOutcome, RunProgress
 from glidepath.plugins.studies.store.files import write_json
 from glidepath.plugins.studies.store.store import STOP, Store
@@ -402,3 +402,17 @@ def test_a_report_counts_what_was_cancelled_as_waiting(small: Path) -> None:
     assert results.failures == ()
     assert results.progress is not None
     assert (results.progress.waiting, results.progress.all) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("label", "name", "title"),
+    [
+        ("right", "all right", "all right"),
+        ("all-right", "all right", "all right"),
+        ("seconds", "seconds per image", "seconds per image"),
+        ("quality", "KID", "quality: KID"),
+        ("rig", "all right", "rig: all right"),
+    ],
+)
+def test_the_title_of_a_metric_says_nothing_twice(label: str, name: str, title: str) -> None:
+    assert _title(label, name) == title

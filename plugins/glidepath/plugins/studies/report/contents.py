@@ -23,7 +23,7 @@ from glidepath.plugins.studies.report.leave_one_out import legend as leave_one_o
 from glidepath.plugins.studies.report.methods import methods
 from glidepath.plugins.studies.report.pareto import front, pareto
 from glidepath.plugins.studies.report.pareto import legend as pareto_legend
-from glidepath.plugins.studies.report.pictures import best_and_worst, image_grid
+from glidepath.plugins.studies.report.pictures import best_and_worst, image_grids
 from glidepath.plugins.studies.report.tables import (
     cost_table,
     difference_table,
@@ -213,7 +213,8 @@ def _variance(analysis: Analysis, metrics: Sequence[MetricInfo]) -> tuple[Block,
 
 
 def _images(results: StudyResults) -> tuple[Block, ...]:
-    return tuple(it for it in (image_grid(results), best_and_worst(results)) if it is not None)
+    pairs = best_and_worst(results)
+    return image_grids(results) + ((pairs,) if pairs is not None else ())
 
 
 def _failures(analysis: Analysis) -> tuple[Block, ...]:

@@ -8,12 +8,24 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from glidepath.plugins.studies.report.style import COLORS, INK, WIDTH, backed, new_figure, styled
+from glidepath.plugins.studies.report.style import (
+    INK,
+    WIDTH,
+    backed,
+    distinct,
+    legend_above,
+    new_figure,
+    styled,
+    wrapped,
+)
 from glidepath.plugins.studies.statistics.analysis import Analysis
 from glidepath.plugins.studies.statistics.results import Array, MetricInfo
 from glidepath.plugins.studies.statistics.series import Series
 from glidepath.plugins.studies.statistics.units import unit_means
 
+# In a line of a panel: of a title, which is bold, and of a unit.
+_TITLE: Final = 19
+_LETTERS: Final = 26
 # Panels in a row, where the series of a metric share one, and where they do not.
 _COLUMNS: Final = 3
 _NARROW_COLUMNS: Final = 4
@@ -37,12 +49,12 @@ def curves(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[Metric
     abreast = max(1, min((_NARROW_COLUMNS if len(groups) > 1 else _COLUMNS) // len(groups), len(metrics)))
     columns = abreast * len(groups)
     rows = math.ceil(len(metrics) / abreast)
-    colors = {id(line): COLORS[number % len(COLORS)] for number, line in enumerate(lines)}
+    colors = {id(line): color for line, color in zip(lines, distinct(len(lines)), strict=True)}
     legend = any(len(group) > 1 for group in groups)
     with styled():
         # one panel alone is not stretched over the page
         width = WIDTH if columns > 1 else WIDTH * 0.6
-        figure, axes = new_figure(width, 2.25 * rows + 0.3 * legend, rows, columns)
+        figure, axes = new_figure(width, 2.4 * rows, rows, columns)
         for number, metric in enumerate(metrics):
             first = number % abreast * len(groups)
             panels = axes[number // abreast][first : first + len(groups)]
@@ -53,7 +65,7 @@ def curves(analysis: Analysis, lines: Sequence[Series], metrics: Sequence[Metric
             found = [panel.get_legend_handles_labels() for panel in axes[0][: len(groups)]]
             handles = [handle for handles, _ in found for handle in handles]
             labels = [label for _, labels in found for label in labels]
-            figure.legend(handles, labels, loc="outside upper center", ncols=min(len(lines), 4))
+            legend_above(figure, handles, labels)
     return figure
 
 
@@ -98,9 +110,10 @@ def _metric(
 ) -> None:
     """A metric along all series: panels of one height, the first of which says what it is."""
     first = panels[0]
-    first.set_title(metric.heading)
+    # with several groups the panels of a metric are narrow, and its name stands over all of them
+    first.set_title(wrapped(metric.heading, _TITLE * len(panels)))
     better = "higher" if metric.sign > 0 else "lower"
-    first.set_ylabel(f"{metric.unit + '; ' if metric.unit else ''}{better} is better")
+    first.set_ylabel("\n".join(filter(None, (wrapped(metric.unit, _LETTERS), f"{better} is better"))))
     for panel, group in zip(panels, groups, strict=True):
         if panel is not first:
             panel.sharey(first)

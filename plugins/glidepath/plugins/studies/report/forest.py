@@ -6,7 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from glidepath.plugins.studies.report.style import FAINT, INK, TONES, WIDTH, bare, new_figure, signs, styled
+from glidepath.plugins.studies.report.style import (
+    FAINT,
+    INK,
+    TONES,
+    WIDTH,
+    bare,
+    new_figure,
+    signs,
+    styled,
+    wrapped,
+)
 from glidepath.plugins.studies.statistics.analysis import Analysis
 from glidepath.plugins.studies.statistics.comparison import Comparison
 from glidepath.plugins.studies.statistics.results import Arm, MetricInfo
@@ -16,6 +26,9 @@ MOST_ARMS: Final = 40
 #: Up to so many units each is drawn as a point.
 MOST_POINTS: Final = 30
 _COLUMNS: Final = 3
+# In a line of a panel: of a title, which is bold, and of a label.
+_TITLE: Final = 20
+_LETTERS: Final = 25
 
 
 def forest(analysis: Analysis, metrics: Sequence[MetricInfo], arms: Sequence[Arm]) -> Any:
@@ -58,7 +71,7 @@ def legend(analysis: Analysis, metrics: Sequence[MetricInfo], arms: Sequence[Arm
 
 
 def _panel(panel: Any, analysis: Analysis, metric: MetricInfo, arms: Sequence[Arm]) -> None:
-    panel.set_title(metric.heading)
+    panel.set_title(wrapped(metric.heading, _TITLE))
     if metric.margin is not None:
         panel.axvspan(-metric.margin, metric.margin, color="#eaf1f8", linewidth=0, zorder=0)
     panel.axvline(0, color=INK, linewidth=0.8, zorder=1)
@@ -66,7 +79,7 @@ def _panel(panel: Any, analysis: Analysis, metric: MetricInfo, arms: Sequence[Ar
         _row(panel, analysis.comparisons[arm.name, metric.name], row)
     unit = f" ({metric.unit})" if metric.unit else ""
     better = "right" if metric.sign > 0 else "left"
-    panel.set_xlabel(f"difference{unit}; better to the {better}")
+    panel.set_xlabel(wrapped(f"difference{unit}; better to the {better}", _LETTERS))
     panel.locator_params(axis="x", nbins=5)
     bare(panel)
 

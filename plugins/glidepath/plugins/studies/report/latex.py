@@ -55,9 +55,16 @@ _PREAMBLE: Final = r"""\documentclass{article}
 \usepackage{float}
 \usepackage{graphicx}
 \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
-% tables and figures stand where they are told of
-\floatplacement{table}{H}
-\floatplacement{figure}{H}
+% tables and figures stand near where they are told of, and leave no page half white
+\floatplacement{table}{!htbp}
+\floatplacement{figure}{!htbp}
+\renewcommand{\topfraction}{0.9}
+\renewcommand{\bottomfraction}{0.8}
+\renewcommand{\textfraction}{0.05}
+\renewcommand{\floatpagefraction}{0.75}
+\setcounter{topnumber}{4}
+\setcounter{bottomnumber}{4}
+\setcounter{totalnumber}{8}
 """
 _LONG: Final = 56
 """Rows; a table of more is continued in another."""
@@ -157,7 +164,7 @@ def _figure(block: Drawing | Gallery) -> str:
         [
             r"\begin{figure}",
             r"\centering",
-            rf"\includegraphics[width=\linewidth,height=0.85\textheight,keepaspectratio]{{figures/{block.name}.pdf}}",
+            rf"\includegraphics[width=\linewidth,height=0.6\textheight,keepaspectratio]{{figures/{block.name}.pdf}}",
             rf"\caption{{{escaped(block.caption)}}}",
             rf"\label{{fig:{block.name}}}",
             r"\end{figure}",

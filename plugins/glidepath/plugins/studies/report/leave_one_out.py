@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from glidepath.plugins.studies.report.style import (
-    COLORS,
     FAINT,
     INK,
     TONES,
     WIDTH,
     bare,
+    distinct,
+    legend_above,
     new_figure,
     signs,
     styled,
@@ -65,9 +66,9 @@ def shares(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Any:
     """A bar for each metric, divided into what each axis explains alone, together, and what seeds explain."""
     first = analysis.decompositions[metrics[0].name]
     names = [" × ".join(term.axes) for term in first.terms] + ["seeds", "seeds × axes"]
-    colors = [COLORS[number % len(COLORS)] for number in range(len(first.terms))] + ["#999999", "#d9d9d9"]
+    colors = [*distinct(len(first.terms)), "#999999", "#d9d9d9"]
     with styled():
-        figure, axes = new_figure(WIDTH, 0.75 + 0.3 * len(metrics) + 0.18 * math.ceil(len(names) / 4))
+        figure, axes = new_figure(WIDTH, 0.75 + 0.3 * len(metrics))
         panel = axes[0][0]
         for row, metric in enumerate(metrics):
             found = analysis.decompositions[metric.name]
@@ -87,7 +88,7 @@ def shares(analysis: Analysis, metrics: Sequence[MetricInfo]) -> Any:
         panel.set_xlim(0, 1)
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         panel.set_xlabel("share of the variance")
-        figure.legend(loc="outside upper center", ncols=min(4, len(names)))
+        legend_above(figure, *panel.get_legend_handles_labels())
         bare(panel)
     return figure
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from glidepath.plugins.studies.report.names import Named, Segment, write_names
-from glidepath.plugins.studies.report.style import COLORS, INK, WIDTH, new_figure, styled
+from glidepath.plugins.studies.report.style import COLORS, INK, WIDTH, new_figure, styled, wrapped
 from glidepath.plugins.studies.statistics.analysis import Analysis, Estimate
 from glidepath.plugins.studies.statistics.results import Arm, MetricInfo
 
@@ -15,6 +15,9 @@ from glidepath.plugins.studies.statistics.results import Arm, MetricInfo
 MOST_NAMES: Final = 16
 # Of the length of an axis: the room beyond the last value that a score can have.
 _ROOM: Final = 0.15
+
+# Of a label, in a line.
+_LETTERS: Final = 44
 
 Bounds = tuple[float, float]
 
@@ -180,4 +183,4 @@ def _within(axis: Any, bounds: Bounds) -> None:
 
 
 def _label(metric: MetricInfo, arrow: str) -> str:
-    return f"{metric.heading}{f' ({metric.unit})' if metric.unit else ''}, better {arrow}"
+    return wrapped(f"{metric.heading}{f' ({metric.unit})' if metric.unit else ''}, better {arrow}", _LETTERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,26 +17,45 @@ from glidepath.plugins.studies.statistics.changed_pairs import ChangedPairs, cha
 from glidepath.plugins.studies.statistics.results import Arm, ArmImage, MetricInfo, StudyResults
 from glidepath.registry import read_picture
 
-#: The grid has so many rows and columns at most.
+#: A grid has so many rows and columns at most, and there are so many grids.
 MOST_PROMPTS: Final = 8
 MOST_ARMS: Final = 8
+MOST_GRIDS: Final = 4
+_MOST_NAMED: Final = 12
 
 
-def image_grid(results: StudyResults) -> Gallery | None:
+def image_grids(results: StudyResults) -> tuple[Gallery, ...]:
     """Rows are prompts, columns arms, the baseline first; all of a row began with the same noise.
 
-    Under an image stands its score in the first metric that has one for each prompt.
+    More arms than one grid has columns for are in further ones, each beside the baseline. Under an image
+    stands its score in the first metric that has one for each prompt.
     """
     by_place = _by_place(results)
     arms = [results.arm(results.baseline), *results.rivals]
-    arms = [arm for arm in arms if any(place[0] == arm.name for place in by_place)][:MOST_ARMS]
-    seeds = sorted({place[1:3] for place in by_place})
-    prompts = (
-        sorted({place[3] for place in by_place if place[1:3] == seeds[0]})[:MOST_PROMPTS] if seeds else []
+    kept = [arm for arm in arms if any(place[0] == arm.name for place in by_place)]
+    if not kept:
+        return ()
+    first, others = ([], kept) if kept[0].name != results.baseline else (kept[:1], kept[1:])
+    step = MOST_ARMS - len(first)
+    starts = range(0, max(1, len(others)), step)[:MOST_GRIDS]
+    shown = [[*first, *others[start : start + step]] for start in starts]
+    left_out = [arm for arm in arms if not any(arm in some for some in shown)]
+    return tuple(
+        _grid(results, by_place, some, number, left_out if some is shown[-1] else [])
+        for number, some in enumerate(shown, 1)
     )
-    if not arms or not prompts:
-        return None
-    training, sampling = seeds[0]
+
+
+def _grid(
+    results: StudyResults,
+    by_place: Mapping[tuple[str, int, int, int], ArmImage],
+    arms: Sequence[Arm],
+    which: int,
+    left_out: Sequence[Arm],
+) -> Gallery:
+    """One of the grids; left_out: the arms that are in none of them."""
+    training, sampling = min(place[1:3] for place in by_place)
+    prompts = sorted({place[3] for place in by_place if place[1:3] == (training, sampling)})[:MOST_PROMPTS]
     metric = judged(results)
     rows = []
     for prompt in prompts:
@@ -46,9 +66,14 @@ def image_grid(results: StudyResults) -> Gallery | None:
             tiles.append(_tile(picture, note))
         rows.append((results.prompts[prompt], tuple(tiles)))
     what = f" The number under an image is {_meaning(results, metric)}.{_first(results)}" if metric else ""
-    cut = _cut(len(arms), len(results.arms), len(prompts), len(results.prompts))
+    more = len(results.prompts) - len(prompts)
+    cut = f" Shown are {len(prompts)} of {len(results.prompts)} prompts." if more else ""
+    if left_out:
+        names = ", ".join(arm.title for arm in left_out[:_MOST_NAMED])
+        rest = len(left_out) - _MOST_NAMED
+        cut += f" Arms that are not shown: {names}{f', and {rest} more' if rest > 0 else ''}."
     return Gallery(
-        name="grid",
+        name="grid" if which == 1 else f"grid-{which}",
         caption=(
             "Rows are prompts, columns are arms; all images of a row began with the same noise (training "
             f"seed {results.training_seeds[training]}, sampling seed "
@@ -107,13 +132,6 @@ def _meaning(results: StudyResults, metric: MetricInfo) -> str:
     if results.per_prompt == 1:
         return f"its {metric.label}"
     return f"{metric.label}, the mean over the {results.per_prompt} images of the prompt"
-
-
-def _cut(arms: int, all_arms: int, prompts: int, all_prompts: int) -> str:
-    """How much of a study is shown, where it is not all."""
-    if (arms, prompts) == (all_arms, all_prompts):
-        return ""
-    return f" Shown are {arms} of {all_arms} arms, {prompts} of {all_prompts} prompts."
 
 
 def drawn(gallery: Gallery) -> Any:

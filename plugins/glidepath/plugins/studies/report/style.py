@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
@@ -21,7 +22,11 @@ TONES: Final = {
     "given": "#777777",
 }
 INK: Final = "#222222"
+#: Of Tol's palettes, beyond those.
+_MORE: Final = ("#332288", "#661100", "#999933", "#882255", "#117733", "#f0e442")
 FAINT: Final = "#bbbbbb"
+_LEGEND_COLUMNS: Final = 4
+_LEGEND_LETTERS: Final = 70
 #: Inches: the width of a figure over a page.
 WIDTH: Final = 7.0
 
@@ -72,6 +77,34 @@ def new_figure(
     figure = needed("matplotlib.figure", "figures").Figure(figsize=(width, height), layout="constrained")
     needed("matplotlib.backends.backend_agg", "figures").FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **layout)
+
+
+def distinct(count: int) -> list[str]:
+    """So many colours, no two of them alike: of palettes first, and beyond those of all hues."""
+    colors = needed("matplotlib.colors", "figures")
+    found = [*COLORS, *_MORE]
+    hues = max(0, count - len(found))
+    return [*found, *(colors.to_hex(colors.hsv_to_rgb((it / hues, 0.45, 0.75))) for it in range(hues))][
+        :count
+    ]
+
+
+def wrapped(text: str, width: int) -> str:
+    """Text in lines of at most so many letters, so that it does not run into what is beside it."""
+    return "\n".join(textwrap.wrap(text, width)) or text
+
+
+def legend_above(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """A legend over the panels, in as many columns as its longest name lets in, and room for its rows."""
+    labels = [wrapped(label, _LEGEND_LETTERS) for label in labels]
+    width, height = figure.get_size_inches()
+    for columns in range(min(len(labels), _LEGEND_COLUMNS), 0, -1):
+        made = figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+        extent = made.get_window_extent(figure.canvas.get_renderer())
+        if columns == 1 or extent.width < 0.98 * width * figure.dpi:
+            break
+        made.remove()
+    figure.set_size_inches(width, height + extent.height / figure.dpi)
 
 
 def backed() -> list[Any]:

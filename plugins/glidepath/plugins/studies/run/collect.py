@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -285,7 +286,8 @@ def _weights(reads: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _title(label: str, name: str) -> str:
     """What the study calls a metric, and its own name where that says more."""
-    return name if name.casefold().startswith(label.casefold()) else f"{label}: {name}"
+    words, own = (re.split(r"[\W_]+", text.casefold()) for text in (label, name))
+    return name if set(words) <= set(own) else f"{label}: {name}"
 
 
 def _labels(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
