@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,7 +26,9 @@ from glidepath.plugins.train.run.checkpoint import (
 
 def checkpoint_of(step: int) -> TrainingCheckpoint:
     return TrainingCheckpoint(
-        step, {"model.a": torch.arange(100.0) + step, "ema.a": torch.zeros(2)}, {"stage": "x"}
+        step,
+        {"model.a": torch.arange(100.0) + step, "ema.a": torch.zeros(2)},
+        {"spec": {}, "stage": "x", "unlogged": []},
     )
 
 
@@ -36,7 +39,7 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
         "optimizer.step": torch.tensor(7.0),
         "ema.count": torch.tensor(3),
     }
-    meta = {"spec": {"a": [1, 0.1, None, "ü"]}, "unlogged": [0.1]}
+    meta = {"spec": {"a": [1, 0.1, None, "ü"]}, "stage": "denoise", "unlogged": [0.1]}
     found = load(save(tmp_path, TrainingCheckpoint(7, tensors, meta), keep=1))
     assert (found.step, found.meta) == (7, meta)
     assert found.tensors.keys() == tensors.keys()
@@ -89,14 +92,30 @@ def garble(path: Path) -> None:
     path.write_bytes(b"\xff" * 500)
 
 
-def garble_meta(path: Path) -> None:
-    save_file({"a": torch.zeros(1)}, path, {"format": checkpoints.FORMAT, "step": "9", "meta": "{"})
+def described(step: str, meta: str) -> Callable[[Path], None]:
+    header = {"format": checkpoints.FORMAT, "step": step, "meta": meta}
+    return lambda path: save_file({"a": torch.zeros(1)}, path, header)
 
 
-DAMAGES = [truncate, truncate_header, empty, garble, garble_meta]
+DAMAGES = [truncate, truncate_header, empty, garble, described("9", "{")]
+METAS = [
+    "null",
+    "[]",
+    "{}",
+    '{"spec": 3, "stage": "a", "unlogged": []}',
+    '{"spec": {}, "stage": "a"}',
+    9999 * "[",
+]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *DAMAGES,
+        described("x", '{"spec": {}, "stage": "a", "unlogged": []}'),
+        *(described("9", it) for it in METAS),
+    ],
+)
 def test_a_damaged_checkpoint_is_recognised(damage: Callable[[Path], None], tmp_path: Path) -> None:
     path = save(tmp_path, checkpoint_of(5), keep=2)
     damage(path)
@@ -159,3 +178,21 @@ def test_a_full_disk_ends_training_with_the_checkpoint_before(
     with pytest.raises(CheckpointError, match=r"cannot write .*checkpoint-00000010.safetensors: no space"):
         train(make_run(tmp_path))
     assert [load(path).step for path in existing(tmp_path)] == [5]
+
+
+def test_a_checkpoint_of_other_tensors_does_not_fit(tmp_path: Path) -> None:
+    train(make_run(tmp_path), stop_after=5)
+    [path] = existing(tmp_path)
+    sound = load(path)
+    for name in (
+        "model.denoiser.first.weight",
+        "ema.denoiser.first.bias",
+        "optimizer.denoiser.first.weight.exp_avg",
+    ):
+        for tensors in (
+            {key: value for key, value in sound.tensors.items() if key != name},
+            {**sound.tensors, name: torch.zeros(7)},
+        ):
+            save(tmp_path, attrs.evolve(sound, tensors=tensors), keep=1)
+            with pytest.raises(CheckpointError, match="checkpoint of step 5 does not fit"):
+                train(make_run(tmp_path))

@@ -107,9 +107,13 @@ def load(path: Path) -> TrainingCheckpoint:
             f"{header.get('format', 'no format')!r}, and not {FORMAT!r}"
         )
     try:
-        return TrainingCheckpoint(int(header["step"]), tensors, json.loads(header["meta"]))
-    except (KeyError, ValueError) as error:
-        raise DamagedCheckpoint(f"{path} is damaged: its header lacks {error}") from error
+        step, meta = int(header["step"]), json.loads(header["meta"])
+        losses = [*map(float, meta["unlogged"])]
+        if not isinstance(meta["spec"], dict) or not isinstance(meta["stage"], str):
+            raise TypeError("a spec is a mapping, and a stage a name")
+        return TrainingCheckpoint(step, tensors, {**meta, "unlogged": losses})
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise DamagedCheckpoint(f"{path} is damaged: its header does not describe a run ({error})") from error
 
 
 def newest(folder: Path) -> Newest | None:

@@ -86,10 +86,13 @@ class Learner:
             CheckpointError: it is of other modules.
         """
         try:
-            self.modules.load_state_dict(found.group("model"))
-            self.averaged.load_state_dict(found.group("ema"))
-        except RuntimeError as error:
+            self._restore(found)
+        except (RuntimeError, KeyError, ValueError) as error:
             raise CheckpointError(f"the checkpoint of step {found.step} does not fit: {error}") from error
+
+    def _restore(self, found: TrainingCheckpoint) -> None:
+        self.modules.load_state_dict(found.group("model"))
+        self.averaged.load_state_dict(found.group("ema"))
         moments = found.group("optimizer")
         state = self._optimizer.state_dict()
         state["state"] = {

@@ -155,7 +155,10 @@ def _resume(run: Run, newest: Newest | None) -> TrainingCheckpoint | None:
     for slot, module in (("denoiser", run.denoiser), ("text_encoder", run.text_encoder)):
         waiting = found.group(f"waiting.{slot}")
         if module is not None and waiting:
-            module.load_state_dict(waiting)
+            try:
+                module.load_state_dict(waiting)
+            except RuntimeError as error:
+                raise CheckpointError(f"{newest.path} does not fit the {slot}: {error}") from error
     newest.set_damaged_aside()
     log.truncate(run.folder / LOG, found.step)
     line: dict[str, Any] = {"step": found.step, "resumed_from": newest.path.name}
