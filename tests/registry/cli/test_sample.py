@@ -352,6 +352,7 @@ def test_a_png_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
 
 def test_small_images_are_enlarged_to_about_256_pixels() -> None:
     assert [default_scale(size) for size in (8, 32, 64, 100, 256, 512)] == [32, 8, 4, 2, 1, 1]
+    assert [default_scale(32, count) for count in (900, 1024, 10_000)] == [8, 7, 2]
 
 
 def test_a_grid_keeps_every_pixel() -> None:

@@ -206,7 +206,7 @@ def _sample(
     warn_of_unread_words(stages, arguments.prompts)
     size = tuple(stages.values())[-1].denoiser.image_shape[-1]
     inputs = pictures.fitted(size, arguments.strength)
-    scale = arguments.scale or default_scale(size)
+    scale = arguments.scale or default_scale(size, len(prompts) * arguments.count)
     images = Images(
         keys=[
             ImageKey(prompt, arguments.seed, sample, label)

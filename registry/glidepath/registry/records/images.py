@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, PngImagePlugin
 
-from glidepath.registry.files.pictures import ImageError, decode_picture, picture_bytes, read_picture
+from glidepath.registry.files.pictures import (
+    MOST_PIXELS,
+    ImageError,
+    decode_picture,
+    picture_bytes,
+    read_picture,
+)
 from glidepath.registry.files.writing import write_whole
 from glidepath.registry.text.canonical_json import json_text, read_json
 
@@ -54,9 +60,13 @@ def grid_columns(prompts: int, count: int) -> int:
     return max(1, round(math.sqrt(prompts * count) + 0.25))
 
 
-def default_scale(size: int) -> int:
-    """How much a small image is enlarged so that one can look at it: to 256 pixels or just below."""
-    return max(1, 256 // size)
+def default_scale(size: int, count: int = 1) -> int:
+    """How much a small image is enlarged so that one can look at it: to 256 pixels or just below.
+
+    Less where `count` of them would not fit into a picture that is read again.
+    """
+    side = math.isqrt(MOST_PIXELS // max(1, count)) - _GAP
+    return max(1, min(256, side) // size)
 
 
 def save_png(picture: Image.Image, path: Path, manifest: Mapping[str, Any]) -> None:
