@@ -295,6 +295,33 @@ def test_the_section_of_plugins_installs_nothing(refused: Any, monkeypatch: pyte
     assert "the spec requires 'no-such-thing', which is not installed" in said
 
 
+CODE = (
+    "open('it-ran', 'w')\ndirection = 'higher'\ndef per_prompt(images, prompts): return [0] * len(images)\n"
+)
+OWN = "{use: python, file: mine.py}"
+
+
+@holds("S12")
+def test_code_of_a_study_is_run_by_a_run_alone(refused: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.py").write_text(CODE)
+    Path("base.yaml").write_text(f"extends: shapes\nmetrics: {{primary: {{mine: {OWN}}}}}\n")
+    study = "base: {extends: shapes, runtime: {device: cpu}, sampler: {steps: 1}}\nengine: in-process\n"
+    study += "data: {prompts: [a red star]}\n"
+    Path("study.yaml").write_text(study + f"metrics: {{primary: {{mine: {OWN}}}}}\n")
+    Path("other.yaml").write_text("base: base.yaml\ndata: {prompts: [a red star]}\n")
+    assert main(["study", "plan", "other.yaml"]) == 2
+    assert "metrics" in refused(f"extends: shapes\nmetric: {OWN}\n" + f"metrics: {OWN}\n")
+    for words in (["plan"], ["show"], ["status"], ["why"]):
+        more = ["base"] if words[0] in ("show", "why") else []
+        main(["study", *words, "study.yaml", *more])
+    assert not Path("it-ran").exists()
+    assert main(["study", "run", "study.yaml"]) == 0
+    assert Path("it-ran").exists()
+    Path("it-ran").unlink()
+    assert main(["study", "report", "study.yaml"]) == 0
+    assert not Path("it-ran").exists()
+
+
 @pytest.fixture
 def image(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """What `replay` says of an image that it refuses, whose spec is changed."""
@@ -314,6 +341,15 @@ def image(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return capsys.readouterr().err
 
     return replay
+
+
+@holds("S12")
+def test_the_spec_of_an_image_brings_no_code(image: Any) -> None:
+    Path("mine.py").write_text(CODE)
+    metric = {"use": "python", "file": "mine.py"}
+    assert "metric" in image(metric=metric)
+    assert "python" in image(sampler=metric)
+    assert not Path("it-ran").exists()
 
 
 @holds("I1")
