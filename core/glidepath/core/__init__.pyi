@@ -4,6 +4,7 @@ from glidepath.core.codec import Codec as Codec
 from glidepath.core.codec import IdentityCodec as IdentityCodec
 from glidepath.core.conditioning import Conditioning as Conditioning
 from glidepath.core.conditioning import TextEmbedding as TextEmbedding
+from glidepath.core.defaults import torch_defaults as torch_defaults
 from glidepath.core.denoiser import Bind as Bind
 from glidepath.core.denoiser import Denoiser as Denoiser
 from glidepath.core.denoiser import Predict as Predict
@@ -37,5 +38,4 @@ from glidepath.core.spacing import timesteps as timesteps
 from glidepath.core.text_encoder import TextEncoder as TextEncoder
 from glidepath.core.text_encoder import Tokenizer as Tokenizer
 from glidepath.core.text_encoder import encode_all as encode_all
-from glidepath.core.torch_defaults import torch_defaults as torch_defaults
 from glidepath.core.variance_preserving import VariancePreservingSchedule as VariancePreservingSchedule

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from glidepath.core.defaults import torch_defaults
 from glidepath.core.errors import PartError
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.pipeline import Pipeline, sample_indices
 from glidepath.core.sampler import State
-from glidepath.core.torch_defaults import torch_defaults
 
 
 class Cascade:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from glidepath.core.codec import Codec, IdentityCodec
 from glidepath.core.conditioning import Conditioning
+from glidepath.core.defaults import torch_defaults
 from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
 from glidepath.core.finite import FiniteWatch, require_finite
@@ -21,7 +22,6 @@ from glidepath.core.noise import Noise, PerSampleNoise
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.text_encoder import TextEncoder
-from glidepath.core.torch_defaults import torch_defaults
 
 
 class Pipeline:

@@ -69,6 +69,7 @@ from glidepath.registry.files.tensor_file import list_state_dicts as list_state_
 from glidepath.registry.files.tensor_file import read_state_dicts as read_state_dicts
 from glidepath.registry.files.tensor_file import read_tensors as read_tensors
 from glidepath.registry.files.tensor_file import require_numbers as require_numbers
+from glidepath.registry.files.tensor_file import utf_8_name as utf_8_name
 from glidepath.registry.files.text_file import read_lines as read_lines
 from glidepath.registry.files.text_file import read_text as read_text
 from glidepath.registry.files.writing import CannotWrite as CannotWrite

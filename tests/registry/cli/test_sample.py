@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,17 @@ def test_weights_are_found_by_any_name_a_file_may_have(tiny: Path) -> None:
     odd.write_bytes(Path("tiny.safetensors").read_bytes())
     assert run("sample", "a star", "--spec", tiny, "--weights", odd, "--out", "x.png") == 0
     assert run("replay", "x.png") == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes there")
+def test_a_folder_whose_name_is_no_utf_8_is_a_place_for_images_and_no_value_of_a_spec(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path(os.fsdecode(b"caf\xe9"), "x.png")
+    assert run("sample", "a star", "--spec", tiny, "--out", out) == 0
+    assert run("replay", out) == 0
+    assert run("sample", "a star", "--spec", tiny, "--weights", out) == 2
+    assert "give the file or folder a name in UTF-8" in capsys.readouterr().err
 
 
 def test_sampling_without_the_weights_is_an_error_before_anything_is_built(

@@ -120,3 +120,17 @@ def test_a_file_system_without_locks_is_told_and_nothing_stays_open(
         lock_file(tmp_path / ".lock")
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(asked[0])
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", fail)
+    with (
+        pytest.raises(CannotWrite, match=r"^cannot write .*\.lock: No space left on device$"),
+        lock_folder(tmp_path, str),
+    ):
+        pass

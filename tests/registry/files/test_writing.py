@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from glidepath.registry.cli import main
+from glidepath.registry.files.tensor_file import read_tensors
 from glidepath.registry.files.writing import (
     CannotWrite,
     free_place,
@@ -196,6 +197,13 @@ def test_a_name_that_is_no_utf_8_can_stand_in_json(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     write_text(tmp_path / "a.json", json.dumps(name, ensure_ascii=False))
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == name
+
+
+@posix
+def test_tensors_are_read_where_the_name_of_a_folder_is_no_utf_8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    write_tensors(folder / "a.safetensors", {"a": torch.ones(3)}, {})
+    assert torch.equal(read_tensors(folder / "a.safetensors")["a"], torch.ones(3))
 
 
 def test_writers_of_one_file_do_not_disturb_one_another(tmp_path: Path) -> None:

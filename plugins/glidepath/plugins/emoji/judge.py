@@ -18,6 +18,7 @@ from torch.nn import functional
 from glidepath.core import GlidepathError
 from glidepath.plugins.emoji.styles import STYLES, TONES
 from glidepath.plugins.emoji.table import Listing
+from glidepath.registry import utf_8_name
 
 #: The weights that ship, in float16, with the listing of the pictures that they were trained on.
 WEIGHTS: Final = Path(__file__).with_name("judge.safetensors")
@@ -99,7 +100,7 @@ def load_judge(path: Path = WEIGHTS) -> TrainedJudge:
     """
     how = "`glidepath emoji-judge` trains it"
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf_8_name(path) as name, safe_open(name, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:

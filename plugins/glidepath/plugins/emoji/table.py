@@ -16,7 +16,7 @@ from glidepath.core import PartError
 from glidepath.plugins.emoji.captions import caption
 from glidepath.plugins.emoji.styles import STYLES, TONES
 from glidepath.plugins.emoji.things import Thing
-from glidepath.registry import write_tensors
+from glidepath.registry import utf_8_name, write_tensors
 
 FORMAT: Final = "glidepath-emoji-1"
 
@@ -100,7 +100,7 @@ def load(path: Path) -> Table:
     """
     how = "`glidepath emoji-table` makes it from four packages"
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf_8_name(path) as name, safe_open(name, framework="pt") as file:
             header = file.metadata() or {}
             columns = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:

@@ -82,7 +82,7 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
     """
     try:
         from glidepath.core.cascade import Cascade
-        from glidepath.core.torch_defaults import torch_defaults
+        from glidepath.core.defaults import torch_defaults
     except Exception as error:
         if reason := unreadable_metadata(error):
             raise AssemblyError(reason) from error

@@ -36,8 +36,11 @@ def lock_folder(folder: Path, refusal: Callable[[str], str]) -> Iterator[None]:
     if descriptor is None:
         raise FolderInUse(refusal(_holder(path)))
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
         yield
     finally:
         os.close(descriptor)

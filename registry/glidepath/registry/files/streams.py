@@ -13,9 +13,9 @@ from typing import Any, TextIO, cast
 
 _STEERS = re.compile(
     # a progress bar begins with \r, which returns to the start of its line
-    r"(?<!^)\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+    r"(?<!^)\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Control characters, and those that turn the direction of writing."""
+"""Control characters, those that turn the direction of writing, and what stands for bytes of no UTF-8."""
 
 
 class _Escaped:

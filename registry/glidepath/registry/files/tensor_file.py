@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +124,20 @@ def format_bytes(count: int) -> str:
     return f"{size:.3g} {unit}"
 
 
+@contextmanager
+def utf_8_name(path: Path) -> Iterator[Path]:
+    """A name of a file for safetensors, which opens no other than UTF-8: its own, where that is so.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    if str(path).encode(errors="replace") == os.fsencode(path):
+        yield path
+    else:
+        with path.open("rb") as file:
+            yield Path(f"/dev/fd/{file.fileno()}")
+
+
 def _start(path: Path) -> bytes:
     try:
         with open_file(path) as file:
@@ -148,7 +164,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        with utf_8_name(path) as name:
+            return load_file(name)
     except Exception as error:
         raise WeightsError(
             f"cannot read weights from {path}: it is cut short or damaged ({error}); get it again"

@@ -147,6 +147,8 @@ class _Builder:
         text = self.source.text
         if match := _NOT_YAML.search(text, self.source.skip):
             hint = 'write it as an escape in double quotes, such as "\\x07"'
+            if "\ud800" <= match[0] <= "\udfff":  # so Python shows bytes of a name that are no UTF-8
+                hint = "give the file or folder a name in UTF-8"
             raise self.stop("this character may not stand in YAML", self.source.at(match.start()), hint)
         if match := _DIRECTIVE.search(text, self.source.skip):
             what = "YAML directives are not accepted, and no other line may start with %"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,8 @@ def checkpoint_of(step: int) -> TrainingCheckpoint:
     )
 
 
-def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["runs", os.fsdecode(b"caf\xe9")])
+def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path, folder: str) -> None:
     tensors = {
         "model.half": torch.randn(3, 2).half(),
         "model.strided": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
@@ -40,7 +42,8 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
         "ema.count": torch.tensor(3),
     }
     meta = {"spec": {"a": [1, 0.1, None, "ü"]}, "stage": "denoise", "unlogged": [0.1]}
-    found = load(save(tmp_path, TrainingCheckpoint(7, tensors, meta), keep=1))
+    (tmp_path / folder).mkdir()
+    found = load(save(tmp_path / folder, TrainingCheckpoint(7, tensors, meta), keep=1))
     assert (found.step, found.meta) == (7, meta)
     assert found.tensors.keys() == tensors.keys()
     assert all(torch.equal(found.tensors[name], value) for name, value in tensors.items())

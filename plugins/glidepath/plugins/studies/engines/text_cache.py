@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from glidepath.core import Cascade, GlidepathError, Pipeline, TextEmbedding, TextEncoder, stages_of
-from glidepath.registry import write_tensors
+from glidepath.registry import read_tensors, write_tensors
 
 _FIELDS = ("pooled", "tokens", "mask")
 
@@ -64,7 +63,7 @@ def record(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path:
 
 def replay(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path: Path) -> None:
     """Let a pipeline take the embeddings of known batches from a file."""
-    tensors, groups = load_file(path), _groups(batches)
+    tensors, groups = read_tensors(path), _groups(batches)
     count = sum(map(len, groups))
     for name, stage in stages_of(pipeline).items():
         if stage.text_encoder is None:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from glidepath.core import GlidepathError
-from glidepath.registry import CannotWrite, write_tensors
+from glidepath.registry import CannotWrite, utf_8_name, write_tensors
 
 FORMAT = "glidepath-checkpoint-1"
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
@@ -94,9 +94,9 @@ def load(path: Path) -> TrainingCheckpoint:
         CheckpointError: the file cannot be opened, or is no checkpoint of this version.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf_8_name(path) as name, safe_open(name, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except SafetensorError as error:
         raise DamagedCheckpoint(f"{path} is damaged: {error}") from error
     except OSError as error:
