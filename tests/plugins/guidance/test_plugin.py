@@ -22,19 +22,6 @@ def target(component: Component) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def test_it_supplies_guidances() -> None:
-    assert sorted(COMPONENTS) == [
-        "apg",
-        "autoguidance",
-        "classifier-free",
-        "dynamic-threshold",
-        "interval",
-        "rescale",
-        "scale-schedule",
-    ]
-    assert {component.kind for component in COMPONENTS.values()} == {"guidance"}
-
-
 @pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
 def test_what_it_provides_and_needs_follows_what_it_is(component: Component) -> None:
     needs_parts = component.name == "autoguidance"

@@ -14,22 +14,6 @@ COMPONENTS = {component.name: component for component in plugin.components()}
 every_component = pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
 
 
-def test_it_supplies_samplers_under_the_names_of_the_field() -> None:
-    assert {component.kind for component in COMPONENTS.values()} == {"sampler"}
-    assert set(COMPONENTS) == {
-        "ddpm",
-        "ddim",
-        "euler",
-        "euler-ancestral",
-        "heun",
-        "dpmpp-2m",
-        "dpmpp-3m",
-        "dpmpp-2m-sde",
-        "unipc",
-        "pndm",
-    }
-
-
 @every_component
 @pytest.mark.parametrize(
     ("steps", "fault"),

@@ -14,11 +14,6 @@ COMPONENTS = {component.name: component for component in plugin.components()}
 every_component = pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
 
 
-def test_it_supplies_schedules() -> None:
-    assert {component.kind for component in COMPONENTS.values()} == {"schedule"}
-    assert list(COMPONENTS) == ["linear", "cosine", "quadratic", "constant", "warm-up"]
-
-
 @pytest.mark.parametrize(
     ("config", "field", "value"),
     [

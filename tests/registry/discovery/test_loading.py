@@ -258,36 +258,56 @@ def test_every_fault_of_a_descriptor_is_told(site: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "error"),
+    ("hook", "item", "error"),
     [
-        ("7", "7 is not a Kind"),
-        ("kind(name='Up')", "name 'Up' is not a lower-case word"),
-        ("kind(name='preset')", "the name 'preset' is taken by glidepath"),
-        ("kind(slot='up-scaler')", "slot 'up-scaler' is not a lower-case word"),
-        ("kind(name=['x'])", "name ['x'] is not a lower-case word"),
-        ("kind(slot=None)", "slot None is not a lower-case word"),
-        ("kind(slot='runtime')", "the slot 'runtime' is taken by glidepath"),
-        ("kind(interface='acme')", "interface 'acme' is not of the form"),
-        ("kind(name='sampler')", "name 'sampler' is also claimed by glidepath, differently"),
-        ("kind(slot='sampler')", "slot 'sampler' is also claimed by glidepath, differently"),
+        ("kinds", "7", "7 is not a Kind"),
+        ("kinds", "kind(name='Up')", "name 'Up' is not a lower-case word"),
+        ("kinds", "kind(name='preset')", "the name 'preset' is taken by glidepath"),
+        ("kinds", "kind(slot='up-scaler')", "slot 'up-scaler' is not a lower-case word"),
+        ("kinds", "kind(name=['x'])", "name ['x'] is not a lower-case word"),
+        ("kinds", "kind(slot=None)", "slot None is not a lower-case word"),
+        ("kinds", "kind(slot='runtime')", "the slot 'runtime' is taken by glidepath"),
+        ("kinds", "kind(interface='acme')", "interface 'acme' is not of the form"),
+        ("kinds", "kind(name='sampler')", "name 'sampler' is also claimed by glidepath, differently"),
+        ("kinds", "kind(slot='sampler')", "slot 'sampler' is also claimed by glidepath, differently"),
+        ("presets", "7", "7 is not a Preset"),
+        ("presets", "preset(name='A b')", "name 'A b' is not of lower-case"),
+        ("presets", "preset(name=['x'])", "name ['x'] is not of lower-case"),
+        ("presets", "preset(file='x.yaml')", "file 'x.yaml' is not a pathlib.Path"),
+        ("presets", "preset(file=Path('/absent/x.yaml'))", "there is no file /absent/x.yaml"),
+        ("commands", "7", "7 is not a Command"),
+        ("commands", "command(name='Tune')", "name 'Tune' is not of lower-case"),
+        ("commands", "command(name=['x'])", "name ['x'] is not of lower-case"),
+        ("commands", "command(name='sample')", "glidepath has a command of this name"),
+        ("commands", "command(target='a.b')", "is not of the form 'package.module:function'"),
     ],
 )
-def test_a_bad_kind_is_refused(site: Any, kind: str, error: str) -> None:
+def test_what_a_hook_returns_is_refused_where_it_is_wrong_and_the_rest_stays(
+    site: Any, hook: str, item: str, error: str
+) -> None:
     site.plugin(
         "acme",
         f"""{SOUND}
+from pathlib import Path
+
 def kind(**changed):
     return Kind(**(dict(name='upscaler', interface='acme.kinds:Upscaler', summary='', slot='up') | changed))
 
+def preset(**changed):
+    return Preset(**(dict(name='x', file=Path(__file__), summary='') | changed))
+
+def command(**changed):
+    return Command(**(dict(name='tune', target='a.b:c', summary='') | changed))
+
 @hookimpl
-def kinds():
-    return [{kind}]
+def {hook}():
+    return [{item}]
 """,
     )
     found = record(load(site), "acme")
-    assert found.stage == "hook kinds"
+    assert found.stage == f"hook {hook}"
     assert error in found.error
-    assert found.kinds == ()
+    assert not getattr(found, hook)
     assert found.components == ("sampler/ddim",)
 
 
@@ -336,44 +356,6 @@ def test_two_plugins_that_state_one_kind_differently_both_lose_it(site: Any) -> 
         assert fault.stage == "hook kinds"
         assert f"plugin {rival!r} of {rival}" in fault.error
         assert "GLIDEPATH_DISABLE" in fault.hint
-
-
-@pytest.mark.parametrize(
-    ("preset", "error"),
-    [
-        ("7", "7 is not a Preset"),
-        ("Preset(name='A b', file=Path(__file__), summary='')", "name 'A b' is not of lower-case"),
-        ("Preset(name=['x'], file=Path(__file__), summary='')", "name ['x'] is not of lower-case"),
-        ("Preset(name='x', file='x.yaml', summary='')", "file 'x.yaml' is not a pathlib.Path"),
-        ("Preset(name='x', file=Path('/absent/x.yaml'), summary='')", "there is no file /absent/x.yaml"),
-    ],
-)
-def test_a_bad_preset_is_refused(site: Any, preset: str, error: str) -> None:
-    site.plugin(
-        "acme", f"from pathlib import Path\n{SOUND}\n@hookimpl\ndef presets():\n    return [{preset}]"
-    )
-    found = record(load(site), "acme")
-    assert found.stage == "hook presets"
-    assert error in found.error
-    assert not found.presets
-
-
-@pytest.mark.parametrize(
-    ("command", "error"),
-    [
-        ("7", "7 is not a Command"),
-        ("Command(name='Tune', target='a.b:c', summary='')", "name 'Tune' is not of lower-case"),
-        ("Command(name=['x'], target='a.b:c', summary='')", "name ['x'] is not of lower-case"),
-        ("Command(name='sample', target='a.b:c', summary='')", "glidepath has a command of this name"),
-        ("Command(name='tune', target='a.b', summary='')", "is not of the form 'package.module:function'"),
-    ],
-)
-def test_a_bad_command_is_refused(site: Any, command: str, error: str) -> None:
-    site.plugin("acme", f"{SOUND}\n@hookimpl\ndef commands():\n    return [{command}]")
-    found = record(load(site), "acme")
-    assert found.stage == "hook commands"
-    assert error in found.error
-    assert not found.commands
 
 
 def test_a_distribution_supplies_a_name_once(site: Any) -> None:

@@ -27,131 +27,19 @@ from glidepath.registry.text.scalars import BASE_60, FLOAT, INT, OCTAL, TEXT, re
 CATALOGUE = make_catalogue()
 SMALL = "stages:\n  small:\n" + textwrap.indent(BASE, "    ")
 SLOTS = ["schedule", "denoiser", "text_encoder", "guidance", "sampler", "codec", "data"]
-WORDS = [
-    *SLOTS,
-    *(
-        "extends",
-        "stages",
-        "small",
-        "weights",
-        "runtime",
-        "plugins",
-        "use",
-        "path",
-        "sha256",
-        "require",
-        "allow",
-        "deny",
-        "device",
-    ),
-    *(
-        "cosine",
-        "tiny-unet",
-        "transformer",
-        "words",
-        "bpe",
-        "classifier-free",
-        "odd",
-        "ddpm",
-        "ddim",
-        "identity",
-    ),
-    *(
-        "steps",
-        "eta",
-        "scale",
-        "width",
-        "tokenizer",
-        "file",
-        "title",
-        "colour",
-        "order",
-        "limits",
-        "decay",
-        "rate",
-    ),
-    *(
-        "extra",
-        "thing",
-        "amount",
-        "names",
-        "members",
-        "first",
-        "no",
-        "012",
-        "12:30",
-        "1.10",
-        "~",
-        "null",
-        "0x",
-        "1e3",
-    ),
-    *(
-        "${sampler}",
-        "${sampler.steps}",
-        "${stages.small.sampler}",
-        "${a}",
-        "${oc.env:HOME}",
-        "???",
-        "base",
-        "a.pt",
-        "hub:a/b/c.pt",
-        "../x.yaml",
-    ),
-    *(
-        "ensemble",
-        "latent",
-        "plain",
-        "low",
-        "high",
-        "even",
-        "weights_by_name",
-        "channels",
-        "text_width",
-        "acme/euler",
-    ),
-]
-TOKENS = [
-    *WORDS,
-    *(
-        ": ",
-        ":",
-        "- ",
-        "-",
-        "\n",
-        "\n  ",
-        "\n    ",
-        "{",
-        "}",
-        "[",
-        "]",
-        ", ",
-        ",",
-        "'",
-        '"',
-        "|",
-        ">",
-        "#",
-        "&a ",
-        "*a",
-    ),
-    *(
-        "<<: ",
-        "!!str ",
-        "!!python/name:os.system ",
-        "!",
-        "%",
-        "---",
-        "...",
-        "\t",
-        "? ",
-        "\r\n",
-        "\x00",
-        "\ufeff",
-        "é",
-        "日",
-    ),
-]
+_WORDS = """
+extends stages small weights runtime plugins use path sha256 require allow deny device cosine tiny-unet
+transformer words bpe classifier-free odd ddpm ddim identity steps eta scale width tokenizer file title
+colour order limits decay rate extra thing amount names members first no 012 12:30 1.10 ~ null 0x 1e3
+${sampler} ${sampler.steps} ${stages.small.sampler} ${a} ${oc.env:HOME} ??? base a.pt hub:a/b/c.pt
+../x.yaml ensemble latent plain low high even weights_by_name channels text_width acme/euler
+"""
+WORDS = [*SLOTS, *_WORDS.split()]
+_MARKS = """
+: - { } [ ] , ' | > # *a ! % --- ... é 日
+"""
+_SPACED = (": ", "- ", ", ", "? ", "&a ", "<<: ", "!!str ", "!!python/name:os.system ", "\n  ", "\n    ")
+TOKENS = [*WORDS, *_MARKS.split(), *_SPACED, "\n", "\t", "\r\n", "\x00", "\ufeff", '"']
 
 function_scoped = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 texts = st.one_of(
@@ -236,21 +124,12 @@ values = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=5)),
     max_leaves=20,
 )
-components = [
-    *(
-        "cosine",
-        "plain",
-        "tiny-unet",
-        "ensemble",
-        "transformer",
-        "words",
-        "classifier-free",
-        "odd",
-        "ddpm",
-        "ddim",
-    ),
-    *("identity", "latent", "needy", "euler", "nothing"),
-]
+_COMPONENTS = """
+cosine plain tiny-unet ensemble transformer words classifier-free odd ddpm ddim
+identity latent needy euler nothing
+"""
+components = _COMPONENTS.split()
+_PLACES = "guidance[0] guidance.0 sampler [0] denoiser.channel_mult[1] stages stages.small stages.a"
 parameters = [word for word in WORDS if word not in SLOTS]
 parts: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(components),
@@ -353,19 +232,7 @@ def test_a_sound_spec_survives_being_resolved_written_and_read(spec: dict[str, A
                 "=".join
             ),
             st.tuples(
-                st.sampled_from(
-                    [
-                        "guidance[0]",
-                        "guidance.0",
-                        "sampler",
-                        "[0]",
-                        "denoiser.channel_mult[1]",
-                        "stages.small",
-                        "stages.small.sampler",
-                        "stages.a",
-                        "stages",
-                    ]
-                ),
+                st.sampled_from([*_PLACES.split(), "stages.small.sampler"]),
                 words,
             ).map("=".join),
         ),
@@ -416,6 +283,7 @@ def test_any_name_gives_a_spec_or_a_spec_error(name: str) -> None:
             read_spec(source, catalogue=CATALOGUE)
 
 
+_SCALARS = "yes Yes YES yEs no on Off true FALSE null ~ y N .inf -.INF .nan"
 numbers = st.one_of(
     st.text("0123456789+-._:eExobaAfF~nulNULInityrse", max_size=8),
     st.from_regex(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?", fullmatch=True),
@@ -423,23 +291,25 @@ numbers = st.one_of(
     st.floats().map(str),
     st.sampled_from(
         [
-            "yes",
-            "Yes",
-            "YES",
-            "yEs",
-            "no",
-            "on",
-            "Off",
-            "true",
-            "FALSE",
-            "null",
-            "~",
             "",
-            "y",
-            "N",
-            ".inf",
-            "-.INF",
-            ".nan",
+            *[
+                "yes",
+                "Yes",
+                "YES",
+                "yEs",
+                "no",
+                "on",
+                "Off",
+                "true",
+                "FALSE",
+                "null",
+                "~",
+                "y",
+                "N",
+                ".inf",
+                "-.INF",
+                ".nan",
+            ],
         ]
     ),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -210,14 +209,11 @@ class _Loading:
             return False
         known = {name: hook for name, hook in vars(self.manager.hook).items() if hook.has_spec()}
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                self.manager.register(self.plugin, f"{self.installed.distribution}/{self.installed.name}")
+            self.manager.register(self.plugin, f"{self.installed.distribution}/{self.installed.name}")
         except Exception as error:
             self.fail("register", error_text(error), f"the hooks are {_signatures(known)}")
             return False
         self.registered = True
-        self.warnings += [f"{warning.filename}:{warning.lineno}: {warning.message}" for warning in caught]
         callers = self.manager.get_hookcallers(self.plugin) or []
         self.hooks = frozenset(caller.name for caller in callers)
         for caller in callers:
