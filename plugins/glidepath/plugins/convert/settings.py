@@ -50,7 +50,7 @@ def read_settings(texts: Sequence[str]) -> list[Setting]:
     Raises:
         WrongSetting: a text is none.
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     settings = []
     for text in texts:

@@ -114,7 +114,7 @@ def _count(outcomes: list[Outcome]) -> str:
 def _expected(file: Path | None) -> Mapping[str, str]:
     if file is None:
         return {}
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         read = yaml.safe_load(file.read_text(encoding="utf-8"))

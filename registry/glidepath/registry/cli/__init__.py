@@ -164,7 +164,7 @@ def _run_of_plugin(name: str, rest: list[str], options: argparse.Namespace) -> i
         return 2
     module, _, function = supplied.item.target.partition(":")
     try:
-        run = import_module(module)
+        run: Any = import_module(module)
         for attribute in function.split("."):
             run = getattr(run, attribute)
     except (ImportError, AttributeError) as error:
@@ -177,7 +177,7 @@ def _run_of_plugin(name: str, rest: list[str], options: argparse.Namespace) -> i
     # behind the rest, where those of a subcommand stand
     switches = ["--no-plugins"] if options.no_plugins and "--no-plugins" not in rest else []
     with answering():
-        status = run([*rest, *switches])  # type: ignore[operator]
+        status = run([*rest, *switches])
     return int(status or 0)
 
 

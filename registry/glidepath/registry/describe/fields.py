@@ -12,6 +12,9 @@ import attrs
 
 from glidepath.registry.describe.component import DOC, FREE, MANY, PART
 
+FACTORY: Any = attrs.Factory
+"""Of a default that is computed: a class, which attrs declares as a function."""
+
 SECTIONS = ("extends", "weights", "runtime", "plugins", "stages")
 """Keys at the top of a spec that are no parts; no kind may claim one as its slot."""
 
@@ -66,7 +69,7 @@ class Field:
     def default(self) -> object:
         """A fresh default. One that is computed from the other fields is known only to the class itself."""
         default: Any = self.attribute.default
-        if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        if isinstance(default, FACTORY):
             return attrs.NOTHING if default.takes_self else default.factory()
         return default
 

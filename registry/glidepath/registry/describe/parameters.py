@@ -13,10 +13,8 @@ from typing import Any
 import attrs
 
 from glidepath.registry.describe.component import DOC, MANY, PART, UNBOUNDED, Kind
-from glidepath.registry.describe.fields import attribute_types
+from glidepath.registry.describe.fields import FACTORY, attribute_types
 from glidepath.registry.text.yaml_text import yaml_text
-
-_FACTORY: Any = attrs.Factory  # a class; attrs declares it as a function
 
 REQUIRED = object()
 """The default of a parameter that has none."""
@@ -76,7 +74,7 @@ def _default(field: attrs.Attribute[Any]) -> object:
     if field.default is attrs.NOTHING:
         return REQUIRED
     default: Any = field.default
-    if isinstance(default, _FACTORY):
+    if isinstance(default, FACTORY):
         return "(computed from the others)" if default.takes_self else default.factory()
     return default
 

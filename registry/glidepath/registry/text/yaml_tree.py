@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from glidepath.registry.text.problems import Place, Problems, quoted
 from glidepath.registry.text.scalars import BASE_60, BOOL, FLOAT, INT, NULL, OCTAL, TEXT, resolve
