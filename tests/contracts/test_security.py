@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,9 @@ from tests.registry.tiny import SPEC, write_tiny
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.assembly.build import assemble
+from glidepath.registry.assembly.weights import file_sha256
 from glidepath.registry.cli import main
+from glidepath.registry.files.tensor_file import read_tensors
 from glidepath.registry.records.images import KEY, read_manifest, save_png
 from glidepath.registry.records.manifest import FORMAT
 
@@ -519,6 +522,19 @@ def test_integers_are_refused() -> None:
         assemble(_tampered(lambda it: it.update({name: it[name].int() for name in list(it)[:1]})))
 
 
+@holds("C3")
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_values_that_are_not_finite_in_the_precision_of_the_run_are_refused(dtype: str) -> None:
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        name = next(name for name in tensors if name.startswith("denoiser."))
+        tensors[name] = torch.full_like(
+            tensors[name], 1e300 if dtype == "float32" else 1e30, dtype=torch.float64
+        )
+
+    with pytest.raises(GlidepathError, match=f"not fit {dtype}"):
+        assemble(_tampered(change), [f"runtime.dtype={dtype}"])
+
+
 @holds("C4")
 def test_another_file_than_the_hash_says_is_not_used() -> None:
     write_tiny(Path.cwd())
@@ -526,6 +542,38 @@ def test_another_file_than_the_hash_says_is_not_used() -> None:
     Path("tiny.yaml").write_text(SPEC.replace("weights: tiny.safetensors", f"weights: {address}"))
     with pytest.raises(GlidepathError, match="nothing of it is used"):
         assemble(Path("tiny.yaml"))
+
+
+@holds("C4")
+def test_another_file_of_its_size_and_time_is_not_used() -> None:
+    write_tiny(Path.cwd())
+    file = Path("tiny.safetensors")
+    stated = [f"weights={{path: tiny.safetensors, sha256: {file_sha256(file)}}}"]
+    assemble(Path("tiny.yaml"), stated)
+    before = file.stat()
+    save_file({name: 2 * value for name, value in load_file(file).items()}, "other.safetensors")
+    os.utime("other.safetensors", ns=(before.st_atime_ns, before.st_mtime_ns))
+    Path("other.safetensors").replace(file)
+    with pytest.raises(GlidepathError, match="nothing of it is used"):
+        assemble(Path("tiny.yaml"), stated)
+
+
+@holds("C5")
+def test_a_file_that_inflates_is_not_read() -> None:
+    torch.save({"x": torch.ones(1)}, "w.pt")
+    with zipfile.ZipFile("w.pt") as archive, zipfile.ZipFile("v.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in archive.namelist():
+            packed.writestr(name, archive.read(name))
+    with pytest.raises(GlidepathError, match="is compressed"):
+        read_tensors(Path("v.pt"))
+
+
+@holds("C6")
+@pytest.mark.parametrize("name", ["../w.pt", "/etc/passwd", "sub/w.pt", "..", ""])
+def test_an_index_leads_to_no_other_folder(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.bin.index.json").write_text(json.dumps({"weight_map": {"x": name}}))
+    assert main(["convert", "a.bin.index.json"]) == 1
+    assert "is not the name of a file beside it" in capsys.readouterr().err
 
 
 RUNS = "from pathlib import Path\nPath('it-ran').touch()\n"

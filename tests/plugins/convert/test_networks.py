@@ -30,6 +30,11 @@ AVERAGES: dict[str, tuple[list[str], str]] = {
     "average and model": (["initted", "step", "ema_model.{}", "online_model.{other}"], "ema_model"),
     "model and average": (["model.{}", "model_ema.decay", "model_ema.{other}"], "model"),
     "average without dots": (["model.{other}", "model_ema.num_updates", "model_ema.{dotless}"], "model_ema"),
+    "average beside plain names": (["{other}", "ema.{}"], "ema"),
+    "average without dots beside plain names": (
+        ["{other}", "model_ema.{dotless}", "model_ema.decay"],
+        "model_ema",
+    ),
     "average of a wrapper": (["model.net.{other}", "betas", "model_ema.net{dotless}"], "model_ema"),
 }
 

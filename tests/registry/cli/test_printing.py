@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from glidepath.registry.cli.printing import text_table
+import json
+from pathlib import Path
+from typing import Never
+
+import pytest
+
+from glidepath.registry.cli.printing import print_json, text_table
 
 
 def test_table_columns_are_aligned() -> None:
@@ -15,3 +21,12 @@ def test_a_long_last_column_can_be_broken_into_lines() -> None:
     assert second.startswith("      word")
     assert third == "x     y"
     assert max(len(first), len(second)) <= 118
+
+
+def test_what_is_printed_as_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(word: str) -> Never:
+        raise AssertionError(f"{word} is no JSON")
+
+    print_json({"bound": [1, float("inf"), (-float("inf"), float("nan"))], "path": Path("a/b"), "no": None})
+    shown = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert shown == {"bound": [1, ".inf", ["-.inf", ".nan"]], "path": "a/b", "no": None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -18,7 +18,7 @@ _WRAPPERS = re.compile(r"(?<![^.])(?:module|_orig_mod|_fsdp_wrapped_module|_chec
 """What DataParallel, torch.compile, FSDP and checkpointing put into names, at the start or in the middle."""
 
 _COUNTERS = re.compile(
-    r"n_averaged|initted|steps?|decay|num_updates|(?:model_)?ema_.*|logvar|loss_weight|sigmas|timesteps"
+    r"n_averaged|initted|steps?|(?:.*\.)?(?:decay|num_updates)|logvar|loss_weight|sigmas|timesteps"
     r"|.*(?:alphas|betas|posterior|snr).*"
 )
 """Buffers of averages and of diffusion itself, which networks do not have."""
@@ -76,32 +76,40 @@ def is_list(tensors: Mapping[str, Tensor]) -> bool:
 def _below(where: str, tensors: Mapping[str, Tensor]) -> Iterator[Network]:
     """The networks in one mapping: each under a prefix, and the averages that are kept without dots."""
     bare = _bare(tensors)
+    found: dict[str, dict[str, str]] = {}  # by prefix: the names of a network, and those in the mapping
     for prefix in _prefixes(bare):
         under = {name.removeprefix(prefix): it for name, it in bare.items() if name.startswith(prefix)}
         own = belongs({name: tuple(it.shape) for name, it in under.items()})
-        head = _language_head(under)
-        beside = under.keys() - own - {*head}
-        if not own or not all(_COUNTERS.fullmatch(name) for name in beside):
-            continue
-        kept = {name: it for name, it in under.items() if name in own}
-        others = [name for name in bare if name.removeprefix(prefix) not in (own | {*head})]
-        yield Network(_joined(where, prefix), kept, head, tuple(others))
-        yield from _without_dots(where, bare, prefix, kept)
+        found[prefix] = {name: f"{prefix}{name}" for name in under if name in own}
+    for prefix, names in list(found.items()):
+        found |= dict(_without_dots(bare.keys(), prefix, names))
+    claimed = {key for names in found.values() for key in names.values()}
+    for prefix, names in found.items():
+        head = _language_head(
+            {key.removeprefix(prefix): it for key, it in bare.items() if key.startswith(prefix)}
+        )
+        free = bare.keys() - claimed - {f"{prefix}{name}" for name in head}
+        beside = [key.removeprefix(prefix) for key in free if key.startswith(prefix)]
+        if names and all(map(_COUNTERS.fullmatch, beside)):
+            others = [
+                key for key in bare if key not in names.values() and key.removeprefix(prefix) not in head
+            ]
+            kept = {name: bare[key] for name, key in names.items()}
+            yield Network(_joined(where, prefix), kept, head, tuple(others))
 
 
 def _without_dots(
-    where: str, tensors: Mapping[str, Tensor], prefix: str, kept: Mapping[str, Tensor]
-) -> Iterator[Network]:
-    """The average of a network as latent diffusion keeps it: beside it, under names without dots."""
+    keys: Collection[str], prefix: str, names: Collection[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The averages of a network as latent diffusion keeps them: beside it, under names without dots."""
     parts = prefix.split(".")[:-1]
-    for start in range(len(parts) + 1):
-        above = "".join(parts[start:])
-        dotless = {f"{above}{name.replace('.', '')}": name for name in kept}
-        for average in {name.rpartition(".")[0] for name in tensors if name.rpartition(".")[2] in dotless}:
-            found = {name: tensors.get(f"{average}.{key}") for key, name in dotless.items()}
-            there = {name: it for name, it in found.items() if it is not None}
-            if average and there.keys() == found.keys():
-                yield Network(_joined(where, f"{average}."), there)
+    for start in range(len(parts) + 1 if names else 0):
+        dotless = {name: f"{''.join(parts[start:])}{name.replace('.', '')}" for name in names}
+        known = set(dotless.values())
+        for average in {key.rpartition(".")[0] for key in keys if key.rpartition(".")[2] in known}:
+            found = {name: f"{average}.{key}" for name, key in dotless.items()}
+            if average and all(key in keys for key in found.values()):
+                yield f"{average}.", found
 
 
 def _bare(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -53,7 +53,7 @@ def _index(path: Path) -> dict[str, set[str]]:
         if len(text) > _LARGEST_INDEX:
             raise ValueError("it is too large")
         for key, name in json.loads(text)["weight_map"].items():
-            if not isinstance(name, str) or not name or Path(name).name != name or "\\" in name:
+            if not isinstance(name, str) or name in ("", "..") or Path(name).name != name or "\\" in name:
                 raise ValueError(f"{name!r} is not the name of a file beside it")
             files.setdefault(name, set()).add(key)
         if not files:

@@ -51,10 +51,12 @@ def print_json(document: object) -> None:
     """Print one JSON document on the standard output; what JSON has no form for is written as text."""
     import json
 
+    from glidepath.registry.plan.resolved import plain_value
+
     out = output()
     # elsewhere the letters that an encoding lacks are escaped, and not as JSON does
     in_utf_8 = (out.encoding or "utf-8").lower().replace("-", "") == "utf8"
-    print(json.dumps(document, indent=2, ensure_ascii=not in_utf_8, default=str), file=out)
+    print(json.dumps(plain_value(document), indent=2, ensure_ascii=not in_utf_8), file=out)
 
 
 @cache
