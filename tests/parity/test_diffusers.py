@@ -19,18 +19,11 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction, PredictionKind
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
-from glidepath.plugins.samplers.configs import (
-    DdimConfig,
-    DdpmConfig,
-    DpmppConfig,
-    EulerConfig,
-    GridConfig,
-    PndmConfig,
-    UniPcConfig,
-)
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, PndmConfig
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import DpmppSampler
+from glidepath.plugins.samplers.grid_configs import DpmppConfig, EulerConfig, GridConfig, UniPcConfig
 from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler

@@ -15,8 +15,9 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction, PredictionKind
 from glidepath.plugins.guidance.autoguidance import Autoguidance
 from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.guidance.configs import AutoguidanceConfig, ClassifierFreeConfig, IntervalConfig
+from glidepath.plugins.guidance.configs import AutoguidanceConfig, ClassifierFreeConfig
 from glidepath.plugins.guidance.interval import Interval
+from glidepath.plugins.guidance.modifier_configs import IntervalConfig
 
 from .steps import BATCH, LEVELS, STEPS, Labelled, noise, walk
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glidepath.core.prediction import PredictionKind
-from glidepath.plugins.guidance.configs import DynamicThresholdConfig
 from glidepath.plugins.guidance.dynamic_threshold import DynamicThreshold, percentile
+from glidepath.plugins.guidance.modifier_configs import DynamicThresholdConfig
 
 from .steps import Labelled, noise, walk
 

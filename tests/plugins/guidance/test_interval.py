@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from glidepath.core.errors import PartError
 from glidepath.core.levels import Step
 from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.guidance.configs import ClassifierFreeConfig, DynamicThresholdConfig, IntervalConfig
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
 from glidepath.plugins.guidance.dynamic_threshold import DynamicThreshold
 from glidepath.plugins.guidance.interval import Interval
+from glidepath.plugins.guidance.modifier_configs import DynamicThresholdConfig, IntervalConfig
 
 from .steps import Labelled, walk
 

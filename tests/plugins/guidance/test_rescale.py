@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from glidepath.core.prediction import Prediction, PredictionKind
 from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.guidance.configs import ClassifierFreeConfig, RescaleConfig
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
+from glidepath.plugins.guidance.modifier_configs import RescaleConfig
 from glidepath.plugins.guidance.rescale import Rescale
 
 from .steps import STEPS, Labelled, noise, walk

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from glidepath.core.errors import PartError
 from glidepath.core.levels import Step
 from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
-from glidepath.plugins.guidance.configs import ClassifierFreeConfig, ScaleScheduleConfig
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
+from glidepath.plugins.guidance.modifier_configs import ScaleScheduleConfig
 from glidepath.plugins.guidance.scale_schedule import ScaleSchedule
 
 from .steps import STEPS, Labelled, walk

@@ -10,8 +10,9 @@ import torch
 from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.samplers.configs import EulerConfig, PndmConfig
+from glidepath.plugins.samplers.configs import PndmConfig
 from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.grid_configs import EulerConfig
 from glidepath.plugins.samplers.pndm import PndmSampler
 
 BETAS = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)

@@ -16,16 +16,16 @@ from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler
-from glidepath.plugins.samplers.configs import (
+from glidepath.plugins.samplers.configs import PndmConfig
+from glidepath.plugins.samplers.ddim import DdimSampler
+from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler
+from glidepath.plugins.samplers.grid_configs import (
     Dpmpp3Config,
     DpmppConfig,
     EulerConfig,
     GridConfig,
-    PndmConfig,
     UniPcConfig,
 )
-from glidepath.plugins.samplers.ddim import DdimSampler
-from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler
 from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler

@@ -18,12 +18,13 @@ from glidepath.core.noise import PerSampleNoise
 from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.guidance.configs import DynamicThresholdConfig
 from glidepath.plugins.guidance.dynamic_threshold import DynamicThreshold
-from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, EulerConfig, HeunConfig, UniPcConfig
+from glidepath.plugins.guidance.modifier_configs import DynamicThresholdConfig
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.grid import ChurnedLevels
+from glidepath.plugins.samplers.grid_configs import EulerConfig, HeunConfig, UniPcConfig
 from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
 

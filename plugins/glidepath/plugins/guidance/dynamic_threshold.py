@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from glidepath.core import Bind, Conditioning, Guidance, Predict, Prediction, Step
-from glidepath.plugins.guidance.configs import DynamicThresholdConfig
+from glidepath.plugins.guidance.modifier_configs import DynamicThresholdConfig
 
 
 class DynamicThreshold(Guidance):

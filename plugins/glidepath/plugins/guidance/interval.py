@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from glidepath.core import Guidance, GuidanceModifier, PartError, Step
-from glidepath.plugins.guidance.configs import IntervalConfig
+from glidepath.plugins.guidance.modifier_configs import IntervalConfig
 
 
 class Interval(GuidanceModifier):

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 from glidepath.registry import Component, Need, hookimpl
 
 if TYPE_CHECKING:
-    from glidepath.plugins.guidance.configs import (
-        AdaptiveProjectedConfig,
-        ClassifierFreeConfig,
-        IntervalConfig,
-    )
+    from glidepath.plugins.guidance.configs import AdaptiveProjectedConfig, ClassifierFreeConfig
+    from glidepath.plugins.guidance.modifier_configs import IntervalConfig
 
 
 def _faults_of_interval(config: IntervalConfig) -> list[tuple[str, str]]:
@@ -144,7 +141,7 @@ def components() -> Iterable[Component]:
             kind="guidance",
             name="dynamic-threshold",
             target=f"{_HERE}.dynamic_threshold:DynamicThreshold",
-            config=f"{_HERE}.configs:DynamicThresholdConfig",
+            config=f"{_HERE}.modifier_configs:DynamicThresholdConfig",
             summary="scales each predicted x_0 back into [-1, 1] instead of clipping it all",
             provides=_no_weight,
             references=(_IMAGEN,),
@@ -153,7 +150,7 @@ def components() -> Iterable[Component]:
             kind="guidance",
             name="interval",
             target=f"{_HERE}.interval:Interval",
-            config=f"{_HERE}.configs:IntervalConfig",
+            config=f"{_HERE}.modifier_configs:IntervalConfig",
             summary="the guidance before it acts at some noise levels only, and costs nothing at others",
             needs=_needs_weight,
             check=_faults_of_interval,
@@ -165,7 +162,7 @@ def components() -> Iterable[Component]:
             kind="guidance",
             name="rescale",
             target=f"{_HERE}.rescale:Rescale",
-            config=f"{_HERE}.configs:RescaleConfig",
+            config=f"{_HERE}.modifier_configs:RescaleConfig",
             summary="takes back the spread that guidance added, which overexposes images",
             provides=_weight,
             needs=_needs_unguided,
@@ -176,7 +173,7 @@ def components() -> Iterable[Component]:
             kind="guidance",
             name="scale-schedule",
             target=f"{_HERE}.scale_schedule:ScaleSchedule",
-            config=f"{_HERE}.configs:ScaleScheduleConfig",
+            config=f"{_HERE}.modifier_configs:ScaleScheduleConfig",
             summary="the guidance before it acts more at some steps than at others",
             needs=_needs_weight,
             neutral={"shape": "constant"},

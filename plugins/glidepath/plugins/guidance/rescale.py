@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core import Bind, Conditioning, Guidance, Predict, Prediction, Step
-from glidepath.plugins.guidance.configs import RescaleConfig
+from glidepath.plugins.guidance.modifier_configs import RescaleConfig
 
 _ROUNDING = 1e-6
 """A spread that is no more of the largest value comes from rounding the mean of equal numbers in float32."""

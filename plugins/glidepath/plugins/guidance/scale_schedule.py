@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from glidepath.core import Guidance, GuidanceModifier, PartError, Step
-from glidepath.plugins.guidance.configs import ScaleScheduleConfig
+from glidepath.plugins.guidance.modifier_configs import ScaleScheduleConfig
 
 SHAPES: dict[str, Callable[[float, float], float]] = {
     "constant": lambda _u, _power: 1.0,

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, Predict, State
-from glidepath.plugins.samplers.configs import DdimConfig, EulerAncestralConfig, EulerConfig
+from glidepath.plugins.samplers.configs import DdimConfig
 from glidepath.plugins.samplers.grid import ChurnedLevels, GridSampler
+from glidepath.plugins.samplers.grid_configs import EulerAncestralConfig, EulerConfig
 from glidepath.plugins.samplers.solver import (
     affine_step,
     gradient_weight,

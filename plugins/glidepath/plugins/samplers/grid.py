@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from glidepath.core import NoiseLevels, NoiseSchedule, PartError, Sampler
-from glidepath.plugins.samplers.configs import ChurnedConfig, DdimConfig, GridConfig
+from glidepath.plugins.samplers.configs import DdimConfig
+from glidepath.plugins.samplers.grid_configs import ChurnedConfig, GridConfig
 from glidepath.plugins.samplers.solver import clip_bound
 
 _NEAR = 1e-6  # by how much of itself a listed level may miss the schedule's ends: it may be rounded

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, Predict, State
-from glidepath.plugins.samplers.configs import GridConfig
 from glidepath.plugins.samplers.grid import ChurnedLevels, GridSampler
+from glidepath.plugins.samplers.grid_configs import GridConfig
 from glidepath.plugins.samplers.solver import affine_step, denoiser_on, has_signal, weighted_sum
 
 

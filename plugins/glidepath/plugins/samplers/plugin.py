@@ -10,7 +10,8 @@ from glidepath.core import spacing_fault
 from glidepath.registry import Component, Need, hookimpl
 
 if TYPE_CHECKING:
-    from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, GridConfig, PndmConfig
+    from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, PndmConfig
+    from glidepath.plugins.samplers.grid_configs import GridConfig
 
 _DDPM = 'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239'
 _DDIM = 'Song et al. 2021, "Denoising Diffusion Implicit Models", arXiv:2010.02502'
@@ -43,7 +44,7 @@ def components() -> Iterable[Component]:
         _sampler(
             "ddpm",
             "ddpm:DdpmSampler",
-            "DdpmConfig",
+            "configs:DdpmConfig",
             "ancestral sampling, with learned or fixed variance",
             f"{_DDPM}, algorithm 2 and equation 7",
             f"{_IMPROVED}, equation 15",
@@ -53,7 +54,7 @@ def components() -> Iterable[Component]:
         _sampler(
             "ddim",
             "ddim:DdimSampler",
-            "DdimConfig",
+            "configs:DdimConfig",
             "implicit sampling: few steps, deterministic at eta 0",
             f"{_DDIM}, equations 12 and 16",
             f"{_ADM}, algorithm 2",
@@ -62,14 +63,14 @@ def components() -> Iterable[Component]:
         _sampler(
             "euler",
             "ddim:DdimSampler",
-            "EulerConfig",
+            "grid_configs:EulerConfig",
             "straight lines in sigma over alpha: DDIM without noise, with a choice of noise levels",
             f"{_EDM}, equation 4, algorithm 2 and appendix D.1",
         ),
         _sampler(
             "euler-ancestral",
             "ddim:DdimSampler",
-            "EulerAncestralConfig",
+            "grid_configs:EulerAncestralConfig",
             "Euler's method with noise drawn anew at each step: DDIM at eta 1",
             f"{_DDIM}, equation 16",
             f"{_EDM}, appendix D.1",
@@ -77,7 +78,7 @@ def components() -> Iterable[Component]:
         _sampler(
             "heun",
             "heun:HeunSampler",
-            "HeunConfig",
+            "grid_configs:HeunConfig",
             "second order, two predictions for each step",
             f"{_EDM}, algorithms 1 and 2",
             order=2,
@@ -85,7 +86,7 @@ def components() -> Iterable[Component]:
         _sampler(
             "dpmpp-2m",
             "dpmpp:DpmppSampler",
-            "DpmppConfig",
+            "grid_configs:DpmppConfig",
             "second order at one prediction for each step",
             f"{_DPMPP}, algorithm 2",
             order=2,
@@ -93,7 +94,7 @@ def components() -> Iterable[Component]:
         _sampler(
             "dpmpp-3m",
             "dpmpp:Dpmpp3Sampler",
-            "Dpmpp3Config",
+            "grid_configs:Dpmpp3Config",
             "three predictions joined in each step, for images without much guidance",
             f"{_DPMPP}, the program published with it (multistep, order 3)",
             order=2,
@@ -101,14 +102,14 @@ def components() -> Iterable[Component]:
         _sampler(
             "dpmpp-2m-sde",
             "dpmpp:DpmppSdeSampler",
-            "DpmppSdeConfig",
+            "grid_configs:DpmppSdeConfig",
             "second order of the stochastic equation: noise drawn anew at each step",
             f"{_DPMPP}, equations 18 and 19",
         ),
         _sampler(
             "unipc",
             "unipc:UniPcSampler",
-            "UniPcConfig",
+            "grid_configs:UniPcConfig",
             "predictor and corrector at one prediction for each step",
             f"{_UNIPC}, algorithms 1, 2, 5 and 6",
             order=2,
@@ -116,7 +117,7 @@ def components() -> Iterable[Component]:
         _sampler(
             "pndm",
             "pndm:PndmSampler",
-            "PndmConfig",
+            "configs:PndmConfig",
             "fourth order in epsilon, for 50 even steps (Stable Diffusion's PLMS)",
             f"{_PNDM}, algorithm 2",
             order=2,
@@ -139,7 +140,7 @@ def _sampler(
         kind="sampler",
         name=name,
         target=f"{_HERE}.{target}",
-        config=f"{_HERE}.configs:{config}",
+        config=f"{_HERE}.{config}",
         summary=summary,
         provides=lambda _config: {"sampler.order": order},
         needs=needs or _needs_of_grid,

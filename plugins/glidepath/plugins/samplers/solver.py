@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from glidepath.core import NoiseLevels, Predict, Prediction
-from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, GridConfig, PndmConfig
+from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, PndmConfig
+from glidepath.plugins.samplers.grid_configs import GridConfig
 
 Denoise = Callable[[Tensor, int], Tensor]
 """(x, index) -> the x_0 that is predicted from x at that point of the grid."""

@@ -75,10 +75,9 @@ def _cut(text: str, start: int, end: int, column: int) -> tuple[str, int]:
     if end - start > _WIDTH:
         first = max(start, min(start + column - _WIDTH // 2, end - _WIDTH))
         last = first + _WIDTH
-    shown = "".join(
-        char if char.isprintable() else " " if char == "\t" else "\N{REPLACEMENT CHARACTER}"
-        for char in text[first:last]
-    )
+    shown = text[first:last].replace("\t", " ")
+    if not shown.isprintable():
+        shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in shown)
     if last < end:
         shown += "..."
     return (f"...{shown}", first - start - 3) if first > start else (shown, 0)

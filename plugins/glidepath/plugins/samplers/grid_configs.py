@@ -1,0 +1,163 @@
+"""The parameters of the samplers whose noise levels can be spaced anew. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import attrs
+from attrs.validators import ge, gt, in_, le, optional
+
+from glidepath.plugins.samplers.configs import (
+    clip_field,
+    clip_range_field,
+    end_field,
+    steps_field,
+    temperature_field,
+)
+from glidepath.registry import doc
+
+_SIGMAS = (
+    "how the noise levels lie between the noisiest and the cleanest of the steps: schedule, at the timesteps "
+    "themselves; time, evenly in time, at fractions of timesteps; karras, more of them at low noise (evenly "
+    "in sigma^(1/7), sigma over alpha); exponential, evenly in log sigma; a list of numbers, such as "
+    "[80, 10, 1, 0.1]: these, sigma over alpha, noisiest first, in place of `steps`"
+)
+_TIMESTEPS = (
+    "the time that the denoiser receives where sigmas are spaced anew: exact, a fraction; rounded, the "
+    "nearest timestep of its training"
+)
+_SOLVER = "midpoint or heun: how the integral of the second order is closed; the paper prefers midpoint"
+_LOWER_ORDER_FINAL = (
+    "below 15 steps, end with steps of a lower order; the very last is of the first order anyway where it "
+    "ends at the image"
+)
+
+
+@attrs.frozen(kw_only=True)
+class GridConfig:
+    """A sampler whose noise levels can be spaced anew; the base of the parameters of most others."""
+
+    steps: int | str | tuple[int, ...] = steps_field(20)
+    sigmas: Literal["schedule", "time", "karras", "exponential"] | tuple[float, ...] = attrs.field(
+        default="schedule", metadata=doc(_SIGMAS)
+    )
+    sigma_max: float | None = attrs.field(
+        default=None,
+        validator=optional(gt(0)),
+        metadata=doc(
+            "the noisiest sigma over alpha, where sigmas are spaced anew; Karras et al. begin at 80; none: "
+            "that of the first step"
+        ),
+    )
+    timesteps: Literal["exact", "rounded"] = attrs.field(default="exact", metadata=doc(_TIMESTEPS))
+    end: Literal["clean", "first"] = end_field()
+    clip: bool = clip_field()
+    clip_range: float = clip_range_field()
+    temperature: float = temperature_field()
+
+
+@attrs.frozen(kw_only=True)
+class ChurnedConfig(GridConfig):
+    """A sampler that may add noise before each step, and so corrects what earlier steps did wrong."""
+
+    s_churn: float = attrs.field(
+        default=0.0,
+        validator=ge(0),
+        metadata=doc(
+            "how much noise is added before each of N steps: sigma grows by a share of s_churn / N, at most "
+            "sqrt(2) - 1; 0: none, deterministic"
+        ),
+    )
+    s_tmin: float = attrs.field(
+        default=0.0, validator=ge(0), metadata=doc("noise is added where sigma over alpha is at least this")
+    )
+    s_tmax: float = attrs.field(
+        default=math.inf,
+        validator=gt(0),
+        metadata=doc("noise is added where sigma over alpha is at most this; .inf: from the first step"),
+    )
+    s_noise: float = attrs.field(
+        default=1.0,
+        validator=gt(0),
+        metadata=doc("the standard deviation of what is added; 1.003 to 1.007 keeps more detail"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class EulerConfig(ChurnedConfig):
+    """One straight line for each step: DDIM at eta 0."""
+
+    eta: ClassVar[float] = 0.0
+    epsilon: ClassVar[Literal["clipped"]] = "clipped"
+
+
+@attrs.frozen(kw_only=True)
+class HeunConfig(ChurnedConfig):
+    """One straight line for each step, corrected by the slope at its end."""
+
+
+@attrs.frozen(kw_only=True)
+class EulerAncestralConfig(GridConfig):
+    """One straight line for each step, and noise drawn anew: DDIM at that eta."""
+
+    epsilon: ClassVar[Literal["clipped"]] = "clipped"
+
+    eta: float = attrs.field(
+        default=1.0,
+        validator=[ge(0), le(1)],
+        metadata=doc("how much of the noise is drawn anew, from 0 (none: euler) to 1 (as much as DDPM)"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DpmppConfig(GridConfig):
+    """A polynomial through the last predictions."""
+
+    solver: Literal["midpoint", "heun"] = attrs.field(default="midpoint", metadata=doc(_SOLVER))
+    lower_order_final: bool = attrs.field(default=True, metadata=doc(_LOWER_ORDER_FINAL))
+
+
+@attrs.frozen(kw_only=True)
+class Dpmpp3Config(GridConfig):
+    """A parabola through the last three predictions."""
+
+    solver: Literal["midpoint", "heun"] = attrs.field(
+        default="midpoint", metadata=doc(f"of the steps that are of the second order. {_SOLVER}")
+    )
+    lower_order_final: bool = attrs.field(default=True, metadata=doc(_LOWER_ORDER_FINAL))
+
+
+@attrs.frozen(kw_only=True)
+class DpmppSdeConfig(GridConfig):
+    """A polynomial through the last predictions, and noise drawn anew."""
+
+    solver: Literal["midpoint", "heun"] = attrs.field(default="midpoint", metadata=doc(_SOLVER))
+    lower_order_final: bool = attrs.field(default=True, metadata=doc(_LOWER_ORDER_FINAL))
+    eta: float = attrs.field(
+        default=1.0,
+        validator=ge(0),
+        metadata=doc("how much noise is drawn anew: 0 is dpmpp-2m, 1 the paper's stochastic equation"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class UniPcConfig(GridConfig):
+    """A predictor, and a corrector without a prediction of its own."""
+
+    order: int = attrs.field(
+        default=2, validator=in_((1, 2, 3)), metadata=doc("of the predictor; 2 with guidance, 3 without")
+    )
+    solver: Literal["bh1", "bh2"] = attrs.field(
+        default="bh2", metadata=doc("the paper's B(h): bh1, h; bh2, e^h - 1, better where h is large")
+    )
+    predict_x0: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "true: the form for a predicted x_0; false: that for epsilon, for images without guidance"
+        ),
+    )
+    corrector: bool = attrs.field(
+        default=True,
+        metadata=doc("correct each step by the prediction at its end; false: the predictor alone"),
+    )
