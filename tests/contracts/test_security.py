@@ -34,6 +34,7 @@ from glidepath.registry.records.images import KEY, read_manifest, save_png
 from glidepath.registry.records.manifest import FORMAT
 
 from .distributions import install, supplying
+from .sources import PLUGINS, REGISTRY
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 HELD: dict[str, list[str]] = {}
@@ -463,6 +464,13 @@ def test_no_picture_starts_a_program_hangs_or_ends_in_a_traceback(
     prompts = [] if options[0] == "--noise-film" else ["a star"]
     assert main(["sample", *prompts, "--out", "x.png", "--device", "cpu", *options]) in (1, 2)
     assert re.search("photo.png (as an image: |is not a file)", capsys.readouterr().err)
+
+
+@holds("I6")
+def test_one_module_opens_pictures() -> None:
+    files = [file for folder in (REGISTRY, PLUGINS) for file in folder.rglob("*.py")]
+    opens = [file.name for file in files if "Image.open(" in file.read_text(encoding="utf-8")]
+    assert opens == ["pictures.py"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core import GlidepathError
-from glidepath.registry import list_names, read_state_dicts, read_tensors
+from glidepath.registry import list_names, read_bytes, read_state_dicts, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,11 +48,7 @@ def _index(path: Path) -> dict[str, set[str]]:
     _require_file(path)
     files: dict[str, set[str]] = {}
     try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST_INDEX + 1)
-        if len(text) > _LARGEST_INDEX:
-            raise ValueError("it is too large")
-        for key, name in json.loads(text)["weight_map"].items():
+        for key, name in json.loads(read_bytes(path, _LARGEST_INDEX))["weight_map"].items():
             if not isinstance(name, str) or name in ("", "..") or Path(name).name != name or "\\" in name:
                 raise ValueError(f"{name!r} is not the name of a file beside it")
             files.setdefault(name, set()).add(key)

@@ -11,7 +11,7 @@ from glidepath.plugins.studies.commands.opening import existing_store, open_grap
 from glidepath.plugins.studies.store.files import read_json
 from glidepath.plugins.studies.store.shapes import is_graph
 from glidepath.plugins.studies.store.store import GRAPH, OTHERS, STUDY, Store
-from glidepath.registry import indent, print_json, shorten, text_table
+from glidepath.registry import indent, print_json, read_text, shorten, text_table
 
 MOST_LISTED = 30
 
@@ -132,7 +132,7 @@ def list_studies(arguments: argparse.Namespace) -> int:
 def _has_changed(path: Path, store: Store) -> bool:
     """Whether a study file has another text than the one that ran last; overrides are no part of either."""
     try:
-        now, then = (it.read_text(encoding="utf-8-sig") for it in (path, store.folder / STUDY))
+        now, then = (read_text(it) for it in (path, store.folder / STUDY))
     except (OSError, UnicodeDecodeError):  # a folder, or a store without a copy
         return False
     return now != then

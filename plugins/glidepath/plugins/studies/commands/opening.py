@@ -10,7 +10,7 @@ from glidepath.core import GlidepathError
 from glidepath.plugins.studies.store.files import StoreError, read_json
 from glidepath.plugins.studies.store.shapes import is_graph
 from glidepath.plugins.studies.store.store import GRAPH, STUDY, Store
-from glidepath.registry import note_failures, open_catalogue
+from glidepath.registry import note_failures, open_catalogue, read_bytes
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.study.graph import Graph
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 RESULTS = Path("runs/studies")
 """Where the results of studies are, each in a folder of its name."""
+
+_MOST_BYTES = 2**20
 
 
 def open_study(arguments: argparse.Namespace) -> tuple[Catalogue, Study]:
@@ -91,7 +93,7 @@ def _of_file(store: Store, file: Path) -> Store:
     graph = read_json(store.folder / GRAPH, is_graph) or {}
     other = Path(graph.get("file") or file)
     try:
-        mine = other.samefile(file) or other.read_bytes() == file.read_bytes()
+        mine = other.samefile(file) or read_bytes(other, _MOST_BYTES) == read_bytes(file, _MOST_BYTES)
     except OSError:  # it was moved, and the results with it
         return store
     if not mine:

@@ -11,7 +11,9 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge, gt, min_len
 
-from glidepath.registry import doc, part
+from glidepath.registry import doc, part, read_bytes
+
+_MOST_CODE = 2**23
 
 
 @attrs.frozen(kw_only=True)
@@ -118,7 +120,7 @@ def defined(file: Path) -> frozenset[str]:
 @lru_cache
 def _defined(file: str, _changed: int, _size: int) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.parse(Path(file).read_bytes()).body:
+    for node in ast.parse(read_bytes(file, _MOST_CODE)).body:
         if isinstance(node, ast.FunctionDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign):
