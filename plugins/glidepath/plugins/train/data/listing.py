@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,7 +156,7 @@ def _from_metadata(folder: Path, names: list[str], images: list[str]) -> tuple[l
             problems.append(f"{folder / place}: {_FORM}")
             continue
         if name not in known:
-            name = same.get(composed(name.replace("\\", "/")), name)
+            name = same.get(composed(posixpath.normpath(name.replace("\\", "/"))), name)
         what = "" if name in sound else _fault(folder, name)
         if what:
             near = did_you_mean(name, images[:_MOST_NEAR]) if len(problems) < _MOST else ""
