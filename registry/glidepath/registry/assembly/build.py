@@ -13,8 +13,8 @@ from glidepath.registry.assembly import weights
 from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.import_errors import import_problem, import_remedy
-from glidepath.registry.discovery.process_state import used
 from glidepath.registry.discovery.scan import unreadable_metadata
+from glidepath.registry.files.process_state import used
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan

@@ -74,16 +74,10 @@ def _text(catalogue: Catalogue, records: Sequence[PluginRecord], others: Sequenc
         blocks.append(
             "no plugins are installed (is glidepath itself installed? `pip install -e .` in its folder)"
         )
-    if any(record.problems for record in records):
-        lines = (indent(_problems_text(record, record.problems)) for record in records if record.problems)
-        blocks.append("problems:\n" + "\n".join(lines))
-    if any(record.missing_extras for record in records):
-        lines = (
-            indent(_problems_text(record, record.missing_extras))
-            for record in records
-            if record.missing_extras
-        )
-        blocks.append("parts that cannot be used here:\n" + "\n".join(lines))
+    for title, field in (("problems", "problems"), ("parts that cannot be used here", "missing_extras")):
+        failing = [(record, getattr(record, field)) for record in records if getattr(record, field)]
+        if failing:
+            blocks.append(f"{title}:\n" + "\n".join(indent(_problems_text(*entry)) for entry in failing))
     doubles = [
         f"{entry.component.kind} {entry.full_name} ({entry.distribution} {entry.version})"
         for entry in catalogue.components()

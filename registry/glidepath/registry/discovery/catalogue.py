@@ -31,10 +31,10 @@ from glidepath.registry.discovery.import_errors import import_problem, import_re
 from glidepath.registry.discovery.loading import Loaded, call, load, plugin_manager
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.plugin_record import PluginRecord
-from glidepath.registry.discovery.process_state import used
 from glidepath.registry.discovery.scan import DISTRIBUTION, Scan, install_remedy, scan
 from glidepath.registry.discovery.slow import naming_slow
 from glidepath.registry.discovery.switches import Switch, switches
+from glidepath.registry.files.process_state import used
 from glidepath.registry.text.problems import did_you_mean
 
 

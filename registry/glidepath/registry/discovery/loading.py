@@ -23,7 +23,6 @@ from glidepath.registry.describe.descriptors import (
 from glidepath.registry.discovery.import_errors import error_text, import_remedy, is_within, raised_within
 from glidepath.registry.discovery.metadata import Requires, stated_requirements, unmet
 from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
-from glidepath.registry.discovery.process_state import SharedState
 from glidepath.registry.discovery.scan import (
     DISTRIBUTION,
     InstalledPlugin,
@@ -32,6 +31,7 @@ from glidepath.registry.discovery.scan import (
 )
 from glidepath.registry.discovery.slow import naming_slow
 from glidepath.registry.discovery.switches import Switch
+from glidepath.registry.files.process_state import SharedState
 from glidepath.registry.text.problems import did_you_mean
 
 T = TypeVar("T")

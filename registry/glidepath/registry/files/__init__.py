@@ -1,1 +1,1 @@
-"""Files and folders: written whole or not at all, locked, read safely; and the signals that end long work."""
+"""Files, written whole or not at all, locked, read safely; the streams, signals and state of the process."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.registry.assembly.weights import file_sha256, locate_weights, read_sha256
-from glidepath.registry.discovery.process_state import changed_by_parts
 from glidepath.registry.discovery.scan import DISTRIBUTION, own_version
+from glidepath.registry.files.process_state import changed_by_parts
 from glidepath.registry.records.installed import installed_files
 from glidepath.registry.records.manifest import Images, Manifest, Release
 from glidepath.registry.text.canonical_json import canonical_json

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from glidepath.registry.discovery import process_state
 from glidepath.registry.discovery.catalogue import load_catalogue
-from glidepath.registry.discovery.process_state import changed_by_parts, used
+from glidepath.registry.files import process_state
+from glidepath.registry.files.process_state import changed_by_parts, used
 
 HOOK = "\n@hookimpl\ndef components():\n    {}\n    return []\n"
 
