@@ -223,6 +223,7 @@ os.system("echo a shell")
 print("a print")
 print("behind", file=sys.__stdout__, flush=True)
 ctypes.CDLL(None).puts(b"from C")
+sys.stdout.close()
 """
 
 

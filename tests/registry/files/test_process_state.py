@@ -32,6 +32,7 @@ CHANGES = {
     "signal.signal(signal.SIGINT, signal.SIG_IGN)": "handlers of signals (SIGINT)",
     "signal.signal(signal.SIGTERM, print)": "handlers of signals (SIGTERM)",
     "signal.signal(signal.SIGPIPE, signal.SIG_DFL)": "handlers of signals (SIGPIPE)",
+    "multiprocessing.set_start_method('spawn', force=True)": "how processes start (spawn, was ",
     "warnings.simplefilter('error')": "filters of warnings (others)",
     "logging.basicConfig(level=0, force=True)": "the root logger (others)",
     "logging.disable()": "the root logger (others)",
@@ -67,7 +68,7 @@ def state() -> dict[str, Any]:
 @pytest.mark.parametrize("where", ["at import", "in a hook"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_a_plugin_changes_is_put_back_and_told(site: Any, change: str, where: str) -> None:
-    modules = "import locale, logging, numpy, os, signal, sys, torch, warnings\n"
+    modules = "import locale, logging, multiprocessing, numpy, os, signal, sys, torch, warnings\n"
     source = modules + (change + HOOK.format("pass") if where == "at import" else HOOK.format(change))
     site.plugin("acme", source)
     before = state()

@@ -274,6 +274,19 @@ def test_a_manifest_names_the_batch_of_an_image_and_no_other(tiny: Path) -> None
     assert run("replay", "z.png") == 1
 
 
+def test_what_is_set_in_torch_that_changes_rounding_is_in_the_record(tiny: Path) -> None:
+    run("sample", "a star", "--spec", tiny, "--out", "x.png")
+    torch.set_float32_matmul_precision("medium")
+    torch.use_deterministic_algorithms(True)
+    try:
+        run("sample", "a star", "--spec", tiny, "--out", "y.png")
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        torch.use_deterministic_algorithms(False)
+    usual, unusual = (read_manifest(Path(name))[1]["environment"] for name in ("x.png", "y.png"))
+    assert unusual == {**usual, "float32 products": "medium", "deterministic algorithms": "2"}
+
+
 def test_replay_computes_with_as_many_threads_as_the_image_says(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,15 @@ def _restore_handlers(of: Any, before: Mapping[Any, Any]) -> None:
             of.signal(number, handler)
 
 
+def _start_method(of: Any) -> str | None:
+    method: str | None = of.get_start_method(allow_none=True)
+    return method
+
+
+def _restore_start_method(of: Any, before: str | None) -> None:
+    of.set_start_method(before, force=True)
+
+
 def _restore_path(of: Any, before: list[str]) -> None:
     # what was added is searched last: it may be where the plugin's own modules are, and hides no others there
     of.path[:] = [*before, *(folder for folder in of.path if folder not in before)]
@@ -142,6 +151,7 @@ _SETTINGS = (
     _Setting("the standard streams", "sys", _streams, _restore_streams),
     _Setting("the recursion limit", "sys", lambda of: of.getrecursionlimit(), _restore_recursion),
     _Setting("handlers of signals", "signal", _handlers, _restore_handlers),
+    _Setting("how processes start", "multiprocessing", _start_method, _restore_start_method),
     _Setting("sys.path", "sys", lambda of: list(of.path), _restore_path, used="left"),
     _Setting("the root logger", "logging", _logging, _restore_logging, used="left"),
     _Setting("the environment", "os", _environment, _restore_environment, used="told"),

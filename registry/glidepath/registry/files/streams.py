@@ -29,6 +29,9 @@ class _Escaped:
         self._stream.write(_STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
         return len(text)
 
+    def close(self) -> None:
+        """The standard streams stay open, whoever closes one."""
+
     def writelines(self, lines: Iterable[str]) -> None:
         """Write one text after another."""
         for line in lines:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import attrs
@@ -53,10 +54,20 @@ def describe_images(
             "device": str(first.device),
             "dtype": str(first.dtype).removeprefix("torch."),
             "threads": str(torch.get_num_threads()),
+            **_unusual(torch),
             **{f"set by {name}": changes for name, changes in changed_by_parts().items()},
         },
         images=images,
     )
+
+
+def _unusual(torch: ModuleType) -> dict[str, str]:
+    """What an application, or a part, has set in torch that changes how images are rounded."""
+    set_here = {
+        "float32 products": torch.get_float32_matmul_precision(),
+        "deterministic algorithms": torch.get_deterministic_debug_mode(),
+    }
+    return {name: str(value) for name, value in set_here.items() if value not in ("highest", 0)}
 
 
 def describe_plan(plan: Plan, catalogue: Catalogue) -> Manifest:
