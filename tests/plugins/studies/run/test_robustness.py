@@ -172,3 +172,30 @@ def test_a_folder_that_cannot_be_written_ends_in_a_message_and_can_be_read(
     finally:
         for folder in folders:
             folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("what", ["nodes", "graph.json", "nodes/*/*/attempts/0001/result.json"])
+def test_a_store_that_may_not_be_read_ends_in_a_message_and_is_kept(
+    small: Path, unruly: None, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    (small / "study.yaml").write_text(STUDY.replace("{train: 1, sample: 2}", "{sample: 1}"))
+    assert main(["study", "run", "study.yaml", "--set", "engine=in-process", "--json"]) == 0
+    path = next((small / "runs/studies/study").glob(what))
+    mode = path.stat().st_mode
+    path.chmod(0)
+    try:
+        for words in (["run", "study.yaml"], ["status", "study.yaml"], ["export", "runs/studies/study"]):
+            command = [*COMMAND[:-2], *words]
+            made = subprocess.run(command, capture_output=True, text=True, preexec_fn=without_privileges)
+            assert made.returncode == 1
+            last = made.stderr.splitlines()[-1]
+            assert last.startswith("glidepath: error: cannot ")
+            assert last.endswith("Permission denied")
+        command = [*COMMAND[:-2], "list"]
+        made = subprocess.run(command, capture_output=True, text=True, preexec_fn=without_privileges)
+        assert (made.returncode, made.stderr) == (0, "")
+    finally:
+        path.chmod(mode)
+    capsys.readouterr()
+    assert main(["study", "run", "study.yaml", "--set", "engine=in-process", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ran"] == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glidepath.plugins.studies.commands.opening import existing_store, open_graph, store_of
-from glidepath.plugins.studies.store.files import read_json
+from glidepath.plugins.studies.store.files import StoreError, read_json
 from glidepath.plugins.studies.store.shapes import is_graph
 from glidepath.plugins.studies.store.store import GRAPH, OTHERS, STUDY, Store
 from glidepath.registry import indent, print_json, read_text, shorten, text_table
@@ -99,11 +99,15 @@ def list_studies(arguments: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     found = [*arguments.folder.glob(f"*/{GRAPH}"), *arguments.folder.glob(f"*/{OTHERS}/*/{GRAPH}")]
     for path in sorted(found):
-        graph = read_json(path, is_graph) or {}
+        broken = f"{path} is damaged"
+        try:
+            graph = read_json(path, is_graph) or {}
+        except StoreError as error:  # of another user: the others are listed all the same
+            graph, broken = {}, str(error)
         store = Store(path.parent)
         rows.append(
             {
-                "study": graph.get("study", f"{path} is damaged"),
+                "study": graph.get("study", broken),
                 "arms": len(graph.get("arms", ())),
                 "trials": len(graph.get("trials", ())),
                 "running": store.is_running(),
