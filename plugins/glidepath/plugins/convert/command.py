@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
             print(line)
         if it.weights is not None:
             print(it.weights)
-        print(it.spec)
+        print(it.spec, flush=True)  # before what is said of it on the other stream
         for note in it.notes:
             print(f"  {note}", file=sys.stderr)
     return 0
