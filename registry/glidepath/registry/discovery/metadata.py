@@ -39,10 +39,10 @@ class Requires:
         return _contains(self.versions, version)
 
 
-def stated(info: Path, header: str) -> str:
-    """The "Name" or "Version" that the metadata states, "" when there is none."""
-    headers = _STATED.findall(_headers(info))
-    return next((value for name, value in headers if name.lower() == header.lower()), "")
+def stated(info: Path) -> tuple[str, str]:
+    """The name and the version that the metadata states, each "" where it states none."""
+    found = {header.lower(): value for header, value in reversed(_STATED.findall(_headers(info)))}
+    return found.get("name", ""), found.get("version", "")
 
 
 def stated_requirements(info: Path, among: Collection[str]) -> tuple[Requires, ...]:

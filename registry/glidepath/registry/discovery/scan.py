@@ -221,7 +221,7 @@ def _distributions(path: Sequence[str]) -> Iterator[tuple[str, str]]:
                 distribution = canonical(plain[1] if plain else str(_identity(info).name))
                 found.setdefault(distribution, []).append(info)
     for distribution, infos in found.items():
-        complete = infos if len(infos) == 1 else (info for info in infos if stated(Path(info), "Name"))
+        complete = infos if len(infos) == 1 else (info for info in infos if stated(Path(info))[0])
         yield distribution, next(iter(complete), infos[0])
 
 
@@ -244,8 +244,8 @@ def _identity(info: str) -> Distribution:
     """What the metadata states; where it states nothing, what the name of its folder says."""
     folder = _FOLDER.fullmatch(os.path.basename(info))
     name, version = (folder[1], folder[2]) if folder else (os.path.basename(info), "")
-    path = Path(info)
-    return Distribution(canonical(stated(path, "Name") or name), stated(path, "Version") or version or "")
+    its_name, its_version = stated(Path(info))
+    return Distribution(canonical(its_name or name), its_version or version or "")
 
 
 def _parse(content: bytes) -> tuple[dict[str, str], list[str]]:
