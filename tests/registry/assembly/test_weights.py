@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -155,6 +156,17 @@ def test_what_a_file_is_decides_how_it_is_read_and_not_its_name(tmp_path: Path) 
     (tmp_path / "b.pt").write_bytes(save(linear()))
     assert torch.equal(read_tensors(tmp_path / "a.safetensors")["bias"], torch.ones(2))
     assert torch.equal(read_tensors(tmp_path / "b.pt")["bias"], torch.ones(2))
+
+
+def test_a_zip_archive_of_several_disks_is_refused(tmp_path: Path) -> None:
+    torch.save(linear(), tmp_path / "w.pt")
+    whole = (tmp_path / "w.pt").read_bytes()
+    end = whole.rindex(b"PK\5\6")
+    (tmp_path / "w.pt").write_bytes(
+        whole[: end - 20] + struct.pack("<4sLQL", b"PK\6\7", 0, 0, 2) + whole[end:]
+    )
+    with pytest.raises(WeightsError, match="multiple disks"):
+        read_tensors(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize("end", [0, 3, 8, 40, 1000])

@@ -175,13 +175,12 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_pytorch(path: Path, *, mapped: bool) -> Any:
     import torch
 
-    if mapped and not zipfile.is_zipfile(path):
-        raise WeightsError(
-            f"cannot read weights from {path}: it is cut short: {format_bytes(path.stat().st_size)}, and the "
-            "directory that ends such a file is missing; get it again"
-        )
     try:
         if mapped:
+            if not zipfile.is_zipfile(path):  # it raises what ZipFile does
+                size = format_bytes(path.stat().st_size)
+                what = "and the directory that ends such a file is missing; get it again"
+                raise ValueError(f"it is cut short: {size}, {what}")
             with zipfile.ZipFile(path) as archive:
                 if packed := [it.filename for it in archive.infolist() if it.compress_type]:
                     raise ValueError(f"{packed[0]} in it is compressed, as nothing is that PyTorch saves")
