@@ -11,7 +11,8 @@ import attrs
 import numpy as np
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.statistics.paired import t_interval
+from glidepath.plugins.studies.statistics.intervals import difference_interval
+from glidepath.plugins.studies.statistics.results import MetricInfo
 from glidepath.plugins.studies.store.store import Store
 from glidepath.plugins.studies.store.summary import Score, listed, read_summary
 from glidepath.plugins.studies.study.graph import differences
@@ -25,12 +26,16 @@ _MOST_CHANGES = 20
 
 @attrs.frozen(kw_only=True)
 class Kept:
-    """What the folder of a study keeps. scores: by arm and metric, by cell."""
+    """What the folder of a study keeps. scores: those that are finite, by arm and metric, by cell.
+
+    metrics: by label, the name of each. units: by label, that of its scores.
+    """
 
     folder: Path
     name: str
     arms: Sequence[str]
     metrics: Mapping[str, str]
+    units: Mapping[str, str]
     scores: Mapping[tuple[str, str], Mapping[Cell, float]]
     nodes: Mapping[tuple[str, str], str]
 
@@ -40,7 +45,7 @@ class Line:
     """An arm in a metric, in two studies. difference: the second minus the first.
 
     units: pairs of equal seeds and prompts; 0 where there are none: then it is the difference of the means,
-    and has no interval. low, high: the t interval of one pair of arms, not adjusted for the others.
+    and has no interval. low, high: the interval of one pair of arms, not adjusted for the others.
     """
 
     arm: str
@@ -81,7 +86,11 @@ def kept(folder: Path) -> Kept:
     train = graph["train_seeds"] or [0]
     prompts = graph["prompts"]
     scores: dict[tuple[str, str], dict[Cell, float]] = {}
-    known = [score for score in read_summary(store).scores() if score.value is not None]
+    known = [
+        score
+        for score in read_summary(store).scores()
+        if score.value is not None and math.isfinite(score.value)
+    ]
     whole = _of_whole_sets(known, len(prompts))
     for score in known:
         text = "" if score.metric in whole else prompts[score.prompt]
@@ -89,6 +98,7 @@ def kept(folder: Path) -> Kept:
         scores.setdefault((score.arm, score.metric), {})[cell] = float(score.value or 0.0)
     nodes: dict[tuple[str, str], str] = {}
     metrics: dict[str, str] = {}
+    measured: dict[str, str] = {}
     for trial in graph["trials"]:
         for step, keys in trial["nodes"].items():
             key = next(iter(listed(keys)), "")
@@ -96,11 +106,13 @@ def kept(folder: Path) -> Kept:
             label = step.removeprefix("measure ")
             if label != step and label not in metrics and (done := store.done(key)) is not None:
                 metrics[label] = str(done.record.get("name", label))
+                measured[label] = str(done.record.get("unit", ""))
     return Kept(
         folder=folder,
         name=str(graph["study"]),
         arms=[arm["name"] for arm in graph["arms"]],
         metrics=metrics,
+        units=measured,
         scores=scores,
         nodes=nodes,
     )
@@ -120,7 +132,7 @@ def compare_studies(first: Kept, second: Kept) -> StudyComparison:
     labels = [label for label in first.metrics if label in second.metrics]
     other = [label for label in labels if first.metrics[label] != second.metrics[label]]
     lines = [
-        _line(arm, label, first.scores[arm, label], second.scores[arm, label])
+        _line(arm, label, first.units[label], first.scores[arm, label], second.scores[arm, label])
         for label in labels
         for arm in common
         if label not in other and (arm, label) in first.scores and (arm, label) in second.scores
@@ -138,7 +150,7 @@ def compare_studies(first: Kept, second: Kept) -> StudyComparison:
     )
 
 
-def _line(arm: str, metric: str, one: Mapping[Cell, float], two: Mapping[Cell, float]) -> Line:
+def _line(arm: str, metric: str, unit: str, one: Mapping[Cell, float], two: Mapping[Cell, float]) -> Line:
     means = float(np.mean(list(one.values()))), float(np.mean(list(two.values())))
     low = high = math.nan
     shared = [cell for cell in one if cell in two]
@@ -150,7 +162,11 @@ def _line(arm: str, metric: str, one: Mapping[Cell, float], two: Mapping[Cell, f
     found = np.array([np.mean(values) for values in units.values()])
     difference = float(found.mean()) if found.size else means[1] - means[0]
     if found.size > 1:
-        low, high = map(float, t_interval(found))
+        bounds = MetricInfo(name=metric, direction="higher", unit=unit).bounds
+        if not all(bounds[0] <= it <= bounds[1] for it in (*one.values(), *two.values())):
+            bounds = (-math.inf, math.inf)
+        averaged = several or all(cell[2] == "" for cell in shared)
+        low, high = difference_interval(found, 0.95, bounds, averaged=averaged)
     return Line(
         arm=arm,
         metric=metric,
