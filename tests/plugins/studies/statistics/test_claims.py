@@ -206,6 +206,7 @@ def test_what_the_spec_decides_is_shown_and_not_tested() -> None:
     assert (found.difference, found.verdict) == (-3.0, "given")
     assert np.isnan([found.p, found.p_adjusted, found.low, found.high]).all()
     assert analysis.family == ()
+    assert summary(analysis) == "The specs decide the primary metrics, so that nothing was tested."
     assert sentence(analysis, found) == "arm differs from base by −3.00 in evaluations, as specified."
 
 

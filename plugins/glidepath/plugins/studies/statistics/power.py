@@ -167,6 +167,7 @@ def equivalence_power(margin: float, units: int, alpha: float, *, effect: float 
     return float(np.maximum(upper - lower, 0.0).mean())
 
 
+@functools.lru_cache(maxsize=256)
 def detectable_margin(units: int, alpha: float, *, share: float = POWER) -> float:
     """The margin, in standard deviations, within which arms that are equal are found equivalent so often."""
     return _least(lambda margin: equivalence_power(margin, units, alpha) >= share)
