@@ -225,3 +225,12 @@ def test_an_interval_says_on_which_side_of_0_it_ends_and_what_is_askew_is_no_plu
     assert interval(-0.0003, 4.0) == "[−0.0003, 4.0]"
     assert interval(0.0003, 4.0) == "[0.0003, 4.0]"
     assert estimate(1.0, 0.91, 1.0) == "1.00 [0.91, 1.00]"
+
+
+def test_the_claim_says_how_many_recipes_were_trained_where_arms_share_a_training() -> None:
+    scores = {name: np.zeros((2, 1, 1)) for name in ("full", "ddpm", "half")}
+    results = study(scores, shared_checkpoint=False)
+    assert compare(results).claim.endswith("Of the 2 training seeds, each trained every arm anew.")
+    arms = tuple(attrs.evolve(it, checkpoint="half" if it.name == "half" else "full") for it in results.arms)
+    told = compare(attrs.evolve(results, arms=arms)).claim
+    assert told.endswith("each trained 2 recipes anew, which 3 arms share.")

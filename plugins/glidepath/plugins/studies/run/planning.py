@@ -155,6 +155,7 @@ def as_json(planned: Planned) -> dict[str, Any]:
             {"name": arm.name, "factors": dict(arm.factors), "also": list(arm.also)} for arm in study.arms
         ],
         "baseline": study.baseline.name,
+        "questions": [attrs.asdict(it) for it in study.questions],
         "excluded": [{"name": it.name, "reason": it.reason} for it in study.excluded],
         "trials": planned.trials,
         "stages": {
@@ -184,6 +185,9 @@ def as_text(planned: Planned, *, everything: bool) -> Iterator[str]:
         yield f"  ... and {len(study.arms) - most} more (--all)"
     for excluded in study.excluded[:most]:
         yield f"  without {excluded.name}: {excluded.reason}"
+    for asked in study.questions[:most]:
+        over = f" (the mean of {len(asked.cells)} pairs of arms)" if len(asked.cells) > 1 else ""
+        yield f"  asks {asked.name}: {asked.title} minus {asked.against}{over}"
     rows = [("stage", "nodes", "done", "left")]
     for stage, (count, found) in planned.stages.items():
         seconds = planned.forecast.by_stage.get(stage)
