@@ -97,7 +97,7 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
     if weights is not None:
         if session.first == session.total:
             print("training was finished before; its weights are written again", file=sys.stderr)
-        print(weights)
+        print(weights, flush=True)
         if not getattr(trainer, "trains_spec", True):
             print("name them as `weights` of the part that was trained", file=sys.stderr)
             return 0
