@@ -135,13 +135,16 @@ class Steps:
         """The scores of a metric: one for each prompt, or one in all."""
         catalogue = self._catalogue(step["spec"])
         metric = _metric(step["metric"], catalogue)
-        method, other = ("whole_set", "no") if step["whole_set"] else ("per_prompt", "a")
+        drawn = self._read(step, catalogue)
+        # a set of one prompt's images has one score, whatever the descriptor says
+        alone = len(drawn.prompts) == drawn.per_prompt and not hasattr(metric, "per_prompt")
+        whole = step["whole_set"] or alone
+        method, other = ("whole_set", "no") if whole else ("per_prompt", "a")
         if not hasattr(metric, method):
             raise GlidepathError(
                 f"metric {metric.name} has no {method}, and its descriptor provides {other} metric.whole_set"
             )
-        drawn = self._read(step, catalogue)
-        if step["whole_set"]:
+        if whole:
             scores = np.asarray([metric.whole_set(drawn)], dtype=np.float64)
         else:
             scores = np.asarray(metric.per_prompt(drawn.images, drawn.prompts), dtype=np.float64)
