@@ -119,7 +119,7 @@ def test_the_picture_is_of_the_weights_that_come_with_the_project() -> None:
 
 def test_the_readme_names_the_prompts_of_the_picture_in_order() -> None:
     _, manifest = read_manifest(ROOT / "docs" / "images" / "shapes.png")
-    said = "; ".join(f'"{key["prompt"]}"' for key in manifest["images"])
+    said = "; ".join(f'"{key["prompt"]}"' for key in manifest["shots"])
     assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
 

@@ -78,7 +78,7 @@ def test_several_images_make_a_grid_with_a_row_for_each_prompt(tiny: Path) -> No
 def test_separate_writes_each_image_too_with_its_own_manifest(tiny: Path) -> None:
     assert run("sample", "a star", "a ring", "--spec", tiny, "--separate", "--out", "g.png") == 0
     _, second = read_manifest(Path("g-1.png"))
-    assert [key["prompt"] for key in second["images"]] == ["a ring"]
+    assert [key["prompt"] for key in second["shots"]] == ["a ring"]
     whole, one = Image.open("g.png"), Image.open("g-0.png")
     assert whole.crop((0, 0, 256, 256)).tobytes() == one.convert("RGB").tobytes()
 
@@ -92,7 +92,7 @@ def test_the_png_carries_spec_seed_prompt_versions_and_weight_hash(tiny: Path) -
     )
     _, data = read_manifest(Path("x.png"))
     assert data["format"] == FORMAT
-    assert data["images"] == [{"prompt": "a star", "seed": 5, "sample": 0}]
+    assert data["shots"] == [{"prompt": "a star", "seed": 5, "sample": 0}]
     assert data["spec"]["sampler"]["eta"] == 0.5
     assert data["spec"]["denoiser"]["conv_resample"] is True  # a default, written out
     assert data["weights"] == {"": hashlib.sha256(Path("tiny.safetensors").read_bytes()).hexdigest()}
@@ -280,7 +280,7 @@ def test_whatever_stops_it_the_images_that_are_finished_are_kept(
     assert run("sample", "a star", "--spec", tiny, "--count", 4, "--batch", 1, "--out", "x.png") == status
     assert said in capsys.readouterr().err
     _, data = read_manifest(Path("x.png"))
-    assert [key["sample"] for key in data["images"]] == [0, 1]
+    assert [key["sample"] for key in data["shots"]] == [0, 1]
 
 
 @pytest.mark.parametrize(

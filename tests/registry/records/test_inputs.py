@@ -104,7 +104,7 @@ def test_a_label_stands_for_all_prompts_or_one_for_each_or_without_any(folder: P
     classes = ["--spec", "classes.yaml", "--scale", 1, "--out", "x.png"]
     made = assemble("classes.yaml")
     assert run("sample", "--label", 3, "--label", 7, "--count", 2, *classes) == 0
-    keys = read_manifest(Path("x.png"))[1]["images"]
+    keys = read_manifest(Path("x.png"))[1]["shots"]
     assert [(key["prompt"], key["label"], key["sample"]) for key in keys] == [
         ("", 3, 0), ("", 3, 1), ("", 7, 0), ("", 7, 1)
     ]  # fmt: skip
@@ -112,9 +112,9 @@ def test_a_label_stands_for_all_prompts_or_one_for_each_or_without_any(folder: P
     assert torch.equal(pixels("x.png")[:, :8, :8], images[0])
     assert torch.equal(pixels("x.png")[:, 12:, 12:], images[3])
     assert run("sample", "a", "b", "--label", 5, *classes) == 0
-    assert [key["label"] for key in read_manifest(Path("x.png"))[1]["images"]] == [5, 5]
+    assert [key["label"] for key in read_manifest(Path("x.png"))[1]["shots"]] == [5, 5]
     assert run("sample", "a", "b", "--label", 5, "--label", 6, *classes) == 0
-    assert [key["label"] for key in read_manifest(Path("x.png"))[1]["images"]] == [5, 6]
+    assert [key["label"] for key in read_manifest(Path("x.png"))[1]["shots"]] == [5, 6]
 
 
 def test_images_of_classes_are_called_for_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,7 +125,7 @@ def test_images_of_classes_are_called_for_them(folder: Path, capsys: pytest.Capt
 def test_a_model_that_hears_nothing_needs_no_prompt(folder: Path) -> None:
     (folder / "alone.yaml").write_text(CLASSES.replace("  num_classes: 10\n", ""))
     assert run("sample", "--spec", "alone.yaml", "--out", "x.png") == 0
-    assert len(read_manifest(Path("x.png"))[1]["images"]) == 1
+    assert len(read_manifest(Path("x.png"))[1]["shots"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_manifest_tells_nothing_of_pictures_where_there_were_none(folder: Path
     _, data = read_manifest(Path("x.png"))
     assert "pictures" not in data
     assert "strength" not in data
-    assert set(data["images"][0]) == {"prompt", "seed", "sample"}
+    assert set(data["shots"][0]) == {"prompt", "seed", "sample"}
     manifest = Manifest.from_json(data)
     assert manifest.images is not None
     assert manifest.images.inputs().arguments() == {}
@@ -323,12 +323,12 @@ def test_a_damaged_picture_in_a_manifest_is_an_error_and_no_traceback(
         {"pictures": {"sketch": {"sha256": "0", "png": None}}},
         {"pictures": ["image"]},
         {"strength": "much"},
-        {"images": [{"prompt": "", "seed": 0, "sample": 0, "label": 10**30}]},
-        {"images": [{"prompt": "", "seed": 0, "sample": 0, "label": -1}]},
-        *({"images": [{"prompt": "", "seed": seed, "sample": 0}]} for seed in (math.inf, "1", [], 10**999)),
-        {"images": [{"prompt": "", "seed": 0, "sample": True}]},
-        {"images": []},
-        {"images": None},
+        {"shots": [{"prompt": "", "seed": 0, "sample": 0, "label": 10**30}]},
+        {"shots": [{"prompt": "", "seed": 0, "sample": 0, "label": -1}]},
+        *({"shots": [{"prompt": "", "seed": seed, "sample": 0}]} for seed in (math.inf, "1", [], 10**999)),
+        {"shots": [{"prompt": "", "seed": 0, "sample": True}]},
+        {"shots": []},
+        {"shots": None},
         *({name: value} for name in ("scale", "columns") for value in (0, 10**9, math.inf, math.nan, "2")),
         {"strength": 10**999},
         {"batch": [{"prompt": "", "seed": 0, "sample": math.inf}]},

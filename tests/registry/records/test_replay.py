@@ -205,7 +205,7 @@ def test_a_strangers_link_out_of_both_folders_is_not_followed(
     [
         ({"format": "other"}, "this version reads"),
         ({"format": FORMAT}, "damaged"),
-        ({"format": FORMAT, "images": 3}, "damaged"),
+        ({"format": FORMAT, "shots": 3}, "damaged"),
     ],
 )
 def test_a_damaged_manifest_is_an_error_and_no_traceback(tmp_path: Path, manifest, message: str) -> None:
@@ -263,13 +263,13 @@ def test_a_manifest_names_the_batch_of_an_image_and_no_other(tiny: Path) -> None
     run("sample", "a star", "--spec", tiny, "--out", "x.png")
     picture, data = read_manifest(Path("x.png"))
     assert "batch" not in data
-    [key] = data["images"]
+    [key] = data["shots"]
     batch = [key, {**key, "sample": 1}]
     assert Manifest.from_json({**data, "batch": batch}).to_json() == {**data, "batch": batch}
     save_png(picture, Path("y.png"), {**data, "batch": batch})
     assert run("replay", "y.png") in (0, 1)
     replayed, said = read_manifest(Path("y-replay.png"))
-    assert (replayed.size, said["images"], said["batch"]) == (picture.size, [key], batch)
+    assert (replayed.size, said["shots"], said["batch"]) == (picture.size, [key], batch)
     save_png(picture, Path("z.png"), {**data, "batch": batch[1:]})
     assert run("replay", "z.png") == 1
 

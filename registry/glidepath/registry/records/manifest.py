@@ -152,7 +152,7 @@ class Manifest:
                 weights=_texts(data["weights"]),
                 environment=_texts(data["environment"]),
                 files=_texts(data["files"]) if "files" in data else None,
-                images=_images(data) if "images" in data else None,
+                images=_images(data) if "shots" in data else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ManifestError(f"it is damaged: {type(error).__name__}: {error}") from error
@@ -180,7 +180,7 @@ def read_image(path: Path) -> tuple[Image, Manifest, bool]:
 
 def _images_json(images: Images) -> dict[str, Any]:
     return {
-        "images": [key.to_json() for key in images.keys],
+        "shots": [key.to_json() for key in images.keys],
         "columns": images.columns,
         "scale": images.scale,
         "pictures": {name: attrs.asdict(picture) for name, picture in images.pictures.items()},
@@ -190,7 +190,7 @@ def _images_json(images: Images) -> dict[str, Any]:
 
 
 def _images(data: Mapping[str, Any]) -> Images:
-    keys = [_key(entry) for entry in data["images"]]
+    keys = [_key(entry) for entry in data["shots"]]
     strength = data.get("strength")
     images = Images(
         keys=keys,
