@@ -433,7 +433,7 @@ def test_an_image_tells_no_folders_and_no_environment(
     assert "private" not in text
     assert "7123" not in text
     assert set(manifest) == {
-        "format", "spec", "images", "columns", "scale", "distributions", "weights", "environment"
+        "format", "spec", "shots", "columns", "scale", "distributions", "weights", "environment"
     }  # fmt: skip
     assert set(manifest["environment"]) == {"torch", "python", "device", "dtype", "threads"}
 

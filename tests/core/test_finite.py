@@ -17,7 +17,7 @@ from glidepath.core.finite import require_finite
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
-from glidepath.plugins.samplers import configs
+from glidepath.plugins.samplers import configs, grid_configs
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import DpmppSampler, DpmppSdeSampler
@@ -31,11 +31,11 @@ SAMPLERS: dict[str, Any] = {
     "ddpm": DdpmSampler(configs.DdpmConfig(steps=STEPS)),
     "ddim": DdimSampler(configs.DdimConfig(steps=STEPS)),
     "ddim-predicted": DdimSampler(configs.DdimConfig(steps=STEPS, epsilon="predicted")),
-    "euler": DdimSampler(configs.EulerConfig(steps=STEPS)),
-    "heun": HeunSampler(configs.GridConfig(steps=STEPS)),
-    "dpmpp-2m": DpmppSampler(configs.DpmppConfig(steps=STEPS)),
-    "dpmpp-2m-sde": DpmppSdeSampler(configs.DpmppSdeConfig(steps=STEPS)),
-    "unipc": UniPcSampler(configs.UniPcConfig(steps=STEPS)),
+    "euler": DdimSampler(grid_configs.EulerConfig(steps=STEPS)),
+    "heun": HeunSampler(grid_configs.GridConfig(steps=STEPS)),
+    "dpmpp-2m": DpmppSampler(grid_configs.DpmppConfig(steps=STEPS)),
+    "dpmpp-2m-sde": DpmppSdeSampler(grid_configs.DpmppSdeConfig(steps=STEPS)),
+    "unipc": UniPcSampler(grid_configs.UniPcConfig(steps=STEPS)),
 }
 
 

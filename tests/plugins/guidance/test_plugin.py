@@ -11,7 +11,7 @@ import pytest
 
 from glidepath.core.extrapolated import ExtrapolatedGuidance
 from glidepath.core.guidance import GuidanceModifier
-from glidepath.plugins.guidance import configs, plugin
+from glidepath.plugins.guidance import modifier_configs, plugin
 from glidepath.registry.describe.component import Component
 
 COMPONENTS = {component.name: component for component in plugin.components()}
@@ -64,9 +64,9 @@ def test_parameters_out_of_range_are_refused(name: str, change: dict[str, Any]) 
 
 def test_an_interval_without_any_level_is_a_fault() -> None:
     check = COMPONENTS["interval"].check
-    assert check(configs.IntervalConfig()) == []
-    assert check(configs.IntervalConfig(low=0.2, high=math.inf)) == []
-    ((field, message),) = check(configs.IntervalConfig(low=2.0, high=2.0))
+    assert check(modifier_configs.IntervalConfig()) == []
+    assert check(modifier_configs.IntervalConfig(low=0.2, high=math.inf)) == []
+    ((field, message),) = check(modifier_configs.IntervalConfig(low=2.0, high=2.0))
     assert field == "low"
     assert "no noise level above 2.0 and up to 2.0" in message
 

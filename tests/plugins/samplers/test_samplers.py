@@ -17,7 +17,7 @@ from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.samplers import configs
+from glidepath.plugins.samplers import configs, grid_configs
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler, DpmppSdeSampler
@@ -30,13 +30,13 @@ from .mixture import Mixture
 MAKERS: dict[str, tuple[type[Sampler], type]] = {
     "ddpm": (DdpmSampler, configs.DdpmConfig),
     "ddim": (DdimSampler, configs.DdimConfig),
-    "euler": (DdimSampler, configs.EulerConfig),
-    "euler-ancestral": (DdimSampler, configs.EulerAncestralConfig),
-    "heun": (HeunSampler, configs.GridConfig),
-    "dpmpp-2m": (DpmppSampler, configs.DpmppConfig),
-    "dpmpp-3m": (Dpmpp3Sampler, configs.Dpmpp3Config),
-    "dpmpp-2m-sde": (DpmppSdeSampler, configs.DpmppSdeConfig),
-    "unipc": (UniPcSampler, configs.UniPcConfig),
+    "euler": (DdimSampler, grid_configs.EulerConfig),
+    "euler-ancestral": (DdimSampler, grid_configs.EulerAncestralConfig),
+    "heun": (HeunSampler, grid_configs.GridConfig),
+    "dpmpp-2m": (DpmppSampler, grid_configs.DpmppConfig),
+    "dpmpp-3m": (Dpmpp3Sampler, grid_configs.Dpmpp3Config),
+    "dpmpp-2m-sde": (DpmppSdeSampler, grid_configs.DpmppSdeConfig),
+    "unipc": (UniPcSampler, grid_configs.UniPcConfig),
     "pndm": (PndmSampler, configs.PndmConfig),
 }
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {

@@ -238,7 +238,7 @@ def test_ctrl_c_keeps_what_is_finished(cascade: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Cascade, "states", interrupted)
     assert run("sample", "a star", "--spec", cascade, "--count", 2, "--batch", 1, "--out", "x.png") == 130
-    assert len(read_manifest(Path("x.png"))[1]["images"]) == 1
+    assert len(read_manifest(Path("x.png"))[1]["shots"]) == 1
 
 
 def test_check_and_plan_know_stages(cascade: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ CHANGES = {
     "sys.stdout = sys.stderr = None": "the standard streams (others)",
     "sys.excepthook = print": "the standard streams (others)",
     "sys.setrecursionlimit(50_000)": "the recursion limit (50000, was ",
-    "signal.signal(signal.SIGINT, signal.SIG_IGN)": "handlers of signals (SIGINT)",
+    "signal.signal(signal.SIGINT, print)": "handlers of signals (SIGINT)",
     "signal.signal(signal.SIGTERM, print)": "handlers of signals (SIGTERM)",
     "signal.signal(signal.SIGPIPE, signal.SIG_DFL)": "handlers of signals (SIGPIPE)",
     "multiprocessing.set_start_method('spawn', force=True)": "how processes start (spawn, was ",

@@ -279,7 +279,8 @@ def _make(
         print(f"interrupted; {len(drawn)} of {len(keys)} images were finished", file=sys.stderr)
         return exit_status(stopped)
     if stopped is not None:
-        stopped.add_note(f"{len(drawn)} of {len(keys)} images were finished")
+        if drawn:
+            stopped.add_note(f"{len(drawn)} of {len(keys)} images were finished")
         raise stopped
     return 0
 

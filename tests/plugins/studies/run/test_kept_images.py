@@ -65,7 +65,7 @@ def test_an_image_carries_its_prompt_seed_and_sample_and_those_of_its_batch(smal
     pictures, store = kept(small, STUDY, "seeds.sample=[7]")
     second = next(it for it in pictures if (it.arm, it.prompt) == ("steps=2", 1))
     image, said = read_manifest(second.file)
-    assert said["images"] == [{"prompt": "green", "seed": 7, "sample": 2}]
+    assert said["shots"] == [{"prompt": "green", "seed": 7, "sample": 2}]
     assert [(it["prompt"], it["sample"]) for it in said["batch"]] == [
         *(("red", 0), ("red", 1)),
         *(("green", 2), ("green", 3)),

@@ -182,7 +182,7 @@ def test_images_of_the_pairs_that_changed_most_are_kept_wherever_they_are(small:
         "The pairs in which score changes most from the baseline, for better and worse."
     )
     _, said = read_manifest(results.pictures[-1].file)
-    assert [it["prompt"] for it in said["images"]] == ["green"]
+    assert [it["prompt"] for it in said["shots"]] == ["green"]
 
 
 def test_pairs_of_a_store_without_manifests_are_those_of_the_images_that_are_there(small: Path) -> None:
