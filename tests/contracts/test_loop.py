@@ -284,6 +284,7 @@ def test_every_prompt_seed_and_sample_makes_an_image_of_its_own(
         assert all(float((image - other).abs().max()) > 0.1 for other in images[:index])
 
 
+@pytest.mark.thorough
 @every_sampler
 def test_threads_that_share_a_pipeline_make_the_images_that_one_makes_alone(
     sampler: str, pipelines: dict[str, Pipeline]

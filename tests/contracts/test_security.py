@@ -305,6 +305,7 @@ CODE = (
 OWN = "{use: python, file: mine.py}"
 
 
+@pytest.mark.thorough
 @holds("S12")
 def test_code_of_a_study_is_run_by_a_run_alone(refused: Any, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.py").write_text(CODE)

@@ -63,6 +63,7 @@ def by_step(*weights: float) -> Weight:
     return lambda step: weights[step.index]
 
 
+@pytest.mark.thorough
 @given(scale=st.floats(0, 20), weight=st.floats(0, 3))
 def test_a_constant_weight_w_is_the_scale_1_plus_w_times_the_scale_beyond_1(
     scale: float, weight: float

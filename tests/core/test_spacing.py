@@ -63,6 +63,7 @@ def test_sections_share_the_range_and_the_earlier_ones_take_the_remainder() -> N
     assert timesteps("10, 10, 5", 1000)[::10] == [0, 334, 667]
 
 
+@pytest.mark.thorough
 def test_ddim_counts_are_those_for_which_a_whole_stride_exists() -> None:
     def possible(count: int) -> bool:
         try:

@@ -23,6 +23,8 @@ from glidepath.registry.describe.parameters import REQUIRED, parameters
 
 from .session import ROOT
 
+pytestmark = pytest.mark.thorough
+
 CATALOGUE: Catalogue = load_catalogue(environ={}, no_plugins=True)
 
 

@@ -66,6 +66,7 @@ FACTORY_CASES: dict[int, tuple[str, Sequence[str]]] = {
 CLASSIFIER_CASE = 5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("preset", SIZES)
 def test_a_preset_has_the_published_parameters(preset: str) -> None:
     networks = on_meta(preset)

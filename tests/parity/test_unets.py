@@ -58,6 +58,7 @@ def test_a_network_gives_the_outputs_of_the_reference(model: str, case: str) -> 
     assert difference(output, golden.tensors["out"]) < TOLERANCE[model]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("model", "case"), CASES)
 def test_a_prepared_network_gives_the_outputs_of_the_reference(model: str, case: str) -> None:
     golden = Golden.load(model, case)

@@ -102,6 +102,7 @@ def test_parameters_that_fail_are_told_as_such_and_not_as_the_target_that_import
     assert "target" not in reason
 
 
+@pytest.mark.thorough
 def test_an_import_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hangs.py").write_text("import time\ntime.sleep(60)\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)

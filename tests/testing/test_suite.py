@@ -155,6 +155,7 @@ def few(planted_site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Suite, "_all", chosen)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("few")
 def test_the_command_prints_a_line_for_each_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["test-plugin", "planted"]) == 1

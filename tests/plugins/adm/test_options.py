@@ -75,6 +75,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("network", NETWORKS)
 @torch.no_grad()
 def test_a_network_gives_what_another_rendering_of_it_gives(network: str) -> None:

@@ -36,6 +36,8 @@ from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
 from glidepath.registry.text.problems import SpecError
 
+pytestmark = pytest.mark.thorough
+
 ALPHA, SIGMA = 0.6, 0.8
 X = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 PROMPTS = Conditioning(2, prompts=("red", "blue"))

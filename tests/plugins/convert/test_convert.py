@@ -34,6 +34,8 @@ from .checkpoints import (
     write_model,
 )
 
+pytestmark = pytest.mark.thorough
+
 PROMPTS = ["a green star", "a red ring"]
 
 

@@ -13,6 +13,8 @@ from glidepath.registry.cli import main
 
 from .checkpoints import ADM, ADM_SETTINGS, write_model
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

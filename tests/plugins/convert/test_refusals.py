@@ -15,6 +15,8 @@ from glidepath.registry.cli import main
 
 from .checkpoints import ADM, ADM_SETTINGS, GLIDE, parts, published, randomise
 
+pytestmark = pytest.mark.thorough
+
 Refusal = Callable[..., str]
 
 

@@ -226,6 +226,7 @@ def bundled() -> jsonschema.Draft7Validator:
 PRESETS = {name: preset.file for name, preset in load_catalogue().presets().items()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid(bundled: jsonschema.Draft7Validator, name: str) -> None:
     bundled.validate(yaml.safe_load(PRESETS[name].read_text(encoding="utf-8")))

@@ -21,6 +21,8 @@ from .judges import judge
 from .judges import table as discs
 from .tiny import tiny_table, written
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def _no_packages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ def test_the_recipe_can_be_planned_without_a_table() -> None:
     assert {"denoiser", "text_encoder", "schedule", "sampler", "data", "train"} <= set(plan.parts)
 
 
+@pytest.mark.thorough
 def test_the_recipe_trains_from_a_table_to_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

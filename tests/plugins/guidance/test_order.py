@@ -20,6 +20,8 @@ from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import parse_spec
 from glidepath.registry.text.problems import Problem, SpecError
 
+pytestmark = pytest.mark.thorough
+
 CATALOGUE = load_catalogue(environ={}, no_plugins=True)
 UNET = (
     "{use: adm-unet, image_size: 8, channels: 32, channel_mult: [1], res_blocks: 1, "

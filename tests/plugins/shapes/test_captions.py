@@ -29,6 +29,8 @@ from glidepath.plugins.shapes.scenes import (
     sample_scene,
 )
 
+pytestmark = pytest.mark.thorough
+
 
 def captions(n: int, objects: int, seed: int = 0) -> list[tuple[Scene, str]]:
     rng = np.random.default_rng(seed)

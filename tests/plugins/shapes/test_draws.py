@@ -8,6 +8,8 @@ from glidepath.plugins.shapes.captions import is_held_out_caption, parse
 from glidepath.plugins.shapes.draws import SPLITS, prompts, sample_batch
 from glidepath.plugins.shapes.scenes import HELD_OUT_PAIRS, HELD_OUT_TRIPLES, is_held_out
 
+pytestmark = pytest.mark.thorough
+
 
 def breaks_the_hold_out(caption: str) -> bool:
     """Whether a caption, by its own words, is about a held-out pair or triple."""

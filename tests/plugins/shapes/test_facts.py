@@ -46,6 +46,7 @@ def test_both_ways_round_say_the_same() -> None:
     assert facts_of(parse(one)) != facts_of(parse(one.replace("above", "below")))
 
 
+@pytest.mark.thorough
 def test_every_answer_occurs_and_none_beyond() -> None:
     said = [caption for objects in (1, 2) for caption, _ in prompts(400, "unseen", objects=objects)]
     facts = ShapesDataset(ShapesConfig()).facts(said)

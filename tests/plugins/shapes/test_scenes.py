@@ -152,6 +152,7 @@ def test_every_object_color_contrasts_with_every_other_color() -> None:
         assert math.dist(RGB[first], RGB[second]) > (0.35 if both_backgrounds else 0.5), (first, second)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("objects", [1, 2])
 def test_no_object_leaves_the_frame_nor_enters_its_margin(objects: int) -> None:
     for scene in draws(3000, objects):

@@ -92,6 +92,7 @@ def test_an_empty_text_has_no_ids(tokenizer: BpeTokenizer) -> None:
     assert tokenizer.decode([]) == ""
 
 
+@pytest.mark.thorough
 @given(text=st.text())
 def test_decoding_undoes_encoding(tokenizer: BpeTokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text.lower()
@@ -124,6 +125,7 @@ def test_text_is_cut_into_words_numbers_signs_and_spaces(text: str, pieces: list
     assert split(text) == pieces
 
 
+@pytest.mark.thorough
 def test_text_is_cut_as_the_published_pattern_does() -> None:
     regex = pytest.importorskip(
         "regex", reason="the pattern needs Unicode classes, which the package regex has"

@@ -24,6 +24,8 @@ from glidepath.registry.files.folder_lock import lock_folder
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
 
+pytestmark = pytest.mark.thorough
+
 SPEC = """
 schedule: {use: cosine, num_steps: 50}
 text_encoder:

@@ -241,6 +241,7 @@ def test_ctrl_c_keeps_what_is_finished(cascade: Path, monkeypatch: pytest.Monkey
     assert len(read_manifest(Path("x.png"))[1]["shots"]) == 1
 
 
+@pytest.mark.thorough
 def test_check_and_plan_know_stages(cascade: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check", cascade) == 0
     assert run("plan", cascade, "--set", "runtime.device=cpu", "--set", "stages.large.sampler.steps=2") == 0
@@ -261,6 +262,7 @@ def test_check_and_plan_know_stages(cascade: Path, capsys: pytest.CaptureFixture
     assert "cost of one image, all stages" in rows
 
 
+@pytest.mark.thorough
 def test_a_plan_of_a_cascade_as_json(cascade: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("plan", cascade, "--json", "--set", "stages.small.weights=tiny.safetensors") == 0
     document = json.loads(capsys.readouterr().out)

@@ -42,6 +42,7 @@ def state() -> tuple[object, ...]:
     return torch.get_default_dtype(), torch.get_default_device(), autocast, torch.is_inference_mode_enabled()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("write", [write_tiny, write_cascade])
 @pytest.mark.parametrize("name", SET)
 def test_the_image_is_the_same_and_so_is_the_state_between_two_steps(

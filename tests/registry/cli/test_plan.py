@@ -359,6 +359,7 @@ def test_what_needs_more_than_shapes_cannot_be_measured_and_the_plan_still_shows
     assert "cost unknown: this plan cannot be measured" in out
 
 
+@pytest.mark.thorough
 def test_measuring_the_bundled_preset_reads_no_weights(acme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glidepath.registry.assembly.weights.read", _refuse)
     catalogue = load_catalogue()

@@ -48,6 +48,7 @@ def _work_of_listing(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     return lines
 
 
+@pytest.mark.thorough
 def test_listing_grows_linearly_with_the_number_of_plugins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from glidepath.registry.records.differences import ABSENT, changes
 from glidepath.registry.records.images import save_png
 from glidepath.registry.records.manifest import ImageKey, Images, Manifest, Release
 from glidepath.registry.records.pictures import Carried
+
+pytestmark = pytest.mark.thorough
 
 
 def side(**known: Any) -> Manifest:

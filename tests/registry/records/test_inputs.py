@@ -74,6 +74,7 @@ def fitted(size: int) -> torch.Tensor:
     return pixels("square.png")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("spec", "size"), [("tiny.yaml", 8), ("cascade.yaml", 16)])
 def test_white_of_a_mask_is_painted_and_black_is_kept(folder: Path, spec: str, size: int) -> None:
     assert sample("--image", "photo.png", "--mask", "mask.png", spec=spec) == 0
@@ -128,6 +129,7 @@ def test_a_model_that_hears_nothing_needs_no_prompt(folder: Path) -> None:
     assert len(read_manifest(Path("x.png"))[1]["shots"]) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("spec", "arguments"),
     [
@@ -226,6 +228,7 @@ def test_a_picture_is_turned_as_its_exif_says(folder: Path) -> None:
 TEXT_FILE = "notes.png"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("spec", "arguments", "message"),
     [
@@ -317,6 +320,7 @@ def test_a_damaged_picture_in_a_manifest_is_an_error_and_no_traceback(
     assert "the manifest is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "change",
     [
@@ -359,6 +363,7 @@ def test_a_picture_from_a_stranger_of_another_size_is_refused(
     assert "image is 9x9, and this pipeline makes images of 8x8" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_strangers_cascade_starts_from_no_smaller_picture(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

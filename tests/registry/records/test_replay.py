@@ -287,6 +287,7 @@ def test_what_is_set_in_torch_that_changes_rounding_is_in_the_record(tiny: Path)
     assert unusual == {**usual, "float32 products": "medium", "deterministic algorithms": "2"}
 
 
+@pytest.mark.thorough
 def test_replay_computes_with_as_many_threads_as_the_image_says(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

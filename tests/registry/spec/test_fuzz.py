@@ -216,6 +216,7 @@ def as_cascade(spec: dict[str, Any]) -> dict[str, Any]:
     return {"stages": {"small": stage}, **whole}
 
 
+@pytest.mark.thorough
 @function_scoped
 @given(st.one_of(sound, sound.map(as_cascade)))
 def test_a_sound_spec_survives_being_resolved_written_and_read(spec: dict[str, Any]) -> None:

@@ -49,6 +49,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [name for name, _ in texts()] + [name for name, _ in files(tmp_path_factory.mktemp("names"))]
 
 
+@pytest.mark.thorough
 def test_every_hostile_spec_was_read(outcomes: Mapping[str, Mapping[str, Any]], names: list[str]) -> None:
     assert list(outcomes) == names
 

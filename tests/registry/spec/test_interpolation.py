@@ -266,6 +266,7 @@ _trees = st.dictionaries(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=400)
 @given(_trees)
 def test_an_interpolation_means_what_omegaconf_means_by_it(tree: dict[str, Any]) -> None:

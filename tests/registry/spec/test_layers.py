@@ -393,6 +393,7 @@ def test_a_file_larger_than_a_spec_is_not_read(folder: Path, catalogue: Catalogu
     assert problems("my.yaml", catalogue)[0].what == "my.yaml is larger than 524,288 bytes"
 
 
+@pytest.mark.thorough
 def test_what_a_spec_extends_has_a_limit_in_all(folder: Path, catalogue: Catalogue) -> None:
     write(folder, "many.yaml", "a: [" + "1, " * 6_000 + "]\n")
     write(folder, "my.yaml", "extends: [many.yaml, many.yaml]\n")
@@ -404,6 +405,7 @@ def test_what_a_spec_extends_has_a_limit_in_all(folder: Path, catalogue: Catalog
     assert problems("my.yaml", catalogue)[0].what == "what the spec extends has more than 10,000 values"
 
 
+@pytest.mark.thorough
 def test_overrides_count_towards_the_limits(folder: Path, catalogue: Catalogue) -> None:
     write(folder, "my.yaml", "a: [" + "1, " * 6_000 + "]\n")
     (problem,) = problems("my.yaml", catalogue, "b=[" + "1, " * 6_000 + "]")

@@ -92,6 +92,7 @@ def test_what_a_command_does_wrong_is_told(text: str, says: str) -> None:
     assert str(caught.value).startswith("metric length: `")
 
 
+@pytest.mark.thorough
 def test_a_command_that_does_not_end_is_killed_with_what_it_started(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     child = f"import time; time.sleep(1.5); open({str(mark)!r}, 'w')"

@@ -98,6 +98,7 @@ def test_a_probe_that_fails_is_told_and_hides_nothing(small: Path) -> None:
     assert found.forecast.seconds is None
 
 
+@pytest.mark.thorough
 def test_what_has_run_tells_what_the_rest_takes(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (small / "study.yaml").write_text(STUDY)
     assert main(["study", "run", "study.yaml", "--json"]) == 0

@@ -74,6 +74,7 @@ def test_a_report_tells_the_hardware_and_the_weights_and_no_name_of_a_host(
     assert "name-of-a-host" not in repr(found)
 
 
+@pytest.mark.thorough
 def test_weights_that_a_study_trained_are_told_by_their_digests(small: Path) -> None:
     found = provenance(small, STUDY + "seeds: {train: 2, sample: 1}\n")
     digests = {

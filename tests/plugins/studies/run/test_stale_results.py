@@ -13,6 +13,8 @@ import pytest
 from glidepath.plugins.studies.study.cache_keys import source_digest
 from glidepath.registry.cli import main
 
+pytestmark = pytest.mark.thorough
+
 STUDY = """\
 base: small.yaml
 arms: {axes: {sampler.steps: [1, 2]}}

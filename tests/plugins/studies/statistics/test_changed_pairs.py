@@ -168,6 +168,7 @@ def scored(folder: Path) -> tuple[Store, Callable[[], StudyResults]]:
     return store, lambda: collect(opened, graph, store)
 
 
+@pytest.mark.thorough
 def test_images_of_the_pairs_that_changed_most_are_kept_wherever_they_are(small: Path) -> None:
     _, collected = scored(small)
     results = collected()
@@ -185,6 +186,7 @@ def test_images_of_the_pairs_that_changed_most_are_kept_wherever_they_are(small:
     assert [it["prompt"] for it in said["shots"]] == ["green"]
 
 
+@pytest.mark.thorough
 def test_pairs_of_a_store_without_manifests_are_those_of_the_images_that_are_there(small: Path) -> None:
     store, collected = scored(small)
     known = collected().pictures

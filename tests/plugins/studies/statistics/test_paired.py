@@ -188,6 +188,7 @@ def test_intervals_cover_what_they_claim(n: int, rng: np.random.Generator) -> No
     assert np.mean((low <= 1.0) & (high >= 1.0)) == pytest.approx(0.95, abs=0.006)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("n", [8, 10, 40])
 def test_without_an_effect_the_sign_flip_test_errs_in_one_study_of_twenty(n: int) -> None:
     differences = np.random.default_rng(n).standard_normal((STUDIES, n))
@@ -200,6 +201,7 @@ def test_without_an_effect_the_t_test_errs_in_one_study_of_twenty(n: int) -> Non
     assert 0.035 <= np.mean(t_p(differences) <= 0.05) <= 0.065
 
 
+@pytest.mark.thorough
 def test_the_sign_flip_test_needs_no_normal_differences(rng: np.random.Generator) -> None:
     heavy = rng.standard_cauchy((4 * STUDIES, 10))
     assert 0.035 <= np.mean(sign_flip_p(heavy) <= 0.05) <= 0.065
@@ -280,6 +282,7 @@ def test_the_correction_for_few_units_is_hedges(freedom: int, factor: float) -> 
     assert hedges(freedom) == pytest.approx(factor, abs=1e-4)
 
 
+@pytest.mark.thorough
 def test_standardised_effects_are_unbiased_for_few_units(rng: np.random.Generator) -> None:
     differences = rng.standard_normal((8 * STUDIES, 5)) + 0.8
     mean = np.mean([effect(row, 1.0, 1).standardised for row in differences])

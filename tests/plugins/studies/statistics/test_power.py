@@ -24,6 +24,8 @@ from glidepath.plugins.studies.statistics.power import (
     units_needed,
 )
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize(("effect", "units", "alpha"), [(0.5, 12, 0.05), (1.2, 6, 0.05), (1.0, 20, 0.05 / 6)])
 def test_power_of_t_is_that_of_scipys_noncentral_distribution(

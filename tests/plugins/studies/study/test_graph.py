@@ -226,6 +226,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, int | float]]:
         yield path, value
 
 
+@pytest.mark.thorough
 @given(field=st.sampled_from(_numbers()), change=st.sampled_from([1, 2, -1, 0.5, -0.25]))
 def test_any_field_runs_again_exactly_the_stages_that_read_its_slot(
     tmp_path_factory: pytest.TempPathFactory, field: tuple[str, int | float], change: int | float

@@ -128,6 +128,7 @@ def test_another_clip_reads_clean_images() -> None:
     assert torch.equal(x, images)
 
 
+@pytest.mark.thorough
 def test_it_learns_to_tell_captions_apart_and_writes_the_clips_own_weights(tmp_path: Path) -> None:
     made = clip()
     path = ContrastiveTrainer(config(steps=60, learning_rate=0.05), clip=made).train(make_run(tmp_path))
