@@ -29,6 +29,7 @@ from glidepath.core.errors import GlidepathError
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.assembly.weights import file_sha256
 from glidepath.registry.cli import main
+from glidepath.registry.files import process_state
 from glidepath.registry.files.tensor_file import read_tensors
 from glidepath.registry.records.images import KEY, read_manifest, save_png
 from glidepath.registry.records.manifest import FORMAT
@@ -421,6 +422,7 @@ def test_an_image_tells_no_folders_and_no_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "7123")
+    monkeypatch.setattr(process_state, "_noted", {})  # what parts of other tests have set in this process
     private, here = tmp_path / "private", tmp_path / "here"
     private.mkdir()
     here.mkdir()
