@@ -195,7 +195,7 @@ sound = st.fixed_dictionaries(
                 optional={
                     "extra": st.one_of(text, st.booleans(), st.none(), st.lists(text), st.integers(), finite),
                     "weights_by_name": st.dictionaries(
-                        text, st.floats(allow_nan=False, width=32), max_size=3
+                        text, st.one_of(finite, st.sampled_from([".inf", "-.inf"])), max_size=3
                     ),
                     "names": st.lists(text),
                     "amount": st.one_of(finite, st.integers(-9, 9), st.lists(finite)),
