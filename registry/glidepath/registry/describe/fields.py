@@ -74,21 +74,6 @@ class Field:
         return default
 
 
-def attribute_types(config: type[Any]) -> Mapping[str, Any]:
-    """The types of a config class's attributes, by name.
-
-    Raises:
-        NameError, TypeError, ...: an annotation that cannot be resolved.
-    """
-    key: Any = config
-    return _attribute_types(key)
-
-
-@cache
-def _attribute_types(config: Any) -> Mapping[str, Any]:
-    return typing.get_type_hints(config)
-
-
 def fields(config: type[Any]) -> Mapping[str, Field]:
     """The parameters of a config class by name.
 
@@ -101,7 +86,7 @@ def fields(config: type[Any]) -> Mapping[str, Field]:
 
 @cache
 def _fields(config: Any) -> Mapping[str, Field]:
-    types = attribute_types(config)
+    types = typing.get_type_hints(config)
     by_name = {}
     for attribute in attrs.fields(config):
         if attribute.init and not attribute.metadata.get("omegaconf_ignore"):

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from glidepath.registry.describe.component import DOC, MANY, PART, UNBOUNDED, Kind
-from glidepath.registry.describe.fields import FACTORY, attribute_types
+from glidepath.registry.describe.fields import FACTORY, fields
 from glidepath.registry.text.yaml_text import yaml_text
 
 REQUIRED = object()
@@ -48,7 +48,7 @@ def parameters(config: type[Any] | None) -> tuple[Parameter, ...]:
 
 def _parameters(config: type[Any]) -> Iterator[Parameter]:
     try:
-        hints = attribute_types(config)
+        hints = {field.attribute.name: field.hint for field in fields(config).values()}
     except Exception:  # an annotation that only a type checker can resolve is shown as it is written
         hints = {}
     for field in attrs.fields(config):
