@@ -177,7 +177,7 @@ def _contracts(component: Component, config: type | None) -> Iterator[str]:
         default = None if config is None else config()
     except TypeError:  # a parameter is required
         return
-    provides, needs = component.provides(default), component.needs(default)
+    provides, needs = component.provided(default), component.needs(default)
     if provides:
         yield "Provides " + ", ".join(f"`{key}`" for key in sorted(provides)) + "."
     if needs:

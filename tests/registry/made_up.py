@@ -185,7 +185,14 @@ COMPONENTS = (
         provides=_denoiser_provides,
         needs=_denoiser_needs,
     ),
-    Component(kind="denoiser", name="ensemble", target="none:None", summary="many", config=EnsembleConfig),
+    Component(
+        kind="denoiser",
+        name="ensemble",
+        target="none:None",
+        summary="many",
+        config=EnsembleConfig,
+        provides=lambda _config, inner: inner["first"],
+    ),
     Component(
         kind="text_encoder",
         name="transformer",

@@ -30,6 +30,7 @@ from glidepath.registry.describe.component import API_VERSION as API_VERSION
 from glidepath.registry.describe.component import Command as Command
 from glidepath.registry.describe.component import Component as Component
 from glidepath.registry.describe.component import Extra as Extra
+from glidepath.registry.describe.component import Inner as Inner
 from glidepath.registry.describe.component import Kind as Kind
 from glidepath.registry.describe.component import Need as Need
 from glidepath.registry.describe.component import Preset as Preset

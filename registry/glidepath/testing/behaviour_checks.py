@@ -48,7 +48,7 @@ def shapes(part: Part) -> None:
 def provides(part: Part) -> None:
     """What the descriptor provides is what the built part is."""
     trial, built = _trial(part), part.build()
-    provided = part.component.provides(part.planned.config)
+    provided = part.planned.provided()
     known = {key: read for key, read in trial.attributes.items() if key in provided}
     if not known:
         raise NotApplicable("its descriptor provides nothing that the interface shows")

@@ -14,7 +14,7 @@ from torch import nn
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.assembly.build import build_part
-from glidepath.registry.describe.component import Component, Need
+from glidepath.registry.describe.component import Need
 from glidepath.registry.describe.fields import fields
 from glidepath.registry.describe.parameters import parameters
 from glidepath.registry.discovery.components import NotFound
@@ -89,7 +89,7 @@ def builds(part: Part) -> None:
         isinstance(built, part.interface),
         f"{part.component.target} built a {type(built).__qualname__}, which is no {part.interface.__name__}",
     )
-    _require_answers(part.component, planned.config)
+    _require_answers(planned)
 
 
 @check("builds")
@@ -186,9 +186,10 @@ def _build_without_memory(part: Part, planned: PartPlan) -> None:
             raise
 
 
-def _require_answers(component: Component, config: object) -> None:
-    """provides, needs and check answer for a config that is right."""
-    provided = component.provides(config)
+def _require_answers(planned: PartPlan) -> None:
+    """provides and needs answer for a config that is right."""
+    component, config = planned.registered.component, planned.config
+    provided = planned.provided()
     require(
         isinstance(provided, Mapping) and all(isinstance(key, str) for key in provided),
         f"provides(config) returned {provided!r}, which is no mapping of keys to values",

@@ -102,7 +102,7 @@ def schedule_for(part: Part) -> NoiseSchedule:
     for registered in sorted(installed, key=lambda other: other.distribution != part.registered.distribution):
         try:
             planned = Part(registered, part.catalogue).planned
-            given = registered.component.provides(planned.config)
+            given = planned.provided()
         except Exception:  # whatever is wrong with it is the fault of another part
             continue
         if all(_met(need, given.get(key), key in given) for key, need in needs):

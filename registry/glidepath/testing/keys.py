@@ -30,7 +30,6 @@ def _provided(part: Registered, catalogue: Catalogue) -> Iterator[str]:
         examples.append(component.example)
     for example in examples:
         try:
-            config = plan_part(component.kind, part.full_name, example, catalogue).config
-            yield from component.provides(config)
+            yield from plan_part(component.kind, part.full_name, example, catalogue).provided()
         except Exception:
             continue

@@ -95,7 +95,7 @@ class Part:
     def provided(self, key: str) -> Any:
         """The value of a key that it, or else a part inside it, provides; None where none does."""
         for part in flat_parts({"": self.planned}):
-            given = part.registered.component.provides(part.config)
+            given = part.provided()
             if key in given:
                 return given[key]
         return None

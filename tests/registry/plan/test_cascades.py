@@ -264,7 +264,7 @@ def test_a_denoiser_that_does_not_say_is_no_upsampler() -> None:
     to_plan(CASCADE.replace("denoiser: maker\n", "denoiser: tiny-unet\n"))
 
 
-def test_what_is_inside_a_denoiser_speaks_for_it() -> None:
+def test_a_denoiser_made_of_others_provides_what_they_do() -> None:
     inner = "{use: ensemble, first: {use: maker, image_size: 256, upsamples: true}}"
     to_plan(CASCADE.replace("{use: maker, image_size: 256, upsamples: true}", inner))
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.registry.made_up import BASE, COMPONENTS, make_catalogue
 
-from glidepath.registry.describe.component import Component, Need, part
+from glidepath.registry.describe.component import Component, Inner, Need, part, parts
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.parts import PartPlan, Runtime
 from glidepath.registry.plan.plan import Plan
@@ -128,7 +128,7 @@ def test_inner_parts_have_defaults_and_lists(plan: ToPlan) -> None:
         ("denoiser.members[0]", 192),
         ("denoiser.members[1]", 3),
     ]
-    # what it needs of a denoiser, the sampler finds inside
+    # what the sampler needs of a denoiser, this one hands on from inside
     assert made.tree["sampler"]["variance"] == "learned-range"
 
 
@@ -436,3 +436,44 @@ def test_the_resolvers_of_omegaconf_are_left_alone(plan: ToPlan) -> None:
     before = dict(BaseContainer._resolvers)
     plan(BASE + "codec: identity\n", "guidance[0]=odd", "guidance[0].colour=RED")
     assert BaseContainer._resolvers == before
+
+
+@attrs.frozen(kw_only=True)
+class PairConfig:
+    first: Any = attrs.field(metadata=part("text_encoder", "the left half of the width"))
+    more: Any = attrs.field(default=(), metadata=parts("text_encoder", "the rest"))
+
+
+def summed(_config: PairConfig, inner: Inner) -> dict[str, object]:
+    return {"text.width": inner["first"]["text.width"] + sum(more["text.width"] for more in inner["more"])}
+
+
+PAIR = Component(
+    kind="text_encoder", name="pair", target="x:Y", config=PairConfig, summary="s", provides=summed
+)
+OF_PAIR = """
+schedule: cosine
+sampler: ddpm
+denoiser: {use: tiny-unet, text_width: 30}
+text_encoder:
+  use: pair
+  first: {use: transformer, width: 10}
+  more: [{use: transformer, width: 15}, {use: transformer, width: 5}]
+"""
+
+
+def test_a_part_made_of_others_provides_what_follows_from_theirs() -> None:
+    catalogue = make_catalogue(components=(*COMPONENTS, PAIR))
+    text = OF_PAIR
+    make_plan(parse_spec(text, "s.yaml", (), catalogue=catalogue), catalogue)
+    wrong = parse_spec(text, "s.yaml", ["text_encoder.first.width=9"], catalogue=catalogue)
+    with pytest.raises(SpecError, match=r"needs text.width 30, and text_encoder \(pair\) gives 29"):
+        make_plan(wrong, catalogue)
+
+
+def test_a_part_inside_another_of_its_kind_does_not_answer_for_it() -> None:
+    catalogue = make_catalogue(components=(*COMPONENTS, attrs.evolve(PAIR, provides=lambda _config: {})))
+    text = OF_PAIR
+    spec = parse_spec(text, "s.yaml", ["text_encoder.first.width=30"], catalogue=catalogue)
+    with pytest.raises(SpecError, match=r"needs text.width, and no part provides it"):
+        make_plan(spec, catalogue)

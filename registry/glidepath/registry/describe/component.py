@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -71,7 +73,11 @@ class Need:
     test: Callable[[Any], str] | None = None
 
 
-Provides = Callable[[Any], Mapping[str, object]]
+Inner = Mapping[str, Any]
+"""What the parts inside a part provide, by parameter: a mapping, or a tuple of them where it takes a list. A
+parameter without a part is absent."""
+
+Provides = Callable[[Any], Mapping[str, object]] | Callable[[Any, Inner], Mapping[str, object]]
 Needs = Callable[[Any], Mapping[str, Need]]
 Lacks = Callable[[Any], Sequence[tuple[str, str]]]
 
@@ -91,7 +97,9 @@ class Component:
         read; None for none. The class itself serves too, and every command then waits until it is made.
     summary: one line.
     requires: modules from outside that it needs.
-    provides: config -> values by key ("text.width", "prediction.learned_variance").
+    provides: config -> values by key ("text.width", "prediction.learned_variance"); or (config, inner) ->
+        values, for a part that is made of others: inner is what those provide (`Inner`). A part of the same
+        kind inside it does not answer for it.
     needs: config -> what it needs of other parts, by the same keys; "before.KEY" is needed of a part that
         stands earlier in the same list.
     check: config -> problems that attrs validators of single fields cannot see, as (field, message) pairs.
@@ -119,6 +127,11 @@ class Component:
     references: Sequence[str] = ()
     example: Mapping[str, object] | str = attrs.field(factory=dict)
     neutral: Mapping[str, object] | None = None
+
+    def provided(self, config: object, inner: Inner = MappingProxyType({})) -> Mapping[str, object]:
+        """What it provides with this config and these inner parts. Raises as its `provides` does."""
+        provides: Any = self.provides
+        return dict(provides(config, inner) if len(signature(provides).parameters) > 1 else provides(config))
 
 
 @attrs.frozen(kw_only=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from glidepath.registry.describe.component import Need
+from glidepath.registry.describe.fields import fields
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.text.problems import Problems
@@ -36,15 +37,16 @@ def check_contracts(
     path: of the stage whose parts they are, "" for a spec without stages.
     """
     top = f"{path}." if path else ""
-    provided = {part.path: _asked(part, "provides", problems) for part in parts}
+    provided = {part.path: _provided(part, problems) for part in parts}
+    answering = _answering(parts)
     for part in parts:
-        for key, need in _asked(part, "needs", problems).items():
+        for key, need in _needed(part, problems).items():
             if key.startswith(BEFORE):
                 _check_before(
                     part, key.removeprefix(BEFORE), need, parts, provided, complete, catalogue, problems
                 )
                 continue
-            givers = [other for other in parts if other is not part and key in provided[other.path]]
+            givers = [other for other in answering if other is not part and key in provided[other.path]]
             # while parts are missing, one inside another part may only seem to be the first
             if givers and (complete or "." not in givers[0].path.removeprefix(top)):
                 _compare(part, key, need, givers[0], provided[givers[0].path][key], problems)
@@ -83,9 +85,9 @@ class _Maker:
         part, codec = slots.get(join_path(path, "denoiser")), slots.get(join_path(path, "codec"))
         if part is None or codec is None:
             return None
-        # what is inside a denoiser speaks for it where it says nothing itself
-        inner = [other for other in parts if other.path.startswith(f"{part.path}.")]
-        provided = [dict(_asked(speaker, "provides", problems)) for speaker in (part, *inner)]
+        # what is inside a denoiser, a schedule say, speaks for it where it says nothing itself
+        inner = _answering((part, *(other for other in parts if other.path.startswith(f"{part.path}."))))
+        provided = [dict(_provided(speaker, problems)) for speaker in inner]
         return cls(part, ChainMap(*provided), codec.registered.full_name)
 
 
@@ -145,10 +147,41 @@ def _list_of(part: PartPlan) -> str:
     return part.path.rpartition("[")[0] if part.path.endswith("]") else ""
 
 
-def _asked(part: PartPlan, what: str, problems: Problems) -> Mapping[str, Any]:
+def _answering(parts: Sequence[PartPlan]) -> list[PartPlan]:
+    """The parts without those that are inside another of their kind, which alone answers for them."""
+    kinds = {part.path: part.registered.component.kind for part in parts}
+
+    def is_covered(part: PartPlan) -> bool:
+        owner = part.path.rpartition(".")[0]
+        while owner:
+            if kinds.get(owner) == kinds[part.path]:
+                return True
+            owner = owner.rpartition(".")[0]
+        return False
+
+    return [part for part in parts if not is_covered(part)]
+
+
+def _provided(part: PartPlan, problems: Problems) -> Mapping[str, Any]:
+    """What a part provides; nothing, where a part inside it has a problem, which is told already."""
+    slots = fields(type(part.config)).items() if part.config is not None else ()
+    if any(
+        field.slot and (field.required or field.default) and name not in part.parts for name, field in slots
+    ):
+        return {}
+    return _asked(part, "provides", part.provided, problems)
+
+
+def _needed(part: PartPlan, problems: Problems) -> Mapping[str, Need]:
+    return _asked(part, "needs", lambda: part.registered.component.needs(part.config), problems)
+
+
+def _asked(
+    part: PartPlan, what: str, ask: Callable[[], Mapping[str, Any]], problems: Problems
+) -> Mapping[str, Any]:
     """What a part provides or needs."""
     try:
-        return dict(getattr(part.registered.component, what)(part.config))
+        return dict(ask())
     except Exception as error:
         failure = f"{part.registered.full_name} cannot say what it {what}: {type(error).__name__}: {error}"
         problems.add(failure, part.place, part.path, f"it is a fault of {part.registered.distribution}")
@@ -197,6 +230,6 @@ def _suppliers(key: str, catalogue: Catalogue) -> str:
 def _provided_by_default(registered: Any, catalogue: Catalogue) -> Mapping[str, object]:
     try:
         config = catalogue.config_class(registered)
-        return dict(registered.component.provides(config() if config is not None else None))
+        return dict(registered.component.provided(config() if config is not None else None))
     except Exception:  # it is not suggested; its fault is told to who uses it
         return {}

@@ -60,6 +60,14 @@ class PartPlan:
     weights: Address | None
     place: Place
 
+    def provided(self) -> Mapping[str, object]:
+        """What it provides: to the parts beside it, and to the one around it. Raises as its plugin does."""
+        inner = {
+            name: tuple(part.provided() for part in parts) if isinstance(parts, tuple) else parts.provided()
+            for name, parts in self.parts.items()
+        }
+        return self.registered.component.provided(self.config, inner)
+
     @property
     def sources(self) -> Mapping[str, str]:
         """Where the value of each parameter came from: "default", or "file:line:column"."""

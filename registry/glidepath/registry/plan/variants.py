@@ -269,7 +269,7 @@ def _face_of(part: PartPlan) -> tuple[object, ...]:
     return (
         part.path,
         part.registered.full_name,
-        tuple(sorted(component.provides(config).items())),
+        tuple(sorted(part.provided().items())),
         tuple(needs),
     )
 

@@ -168,7 +168,7 @@ def effect(part: Part) -> None:
 @check("builds", "shapes", "same-seed", "effect")
 def weight(part: Part) -> None:
     """Where it can be scaled by step: with the weight 0 it changes nothing, with 1 it is itself."""
-    if part.component.provides(part.planned.config).get("guidance.weight") is not True:
+    if part.planned.provided().get("guidance.weight") is not True:
         raise NotApplicable("its descriptor does not provide guidance.weight: true")
     trial, built = GuidanceTrial(part), part.build()
     _require_unchanged(trial, built.scaled_by_step(lambda _step: 0.0), "with the weight 0")

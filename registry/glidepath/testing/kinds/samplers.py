@@ -177,7 +177,7 @@ def predictor(part: Part, mixture: Mixture) -> Predict:
 
 
 def _provided(part: Part) -> Any:
-    return part.component.provides(part.planned.config)
+    return part.planned.provided()
 
 
 def _needs_variance(part: Part) -> bool:

@@ -34,11 +34,7 @@ def _check_needs(
     seen = set()
     for arm in arms:
         own = tuple(flat_parts(_last(arm)))
-        given = [
-            (key, str(part.registered.component.provides(part.config).get(key)))
-            for part in own
-            for key in sorted(wanted)
-        ]
+        given = [(key, str(part.provided().get(key))) for part in own for key in sorted(wanted)]
         if tuple(given) in seen:
             continue
         seen.add(tuple(given))

@@ -208,7 +208,7 @@ def _check_counts(document: Document, metrics: Sequence[MetricPlan], data: Data)
     """Refuse a metric that needs more images of a prompt than are drawn."""
     for metric in metrics:
         component = metric.part.registered.component
-        needed = component.provides(metric.part.config).get("metric.per_prompt", 1)
+        needed = metric.part.provided().get("metric.per_prompt", 1)
         if isinstance(needed, int) and needed > data.per_prompt:
             what = (
                 f"{component.name} needs {needed} images of each prompt, and data.per_prompt is "

@@ -52,7 +52,7 @@ class MetricPlan:
 
     @property
     def _provided(self) -> Mapping[str, Any]:
-        return self.part.registered.component.provides(self.part.config)
+        return self.part.provided()
 
 
 @attrs.frozen(eq=False, kw_only=True)
