@@ -2,118 +2,144 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 import torch
+from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning, TextEmbedding
+from glidepath.core.conditioning import Condition, Conditioning, TextEmbedding, map_tensors
 from glidepath.core.errors import PartError
 
 POOLED, LENGTH, WIDTH = 8, 5, 4
 
 
-def text(batch: int, value: float = 1.0) -> TextEmbedding:
+def text(batch: int, value: float = 1.0, length: int = LENGTH) -> TextEmbedding:
     return TextEmbedding(
         torch.full((batch, POOLED), value),
-        torch.full((batch, LENGTH, WIDTH), value),
-        torch.ones(batch, LENGTH, dtype=torch.bool),
+        torch.full((batch, length, WIDTH), value),
+        torch.ones(batch, length, dtype=torch.bool),
+        {"ids": torch.full((batch, 2), value)},
     )
 
 
-def full(batch: int, value: float = 1.0) -> Conditioning:
-    """Everything that a conditioning can hold."""
-    return Conditioning(
-        batch=batch,
-        text=text(batch, value),
-        null_text=text(1, 0.0),
-        labels=torch.full((batch,), 3),
-        null_labels=torch.full((batch,), 10),
-        low_res=torch.full((batch, 3, 2, 2), value),
+@attrs.frozen(eq=False)
+class Palette:
+    """What a stranger's conditioner may make: a value of tensors."""
+
+    colours: Tensor
+    weights: Tensor | None = None
+
+
+def full(batch: int, value: float = 1.0, null: TextEmbedding | None = None) -> Conditioning:
+    """What a conditioning of glidepath's own parts can hold, and a stranger's condition."""
+    return Conditioning.of(
+        batch,
+        text=Condition(text(batch, value), null or text(1, 0.0)),
+        labels=Condition(torch.full((batch,), 3), torch.full((batch,), 10)),
+        palette=Condition(Palette(torch.full((batch, 5, 3), value)), Palette(torch.zeros(1, 5, 3))),
         image=torch.full((batch, 3, 4, 4), value),
-        mask=torch.ones(batch, 1, 4, 4),
         prompts=tuple(f"{value} {row}" for row in range(batch)),
     )
 
 
-def test_null_drops_the_prompt_and_nothing_else() -> None:
+def the(conditioning: Conditioning, name: str) -> Any:
+    return conditioning.conditions[name].value
+
+
+def test_null_drops_what_has_a_form_without_it_and_keeps_the_rest() -> None:
     conditioning = full(3)
     null = conditioning.null()
-    assert null.text is not None
-    assert null.text.pooled.shape == (3, POOLED)
-    assert null.text.tokens.shape == (3, LENGTH, WIDTH)
-    assert not null.text.tokens.any()
-    assert null.labels is conditioning.null_labels
-    assert (null.low_res, null.image, null.mask) == (
-        conditioning.low_res,
-        conditioning.image,
-        conditioning.mask,
-    )
-    assert null.batch == 3
+    assert the(null, "text").pooled.shape == (3, POOLED)
+    assert the(null, "text").tokens.shape == (3, LENGTH, WIDTH)
+    assert not the(null, "text").tokens.any()
+    assert not the(null, "text").extras["ids"].any()
+    assert the(null, "labels").tolist() == [10, 10, 10]
+    assert the(null, "palette").colours.shape == (3, 5, 3)
+    assert not the(null, "palette").colours.any()
+    assert the(null, "image") is the(conditioning, "image")
+    assert (null.batch, null.prompts) == (3, conditioning.prompts)
 
 
 def test_null_of_null_is_the_same() -> None:
     once = full(2).null()
-    twice = once.null()
-    assert once.text is not None
-    assert twice.text is not None
-    assert torch.equal(once.text.tokens, twice.text.tokens)
+    assert torch.equal(the(once.null(), "text").tokens, the(once, "text").tokens)
 
 
-def test_a_null_text_may_come_for_each_sample() -> None:
-    conditioning = attrs.evolve(full(2), null_text=text(2, 0.5))
-    assert conditioning.null().text is conditioning.null_text
+def test_a_null_may_come_for_each_sample() -> None:
+    each = text(2, 0.5)
+    assert the(full(2, null=each).null(), "text") is each
 
 
-def test_a_model_without_a_prompt_is_its_own_null() -> None:
-    null = Conditioning(batch=2).null()
-    assert null.text is None
-    assert null.labels is None
+def test_nothing_steers_its_own_null() -> None:
+    assert not Conditioning(batch=2).null().conditions
 
 
-@pytest.mark.parametrize(
-    ("conditioning", "missing"),
-    [
-        (Conditioning(batch=1, text=text(1)), "null_text"),
-        (Conditioning(batch=1, labels=torch.tensor([1])), "null label"),
-    ],
-)
-def test_a_prompt_without_its_unconditional_form_cannot_be_dropped(
-    conditioning: Conditioning, missing: str
-) -> None:
-    with pytest.raises(PartError, match=missing):
-        conditioning.null()
+@pytest.mark.parametrize("name", ["text", "labels"])
+def test_a_prompt_without_its_unconditional_form_cannot_be_dropped(name: str) -> None:
+    value = {"text": text(1), "labels": torch.tensor([1])}[name]
+    with pytest.raises(PartError, match=f"nothing stands for the absence of {name}"):
+        Conditioning.of(1, **{name: value}).null()
+
+
+def test_labels_without_an_unconditional_form_stay_beside_a_text_that_has_one() -> None:
+    labels = torch.tensor([3])
+    null = Conditioning.of(1, text=Condition(text(1), text(1, 0.0)), labels=labels).null()
+    assert float(the(null, "text").pooled.sum()) == 0
+    assert the(null, "labels") is labels
+
+
+def test_a_part_is_given_the_conditions_that_it_reads_alone() -> None:
+    assert set(full(2).only({"text", "other"}).conditions) == {"text"}
+
+
+def test_a_condition_of_another_form_than_a_reader_asks_for_is_refused() -> None:
+    assert full(1).get("absent") is None
+    with pytest.raises(PartError, match="condition 'text' is no Tensor, but TextEmbedding"):
+        full(1).get("text")
 
 
 def test_joined_batches_keep_their_order() -> None:
     joined = Conditioning.cat([full(1, 1.0), full(2, 2.0)])
     assert joined.batch == 3
-    assert joined.text is not None
-    assert joined.text.pooled[:, 0].tolist() == [1, 2, 2]
-    assert joined.text.tokens.shape == (3, LENGTH, WIDTH)
-    assert joined.text.mask.shape == (3, LENGTH)
-    for tensor in (joined.low_res, joined.image):
-        assert tensor is not None
-        assert tensor.flatten(1)[:, 0].tolist() == [1, 2, 2]
-    assert joined.labels is not None
-    assert joined.labels.tolist() == [3, 3, 3]
-    assert joined.mask is not None
-    assert joined.mask.shape == (3, 1, 4, 4)
+    assert the(joined, "text").pooled[:, 0].tolist() == [1, 2, 2]
+    assert the(joined, "text").tokens.shape == (3, LENGTH, WIDTH)
+    assert the(joined, "text").mask.shape == (3, LENGTH)
+    assert the(joined, "text").extras["ids"][:, 0].tolist() == [1, 2, 2]
+    assert the(joined, "image").flatten(1)[:, 0].tolist() == [1, 2, 2]
+    assert the(joined, "labels").tolist() == [3, 3, 3]
+    assert the(joined, "palette").colours[:, 0, 0].tolist() == [1, 2, 2]
+    assert the(joined, "palette").weights is None
 
 
 def test_joining_a_batch_with_its_null_gives_conditional_then_unconditional() -> None:
     conditioning = full(2)
     both = Conditioning.cat([conditioning, conditioning.null()])
     assert both.batch == 4
-    assert both.text is not None
-    assert both.text.pooled[:, 0].tolist() == [1, 1, 0, 0]
-    assert both.labels is not None
-    assert both.labels.tolist() == [3, 3, 10, 10]
+    assert the(both, "text").pooled[:, 0].tolist() == [1, 1, 0, 0]
+    assert the(both, "labels").tolist() == [3, 3, 10, 10]
 
 
-@pytest.mark.parametrize("field", ["text", "labels", "low_res", "image", "mask"])
-def test_what_one_batch_has_all_must_have(field: str) -> None:
-    with pytest.raises(PartError, match=f"some have '{field}' and others do not"):
-        Conditioning.cat([full(1), attrs.evolve(full(1), **{field: None})])  # type: ignore[arg-type]
+def test_a_null_of_another_length_is_padded_and_masked() -> None:
+    conditioning = full(2, null=text(1, 0.5, length=7))
+    both = the(Conditioning.cat([conditioning, conditioning.null()]), "text")
+    assert both.tokens.shape == (4, 7, WIDTH)
+    assert both.mask.sum(1).tolist() == [LENGTH, LENGTH, 7, 7]
+    assert not both.tokens[:2, LENGTH:].any()
+
+
+def test_texts_of_different_lengths_without_masks_cannot_be_joined() -> None:
+    texts = [TextEmbedding(None, torch.zeros(1, length, WIDTH)) for length in (3, 4)]
+    with pytest.raises(PartError, match="texts of 3 and 4 tokens cannot be joined without a mask"):
+        TextEmbedding.cat(texts)
+
+
+@pytest.mark.parametrize("name", ["text", "labels", "palette", "image"])
+def test_what_one_batch_has_all_must_have(name: str) -> None:
+    less = full(1).only({"text", "labels", "palette", "image"} - {name})
+    with pytest.raises(PartError, match=f"some have '{name}' and others do not"):
+        Conditioning.cat([full(1), less])
 
 
 def test_joining_nothing_is_an_error() -> None:
@@ -121,52 +147,56 @@ def test_joining_nothing_is_an_error() -> None:
         Conditioning.cat([])
 
 
-def test_joining_empty_conditionings_adds_their_batches() -> None:
-    joined = Conditioning.cat([Conditioning(batch=2), Conditioning(batch=3)])
-    assert joined.batch == 5
-    assert joined.text is None
+def test_joined_conditionings_can_be_made_null_again() -> None:
+    """So that two classifier-free guidances stack."""
+    for conditioning in (full(2), full(2, null=text(2, 0.5))):
+        null = Conditioning.cat([conditioning, conditioning.null()]).null()
+        assert null.batch == 4
+        assert the(null, "text").pooled.shape[0] == 4
+        assert the(null, "labels").tolist() == [10] * 4
+
+
+def test_nulls_of_different_batches_keep_to_their_rows() -> None:
+    joined = Conditioning.cat([full(1, null=text(1, 0.25)), full(2, null=text(1, 0.5))])
+    assert the(joined.null(), "text").pooled[:, 0].tolist() == [0.25, 0.5, 0.5]
 
 
 def test_moving_changes_the_type_of_what_is_floating_point() -> None:
     moved = full(2).to("cpu", torch.bfloat16)
-    assert moved.text is not None
-    assert moved.image is not None
-    assert moved.labels is not None
-    assert moved.text.tokens.dtype == moved.image.dtype == torch.bfloat16
-    assert moved.labels.dtype == torch.int64
-    assert moved.text.mask.dtype == torch.bool
+    assert the(moved, "text").tokens.dtype == the(moved, "image").dtype == torch.bfloat16
+    assert the(moved, "palette").colours.dtype == torch.bfloat16
+    assert the(moved, "labels").dtype == torch.int64
+    assert the(moved, "text").mask.dtype == torch.bool
 
 
-def test_moving_takes_every_tensor_along_and_keeps_absences() -> None:
-    moved = full(2).to("meta")
-    assert moved.text is not None
-    assert moved.null_text is not None
-    tensors = (moved.text.tokens, moved.text.mask, moved.null_text.pooled, moved.labels, moved.null_labels)
-    for tensor in (*tensors, moved.low_res, moved.image, moved.mask):
-        assert tensor is not None
-        assert tensor.device.type == "meta"
-    assert (moved.batch, moved.prompts) == (2, full(2).prompts)
-    bare = Conditioning(batch=1).to("meta")
-    assert (bare.text, bare.null_text, bare.labels, bare.image) == (None, None, None, None)
+def test_moving_takes_every_tensor_along_nulls_too() -> None:
+    seen: list[Tensor] = []
+
+    def collected(tensor: Tensor) -> Tensor:
+        seen.append(tensor)
+        return tensor
+
+    for condition in full(2).to("meta").conditions.values():
+        map_tensors(collected, condition.value)
+        map_tensors(collected, condition.null)
+    assert {tensor.device.type for tensor in seen} == {"meta"}
+    assert len(seen) == 2 * 4 + 2 + 2 + 1
 
 
-def test_one_embedding_serves_a_batch_without_being_copied() -> None:
-    one = text(1)
-    many = one.expand(4)
+def test_a_null_row_serves_a_batch_without_being_copied() -> None:
+    one = text(1, 0.0)
+    many = the(full(4, null=one).null(), "text")
     assert many.tokens.shape == (4, LENGTH, WIDTH)
     assert many.tokens.data_ptr() == one.tokens.data_ptr()
 
 
-def test_joined_conditionings_can_be_made_null_again() -> None:
-    """So that two classifier-free guidances stack."""
-    one_row, whole = full(2), attrs.evolve(full(2), null_text=text(2, 0.5))
-    for conditioning in (one_row, whole):
-        null = Conditioning.cat([conditioning, conditioning.null()]).null()
-        assert null.batch == 4
-        assert null.text is not None
-        assert null.text.pooled.shape[0] == 4
-        assert null.labels is not None
-        assert null.labels.tolist() == [10] * 4
+def test_some_rows_of_a_condition_are_dropped_for_training() -> None:
+    text = full(3).conditions["text"].drop(torch.tensor([False, True, False])).value
+    assert text.tokens[:, 0, 0].tolist() == text.pooled[:, 0].tolist() == [1, 0, 1]
+    palette = full(3).conditions["palette"].drop(torch.tensor([False, True, False])).value
+    assert palette.colours[:, 0, 0].tolist() == [1, 0, 1]
+    with pytest.raises(PartError, match="nothing stands for its absence"):
+        full(1).conditions["image"].drop(torch.tensor([True]))
 
 
 def test_the_texts_themselves_stay_when_the_prompt_is_dropped_and_when_batches_are_joined() -> None:
@@ -179,17 +209,3 @@ def test_the_texts_themselves_stay_when_the_prompt_is_dropped_and_when_batches_a
 def test_texts_join_texts_only() -> None:
     with pytest.raises(PartError, match="some have 'prompts' and others do not"):
         Conditioning.cat([Conditioning(1, prompts=("a",)), Conditioning(1)])
-
-
-def test_labels_without_an_unconditional_form_stay_beside_a_text_that_has_one() -> None:
-    text, null_text = (
-        TextEmbedding(
-            torch.full((1, 4), value), torch.full((1, 2, 4), value), torch.ones(1, 2, dtype=torch.bool)
-        )
-        for value in (1.0, 0.0)
-    )
-    labels = torch.tensor([3])
-    null = Conditioning(1, text=text, null_text=null_text, labels=labels).null()
-    assert null.text is not None
-    assert float(null.text.pooled.sum()) == 0
-    assert null.labels is labels

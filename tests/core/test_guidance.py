@@ -124,6 +124,7 @@ class Bright(Denoiser):
     def __init__(self, num_classes: int | None = None) -> None:
         super().__init__()
         self.num_classes = num_classes
+        self.reads = frozenset() if num_classes is None else frozenset({"labels"})
         self.weight = nn.Parameter(torch.ones(2, 2, 1, 1))
         self.heard: list[Conditioning] = []
 
@@ -140,6 +141,7 @@ class Networked(Guidance):
 
     def __init__(self, num_classes: int | None = None) -> None:
         self.num_classes = num_classes
+        self.reads = frozenset() if num_classes is None else frozenset({"labels"})
         self.head = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5))
         self.denoiser = Bright()
         self.heard: list[Conditioning] = []
@@ -202,19 +204,19 @@ def test_labels_that_only_a_guidance_reads_are_kept_from_the_denoiser() -> None:
     guidance, denoiser = Networked(num_classes=5), Bright()
     made = pipeline(guidance, denoiser=denoiser)
     made(["", ""], labels=[4, 1])
-    assert [given.labels for given in denoiser.heard] == [None]
+    assert [given.get("labels") for given in denoiser.heard] == [None]
     (heard,) = guidance.heard
-    assert heard.labels is not None
-    assert heard.labels.tolist() == [4, 1]
-    assert heard.null().labels is heard.labels  # no part of what an unconditional prediction drops
+    assert heard.get("labels") is not None
+    assert heard.get("labels").tolist() == [4, 1]
+    assert heard.conditions["labels"].null is None  # no part of what an unconditional prediction drops
 
 
 def test_labels_reach_a_denoiser_that_knows_classes() -> None:
     guidance, denoiser = Networked(num_classes=5), Bright(num_classes=7)
     pipeline(guidance, denoiser=denoiser)([""], labels=[4])
     for (heard,) in (guidance.heard, denoiser.heard):
-        assert heard.labels is not None
-        assert heard.labels.tolist() == [4]
+        assert heard.get("labels") is not None
+        assert heard.get("labels").tolist() == [4]
 
 
 @pytest.mark.parametrize(("of_guidance", "of_denoiser"), [(5, None), (None, 5), (5, 7), (7, 5)])

@@ -52,7 +52,7 @@ def says(value: Tensor) -> Predict:
 
 
 def restored(epsilon: Tensor, x: Tensor, image: Tensor, mask: Tensor) -> Prediction:
-    conditioning = Conditioning(batch=x.shape[0], image=image, mask=mask)
+    conditioning = Conditioning.of(x.shape[0], image=image, mask=mask)
     return keep_known(lambda _conditioning: says(epsilon))(conditioning)(x, STEP)
 
 
@@ -84,7 +84,7 @@ def test_variance_and_gradient_are_left_as_they_were() -> None:
 def test_without_image_or_mask_there_is_nothing_to_keep(absent: str) -> None:
     given = {"image": random(1, 3, 4, 4), "mask": half(), absent: None}
     with pytest.raises(PartError, match="needs both image and mask"):
-        keep_known(lambda _conditioning: says(random(1)))(Conditioning(batch=1, **given))
+        keep_known(lambda _conditioning: says(random(1)))(Conditioning.of(1, **given))
 
 
 class Contrast(Denoiser):

@@ -57,13 +57,14 @@ class Grey(Denoiser):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(2))
         self.steps = 0
+        self.reads = frozenset({"text", "labels"})
 
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         grey = torch.zeros(conditioning.batch)
-        if conditioning.text is not None:
-            grey = conditioning.text.pooled[:, 0].float()
-        if conditioning.labels is not None:
-            grey = conditioning.labels / 10
+        if conditioning.get("text", TextEmbedding) is not None:
+            grey = conditioning.get("text", TextEmbedding).pooled[:, 0].float()
+        if conditioning.get("labels") is not None:
+            grey = conditioning.get("labels") / 10
         return grey.reshape(-1, 1, 1, 1) + 0.1 * x
 
     def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
@@ -127,10 +128,12 @@ def test_each_different_prompt_is_embedded_once() -> None:
     parts = pipeline()
     conditioning = parts.conditioning(["a", "bb", "a"])
     assert parts.text_encoder.calls == [["a", "bb"], [""]]  # type: ignore[union-attr]
-    assert conditioning.text is not None
-    assert conditioning.text.pooled.flatten().tolist() == pytest.approx([0.01, 0.02, 0.01])
-    assert conditioning.null_text is not None
-    assert conditioning.null_text.pooled.tolist() == [[0]]
+    assert conditioning.get("text", TextEmbedding) is not None
+    assert conditioning.get("text", TextEmbedding).pooled.flatten().tolist() == pytest.approx(
+        [0.01, 0.02, 0.01]
+    )
+    assert conditioning.conditions["text"].null is not None
+    assert conditioning.conditions["text"].null.pooled.tolist() == [[0]]
 
 
 def test_states_come_as_they_are_made_and_the_last_is_the_image() -> None:
@@ -157,7 +160,11 @@ def test_labels_steer_a_denoiser_of_classes() -> None:
 
 def test_prompts_only_count_where_nothing_reads_them() -> None:
     conditioning = pipeline(text=False).conditioning(["a", "b"])
-    assert (conditioning.batch, conditioning.text, conditioning.labels) == (2, None, None)
+    assert (conditioning.batch, conditioning.get("text", TextEmbedding), conditioning.get("labels")) == (
+        2,
+        None,
+        None,
+    )
 
 
 def test_another_source_of_noise_may_take_the_place_of_the_seed() -> None:
@@ -241,7 +248,9 @@ class Recorder(Denoiser):
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
-        self.sample, self.needs_low_res, self.num_classes = sample, needs_low_res, num_classes
+        self.sample, self.num_classes = sample, num_classes
+        read = {"low_res": needs_low_res, "labels": num_classes is not None, "image": True, "mask": True}
+        self.reads = frozenset(name for name, is_read in read.items() if is_read)
         self.conditionings: list[Conditioning] = []
         self.seen: list[tuple[int, Tensor]] = []
 
@@ -347,9 +356,9 @@ def test_an_upsampler_sees_the_small_image_from_minus_1_to_1() -> None:
     low_res = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1)
     recording(denoiser)(["a", "b"], low_res=low_res)
     (conditioning,) = denoiser.conditionings
-    assert conditioning.low_res is not None
-    assert conditioning.low_res.shape == (2, 3, 1, 1)
-    assert conditioning.low_res[1].flatten().tolist() == pytest.approx([-1, -0.6, 1])
+    assert conditioning.get("low_res") is not None
+    assert conditioning.get("low_res").shape == (2, 3, 1, 1)
+    assert conditioning.get("low_res")[1].flatten().tolist() == pytest.approx([-1, -0.6, 1])
 
 
 def test_each_image_may_start_from_a_picture_of_its_own() -> None:
@@ -357,7 +366,7 @@ def test_each_image_may_start_from_a_picture_of_its_own() -> None:
     pictures = torch.cat([PICTURE, 255 - PICTURE])
     recording(denoiser)(["a", "b"], low_res=pictures, image=pictures, strength=1)
     (conditioning,) = denoiser.conditionings
-    for given in (conditioning.low_res, conditioning.image):
+    for given in (conditioning.get("low_res"), conditioning.get("image")):
         assert given is not None
         assert torch.allclose((given + 1) * 127.5, pictures.float(), atol=1e-4)
 
@@ -366,14 +375,18 @@ def test_without_pictures_a_conditioning_has_none() -> None:
     denoiser = Recorder()
     recording(denoiser)(["a"])
     (conditioning,) = denoiser.conditionings
-    assert (conditioning.low_res, conditioning.image, conditioning.mask) == (None, None, None)
+    assert (conditioning.get("low_res"), conditioning.get("image"), conditioning.get("mask")) == (
+        None,
+        None,
+        None,
+    )
     assert conditioning.prompts == ("a",)
 
 
 def test_labels_in_range_reach_the_denoiser() -> None:
     denoiser = Recorder(num_classes=10)
     recording(denoiser)(["", ""], labels=[0, 9])
-    labels = denoiser.conditionings[0].labels
+    labels = denoiser.conditionings[0].get("labels")
     assert labels is not None
     assert labels.tolist() == [0, 9]
 

@@ -99,7 +99,7 @@ def run(walk: Walk, *, forced: bool) -> tuple[Tensor, Tensor, Tensor]:
     unet = Golden.load(model["file"], model["variant"]).unet
     config = ClassifierGuidanceConfig(scale=cond["scale"], classifier=None)
     guidance = ClassifierGuidance(config, classifier=load(cond["file"]))
-    conditioning = Conditioning(len(walk.shared["x_T"]), labels=walk.shared["y"])
+    conditioning = Conditioning.of(len(walk.shared["x_T"]), labels=walk.shared["y"])
     gradients: list[Tensor] = []
     with torch.no_grad():
         bind = fold([guidance], lambda bound: unet.prepare(bound, walk.levels))

@@ -228,6 +228,6 @@ def predictor(walk: Walk, clip: NoisedClip) -> Predict:
     assert network.encoder is not None
     text = network.encoder.embed(walk.shared["tokens"], walk.shared["mask"])
     prompts = tuple(f"p{index}" for index in walk.settings["cond"]["prompts"])
-    conditioning = Conditioning(len(walk.shared["x_T"]), text=text, prompts=prompts)
+    conditioning = Conditioning.of(len(walk.shared["x_T"]), text=text, prompts=prompts)
     guidance = ClipGuidance(ClipGuidanceConfig(clip=None, scale=walk.settings["cond"]["scale"]), clip=clip)
     return fold([guidance], lambda bound: network.unet.prepare(bound, walk.levels))(conditioning)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from glidepath.core.codec import IdentityCodec
-from glidepath.core.conditioning import Conditioning
+from glidepath.core.conditioning import Condition, Conditioning
 from glidepath.core.denoiser import Predict
 from glidepath.core.guidance import Guidance, fold
 from glidepath.core.levels import Step
@@ -134,8 +134,8 @@ def predictor(walk: Walk) -> Predict:
     guidances: list[Guidance] = []
     if model.get("cfg_scale") is not None:
         guidances.append(ClassifierFreeGuidance(ClassifierFreeConfig(scale=model["cfg_scale"])))
-    conditioning = Conditioning(
-        len(walk.shared["x_T"]), text=text, null_text=null_text, labels=walk.shared.get("y")
+    conditioning = Conditioning.of(
+        len(walk.shared["x_T"]), text=Condition(text, null_text), labels=walk.shared.get("y")
     )
     return fold([*guidances, *walk.guidances], lambda bound: golden.unet.prepare(bound, walk.levels))(
         conditioning

@@ -98,7 +98,7 @@ def test_a_text_is_never_remembered_between_calls() -> None:
         with torch.no_grad():
             assert golden.encoder is not None
             text = golden.encoder.embed(tensors["tokens"], mask)
-            return golden.unet(tensors["x"], tensors["timesteps"], Conditioning(len(mask), text=text))
+            return golden.unet(tensors["x"], tensors["timesteps"], Conditioning.of(len(mask), text=text))
 
     first, second = run(tensors["mask"]), run(tensors["mask2"])
     assert difference(first, tensors["out_first"]) < TOLERANCE["glide_base"]
@@ -149,7 +149,7 @@ class Golden:
         return self.encoder.embed(tokens, self.tensors.get("mask", torch.ones_like(tokens, dtype=torch.bool)))
 
     def conditioning(self) -> Conditioning:
-        return Conditioning(
+        return Conditioning.of(
             len(self.tensors["x"]),
             text=self.text(),
             labels=self.tensors.get("y"),

@@ -2,8 +2,10 @@ from glidepath.core.cascade import Cascade as Cascade
 from glidepath.core.cascade import stages_of as stages_of
 from glidepath.core.codec import Codec as Codec
 from glidepath.core.codec import IdentityCodec as IdentityCodec
+from glidepath.core.conditioning import Condition as Condition
 from glidepath.core.conditioning import Conditioning as Conditioning
 from glidepath.core.conditioning import TextEmbedding as TextEmbedding
+from glidepath.core.conditioning import map_tensors as map_tensors
 from glidepath.core.defaults import torch_defaults as torch_defaults
 from glidepath.core.denoiser import Bind as Bind
 from glidepath.core.denoiser import Denoiser as Denoiser

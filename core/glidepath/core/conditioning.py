@@ -1,108 +1,187 @@
-"""What steers a batch: text, class labels and images.
+"""What steers a batch: named conditions, each with what stands for its absence.
 
 Shapes: B samples, L token positions, W token width, D pooled width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar, overload
 
 import attrs
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from glidepath.core.errors import PartError
+
+Value = TypeVar("Value")
 
 
 @attrs.frozen(eq=False)
 class TextEmbedding:
     """The embedding of B prompts.
 
-    pooled: [B, D], one vector for each prompt; it joins the timestep embedding.
+    pooled: [B, D], one vector for each prompt, which joins the timestep embedding; None for an encoder that
+        makes none.
     tokens: [B, L, W], one vector for each position; they enter the attention layers.
-    mask: [B, L] bool, True on real tokens. GLIDE's denoiser attends to every position and ignores it.
+    mask: [B, L] bool, True on real tokens; None where every position is read.
+    extras: what else an encoder says, by name; the batch is the first dimension of each.
     """
 
-    pooled: Tensor
+    pooled: Tensor | None
     tokens: Tensor
-    mask: Tensor
+    mask: Tensor | None = None
+    extras: Mapping[str, Tensor] = attrs.field(factory=dict)
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> TextEmbedding:
-        """Apply `function` to each tensor."""
-        return TextEmbedding(function(self.pooled), function(self.tokens), function(self.mask))
+    @staticmethod
+    def cat(texts: Sequence[TextEmbedding]) -> TextEmbedding:
+        """Several batches as one. Shorter ones are padded with zeros that their masks leave out.
 
-    def expand(self, batch: int) -> TextEmbedding:
-        """Repeat a single prompt's embedding (B = 1) `batch` times, without copying."""
-        return self.map(lambda tensor: tensor.expand(batch, *tensor.shape[1:]))
+        Raises:
+            PartError: their lengths differ and they have no masks, or they do not have the same tensors.
+        """
+        longest = max(text.tokens.shape[1] for text in texts)
+        if any(text.mask is None and text.tokens.shape[1] != longest for text in texts):
+            lengths = " and ".join(map(str, sorted({text.tokens.shape[1] for text in texts})))
+            raise PartError(
+                f"texts of {lengths} tokens cannot be joined without a mask, which leaves padding out"
+            )
+        joined: TextEmbedding = _cat_fields([text._padded(longest) for text in texts])
+        return joined
+
+    def _padded(self, length: int) -> TextEmbedding:
+        more = length - self.tokens.shape[1]
+        if not more or self.mask is None:
+            return self
+        return attrs.evolve(
+            self, tokens=F.pad(self.tokens, (0, 0, 0, more)), mask=F.pad(self.mask, (0, more), value=False)
+        )
+
+
+@attrs.frozen(eq=False)
+class Condition:
+    """One thing that steers a batch.
+
+    value: a tensor, or a frozen attrs value of tensors such as `TextEmbedding`. The batch is the first
+        dimension of each. Where the value's class has a static method `cat`, that joins several.
+    null: what stands for its absence, of the same form; one row (B = 1) or a whole batch. None for what an
+        unconditional prediction keeps, such as an image.
+    """
+
+    value: Any
+    null: Any = None
+
+    def drop(self, rows: Tensor) -> Condition:
+        """The same with what stands for its absence in some rows, as training for guidance needs it.
+
+        rows: [B] bool, True where it is dropped; on the device of the value.
+
+        Raises:
+            PartError: nothing stands for its absence.
+        """
+        if self.null is None:
+            raise PartError("a condition is dropped, and nothing stands for its absence (null)")
+        batch = len(rows)
+
+        def chosen(both: Tensor) -> Tensor:
+            return torch.where(rows.reshape(-1, *[1] * (both.ndim - 1)), both[batch:], both[:batch])
+
+        return Condition(map_tensors(chosen, _cat([self.value, _expanded(self.null, batch)])), self.null)
+
+
+def _frozen(conditions: Mapping[str, Condition]) -> Mapping[str, Condition]:
+    return MappingProxyType(dict(conditions))
 
 
 @attrs.frozen(eq=False)
 class Conditioning:
-    """What steers a batch of `batch` samples. Every tensor has the batch as its first dimension.
+    """What steers a batch of `batch` samples.
 
-    text: the prompts' embedding, or None for a model without text.
-    null_text: what replaces `text` in `null()`; one row (B = 1) or a whole batch.
-    labels: [B] int64 class labels.
-    null_labels: [B] int64, what replaces `labels` in `null()`.
-    low_res: [B, C, *spatial] in [-1, 1], the image that an upsampler starts from.
-    image, mask: [B, C, *spatial] in [-1, 1] and [B, 1, *spatial]; mask 1 = known pixel (inpainting).
+    conditions: by name. A part reads those that it knows. The names of glidepath's own parts are "text"
+        (`TextEmbedding`), "labels" ([B] int64), "low_res" ([B, C, *spatial] in [-1, 1], what an upsampler
+        starts from), "image" ([B, C, *spatial], x_0 of what is changed) and "mask" ([B, 1, *spatial], 1 where
+        the image is known).
     prompts: the B texts themselves, for a guidance that embeds them in its own way (CLIP guidance).
     """
 
     batch: int
-    text: TextEmbedding | None = None
-    null_text: TextEmbedding | None = None
-    labels: Tensor | None = None
-    null_labels: Tensor | None = None
-    low_res: Tensor | None = None
-    image: Tensor | None = None
-    mask: Tensor | None = None
+    conditions: Mapping[str, Condition] = attrs.field(factory=dict, converter=_frozen)
     prompts: tuple[str, ...] | None = None
 
-    def null(self) -> Conditioning:
-        """The same batch without its prompt: its text and labels are replaced by their unconditional forms.
+    @staticmethod
+    def of(batch: int, /, *, prompts: tuple[str, ...] | None = None, **values: Any) -> Conditioning:
+        """A conditioning of `Condition`s, or bare values, which have no null, by name; None is absent."""
+        conditions = {
+            name: value if isinstance(value, Condition) else Condition(value)
+            for name, value in values.items()
+            if value is not None
+        }
+        return Conditioning(batch, conditions, prompts)
 
-        Labels without an unconditional form stay beside a text: only the text is dropped then.
-        Images and the texts themselves stay: classifier-free guidance does not drop them.
+    @overload
+    def get(self, name: str) -> Tensor | None: ...
+    @overload
+    def get(self, name: str, kind: type[Value]) -> Value | None: ...
+    def get(self, name: str, kind: type[Any] = Tensor) -> Any:
+        """The value of a condition, None where it is absent.
 
         Raises:
-            PartError: the batch has a text or labels for which no unconditional form is known.
+            PartError: it is no `kind`.
         """
-        if self.text is not None and self.null_text is None:
+        condition = self.conditions.get(name)
+        if condition is not None and not isinstance(condition.value, kind):
+            raise PartError(f"condition {name!r} is no {kind.__name__}, but {type(condition.value).__name__}")
+        return None if condition is None else condition.value
+
+    def only(self, names: Collection[str]) -> Conditioning:
+        """The same batch with the conditions of these names alone, as far as they are there."""
+        kept = {name: condition for name, condition in self.conditions.items() if name in names}
+        return attrs.evolve(self, conditions=kept)
+
+    def null(self) -> Conditioning:
+        """The same batch without its prompt: what stands for its absence takes the place of each condition.
+
+        Conditions without such a form stay, and so do the prompts themselves.
+
+        Raises:
+            PartError: there are conditions, and none has such a form.
+        """
+        if self.conditions and all(condition.null is None for condition in self.conditions.values()):
             raise PartError(
-                "this conditioning has a text but no unconditional text embedding (null_text); "
-                "classifier-free guidance needs a text encoder with `unconditional`"
+                f"nothing stands for the absence of {' and '.join(self.conditions)} (null), which "
+                "classifier-free guidance compares with: it needs a text encoder, or a denoiser that was "
+                "trained with a null label"
             )
-        if self.labels is not None and self.null_labels is None and self.text is None:
-            raise PartError(
-                "this conditioning has class labels but no null label; "
-                "classifier-free guidance needs a denoiser that was trained with one"
-            )
-        text = self.null_text
-        if text is not None and text.pooled.shape[0] != self.batch:
-            text = text.expand(self.batch)
-        labels = self.labels if self.null_labels is None else self.null_labels
-        return attrs.evolve(self, text=text, labels=labels)
+        absent = {
+            name: condition
+            if condition.null is None
+            else Condition(_expanded(condition.null, self.batch), condition.null)
+            for name, condition in self.conditions.items()
+        }
+        return attrs.evolve(self, conditions=absent)
 
     @staticmethod
     def cat(parts: Sequence[Conditioning]) -> Conditioning:
         """Several batches as one, in order. What one part has, all must have.
 
         Raises:
-            PartError: a field is present in some parts and absent in others, or `parts` is empty.
+            PartError: a condition is present in some parts and absent in others, or `parts` is empty.
         """
         if not parts:
             raise PartError("Conditioning.cat needs at least one conditioning")
+        names = dict.fromkeys(name for part in parts for name in part.conditions)
+        for name in names:
+            if not all(name in part.conditions for part in parts):
+                raise PartError(f"cannot join conditionings: some have {name!r} and others do not")
+        prompts = [part.prompts for part in parts if part.prompts is not None]
+        if prompts and len(prompts) != len(parts):
+            raise PartError("cannot join conditionings: some have 'prompts' and others do not")
         return Conditioning(
-            batch=sum(part.batch for part in parts),
-            text=_cat_text("text", [part.text for part in parts]),
-            null_text=_cat_null_text([part.null_text for part in parts]),
-            labels=_cat("labels", [part.labels for part in parts]),
-            null_labels=_cat("null_labels", [part.null_labels for part in parts]),
-            low_res=_cat("low_res", [part.low_res for part in parts]),
-            image=_cat("image", [part.image for part in parts]),
-            mask=_cat("mask", [part.mask for part in parts]),
-            prompts=_cat_prompts([part.prompts for part in parts]),
+            sum(part.batch for part in parts),
+            {name: _cat_conditions(name, parts) for name in names},
+            tuple(prompt for some in prompts for prompt in some) if prompts else None,
         )
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Conditioning:
@@ -111,54 +190,82 @@ class Conditioning:
         def move(tensor: Tensor) -> Tensor:
             return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
-        def move_any(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else move(tensor)
+        moved = {
+            name: Condition(map_tensors(move, condition.value), map_tensors(move, condition.null))
+            for name, condition in self.conditions.items()
+        }
+        return attrs.evolve(self, conditions=moved)
 
-        return attrs.evolve(
-            self,
-            text=None if self.text is None else self.text.map(move),
-            null_text=None if self.null_text is None else self.null_text.map(move),
-            labels=move_any(self.labels),
-            null_labels=move_any(self.null_labels),
-            low_res=move_any(self.low_res),
-            image=move_any(self.image),
-            mask=move_any(self.mask),
+
+def map_tensors(function: Callable[[Tensor], Tensor], value: Value) -> Value:
+    """The value of a condition with `function` applied to each of its tensors."""
+    mapped: Any = value
+    if isinstance(value, Tensor):
+        mapped = function(value)
+    elif isinstance(value, Mapping):
+        mapped = {name: map_tensors(function, item) for name, item in value.items()}
+    elif attrs.has(type(value)):
+        own: Any = value
+        fields = [field for field in attrs.fields(type(own)) if field.init]
+        mapped = attrs.evolve(
+            own, **{str(field.alias): map_tensors(function, getattr(own, field.name)) for field in fields}
         )
+    return mapped  # type: ignore[no-any-return]
 
 
-def _cat_null_text(texts: Sequence[TextEmbedding | None]) -> TextEmbedding | None:
-    """One row stands for every part's; whole batches are joined."""
-    first = texts[0]
-    if first is not None and first.pooled.shape[0] == 1:
-        return first
-    return _cat_text("null_text", texts)
+def batch_of(value: object) -> int:
+    """How many rows the value of a condition has: those of its first tensor.
+
+    Raises:
+        PartError: it has no tensor.
+    """
+    sizes: list[int] = []
+    map_tensors(lambda tensor: sizes.append(tensor.shape[0]) or tensor, value)  # type: ignore[func-returns-value]
+    if not sizes:
+        raise PartError(f"the value of a condition is a tensor or a value of tensors, not {value!r}")
+    return sizes[0]
 
 
-def _cat_prompts(prompts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
-    present = [some for some in prompts if some is not None]
-    if present and len(present) != len(prompts):
-        raise PartError("cannot join conditionings: some have 'prompts' and others do not")
-    return tuple(prompt for some in present for prompt in some) if present else None
+def _expanded(value: Value, batch: int) -> Value:
+    """A single row for each of `batch` samples, without copying; a whole batch as it is."""
+    if batch_of(value) == batch:
+        return value
+    return map_tensors(lambda tensor: tensor.expand(batch, *tensor.shape[1:]), value)
 
 
-def _cat(name: str, tensors: Iterable[Tensor | None]) -> Tensor | None:
-    tensors = list(tensors)
-    present = [tensor for tensor in tensors if tensor is not None]
-    if not present:
-        return None
-    if len(present) != len(tensors):
+def _cat_conditions(name: str, parts: Sequence[Conditioning]) -> Condition:
+    conditions = [part.conditions[name] for part in parts]
+    value = _cat([condition.value for condition in conditions])
+    first = conditions[0].null
+    if all(condition.null is first for condition in conditions) and (first is None or batch_of(first) == 1):
+        return Condition(value, first)
+    if any(condition.null is None for condition in conditions):
+        raise PartError(f"cannot join conditionings: for some nothing stands for the absence of {name!r}")
+    nulls = [_expanded(condition.null, part.batch) for condition, part in zip(conditions, parts, strict=True)]
+    return Condition(value, _cat(nulls))
+
+
+def _cat(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(values))
+    return type(first).cat(values) if hasattr(type(first), "cat") else _cat_fields(values)
+
+
+def _cat_fields(values: Sequence[Any]) -> Any:
+    """attrs values of one class, field by field."""
+    first = values[0]
+    fields = [field for field in attrs.fields(type(first)) if field.init]
+    columns = {str(field.alias): [getattr(value, field.name) for value in values] for field in fields}
+    return attrs.evolve(first, **{name: _cat_column(name, column) for name, column in columns.items()})
+
+
+def _cat_column(name: str, column: Sequence[Any]) -> Any:
+    first = column[0]
+    if isinstance(first, Mapping):
+        if any(set(other) != set(first) for other in column):
+            raise PartError(f"cannot join conditionings: their {name} have not the same names")
+        return {key: _cat_column(key, [item[key] for item in column]) for key in first}
+    if any((item is None) != (first is None) for item in column):
         raise PartError(f"cannot join conditionings: some have {name!r} and others do not")
-    return torch.cat(present)
-
-
-def _cat_text(name: str, texts: Sequence[TextEmbedding | None]) -> TextEmbedding | None:
-    present = [text for text in texts if text is not None]
-    if not present:
-        return None
-    if len(present) != len(texts):
-        raise PartError(f"cannot join conditionings: some have {name!r} and others do not")
-    return TextEmbedding(
-        torch.cat([text.pooled for text in present]),
-        torch.cat([text.tokens for text in present]),
-        torch.cat([text.mask for text in present]),
-    )
+    return _cat(column) if isinstance(first, Tensor) or attrs.has(type(first)) else first

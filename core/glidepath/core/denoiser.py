@@ -27,7 +27,8 @@ class Denoiser(nn.Module, ABC):
             between the two bounds of the log-variance (Nichol & Dhariwal 2021).
         image_shape: (C, *spatial) of the x that the denoiser was made for; a convolutional one takes other
             sizes too.
-        needs_low_res: whether it is an upsampler, which cannot predict without `Conditioning.low_res`.
+        reads: the names of the conditions that it reads; it is given no others. One that reads "low_res" is
+            an upsampler, and cannot predict without.
         num_classes: how many class labels it knows; None for a denoiser that takes no label.
         null_label: the label that stands for no class, where it was trained with one; for classifier-free
             guidance.
@@ -36,9 +37,14 @@ class Denoiser(nn.Module, ABC):
     predicts: PredictionKind
     learned_variance: bool
     image_shape: tuple[int, ...]
-    needs_low_res: bool = False
+    reads: frozenset[str] = frozenset()
     num_classes: int | None = None
     null_label: int | None = None
+
+    @property
+    def needs_low_res(self) -> bool:
+        """Whether it is an upsampler."""
+        return "low_res" in self.reads
 
     @abstractmethod
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:

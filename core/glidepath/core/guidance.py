@@ -25,11 +25,13 @@ class Guidance(ABC):
 
     differentiates: whether it takes a gradient through the predictor that it wraps, or through a network of
         its own. Sampling then runs under no_grad and not in inference mode, whose tensors autograd refuses.
-    num_classes: how many class labels it knows, where it reads `Conditioning.labels`; None where it does not.
+    reads: the names of the conditions that it reads itself, beside those of the denoiser.
+    num_classes: how many class labels it knows, where it reads "labels"; None where it does not.
     scales_by_step: whether it multiplies what it adds to a prediction by `weight_at(step)`.
     """
 
     differentiates: bool = False
+    reads: frozenset[str] = frozenset()
     num_classes: int | None = None
     scales_by_step: bool = False
     _weights: tuple[Weight, ...] = ()

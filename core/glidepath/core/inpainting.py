@@ -21,11 +21,12 @@ def keep_known(bind: Bind) -> Bind:
     """
 
     def bound(conditioning: Conditioning) -> Predict:
-        if conditioning.image is None or conditioning.mask is None:
+        image, mask = conditioning.get("image"), conditioning.get("mask")
+        if image is None or mask is None:
             raise PartError("to keep known pixels, a conditioning needs both image and mask")
         predict = bind(conditioning)
-        unknown: Tensor = 1 - conditioning.mask
-        known = conditioning.image * conditioning.mask
+        unknown: Tensor = 1 - mask
+        known = image * mask
 
         def restored(x: Tensor, step: Step) -> Prediction:
             prediction = predict(x, step)
@@ -41,6 +42,7 @@ def keep_known(bind: Bind) -> Bind:
 
 def put_back(state: State, conditioning: Conditioning) -> State:
     """The last state with the known pixels of the image, also where the walk ends with noise left in it."""
-    if conditioning.image is None or conditioning.mask is None or state.index < state.total:
+    image, mask = conditioning.get("image"), conditioning.get("mask")
+    if image is None or mask is None or state.index < state.total:
         return state
-    return attrs.evolve(state, x=torch.where(conditioning.mask > 0, conditioning.image, state.x))
+    return attrs.evolve(state, x=torch.where(mask > 0, image, state.x))

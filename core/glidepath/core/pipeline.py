@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import attrs
 import torch
 from torch import Tensor, nn
 
 from glidepath.core.codec import Codec, IdentityCodec
-from glidepath.core.conditioning import Conditioning
+from glidepath.core.conditioning import Condition, Conditioning, map_tensors
 from glidepath.core.defaults import torch_defaults
 from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
@@ -40,7 +39,7 @@ class Pipeline:
             CPU and on GPUs with tensor cores.
 
     Raises:
-        PartError: weights do not fit the dtype.
+        PartError: weights do not fit the dtype, or there is a text encoder, and nothing reads its text.
     """
 
     def __init__(
@@ -69,6 +68,8 @@ class Pipeline:
             if channels_last and isinstance(network, Denoiser) and len(network.image_shape) == 3:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.text_encoder = text_encoder
+        if text_encoder is not None and "text" not in self.reads:
+            raise PartError("this pipeline has a text encoder, and its denoiser reads no text (`reads`)")
         if text_encoder is not None:
             self.text_encoder = text_encoder.to(self.device, dtype).eval().requires_grad_(False)
         for name, part in self._networks().items():
@@ -164,34 +165,24 @@ class Pipeline:
 
         pictures: the conditioning's `low_res`, `image` and `mask`, where it has them.
         """
-        shown = pictures or {}
-        steering = Conditioning(
-            batch=len(prompts),
-            prompts=tuple(prompts),
-            low_res=shown.get("low_res"),
-            image=shown.get("image"),
-            mask=shown.get("mask"),
-        )
+        conditions = {name: Condition(picture) for name, picture in (pictures or {}).items()}
         given = _checked_labels(labels, len(prompts), self.num_classes)
-        chosen = None if given is None else torch.tensor(given).to(self.device, non_blocking=True)
-        null_labels = None
-        if self.denoiser.num_classes is None:
-            # labels that the denoiser does not read are the same with and without the prompt
-            null_labels = chosen
-        elif chosen is not None and self.denoiser.null_label is not None:
-            null_labels = torch.full_like(chosen, self.denoiser.null_label)
-        steering = attrs.evolve(steering, labels=chosen, null_labels=null_labels)
-        if self.text_encoder is None:
-            return steering
-        distinct = list(dict.fromkeys(prompts))
-        text = self.text_encoder(distinct)
-        if len(distinct) < len(prompts):
-            rows = torch.tensor([distinct.index(prompt) for prompt in prompts]).to(
-                self.device, non_blocking=True
-            )
-            text = text.map(lambda tensor: tensor[rows])
-        null = self.text_encoder.unconditional()
-        return attrs.evolve(steering, text=text, null_text=null)
+        if given is not None:
+            if "labels" not in self.reads:
+                raise PartError(
+                    "labels were given, and nothing in this pipeline reads any: it knows no classes"
+                )
+            chosen, null = torch.tensor(given).to(self.device, non_blocking=True), self.denoiser.null_label
+            conditions["labels"] = Condition(chosen, None if null is None else torch.full_like(chosen, null))
+        if self.text_encoder is not None:
+            distinct = list(dict.fromkeys(prompts))
+            text = self.text_encoder(distinct)
+            if len(distinct) < len(prompts):
+                order = torch.tensor([distinct.index(prompt) for prompt in prompts])
+                rows = order.to(self.device, non_blocking=True)
+                text = map_tensors(lambda tensor: tensor[rows], text)
+            conditions["text"] = Condition(text, self.text_encoder.unconditional())
+        return Conditioning(len(prompts), conditions, tuple(prompts))
 
     @torch_defaults()
     def levels(self, strength: float | None = None) -> NoiseLevels:
@@ -214,16 +205,19 @@ class Pipeline:
         known = (self.denoiser.num_classes, *(guidance.num_classes for guidance in self.guidance))
         return min((count for count in known if count is not None), default=None)
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The names of the conditions that the denoiser or a guidance reads."""
+        return self.denoiser.reads.union(*(guidance.reads for guidance in self.guidance))
+
     def predictor(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
         """The denoiser under all guidance, bound to a batch; with a mask, known pixels are restored."""
         bind = fold(self.guidance, lambda given: self.prepare(given, levels), levels)
-        return (bind if conditioning.mask is None else keep_known(bind))(conditioning)
+        return (keep_known(bind) if "mask" in conditioning.conditions else bind)(conditioning)
 
     def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
-        """The denoiser bound to a batch; labels that only a guidance reads are kept from it."""
-        if self.denoiser.num_classes is None and self.num_classes is not None:
-            conditioning = attrs.evolve(conditioning, labels=None, null_labels=None)
-        return self.denoiser.prepare(conditioning, levels)
+        """The denoiser bound to what it reads of a batch."""
+        return self.denoiser.prepare(conditioning.only(self.denoiser.reads), levels)
 
     def parameters(self) -> Mapping[str, int]:
         """How many parameters each network has, by its path: "denoiser", "guidance[0].clip"."""
@@ -261,7 +255,7 @@ class Pipeline:
         if self.denoiser.needs_low_res and low_res is None:
             raise PartError("this denoiser is an upsampler: it needs low_res, the images to start from")
         if low_res is not None and not self.denoiser.needs_low_res:
-            raise PartError("low_res was given, and this denoiser is no upsampler")
+            raise PartError("low_res was given, and this denoiser is no upsampler: it does not read it")
         given: dict[str, Tensor] = {}
         with torch.inference_mode():
             if low_res is not None:

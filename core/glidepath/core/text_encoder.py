@@ -13,15 +13,15 @@ from glidepath.core.errors import UnreadablePrompt
 
 
 class TextEncoder(nn.Module, ABC):
-    """Turns prompts into a pooled vector and one vector for each token.
+    """Turns prompts into one vector for each token, and mostly a pooled one.
 
     Subclasses set, in their constructor:
-        pooled_width: D of the pooled vector.
+        pooled_width: D of the pooled vector; None where it makes none.
         token_width: W of the token vectors.
         context: L, the number of positions.
     """
 
-    pooled_width: int
+    pooled_width: int | None
     token_width: int
     context: int
 

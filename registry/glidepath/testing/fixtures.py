@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning, TextEmbedding
+from glidepath.core.conditioning import Condition, Conditioning, TextEmbedding
 from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise
@@ -133,18 +132,17 @@ def conditioning_for(
         of the images to start from.
     """
     width, pooled = part.needed("text.width"), part.needed("text.pooled")
-    built = Conditioning(
-        batch=len(rows),
-        prompts=tuple(PROMPTS[row % len(PROMPTS)] for row in rows),
-        low_res=None if low_res is None else random_rows(rows, low_res, stream=3).clamp(-1, 1),
-    )
+    conditions = {}
+    if low_res is not None:
+        conditions["low_res"] = Condition(random_rows(rows, low_res, stream=3).clamp(-1, 1))
     if text or width is not None or pooled is not None:
         sizes = (int(width or 8), int(pooled or 8))
-        built = attrs.evolve(built, text=_text(rows, *sizes), null_text=_text([99], *sizes))
+        conditions["text"] = Condition(_text(rows, *sizes), _text([99], *sizes))
     if num_classes is not None:
         labels = torch.tensor([row % num_classes for row in rows])
-        built = attrs.evolve(built, labels=labels, null_labels=labels)
-    return built.to(device)
+        conditions["labels"] = Condition(labels, labels)
+    prompts = tuple(PROMPTS[row % len(PROMPTS)] for row in rows)
+    return Conditioning(len(rows), conditions, prompts).to(device)
 
 
 def _text(rows: Sequence[int], width: int, pooled: int) -> TextEmbedding:

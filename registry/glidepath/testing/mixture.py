@@ -12,7 +12,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning
+from glidepath.core.conditioning import Conditioning, TextEmbedding
 from glidepath.core.denoiser import Predict
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction
@@ -91,8 +91,9 @@ def conditional(conditioning: Conditioning, levels: NoiseLevels) -> Predict:
     """
     del levels  # each step has its own
     means = torch.zeros(conditioning.batch, dtype=torch.float64)
-    if conditioning.text is not None:
-        means = torch.tanh(conditioning.text.pooled.double().mean(1) * 3)
+    text = conditioning.get("text", TextEmbedding)
+    if text is not None and text.pooled is not None:
+        means = torch.tanh(text.pooled.double().mean(1) * 3)
 
     def predict(x: Tensor, step: Step) -> Prediction:
         alpha, sigma = step.alpha.double(), step.sigma.double()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glidepath.core.conditioning import Conditioning
+from glidepath.core.conditioning import Condition, Conditioning
 from glidepath.core.denoiser import Predict
 from glidepath.core.errors import PartError
 from glidepath.core.guidance import Guidance, fold
@@ -204,7 +204,7 @@ def guide(classifier: Classifier, scale: float = 1.0, label: int | None = None) 
 
 def gradient(guidance: Guidance, step: Step = STEPS[1], labels: Tensor | None = LABELS) -> Tensor | None:
     with torch.no_grad():
-        predict = fold([guidance], nothing)(Conditioning(batch=2, labels=labels))
+        predict = fold([guidance], nothing)(Conditioning.of(2, labels=labels))
         return predict(images(), step).gradient
 
 
@@ -224,7 +224,9 @@ def test_the_classifier_hears_the_timestep_of_the_denoiser_for_each_image() -> N
 def test_gradients_add_to_those_of_other_guidances() -> None:
     classifier = Softmax()
     with torch.no_grad():
-        predict = fold([guide(classifier), guide(classifier, 2.0)], nothing)(Conditioning(2, labels=LABELS))
+        predict = fold([guide(classifier), guide(classifier, 2.0)], nothing)(
+            Conditioning.of(2, labels=LABELS)
+        )
         added = predict(images(), STEPS[1]).gradient
     torch.testing.assert_close(added, 3 * classifier.gradient(images(), LABELS))
 
@@ -249,7 +251,7 @@ def test_a_weight_by_step_multiplies_the_gradient_and_0_asks_no_classifier() -> 
 
 def test_the_prediction_itself_and_x_know_of_no_gradient() -> None:
     with torch.no_grad():
-        predict = guide(network())(nothing)(Conditioning(2, labels=LABELS))
+        predict = guide(network())(nothing)(Conditioning.of(2, labels=LABELS))
         x = images()
         prediction = predict(x, STEPS[1])
     assert prediction.gradient is not None
@@ -334,13 +336,13 @@ def test_it_stacks_with_classifier_free_guidance_in_either_order(first: bool) ->
     """The gradient is that of the conditional half: the two do not disturb each other."""
 
     def labelled(conditioning: Conditioning) -> Predict:
-        assert conditioning.labels is not None
-        value = conditioning.labels.float().reshape(-1, 1, 1, 1)
+        assert conditioning.get("labels") is not None
+        value = conditioning.get("labels").float().reshape(-1, 1, 1, 1)
         return lambda x, step: Prediction(value.expand_as(x), "epsilon", x, step)
 
     classifier = Softmax()
     both: list[Guidance] = [guide(classifier), ClassifierFreeGuidance(ClassifierFreeConfig(scale=3.0))]
-    conditioning = Conditioning(2, labels=LABELS, null_labels=torch.tensor([1, 1]))
+    conditioning = Conditioning.of(2, labels=Condition(LABELS, torch.tensor([1, 1])))
     with torch.no_grad():
         prediction = fold(both if first else both[::-1], labelled)(conditioning)(images(), STEPS[1])
     torch.testing.assert_close(prediction.gradient, classifier.gradient(images(), LABELS))

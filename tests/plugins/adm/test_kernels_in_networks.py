@@ -70,11 +70,11 @@ def test_a_network_with_kernels_gives_what_it_gives_without_them(
         *_, made = [whole(predict(x.contiguous(memory_format=torch.channels_last), step)) for step in STEPS]
     assert used == dict.fromkeys(suited(unet, tiles=capability == "AVX2"), len(STEPS))
 
-    wide, t, text = deepcopy(unet).double(), STEPS[-1].t.expand(2), conditioning.text
+    wide, t, text = deepcopy(unet).double(), STEPS[-1].t.expand(2), conditioning.get("text", TextEmbedding)
     with torch.no_grad():
         plain = wide(x.double(), t, conditioning)
     embedded = () if text is None else (text.pooled, text.tokens)
-    again = Rendering(wide.state_dict(), config)(x, t, conditioning.labels, *embedded)
+    again = Rendering(wide.state_dict(), config)(x, t, conditioning.get("labels"), *embedded)
     assert apart(plain, again) < 1e-6
     assert apart(made, again) < tolerance
     assert apart(made, plain) < tolerance
@@ -137,7 +137,7 @@ def random_conditioning(config: AdmUNetConfig) -> Conditioning:
             torch.randn(2, 9, config.text_width, generator=generator),
             torch.ones(2, 9, dtype=torch.bool),
         )
-    return Conditioning(2, text=text, labels=None if config.num_classes is None else torch.tensor([6, 0]))
+    return Conditioning.of(2, text=text, labels=None if config.num_classes is None else torch.tensor([6, 0]))
 
 
 def whole(prediction: Prediction) -> Tensor:

@@ -85,7 +85,10 @@ def test_a_network_gives_what_another_rendering_of_it_gives(network: str) -> Non
     conditioning, text = given(config), text_of(config)
     made = unet(x, t, conditioning)
     again = Rendering(unet.double().state_dict(), config)(
-        beside(x, conditioning), t, conditioning.labels, *(() if text is None else (text.pooled, text.tokens))
+        beside(x, conditioning),
+        t,
+        conditioning.get("labels"),
+        *(() if text is None else (text.pooled, text.tokens)),
     )
     assert apart(made, again) < TOLERANCE
 
@@ -96,7 +99,7 @@ def given(config: AdmUNetConfig) -> Conditioning:
     size = SIZES[config.dims]
     smaller = [max(2, side // 4) for side in size]
     known = (torch.rand(2, 1, *size, generator=generator) > 0.5).float()
-    return Conditioning(
+    return Conditioning.of(
         2,
         text=text_of(config),
         labels=None if config.num_classes is None else torch.tensor([4, 0]),
@@ -118,10 +121,10 @@ def text_of(config: AdmUNetConfig) -> TextEmbedding | None:
 def beside(x: Tensor, conditioning: Conditioning) -> Tensor:
     """x, the known pixels and their mask, the image to enlarge: what the published networks take in."""
     channels = [x]
-    if conditioning.image is not None and conditioning.mask is not None:
-        channels += [conditioning.image * conditioning.mask, conditioning.mask]
-    if conditioning.low_res is not None:
+    if conditioning.get("image") is not None and conditioning.get("mask") is not None:
+        channels += [conditioning.get("image") * conditioning.get("mask"), conditioning.get("mask")]
+    if conditioning.get("low_res") is not None:
         size = tuple(x.shape[2:])
         mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
-        channels.append(F.interpolate(conditioning.low_res, size=size, mode=mode, align_corners=False))
+        channels.append(F.interpolate(conditioning.get("low_res"), size=size, mode=mode, align_corners=False))
     return torch.cat(channels, dim=1)

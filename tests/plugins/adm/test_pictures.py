@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning
+from glidepath.core.conditioning import Condition, Conditioning
 from glidepath.core.denoiser import Predict
 from glidepath.core.errors import PartError
 from glidepath.core.guidance import fold
@@ -51,14 +51,14 @@ def test_pictures_enter_beside_the_image_and_leave_the_output_as_it_is(
 
 def test_the_channels_are_the_known_pixels_the_mask_and_the_enlarged_image() -> None:
     shown = conditioning_of(BOTH, 2)
-    assert shown.low_res is not None
-    assert shown.image is not None
-    assert shown.mask is not None
+    assert shown.get("low_res") is not None
+    assert shown.get("image") is not None
+    assert shown.get("mask") is not None
     made = picture_channels(BOTH, shown, (16, 16), CPU)
     assert made is not None
-    assert torch.equal(made[:, :3], shown.image * shown.mask)
-    assert torch.equal(made[:, 3:4], shown.mask)
-    assert (made[:, 4:] - bilinear(shown.low_res, 16, 16)).abs().max() < 1e-6
+    assert torch.equal(made[:, :3], shown.get("image") * shown.get("mask"))
+    assert torch.equal(made[:, 3:4], shown.get("mask"))
+    assert (made[:, 4:] - bilinear(shown.get("low_res"), 16, 16)).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_channels_are_the_known_pixels_the_mask_and_the_enlarged_image() -> 
 )
 def test_what_is_not_given_to_an_inpainter_is_zero(image: bool, mask: bool) -> None:
     given = conditioning_of(INPAINTER, 2)
-    given = attrs.evolve(given, image=given.image if image else None, mask=given.mask if mask else None)
+    given = given.only({"image"} if image else {"mask"} if mask else ())
     made = picture_channels(INPAINTER, given, (16, 16), CPU)
     assert made is not None
     assert made.shape == (2, 4, 16, 16)
@@ -78,21 +78,21 @@ def test_what_is_not_given_to_an_inpainter_is_zero(image: bool, mask: bool) -> N
 @pytest.mark.parametrize("size", [(16, 16), (5, 7), (1, 1), (40, 12)])
 def test_an_image_of_any_size_can_be_enlarged(size: tuple[int, int]) -> None:
     low_res = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    made = picture_channels(UPSAMPLER, Conditioning(2, low_res=low_res), (16, 16), CPU)
+    made = picture_channels(UPSAMPLER, Conditioning.of(2, low_res=low_res), (16, 16), CPU)
     assert made is not None
     assert (made - bilinear(low_res, 16, 16)).abs().max() < 1e-5
 
 
 def test_one_picture_serves_a_whole_batch() -> None:
     unet, one, x = trained(BOTH), conditioning_of(BOTH, 1), noise(BOTH, 3)
-    assert one.low_res is not None
-    assert one.image is not None
-    assert one.mask is not None
-    repeated = Conditioning(
+    assert one.get("low_res") is not None
+    assert one.get("image") is not None
+    assert one.get("mask") is not None
+    repeated = Conditioning.of(
         3,
-        low_res=one.low_res.repeat(3, 1, 1, 1),
-        image=one.image.repeat(3, 1, 1, 1),
-        mask=one.mask.repeat(3, 1, 1, 1),
+        low_res=one.get("low_res").repeat(3, 1, 1, 1),
+        image=one.get("image").repeat(3, 1, 1, 1),
+        mask=one.get("mask").repeat(3, 1, 1, 1),
     )
     with torch.no_grad():
         shared = unet(x, torch.full((3,), 500), attrs.evolve(one, batch=3))
@@ -149,7 +149,8 @@ def test_pictures_are_made_once_for_a_walk(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_output_depends_on_each_picture(name: str, patches: dict[str, object]) -> None:
     unet, x, t = trained(attrs.evolve(BOTH, **patches)), noise(BOTH, 1), torch.tensor([500])
     conditioning = conditioning_of(BOTH, 1)
-    changed = attrs.evolve(conditioning, **{name: 1 - getattr(conditioning, name)})
+    other = Condition(1 - conditioning.conditions[name].value)
+    changed = attrs.evolve(conditioning, conditions={**conditioning.conditions, name: other})
     with torch.no_grad():
         assert not torch.allclose(unet(x, t, changed), unet(x, t, conditioning), atol=1e-3)
 
@@ -157,19 +158,23 @@ def test_the_output_depends_on_each_picture(name: str, patches: dict[str, object
 def test_pixels_that_are_not_known_are_not_seen() -> None:
     unet, x, t = trained(INPAINTER), noise(INPAINTER, 1), torch.tensor([500])
     conditioning = conditioning_of(INPAINTER, 1)
-    assert conditioning.image is not None
-    assert conditioning.mask is not None
-    repainted = torch.where(conditioning.mask == 1, conditioning.image, conditioning.image + 1)
+    assert conditioning.get("image") is not None
+    assert conditioning.get("mask") is not None
+    repainted = torch.where(
+        conditioning.get("mask") == 1, conditioning.get("image"), conditioning.get("image") + 1
+    )
     with torch.no_grad():
-        assert torch.equal(unet(x, t, attrs.evolve(conditioning, image=repainted)), unet(x, t, conditioning))
+        again = Conditioning.of(1, image=repainted, mask=conditioning.get("mask"))
+        assert torch.equal(unet(x, t, again), unet(x, t, conditioning))
 
 
 def test_classifier_free_guidance_shows_both_halves_the_pictures() -> None:
     config = attrs.evolve(BOTH, text_width=24)
     unet, x, step = trained(config), noise(config, 2), steps()[1]
     prompt, null = text_of(2, seed=1), text_of(1, seed=2)
-    conditioning = attrs.evolve(conditioning_of(config, 2), text=prompt, null_text=null)
-    without = attrs.evolve(conditioning, text=null.expand(2))
+    pictures = conditioning_of(config, 2).conditions
+    conditioning = Conditioning(2, {**pictures, "text": Condition(prompt, null)})
+    without = Conditioning(2, {**pictures, "text": Condition(text_of(1, seed=2))})
     guidance = ClassifierFreeGuidance(ClassifierFreeConfig(scale=3.0))
 
     def bind(given: Conditioning) -> Predict:
@@ -201,8 +206,8 @@ def test_pictures_are_made_in_float32_whatever_the_network_runs_in() -> None:
         made = picture_channels(UPSAMPLER, conditioning, (16, 16), CPU)
     assert made is not None
     assert made.dtype == torch.float32
-    assert conditioning.low_res is not None
-    assert (made - bilinear(conditioning.low_res, 16, 16)).abs().max() < 1e-6
+    assert conditioning.get("low_res") is not None
+    assert (made - bilinear(conditioning.get("low_res"), 16, 16)).abs().max() < 1e-6
 
 
 @pytest.mark.thorough
@@ -244,23 +249,22 @@ def test_a_network_that_does_not_inpaint_leaves_image_and_mask_to_the_walk() -> 
     ("config", "conditioning", "message"),
     [
         (UPSAMPLER, lambda: Conditioning(2), "upsamples, and was given no low_res"),
-        (PLAIN, lambda: Conditioning(2, low_res=torch.zeros(2, 3, 4, 4)), "is no upsampler"),
         (
             UPSAMPLER,
-            lambda: Conditioning(2, low_res=torch.zeros(2, 1, 4, 4)),
+            lambda: Conditioning.of(2, low_res=torch.zeros(2, 1, 4, 4)),
             r"takes low_res of \[1 or 2, 3, size, size\], got \[2, 1, 4, 4\]",
         ),
-        (UPSAMPLER, lambda: Conditioning(2, low_res=torch.zeros(3, 3, 4, 4)), r"got \[3, 3, 4, 4\]"),
-        (UPSAMPLER, lambda: Conditioning(2, low_res=torch.zeros(2, 3, 4)), r"got \[2, 3, 4\]"),
-        (INPAINTER, lambda: Conditioning(2, image=torch.zeros(2, 1, 16, 16)), "takes image of"),
+        (UPSAMPLER, lambda: Conditioning.of(2, low_res=torch.zeros(3, 3, 4, 4)), r"got \[3, 3, 4, 4\]"),
+        (UPSAMPLER, lambda: Conditioning.of(2, low_res=torch.zeros(2, 3, 4)), r"got \[2, 3, 4\]"),
+        (INPAINTER, lambda: Conditioning.of(2, image=torch.zeros(2, 1, 16, 16)), "takes image of"),
         (
             INPAINTER,
-            lambda: Conditioning(2, image=torch.zeros(2, 3, 16, 16), mask=torch.zeros(2, 3, 16, 16)),
+            lambda: Conditioning.of(2, image=torch.zeros(2, 3, 16, 16), mask=torch.zeros(2, 3, 16, 16)),
             r"takes mask of \[1 or 2, 1, size, size\]",
         ),
         (
             INPAINTER,
-            lambda: Conditioning(2, image=torch.zeros(2, 3, 16, 16), mask=torch.zeros(2, 1, 8, 8)),
+            lambda: Conditioning.of(2, image=torch.zeros(2, 3, 16, 16), mask=torch.zeros(2, 1, 8, 8)),
             r"image of size \[16, 16\] and a mask of size \[8, 8\]",
         ),
     ],
@@ -276,7 +280,7 @@ def test_pictures_that_do_not_fit_are_refused(
 
 
 def test_an_image_to_inpaint_of_another_size_than_x_is_refused() -> None:
-    unet, conditioning = AdmUNet(INPAINTER), Conditioning(1, mask=torch.zeros(1, 1, 8, 8))
+    unet, conditioning = AdmUNet(INPAINTER), Conditioning.of(1, mask=torch.zeros(1, 1, 8, 8))
     message = r"x of size \[16, 16\], and an image or mask to inpaint of size \[8, 8\]"
     with pytest.raises(PartError, match=message):
         unet(noise(INPAINTER, 1), torch.tensor([1]), conditioning)
@@ -308,7 +312,7 @@ def conditioning_of(config: AdmUNetConfig, batch: int) -> Conditioning:
     mask = torch.zeros(batch, 1, *size)
     mask[..., : config.image_size // 2] = 1
     low_res = torch.randn(batch, config.in_channels, *[side // 4 for side in size], generator=generator)
-    return Conditioning(
+    return Conditioning.of(
         batch,
         text=None if config.text_width is None else text_of(batch),
         labels=None if config.num_classes is None else torch.arange(batch),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 import pytest
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning, TextEmbedding
+from glidepath.core.conditioning import Conditioning, TextEmbedding, map_tensors
 from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.prediction import Prediction
@@ -56,31 +57,31 @@ def test_a_prepared_predictor_predicts_what_forward_does(config: AdmUNetConfig) 
 
 def test_without_text_attention_the_pooled_vector_alone_is_heard() -> None:
     unet, conditioning = trained(attrs.evolve(SMALL, text_attention=False)), conditioning_of(SMALL, 2)
-    text = conditioning.text
+    text = conditioning.get("text", TextEmbedding)
     assert text is not None
     assert not [name for name, _ in unet.named_parameters() if "encoder_kv" in name]
     x, t = torch.randn(2, 3, 16, 16), torch.tensor([500, 1])
     with torch.no_grad():
         said = unet(x, t, conditioning)
-        others = unet(x, t, Conditioning(2, text=attrs.evolve(text, tokens=text.tokens + 1)))
-        another = unet(x, t, Conditioning(2, text=attrs.evolve(text, pooled=text.pooled + 1)))
+        others = unet(x, t, Conditioning.of(2, text=attrs.evolve(text, tokens=text.tokens + 1)))
+        another = unet(x, t, Conditioning.of(2, text=attrs.evolve(text, pooled=text.pooled + 1)))
     assert torch.equal(said, others)
     assert not torch.allclose(said, another)
 
 
 def test_a_prepared_predictor_takes_rows_that_are_one_row_expanded() -> None:
     conditioning = conditioning_of(SMALL, 1)
-    assert conditioning.text is not None
-    assert_prepared_equals_forward(trained(SMALL), Conditioning(3, text=conditioning.text.expand(3)))
+    assert conditioning.get("text", TextEmbedding) is not None
+    assert_prepared_equals_forward(trained(SMALL), Conditioning.of(3, text=expanded_text(conditioning, 3)))
 
 
 def test_one_row_of_text_serves_a_whole_batch() -> None:
     unet, one = trained(SMALL), conditioning_of(SMALL, 1)
-    assert one.text is not None
+    assert one.get("text", TextEmbedding) is not None
     x = noise(SMALL, 3)
     with torch.no_grad():
-        shared = unet(x, torch.full((3,), 500), Conditioning(3, text=one.text))
-        expanded = unet(x, torch.full((3,), 500), Conditioning(3, text=one.text.expand(3)))
+        shared = unet(x, torch.full((3,), 500), Conditioning.of(3, text=one.get("text", TextEmbedding)))
+        expanded = unet(x, torch.full((3,), 500), Conditioning.of(3, text=expanded_text(one, 3)))
     assert_near(shared, expanded)
 
 
@@ -118,11 +119,12 @@ def test_predictors_live_side_by_side_in_threads() -> None:
 def test_a_row_depends_on_its_own_inputs_alone() -> None:
     unet, x, t = trained(SMALL), noise(SMALL, 3), torch.tensor([900, 500, 1])
     conditioning = conditioning_of(SMALL, 3)
-    assert conditioning.text is not None
+    assert conditioning.get("text", TextEmbedding) is not None
     with torch.no_grad():
         together = unet(x, t, conditioning)
         for row in range(3):
-            own = Conditioning(1, text=conditioning.text.map(lambda tensor, row=row: tensor[row : row + 1]))
+            of_row = partial(lambda row, tensor: tensor[row : row + 1], row)
+            own = Conditioning.of(1, text=map_tensors(of_row, conditioning.get("text", TextEmbedding)))
             assert_near(unet(x[row : row + 1], t[row : row + 1], own), together[row : row + 1])
 
 
@@ -139,15 +141,15 @@ def test_the_output_depends_on_each_input(config: AdmUNetConfig) -> None:
 
 def test_pooled_text_and_token_vectors_are_both_heard() -> None:
     unet, x, t = trained(SMALL), noise(SMALL, 1), torch.tensor([500])
-    text = conditioning_of(SMALL, 1).text
+    text = conditioning_of(SMALL, 1).get("text", TextEmbedding)
     assert text is not None
     with torch.no_grad():
-        reference = unet(x, t, Conditioning(1, text=text))
+        reference = unet(x, t, Conditioning.of(1, text=text))
         for changed in (
             attrs.evolve(text, pooled=text.pooled + 1),
             attrs.evolve(text, tokens=text.tokens + 1),
         ):
-            assert not torch.allclose(unet(x, t, Conditioning(1, text=changed)), reference, atol=1e-3)
+            assert not torch.allclose(unet(x, t, Conditioning.of(1, text=changed)), reference, atol=1e-3)
 
 
 def test_an_untrained_network_predicts_zero() -> None:
@@ -325,21 +327,19 @@ def test_norms_are_taken_in_float32() -> None:
     ("config", "conditioning", "message"),
     [
         (SMALL, lambda: Conditioning(2), "needs a text, and the conditioning has none"),
-        (UNCONDITIONAL, lambda: conditioning_of(SMALL, 2), "takes none: its text_width is none"),
         (
             SMALL,
-            lambda: Conditioning(2, text=text_of(2, pooled=64)),
+            lambda: Conditioning.of(2, text=text_of(2, pooled=64)),
             "pooled vector has width 64; .* width 128",
         ),
         (
             SMALL,
-            lambda: Conditioning(2, text=text_of(2, width=20)),
+            lambda: Conditioning.of(2, text=text_of(2, width=20)),
             "width 20, and adm-unet's text_width is 24",
         ),
-        (SMALL, lambda: Conditioning(2, text=text_of(3)), "3 rows for 2 samples"),
+        (SMALL, lambda: Conditioning.of(2, text=text_of(3)), "3 rows for 2 samples"),
         (WITH_LABELS, lambda: Conditioning(2), r"needs labels of \[2\], .* given none"),
-        (WITH_LABELS, lambda: Conditioning(2, labels=torch.zeros(3).long()), r"given labels of \[3\]"),
-        (UNCONDITIONAL, lambda: Conditioning(2, labels=torch.zeros(2).long()), "has no num_classes"),
+        (WITH_LABELS, lambda: Conditioning.of(2, labels=torch.zeros(3).long()), r"given labels of \[3\]"),
     ],
 )
 def test_a_conditioning_that_does_not_fit_is_refused(
@@ -395,8 +395,14 @@ def text_of(batch: int, pooled: int = 128, width: int = 24, seed: int = 0) -> Te
     )
 
 
+def expanded_text(conditioning: Conditioning, batch: int) -> TextEmbedding:
+    text = conditioning.get("text", TextEmbedding)
+    assert text is not None
+    return map_tensors(lambda tensor: tensor.expand(batch, *tensor.shape[1:]), text)
+
+
 def conditioning_of(config: AdmUNetConfig, batch: int, seed: int = 0) -> Conditioning:
-    return Conditioning(
+    return Conditioning.of(
         batch,
         text=None if config.text_width is None else text_of(batch, seed=seed),
         labels=None if config.num_classes is None else (torch.arange(batch) + seed) % config.num_classes,

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from glidepath.core.conditioning import Conditioning
+from glidepath.core.conditioning import Condition, Conditioning
 from glidepath.core.denoiser import Predict
 from glidepath.core.errors import PartError
 from glidepath.core.levels import Step
@@ -249,7 +249,9 @@ def test_no_parameter_gets_a_gradient_and_grad_mode_is_left_as_it_was() -> None:
 def test_before_or_after_classifier_free_guidance_the_prompts_gradient_is_the_same(noised: bool) -> None:
     """Linear's prediction is the same with and without prompt, so x_0 is too."""
     clip_free = ClassifierFreeGuidance(ClassifierFreeConfig(scale=2.0))
-    batch = attrs.evolve(PROMPTS, labels=torch.tensor([1, 2]), null_labels=torch.tensor([0, 0]))
+    batch = attrs.evolve(
+        PROMPTS, conditions={"labels": Condition(torch.tensor([1, 2]), torch.tensor([0, 0]))}
+    )
     gradients, seen = [], []
     for order in ("after", "before"):
         clip = MeanColour(noised)

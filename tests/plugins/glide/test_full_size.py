@@ -28,7 +28,7 @@ def test_the_full_size_base_model_predicts_an_image_in_float32() -> None:
         for parameter in unet.parameters():
             if not parameter.any():  # what ends a residual branch starts as 0, and would hide the branch
                 parameter.normal_(std=0.02)
-        conditioning = Conditioning(1, text=encoder.eval().unconditional())
+        conditioning = Conditioning.of(1, text=encoder.eval().unconditional())
         levels = parts["schedule"].levels([500])
         x = torch.randn(1, *unet.image_shape)
         prediction = unet.eval().prepare(conditioning, levels)(x, next(levels.steps("cpu")))

@@ -100,7 +100,7 @@ def test_an_adm_preset_takes_labels_and_refuses_those_that_do_not_exist(preset: 
 def test_the_unconditional_adm_preset_takes_no_labels() -> None:
     pipeline = single("adm-256-uncond", 16)
     assert pipeline([""]).shape == (1, 3, 16, 16)
-    with pytest.raises(PartError, match="has no num_classes"):
+    with pytest.raises(PartError, match="this pipeline reads any: it knows no classes"):
         pipeline([""], labels=[0])
 
 

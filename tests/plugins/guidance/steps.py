@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning
+from glidepath.core.conditioning import Condition, Conditioning
 from glidepath.core.denoiser import Predict
 from glidepath.core.guidance import Guidance, fold
 from glidepath.core.levels import NoiseLevels, Step
@@ -45,8 +45,8 @@ class Labelled:
         )
 
     def __call__(self, conditioning: Conditioning) -> Predict:
-        assert conditioning.labels is not None
-        labels: list[int] = conditioning.labels.tolist()
+        assert conditioning.get("labels") is not None
+        labels: list[int] = conditioning.get("labels").tolist()
 
         def predict(x: Tensor, step: Step) -> Prediction:
             self.batches.append(len(x))
@@ -56,7 +56,7 @@ class Labelled:
         return predict
 
 
-BATCH = Conditioning(batch=2, labels=torch.tensor([5, 7]), null_labels=torch.tensor([1, 2]))
+BATCH = Conditioning.of(2, labels=Condition(torch.tensor([5, 7]), torch.tensor([1, 2])))
 
 
 def walk(*guidances: Guidance, denoiser: Labelled | None = None) -> list[Prediction]:

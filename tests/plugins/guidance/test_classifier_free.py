@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning, TextEmbedding
+from glidepath.core.conditioning import Condition, Conditioning, TextEmbedding
 from glidepath.core.denoiser import Predict
 from glidepath.core.errors import PartError
 from glidepath.core.guidance import Weight, fold
@@ -20,7 +20,7 @@ from glidepath.plugins.guidance.configs import ClassifierFreeConfig
 
 STEP = Step(4, torch.tensor(7), torch.tensor(0.6), torch.tensor(0.8))
 X = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-PROMPTS = Conditioning(batch=2, labels=torch.tensor([5, 7]), null_labels=torch.tensor([0, 0]))
+PROMPTS = Conditioning.of(2, labels=Condition(torch.tensor([5, 7]), torch.tensor([0, 0])))
 
 
 @attrs.define
@@ -34,9 +34,9 @@ class Labelled:
     bound: list[int] = attrs.Factory(list)
 
     def bind(self, conditioning: Conditioning) -> Predict:
-        assert conditioning.labels is not None
+        assert conditioning.get("labels") is not None
         self.bound.append(conditioning.batch)
-        value = conditioning.labels.float().reshape(-1, 1, 1, 1)
+        value = conditioning.get("labels").float().reshape(-1, 1, 1, 1)
 
         def predict(x: Tensor, step: Step) -> Prediction:
             self.batches.append(len(x))
@@ -117,20 +117,22 @@ def test_guidances_stack() -> None:
         return TextEmbedding(pooled, pooled[:, None], torch.ones(len(values), 1, dtype=torch.bool))
 
     def bind(conditioning: Conditioning) -> Predict:
-        assert conditioning.text is not None
-        return denoiser.bind(Conditioning(conditioning.batch, labels=conditioning.text.pooled[:, 0]))
+        assert conditioning.get("text", TextEmbedding) is not None
+        return denoiser.bind(
+            Conditioning.of(conditioning.batch, labels=conditioning.get("text", TextEmbedding).pooled[:, 0])
+        )
 
     denoiser = Labelled()
     guidance = ClassifierFreeGuidance(ClassifierFreeConfig(scale=3.0))
-    prompts = Conditioning(batch=2, text=embedding(5, 7), null_text=embedding(0))
+    prompts = Conditioning.of(2, text=Condition(embedding(5, 7), embedding(0)))
     assert rows(guidance(guidance(bind))(prompts)(X, STEP).epsilon) == [45, 63]
     assert denoiser.batches == [8]
 
 
 def test_a_prompt_without_an_unconditional_form_is_refused_before_anything_runs() -> None:
     bind = ClassifierFreeGuidance(ClassifierFreeConfig())(Labelled().bind)
-    with pytest.raises(PartError, match="null label"):
-        bind(Conditioning(batch=1, labels=torch.tensor([3])))
+    with pytest.raises(PartError, match="absence of labels"):
+        bind(Conditioning.of(1, labels=torch.tensor([3])))
 
 
 LEVELS = NoiseLevels(torch.arange(4).flip(0), torch.linspace(0.2, 1, 5), torch.linspace(0.9, 0, 5))

@@ -81,7 +81,7 @@ def test_the_null_class_cannot_be_asked_for_by_number() -> None:
 
 
 def test_without_a_null_class_sampling_says_what_is_missing() -> None:
-    with pytest.raises(PartError, match="no null label"):
+    with pytest.raises(PartError, match="absence of labels"):
         pipeline(denoiser(null_class=False), 2.0)([""], labels=[0])
 
 

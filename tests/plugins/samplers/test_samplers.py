@@ -315,7 +315,7 @@ def test_known_pixels_are_those_of_the_image(name: str) -> None:
     image = torch.full(SHAPE, 0.25)
     mask = torch.zeros(SHAPE[0], 1, *SHAPE[2:])
     mask[..., :2] = 1
-    conditioning = Conditioning(batch=SHAPE[0], image=image, mask=mask)
+    conditioning = Conditioning.of(SHAPE[0], image=image, mask=mask)
     restored = keep_known(lambda _conditioning: Mixture(0.8, 0.3).predict)(conditioning)
     sampler = make(name)
     noise = PerSampleNoise([(0, 0), (0, 1)])

@@ -45,6 +45,7 @@ class TinyDenoiser(Denoiser):
         self.first = nn.Conv2d(3, width, 3, padding=1)
         self.time = nn.Linear(2, width)
         self.text = nn.Linear(4, width) if text else None
+        self.reads = frozenset({"text", "low_res"} if text else {"low_res"})
         self.dropout = nn.Dropout(dropout)
         self.middle = nn.Conv2d(width, width, 3, padding=1)
         self.last = nn.Conv2d(width, 6 if learned_variance else 3, 3, padding=1)
@@ -59,8 +60,8 @@ class TinyDenoiser(Denoiser):
         phase = t.float()[:, None] / 1000 * 3
         h = self.first(x) + self.time(torch.cat([phase.sin(), phase.cos()], dim=1))[:, :, None, None]
         if self.text is not None:
-            assert conditioning.text is not None
-            h = h + self.text(conditioning.text.pooled)[:, :, None, None]
+            assert conditioning.get("text", TextEmbedding) is not None
+            h = h + self.text(conditioning.get("text", TextEmbedding).pooled)[:, :, None, None]
         h = h + self.middle(self.dropout(torch.nn.functional.silu(h)))
         output: Tensor = self.last(torch.nn.functional.silu(h)).float()
         return output

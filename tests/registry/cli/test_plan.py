@@ -45,6 +45,7 @@ from glidepath.core import Conditioning, Denoiser, Guidance, PartError, Sampler,
 class Conv(Denoiser):
     predicts = "epsilon"
     learned_variance = False
+    reads = frozenset({"labels"})
 
     def __init__(self, config):
         super().__init__()
@@ -56,7 +57,7 @@ class Conv(Denoiser):
         raise NotImplementedError
 
     def prepare(self, conditioning, levels):
-        if self.mode == "labels" and conditioning.labels is None:
+        if self.mode == "labels" and conditioning.get("labels") is None:
             raise PartError("labels are needed")
         return lambda x, step: self.interpret(self._run(x), x, step)
 

@@ -25,6 +25,7 @@ class ClassifierGuidance(Guidance):
 
     differentiates = True
     scales_by_step = True
+    reads = frozenset({"labels"})
 
     def __init__(self, config: ClassifierGuidanceConfig, *, classifier: Classifier) -> None:
         if config.label is not None and config.label >= classifier.num_classes:
@@ -70,8 +71,8 @@ class ClassifierGuidance(Guidance):
             return torch.autograd.grad(chosen, free)[0]
 
     def _labels(self, conditioning: Conditioning) -> Tensor:
-        if conditioning.labels is not None:
-            return conditioning.labels
+        if (labels := conditioning.get("labels")) is not None:
+            return labels
         if self.config.label is None:
             raise PartError(
                 "classifier guidance needs class labels: give them to the pipeline, or set label for a class "

@@ -36,22 +36,21 @@ def _of_size(
     config: AdmUNetConfig, conditioning: Conditioning, size: Sequence[int], device: torch.device
 ) -> Iterator[Tensor]:
     if config.inpaints:
-        image, mask = conditioning.image, conditioning.mask
+        image, mask = conditioning.get("image"), conditioning.get("mask")
         nothing = torch.zeros(1, 1, *size, device=device)
         known = nothing if mask is None else mask.float()
         # a mask without an image says that grey is known, as it does in the reference
         yield (nothing if image is None else image.float()).expand(-1, config.in_channels, *size) * known
         yield known
     if config.upsamples:
-        assert conditioning.low_res is not None  # check_pictures saw to it
-        yield F.interpolate(
-            conditioning.low_res.float(), size=tuple(size), mode=_LINEAR[config.dims], align_corners=False
-        )
+        low_res = conditioning.get("low_res")
+        assert low_res is not None  # check_pictures saw to it
+        yield F.interpolate(low_res.float(), size=tuple(size), mode=_LINEAR[config.dims], align_corners=False)
 
 
 def picture_size(config: AdmUNetConfig, conditioning: Conditioning) -> tuple[int, ...]:
     """The size that x must have where an image to inpaint says so, else the size that it probably has."""
-    given = (conditioning.image, conditioning.mask) if config.inpaints else ()
+    given = (conditioning.get("image"), conditioning.get("mask")) if config.inpaints else ()
     sizes = [tuple(picture.shape[2:]) for picture in given if picture is not None]
     return sizes[0] if sizes else (config.image_size,) * config.dims
 
@@ -59,21 +58,18 @@ def picture_size(config: AdmUNetConfig, conditioning: Conditioning) -> tuple[int
 def check_pictures(config: AdmUNetConfig, conditioning: Conditioning) -> None:
     """Refuse pictures that do not fit.
 
-    A network that does not inpaint ignores image and mask: they concern the walk. It does not ignore low_res.
-
     Raises:
-        PartError: low_res is missing, or not wanted, or a picture has another shape than it must have.
+        PartError: low_res is missing, or a picture has another shape than it must have.
     """
     batch, dims = conditioning.batch, config.dims
-    if conditioning.low_res is None and config.upsamples:
-        raise PartError("adm-unet upsamples, and was given no low_res, the image to start from")
-    if conditioning.low_res is not None:
-        if not config.upsamples:
-            raise PartError("adm-unet was given low_res, and is no upsampler: its `upsamples` is false")
-        _check_picture(conditioning.low_res, "low_res", batch, config.in_channels, dims)
+    if config.upsamples:
+        low_res = conditioning.get("low_res")
+        if low_res is None:
+            raise PartError("adm-unet upsamples, and was given no low_res, the image to start from")
+        _check_picture(low_res, "low_res", batch, config.in_channels, dims)
     if not config.inpaints:
         return
-    image, mask = conditioning.image, conditioning.mask
+    image, mask = conditioning.get("image"), conditioning.get("mask")
     if image is not None:
         _check_picture(image, "image", batch, config.in_channels, dims)
     if mask is not None:

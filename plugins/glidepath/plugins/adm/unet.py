@@ -67,7 +67,17 @@ class AdmUNet(Denoiser):
         self.predicts = config.predicts
         self.learned_variance = config.learned_variance
         self.num_classes = config.num_classes
-        self.needs_low_res = config.upsamples
+        self.reads = frozenset(
+            name
+            for name, is_read in {
+                "text": config.text_width is not None,
+                "labels": config.num_classes is not None,
+                "low_res": config.upsamples,
+                "image": config.inpaints,
+                "mask": config.inpaints,
+            }.items()
+            if is_read
+        )
         self.image_shape = (config.in_channels, *[config.image_size] * config.dims)
 
         width = 4 * config.channels
@@ -96,6 +106,7 @@ class AdmUNet(Denoiser):
         Raises:
             PartError: x or the conditioning does not fit this network.
         """
+        conditioning = conditioning.only(self.reads)
         self._check_conditioning(conditioning)
         self._check_input(x, conditioning)
         projected = self._project(self._embedding(t, conditioning))
@@ -108,6 +119,7 @@ class AdmUNet(Denoiser):
         Raises:
             PartError: the conditioning does not fit this network. The predictor: nor does its x.
         """
+        conditioning = conditioning.only(self.reads)
         self._check_conditioning(conditioning)
         device = next(self.time_embed.parameters()).device
         t = levels.t.to(device, non_blocking=True)
@@ -199,10 +211,11 @@ class AdmUNet(Denoiser):
             sinusoids = timestep_embedding(t.flatten(), self.config.channels)
             embedding: Tensor = self.time_embed(sinusoids.to(next(self.time_embed.parameters()).dtype))
             embedding = embedding.reshape(*t.shape, -1)
-            if conditioning.labels is not None:
-                embedding = embedding + self.label_emb(conditioning.labels)
-            if conditioning.text is not None:
-                embedding = embedding + conditioning.text.pooled.to(embedding.dtype)
+            if (labels := conditioning.get("labels")) is not None:
+                embedding = embedding + self.label_emb(labels)
+            text = conditioning.get("text", TextEmbedding)
+            if text is not None and text.pooled is not None:
+                embedding = embedding + text.pooled.to(embedding.dtype)
             return F.silu(embedding)
 
     def _project(self, embedding: Tensor) -> list[Tensor]:
@@ -213,10 +226,10 @@ class AdmUNet(Denoiser):
 
     def _text_keys_values(self, conditioning: Conditioning) -> list[KeysValues] | None:
         """For each attention block, in order."""
-        if conditioning.text is None or not self.config.text_attention:
+        text = conditioning.get("text", TextEmbedding)
+        if text is None or not self.config.text_attention:
             return None
-        tokens = conditioning.text.tokens
-        return [block.text_keys_values(tokens) for block in self._layers(AttentionBlock)]
+        return [block.text_keys_values(text.tokens) for block in self._layers(AttentionBlock)]
 
     def _pictures(
         self, conditioning: Conditioning, size: Sequence[int], device: torch.device
@@ -255,7 +268,7 @@ class AdmUNet(Denoiser):
                 f"adm-unet takes sizes that are multiples of {config.size_multiple} (patch_size, and a "
                 f"halving for each entry of channel_mult after the first), got {list(x.shape[2:])}"
             )
-        for picture in (conditioning.image, conditioning.mask) if config.inpaints else ():
+        for picture in (conditioning.get("image"), conditioning.get("mask")):
             if picture is not None and picture.shape[2:] != x.shape[2:]:
                 raise PartError(
                     f"adm-unet was given x of size {list(x.shape[2:])}, and an image or mask to inpaint of "
@@ -264,23 +277,21 @@ class AdmUNet(Denoiser):
 
     def _check_conditioning(self, conditioning: Conditioning) -> None:
         config, batch = self.config, conditioning.batch
-        _check_text(conditioning.text, batch, config.text_width, self.embedding_width)
+        if config.text_width is not None:
+            text = conditioning.get("text", TextEmbedding)
+            _check_text(text, batch, config.text_width, self.embedding_width)
         check_pictures(config, conditioning)
-        labels = conditioning.labels
-        if config.num_classes is None and labels is not None:
-            raise PartError("adm-unet was given class labels, and has no num_classes")
+        labels = conditioning.get("labels")
         if config.num_classes is not None and (labels is None or labels.shape != (batch,)):
             given = "none" if labels is None else f"labels of {list(labels.shape)}"
             raise PartError(f"adm-unet with num_classes needs labels of [{batch}], was given {given}")
 
 
-def _check_text(text: TextEmbedding | None, batch: int, width: int | None, pooled_width: int) -> None:
-    if width is None:
-        if text is not None:
-            raise PartError("adm-unet was given a text, and takes none: its text_width is none")
-        return
+def _check_text(text: TextEmbedding | None, batch: int, width: int, pooled_width: int) -> None:
     if text is None:
         raise PartError(f"adm-unet with text_width {width} needs a text, and the conditioning has none")
+    if text.pooled is None:
+        raise PartError("adm-unet adds the text's pooled vector to its timestep embedding, and it has none")
     if text.pooled.shape[-1] != pooled_width:
         raise PartError(
             f"the text's pooled vector has width {text.pooled.shape[-1]}; adm-unet adds it to its timestep "

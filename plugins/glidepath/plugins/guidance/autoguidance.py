@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +24,7 @@ class Autoguidance(ExtrapolatedGuidance):
     """D = D_guide + scale (D_main - D_guide), under the same prompt (Karras et al. 2024).
 
     D_main is the pipeline's denoiser; they are combined as it predicts. The guide may predict another form,
-    and need not learn its variance. It has the same conditioning, without class labels if it knows none.
+    and need not learn its variance. It is given what it reads of the same conditioning.
 
     Args:
         denoiser: the guide, for x of the same shape and the same schedule.
@@ -35,7 +34,7 @@ class Autoguidance(ExtrapolatedGuidance):
         super().__init__(config.scale)
         self.config = config
         self.denoiser = denoiser
-        self.num_classes = denoiser.num_classes
+        self.reads, self.num_classes = denoiser.reads, denoiser.num_classes
 
     def networks(self) -> Mapping[str, nn.Module]:
         """The guide."""
@@ -49,9 +48,7 @@ class Autoguidance(ExtrapolatedGuidance):
         """
         if self.levels is None:
             raise PartError("autoguidance prepares a denoiser, and needs the noise levels for it")
-        for_guide = conditioning
-        if self.denoiser.num_classes is None:
-            for_guide = attrs.evolve(conditioning, labels=None, null_labels=None)
+        for_guide = conditioning.only(self.denoiser.reads)
         predict_main, predict_guide = bind(conditioning), self.denoiser.prepare(for_guide, self.levels)
 
         def guided(x: Tensor, step: Step, scale: float) -> Prediction:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-import attrs
 import torch
 from torch import Tensor
 
@@ -105,12 +104,9 @@ class DenoiserTrial(Trial):
         more = random_rows((0,), (built.image_shape[0] + 1, *built.image_shape[1:]))
         x = random_rows((0,), built.image_shape)
         yield "an x with a channel too many", partial(_predicted, built, conditioning, levels, more), True
-        less = {
-            "text": attrs.evolve(conditioning, text=None),
-            "low_res": attrs.evolve(conditioning, low_res=None),
-        }
-        for name, without in less.items():
-            if getattr(conditioning, name) is not None:
+        for name in ("text", "low_res"):
+            if name in conditioning.conditions:
+                without = conditioning.only(set(conditioning.conditions) - {name})
                 call = partial(_predicted, built, without, levels, x)
                 yield f"a conditioning without {name}, which it needs", call, True
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core.conditioning import Conditioning
+from glidepath.core.conditioning import Condition, Conditioning
 from glidepath.core.denoiser import Bind, Predict
 from glidepath.core.extrapolated import Extrapolate, ExtrapolatedGuidance, cond_and_uncond
 from glidepath.core.guidance import Guidance, fold
@@ -136,7 +135,7 @@ class GuidanceTrial(Trial):
 
         def text_alone() -> object:
             conditioning = conditioning_for(self.part, (0,), text=True)
-            alone = attrs.evolve(conditioning, null_text=None, prompts=None)
+            alone = Conditioning(1, {"text": Condition(conditioning.conditions["text"].value)})
             return self.bound([built], alone, levels)(x, next(levels.steps("cpu")))
 
         yield "a batch without text, labels or prompts", nothing, False

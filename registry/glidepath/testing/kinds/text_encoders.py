@@ -32,29 +32,36 @@ class TextEncoderTrial(Trial):
         return tensors(embedded(built, [PROMPTS[row % len(PROMPTS)] for row in rows]))
 
     def require_shapes(self, built: TextEncoder) -> None:
-        """[B, D], [B, L, W], [B, L], and one row for no prompt."""
-        wanted = {"pooled": (built.pooled_width,), "tokens": (built.context, built.token_width)}
-        wanted["mask"] = (built.context,)
+        """[B, L, W], [B, D] and [B, L] where it makes them, and one row for no prompt."""
+        wanted: dict[str, tuple[int, ...]] = {"tokens": (built.context, built.token_width)}
+        if built.pooled_width is not None:
+            wanted["pooled"] = (built.pooled_width,)
         prompts = [PROMPTS[0], PROMPTS[1]]
         for case, rows, embedding in (
             ("2 prompts", 2, embedded(built, prompts)),
             ("no prompt (unconditional)", 1, built.unconditional()),
         ):
-            for name, shape in wanted.items():
-                actual = tuple(getattr(embedding, name).shape)
+            masks = {} if embedding.mask is None else {"mask": (built.context,)}
+            for name, shape in {**wanted, **masks}.items():
+                tensor = getattr(embedding, name)
+                actual = None if tensor is None else list(tensor.shape)
                 require(
-                    actual == (rows, *shape),
-                    f"{name} of {case} is {list(actual)}, and must be {[rows, *shape]}",
+                    actual == [rows, *shape], f"{name} of {case} is {actual}, and must be {[rows, *shape]}"
                 )
+            for name, tensor in embedding.extras.items():
+                require(len(tensor) == rows, f"extras[{name!r}] of {case} has {len(tensor)} rows, not {rows}")
 
     def require_dtypes(self, built: TextEncoder) -> None:
         """Numbers in the precision of its weights, a mask of truth values."""
         for dtype in (torch.float32, torch.bfloat16):
             built = built.to(dtype)
             embedding = embedded(built, [PROMPTS[0]])
-            require(embedding.mask.dtype == torch.bool, f"mask is {embedding.mask.dtype}, and must be bool")
+            mask = embedding.mask
+            require(mask is None or mask.dtype == torch.bool, "mask must be bool, or None")
             for name in ("pooled", "tokens"):
                 value = getattr(embedding, name)
+                if value is None:
+                    continue
                 require(value.is_floating_point(), f"{name} is {value.dtype}, and must be floating point")
                 require(bool(value.isfinite().all()), f"in {dtype}, {name} is not finite")
 
@@ -87,7 +94,8 @@ CHECKS: tuple[Check, ...] = (padding,)
 
 def tensors(embedding: TextEmbedding) -> list[Tensor]:
     """All that an embedding holds, as numbers."""
-    return [embedding.pooled.float(), embedding.tokens.float(), embedding.mask.float()]
+    found = [embedding.pooled, embedding.tokens, embedding.mask, *embedding.extras.values()]
+    return [tensor.float() for tensor in found if tensor is not None]
 
 
 def embedded(built: TextEncoder, prompts: Sequence[str]) -> TextEmbedding:

@@ -12,6 +12,7 @@ import torch
 from tests.plugins.train.tiny import SIZE, WORDS, Colours, TinyDenoiser, config, make_run
 from torch import Tensor
 
+from glidepath.core.conditioning import TextEmbedding
 from glidepath.core.errors import PartError
 from glidepath.core.prediction import PredictionKind
 from glidepath.plugins.schedules.configs import CosineConfig
@@ -135,11 +136,13 @@ def test_captions_are_dropped_at_the_configured_share() -> None:
     one_loss(stage, run)
     ((_, conditioning),) = seen(run)
     assert run.text_encoder is not None
-    assert conditioning.text is not None
+    assert conditioning.get("text", TextEmbedding) is not None
     null = run.text_encoder.unconditional()
-    dropped = (conditioning.text.pooled == null.pooled).all(dim=1)
+    dropped = (conditioning.get("text", TextEmbedding).pooled == null.pooled).all(dim=1)
     assert abs(float(dropped.float().mean()) - 0.2) < 4 * math.sqrt(0.2 * 0.8 / 4000)
-    assert torch.equal((conditioning.text.tokens == null.tokens).all(dim=2)[:, 0], dropped)
+    assert torch.equal(
+        (conditioning.get("text", TextEmbedding).tokens == null.tokens).all(dim=2)[:, 0], dropped
+    )
 
 
 def test_a_dropped_caption_trains_the_null_condition_that_guidance_samples_with() -> None:

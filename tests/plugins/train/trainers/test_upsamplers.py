@@ -28,8 +28,8 @@ def _seen_low_res(**changes: object) -> tuple[Tensor, Tensor]:
     images, captions = Colours().batch(0, 0, 4)
     stage.loss(images, captions, draws.generator(0, 0))
     ((_, conditioning),) = run.denoiser.seen
-    assert conditioning.low_res is not None
-    return images, conditioning.low_res
+    assert conditioning.get("low_res") is not None
+    return images, conditioning.get("low_res")
 
 
 def test_an_upsampler_is_trained_on_the_8_bit_mean_of_each_block() -> None:

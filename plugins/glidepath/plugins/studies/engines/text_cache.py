@@ -13,10 +13,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from glidepath.core import Cascade, GlidepathError, Pipeline, TextEmbedding, TextEncoder, stages_of
+from glidepath.core import (
+    Cascade,
+    GlidepathError,
+    Pipeline,
+    TextEmbedding,
+    TextEncoder,
+    map_tensors,
+    stages_of,
+)
 from glidepath.registry import read_tensors, write_tensors
-
-_FIELDS = ("pooled", "tokens", "mask")
 
 Group = tuple[str, ...]
 
@@ -37,7 +43,7 @@ class CachedTextEncoder(TextEncoder):
     def forward(self, prompts: Sequence[str]) -> TextEmbedding:
         """The embeddings of the different prompts of a batch, which is one of the recorded ones."""
         rows = self._rows[tuple(prompts)]
-        return self._text.map(lambda tensor: tensor[rows])
+        return map_tensors(lambda tensor: tensor[rows], self._text)
 
     def unconditional(self) -> TextEmbedding:
         """That of no prompt."""
@@ -52,12 +58,10 @@ def record(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path:
         for name, stage in stages_of(pipeline).items():
             if stage.text_encoder is None:
                 continue
-            said = [stage.text_encoder(group) for group in groups]
+            said = TextEmbedding.cat([stage.text_encoder(group) for group in groups])
             null = stage.text_encoder.unconditional()
-            for field in _FIELDS:
-                whole = torch.cat([getattr(some, field) for some in said])
-                tensors[f"{name}/said.{field}"] = whole
-                tensors[f"{name}/null.{field}"] = getattr(null, field)
+            for which, text in (("said", said), ("null", null)):
+                tensors |= {f"{name}/{which}.{key}": tensor for key, tensor in _tensors(text).items()}
     write_tensors(path, tensors, {})
 
 
@@ -69,8 +73,8 @@ def replay(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path:
         if stage.text_encoder is None:
             continue
         said, null = (_embedding(tensors, f"{name}/{which}", stage.device) for which in ("said", "null"))
-        if len(said.pooled) != count:
-            raise GlidepathError(f"{path} holds {len(said.pooled)} embeddings, and there are {count} prompts")
+        if len(said.tokens) != count:
+            raise GlidepathError(f"{path} holds {len(said.tokens)} embeddings, and there are {count} prompts")
         stage.text_encoder = CachedTextEncoder(stage.text_encoder, groups, said, null)
 
 
@@ -79,5 +83,17 @@ def _groups(batches: Sequence[Sequence[str]]) -> list[Group]:
     return list(dict.fromkeys(tuple(dict.fromkeys(batch)) for batch in batches))
 
 
+def _tensors(text: TextEmbedding) -> dict[str, Tensor]:
+    own = {"pooled": text.pooled, "tokens": text.tokens, "mask": text.mask}
+    extras = {f"extras.{name}": tensor for name, tensor in text.extras.items()}
+    return {name: tensor for name, tensor in {**own, **extras}.items() if tensor is not None}
+
+
 def _embedding(tensors: Mapping[str, Tensor], prefix: str, device: torch.device) -> TextEmbedding:
-    return TextEmbedding(*(tensors[f"{prefix}.{field}"].to(device) for field in _FIELDS))
+    found = {
+        name.removeprefix(f"{prefix}."): tensor.to(device)
+        for name, tensor in tensors.items()
+        if name.startswith(f"{prefix}.")
+    }
+    extras = {name.removeprefix("extras."): found[name] for name in list(found) if name.startswith("extras.")}
+    return TextEmbedding(found.get("pooled"), found["tokens"], found.get("mask"), extras)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glidepath.core import (
+    Condition,
     Conditioning,
     Denoiser,
     NoiseSchedule,
@@ -53,7 +54,7 @@ def predict(
     low_res: Tensor | None = None,
 ) -> Prediction:
     """What the denoiser says of x_t."""
-    output = denoiser(x_t, step.t, Conditioning(batch=x_t.shape[0], text=text, low_res=low_res))
+    output = denoiser(x_t, step.t, Conditioning.of(x_t.shape[0], text=text, low_res=low_res))
     return denoiser.interpret(output, x_t, step)
 
 
@@ -93,10 +94,6 @@ def drop_captions(text_encoder: TextEncoder, captions: Sequence[str], dropped: T
     So the denoiser learns the null condition of classifier-free guidance (Ho & Salimans 2021,
     "Classifier-Free Diffusion Guidance", algorithm 1; GLIDE, Nichol et al. 2021, section 2.3, drops 20 %).
     """
-    text, null = text_encoder(captions), text_encoder.unconditional()
-    rows = upload(dropped, text.pooled.device)
-    return TextEmbedding(
-        torch.where(rows[:, None], null.pooled, text.pooled),
-        torch.where(rows[:, None, None], null.tokens, text.tokens),
-        torch.where(rows[:, None], null.mask, text.mask),
-    )
+    text = Condition(text_encoder(captions), text_encoder.unconditional())
+    dropped_text: TextEmbedding = text.drop(upload(dropped, text.value.tokens.device)).value
+    return dropped_text

@@ -42,6 +42,11 @@ class ContrastStage(TrainingStage):
             raise PartError(
                 "train.contrastive_steps trains a text encoder, and this spec has none; set it to 0"
             )
+        pooled_width = run.text_encoder.pooled_width
+        if pooled_width is None:
+            raise PartError(
+                "train.contrastive_steps needs a pooled vector, which this text encoder does not make"
+            )
         if len(run.denoiser.image_shape) != 3:
             raise PartError(
                 "train.contrastive_steps is for images, and the denoiser's samples have "
@@ -52,7 +57,7 @@ class ContrastStage(TrainingStage):
         channels, _, image_size = run.denoiser.image_shape
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.head = ContrastiveHead(channels, image_size, run.text_encoder.pooled_width).to(run.device)
+            self.head = ContrastiveHead(channels, image_size, pooled_width).to(run.device)
         self.modules = nn.ModuleDict({"text_encoder": run.text_encoder, "head": self.head})
         self._log_snrs = log_snr(run.schedule)
 

@@ -34,6 +34,11 @@ class FactsStage(TrainingStage):
         """Raises PartError where the run has no text encoder, or its dataset no facts."""
         if run.text_encoder is None:
             raise PartError("train.facts_steps trains a text encoder, and this spec has none; set it to 0")
+        pooled_width = run.text_encoder.pooled_width
+        if pooled_width is None:
+            raise PartError(
+                "train.facts_steps trains a pooled vector, and this text encoder makes none; set it to 0"
+            )
         if not isinstance(run.dataset, FactualDataset):
             raise PartError(
                 "train.facts_steps asks the dataset what its captions say, and this one has no `facts`; "
@@ -47,7 +52,7 @@ class FactsStage(TrainingStage):
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            head = nn.Linear(run.text_encoder.pooled_width, sum(run.dataset.answers))
+            head = nn.Linear(pooled_width, sum(run.dataset.answers))
         self.modules = nn.ModuleDict({"text_encoder": run.text_encoder, "head": head.to(run.device)})
 
     def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
