@@ -250,7 +250,7 @@ class Remembering(Sampler):
         self.sampler, self.steps = sampler, sampler.steps
 
     def states(self, predict: Any, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
-        self.start = x.clone()
+        self.began = x.clone()
         return self.sampler.states(predict, x, levels, noise)
 
 
@@ -261,10 +261,10 @@ def test_an_image_is_the_same_alone_and_in_a_batch(sampler: str, pipelines: dict
     pipeline.sampler = remembering = Remembering(pipeline.sampler)
     prompts = [*PROMPTS[:6], PROMPTS[0], PROMPTS[3]]
     together = walk(pipeline, prompts, seed=11)
-    starts = remembering.start
+    starts = remembering.began
     for row, (prompt, sample) in enumerate(zip(prompts, [0] * 6 + [1] * 2, strict=True)):
         alone = walk(pipeline, [prompt], seed=11, samples=[sample])
-        assert torch.equal(remembering.start[0], starts[row])
+        assert torch.equal(remembering.began[0], starts[row])
         torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-3)
 
 

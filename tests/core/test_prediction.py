@@ -1,4 +1,4 @@
-"""A prediction reads as epsilon, x_0 or velocity, whichever it was."""
+"""A prediction reads as epsilon, x_0, velocity or flow, whichever it was."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def test_every_form_of_a_true_prediction_is_the_truth(
 ) -> None:
     alpha, sigma = level
     sample, epsilon = draw(0), draw(1)
-    truth = {"sample": sample, "epsilon": epsilon, "velocity": alpha * epsilon - sigma * sample}
+    velocity, flow = alpha * epsilon - sigma * sample, epsilon - sample
+    truth = {"sample": sample, "epsilon": epsilon, "velocity": velocity, "flow": flow}
     prediction = Prediction(truth[kind], kind, alpha * sample + sigma * epsilon, at(alpha, sigma))
     for form in KINDS:
         torch.testing.assert_close(getattr(prediction, form), truth[form])

@@ -32,9 +32,11 @@ from glidepath.core.pipeline import Pipeline as Pipeline
 from glidepath.core.prediction import Prediction as Prediction
 from glidepath.core.prediction import PredictionKind as PredictionKind
 from glidepath.core.sampler import Sampler as Sampler
+from glidepath.core.sampler import Start as Start
 from glidepath.core.sampler import State as State
 from glidepath.core.schedule import NoiseSchedule as NoiseSchedule
 from glidepath.core.spacing import Spacing as Spacing
+from glidepath.core.spacing import fractions as fractions
 from glidepath.core.spacing import spacing_fault as spacing_fault
 from glidepath.core.spacing import timesteps as timesteps
 from glidepath.core.text_encoder import TextEncoder as TextEncoder

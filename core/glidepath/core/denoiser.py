@@ -19,7 +19,7 @@ Bind = Callable[[Conditioning], Predict]
 
 
 class Denoiser(nn.Module, ABC):
-    """Predicts epsilon, x_0 or the velocity from x_t.
+    """Predicts epsilon, x_0, the velocity or the flow from x_t.
 
     Subclasses set, in their constructor:
         predicts: what `forward` returns in its first C channels.

@@ -191,13 +191,14 @@ class Pipeline:
         Raises:
             PartError: strength is not above 0, or is above 1.
         """
+        schedule = self.schedule.for_size(self.denoiser.image_shape[1:])
         if strength is None:
-            return self.sampler.levels(self.schedule)
+            return self.sampler.levels(schedule)
         if not 0 < strength <= 1:
             raise PartError(
                 f"strength is above 0 and at most 1 (1 keeps nothing of the image), not {strength}"
             )
-        return self.sampler.levels(self.schedule, strength)
+        return self.sampler.levels(schedule, strength)
 
     @property
     def num_classes(self) -> int | None:
@@ -305,11 +306,11 @@ class Pipeline:
             conditioning = self.conditioning(prompts, labels, pictures)
             predict = watch(self.predictor(conditioning, levels))
             x = noise.initial((len(prompts), *self.denoiser.image_shape), self.device)
-            x = self.sampler.temperature * x
             if start:
+                x = self.sampler.temperature * x
                 x = float(levels.alpha[0]) * pictures["image"] + float(levels.sigma[0]) * x
             else:
-                x = levels.init_noise_sigma * x
+                x = self.sampler.first(x, levels)
             states = self.sampler.states(predict, x, levels, noise)
         while True:
             with torch_defaults(), without_gradients():

@@ -1,4 +1,4 @@
-"""The prediction of a denoiser at x_t, seen as epsilon, x_0 or velocity."""
+"""The prediction of a denoiser at x_t, seen as epsilon, x_0, velocity or flow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from glidepath.core.errors import PartError
 from glidepath.core.levels import Step
 
-PredictionKind = Literal["epsilon", "sample", "velocity"]
+PredictionKind = Literal["epsilon", "sample", "velocity", "flow"]
 
 
 @attrs.frozen(eq=False)
@@ -18,8 +18,9 @@ class Prediction:
     """What was predicted of x_t = alpha x_0 + sigma epsilon, for one step of a sampler.
 
     value: [B, C, *spatial], the prediction as it was made.
-    kind: what `value` is: `epsilon` (the noise), `sample` (x_0) or `velocity` (alpha epsilon - sigma x_0,
-        Salimans & Ho 2022, "Progressive Distillation", section 4).
+    kind: what `value` is: `epsilon` (the noise), `sample` (x_0), `velocity` (alpha epsilon - sigma x_0,
+        Salimans & Ho 2022, "Progressive Distillation", section 4) or `flow` (epsilon - x_0, the slope of the
+        straight path, Liu et al. 2023, "Flow Straight and Fast", equation 1).
     x: the x_t it was made at.
     step: gives alpha and sigma.
     variance_fraction: [B, C, *spatial], where the log-variance lies between those of the posterior (0) and of
@@ -46,6 +47,8 @@ class Prediction:
         alpha, sigma = self.step.alpha, self.step.sigma
         if self.kind == "sample":
             return (self.x - alpha * self.value) / sigma
+        if self.kind == "flow":
+            return (self.x + alpha * self.value) / (alpha + sigma)
         return (sigma * self.x + alpha * self.value) / (alpha * alpha + sigma * sigma)
 
     @property
@@ -56,6 +59,8 @@ class Prediction:
         alpha, sigma = self.step.alpha, self.step.sigma
         if self.kind == "epsilon":
             return (self.x - sigma * self.value) / alpha
+        if self.kind == "flow":
+            return (self.x - sigma * self.value) / (alpha + sigma)
         return (alpha * self.x - sigma * self.value) / (alpha * alpha + sigma * sigma)
 
     @property
@@ -65,8 +70,13 @@ class Prediction:
             return self.value
         return self.step.alpha * self.epsilon - self.step.sigma * self.sample
 
+    @property
+    def flow(self) -> Tensor:
+        """The predicted flow, epsilon - x_0."""
+        return self.value if self.kind == "flow" else self.epsilon - self.sample
+
     def with_sample(self, sample: Tensor) -> Prediction:
-        """The same prediction with another x_0 (thresholded, inpainted): epsilon and velocity follow."""
+        """The same prediction with another x_0 (thresholded, inpainted): the other forms follow."""
         return attrs.evolve(self, value=sample, kind="sample", unclipped=None)
 
     def with_clipped(self, sample: Tensor) -> Prediction:
@@ -74,11 +84,11 @@ class Prediction:
         return attrs.evolve(self.with_sample(sample), unclipped=self.unclipped or self)
 
     def with_epsilon(self, epsilon: Tensor) -> Prediction:
-        """The same prediction with another noise: x_0 and velocity follow."""
+        """The same prediction with another noise: the other forms follow."""
         return attrs.evolve(self, value=epsilon, kind="epsilon", unclipped=None)
 
     def as_kind(self, kind: PredictionKind) -> Tensor:
-        """What was predicted, as epsilon, sample or velocity."""
+        """What was predicted, in one of its forms."""
         value: Tensor = getattr(self, kind)
         return value
 

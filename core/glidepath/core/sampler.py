@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Literal
 
 import attrs
 from torch import Tensor
@@ -13,6 +14,10 @@ from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.spacing import Spacing
+
+Start = Literal["unit", "sigma_max", "noise"]
+"""The standard deviation of the first x: that of noised data of unit variance, sqrt(alpha^2 + sigma^2), as
+if there were an image under the noise; sigma, that of the noise alone; or 1."""
 
 
 @attrs.frozen(eq=False)
@@ -38,10 +43,12 @@ class Sampler(ABC):
 
     steps: which timesteps of the schedule are visited; `levels` reads it.
     temperature: what the first noise is multiplied by; GLIDE's upsampler uses 0.997.
+    start: the standard deviation of the first x at temperature 1.
     """
 
     steps: Spacing
     temperature: float = 1.0
+    start: Start = "unit"
 
     def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
         """The noise levels that it visits: the schedule's own for `steps`, unless overridden.
@@ -53,6 +60,11 @@ class Sampler(ABC):
         """
         levels = schedule.levels(self.steps)
         return levels.last(max(1, round(strength * len(levels))))
+
+    def first(self, noise: Tensor, levels: NoiseLevels) -> Tensor:
+        """x at the first of `levels`, made of standard normal noise of its shape."""
+        deviation = {"unit": levels.init_noise_sigma, "sigma_max": float(levels.sigma[0]), "noise": 1.0}
+        return deviation[self.start] * (self.temperature * noise)
 
     @abstractmethod
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:

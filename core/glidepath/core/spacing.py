@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-Spacing = int | str | Sequence[int]
-"""How to choose timesteps.
+Spacing = int | str | Sequence[float]
+"""How to choose timesteps. In continuous time, a number of steps or a list of times (`fractions`) alone.
 
 50 or "50"       that many, from 0 to N - 1, evenly
 "10,10,5"        the range in as many near-equal sections, with so many steps each; 0 skips a section
@@ -52,10 +52,38 @@ def timesteps(spacing: Spacing, num_steps: int) -> list[int]:
     return _sections([_count(part, spacing) for part in text.split(",")], num_steps)
 
 
-def spacing_fault(spacing: Spacing, num_steps: int) -> str:
-    """What is wrong with a spacing out of so many timesteps; "" where nothing is."""
+def fractions(spacing: Spacing) -> list[float]:
+    """The times of a spacing in continuous time, ascending and without repetition, above 0 and at most 1.
+
+    A number of steps n stands for 1/n, 2/n, ..., 1.
+
+    Raises:
+        ValueError: the spacing is neither that nor a list of times.
+    """
+    if isinstance(spacing, str) and spacing.strip().isdecimal():
+        spacing = int(spacing)
+    if isinstance(spacing, int | str):
+        if isinstance(spacing, bool | str) or spacing < 1:
+            raise ValueError(
+                f"{spacing!r} is no spacing in continuous time, where there are no timesteps; write a number "
+                "of steps, at least 1, or a list of times above 0, the cleanest, to 1, the noisiest"
+            )
+        return [(index + 1) / spacing for index in range(spacing)]
+    for time in spacing:
+        if isinstance(time, bool) or not 0 < time <= 1:
+            raise ValueError(f"time {time!r} is not above 0 and at most 1, as those of continuous time are")
+    if not spacing:
+        raise ValueError("a list of times needs at least one")
+    return sorted(set(spacing))
+
+
+def spacing_fault(spacing: Spacing, num_steps: int | None) -> str:
+    """What is wrong with a spacing; "" where nothing is. num_steps: None in continuous time."""
     try:
-        timesteps(spacing, num_steps)
+        if num_steps is None:
+            fractions(spacing)
+        else:
+            timesteps(spacing, num_steps)
     except ValueError as error:
         return str(error)
     return ""
@@ -157,10 +185,12 @@ def _check_count(count: int, num_steps: int) -> None:
         raise ValueError(f"cannot take {count} of {num_steps} steps")
 
 
-def _explicit(chosen: Sequence[int], num_steps: int) -> list[int]:
+def _explicit(chosen: Sequence[float], num_steps: int) -> list[int]:
+    steps = set()
     for step in chosen:
         if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < num_steps:
             raise ValueError(f"timestep {step!r} is not a whole number from 0 to {num_steps - 1}")
-    if not chosen:
+        steps.add(step)
+    if not steps:
         raise ValueError("a list of timesteps needs at least one")
-    return sorted(set(chosen))
+    return sorted(steps)

@@ -26,7 +26,7 @@ class MatchedInput(Guidance):
                 scale = (step.alpha.square() + step.sigma.square()).rsqrt()
                 known = attrs.evolve(step, alpha=scale * step.alpha, sigma=scale * step.sigma)
                 made = predict(scale * x, known)
-                if made.kind == "velocity":  # of which alpha and sigma are a part
+                if made.kind in ("velocity", "flow"):  # of which alpha and sigma are a part
                     made = made.with_sample(made.sample)
                 return attrs.evolve(made, x=x, step=step)
 

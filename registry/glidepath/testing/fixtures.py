@@ -94,9 +94,10 @@ def schedule_for(part: Part) -> NoiseSchedule:
         for key, need in part_plan.registered.component.needs(part_plan.config).items()
         if key.startswith("schedule.")
     ]
-    own = {"schedule.num_steps": int(steps or 1000), "schedule.rescale_timesteps": False}
+    count = int(steps or 1000)
+    own = {"schedule.num_steps": count, "schedule.continuous": False, "schedule.rescale_timesteps": False}
     if all(_met(need, own.get(key), key in own) for key, need in needs):
-        return QuarterCircleSchedule(own["schedule.num_steps"])
+        return QuarterCircleSchedule(count)
     installed = part.catalogue.components("schedule")
     for registered in sorted(installed, key=lambda other: other.distribution != part.registered.distribution):
         try:
@@ -114,7 +115,7 @@ def schedule_for(part: Part) -> NoiseSchedule:
 def levels_for(part: Part, count: int) -> NoiseLevels:
     """So many levels of a schedule on which it can be tried."""
     schedule = schedule_for(part)
-    return schedule.levels(f"trailing{min(count, schedule.num_steps)}")
+    return schedule.levels(count if schedule.continuous else f"trailing{min(count, schedule.num_steps)}")
 
 
 def conditioning_for(

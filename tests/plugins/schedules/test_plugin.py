@@ -10,7 +10,10 @@ import pytest
 from glidepath.plugins.schedules import configs, plugin
 from glidepath.registry.describe.component import Component
 
-COMPONENTS = {component.name: component for component in plugin.components()}
+CONTINUOUS = ("edm", "flow")
+COMPONENTS = {
+    component.name: component for component in plugin.components() if component.name not in CONTINUOUS
+}
 every_component = pytest.mark.parametrize("component", COMPONENTS.values(), ids=list(COMPONENTS))
 
 
@@ -25,6 +28,8 @@ every_component = pytest.mark.parametrize("component", COMPONENTS.values(), ids=
         (configs.QuadraticConfig, "beta_start", 0.0),
         (configs.ConstantConfig, "beta", 1.01),
         (configs.WarmUpConfig, "share", 1.1),
+        (configs.FlowConfig, "shift", 0.0),
+        (configs.EdmConfig, "sigma_min", 0.0),
     ],
 )
 def test_parameters_out_of_range_are_refused(config: type, field: str, value: float) -> None:
@@ -50,7 +55,7 @@ def test_a_schedule_provides_its_timesteps(component: Component) -> None:
 def test_noise_alone_asks_for_a_denoiser_that_says_what_the_image_is(component: Component) -> None:
     assert component.needs(config_class(component)()) == {}
     need = component.needs(config_class(component)(zero_terminal_snr=True))["prediction.kind"]
-    assert (need.value, need.field) == (("velocity", "sample"), "zero_terminal_snr")
+    assert (need.value, need.field) == (("velocity", "sample", "flow"), "zero_terminal_snr")
 
 
 def config_class(component: Component) -> type[Any]:
@@ -76,7 +81,7 @@ def test_a_last_beta_of_1_is_for_denoisers_that_say_what_the_image_is(
     component = COMPONENTS[name]
     config = config_class(component)(**given)
     need = component.needs(config)["prediction.kind"]
-    assert (need.value, need.field) == (("velocity", "sample"), field)
+    assert (need.value, need.field) == (("velocity", "sample", "flow"), field)
     assert component.provides(config)["schedule.zero_terminal_snr"] is True
     assert list(component.check(config)) == []
     levels = pkgutil.resolve_name(str(component.target))(config).levels([config.num_steps - 1])

@@ -91,9 +91,11 @@ class AdmUNetConfig:
     learned_variance: bool = attrs.field(
         default=True, metadata=doc("predict the variance of each step too, in as many channels again")
     )
-    predicts: Literal["epsilon", "sample", "velocity"] = attrs.field(
+    predicts: Literal["epsilon", "sample", "velocity", "flow"] = attrs.field(
         default="epsilon",
-        metadata=doc("what it learned to predict: the noise, the clean image, or the velocity"),
+        metadata=doc(
+            "what it learned to predict: the noise, the clean image, velocity, or flow (noise less image)"
+        ),
     )
     dims: int = shared.dims()
     patch_size: int = attrs.field(

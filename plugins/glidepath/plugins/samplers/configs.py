@@ -14,7 +14,8 @@ from glidepath.registry import WholeAtLeast, doc
 
 _STEPS = (
     "which timesteps are visited: a number of them (20), sections ('10,10,5'), 'fast27', 'ddim50', "
-    "'leading50', 'leading50+1', 'trailing50', 'uniform50', or a list ([0, 10, 500])"
+    "'leading50', 'leading50+1', 'trailing50', 'uniform50', or a list ([0, 10, 500]); in continuous time, a "
+    "number of them, or a list of times from 1, noise, down ([1, 0.75, 0.5])"
 )
 _END = (
     "where the last step ends: clean, at the image; first, at the noise level of timestep 0 (elsewhere: "
@@ -22,6 +23,10 @@ _END = (
 )
 _CLIP = "clip each predicted x_0 to [-clip_range, clip_range]; false for latent spaces"
 _CLIP_RANGE = "where each predicted x_0 is clipped (elsewhere: clip_sample_range)"
+_START = (
+    "the standard deviation of the first x. unit: sqrt(alpha^2 + sigma^2), that of noised data of unit "
+    "variance; sigma_max: sigma, as most schedulers of diffusers have it; noise: 1"
+)
 _TEMPERATURE = "what the first noise is multiplied by; GLIDE's upsampler uses 0.997"
 
 
@@ -50,11 +55,16 @@ def temperature_field() -> Any:
     return attrs.field(default=1.0, validator=gt(0), metadata=doc(_TEMPERATURE))
 
 
+def start_field() -> Any:
+    """The standard deviation of the first x."""
+    return attrs.field(default="unit", metadata=doc(_START))
+
+
 @attrs.frozen(kw_only=True)
 class DdpmConfig:
     """Ancestral sampling."""
 
-    steps: int | str | tuple[int, ...] = steps_field(150)
+    steps: int | str | tuple[int | float, ...] = steps_field(150)
     variance: Literal["auto", "learned-range", "learned", "fixed-small", "fixed-large"] = attrs.field(
         default="auto",
         metadata=doc(
@@ -67,6 +77,7 @@ class DdpmConfig:
     clip: bool = clip_field()
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
+    start: Literal["unit", "sigma_max", "noise"] = start_field()
 
 
 @attrs.frozen(kw_only=True)
@@ -77,7 +88,7 @@ class DdimConfig:
     sigma_max: ClassVar[None] = None
     timesteps: ClassVar[Literal["exact"]] = "exact"
 
-    steps: int | str | tuple[int, ...] = steps_field(50)
+    steps: int | str | tuple[int | float, ...] = steps_field(50)
     eta: float = attrs.field(
         default=0.0,
         validator=[ge(0), le(1)],
@@ -97,13 +108,14 @@ class DdimConfig:
     clip: bool = clip_field()
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
+    start: Literal["unit", "sigma_max", "noise"] = start_field()
 
 
 @attrs.frozen(kw_only=True)
 class PndmConfig:
     """A combination of the last four predictions."""
 
-    steps: int | str | tuple[int, ...] = steps_field(
+    steps: int | str | tuple[int | float, ...] = steps_field(
         "leading50", "; evenly in time, as the weights are those of even steps"
     )
     warm_up: Literal["runge-kutta", "heun"] = attrs.field(
@@ -117,3 +129,4 @@ class PndmConfig:
     clip: bool = clip_field()
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
+    start: Literal["unit", "sigma_max", "noise"] = start_field()

@@ -23,6 +23,7 @@ class DdpmSampler(Sampler):
         self.variance = config.variance
         self.clip = clip_bound(config)
         self.temperature = config.temperature
+        self.start = config.start
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Sample along `levels`; no noise is added on arrival at a clean image."""

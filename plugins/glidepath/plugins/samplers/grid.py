@@ -55,6 +55,7 @@ class GridSampler(Sampler):
         self.clip = clip_bound(config)
         self.churn = config if isinstance(config, ChurnedConfig) and config.s_churn else None
         self.temperature = config.temperature
+        self.start = config.start
 
     def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
         """The grid, or its share `strength` that is nearest the image; it ends where `end` says.
@@ -70,7 +71,7 @@ class GridSampler(Sampler):
             if self.sigmas != "schedule" and len(levels) > 1:
                 levels = self._respaced(levels, schedule)
         if self.end == "first":
-            levels = levels.with_end(*schedule.alpha_sigma(torch.zeros(1, dtype=torch.int64)))
+            levels = levels.with_end(*schedule.alpha_sigma(_ends(schedule)[:1]))
         levels = levels.last(max(1, round(strength * len(levels))))
         return self._churned(levels, schedule, self.churn) if self.churn else levels
 
@@ -83,25 +84,23 @@ class GridSampler(Sampler):
                 "is left); use sigmas: schedule, or set sigma_max"
             )
         if self.sigmas == "time":
-            t = _evenly(_time_of(ratio.log(), schedule), len(levels))
+            t = _evenly(schedule.time_of(ratio.log()), len(levels))
         elif self.sigmas == "karras":
-            t = _time_of(RHO * _evenly(ratio ** (1 / RHO), len(levels)).log(), schedule)
+            t = schedule.time_of(RHO * _evenly(ratio ** (1 / RHO), len(levels)).log())
         else:
-            t = _time_of(_evenly(ratio.log(), len(levels)), schedule)
+            t = schedule.time_of(_evenly(ratio.log(), len(levels)))
         return self._at(t, schedule)
 
     def _at(self, t: Tensor, schedule: NoiseSchedule) -> NoiseLevels:
         """The levels at some times, and the clean image."""
-        alpha, sigma = schedule.alpha_sigma(t)
-        received = schedule.model_time(t.round().to(torch.int64) if self.timesteps == "rounded" else t)
-        return NoiseLevels(
-            received, torch.cat([alpha, alpha.new_ones(1)]), torch.cat([sigma, sigma.new_zeros(1)])
-        )
+        if self.timesteps == "rounded" and schedule.continuous:
+            raise PartError("timesteps: rounded takes the nearest timestep, and this schedule has none")
+        return schedule.levels_at(t, t.round().to(torch.int64) if self.timesteps == "rounded" else t)
 
     def _listed(self, sigmas: tuple[float, ...], schedule: NoiseSchedule) -> NoiseLevels:
         """The points at which sigma / alpha has the values of a list; a 0 at its end is the clean image."""
         ratio = torch.tensor(sigmas[:-1] if sigmas[-1] == 0 else sigmas, dtype=torch.float64)
-        alpha, sigma = schedule.alpha_sigma(torch.tensor([0, schedule.num_steps - 1]))
+        alpha, sigma = schedule.alpha_sigma(_ends(schedule))
         low, high = (sigma / alpha).tolist()
         outside = ratio[(ratio < low * (1 - _NEAR)) | (ratio > high * (1 + _NEAR))].tolist()
         if outside:
@@ -109,18 +108,18 @@ class GridSampler(Sampler):
                 f"sigmas has {outside[0]:g}, and sigma over alpha of this schedule goes from {low:.4g} to "
                 f"{high:.4g}"
             )
-        return self._at(_time_of(ratio.log(), schedule), schedule)
+        return self._at(schedule.time_of(ratio.log()), schedule)
 
     def _churned(self, levels: NoiseLevels, schedule: NoiseSchedule, churn: ChurnedConfig) -> NoiseLevels:
         """The levels that noise is added up to; no higher than those of the schedule."""
         ratio = levels.sigma / levels.alpha
         within = (ratio >= churn.s_tmin) & (ratio <= churn.s_tmax) & ratio.isfinite() & (ratio > 0)
         within[-1] = False  # the end
-        alpha, sigma = schedule.alpha_sigma(torch.tensor([schedule.num_steps - 1]))
+        alpha, sigma = schedule.alpha_sigma(_ends(schedule)[1:])
         gamma = min(churn.s_churn / len(levels), math.sqrt(2) - 1)
         hat = torch.minimum(ratio * (1 + gamma), sigma / alpha)
         moved = (within & (hat > ratio))[:-1]
-        higher = self._at(_time_of(torch.where(moved, hat[:-1], 1.0).log(), schedule), schedule)
+        higher = self._at(schedule.time_of(torch.where(moved, hat[:-1], 1.0).log()), schedule)
         t = torch.where(moved, higher.t.to(torch.float64), levels.t.to(torch.float64))
         tables = [
             torch.cat([torch.where(moved, up[:-1], own[:-1]), own[-1:]])
@@ -129,15 +128,11 @@ class GridSampler(Sampler):
         return ChurnedLevels(t, *tables, base=levels, s_noise=churn.s_noise)
 
 
+def _ends(schedule: NoiseSchedule) -> Tensor:
+    """[2] the times of the least and of the most noise."""
+    return torch.tensor([0, schedule.last_time])
+
+
 def _evenly(ends: Tensor, count: int) -> Tensor:
     """[2] -> [count], from the first to the last."""
     return torch.lerp(ends[0], ends[1], torch.linspace(0, 1, count, dtype=torch.float64))
-
-
-def _time_of(log_ratio: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """[N] float64: when the schedule reaches log(sigma / alpha), linear in it between whole timesteps."""
-    alpha, sigma = schedule.alpha_sigma(torch.arange(schedule.num_steps))
-    table = (sigma / alpha).log()
-    above = torch.searchsorted(table, log_ratio).clamp(1, schedule.num_steps - 1)
-    low, high = table[above - 1], table[above]
-    return above - 1 + ((log_ratio - low) / (high - low)).clamp(0, 1)

@@ -12,6 +12,7 @@ from glidepath.plugins.samplers.configs import (
     clip_field,
     clip_range_field,
     end_field,
+    start_field,
     steps_field,
     temperature_field,
 )
@@ -38,7 +39,7 @@ _LOWER_ORDER_FINAL = (
 class GridConfig:
     """A sampler whose noise levels can be spaced anew; the base of the parameters of most others."""
 
-    steps: int | str | tuple[int, ...] = steps_field(20)
+    steps: int | str | tuple[int | float, ...] = steps_field(20)
     sigmas: Literal["schedule", "time", "karras", "exponential"] | tuple[float, ...] = attrs.field(
         default="schedule", metadata=doc(_SIGMAS)
     )
@@ -55,6 +56,7 @@ class GridConfig:
     clip: bool = clip_field()
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
+    start: Literal["unit", "sigma_max", "noise"] = start_field()
 
 
 @attrs.frozen(kw_only=True)

@@ -153,8 +153,14 @@ def _needs_spacing(config: DdpmConfig | DdimConfig | GridConfig | PndmConfig) ->
     def fault(num_steps: int) -> str:
         return spacing_fault(config.steps, num_steps)
 
+    def continuous_fault(continuous: bool) -> str:
+        return spacing_fault(config.steps, None) if continuous else ""
+
     # optional: a schedule that does not say its number of steps still refuses the spacing itself, when built
-    return {"schedule.num_steps": Need(field="steps", test=fault, optional=True)}
+    return {
+        "schedule.num_steps": Need(field="steps", test=fault, optional=True),
+        "schedule.continuous": Need(field="steps", test=continuous_fault, optional=True),
+    }
 
 
 def _needs_of_ddpm(config: DdpmConfig) -> dict[str, Need]:
@@ -169,9 +175,11 @@ def _needs_of_ddpm(config: DdpmConfig) -> dict[str, Need]:
 
 
 def _needs_of_grid(config: GridConfig) -> dict[str, Need]:
+    needs = _needs_spacing(config) if isinstance(config.sigmas, str) else {}
+    if config.timesteps == "rounded" and config.sigmas != "schedule":
+        needs["schedule.continuous"] = Need(field="timesteps", test=_needs_timesteps, optional=True)
     if not isinstance(config.sigmas, str):
-        return {}
-    needs = _needs_spacing(config)
+        return needs
     if config.sigmas != "schedule" and config.sigma_max is None:
         needs["schedule.zero_terminal_snr"] = Need(field="sigmas", test=_needs_signal, optional=True)
     elif not getattr(config, "predict_x0", True):
@@ -186,8 +194,12 @@ def _needs_of_pndm(config: PndmConfig) -> dict[str, Need]:
     }
 
 
+def _needs_timesteps(continuous: bool) -> str:
+    return "in continuous time there is no nearest timestep; leave timesteps at exact" if continuous else ""
+
+
 def _needs_signal(zero_terminal_snr: bool) -> str:
-    return "at zero_terminal_snr the first sigma over alpha is infinite" if zero_terminal_snr else ""
+    return "the first sigma over alpha is infinite" if zero_terminal_snr else ""
 
 
 def _faults_of_grid(config: GridConfig) -> _Faults:

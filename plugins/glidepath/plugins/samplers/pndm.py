@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from glidepath.core import Noise, NoiseLevels, NoiseSchedule, PartError, Predict, Sampler, State, timesteps
+from glidepath.core import Noise, NoiseLevels, NoiseSchedule, PartError, Predict, Sampler, State
 from glidepath.plugins.samplers.configs import PndmConfig
 from glidepath.plugins.samplers.solver import clip_bound, denoiser_on, has_signal, weighted_sum
 
@@ -41,18 +40,21 @@ class PndmSampler(Sampler):
         self.end = config.end
         self.clip = clip_bound(config)
         self.temperature = config.temperature
+        self.start = config.start
 
     def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
         """The grid of the steps; where Runge-Kutta warms up, with the middles of the first three."""
-        visited = timesteps(self.steps, schedule.num_steps)[::-1]
-        visited = visited[len(visited) - max(1, round(strength * len(visited))) :]
+        t = schedule.times(self.steps)
+        t = t[-max(1, round(strength * len(t))) :]
         if self.warm_up == "runge-kutta":
-            first = visited[: WARM_UP_STEPS + 1]
-            visited = [*visited, *(t - (t - following) // 2 for t, following in pairwise(first))]
-        levels = schedule.levels(visited)
+            first = t[: WARM_UP_STEPS + 1]
+            pairs = first[:-1] + first[1:]
+            middles = pairs / 2 if schedule.continuous else (pairs + 1) // 2
+            t = torch.tensor(sorted({*t.tolist(), *middles.tolist()}, reverse=True), dtype=t.dtype)
+        levels = schedule.levels_at(t) if schedule.continuous else schedule.levels(t.tolist())
         if self.end == "clean":
             return levels
-        return levels.with_end(*schedule.alpha_sigma(torch.zeros(1, dtype=torch.int64)))
+        return levels.with_end(*schedule.alpha_sigma(torch.zeros(1, dtype=t.dtype)))
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Sample along `levels`; a state for each of its points, the middles of the first steps too.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from attrs.validators import ge, gt, le, lt, optional
@@ -91,3 +91,72 @@ class WarmUpConfig:
     beta_end: float = _beta(0.02, "the beta that is reached")
     rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
     zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
+
+
+@attrs.frozen(kw_only=True)
+class FlowConfig:
+    """The straight path from image to noise, in continuous time."""
+
+    shift: float = attrs.field(
+        default=1.0,
+        validator=gt(0),
+        metadata=doc("what sigma over alpha is multiplied by: 1 changes nothing, Stable Diffusion 3 has 3"),
+    )
+    dynamic: Literal["none", "exponential", "linear"] = attrs.field(
+        default="none",
+        metadata=doc(
+            "a shift that grows with the size of the latent, in place of `shift`: exponential, e^mu, as Flux "
+            "has it; linear, mu. mu grows evenly with the number of tokens"
+        ),
+    )
+    base_shift: float = attrs.field(
+        default=0.5, validator=gt(0), metadata=doc("mu at base_tokens, where the shift is dynamic")
+    )
+    max_shift: float = attrs.field(
+        default=1.15, validator=gt(0), metadata=doc("mu at max_tokens, where the shift is dynamic")
+    )
+    base_tokens: int = attrs.field(
+        default=256, validator=ge(1), metadata=doc("the number of tokens at which mu is base_shift")
+    )
+    max_tokens: int = attrs.field(
+        default=4096, validator=ge(1), metadata=doc("the number of tokens at which mu is max_shift")
+    )
+    patch: int = attrs.field(
+        default=2, validator=ge(1), metadata=doc("the side of a token, in values of the latent")
+    )
+    grid: Literal["trailing", "flow-match-euler", "dpm-solver", "unipc"] = attrs.field(
+        default="trailing",
+        metadata=doc(
+            "where N steps begin, before the shift. trailing: at 1, 1 - 1/N, ..., 1/N, as Flux has it; the "
+            "others as the schedulers of diffusers have it. flow-match-euler: evenly from 1 to the first "
+            "timestep, shifted; dpm-solver: from 0.999 to 0, without it; unipc: from 1 to 0.001, without it; "
+            "the last two give the denoiser whole numbers"
+        ),
+    )
+    shift_terminal: float | None = attrs.field(
+        default=None,
+        validator=optional([gt(0), lt(1)]),
+        metadata=doc("stretch the grid so that its last step begins at this sigma; none: leave it"),
+    )
+    time_scale: float = attrs.field(
+        default=1000.0,
+        validator=gt(0),
+        metadata=doc("the denoiser receives this times sigma (elsewhere: num_train_timesteps)"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class EdmConfig:
+    """Noise that grows while the image stays as it is, in continuous time."""
+
+    sigma_min: float = attrs.field(
+        default=0.002, validator=gt(0), metadata=doc("the noise level of the last step")
+    )
+    sigma_max: float = attrs.field(
+        default=80.0, validator=gt(0), metadata=doc("the noise level of the first step")
+    )
+    rho: float = attrs.field(
+        default=7.0,
+        validator=gt(0),
+        metadata=doc("how the levels lie: evenly in sigma^(1/rho); the higher, the more at low noise"),
+    )

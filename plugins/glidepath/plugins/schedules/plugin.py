@@ -11,12 +11,18 @@ if TYPE_CHECKING:
     from glidepath.plugins.schedules.configs import (
         ConstantConfig,
         CosineConfig,
+        EdmConfig,
+        FlowConfig,
         LinearConfig,
         QuadraticConfig,
         WarmUpConfig,
     )
 
     _ScheduleConfig = LinearConfig | CosineConfig | QuadraticConfig | ConstantConfig | WarmUpConfig
+
+
+_WITHOUT_SIGNAL = ("velocity", "sample", "flow")
+"""What a denoiser can predict where x_t is noise alone."""
 
 
 def _noise_alone(config: _ScheduleConfig) -> str:
@@ -42,7 +48,7 @@ def _needs_signal(config: _ScheduleConfig) -> dict[str, Need]:
     if not field:
         return {}
     why = "where x_t is noise alone, its epsilon says nothing of the image"
-    return {"prediction.kind": Need(value=("velocity", "sample"), field=field, why=why, optional=True)}
+    return {"prediction.kind": Need(value=_WITHOUT_SIGNAL, field=field, why=why, optional=True)}
 
 
 def _faults(config: _ScheduleConfig) -> list[tuple[str, str]]:
@@ -53,6 +59,33 @@ def _faults(config: _ScheduleConfig) -> list[tuple[str, str]]:
         for name, is_early in stays.items()
         if is_early and getattr(config, name, 0) == 1
     ]
+
+
+def _provides_flow(_config: FlowConfig) -> dict[str, object]:
+    return {"schedule.continuous": True, "schedule.zero_terminal_snr": True}
+
+
+def _needs_of_flow(_config: FlowConfig) -> dict[str, Need]:
+    why = "where the flow begins x_t is noise alone, and epsilon says nothing of the image"
+    return {"prediction.kind": Need(value=_WITHOUT_SIGNAL, why=why, optional=True)}
+
+
+def _faults_of_flow(config: FlowConfig) -> list[tuple[str, str]]:
+    if config.dynamic != "none" and config.shift != 1:
+        return [("shift", "the shift is decided by the size of the latent, as `dynamic` says")]
+    if config.max_tokens <= config.base_tokens:
+        return [("max_tokens", f"max_tokens must be above base_tokens, {config.base_tokens}")]
+    return []
+
+
+def _provides_edm(_config: EdmConfig) -> dict[str, object]:
+    return {"schedule.continuous": True, "schedule.zero_terminal_snr": False}
+
+
+def _faults_of_edm(config: EdmConfig) -> list[tuple[str, str]]:
+    if config.sigma_min < config.sigma_max:
+        return []
+    return [("sigma_min", f"sigma_min must be below sigma_max, {config.sigma_max:g}")]
 
 
 _DDPM = 'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239'
@@ -116,5 +149,32 @@ def components() -> Iterable[Component]:
             "betas:WarmUpSchedule",
             "betas that grow linearly, and then stay",
             f"{_DDPM}, the program published with it",
+        ),
+        Component(
+            kind="schedule",
+            name="flow",
+            target=f"{_HERE}.flow:FlowSchedule",
+            config=f"{_HERE}.configs:FlowConfig",
+            summary="the straight path, in continuous time (Stable Diffusion 3, Flux)",
+            provides=_provides_flow,
+            needs=_needs_of_flow,
+            check=_faults_of_flow,
+            references=(
+                'Liu et al. 2023, "Flow Straight and Fast", arXiv:2209.03003, equation 1',
+                'Esser et al. 2024, "Scaling Rectified Flow Transformers", arXiv:2403.03206, equation 23',
+            ),
+        ),
+        Component(
+            kind="schedule",
+            name="edm",
+            target=f"{_HERE}.edm:EdmSchedule",
+            config=f"{_HERE}.configs:EdmConfig",
+            summary="noise that grows while the image stays, in continuous time (EDM, EDM2)",
+            provides=_provides_edm,
+            check=_faults_of_edm,
+            references=(
+                'Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models", '
+                "arXiv:2206.00364, equation 5 and table 1",
+            ),
         ),
     )

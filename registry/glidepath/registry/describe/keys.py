@@ -17,6 +17,7 @@ class Key:
 
 KEYS: Mapping[str, Key] = {
     "schedule.num_steps": Key("how many timesteps there are", "schedules"),
+    "schedule.continuous": Key("true in continuous time, where there are no timesteps", "schedules"),
     "schedule.rescale_timesteps": Key("whether the denoiser receives t * 1000 / N", "schedules"),
     "schedule.zero_terminal_snr": Key("true where the last timestep is noise alone", "schedules"),
     "text.width": Key("of a text's token vectors", "text encoders"),
@@ -25,7 +26,7 @@ KEYS: Mapping[str, Key] = {
     "image.channels": Key("of the images that a denoiser makes", "denoisers"),
     "image.size": Key("of the images that a denoiser makes", "denoisers"),
     "image.upsamples": Key("whether it starts from a low-resolution image", "denoisers"),
-    "prediction.kind": Key("`epsilon`, `sample` or `velocity`", "denoisers"),
+    "prediction.kind": Key("`epsilon`, `sample`, `velocity` or `flow`", "denoisers"),
     "prediction.learned_variance": Key("whether a variance is predicted too", "denoisers"),
     "labels.null": Key("whether it has a class label that stands for none", "denoisers that read labels"),
     "sampler.order": Key("its order of convergence; 1 where it does not say", "samplers"),

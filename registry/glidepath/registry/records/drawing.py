@@ -79,9 +79,11 @@ def noise_film(pipeline: Pipeline, image: Tensor, seed: int, scale: int) -> tupl
 
     x_0 = pipeline.codec.encode(image.to(pipeline.device))
     noise = PerSampleNoise([(seed, 0)]).initial(tuple(x_0.shape), pipeline.device)
-    times = torch.linspace(0, pipeline.schedule.num_steps - 1, FILM_FRAMES - 1).round().long()
+    schedule = pipeline.schedule
+    times = torch.linspace(0, schedule.last_time, FILM_FRAMES - 1)
+    times = times if schedule.continuous else times.round().long()
     frames = [image[0]]
-    frames += [pipeline.decode(pipeline.schedule.add_noise(x_0, noise, t[None]))[0].cpu() for t in times]
+    frames += [pipeline.decode(schedule.add_noise(x_0, noise, t[None]))[0].cpu() for t in times]
     return grid(frames, len(frames), max(1, scale // 2)), times.tolist()
 
 

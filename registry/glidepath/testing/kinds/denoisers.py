@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.denoiser import Denoiser
 from glidepath.core.levels import NoiseLevels
-from glidepath.core.prediction import Prediction
+from glidepath.core.prediction import Prediction, PredictionKind
 from glidepath.testing.check import Check, check, require
 from glidepath.testing.fixtures import conditioning_for, levels_for
 from glidepath.testing.part import Part
@@ -58,8 +58,8 @@ class DenoiserTrial(Trial):
     def require_shapes(self, built: Denoiser) -> None:
         """C channels, or 2C where the variance is learned."""
         require(
-            built.predicts in ("epsilon", "sample", "velocity"),
-            f"predicts is {built.predicts!r}, and must be epsilon, sample or velocity",
+            built.predicts in get_args(PredictionKind),
+            f"predicts is {built.predicts!r}, and must be one of {', '.join(get_args(PredictionKind))}",
         )
         channels, *spatial = built.image_shape
         wanted = [2, channels * (2 if built.learned_variance else 1), *spatial]

@@ -31,6 +31,7 @@ _COUNTS = (16, 32, 64)
 _NOISIEST, _CLEANEST = 10.0, 0.1
 """sigma / alpha between which errors are measured: the last step, to the image, is left to the moments."""
 
+_FINE = 8000
 _LEEWAY = 0.3
 _ROUNDING = 2e-5
 
@@ -93,7 +94,7 @@ class SamplerTrial(Trial):
 def moments(part: Part) -> None:
     """It reaches the mean, the standard deviation and the shares of a mixture of Gaussians."""
     built, schedule = part.build(), schedule_for(part)
-    levels = schedule.levels(min(_MANY, schedule.num_steps))
+    levels = schedule.levels(_MANY if schedule.continuous else min(_MANY, schedule.num_steps))
     rows = range(16)
     alpha, sigma = float(levels.alpha[0]), float(levels.sigma[0])
     # one x for each of as many equal shares of the density, dealt out among the rows
@@ -186,16 +187,14 @@ def _needs_variance(part: Part) -> bool:
 
 def _grid(schedule: NoiseSchedule, count: int) -> NoiseLevels:
     """Levels even in time between two noise levels, whatever the schedule's own timesteps, and the image."""
-    t = torch.linspace(0, schedule.num_steps - 1, 8 * schedule.num_steps, dtype=torch.float64)
+    t = torch.linspace(0, schedule.last_time, _FINE, dtype=torch.float64)
     alpha, sigma = schedule.alpha_sigma(t)
     ratio = sigma / alpha
     within = t[(ratio >= _CLEANEST) & (ratio <= _NOISIEST)]
     if within.numel() < 2:
         raise NotApplicable(f"the schedule has no levels of sigma / alpha from {_CLEANEST} to {_NOISIEST}")
     t = torch.linspace(float(within[-1]), float(within[0]), count, dtype=torch.float64)
-    alpha, sigma = schedule.alpha_sigma(t)
-    one = torch.ones(1, dtype=torch.float64)
-    return NoiseLevels(schedule.model_time(t), torch.cat([alpha, one]), torch.cat([sigma, 0 * one]))
+    return schedule.levels_at(t)
 
 
 def _strong_error(part: Part, built: Sampler, levels: NoiseLevels) -> float:

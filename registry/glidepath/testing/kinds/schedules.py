@@ -19,25 +19,29 @@ NOISY = 3.0
 """sigma / alpha at the first timestep is below the one, at the last above the other."""
 
 _EXACT = 1e-9
+_MANY = 1000
+_COUNTS = (1, 2, 10)
 
 
 class ScheduleTrial(Trial):
     """Asks for alpha and sigma at a time for each row."""
 
     attributes: ClassVar[dict[str, Callable[[Any], object]]] = {
-        "schedule.num_steps": lambda built: built.num_steps
+        "schedule.num_steps": lambda built: built.num_steps,
+        "schedule.continuous": lambda built: built.continuous,
     }
 
     def use(self, built: NoiseSchedule, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """alpha, sigma and the denoiser's time."""
-        t = torch.tensor([row * (built.num_steps - 1) // 8 for row in rows]).to(device)
+        shares = [row * built.last_time / 8 for row in rows]
+        t = torch.tensor(shares if built.continuous else [int(share) for share in shares]).to(device)
         return [*built.alpha_sigma(t), built.model_time(t)]
 
     def require_shapes(self, built: NoiseSchedule) -> None:
         """Any shape of times; levels of N points and a clean end."""
         require(
-            isinstance(built.num_steps, int) and built.num_steps > 1,
-            f"num_steps is {built.num_steps!r}, and must be a whole number above 1",
+            built.continuous or (isinstance(built.num_steps, int) and built.num_steps > 1),
+            "num_steps must be a whole number above 1, or the schedule continuous",
         )
         for t in (torch.tensor([[0, 1, 1], [1, 0, 1]]), torch.tensor(1), torch.tensor([0.0, 0.5])):
             for name, value in zip(("alpha", "sigma"), built.alpha_sigma(t), strict=True):
@@ -58,17 +62,24 @@ class ScheduleTrial(Trial):
 
     def bad_inputs(self, built: NoiseSchedule) -> Iterator[Attempt]:
         """Spacings that it does not have."""
-        count = built.num_steps
         yield "a spacing that is none, 'nonsense'", lambda: built.levels("nonsense"), True
+        if built.continuous:
+            yield "no steps at all", lambda: built.levels(0), True
+            yield "a time beyond the last, [1.5]", lambda: built.levels([1.5]), True
+            return
+        count = built.num_steps
         yield f"more steps than it has, {count + 1}", lambda: built.levels(count + 1), True
         yield f"a timestep that it does not have, [{count}]", lambda: built.levels([count]), True
 
 
 @check("builds", "shapes")
 def monotone(part: Part) -> None:
-    """From one timestep to the next, alpha never rises, sigma never falls, and sigma / alpha rises."""
+    """From one timestep to the next, alpha never rises, sigma never falls, and sigma / alpha rises.
+
+    In continuous time the image itself, sigma 0, may stand at time 0.
+    """
     built = part.build()
-    alpha, sigma = built.alpha_sigma(torch.arange(built.num_steps))
+    alpha, sigma = built.alpha_sigma(_all_times(built))
     for wrong, message in (
         (
             ~(alpha.isfinite() & sigma.isfinite()),
@@ -76,7 +87,10 @@ def monotone(part: Part) -> None:
             "alpha_bar within 0 and 1, as by capping beta at 0.999, which the cosine schedule does",
         ),
         (alpha < 0, "alpha is below 0"),
-        (sigma <= 0, "sigma is not above 0: let alpha_bar begin below 1, for no timestep is the clean image"),
+        (
+            sigma[int(built.continuous) :] <= 0,
+            "sigma is not above 0: let alpha_bar begin below 1, for no timestep is the clean image",
+        ),
     ):
         require(not bool(wrong.any()), f"at timestep {int(wrong.int().argmax())}, {message}")
     for name, steps in (
@@ -92,7 +106,7 @@ def monotone(part: Part) -> None:
 def ends(part: Part) -> None:
     """The first timestep is nearly an image, the last nearly noise."""
     built = part.build()
-    alpha, sigma = built.alpha_sigma(torch.tensor([0, built.num_steps - 1]))
+    alpha, sigma = built.alpha_sigma(torch.tensor([0, built.last_time]))
     first, last = (sigma / alpha).tolist()
     require(first < CLEAN, f"sigma / alpha is {first:.3g} at timestep 0, which is not below {CLEAN}")
     require(last > NOISY, f"sigma / alpha is {last:.3g} at the last timestep, which is not above {NOISY}")
@@ -100,8 +114,18 @@ def ends(part: Part) -> None:
 
 @check("builds", "shapes")
 def spacings(part: Part) -> None:
-    """The points of every spacing are points of the whole schedule, noisy to clean."""
+    """The points of every spacing are points of the whole schedule, noisy to clean.
+
+    In continuous time there are as many as was asked for, and each has less noise than the one before.
+    """
     built = part.build()
+    if built.continuous:
+        for count in _COUNTS:
+            levels = built.levels(count)
+            falls = bool((levels.sigma / levels.alpha).diff().lt(0).all())
+            require(len(levels) == count, f"levels({count}) has {len(levels)} points")
+            require(falls, f"the points of levels({count}) do not run from noise to image")
+        return
     whole = built.levels(built.num_steps)
     for spacing in _spacings(built.num_steps):
         levels = built.levels(spacing)
@@ -122,6 +146,13 @@ def spacings(part: Part) -> None:
 
 
 CHECKS: tuple[Check, ...] = (monotone, ends, spacings)
+
+
+def _all_times(built: NoiseSchedule) -> Tensor:
+    """Every timestep; in continuous time as many as are looked at."""
+    if built.continuous:
+        return torch.linspace(0, 1, _MANY, dtype=torch.float64)
+    return torch.arange(built.num_steps)
 
 
 def _spacings(count: int) -> list[int | str | list[int]]:

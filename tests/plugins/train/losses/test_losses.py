@@ -12,15 +12,16 @@ import torch
 from tests.plugins.train.tiny import SIZE, WORDS, Colours, TinyDenoiser, config, make_run
 from torch import Tensor
 
-from glidepath.core.conditioning import TextEmbedding
+from glidepath.core.conditioning import Condition, Conditioning, TextEmbedding
 from glidepath.core.errors import PartError
 from glidepath.core.prediction import PredictionKind
-from glidepath.plugins.schedules.configs import CosineConfig
+from glidepath.plugins.schedules.configs import CosineConfig, FlowConfig
 from glidepath.plugins.schedules.cosine import CosineSchedule
+from glidepath.plugins.schedules.flow import FlowSchedule
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.losses.loss import add_noise, min_snr_weight, predict, squared_error
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
-from glidepath.plugins.train.losses.timesteps import log_snr, shifted_timesteps
+from glidepath.plugins.train.losses.timesteps import shifted_times
 from glidepath.plugins.train.losses.variational import VariationalBound
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
@@ -33,7 +34,7 @@ COSINE = CosineSchedule(CosineConfig())
 
 def test_without_a_shift_timesteps_are_uniform() -> None:
     uniform = (torch.arange(1000) + 0.5) / 1000
-    assert torch.equal(shifted_timesteps(uniform, log_snr(COSINE), 1.0), torch.arange(1000))
+    assert torch.equal(shifted_times(uniform, COSINE, 1.0), torch.arange(1000))
 
 
 @pytest.mark.parametrize("shift", [0.5, 2.0, 3.0])
@@ -45,7 +46,7 @@ def test_shifted_timesteps_of_the_cosine_schedule_follow_its_closed_form(shift: 
     wanted = 1 / (1 + shift**2 * (1 / alpha_bar - 1))
     u = (wanted * math.cos(angle) ** 2).sqrt().acos() * 2 / math.pi * 1.008 - 0.008
     expected = (u * 1000).ceil() - 1
-    chosen = shifted_timesteps((t + 0.5) / 1000, log_snr(COSINE), shift)
+    chosen = shifted_times((t + 0.5) / 1000, COSINE, shift)
     inside = expected < 980
     assert inside.sum() > 600
     assert torch.equal(chosen[inside], expected[inside].long())
@@ -54,8 +55,37 @@ def test_shifted_timesteps_of_the_cosine_schedule_follow_its_closed_form(shift: 
 def test_shifted_timesteps_stay_within_the_schedule() -> None:
     uniform = torch.tensor([0.0, 0.5, 1 - 2**-24])
     for shift in (1e-6, 1e6):
-        chosen = shifted_timesteps(uniform, log_snr(COSINE), shift)
+        chosen = shifted_times(uniform, COSINE, shift)
         assert 0 <= int(chosen.min()) <= int(chosen.max()) <= 999
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0, 3.0])
+def test_shifted_times_of_a_flow_have_that_much_more_noise(shift: float) -> None:
+    uniform = torch.tensor([0.1, 0.5, 0.9])
+    alpha, sigma = FlowSchedule(FlowConfig()).alpha_sigma(
+        shifted_times(uniform, FlowSchedule(FlowConfig()), shift)
+    )
+    torch.testing.assert_close(sigma / alpha, (shift * uniform / (1 - uniform)).double(), rtol=1e-6, atol=0)
+
+
+def test_a_denoiser_of_a_flow_is_trained_at_times_drawn_evenly() -> None:
+    """Against the error of each sample: epsilon - x_0 at u x_0 + (1 - u) epsilon."""
+    run = make_run(NOWHERE, schedule=FlowSchedule(FlowConfig()), denoiser={"predicts": "flow"})
+    images, captions = Colours().batch(0, 0, 4)
+    loss = DenoisingStage(config(caption_dropout=0.0), run).loss(images, captions, draws.generator(0, 0))
+    generator = draws.generator(0, 0)
+    u = torch.rand(4, generator=generator)
+    noise = torch.randn(images.shape, generator=generator)
+    t, x_t = 1000 * u, torch.lerp(images, noise, u[:, None, None, None])
+    assert run.text_encoder is not None
+    predicted = run.denoiser(x_t, t, Conditioning(4, {"text": Condition(run.text_encoder(captions))}))
+    torch.testing.assert_close(loss, (predicted - (noise - images)).square().mean())
+
+
+def test_a_learned_variance_is_not_trained_in_continuous_time() -> None:
+    run = make_run(NOWHERE, schedule=FlowSchedule(FlowConfig()), denoiser={"learned_variance": True})
+    with pytest.raises(PartError, match="learned_variance: false"):
+        DenoisingStage(config(), run)
 
 
 @pytest.mark.parametrize("gamma", [1.0, 5.0])
@@ -73,14 +103,17 @@ def test_min_snr_weights_are_those_of_the_paper(gamma: float) -> None:
         torch.testing.assert_close(min_snr_weight(kind, alpha, sigma, gamma), weight, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("kind", ["sample", "epsilon", "velocity"])
+@pytest.mark.parametrize("kind", ["sample", "epsilon", "velocity", "flow"])
 def test_min_snr_weighs_the_same_error_of_x_0_whatever_is_predicted(kind: PredictionKind) -> None:
     alpha, sigma = COSINE.alpha_sigma(torch.tensor([10, 500, 900]))
     size = (alpha**2 + sigma**2) / sigma
-    of_prediction = {"sample": 1 + 0 * alpha, "epsilon": alpha / sigma, "velocity": size}[
-        kind
-    ]  # for x_0 off by 1
-    weighed = min_snr_weight(kind, alpha, sigma, 5.0) * of_prediction**2
+    for_x_0_off_by_1 = {
+        "sample": 1 + 0 * alpha,
+        "epsilon": alpha / sigma,
+        "velocity": size,
+        "flow": (alpha + sigma) / sigma,
+    }
+    weighed = min_snr_weight(kind, alpha, sigma, 5.0) * for_x_0_off_by_1[kind] ** 2
     torch.testing.assert_close(weighed, (alpha / sigma).square().clamp(max=5.0))
 
 
@@ -102,14 +135,15 @@ def test_min_snr_weights_the_loss_of_a_step() -> None:
     torch.testing.assert_close(loss, (error * weight).mean().float())
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "sample", "velocity"])
+@pytest.mark.parametrize("kind", ["epsilon", "sample", "velocity", "flow"])
 def test_a_perfect_prediction_has_no_error(kind: PredictionKind) -> None:
     x_0, noise = Colours().batch(0, 0, 4)[0], torch.randn(4, 3, SIZE, SIZE)
     t = torch.tensor([0, 30, 70, 99])
     schedule = make_run(NOWHERE).schedule
     x_t, step = add_noise(schedule, x_0, noise, t)
     torch.testing.assert_close(x_t, schedule.add_noise(x_0, noise, t))
-    perfect = {"epsilon": noise, "sample": x_0, "velocity": step.alpha * noise - step.sigma * x_0}[kind]
+    velocity = step.alpha * noise - step.sigma * x_0
+    perfect = {"epsilon": noise, "sample": x_0, "velocity": velocity, "flow": noise - x_0}[kind]
 
     class Oracle(TinyDenoiser):
         def forward(self, *_: Any) -> Tensor:

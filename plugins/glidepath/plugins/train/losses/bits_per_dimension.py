@@ -88,6 +88,8 @@ def bits_per_dimension(
     Raises:
         GlidepathError: the schedule is not variance-preserving, or in continuous time.
     """
+    if pipeline.schedule.continuous:
+        raise GlidepathError("bits per dimension are of a chain of timesteps, and this schedule has none")
     count = pipeline.schedule.num_steps
     levels = pipeline.schedule.levels(count)
     if not torch.allclose(levels.alpha**2 + levels.sigma**2, torch.ones(()).double(), atol=1e-4):

@@ -30,14 +30,17 @@ def upload(value: Tensor, device: torch.device) -> Tensor:
 def add_noise(schedule: NoiseSchedule, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Step]:
     """x_t = alpha x_0 + sigma noise (Ho et al. 2020, equation 4), and where each sample stands.
 
-    x_0, noise: [B, C, *spatial]; t: [B] int64, on the host. The step's t is what the denoiser receives, [B];
+    x_0, noise: [B, C, *spatial]; t: [B], on the host, int64, or float64 in continuous time. The step's t is
+    what the denoiser receives, [B];
     its alpha and sigma are [B, 1, ...], to broadcast against x_0. Its index says nothing.
     """
     alpha, sigma = (
         upload(value.to(x_0.dtype).reshape(-1, *[1] * (x_0.ndim - 1)), x_0.device)
         for value in schedule.alpha_sigma(t)
     )
-    return alpha * x_0 + sigma * noise, Step(0, upload(schedule.model_time(t), x_0.device), alpha, sigma)
+    received = schedule.model_time(t)
+    received = received.float() if received.is_floating_point() else received
+    return alpha * x_0 + sigma * noise, Step(0, upload(received, x_0.device), alpha, sigma)
 
 
 def reduced(images: Tensor, size: int) -> Tensor:
@@ -61,7 +64,7 @@ def predict(
 def squared_error(prediction: Prediction, x_0: Tensor, noise: Tensor) -> Tensor:
     """The mean squared error of each sample, in what was predicted: [B] float32.
 
-    Ho et al. 2020, equation 14, for whichever of epsilon, x_0 and velocity the denoiser predicts.
+    Ho et al. 2020, equation 14, for whichever of epsilon, x_0, velocity and flow the denoiser predicts.
     """
     wanted = _target(prediction.kind, prediction.step, x_0, noise)
     return (prediction.value.float() - wanted).square().flatten(1).mean(1)
@@ -70,6 +73,8 @@ def squared_error(prediction: Prediction, x_0: Tensor, noise: Tensor) -> Tensor:
 def _target(kind: PredictionKind, step: Step, x_0: Tensor, noise: Tensor) -> Tensor:
     if kind == "epsilon":
         return noise
+    if kind == "flow":
+        return noise - x_0
     return x_0 if kind == "sample" else step.alpha * noise - step.sigma * x_0
 
 
@@ -77,7 +82,8 @@ def min_snr_weight(kind: PredictionKind, alpha: Tensor, sigma: Tensor, gamma: fl
     """min(SNR, gamma), a weight of the squared error of x_0, as a factor of that of what is predicted.
 
     Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting Strategy", section 3.4: for epsilon
-    min(SNR, gamma) / SNR, and for velocity, where alpha^2 + sigma^2 = 1, min(SNR, gamma) / (SNR + 1).
+    min(SNR, gamma) / SNR, and for velocity, where alpha^2 + sigma^2 = 1, min(SNR, gamma) / (SNR + 1). The
+    error of x_0 is sigma / (alpha + sigma) times that of a flow.
     alpha, sigma: any shape; SNR = (alpha / sigma)^2.
     """
     snr = (alpha / sigma) ** 2
@@ -85,7 +91,8 @@ def min_snr_weight(kind: PredictionKind, alpha: Tensor, sigma: Tensor, gamma: fl
         return snr.clamp(max=gamma)
     if kind == "epsilon":
         return (gamma / snr).clamp(max=1)
-    return snr.clamp(max=gamma) * (sigma / (alpha**2 + sigma**2)) ** 2
+    of_x_0 = sigma / (alpha + sigma) if kind == "flow" else sigma / (alpha**2 + sigma**2)
+    return snr.clamp(max=gamma) * of_x_0**2
 
 
 def drop_captions(text_encoder: TextEncoder, captions: Sequence[str], dropped: Tensor) -> TextEmbedding:

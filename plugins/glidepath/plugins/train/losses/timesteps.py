@@ -10,21 +10,31 @@ from torch import Tensor
 from glidepath.core import NoiseSchedule
 
 
-def log_snr(schedule: NoiseSchedule) -> Tensor:
-    """[num_steps] float64, log(alpha^2 / sigma^2) at each timestep; it falls as t grows."""
-    alpha, sigma = schedule.alpha_sigma(torch.arange(schedule.num_steps))
+def log_snr(schedule: NoiseSchedule, t: Tensor) -> Tensor:
+    """log(alpha^2 / sigma^2) at times t (any shape), float64; it falls as t grows."""
+    alpha, sigma = schedule.alpha_sigma(t)
     return 2 * (alpha.log() - sigma.log())
 
 
-def shifted_timesteps(uniform: Tensor, log_snrs: Tensor, shift: float) -> Tensor:
-    """Timesteps with `shift` times the noise of uniform ones (sigma / alpha times `shift`).
+def time_at(schedule: NoiseSchedule, share: Tensor) -> Tensor:
+    """The time before which a share of all times lies: int64 timesteps, or the share in continuous time.
 
-    Hoogeboom et al. 2023, "simple diffusion", equation 4: the log-SNR moves by -2 log(shift). The timestep
-    is the first whose log-SNR is no larger than that, or the last. Shift 1 is uniform.
-
-    uniform: [B] in [0, 1); log_snrs: [num_steps], falling; returns [B] int64.
+    share: in [0, 1), any shape.
     """
-    num_steps = log_snrs.shape[0]
-    t = (uniform.to(torch.float64) * num_steps).long()
+    return share.to(torch.float64) if schedule.continuous else (share * schedule.num_steps).long()
+
+
+def shifted_times(uniform: Tensor, schedule: NoiseSchedule, shift: float) -> Tensor:
+    """Times with `shift` times the noise of uniform ones (sigma / alpha times `shift`).
+
+    Hoogeboom et al. 2023, "simple diffusion", equation 4: the log-SNR moves by -2 log(shift). A timestep is
+    the first whose log-SNR is no larger than that, or the last. Shift 1 is uniform.
+
+    uniform: [B] in [0, 1); returns [B] int64, or float64 in continuous time.
+    """
+    t = time_at(schedule, uniform.to(torch.float64))
+    if schedule.continuous:
+        return t if shift == 1 else schedule.time_of(math.log(shift) - log_snr(schedule, t) / 2)
+    log_snrs = log_snr(schedule, torch.arange(schedule.num_steps))
     wanted = log_snrs[t] - 2 * math.log(shift)
-    return torch.searchsorted(-log_snrs, -wanted).clamp_(0, num_steps - 1)
+    return torch.searchsorted(-log_snrs, -wanted).clamp_(0, schedule.num_steps - 1)

@@ -23,7 +23,7 @@ from glidepath.core import PartError
 from glidepath.plugins.train.data.dataset import near_misses
 from glidepath.plugins.train.losses.loss import add_noise, upload
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
-from glidepath.plugins.train.losses.timesteps import log_snr
+from glidepath.plugins.train.losses.timesteps import log_snr, time_at
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
 
@@ -59,15 +59,14 @@ class ContrastStage(TrainingStage):
             torch.manual_seed(config.seed)
             self.head = ContrastiveHead(channels, image_size, pooled_width).to(run.device)
         self.modules = nn.ModuleDict({"text_encoder": run.text_encoder, "head": self.head})
-        self._log_snrs = log_snr(run.schedule)
 
     def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
         """Symmetric cross-entropy of images, more often lightly noised than not, against their captions."""
         run = self.run
-        t = (torch.rand(len(captions), generator=generator).square() * run.schedule.num_steps).long()
+        t = time_at(run.schedule, torch.rand(len(captions), generator=generator).square())
         noise = upload(torch.randn(images.shape, generator=generator), run.device)
         x_t, _ = add_noise(run.schedule, upload(images, run.device), noise, t)
-        log_snrs = upload(self._log_snrs[t].to(torch.float32), run.device)
+        log_snrs = upload(log_snr(run.schedule, t).to(torch.float32), run.device)
         wrong = near_misses(run.dataset, captions, generator) or []
         logits = self.head(x_t, log_snrs, self.text_encoder([*captions, *wrong]).pooled)
         return symmetric_cross_entropy(logits, upload(says_the_same(captions, wrong), run.device))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from glidepath.core import Denoiser, TextEncoder
+from glidepath.core import Denoiser, PartError, TextEncoder
 from glidepath.plugins.train.losses.loss import (
     add_noise,
     drop_captions,
@@ -17,7 +17,7 @@ from glidepath.plugins.train.losses.loss import (
     squared_error,
     upload,
 )
-from glidepath.plugins.train.losses.timesteps import log_snr, shifted_timesteps
+from glidepath.plugins.train.losses.timesteps import shifted_times, time_at
 from glidepath.plugins.train.losses.variational import VariationalBound
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
@@ -37,13 +37,19 @@ class DenoisingStage(TrainingStage):
         if run.text_encoder is not None:
             self.modules["text_encoder"] = run.text_encoder
             self.rates = {"text_encoder": config.text_encoder_rate}
-        self._log_snrs = log_snr(run.schedule)
-        self._bound = VariationalBound(run.schedule.levels(run.schedule.num_steps))
+        self._bound: VariationalBound | None = None
+        if run.denoiser.learned_variance:
+            if run.schedule.continuous:
+                raise PartError(
+                    "a learned variance is that of a step from one timestep to the next, and this schedule "
+                    "has none: train a denoiser with learned_variance: false"
+                )
+            self._bound = VariationalBound(run.schedule.levels(run.schedule.num_steps))
 
     def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
         """The mean squared error, weighted; for a learned variance the variational bound too."""
         config, run = self.config, self.run
-        t = shifted_timesteps(torch.rand(len(captions), generator=generator), self._log_snrs, config.shift)
+        t = shifted_times(torch.rand(len(captions), generator=generator), run.schedule, config.shift)
         noise = upload(torch.randn(images.shape, generator=generator), run.device)
         dropped = torch.rand(len(captions), generator=generator) < config.caption_dropout
         text = None if run.text_encoder is None else drop_captions(run.text_encoder, captions, dropped)
@@ -55,7 +61,7 @@ class DenoisingStage(TrainingStage):
             weight = min_snr_weight(prediction.kind, *run.schedule.alpha_sigma(t), config.min_snr_gamma)
             squared = squared * upload(weight.to(squared.dtype), run.device)
         loss = squared.mean()
-        if run.denoiser.learned_variance:
+        if self._bound is not None:
             # the bound of the chain is a sum over its timesteps: num_steps times their mean
             weighed = config.variational_weight * run.schedule.num_steps
             loss = loss + weighed * self._bound.of_variance(prediction, x_0, t).mean()
@@ -90,7 +96,7 @@ class DenoisingStage(TrainingStage):
         images, captions = run.dataset.batch(self.config.seed + 1, 0, min(self.config.batch, 64))
         noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(self.config.seed))
         x_0, noise = upload(images, run.device), upload(noise, run.device)
-        t = torch.full((len(captions),), int(0.9 * run.schedule.num_steps))
+        t = time_at(run.schedule, torch.full((len(captions),), 0.9, dtype=torch.float64))
         x_t, step = add_noise(run.schedule, x_0, noise, t)
         figures = {}
         for name, said in (("own_caption", captions), ("other_caption", captions[1:] + captions[:1])):
