@@ -43,7 +43,8 @@ def test_every_sampler_reaches_the_data_in_continuous_time(name: str, schedule: 
     noise = PerSampleNoise([(0, index) for index in range(4)])
     x = sampler.first(noise.initial((4, 1, 32, 32), "cpu"), levels)
     *_, last = sampler.states(exact, x, levels, noise)
-    assert float(last.x.std()) == pytest.approx(DEVIATION, rel=0.05)
+    # to 4 deviations of an estimate from 4,096 values, and what methods of the first order have left to err
+    assert float(last.x.std()) == pytest.approx(DEVIATION, rel=0.06)
     assert float(last.x.mean()) == pytest.approx(0, abs=0.02)
 
 
