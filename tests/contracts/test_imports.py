@@ -25,7 +25,12 @@ from .sources import (
 )
 
 CORE_MAY_IMPORT = {"torch", "attrs", "glidepath.core"}
-TORCH_FREE_CORE = {"glidepath.core.errors", "glidepath.core.lazy", "glidepath.core.spacing"}
+TORCH_FREE_CORE = {
+    "glidepath.core.errors",
+    "glidepath.core.lazy",
+    "glidepath.core.size",
+    "glidepath.core.spacing",
+}
 TORCH = {"torch", "safetensors.torch"}
 HEAVY = {*TORCH, "numpy", "PIL", "omegaconf", "tqdm"}
 """What takes long to import: not on the way of a command that lists or checks."""

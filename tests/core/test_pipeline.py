@@ -407,7 +407,7 @@ MASK = torch.ones(1, 1, *SHAPE[1:])
             {"low_res": PICTURE.expand(3, -1, -1, -1)},
             "3 rows of low_res were given for 1 prompts",
         ),
-        (Recorder(), {"image": PICTURE[..., :4], "strength": 1}, "image is 4x4, and .* images of 4x6"),
+        (Recorder(), {"image": PICTURE[..., :4], "strength": 1}, "image is 4x4 pixels, and .* images of 6x4"),
         (Recorder(), {"image": PICTURE[0], "strength": 1}, r"image is \[B, 3, H, W\] uint8"),
         (Recorder(), {"image": PICTURE / 255, "strength": 1}, r"image is \[B, 3, H, W\] uint8"),
         (Recorder(), {"image": PICTURE[:, :1], "strength": 1}, r"image is \[B, 3, H, W\] uint8"),

@@ -207,7 +207,7 @@ class RecordedCodec(IdentityCodec):
         super().__init__()
         self.image = image
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         assert self.image is not None
         return self.image
 

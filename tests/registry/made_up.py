@@ -231,13 +231,19 @@ COMPONENTS = (
         summary="needs a module",
         requires=(Extra(module="no_such_module", install="pip install no-such-module"),),
     ),
-    Component(kind="codec", name="identity", target="none:None", summary="pixels"),
+    Component(
+        kind="codec",
+        name="identity",
+        target="none:None",
+        summary="pixels",
+        provides=lambda _config: {"codec.channels": 3, "codec.factor": 1, "codec.bounded": True},
+    ),
     Component(
         kind="codec",
         name="latent",
         target="none:None",
-        summary="needs 4 channels",
-        needs=lambda _config: {"image.channels": Need(value=(4, 8), why="it makes latents")},
+        summary="4 channels, an eighth of the size",
+        provides=lambda _config: {"codec.channels": 4, "codec.factor": 8, "codec.bounded": False},
     ),
 )
 

@@ -273,11 +273,13 @@ class UntypedError(SoundTokenizer):
 class SoundCodec(IdentityCodec):
     """Pixels; what stands in `added` is too little to be seen in 8 bits."""
 
+    bounded = False
+
     def __init__(self, config: Any = None) -> None:
         super().__init__()
         self.config = config
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         return super().encode(images) + 1e-3 * self.added(images)
 
     def added(self, images: Tensor) -> Any:
@@ -319,7 +321,7 @@ class Counts(SoundCodec):
 
 
 class ThroughItself(SoundCodec):
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         self.given = images
         time.sleep(0.003)
         return super().encode(self.given)
@@ -336,8 +338,23 @@ class HearsNeighbours(SoundCodec):
         return images.flatten()[0] / 255
 
 
+class Unbounded(SoundCodec):
+    bounded = True
+
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        return 2 * super().encode(images)
+
+    def decode(self, x: Tensor) -> Tensor:
+        return super().decode(x / 2)
+
+
+class KnowsAll(SoundCodec):
+    def reduce_mask(self, mask: Tensor) -> Tensor:
+        return torch.ones_like(mask)
+
+
 class Lossy(SoundCodec):
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         return super().encode(images // 8 * 8)
 
 

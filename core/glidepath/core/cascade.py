@@ -17,6 +17,7 @@ from glidepath.core.errors import PartError
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.pipeline import Pipeline, sample_indices
 from glidepath.core.sampler import State
+from glidepath.core.size import checked_size, sides
 
 
 class Cascade:
@@ -51,6 +52,7 @@ class Cascade:
         image: Tensor | None = None,
         mask: Tensor | None = None,
         strength: float | None = None,
+        size: Sequence[int] | None = None,
     ) -> Tensor:
         """Images of B prompts, as the last stage makes them; arguments as for `states`."""
         walk = self.states(
@@ -61,6 +63,7 @@ class Cascade:
             image=image,
             mask=mask,
             strength=strength,
+            size=size,
         )
         (last,) = deque(walk, maxlen=1)  # each stage has at least one step
         return self.images(last)
@@ -76,10 +79,12 @@ class Cascade:
         image: Tensor | None = None,
         mask: Tensor | None = None,
         strength: float | None = None,
+        size: Sequence[int] | None = None,
     ) -> Iterator[State]:
         """Each state of each stage as it is made; arguments as for `Pipeline.states`.
 
         labels: for the stages that read them.
+        size: (H, W) in pixels of the last stage's images; those of earlier ones are smaller in proportion.
         image, mask: of the last stage's size; earlier stages receive them reduced. Without a mask, `image`
             and `strength` concern the first stage alone.
 
@@ -87,8 +92,9 @@ class Cascade:
             PartError: the arguments do not fit a stage. None has begun by then.
         """
         chosen = sample_indices(prompts, samples)
-        self._check_picture("image", image, 3)
-        self._check_picture("mask", mask, 1)
+        sizes = self.sizes(size)
+        _check_picture("image", image, 3, sizes[-1])
+        _check_picture("mask", mask, 1, sizes[-1])
         if labels is not None and all(pipeline.num_classes is None for pipeline in self.stages.values()):
             raise PartError("labels were given, and no stage of this cascade reads any")
         walks = [
@@ -97,12 +103,13 @@ class Cascade:
                 prompts,
                 samples=chosen,
                 labels=None if pipeline.num_classes is None else labels,
-                image=_reduced_image(image, pipeline) if index == 0 or mask is not None else None,
-                mask=_reduced_mask(mask, pipeline),
+                image=_reduced_image(image, pixels) if index == 0 or mask is not None else None,
+                mask=_reduced_mask(mask, pixels),
+                size=None if size is None else pixels,
                 strength=strength if index == 0 else None,
                 noise=PerSampleNoise([(seed, sample) for sample in chosen], stream=index),
             )
-            for index, pipeline in enumerate(self.stages.values())
+            for index, (pipeline, pixels) in enumerate(zip(self.stages.values(), sizes, strict=True))
         ]
         for index, walk in enumerate(walks):
             # `states` checks its arguments when it is called; this generator is dropped before its first step
@@ -112,6 +119,30 @@ class Cascade:
     def images(self, state: State) -> Tensor:
         """A state as images of its stage, [B, 3, H, W] uint8."""
         return tuple(self.stages.values())[state.stage].decode(state.x)
+
+    @property
+    def image_size(self) -> tuple[int, ...]:
+        """(H, W) in pixels of the images that it makes where no other size is asked for."""
+        return self.last.image_size
+
+    def sizes(self, size: Sequence[int] | None = None) -> list[tuple[int, ...]]:
+        """(H, W) in pixels of each stage's images, where the last stage's are of `size`; None: `image_size`.
+
+        Raises:
+            PartError: they would not be whole.
+        """
+        own = [pipeline.image_size for pipeline in self.stages.values()]
+        if size is None:
+            return own
+        wanted = checked_size(size)
+        for name, made in zip(self.stages, own, strict=True):
+            if any(side * part % whole for side, part, whole in zip(wanted, made, own[-1], strict=True)):
+                of = f"stage {name!r} makes {sides(made)} of {sides(own[-1])} pixels"
+                raise PartError(f"this cascade makes no images of {sides(wanted)} pixels: {of}")
+        return [
+            tuple(side * part // whole for side, part, whole in zip(wanted, made, own[-1], strict=True))
+            for made in own
+        ]
 
     @property
     def first(self) -> Pipeline:
@@ -140,34 +171,33 @@ class Cascade:
             assert state is not None  # each stage has at least one step
             made = pipeline.images(state)
 
-    def _check_picture(self, name: str, picture: Tensor | None, channels: int) -> None:
-        wanted = (channels, *self.last.denoiser.image_shape[1:])
-        if picture is not None and tuple(picture.shape[1:]) != wanted:
-            shape = ", ".join(map(str, wanted))
-            raise PartError(
-                f"{name} is {list(picture.shape)}, and must be [1 or B, {shape}]: of the size of the images "
-                "that this cascade makes"
-            )
-        if picture is not None and name == "image" and picture.dtype != torch.uint8:
-            raise PartError(f"image is uint8 (8 bits a colour), not {picture.dtype}")
-
 
 def stages_of(pipeline: Pipeline | Cascade) -> Mapping[str, Pipeline]:
     """The pipelines of a cascade by name; a pipeline by itself under ""."""
     return pipeline.stages if isinstance(pipeline, Cascade) else {"": pipeline}
 
 
-def _reduced_image(image: Tensor | None, pipeline: Pipeline) -> Tensor | None:
+def _check_picture(name: str, picture: Tensor | None, channels: int, size: tuple[int, ...]) -> None:
+    wanted = (channels, *size)
+    if picture is not None and tuple(picture.shape[1:]) != wanted:
+        shape = ", ".join(map(str, wanted))
+        raise PartError(
+            f"{name} is {list(picture.shape)}, and must be [1 or B, {shape}]: of the size of the images "
+            "that this cascade makes"
+        )
+    if picture is not None and name == "image" and picture.dtype != torch.uint8:
+        raise PartError(f"image is uint8 (8 bits a colour), not {picture.dtype}")
+
+
+def _reduced_image(image: Tensor | None, size: tuple[int, ...]) -> Tensor | None:
     """The image in the size of a stage: each pixel the mean of the area that it covers."""
-    size = pipeline.denoiser.image_shape[1:]
-    if image is None or tuple(image.shape[2:]) == tuple(size):
+    if image is None or tuple(image.shape[2:]) == size:
         return image
     return F.interpolate(image.to(torch.float32), size=size, mode="area").round().to(torch.uint8)
 
 
-def _reduced_mask(mask: Tensor | None, pipeline: Pipeline) -> Tensor | None:
+def _reduced_mask(mask: Tensor | None, size: tuple[int, ...]) -> Tensor | None:
     """The mask in the size of a stage. A pixel is known where all that it covers is known."""
-    size = pipeline.denoiser.image_shape[1:]
-    if mask is None or tuple(mask.shape[2:]) == tuple(size):
+    if mask is None or tuple(mask.shape[2:]) == size:
         return mask
-    return 1 - F.adaptive_max_pool2d(1 - mask.to(torch.float32), tuple(size))
+    return 1 - F.adaptive_max_pool2d(1 - mask.to(torch.float32), size)

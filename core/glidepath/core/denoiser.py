@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.prediction import Prediction, PredictionKind
+from glidepath.core.size import sides
 
 Predict = Callable[[Tensor, Step], Prediction]
 """(x [B, C, *spatial], Step) -> Prediction: a denoiser with its conditioning and levels bound."""
@@ -25,8 +26,8 @@ class Denoiser(nn.Module, ABC):
         predicts: what `forward` returns in its first C channels.
         learned_variance: whether `forward` returns 2C channels, of which the second C are v in [-1, 1]
             between the two bounds of the log-variance (Nichol & Dhariwal 2021).
-        image_shape: (C, *spatial) of the x that the denoiser was made for; a convolutional one takes other
-            sizes too.
+        image_shape: (C, *spatial) of the x that the denoiser was made for; `takes` says which other sizes
+            it takes. Of images in pixels, the pipeline knows the size.
         reads: the names of the conditions that it reads; it is given no others. One that reads "low_res" is
             an upsampler, and cannot predict without.
         num_classes: how many class labels it knows; None for a denoiser that takes no label.
@@ -45,6 +46,14 @@ class Denoiser(nn.Module, ABC):
     def needs_low_res(self) -> bool:
         """Whether it is an upsampler."""
         return "low_res" in self.reads
+
+    def takes(self, size: Sequence[int]) -> str:
+        """What is wrong with an x of a spatial size other than it was made for; "" if nothing is.
+
+        Here: every other size is. A denoiser that runs on others overrides it.
+        """
+        made = self.image_shape[1:]
+        return "" if tuple(size) == made else f"the denoiser takes an x of {sides(made)} alone"
 
     @abstractmethod
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:

@@ -62,6 +62,10 @@ class PerSampleNoise:
         """Standard normal noise of `shape`, from each row's stream."""
         return self._draw(0, shape, device)
 
+    def posterior(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
+        """The noise from which a codec draws the x_0 of an image that is given."""
+        return self._draw(-1, shape, device)
+
     def step(self, index: int, like: Tensor) -> Tensor:
         """The noise of step `index`."""
         return self._draw(index + 1, tuple(like.shape), like.device)

@@ -18,8 +18,10 @@ from glidepath.core.guidance import Guidance, fold
 from glidepath.core.inpainting import keep_known, put_back
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise, PerSampleNoise
+from glidepath.core.pictures import encoded_pictures
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
+from glidepath.core.size import checked_size, sides
 from glidepath.core.text_encoder import TextEncoder
 
 
@@ -58,9 +60,9 @@ class Pipeline:
         self.device = torch.device(device)
         self.dtype = dtype
         self.schedule = schedule
-        self.sampler = sampler
         self.guidance = tuple(guidance)
-        self.codec = (codec or IdentityCodec()).to(self.device).eval()
+        self.codec = (codec or IdentityCodec()).to(self.device).eval().requires_grad_(False)
+        self.sampler = sampler.for_codec(self.codec)
         self.denoiser = denoiser
         for network in (denoiser, *self._guiding_networks().values()):
             network.to(self.device, dtype if isinstance(network, Denoiser) else None)
@@ -86,6 +88,7 @@ class Pipeline:
         image: Tensor | None = None,
         mask: Tensor | None = None,
         strength: float | None = None,
+        size: Sequence[int] | None = None,
         noise: Noise | None = None,
     ) -> Tensor:
         """Images of B prompts, [B, 3, H, W] uint8 on the pipeline's device; arguments as for `states`."""
@@ -98,6 +101,7 @@ class Pipeline:
             image=image,
             mask=mask,
             strength=strength,
+            size=size,
             noise=noise,
         )
         (last,) = deque(walk, maxlen=1)  # levels have at least one step
@@ -115,6 +119,7 @@ class Pipeline:
         image: Tensor | None = None,
         mask: Tensor | None = None,
         strength: float | None = None,
+        size: Sequence[int] | None = None,
         noise: Noise | None = None,
     ) -> Iterator[State]:
         """The state after each step, for previews; stop iterating to cancel.
@@ -125,10 +130,11 @@ class Pipeline:
             first occurrence, 1 for its second.
         labels: B class labels, for a class-conditional denoiser.
         low_res: [1 or B, 3, h, w] uint8, what an upsampler starts from.
-        image: [1 or B, 3, H, W] uint8, of the size that the denoiser was made for; what is changed.
-        mask: [1 or B, 1, H, W], 1 where the image is known: those pixels are restored in each predicted x_0.
+        image: [1 or B, 3, H, W] uint8, of the size of the images; what is changed.
+        mask: [1 or B, 1, H, W], 1 where the image is known: what it covers is restored in each predicted x_0.
         strength: how far the image is noised, above 0 to 1: the last `strength` of the steps are taken, from
             the image noised to their level (Meng et al. 2022, "SDEdit"). None: from noise alone.
+        size: (H, W) of the images in pixels; None: `image_size`, which the denoiser was made for.
         noise: another source of noise in place of `seed` and `samples`.
 
         Raises:
@@ -138,10 +144,11 @@ class Pipeline:
         prompts = _checked_prompts(prompts)
         chosen = sample_indices(prompts, samples)
         noise = noise or PerSampleNoise([(seed, sample) for sample in chosen])
-        levels = self.levels(strength)
-        given = self._pictures(len(prompts), low_res, image, mask, strength)
+        levels = self.levels(strength, size)
+        shape = (len(prompts), *self.latent_shape(size))
+        given = self._pictures(shape, low_res, image, mask, strength, noise)
         steering = (prompts, _checked_labels(labels, len(prompts), self.num_classes))
-        return self._walk(*steering, given, levels, noise, start=strength is not None)
+        return self._walk(*steering, given, levels, noise, shape, start=strength is not None)
 
     def images(self, state: State) -> Tensor:
         """A state as images, [B, 3, H, W] uint8: the result when it is the last, a preview before."""
@@ -185,13 +192,15 @@ class Pipeline:
         return Conditioning(len(prompts), conditions, tuple(prompts))
 
     @torch_defaults()
-    def levels(self, strength: float | None = None) -> NoiseLevels:
+    def levels(self, strength: float | None = None, size: Sequence[int] | None = None) -> NoiseLevels:
         """The noise levels that the sampler visits: all, or the share `strength` that is nearest the image.
+
+        size: as of `states`; some schedules depend on it.
 
         Raises:
             PartError: strength is not above 0, or is above 1.
         """
-        schedule = self.schedule.for_size(self.denoiser.image_shape[1:])
+        schedule = self.schedule.for_size(self.latent_shape(size)[1:])
         if strength is None:
             return self.sampler.levels(schedule)
         if not 0 < strength <= 1:
@@ -199,6 +208,28 @@ class Pipeline:
                 f"strength is above 0 and at most 1 (1 keeps nothing of the image), not {strength}"
             )
         return self.sampler.levels(schedule, strength)
+
+    @property
+    def image_size(self) -> tuple[int, ...]:
+        """(H, W) in pixels of the images that it makes where no other size is asked for."""
+        return self.codec.image_size(self.denoiser.image_shape[1:])
+
+    def latent_shape(self, size: Sequence[int] | None = None) -> tuple[int, ...]:
+        """(C, *spatial) of the x of an image of a size in pixels, (H, W); None: of `image_size`.
+
+        Raises:
+            PartError: the codec or the denoiser does not take that size.
+        """
+        if size is None:
+            return self.denoiser.image_shape
+        pixels = checked_size(size)
+        try:
+            latent = self.codec.latent_size(pixels)
+            if fault := self.denoiser.takes(latent):
+                raise PartError(fault)
+        except PartError as error:
+            raise PartError(f"this pipeline makes no images of {sides(pixels)} pixels: {error}") from error
+        return (self.denoiser.image_shape[0], *latent)
 
     @property
     def num_classes(self) -> int | None:
@@ -243,13 +274,14 @@ class Pipeline:
 
     def _pictures(
         self,
-        batch: int,
+        shape: tuple[int, ...],
         low_res: Tensor | None,
         image: Tensor | None,
         mask: Tensor | None,
         strength: float | None,
+        noise: Noise,
     ) -> dict[str, Tensor]:
-        """The pictures that steer a batch, as `Conditioning` holds them."""
+        """The pictures that steer a batch whose x is [B, C, *spatial], as `Conditioning` holds them."""
         if image is None and (mask is not None or strength is not None):
             name = "strength" if mask is None else "mask"
             raise PartError(f"{name} says what is kept of an image, and there is no image")
@@ -257,36 +289,10 @@ class Pipeline:
             raise PartError("this denoiser is an upsampler: it needs low_res, the images to start from")
         if low_res is not None and not self.denoiser.needs_low_res:
             raise PartError("low_res was given, and this denoiser is no upsampler: it does not read it")
-        given: dict[str, Tensor] = {}
         with torch.inference_mode():
-            if low_res is not None:
-                given["low_res"] = _rows(
-                    _picture(low_res, "low_res").to(self.device) / 127.5 - 1, batch, "low_res"
-                )
-            if image is not None:
-                x_0 = self.codec.encode(_picture(image, "image").to(self.device))
-                if x_0.shape[1:] != torch.Size(self.denoiser.image_shape):
-                    sizes = (
-                        "x".join(map(str, image.shape[2:])),
-                        "x".join(map(str, self.denoiser.image_shape[1:])),
-                    )
-                    raise PartError(f"image is {sizes[0]}, and this pipeline makes images of {sizes[1]}")
-                given["image"] = _rows(x_0, batch, "image")
-            if mask is not None:
-                given["mask"] = _rows(self._checked_mask(mask), batch, "mask")
-        return given
-
-    def _checked_mask(self, mask: Tensor) -> Tensor:
-        wanted = (1, *self.denoiser.image_shape[1:])
-        if tuple(mask.shape[1:]) != wanted:
-            raise PartError(
-                f"mask is {list(mask.shape)}, and must be [1 or B, {', '.join(map(str, wanted))}]: one value "
-                "for each pixel of the image, 1 where it is known"
+            return encoded_pictures(
+                self.codec, shape, noise, self.device, low_res=low_res, image=image, mask=mask
             )
-        known = mask.to(torch.float32)
-        if not bool(((known == 0) | (known == 1)).all()):
-            raise PartError("mask holds values other than 0 (to be made) and 1 (known)")
-        return known.to(self.device)
 
     def _walk(
         self,
@@ -295,6 +301,7 @@ class Pipeline:
         pictures: Mapping[str, Tensor],
         levels: NoiseLevels,
         noise: Noise,
+        shape: tuple[int, ...],
         *,
         start: bool,
     ) -> Iterator[State]:
@@ -305,7 +312,7 @@ class Pipeline:
         with torch_defaults(), without_gradients():
             conditioning = self.conditioning(prompts, labels, pictures)
             predict = watch(self.predictor(conditioning, levels))
-            x = noise.initial((len(prompts), *self.denoiser.image_shape), self.device)
+            x = noise.initial(shape, self.device)
             if start:
                 x = self.sampler.temperature * x
                 x = float(levels.alpha[0]) * pictures["image"] + float(levels.sigma[0]) * x
@@ -369,18 +376,3 @@ def _checked_labels(labels: Sequence[int] | None, batch: int, num_classes: int |
                     f"label {label} is out of range: this pipeline has classes 0 to {num_classes - 1}"
                 )
     return given
-
-
-def _picture(picture: Tensor, name: str) -> Tensor:
-    if picture.ndim != 4 or picture.shape[1] != 3 or picture.dtype != torch.uint8:
-        raise PartError(
-            f"{name} is [B, 3, H, W] uint8 (8 bits a colour), not {list(picture.shape)} {picture.dtype}"
-        )
-    return picture
-
-
-def _rows(tensor: Tensor, batch: int, name: str) -> Tensor:
-    """One row for each sample: a single one stands for all."""
-    if tensor.shape[0] not in (1, batch):
-        raise PartError(f"{tensor.shape[0]} rows of {name} were given for {batch} prompts")
-    return tensor.expand(batch, *tensor.shape[1:])

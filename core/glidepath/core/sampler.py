@@ -9,6 +9,7 @@ from typing import Literal
 import attrs
 from torch import Tensor
 
+from glidepath.core.codec import Codec
 from glidepath.core.denoiser import Predict
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise
@@ -65,6 +66,13 @@ class Sampler(ABC):
         """x at the first of `levels`, made of standard normal noise of its shape."""
         deviation = {"unit": levels.init_noise_sigma, "sigma_max": float(levels.sigma[0]), "noise": 1.0}
         return deviation[self.start] * (self.temperature * noise)
+
+    def for_codec(self, codec: Codec) -> Sampler:
+        """Itself, or a sampler that suits x_0 as this codec has it; `Pipeline` asks.
+
+        A sampler that clips each x_0 leaves that off where the codec is not bounded, unless it was told to.
+        """
+        return self
 
     @abstractmethod
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from glidepath.plugins.shapes import measure
-from glidepath.plugins.shapes.measure import ceiling, size_of
+from glidepath.plugins.shapes.measure import ceiling
 from glidepath.registry.assembly.build import assemble
 
 
@@ -19,7 +19,7 @@ def test_real_renderings_of_prompts_are_right_in_99_percent(size: int) -> None:
 
 
 def test_a_cascade_is_held_against_renderings_of_the_size_that_it_ends_at() -> None:
-    assert [size_of(assemble(preset)) for preset in ("shapes", "shapes-64")] == [32, 64]
+    assert [assemble(preset).image_size for preset in ("shapes", "shapes-64")] == [(32, 32), (64, 64)]
 
 
 def test_a_cascade_is_measured_too(

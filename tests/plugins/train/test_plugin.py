@@ -69,5 +69,5 @@ def test_a_first_stage_needs_a_text_encoder_and_without_one_nothing_does() -> No
 def test_a_folder_is_resized_to_what_the_denoiser_is_made_for() -> None:
     folder = COMPONENTS["captioned-folder"]
     config = CaptionedFolderConfig(folder="x", size=32)
-    assert folder.needs(config)["image.size"].value == 32
+    assert folder.needs(config)["pixels.size"].value == 32
     assert folder.provides(config) == {"data.channels": 3, "data.size": 32}

@@ -381,15 +381,15 @@ def test_a_grid_keeps_every_pixel() -> None:
     assert to_pil(torch.full((1, 2, 2), 7, dtype=torch.uint8)).getpixel((0, 0)) == (7, 7, 7)
 
 
-def test_a_picture_is_cropped_to_its_middle_square(tmp_path: Path) -> None:
+def test_a_picture_is_cropped_to_its_middle(tmp_path: Path) -> None:
     picture = Image.new("RGB", (30, 10), (255, 0, 0))
     picture.paste((0, 255, 0), (10, 0, 20, 10))
     picture.save(tmp_path / "x.png")
-    image = load_image(tmp_path / "x.png", 4)
+    image = load_image(tmp_path / "x.png", (4, 4))
     assert image.shape == (1, 3, 4, 4)
     assert image[0, :, 1, 1].tolist() == [0, 255, 0]
     with pytest.raises(ImageError):
-        load_image(tmp_path / "absent.png", 4)
+        load_image(tmp_path / "absent.png", (4, 4))
 
 
 def test_manifests_are_plain_json(tiny: Path) -> None:

@@ -240,12 +240,6 @@ def test_a_part_of_another_stage_meets_no_need() -> None:
             "stages.large.denoiser",
             "stages.large.denoiser (maker) makes images of 64 pixels from images of 64",
         ),
-        (
-            {"image_size: 256": "image_size: 256, channels: 4"},
-            "stages.large.denoiser",
-            "stages.large.denoiser (maker) has image.channels 4, and stages.small.denoiser (maker), "
-            "before it, 3",
-        ),
     ],
 )
 def test_a_stage_fits_those_before_it(changes: dict[str, str], path: str, what: str) -> None:
@@ -256,6 +250,15 @@ def test_a_stage_fits_those_before_it(changes: dict[str, str], path: str, what: 
     assert (problem.path, problem.what) == (path, what)
     assert problem.place is not None
     assert problem.place.line in (4, 9)
+
+
+def test_an_absent_codec_is_one_of_pixels() -> None:
+    (problem,) = faults(CASCADE.replace("image_size: 256", "image_size: 256, channels: 4"))
+    assert problem.path == "stages.large.codec"
+    assert problem.what == (
+        "stages.large.codec (identity) has codec.channels 3, and stages.large.denoiser (maker) makes an x "
+        "of 4"
+    )
 
 
 def test_a_denoiser_that_does_not_say_is_no_upsampler() -> None:
@@ -269,7 +272,7 @@ def test_a_denoiser_made_of_others_provides_what_they_do() -> None:
     to_plan(CASCADE.replace("{use: maker, image_size: 256, upsamples: true}", inner))
 
 
-def test_the_sizes_of_denoisers_say_nothing_where_codecs_differ() -> None:
+def test_images_are_compared_in_pixels_whatever_their_codecs() -> None:
     text = CASCADE.replace("image_size: 256", "image_size: 32, channels: 4") + "    codec: latent\n"
     assert list(to_plan(text).stages) == ["small", "large"]
 

@@ -18,7 +18,7 @@ from glidepath.registry import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.records.images import read_manifest, save_png
 from glidepath.registry.records.manifest import Manifest
-from glidepath.registry.records.pictures import Inputs, Picture, carried_inputs, open_pictures
+from glidepath.registry.records.pictures import Inputs, Picture, carried_pictures, open_pictures
 
 CLASSES = """\
 schedule: cosine
@@ -201,7 +201,7 @@ def test_pictures_of_a_large_model_stay_within_a_megabyte() -> None:
     carried = Inputs(pictures=pictures).carried()
     assert sum(len(it.png or "") for it in carried.values()) <= 1_000_000
     small = Inputs(pictures={"image": Picture(noise[..., :256, :256], "0")}).carried()
-    assert torch.equal(carried_inputs(small, None).pictures["image"].pixels, noise[..., :256, :256])
+    assert torch.equal(carried_pictures(small)["image"].pixels, noise[..., :256, :256])
 
 
 def test_a_mask_keeps_what_no_white_pixel_touches(folder: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_mask_keeps_what_no_white_pixel_touches(folder: Path) -> None:
     mask.putpixel((4, 0), 127)  # nearer to black
     mask.save("dot.png")
     opened = open_pictures(image=Path("photo.png"), mask=Path("dot.png"), low_res=None)
-    known = opened.fitted(8).pictures["mask"].pixels
+    known = opened.fitted((8, 8))["mask"].pixels
     assert known.sum() == 63
     assert known[0, 0, 1, 3] == 0
 
@@ -252,7 +252,7 @@ TEXT_FILE = "notes.png"
         (
             "tiny.yaml",
             ["--image", "photo.png", "--mask", "edge.png"],
-            "the middle square of the mask edge.png, which is all that counts, is black",
+            "the middle of the mask edge.png, which is all that counts, is black",
         ),
         ("tiny.yaml", ["--low-res", "photo.png"], "--low-res is for an upsampler by itself"),
         ("cascade.yaml", ["--low-res", "photo.png"], "this cascade makes the images that it enlarges"),
@@ -360,7 +360,7 @@ def test_a_picture_from_a_stranger_of_another_size_is_refused(
     save_png(picture, Path("x.png"), data)
     capsys.readouterr()
     assert run("replay", "x.png") == 1
-    assert "image is 9x9, and this pipeline makes images of 8x8" in capsys.readouterr().err
+    assert "image is 9x9 pixels, and this pipeline makes images of 8x8" in capsys.readouterr().err
 
 
 @pytest.mark.thorough

@@ -297,11 +297,9 @@ sampler: ddpm
     assert problem.allowed == ()  # 512 is for the other part
 
 
-def test_a_codec_that_needs_other_channels_does_not_fit(fault: Fault) -> None:
+def test_a_codec_of_other_channels_does_not_fit(fault: Fault) -> None:
     problem = fault(GOOD + "codec: latent\n")
-    assert problem.what == (
-        "codec (latent) needs image.channels 4 or 8, and denoiser (tiny-unet) gives 3: it makes latents"
-    )
+    assert problem.what == ("codec (latent) has codec.channels 4, and denoiser (tiny-unet) makes an x of 3")
     assert where(problem) == ("s.yaml", 4, 8)
     assert problem.path == "codec"
 

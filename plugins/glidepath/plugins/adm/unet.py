@@ -98,6 +98,12 @@ class AdmUNet(Denoiser):
             GroupNorm(inner), nn.SiLU(inplace=True), zeroed(conv(config.dims, inner, outputs, 3))
         )
 
+    def takes(self, size: Sequence[int]) -> str:
+        """Sides that can be halved as often as it does; attention stays at the levels that it has it at."""
+        multiple = self.config.size_multiple
+        wrong = any(side % multiple for side in size)
+        return f"adm-unet takes an x whose sides are multiples of {multiple}" if wrong else ""
+
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict, with nothing prepared.
 

@@ -14,7 +14,7 @@ class TruncatingCodec(IdentityCodec):
     The published samples of ADM, and what its upsamplers receive, are such images.
     """
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """uint8 -> float32 in [-1, 1], above by what rounding may take: `decode` gives it back."""
         return (super().encode(images) + 2**-22).clamp(max=1)
 

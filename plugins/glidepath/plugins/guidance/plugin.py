@@ -39,6 +39,11 @@ def _needs_weight(_config: object) -> dict[str, Need]:
     }
 
 
+def _needs_bounds(_config: object) -> dict[str, Need]:
+    why = "it scales x_0 back into [-1, 1]"
+    return {"codec.bounded": Need(value=True, why=why, optional=True)}
+
+
 def _needs_unguided(_config: object) -> dict[str, Need]:
     why = "it compares a guided prediction with what it was before"
     return {"before.guidance.unguided": Need(value=True, why=why)}
@@ -144,6 +149,7 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.modifier_configs:DynamicThresholdConfig",
             summary="scales each predicted x_0 back into [-1, 1] instead of clipping it all",
             provides=_no_weight,
+            needs=_needs_bounds,
             references=(_IMAGEN,),
         ),
         Component(

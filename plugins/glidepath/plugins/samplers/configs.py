@@ -21,7 +21,10 @@ _END = (
     "where the last step ends: clean, at the image; first, at the noise level of timestep 0 (elsewhere: "
     "final_sigmas_type: sigma_min, or set_alpha_to_one: false)"
 )
-_CLIP = "clip each predicted x_0 to [-clip_range, clip_range]; false for latent spaces"
+_CLIP = (
+    "clip each predicted x_0 to [-clip_range, clip_range]; auto: where the codec is bounded, as pixels are "
+    "and latents are not"
+)
 _CLIP_RANGE = "where each predicted x_0 is clipped (elsewhere: clip_sample_range)"
 _START = (
     "the standard deviation of the first x. unit: sqrt(alpha^2 + sigma^2), that of noised data of unit "
@@ -42,7 +45,7 @@ def end_field() -> Any:
 
 def clip_field() -> Any:
     """Whether x_0 is clipped."""
-    return attrs.field(default=True, metadata=doc(_CLIP))
+    return attrs.field(default="auto", metadata=doc(_CLIP))
 
 
 def clip_range_field() -> Any:
@@ -74,7 +77,7 @@ class DdpmConfig:
             "fixed-small: that of q(x_s | x_t, x_0); fixed-large: beta"
         ),
     )
-    clip: bool = clip_field()
+    clip: bool | Literal["auto"] = clip_field()
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
     start: Literal["unit", "sigma_max", "noise"] = start_field()
@@ -105,7 +108,7 @@ class DdimConfig:
         ),
     )
     end: Literal["clean", "first"] = end_field()
-    clip: bool = clip_field()
+    clip: bool | Literal["auto"] = clip_field()
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
     start: Literal["unit", "sigma_max", "noise"] = start_field()
@@ -126,7 +129,7 @@ class PndmConfig:
         ),
     )
     end: Literal["clean", "first"] = end_field()
-    clip: bool = clip_field()
+    clip: bool | Literal["auto"] = clip_field()
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
     start: Literal["unit", "sigma_max", "noise"] = start_field()

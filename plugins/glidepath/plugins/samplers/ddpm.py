@@ -7,23 +7,20 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from glidepath.core import Noise, NoiseLevels, Predict, Prediction, Sampler, State
+from glidepath.core import Noise, NoiseLevels, Predict, Prediction, State
+from glidepath.plugins.samplers.clipping import ClippingSampler
 from glidepath.plugins.samplers.configs import DdpmConfig
-from glidepath.plugins.samplers.solver import clip_bound
 
 
-class DdpmSampler(Sampler):
+class DdpmSampler(ClippingSampler):
     """x_s = mean of q(x_s | x_t, x_0) + standard deviation times noise (Ho et al. 2020, algorithm 2).
 
     A gradient shifts the mean by variance * gradient (Dhariwal & Nichol 2021, algorithm 1).
     """
 
     def __init__(self, config: DdpmConfig) -> None:
-        self.steps = config.steps
+        super().__init__(config)
         self.variance = config.variance
-        self.clip = clip_bound(config)
-        self.temperature = config.temperature
-        self.start = config.start
 
     def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
         """Sample along `levels`; no noise is added on arrival at a clean image."""

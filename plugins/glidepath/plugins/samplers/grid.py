@@ -8,10 +8,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core import NoiseLevels, NoiseSchedule, PartError, Sampler
+from glidepath.core import NoiseLevels, NoiseSchedule, PartError
+from glidepath.plugins.samplers.clipping import ClippingSampler
 from glidepath.plugins.samplers.configs import DdimConfig
 from glidepath.plugins.samplers.grid_configs import ChurnedConfig, GridConfig
-from glidepath.plugins.samplers.solver import clip_bound
 
 _NEAR = 1e-6  # by how much of itself a listed level may miss the schedule's ends: it may be rounded
 RHO = 7.0
@@ -43,19 +43,16 @@ class ChurnedLevels(NoiseLevels):
         return self.s_noise * (self.sigma[1:] ** 2 - self.kept**2).clamp(min=0).sqrt()
 
 
-class GridSampler(Sampler):
+class GridSampler(ClippingSampler):
     """A sampler whose steps are chosen by timestep or by noise level."""
 
     def __init__(self, config: GridConfig | DdimConfig) -> None:
-        self.steps = config.steps
+        super().__init__(config)
         self.sigmas = config.sigmas
         self.sigma_max = math.inf if config.sigma_max is None else config.sigma_max
         self.timesteps = config.timesteps
         self.end = config.end
-        self.clip = clip_bound(config)
         self.churn = config if isinstance(config, ChurnedConfig) and config.s_churn else None
-        self.temperature = config.temperature
-        self.start = config.start
 
     def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
         """The grid, or its share `strength` that is nearest the image; it ends where `end` says.

@@ -53,7 +53,7 @@ class GridConfig:
     )
     timesteps: Literal["exact", "rounded"] = attrs.field(default="exact", metadata=doc(_TIMESTEPS))
     end: Literal["clean", "first"] = end_field()
-    clip: bool = clip_field()
+    clip: bool | Literal["auto"] = clip_field()
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
     start: Literal["unit", "sigma_max", "noise"] = start_field()

@@ -58,7 +58,7 @@ def components() -> Iterable[Component]:
             "implicit sampling: few steps, deterministic at eta 0",
             f"{_DDIM}, equations 12 and 16",
             f"{_ADM}, algorithm 2",
-            needs=_needs_spacing,
+            needs=_needs_of_ddim,
         ),
         _sampler(
             "euler",
@@ -163,8 +163,15 @@ def _needs_spacing(config: DdpmConfig | DdimConfig | GridConfig | PndmConfig) ->
     }
 
 
+def _needs_bounds(config: DdpmConfig | DdimConfig | GridConfig | PndmConfig) -> dict[str, Need]:
+    if config.clip is not True:
+        return {}
+    why = "there is nothing to clip x_0 to; auto and false leave it as it is"
+    return {"codec.bounded": Need(value=True, field="clip", why=why, optional=True)}
+
+
 def _needs_of_ddpm(config: DdpmConfig) -> dict[str, Need]:
-    needs = _needs_spacing(config)
+    needs = _needs_of_ddim(config)
     if config.variance.startswith("learned"):
         needs["prediction.learned_variance"] = Need(
             value=True,
@@ -174,8 +181,14 @@ def _needs_of_ddpm(config: DdpmConfig) -> dict[str, Need]:
     return needs
 
 
+def _needs_of_ddim(config: DdpmConfig | DdimConfig) -> dict[str, Need]:
+    return {**_needs_spacing(config), **_needs_bounds(config)}
+
+
 def _needs_of_grid(config: GridConfig) -> dict[str, Need]:
-    needs = _needs_spacing(config) if isinstance(config.sigmas, str) else {}
+    needs = _needs_bounds(config)
+    if isinstance(config.sigmas, str):
+        needs |= _needs_spacing(config)
     if config.timesteps == "rounded" and config.sigmas != "schedule":
         needs["schedule.continuous"] = Need(field="timesteps", test=_needs_timesteps, optional=True)
     if not isinstance(config.sigmas, str):
@@ -190,6 +203,7 @@ def _needs_of_grid(config: GridConfig) -> dict[str, Need]:
 def _needs_of_pndm(config: PndmConfig) -> dict[str, Need]:
     return {
         **_needs_spacing(config),
+        **_needs_bounds(config),
         "schedule.zero_terminal_snr": Need(test=_needs_signal, optional=True),
     }
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from glidepath.core import Noise, NoiseLevels, NoiseSchedule, PartError, Predict, Sampler, State
+from glidepath.core import Noise, NoiseLevels, NoiseSchedule, PartError, Predict, State
+from glidepath.plugins.samplers.clipping import ClippingSampler
 from glidepath.plugins.samplers.configs import PndmConfig
-from glidepath.plugins.samplers.solver import clip_bound, denoiser_on, has_signal, weighted_sum
+from glidepath.plugins.samplers.solver import denoiser_on, has_signal, weighted_sum
 
 ADAMS_BASHFORTH = (
     (1.0,),
@@ -25,7 +26,7 @@ RUNGE_KUTTA = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
 WARM_UP_STEPS = 3
 
 
-class PndmSampler(Sampler):
+class PndmSampler(ClippingSampler):
     """DDIM's step along a combination of the last four epsilons (Liu et al. 2022, algorithm 2).
 
     The first steps have no such past. `runge-kutta` takes three pseudo Runge-Kutta steps of four predictions
@@ -35,12 +36,9 @@ class PndmSampler(Sampler):
     """
 
     def __init__(self, config: PndmConfig) -> None:
-        self.steps = config.steps
+        super().__init__(config)
         self.warm_up = config.warm_up
         self.end = config.end
-        self.clip = clip_bound(config)
-        self.temperature = config.temperature
-        self.start = config.start
 
     def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
         """The grid of the steps; where Runge-Kutta warms up, with the middles of the first three."""

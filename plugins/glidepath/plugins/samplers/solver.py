@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 
 from glidepath.core import NoiseLevels, Predict, Prediction
-from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, PndmConfig
-from glidepath.plugins.samplers.grid_configs import GridConfig
 
 Denoise = Callable[[Tensor, int], Tensor]
 """(x, index) -> the x_0 that is predicted from x at that point of the grid."""
@@ -52,11 +50,6 @@ def denoiser_on(levels: NoiseLevels, predict: Predict, device: torch.device, cli
 def gradient_weight(levels: NoiseLevels) -> Tensor:
     """[N] sigma^2 / alpha: what a gradient adds to x_0 when it shifts epsilon by -sigma * gradient."""
     return levels.sigma[:-1] ** 2 / levels.alpha[:-1]
-
-
-def clip_bound(config: GridConfig | DdimConfig | DdpmConfig | PndmConfig) -> float | None:
-    """Where each predicted x_0 is clipped; None where it is not."""
-    return config.clip_range if config.clip else None
 
 
 def sampled_x_0(prediction: Prediction, of_gradient: Tensor, clip: float | None) -> Tensor:

@@ -17,7 +17,7 @@ import attrs
 from torch import Tensor
 from tqdm import tqdm
 
-from glidepath.core import Cascade, Pipeline, stages_of
+from glidepath.core import Cascade, Pipeline
 from glidepath.plugins.shapes.draws import prompts
 from glidepath.plugins.shapes.judge import Judgement, judge
 from glidepath.plugins.shapes.scenes import render
@@ -85,12 +85,6 @@ def ceiling(*, count: int, seed: int = 0, size: int = 32) -> list[ShapesScore]:
     return scores
 
 
-def size_of(pipeline: Pipeline | Cascade) -> int:
-    """The side of the images that a pipeline makes, in pixels."""
-    (*_, last) = stages_of(pipeline).values()
-    return last.denoiser.image_shape[-1]
-
-
 def tally(split: str, objects: int, judgements: Sequence[Judgement]) -> ShapesScore:
     """Add up judgements."""
     right = {}
@@ -140,7 +134,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser().parse_args(list(arguments))
     pipeline = assemble(chosen.spec, chosen.overrides, weights=chosen.weights)
     found = measure(pipeline, count=chosen.count, seed=chosen.seed, batch=chosen.batch)
-    real = ceiling(count=chosen.count, seed=chosen.seed, size=size_of(pipeline))
+    real = ceiling(count=chosen.count, seed=chosen.seed, size=pipeline.image_size[0])
     if chosen.json:
         print(
             json.dumps({"model": [_plain(it) for it in found], "real": [_plain(it) for it in real]}, indent=2)

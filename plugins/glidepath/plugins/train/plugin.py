@@ -57,13 +57,12 @@ def _provides_of_folder(config: CaptionedFolderConfig) -> dict[str, object]:
 
 def _needs_of_folder(config: CaptionedFolderConfig) -> dict[str, Need]:
     return {
-        "image.size": Need(
+        "pixels.size": Need(
             value=config.size,
             field="size",
             optional=True,
             why="a denoiser is trained at the size it is made for",
         ),
-        "image.channels": Need(value=3, optional=True, why="the images are RGB"),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -91,6 +92,14 @@ def fraction(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
     return value
+
+
+def pixel_size(text: str) -> tuple[int, int]:
+    """The `type` of an argument that is a size in pixels: WIDTHxHEIGHT, given as (height, width)."""
+    sides = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
+    if sides is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no WIDTHxHEIGHT in pixels, such as 640x480")
+    return int(sides[2]), int(sides[1])
 
 
 def _whole(text: str, least: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli.arguments import CommandParser, fraction, natural_int, positive_int
+from glidepath.registry.cli.arguments import CommandParser, fraction, natural_int, pixel_size, positive_int
 from glidepath.registry.cli.opening import (
     add_device_options,
     add_locked_option,
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 A mask is a picture of the size of --image. WHITE IS PAINTED ANEW, BLACK IS KEPT (grey counts as the nearer
-of the two). What is transparent is white in a picture, and not painted in a mask. Pictures are cut to their
-middle square and resized to the model's size, the mask alike.
+of the two). What is transparent is white in a picture, and not painted in a mask. Of pictures the middle is
+taken, in the proportions of the image, and resized to its size; of the mask alike.
 
 examples:
   glidepath sample "a large red circle above a small blue square"
@@ -85,6 +85,12 @@ def parser() -> CommandParser:
     )
     parser.add_argument(
         "--separate", action="store_true", help="also write each image of a grid to a file of its own"
+    )
+    parser.add_argument(
+        "--size",
+        type=pixel_size,
+        metavar="WxH",
+        help="width and height of the image in pixels (default: what the model was made for)",
     )
     parser.add_argument(
         "--scale",
@@ -199,14 +205,15 @@ def _sample(
     from glidepath.core.cascade import stages_of
     from glidepath.registry.records.images import default_scale, grid_columns
     from glidepath.registry.records.manifest import ImageKey, Images
+    from glidepath.registry.records.pictures import Inputs
     from glidepath.registry.records.recording import describe_images
 
     stages = stages_of(pipeline)
     check_model(stages, arguments)
     warn_of_unread_words(stages, arguments.prompts)
-    size = tuple(stages.values())[-1].denoiser.image_shape[-1]
-    inputs = pictures.fitted(size, arguments.strength)
-    scale = arguments.scale or default_scale(size, len(prompts) * arguments.count)
+    pixels = arguments.size or pipeline.image_size
+    inputs = Inputs(pictures=pictures.fitted(pixels), strength=arguments.strength, size=arguments.size)
+    scale = arguments.scale or default_scale(max(pixels), len(prompts) * arguments.count)
     images = Images(
         keys=[
             ImageKey(prompt, arguments.seed, sample, label)
@@ -217,6 +224,7 @@ def _sample(
         scale=scale,
         pictures=inputs.carried(),
         strength=arguments.strength,
+        size=arguments.size,
     )
     manifest = describe_images(plan, pipeline, catalogue, images)
     _warn_of_what_is_not_carried(images)
@@ -317,7 +325,7 @@ def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, scale: 
     """Write the strip of the forward chain: to `--out` itself where nothing else is made."""
     from glidepath.registry.records.images import load_image, save_png
 
-    image = load_image(arguments.noise_film, pipeline.denoiser.image_shape[-1])
+    image = load_image(arguments.noise_film, pipeline.image_size)
     strip, timesteps = noise_film(pipeline, image, arguments.seed, scale)
     beside = (arguments.out or IMAGES / "image.png").with_name(f"{arguments.noise_film.stem}-noise-film.png")
     if arguments.out and (arguments.prompts or arguments.labels):

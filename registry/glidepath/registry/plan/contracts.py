@@ -19,6 +19,9 @@ from glidepath.registry.text.yaml_text import yaml_text
 UPSAMPLES = "image.upsamples"
 """A denoiser that provides it as true is an upsampler; one that does not provide it is none."""
 
+PIXELS = "pixels.size"
+"""Of the images that come out: the denoiser's `image.size` times the codec's `codec.factor`."""
+
 BEFORE = "before."
 """A need of "before.KEY" is one of a part that stands earlier in the same list; the nearest one counts."""
 
@@ -39,6 +42,10 @@ def check_contracts(
     top = f"{path}." if path else ""
     provided = {part.path: _provided(part, problems) for part in parts}
     answering = _answering(parts)
+    if maker := _Maker.among(parts, path, problems):
+        _check_codec(maker, problems)
+        if maker.pixels is not None:
+            provided[maker.part.path] = {**provided[maker.part.path], PIXELS: maker.pixels}
     for part in parts:
         for key, need in _needed(part, problems).items():
             if key.startswith(BEFORE):
@@ -56,6 +63,17 @@ def check_contracts(
                 _problem(part, need, what, hint, problems)
 
 
+def _check_codec(maker: _Maker, problems: Problems) -> None:
+    """The x_0 of a codec is what the denoiser makes: it has as many channels."""
+    has, made = maker.codec_provides.get("codec.channels"), maker.provides.get("image.channels")
+    if has is None or made is None or has == made:
+        return
+    whose = f"{_named(maker.codec)} has codec.channels {yaml_text(has)}"
+    hint = f"{maker.part.path} is written at {maker.part.place}" if maker.part.place.line else ""
+    what = f"{whose}, and {_named(maker.part)} makes an x of {yaml_text(made)}"
+    problems.add(what, maker.codec.place, maker.codec.path, hint)
+
+
 def check_cascade(stages: Mapping[str, Sequence[PartPlan]], problems: Problems) -> None:
     """Add a problem for every stage out of place: after the first, each enlarges what is there.
 
@@ -66,7 +84,7 @@ def check_cascade(stages: Mapping[str, Sequence[PartPlan]], problems: Problems) 
         maker = _Maker.among(parts, path, problems)
         if maker is not None:
             _check_place(maker, index > 0, problems)
-        if maker is not None and before is not None and maker.codec == before.codec:
+        if maker is not None and before is not None:
             _check_growth(before, maker, problems)
         before = maker
 
@@ -77,7 +95,8 @@ class _Maker:
 
     part: PartPlan
     provides: Mapping[str, Any]
-    codec: str
+    codec: PartPlan
+    codec_provides: Mapping[str, Any]
 
     @classmethod
     def among(cls, parts: Sequence[PartPlan], path: str, problems: Problems) -> _Maker | None:
@@ -88,7 +107,13 @@ class _Maker:
         # what is inside a denoiser, a schedule say, speaks for it where it says nothing itself
         inner = _answering((part, *(other for other in parts if other.path.startswith(f"{part.path}."))))
         provided = [dict(_provided(speaker, problems)) for speaker in inner]
-        return cls(part, ChainMap(*provided), codec.registered.full_name)
+        return cls(part, ChainMap(*provided), codec, _provided(codec, problems))
+
+    @property
+    def pixels(self) -> int | None:
+        """The size of the images, where it is known: x's own, times the codec's factor."""
+        size, factor = self.provides.get("image.size"), self.codec_provides.get("codec.factor")
+        return size * factor if isinstance(size, int) and isinstance(factor, int) else None
 
 
 def _check_place(maker: _Maker, is_after: bool, problems: Problems) -> None:
@@ -105,19 +130,12 @@ def _check_place(maker: _Maker, is_after: bool, problems: Problems) -> None:
 
 
 def _check_growth(before: _Maker, maker: _Maker, problems: Problems) -> None:
-    """Image against image. Where codecs differ, the denoisers' own sizes say nothing of those of images."""
-    for key in ("image.channels", "image.size"):
-        if key not in before.provides or key not in maker.provides:
-            continue
-        had, has = before.provides[key], maker.provides[key]
-        if key == "image.channels" and had != has:
-            wrong = f"has {key} {yaml_text(has)}, and {_named(before.part)}, before it, {yaml_text(had)}"
-        elif key == "image.size" and isinstance(had, int) and isinstance(has, int) and had >= has:
-            wrong = f"makes images of {yaml_text(has)} pixels from images of {yaml_text(had)}"
-        else:
-            continue
-        hint = f"{before.part.path} is written at {before.part.place}" if before.part.place.line else ""
-        problems.add(f"{_named(maker.part)} {wrong}", maker.part.place, maker.part.path, hint)
+    had, has = before.pixels, maker.pixels
+    if had is None or has is None or had < has:
+        return
+    what = f"{_named(maker.part)} makes images of {has} pixels from images of {had}"
+    hint = f"{before.part.path} is written at {before.part.place}" if before.part.place.line else ""
+    problems.add(what, maker.part.place, maker.part.path, hint)
 
 
 def _check_before(

@@ -105,6 +105,7 @@ def _of_images(images: Images | None) -> dict[str, Any] | None:
     return {
         **{f"{name}s": [getattr(key, name) for key in images.keys] for name in _KEYS},
         "strength": images.strength,
+        "size": images.size,
         **{name: picture.sha256 for name, picture in images.pictures.items()},
     }
 

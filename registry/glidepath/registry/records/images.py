@@ -61,7 +61,7 @@ def grid_columns(prompts: int, count: int) -> int:
 
 
 def default_scale(size: int, count: int = 1) -> int:
-    """How much a small image is enlarged so that one can look at it: to 256 pixels or just below.
+    """How much an image with a longer side of `size` is enlarged to be looked at: to 256 pixels or less.
 
     Less where `count` of them would not fit into a picture that is read again.
     """
@@ -104,22 +104,30 @@ def read_manifest(path: Path) -> tuple[Image.Image, dict[str, Any]]:
     return picture, manifest
 
 
-def load_image(path: Path, size: int) -> Tensor:
-    """A picture, its middle square resized to `size`: [1, 3, size, size] uint8.
+def load_image(path: Path, size: Sequence[int]) -> Tensor:
+    """A picture, its middle resized to a size (H, W): [1, 3, H, W] uint8.
 
     Raises:
         ImageError: the file cannot be read as an image.
     """
-    return to_tensor(middle_square(read_picture(path)).resize((size, size), Image.Resampling.LANCZOS))
+    return resized(middle(read_picture(path), size), size)
 
 
-def middle_square(picture: Image.Image) -> Image.Image:
-    """The largest square in the middle of a picture."""
-    if picture.width == picture.height:
+def middle(picture: Image.Image, size: Sequence[int]) -> Image.Image:
+    """The largest part in the middle of a picture that has the proportions of a size (H, W)."""
+    height, width = size
+    crop_width = min(picture.width, max(1, round(picture.height * width / height)))
+    crop_height = min(picture.height, max(1, round(picture.width * height / width)))
+    if (crop_width, crop_height) == picture.size:
         return picture
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side))
+    left, top = (picture.width - crop_width) // 2, (picture.height - crop_height) // 2
+    return picture.crop((left, top, left + crop_width, top + crop_height))
+
+
+def resized(picture: Image.Image, size: Sequence[int]) -> Tensor:
+    """A picture in a size (H, W), as [1, 3, H, W] uint8."""
+    height, width = size
+    return to_tensor(picture.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def to_tensor(picture: Image.Image) -> Tensor:

@@ -5,16 +5,18 @@ A manifest is one JSON document, which is read from strangers: it is data, and i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from glidepath.core.errors import GlidepathError
-from glidepath.registry.files.pictures import ImageError
+from glidepath.core.errors import GlidepathError, PartError
+from glidepath.core.size import checked_size
+from glidepath.registry.files.pictures import MOST_PIXELS, ImageError
 from glidepath.registry.records.images import read_manifest
-from glidepath.registry.records.pictures import NAMES, Carried, Inputs, carried_inputs
+from glidepath.registry.records.pictures import NAMES, Carried, Inputs, carried_pictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,6 +70,7 @@ class Images:
 
     keys: in the order of the grid. columns, scale: how the grid was laid out.
     pictures: what the images started from, by what it was for. strength: how far from it (`Pipeline.states`).
+    size: (H, W) in pixels that was asked for; None: the model's own.
     batch: the images that were drawn at one time, these and others, where there were others: in a batch of
         another size a network rounds otherwise, and so may a pixel come out.
     """
@@ -77,6 +80,7 @@ class Images:
     scale: int = 1
     pictures: Mapping[str, Carried] = attrs.field(factory=dict)
     strength: float | None = None
+    size: tuple[int, ...] | None = None
     batch: Sequence[ImageKey] = ()
 
     def inputs(self) -> Inputs:
@@ -85,7 +89,7 @@ class Images:
         Raises:
             GlidepathError: the manifest carries not all of it.
         """
-        return carried_inputs(self.pictures, self.strength)
+        return Inputs(pictures=carried_pictures(self.pictures), strength=self.strength, size=self.size)
 
     def first(self, count: int) -> Images:
         """The first images alone."""
@@ -154,7 +158,7 @@ class Manifest:
                 files=_texts(data["files"]) if "files" in data else None,
                 images=_images(data) if "shots" in data else None,
             )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, PartError) as error:
             raise ManifestError(f"it is damaged: {type(error).__name__}: {error}") from error
 
 
@@ -185,6 +189,7 @@ def _images_json(images: Images) -> dict[str, Any]:
         "scale": images.scale,
         "pictures": {name: attrs.asdict(picture) for name, picture in images.pictures.items()},
         "strength": images.strength,
+        "size": None if images.size is None else list(images.size),
         "batch": [key.to_json() for key in images.batch],
     }
 
@@ -198,6 +203,7 @@ def _images(data: Mapping[str, Any]) -> Images:
         scale=_whole(data, "scale", 1, _LARGEST_SCALE),
         pictures={str(name): _carried(entry) for name, entry in data.get("pictures", {}).items()},
         strength=None if strength is None else float(strength),
+        size=None if data.get("size") is None else _size(data["size"]),
         batch=[_key(entry) for entry in data.get("batch", [])],
     )
     if not set(images.pictures) <= set(NAMES):
@@ -223,6 +229,13 @@ def _whole(data: Mapping[str, Any], name: str, least: int, most: int) -> int:
     if type(value) is not int or not least <= value <= most:
         raise ValueError(f"its {name} is no whole number, or none that makes sense")
     return value
+
+
+def _size(value: Any) -> tuple[int, ...]:
+    size = checked_size(value)
+    if math.prod(size) > MOST_PIXELS:
+        raise ValueError(f"its images would have more than {MOST_PIXELS} pixels")
+    return size
 
 
 def _release(data: Mapping[str, Any]) -> Release:

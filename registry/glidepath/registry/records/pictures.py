@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ import attrs
 from PIL import Image
 
 from glidepath.core.errors import GlidepathError
+from glidepath.core.size import sides
 from glidepath.registry.files.pictures import ImageError, decode_picture, picture_bytes
-from glidepath.registry.records.images import middle_square, to_pil, to_tensor
+from glidepath.registry.records.images import middle, resized, to_pil, to_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,15 +61,18 @@ class Inputs:
     """What an image starts from beside its prompt.
 
     pictures: by their `NAMES`. strength: how far towards noise the walk from the image begins.
+    size: (H, W) in pixels, where it is not the model's own.
     """
 
     pictures: Mapping[str, Picture] = attrs.field(factory=dict)
     strength: float | None = None
+    size: tuple[int, ...] | None = None
 
     def arguments(self) -> dict[str, Any]:
         """As `Pipeline.states` takes them, without those that are absent."""
         given: dict[str, Any] = {name: picture.pixels for name, picture in self.pictures.items()}
-        return given if self.strength is None else {**given, "strength": self.strength}
+        others = {"strength": self.strength, "size": self.size}
+        return given | {name: value for name, value in others.items() if value is not None}
 
     def carried(self) -> dict[str, Carried]:
         """As a manifest holds them: the smaller ones first, as long as there is room."""
@@ -90,8 +94,8 @@ class Opened:
 
     files: Mapping[str, tuple[Path, Image.Image, str]]
 
-    def fitted(self, size: int, strength: float | None = None) -> Inputs:
-        """What a model that makes images of `size` x `size` pixels sees of them: their middle squares.
+    def fitted(self, size: Sequence[int]) -> dict[str, Picture]:
+        """What a model that makes images of a size (H, W) in pixels sees of them: their middles.
 
         The image is resized to that size, and so is the mask; a pixel is known where all that it covers is.
         What an upsampler starts from keeps its own size.
@@ -101,24 +105,22 @@ class Opened:
         """
         fitted: dict[str, Picture] = {}
         for name, (path, whole, sha256) in self.files.items():
-            square = middle_square(whole)
+            part = middle(whole, size)
             if name == "image":
-                pixels = to_tensor(square.resize((size, size), Image.Resampling.LANCZOS))
+                pixels = resized(part, size)
             elif name == "mask":
-                pixels = _known(square, size)
+                pixels = _known(part, size)
                 if pixels.all():
-                    raise ImageError(
-                        f"the middle square of the mask {path}, which is all that counts, is black"
-                    )
-            elif square.width >= size:
+                    raise ImageError(f"the middle of the mask {path}, which is all that counts, is black")
+            elif part.width >= size[1]:
                 raise ImageError(
                     f"{path} is {whole.width}x{whole.height} pixels, and this model makes images of "
-                    f"{size}x{size} from smaller ones; there is nothing to enlarge"
+                    f"{sides(size)} from smaller ones; there is nothing to enlarge"
                 )
             else:
-                pixels = to_tensor(square)
+                pixels = to_tensor(part)
             fitted[name] = Picture(pixels, sha256)
-        return Inputs(pictures=fitted, strength=strength)
+        return fitted
 
 
 def open_pictures(*, image: Path | None, mask: Path | None, low_res: Path | None) -> Opened:
@@ -136,7 +138,7 @@ def open_pictures(*, image: Path | None, mask: Path | None, low_res: Path | None
     return Opened(files)
 
 
-def carried_inputs(carried: Mapping[str, Carried], strength: float | None) -> Inputs:
+def carried_pictures(carried: Mapping[str, Carried]) -> dict[str, Picture]:
     """The pictures that a manifest carries, to make its images again.
 
     Raises:
@@ -149,8 +151,7 @@ def carried_inputs(carried: Mapping[str, Carried], strength: float | None) -> In
             f"the image was made from a picture that is too large for it to carry, that of {told}; it cannot "
             "be replayed from its own file: run `glidepath sample` again with that picture"
         )
-    pictures = {name: Picture(_pixels(it.png or "", name), it.sha256) for name, it in carried.items()}
-    return Inputs(pictures=pictures, strength=strength)
+    return {name: Picture(_pixels(it.png or "", name), it.sha256) for name, it in carried.items()}
 
 
 def _read(path: Path, name: str) -> tuple[Path, Image.Image, str]:
@@ -177,12 +178,12 @@ def _is_painted(mask: Image.Image) -> Image.Image:
     return mask.convert("L").point(lambda value: 255 if value >= 128 else 0)
 
 
-def _known(mask: Image.Image, size: int) -> Tensor:
-    """[1, 1, size, size] uint8: 1 where nothing of what a pixel covers is to be painted."""
+def _known(mask: Image.Image, size: Sequence[int]) -> Tensor:
+    """[1, 1, H, W] uint8: 1 where nothing of what a pixel covers is to be painted."""
     import torch.nn.functional as F
 
     painted = to_tensor(_is_painted(mask))[:, :1].float() / 255
-    known: Tensor = 1 - F.adaptive_max_pool2d(painted, (size, size))
+    known: Tensor = 1 - F.adaptive_max_pool2d(painted, tuple(size))
     return known.byte()
 
 
@@ -199,7 +200,7 @@ def _pixels(text: str, name: str) -> Tensor:
         whole = decode_picture(data, f"the picture of {_option(name)}", formats=("PNG",), most=_MOST_PIXELS)
     except (ImageError, binascii.Error, ValueError) as error:
         raise GlidepathError(f"the manifest is damaged: {error}") from error
-    return _known(whole, whole.width) if name == "mask" else to_tensor(whole)
+    return _known(whole, (whole.height, whole.width)) if name == "mask" else to_tensor(whole)
 
 
 def _option(name: str) -> str:
