@@ -12,7 +12,7 @@ from glidepath.plugins.samplers.grid_configs import GridConfig
 
 
 class ClippingSampler(Sampler):
-    """A sampler with what the parameters of all have: steps, the scale of the first noise, where x_0 is clipped.
+    """A sampler with what all parameters have: steps, the scale of the first noise, where x_0 is clipped.
 
     clip: each predicted x_0 is clipped to [-clip, clip]; None: it is not.
     """
