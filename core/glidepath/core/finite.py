@@ -90,9 +90,14 @@ def _all_finite(tensors: Sequence[Tensor]) -> list[bool]:
     """Whether all of each tensor is finite; the device is asked once."""
     if not tensors:
         return []
-    extremes = [torch.stack(value.detach().aminmax()).to(torch.float32) for value in tensors]
+    extremes = [torch.stack(_in_order(value.detach()).aminmax()).to(torch.float32) for value in tensors]
     found: list[bool] = torch.stack(extremes).isfinite().all(1).tolist()
     return found
+
+
+def _in_order(value: Tensor) -> Tensor:
+    """A tensor with its dimensions as they lie in memory: of any other, torch makes a copy to reduce it."""
+    return value.permute(sorted(range(value.ndim), key=value.stride, reverse=True))
 
 
 def _name(dtype: torch.dtype) -> str:

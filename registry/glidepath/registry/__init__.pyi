@@ -9,6 +9,7 @@ from glidepath.registry.assembly.build import load_weights as load_weights
 from glidepath.registry.assembly.weights import file_sha256 as file_sha256
 from glidepath.registry.assembly.weights import load_module as load_module
 from glidepath.registry.assembly.weights import locate_weights as locate_weights
+from glidepath.registry.assembly.weights import together_sha256 as together_sha256
 from glidepath.registry.cli import command_parser as command_parser
 from glidepath.registry.cli import main as main
 from glidepath.registry.cli.arguments import CommandParser as CommandParser
@@ -63,6 +64,9 @@ from glidepath.registry.files.pictures import picture_bytes as picture_bytes
 from glidepath.registry.files.pictures import read_picture as read_picture
 from glidepath.registry.files.reading import open_file as open_file
 from glidepath.registry.files.reading import read_bytes as read_bytes
+from glidepath.registry.files.shards import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
+from glidepath.registry.files.shards import read_index as read_index
+from glidepath.registry.files.shards import read_together as read_together
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
 from glidepath.registry.files.tensor_file import format_bytes as format_bytes
 from glidepath.registry.files.tensor_file import list_names as list_names
@@ -79,7 +83,6 @@ from glidepath.registry.files.writing import require_writable as require_writabl
 from glidepath.registry.files.writing import write_tensors as write_tensors
 from glidepath.registry.files.writing import write_text as write_text
 from glidepath.registry.files.writing import write_whole as write_whole
-from glidepath.registry.plan.address import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
 from glidepath.registry.plan.address import Address as Address
 from glidepath.registry.plan.contracts import check_contracts as check_contracts
 from glidepath.registry.plan.document import Document as Document

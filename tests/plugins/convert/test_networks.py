@@ -120,7 +120,7 @@ def _sharded(ending: str = "safetensors") -> list[str]:
     ("given", "message"),
     [
         ("model-00001-of-00003.safetensors", "is file 1 of 3 of one checkpoint, and without file 2, file 3"),
-        ("lost", "there is no file model-00002-of-00003.safetensors"),
+        ("lost", "there is no weights file model-00002-of-00003.safetensors"),
         ("lacking", "model-00002-of-00003.safetensors lacks what its index names: more.weight"),
         ("twice", "model-00002-of-00003.safetensors holds what another of the files holds: "),
         ('{"weight_map": {"a": "../b.bin"}}', "is no index of a checkpoint: '../b.bin' is not the name"),

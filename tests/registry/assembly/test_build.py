@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -178,11 +180,34 @@ def test_the_sha256_of_weights_is_checked(tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     save_file({"x": torch.ones(1)}, file)
     catalogue = load_catalogue()
-    assert locate_weights(Address("file", str(file), sha256=file_sha256(file)), catalogue) == file
+    right = Address("file", str(file), sha256=file_sha256(file))
+    assert list(locate_weights(right, catalogue)) == [file]
     with pytest.raises(WeightsError, match="expects 0000"):
         locate_weights(Address("file", str(file), sha256="0" * 64), catalogue)
     with pytest.raises(WeightsError, match="there is no weights file"):
         locate_weights(Address("file", str(tmp_path / "absent.safetensors")), catalogue)
+
+
+def test_weights_in_a_folder_of_shards_are_those_of_one_file(tiny: Path) -> None:
+    tensors = load_file(tiny.with_name("tiny.safetensors"))
+    folder = tiny.with_name("shards")
+    folder.mkdir()
+    names, places = sorted(tensors), {}
+    for number in range(3):
+        file = f"model-0000{number + 1}-of-00003.safetensors"
+        save_file({name: tensors[name] for name in names[number::3]}, folder / file)
+        places |= dict.fromkeys(names[number::3], file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    whole, sharded = assemble(tiny), assemble(tiny, weights=folder)
+    for name, value in whole.denoiser.state_dict().items():
+        assert torch.equal(value, sharded.denoiser.state_dict()[name])
+    files = locate_weights(Address("file", str(folder)), load_catalogue())
+    lines = "".join(f"{file.name} {file_sha256(file)}\n" for file in sorted(files))
+    right = hashlib.sha256(lines.encode()).hexdigest()
+    assemble(tiny, [f"weights={{path: {folder}, sha256: {right}}}"])
+    (folder / "model-00002-of-00003.safetensors").unlink()
+    with pytest.raises(SpecError, match=r"there is no file .*model-00002-of-00003"):
+        assemble(tiny, weights=folder)
 
 
 def test_a_missing_weights_file_is_a_fault_of_the_spec_with_its_place(tiny: Path) -> None:

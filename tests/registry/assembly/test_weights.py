@@ -24,13 +24,14 @@ from torch import nn
 
 from glidepath.core.errors import PartError
 from glidepath.registry import assemble
+from glidepath.registry.assembly.hub import fetch_path, fetch_weights
 from glidepath.registry.assembly.weights import (
+    Weights,
     WeightsError,
     file_sha256,
     load_module,
     locate_weights,
     read_sha256,
-    under,
 )
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import format_bytes, list_names, read_tensors, require_numbers
@@ -116,7 +117,7 @@ def test_a_tensor_is_looked_at_after_its_shape() -> None:
 def test_keys_of_no_part_are_counted() -> None:
     tensors = {"denoiser.weight": torch.ones(1), **{f"clip.{index}": torch.ones(1) for index in range(6)}}
     with pytest.raises(WeightsError) as caught:
-        under(tensors, {"denoiser": nn.Linear(1, 1)}, Path("w.pt"), load_catalogue())
+        Weights(Path("w.pt"), tensors).by_slot(["denoiser"], load_catalogue())
     assert "w.pt holds 6 keys of parts that this spec has no weights for (it has denoiser.)" in str(
         caught.value
     )
@@ -263,6 +264,13 @@ def test_a_hub_address_without_the_extra_says_what_to_install(monkeypatch: pytes
         locate_weights(Address("hub", FILE), load_catalogue())
 
 
+SHARDS = [
+    "model-00001-of-00002.safetensors",
+    "model-00002-of-00002.safetensors",
+    "model.safetensors.index.json",
+]
+
+
 class Hub(types.ModuleType):
     """huggingface_hub, as far as it is used: the function, and the errors by the names that `utils` has."""
 
@@ -280,10 +288,20 @@ class Hub(types.ModuleType):
             OfflineModeIsEnabled=type("OfflineModeIsEnabled", (ConnectionError,), {}),
         )
 
+    def HfApi(self) -> Hub:
+        return self
+
+    def list_repo_files(self, repository: str, *, revision: str | None) -> list[str]:
+        assert (repository, revision) == ("owner/name", None)
+        return [
+            "config.json",
+            *(f"unet/{name}" for name in ("config.json", *SHARDS, "model.fp16.safetensors")),
+        ]
+
     def hf_hub_download(self, repository: str, name: str, *, revision: str | None) -> str:
         self.asked.append((repository, name, revision))
         if isinstance(self.answer, Path):
-            return str(self.answer)
+            return str(self.answer / name if self.answer.is_dir() else self.answer)
         raise getattr(self.utils, self.answer)("a page of text\nand more")
 
 
@@ -292,8 +310,27 @@ def test_a_hub_address_is_fetched_at_its_revision(tmp_path: Path, monkeypatch: p
     hub = Hub(tmp_path / "w.safetensors")
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     address = Address("hub", FILE, revision="abc", sha256=file_sha256(tmp_path / "w.safetensors"))
-    assert locate_weights(address, load_catalogue()) == tmp_path / "w.safetensors"
+    assert list(locate_weights(address, load_catalogue())) == [tmp_path / "w.safetensors"]
     assert hub.asked == [("owner/name", "sub/w.safetensors", "abc")]
+
+
+@pytest.mark.parametrize("value", ["owner/name/unet", "owner/name/unet/model.safetensors.index.json"])
+def test_of_a_folder_no_more_is_fetched_than_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    (tmp_path / "unet").mkdir()
+    for name, file in zip(("weight", "bias"), SHARDS, strict=False):
+        save_file({name: linear()[name]}, tmp_path / "unet" / file)
+    index = {"weight_map": dict(zip(("weight", "bias"), SHARDS, strict=False))}
+    (tmp_path / "unet" / SHARDS[2]).write_text(json.dumps(index))
+    hub = Hub(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    files = locate_weights(Address("hub", value), load_catalogue())
+    assert list(files) == [tmp_path / "unet" / name for name in SHARDS[:2]]
+    assert sorted(name for _, name, _ in hub.asked) == [f"unet/{name}" for name in SHARDS]
+    assert fetch_weights(Address("hub", "owner/name/unet", variant="fp16")).name == "model.fp16.safetensors"
+    assert fetch_path(Address("hub", "owner/name/unet")) == tmp_path / "unet"
+    assert fetch_path(Address("hub", "owner/name/config.json")) == tmp_path / "config.json"
 
 
 def test_a_fetched_file_of_another_sha256_is_not_used(
@@ -390,7 +427,7 @@ def fetch(endpoint: str, home: Path, value: str = FILE, **address: str) -> str:
         "from glidepath.registry.assembly.weights import WeightsError, locate_weights\n"
         "value, address = json.loads(sys.argv[1])\n"
         "try:\n"
-        "    print(locate_weights(Address('hub', value, **address), load_catalogue()))\n"
+        "    print(*locate_weights(Address('hub', value, **address), load_catalogue()))\n"
         "except WeightsError as error:\n"
         "    print('refused:', error)\n"
     )

@@ -97,7 +97,7 @@ def texts() -> Iterator[tuple[str, str]]:
     ):
         yield f"oc.{name}", f"{GOOD}guidance: [{{use: odd, extra: '${{oc.{name}}}'}}]\n"
     yield "nested resolver", f"{GOOD}weights: '${{oc.${{sampler}}:HOME}}'\n"
-    yield "environment in a path", f"{GOOD}weights: $HOME/x.bin\n"
+    yield "environment in a path", f"{GOOD}weights: $HOME/x.onnx\n"
     yield "home in a path", "extends: ~/x.yaml\n"
     yield "doubling texts", "a0: xxxxxxxx\n" + lines(lambda n: f"a{n + 1}: '${{a{n}}}${{a{n}}}'\n", 4_000)
     yield "doubling lists", "a0: [1]\n" + lines(lambda n: f"a{n + 1}: ['${{a{n}}}', '${{a{n}}}']\n", 2_000)

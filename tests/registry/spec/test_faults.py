@@ -541,7 +541,7 @@ guidanse: []
 sampler:
   - {use: ddim}
 codec: {use: latent, kl: 0.1}
-weights: base.bin
+weights: base.onnx
 runtime: {device: cuda:first}
 """
 

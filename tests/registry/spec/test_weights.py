@@ -85,15 +85,15 @@ def test_addresses_have_three_schemes(plan: ToPlan, written: str, address: Addre
     [
         ("3", 10, "", "weights takes an address, and this is a number"),
         ("[a.pt]", 10, "", "weights takes an address, and this is a list"),
-        ("a.bin", 10, "", "'a.bin' is no file of weights, by its name"),
+        ("a.onnx", 10, "", "'a.onnx' is no file of weights, by its name"),
         ("a.PT", 10, "", "'a.PT' is no file of weights, by its name"),
-        ("''", 10, "", "'' is no file of weights, by its name"),
+        ("''", 10, "", "'' is not the name of a file"),
         ("https://acme.org/a.pt", 10, "", "there is no kind of address 'https'"),
         ("file:a.pt", 10, "", "there is no kind of address 'file'"),
         ("hubb:a/b/c.pt", 10, "", "there is no kind of address 'hubb'"),
         ("hub:a.pt", 10, "", "'a.pt' does not name a file of a hub repository"),
         ("hub:a/../../b.pt", 10, "", "'a/../../b.pt' does not name a file of a hub repository"),
-        ("package:json", 10, "", "'json' is no file of weights, by its name"),
+        ("package:json", 10, "", "'json' does not name a file of a package"),
         ("package:x.pt", 10, "", "'x.pt' does not name a file of a package"),
         ("package:json/../x.pt", 10, "", "'json/../x.pt' does not name a file of a package"),
         ("package:json//etc/x.pt", 10, "", "'json//etc/x.pt' does not name a file of a package"),
@@ -127,8 +127,8 @@ def test_what_an_address_may_be_is_listed(fault: Fault) -> None:
     assert fault(f"{GOOD}weights: hubb:a/b/c.pt\n").hint == "did you mean 'hub'?"
     assert fault(f"{GOOD}weights: {{pth: a.pt}}\n").hint == "did you mean 'path'?"
     assert "package:PACKAGE/FILE" in fault(f"{GOOD}weights: 3\n").allowed
-    assert fault(f"{GOOD}weights: a.bin\n", folder=Path()).allowed == (
-        *("NAME.safetensors", "NAME.pt", "NAME.pth", "NAME.ckpt"),
+    assert fault(f"{GOOD}weights: a.onnx\n", folder=Path()).allowed == (
+        *("NAME.safetensors", "NAME.pt", "NAME.pth", "NAME.ckpt", "NAME.bin", "a folder"),
     )
 
 
@@ -215,3 +215,43 @@ def test_a_stranger_says_exactly_what_to_fetch(fault: Fault, plan: ToPlan) -> No
     text = f"{GOOD}weights: {{path: 'hub:a/b/c.pt'}}\n"
     assert fault(text, untrusted=True).what == "this address needs a sha256"
     plan(text.replace("}", f", sha256: '{HASH}'}}"), untrusted=True)
+
+
+def test_a_folder_an_index_and_a_variant_are_addresses(plan: ToPlan, tmp_path: Path) -> None:
+    (tmp_path / "v1.5").mkdir()
+    (tmp_path / "v1.5" / "model.fp16.safetensors").write_bytes(b"")
+    made = plan(f"{GOOD}weights: {{path: v1.5, variant: fp16}}\n", folder=tmp_path)
+    assert made.weights == Address("file", str(tmp_path / "v1.5"), variant="fp16")
+    assert made.tree["weights"] == {"path": "v1.5", "variant": "fp16"}
+    assert plan(f"{GOOD}weights: unet\n", folder=tmp_path).weights == Address("file", str(tmp_path / "unet"))
+    for written in ("unet/m.safetensors.index.json", "hub:acme/base/unet", "hub:acme/base"):
+        plan(f"{GOOD}weights: {written}\n", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "path", "what"),
+    [
+        ("v1.5", "weights", "v1.5 has no file of weights; it has those of the variant fp16: "),
+        ("{path: v1.5, variant: bf16}", "weights.path", "v1.5 has no file of weights of the variant 'bf16'"),
+        ("{path: a.pt, variant: fp16}", "weights.variant", "a variant is one of those in a folder, "),
+        ("{path: v1.5, variant: a b}", "weights.variant", "a variant is a word of letters and digits"),
+    ],
+)
+def test_what_a_folder_does_not_hold_is_a_fault(
+    fault: Fault, tmp_path: Path, written: str, path: str, what: str
+) -> None:
+    (tmp_path / "v1.5").mkdir()
+    (tmp_path / "v1.5" / "model.fp16.safetensors").write_bytes(b"")
+    problem = fault(f"{GOOD}weights: {written}\n", folder=tmp_path)
+    assert problem.path == path
+    assert what in problem.what
+
+
+def test_a_strangers_folder_holds_no_link_that_leads_out(fault: Fault, plan: ToPlan, tmp_path: Path) -> None:
+    (tmp_path / "here" / "unet").mkdir(parents=True)
+    (tmp_path / "secret.safetensors").write_bytes(b"")
+    (tmp_path / "here" / "unet" / "m.safetensors").symlink_to(tmp_path / "secret.safetensors")
+    text = f"{GOOD}weights: unet\n"
+    said = fault(text, folder=tmp_path / "here", untrusted=True).what
+    assert said == "'unet' holds a link that leads out of it: m.safetensors"
+    plan(text, folder=tmp_path / "here")

@@ -40,6 +40,7 @@ from glidepath.registry import (
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
 _STAGE_NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
+_FOLDER = r"(^|/)[^/.]+(\.[^A-Za-z/.][^/]*)?/?"
 _ENDINGS = "|".join(extension.removeprefix(".") for extension in WEIGHT_EXTENSIONS)
 
 
@@ -271,11 +272,12 @@ def _cascade(stage: str) -> Json:
 def _weights() -> Json:
     file = {
         "type": "string",
-        "pattern": rf"(\.({_ENDINGS})|\$\{{.*\}}.*)$",
-        "description": "a file, package:PACKAGE/FILE, or hub:OWNER/NAME/FILE",
+        "pattern": rf"(\.({_ENDINGS})|\.index(\.[\w-]+)?\.json|{_FOLDER}|\$\{{.*\}}.*)$",
+        "description": "a file or folder, package:PACKAGE/FILE, or hub:OWNER/NAME/FILE",
     }
     known = {
         "path": file,
+        "variant": {"type": ["string", "number", "null"], "description": "which weights of a folder: fp16"},
         "revision": {
             "type": ["string", "number", "null"],
             "description": "a branch, a tag or a commit of a hub repository",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from warnings import catch_warnings, simplefilter, warn
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry.assembly import weights
 from glidepath.registry.assembly.error_notes import part_title, remedy
+from glidepath.registry.assembly.filling import Sparing
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.import_errors import import_problem, import_remedy
 from glidepath.registry.discovery.scan import unreadable_metadata
@@ -26,7 +28,6 @@ from glidepath.registry.text.tree import join_path
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
@@ -120,24 +121,43 @@ def require_fit(plan: Plan, catalogue: Catalogue) -> None:
 
 
 def _parts(plan: Plan, catalogue: Catalogue, load: bool) -> dict[str, dict[str, Any]]:
-    """The parts of each pipeline by its stage, with their weights."""
-    built = {name: _built(pipeline, catalogue, load) for name, pipeline in plan.pipelines().items()}
+    """The parts of each pipeline by its stage, with their weights.
+
+    Networks that get weights have no memory before, where that changes nothing of what is made.
+    """
+    if load and plan.all_weights():
+        try:
+            dtype = choose_dtype(plan.runtime.dtype, choose_device(plan.runtime.device))
+            sparing = Sparing(dtype, plan.runtime.channels_last is not False)
+            parts = _parts_by_stage(plan, catalogue, load, sparing)
+            sparing.require_values()
+            return parts
+        except weights.WeightsError:
+            raise
+        except Exception:  # such as a constructor that reads what it has just initialised
+            pass
+    return _parts_by_stage(plan, catalogue, load)
+
+
+def _parts_by_stage(
+    plan: Plan, catalogue: Catalogue, load: bool, sparing: Sparing | None = None
+) -> dict[str, dict[str, Any]]:
+    import torch
+
+    built = {}
+    for name, pipeline in plan.pipelines().items():
+        with torch.random.fork_rng(devices=[]):
+            # What has no weights starts from the same ones each time, and nobody's stream is moved.
+            torch.manual_seed(0)
+            covered = pipeline.weights is not None or plan.weights is not None
+            built[name] = build_parts(
+                pipeline, PIPELINE_SLOTS, catalogue, load=load, sparing=sparing, covered=covered
+            )
+        if load:
+            load_weights(pipeline, built[name], catalogue)
     if load and plan.stages:
         _load_stages(plan, built, catalogue)
     return built
-
-
-def _built(plan: Plan, catalogue: Catalogue, load: bool) -> dict[str, Any]:
-    """The parts of a pipeline or of a stage, with the weights that the plan names for it."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        # What has no weights starts from the same ones each time, and nobody's stream is moved.
-        torch.manual_seed(0)
-        parts = build_parts(plan, PIPELINE_SLOTS, catalogue, load=load)
-    if load:
-        load_weights(plan, parts, catalogue)
-    return parts
 
 
 def _pipeline(plan: Plan, parts: Mapping[str, Any], device: torch.device, catalogue: Catalogue) -> Pipeline:
@@ -156,24 +176,43 @@ def _pipeline(plan: Plan, parts: Mapping[str, Any], device: torch.device, catalo
 
 
 def build_parts(
-    plan: Plan, slots: Sequence[str], catalogue: Catalogue, *, load: bool = True
+    plan: Plan,
+    slots: Sequence[str],
+    catalogue: Catalogue,
+    *,
+    load: bool = True,
+    sparing: Sparing | None = None,
+    covered: bool = False,
 ) -> dict[str, Any]:
     """The parts of some slots, by slot; a slot that holds a list gives a tuple. Absent slots are left out.
 
     load: whether parts inside parts load their own weights; those of the slots are for `load_weights`.
+    sparing, covered: as for `build_part`.
     """
     built: dict[str, Any] = {}
     for slot in slots:
         planned = plan.parts.get(slot)
+        # of a slot that takes a list, no file of several parts holds any
         if isinstance(planned, PartPlan):
-            built[slot] = build_part(planned, catalogue, load=load)
+            built[slot] = build_part(planned, catalogue, load=load, sparing=sparing, covered=covered)
         elif planned is not None:
-            built[slot] = tuple(build_part(part, catalogue, load=load) for part in planned)
+            built[slot] = tuple(build_part(part, catalogue, load=load, sparing=sparing) for part in planned)
     return built
 
 
-def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> Any:
+def build_part(
+    part: PartPlan,
+    catalogue: Catalogue,
+    *,
+    load: bool = True,
+    sparing: Sparing | None = None,
+    covered: bool = False,
+) -> Any:
     """Import a part's target and construct it with its config and its own parts.
+
+    load: whether parts inside it load their own weights.
+    sparing: has networks built without memory that are yet to get their weights. covered: this one is, from
+        a file of several parts, or as a piece of the part that it is in.
 
     Raises:
         AssemblyError: the target does not exist, or is not of its kind.
@@ -183,15 +222,21 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
     supplier = part.registered.distribution
     with used(supplier):
         target = _import_target(component.target, part)
-    nested: dict[str, Any] = {}
-    for field, inner in part.parts.items():
-        if isinstance(inner, PartPlan):
-            nested[field] = _build_inner(inner, catalogue, load)
-        else:
-            nested[field] = tuple(_build_inner(listed, catalogue, load) for listed in inner)
+    covered = covered or part.weights is not None
+
+    def inside(inner: PartPlan) -> Any:
+        built = build_part(inner, catalogue, load=load, sparing=sparing, covered=covered)
+        if load:
+            _load_own(inner, built, catalogue)
+        return built
+
+    nested: dict[str, Any] = {
+        field: inside(inner) if isinstance(inner, PartPlan) else tuple(map(inside, inner))
+        for field, inner in part.parts.items()
+    }
     arguments = () if part.config is None else (part.config,)
     try:
-        with used(supplier):
+        with used(supplier), nullcontext() if sparing is None else sparing.building(covered):
             built = target(*arguments, **nested)
     except Exception as error:
         module = component.target.partition(":")[0]
@@ -203,6 +248,8 @@ def build_part(part: PartPlan, catalogue: Catalogue, *, load: bool = True) -> An
             f"{part_title(part)} made a {type(built).__qualname__}, "
             f"which is no {interface.__name__} (the interface of kind {component.kind!r}); {remedy(part)}"
         )
+    if sparing is not None and covered:
+        sparing.add(built)
     return built
 
 
@@ -221,15 +268,13 @@ def load_weights(plan: Plan, parts: Mapping[str, Any], catalogue: Catalogue) -> 
         else:
             _load_own(planned, built, catalogue)
     if plan.weights is not None:
-        file, tensors = weights.read(plan.weights, catalogue)
-        _load_shared(plan, parts, tensors, file, catalogue)
+        _load_shared(plan, parts, weights.read(plan.weights, catalogue), catalogue)
 
 
 def _load_stages(plan: Plan, stages: Mapping[str, Mapping[str, Any]], catalogue: Catalogue) -> None:
     """Load the one file of a cascade, `up.denoiser.x`: what it holds is of the stages without a file."""
     if plan.weights is None:
         return
-    file = weights.locate_weights(plan.weights, catalogue)
     waiting = {
         name: parts
         for name, parts in stages.items()
@@ -237,21 +282,19 @@ def _load_stages(plan: Plan, stages: Mapping[str, Mapping[str, Any]], catalogue:
     }
     if not waiting:
         raise weights.WeightsError(
-            f"{file} is for stages without weights of their own, and here each has some; "
+            f"{plan.weights} is for stages without weights of their own, and here each has some; "
             f"name another file for one of them: stages.{next(iter(stages))}.weights"
         )
-    file, read = weights.read(plan.weights, catalogue)
-    for name, tensors in weights.under(read, waiting, file, catalogue).items():
-        _load_shared(plan.stages[name], waiting[name], tensors, file, catalogue)
+    for name, some in weights.read(plan.weights, catalogue).by_slot(waiting, catalogue).items():
+        _load_shared(plan.stages[name], waiting[name], some, catalogue)
 
 
-def _load_shared(
-    plan: Plan, parts: Mapping[str, Any], tensors: Mapping[str, Tensor], file: Path, catalogue: Catalogue
-) -> None:
+def _load_shared(plan: Plan, parts: Mapping[str, Any], read: weights.Weights, catalogue: Catalogue) -> None:
     """Load the tensors of several parts, by the names of their slots."""
     shared = _shared(plan, parts)
-    for slot, some in weights.under(tensors, shared, file, catalogue).items():
-        weights.load_module(shared[slot], some, part=join_path(plan.path, slot), file=file)
+    for slot, some in read.by_slot(shared, catalogue).items():
+        part, file = join_path(plan.path, slot), some.file
+        weights.load_module(shared[slot], some.tensors, part=part, file=file, pages=some.pages)
 
 
 def _shared(plan: Plan, parts: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
@@ -266,11 +309,6 @@ def _shared(plan: Plan, parts: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
         and isinstance(built, torch.nn.Module)
         and built.state_dict()
     }
-
-
-def weight_files(plan: Plan, catalogue: Catalogue) -> dict[str, Path]:
-    """The files of weights that a plan reads, by the dotted path of what they are for ("" for the whole)."""
-    return {path: weights.locate_weights(address, catalogue) for path, address in plan.all_weights().items()}
 
 
 def choose_device(name: str) -> torch.device:
@@ -304,13 +342,6 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
-def _build_inner(part: PartPlan, catalogue: Catalogue, load: bool) -> Any:
-    built = build_part(part, catalogue, load=load)
-    if load:
-        _load_own(part, built, catalogue)
-    return built
-
-
 def _load_own(part: PartPlan, built: Any, catalogue: Catalogue) -> None:
     import torch
 
@@ -320,8 +351,8 @@ def _load_own(part: PartPlan, built: Any, catalogue: Catalogue) -> None:
         raise AssemblyError(
             f"{part_title(part)} has `weights` in the spec, and is no network that could load them"
         )
-    file, tensors = weights.read(part.weights, catalogue)
-    weights.load_module(built, tensors, part=part.path, file=file)
+    read = weights.read(part.weights, catalogue)
+    weights.load_module(built, read.tensors, part=part.path, file=read.file, pages=read.pages)
 
 
 def _import_target(target: str, part: PartPlan) -> Any:

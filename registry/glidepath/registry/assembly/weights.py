@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import attrs
+
+from glidepath.registry.assembly.filling import fill
+from glidepath.registry.assembly.hub import fetch_weights
+from glidepath.registry.files.mapped import Pages
+from glidepath.registry.files.shards import read_together, weight_files
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
-from glidepath.registry.files.tensor_file import list_names, read_tensors, require_numbers
-from glidepath.registry.plan.address import Address, local_file
+from glidepath.registry.files.tensor_file import list_names, require_numbers
+from glidepath.registry.plan.address import Address, local_path
 from glidepath.registry.text.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -19,21 +25,36 @@ if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
 
 
-def locate_weights(address: Address, catalogue: Catalogue) -> Path:
-    """The file of an address, on this machine; a `hub` address is fetched, into huggingface_hub's cache.
+def locate_weights(address: Address, catalogue: Catalogue) -> Mapping[Path, frozenset[str]]:
+    """The files behind an address, on this machine, with the tensors that each must hold (`weight_files`).
+
+    Of a `hub` address they are fetched, into huggingface_hub's cache.
 
     Raises:
         WeightsError: there is no such file, or it is not the one that was meant (sha256).
     """
-    path = local_file(address, catalogue) or _from_hub(address)
-    if not path.is_file():
-        raise WeightsError(f"there is no weights file {path}")
-    if address.sha256 and file_sha256(path) != address.sha256.lower():
+    path = local_path(address, catalogue) or fetch_weights(address)
+    files = weight_files(path, address.variant)
+    if absent := [file for file in files if not file.is_file()]:
+        raise WeightsError(f"there is no weights file {absent[0]}")
+    if address.sha256 and together_sha256(files) != address.sha256.lower():
         raise WeightsError(
-            f"{path} has sha256 {file_sha256(path)}, and the spec expects {address.sha256}; nothing of it is "
-            "used"
+            f"{path} has sha256 {together_sha256(files)}, and the spec expects {address.sha256}; nothing "
+            "of it is used"
         )
-    return path
+    return files
+
+
+def together_sha256(files: Iterable[Path], of_file: Callable[[Path], str] | None = None) -> str:
+    """The SHA-256 of one file; of several, of the lines "NAME SHA-256" of all, sorted by name.
+
+    of_file: in place of `file_sha256`.
+    """
+    hashes = {file.name: (of_file or file_sha256)(file) for file in files}
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    lines = "".join(f"{name} {hash_}\n" for name, hash_ in sorted(hashes.items()))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
@@ -57,21 +78,64 @@ _read_as: dict[Path, tuple[int, ...]] = {}
 """What each file was when it was read."""
 
 
-def read(address: Address, catalogue: Catalogue) -> tuple[Path, dict[str, Tensor]]:
-    """The file of an address, and its tensors: safetensors, or a PyTorch file read with weights_only.
+@attrs.frozen(eq=False)
+class Weights:
+    """Tensors and where they are from. pages: the memory behind those that are mapped."""
+
+    file: Path
+    tensors: Mapping[str, Tensor]
+    pages: Pages = attrs.Factory(Pages)
+
+    def by_slot(self, slots: Collection[str], catalogue: Catalogue) -> dict[str, Weights]:
+        """Those of a file that holds several parts, by slot: `denoiser.x` is the denoiser's `x`.
+
+        slots: their names; those of stages, for a file that holds a cascade.
+
+        Raises:
+            WeightsError: keys belong to no slot.
+        """
+        found: dict[str, dict[str, Tensor]] = {slot: {} for slot in slots}
+        strangers = []
+        for name, tensor in self.tensors.items():
+            slot, _, key = name.partition(".")
+            if slot in found:
+                found[slot][key] = tensor
+            else:
+                strangers.append(name)
+        if not strangers:
+            return {slot: attrs.evolve(self, tensors=tensors) for slot, tensors in found.items()}
+        if len(strangers) == len(self.tensors):
+            makers = catalogue.weight_makers()
+            raise WeightsError(
+                f"none of the {len(self.tensors)} keys of {self.file} begins with a part of this spec"
+                f" ({_parts(slots)}): {list_names(strangers)}{f'; {makers}' if makers else ''}"
+            )
+        slot = strangers[0].partition(".")[0]
+        hint = did_you_mean(slot, found)
+        raise WeightsError(
+            f"{self.file} holds {len(strangers)} keys of parts that this spec has no weights for (it has "
+            f"{_parts(slots)}): {list_names(strangers)}{'; ' + hint if hint else ''}"
+        )
+
+
+def read(address: Address, catalogue: Catalogue) -> Weights:
+    """The tensors behind an address: safetensors, or PyTorch files read with weights_only.
 
     Raises:
         WeightsError: there is no such file, it is not the one that was meant, is damaged, or was changed
             meanwhile; or it holds something else than tensors.
     """
-    file = locate_weights(address, catalogue)
-    before = _identity(file)
-    tensors = read_tensors(file)
+    files = locate_weights(address, catalogue)
+    before = {file: _identity(file) for file in files}
+    pages = Pages()
+    tensors = read_together(files, pages)
     locate_weights(address, catalogue)  # where another file has taken its place, its sha256 is another
-    if _identity(file) != before:
-        raise WeightsError(f"{file} was changed while it was read")
-    _read_as[file] = before
-    return file, tensors
+    for file, identity in before.items():
+        if _identity(file) != identity:
+            raise WeightsError(f"{file} was changed while it was read")
+    _read_as.update(before)
+    whole = next(iter(files)) if len(files) == 1 else next(iter(files)).parent
+    return Weights(whole, tensors, pages)
 
 
 def read_sha256(path: Path) -> str:
@@ -85,17 +149,41 @@ def read_sha256(path: Path) -> str:
     return file_sha256(path)
 
 
-def load_module(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, file: Path) -> None:
+@runtime_checkable
+class ReadsWeights(Protocol):
+    """A network that reads files of other key names than its own `state_dict` has."""
+
+    def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The same tensors under the network's own names.
+
+        A function of the names: it renames, drops, gives one tensor two names, takes pieces of one; it
+        changes no tensor. It is not asked where the names are the network's own already. A network that
+        wraps another as `self.network` writes {f"network.{name}": tensor for name, tensor in ...}.
+        """
+
+
+def load_module(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    part: str,
+    file: Path,
+    pages: Pages | None = None,
+) -> None:
     """Load a part's weights, all of them and nothing else, in the module's own precision.
+
+    Where the names of the tensors are not the module's, it is asked for its own first (`ReadsWeights`).
+    What of the module has no memory yet, on the device `meta`, gets it. pages: behind mapped tensors; their
+    memory is given back on the way, so that no more is taken than the module keeps.
 
     Raises:
         WeightsError: keys are missing, extra or of another shape, or tensors hold integers, NaN or infinite
             values; the message names them.
         PartError: values do not fit the module's precision.
     """
-    from glidepath.core.finite import require_finite
-
     own = module.state_dict()
+    if own.keys() != tensors.keys() and isinstance(module, ReadsWeights):
+        tensors = dict(module.read_weights(tensors))
     missing = sorted(own.keys() - tensors.keys())
     extra = sorted(tensors.keys() - own.keys())
     shapes = [
@@ -105,44 +193,8 @@ def load_module(module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, 
     ]
     if missing or extra or shapes:
         raise WeightsError(_misfit(f"the weights in {file} do not fit {part}", missing, extra, shapes))
-    require_numbers(tensors, file, part)
-    module.load_state_dict(dict(tensors))
-    cast = {name: value for name, value in module.state_dict().items() if value.dtype != tensors[name].dtype}
-    require_finite(cast, f"the weights of {part} in {file}")
-
-
-def under(
-    tensors: Mapping[str, Tensor], slots: Collection[str], file: Path, catalogue: Catalogue
-) -> dict[str, dict[str, Tensor]]:
-    """The tensors of a file that holds several parts, by slot: `denoiser.x` is the denoiser's `x`.
-
-    slots: their names; those of stages, for a file that holds a cascade.
-
-    Raises:
-        WeightsError: keys belong to no slot.
-    """
-    found: dict[str, dict[str, Tensor]] = {slot: {} for slot in slots}
-    strangers = []
-    for name, tensor in tensors.items():
-        slot, _, key = name.partition(".")
-        if slot in found:
-            found[slot][key] = tensor
-        else:
-            strangers.append(name)
-    if not strangers:
-        return found
-    if len(strangers) == len(tensors):
-        makers = catalogue.weight_makers()
-        raise WeightsError(
-            f"none of the {len(tensors)} keys of {file} begins with a part of this spec"
-            f" ({_parts(slots)}): {list_names(strangers)}{f'; {makers}' if makers else ''}"
-        )
-    slot = strangers[0].partition(".")[0]
-    hint = did_you_mean(slot, found)
-    raise WeightsError(
-        f"{file} holds {len(strangers)} keys of parts that this spec has no weights for (it has "
-        f"{_parts(slots)}): {list_names(strangers)}{'; ' + hint if hint else ''}"
-    )
+    require_numbers(tensors, file, part, pages)
+    fill(module, tensors, f"the weights of {part} in {file}", pages or Pages())
 
 
 def _misfit(what: str, missing: Sequence[str], extra: Sequence[str], shapes: Sequence[str]) -> str:
@@ -154,38 +206,3 @@ def _misfit(what: str, missing: Sequence[str], extra: Sequence[str], shapes: Seq
 
 def _parts(slots: Collection[str]) -> str:
     return ", ".join(f"{slot}." for slot in sorted(slots)) or "none"
-
-
-def _from_hub(address: Address) -> Path:
-    try:
-        from huggingface_hub import hf_hub_download, utils
-    except ModuleNotFoundError as error:
-        raise WeightsError(
-            f"weights hub:{address.value} need huggingface_hub: pip install 'glidepath-diffusion[hub]'"
-        ) from error
-    owner, _, rest = address.value.partition("/")
-    name, _, file = rest.partition("/")
-    repository, revision = f"{owner}/{name}", address.revision
-    fetch: Callable[..., str] = hf_hub_download
-    where = f"weights hub:{address.value}" + (f" at revision {revision!r}" if revision else "")
-    try:
-        return Path(fetch(repository, file, revision=revision))
-    except utils.GatedRepoError as error:
-        why = f"{repository} is given to those only who agreed to its terms; log in with: hf auth login"
-        raise WeightsError(f"{where}: {why}") from error
-    except utils.RepositoryNotFoundError as error:
-        why = f"the hub has no repository {repository}, or none that you may read; log in with: hf auth login"
-        raise WeightsError(f"{where}: {why}") from error
-    except utils.RevisionNotFoundError as error:
-        why = f"{repository} has no such branch, tag or commit"
-        raise WeightsError(f"{where}: {why}") from error
-    except (utils.LocalEntryNotFoundError, utils.OfflineModeIsEnabled, ConnectionError) as error:
-        why = "the hub cannot be reached, and the file is not in the cache of huggingface_hub here"
-        raise WeightsError(f"{where}: {why}") from error
-    except utils.EntryNotFoundError as error:
-        raise WeightsError(f"{where}: {repository} has no file {file}") from error
-    except (OSError, ValueError) as error:
-        said = str(error).strip().splitlines()
-        raise WeightsError(
-            f"{where} cannot be fetched: {said[0] if said else type(error).__name__}"
-        ) from error

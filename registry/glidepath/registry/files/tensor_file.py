@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.files.mapped import LENGTH_BYTES, Pages, map_tensors
 from glidepath.registry.files.reading import open_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
-_HEADER_BYTES = 8  # of a safetensors file: the length of the JSON that follows, little-endian
 _MOST_NAMES = 5
 _DEEPEST = 8  # no training run nests its state dicts as deep
 _LEAST_BYTES = 2  # of a number: in 8 bits it needs a scale, which a state dict does not have
@@ -29,13 +29,15 @@ class WeightsError(GlidepathError):
     """A weights file cannot be found or read, or does not fit the parts."""
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, pages: Pages | None = None) -> dict[str, Tensor]:
     """The tensors of a safetensors file, or of a PyTorch file read with weights_only, whatever it is called.
+
+    pages: those of a safetensors file join it.
 
     Raises:
         WeightsError: the file is damaged, is something else, or holds something else than tensors.
     """
-    state_dicts = read_state_dicts(path)
+    state_dicts = read_state_dicts(path, pages=pages)
     if len(state_dicts) == 1:
         return next(iter(state_dicts.values()))
     raise WeightsError(
@@ -44,32 +46,37 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     )
 
 
-def read_state_dicts(path: Path, *, lists: bool = False) -> dict[str, dict[str, Tensor]]:
+def read_state_dicts(
+    path: Path, *, lists: bool = False, pages: Pages | None = None
+) -> dict[str, dict[str, Tensor]]:
     """The flat mappings of names to tensors (state dicts) in a file, at least one, by where they are.
 
     That is "" for one that is all of the file, and the keys above the others, such as "model.state_dict".
 
     lists: lists of tensors below a key too, as averages are kept; the names are "0", "1" and so on.
+    pages: those of a safetensors file join it.
 
     Raises:
         WeightsError: the file is damaged, is something else, or holds something else than tensors.
     """
     start = _start(path)
     # first: a header may be 128 bytes long, or so many more that its length begins as a pickle does
-    if start[_HEADER_BYTES:].startswith(b"{"):
-        return {"": _read_safetensors(path)}
+    if start[LENGTH_BYTES:].startswith(b"{"):
+        return {"": _read_safetensors(path, pages or Pages())}
     if start.startswith((_ZIP, _PICKLE)):
         return _state_dicts(_read_pytorch(path, mapped=start.startswith(_ZIP)), path, lists)
     if path.suffix == ".safetensors":
-        return {"": _read_safetensors(path)}
+        return {"": _read_safetensors(path, pages or Pages())}
     raise WeightsError(
         f"cannot read weights from {path}: it is no checkpoint: it begins neither as a safetensors file "
         "nor as one that PyTorch saved"
     )
 
 
-def require_numbers(tensors: Mapping[str, Tensor], file: Path, part: str = "") -> None:
-    """Refuse tensors that no network can hold.
+def require_numbers(
+    tensors: Mapping[str, Tensor], file: Path, part: str = "", pages: Pages | None = None
+) -> None:
+    """Refuse tensors that no network can hold. pages: of mapped ones, whose memory is given back.
 
     A sum shows at once whether all of a tensor is finite; where it is not, as it also may overflow, each
     element is looked at.
@@ -88,7 +95,12 @@ def require_numbers(tensors: Mapping[str, Tensor], file: Path, part: str = "") -
         raise WeightsError(
             f"{_of(file, part)} {_are(odd, 'not plainly of numbers of 16 bits or more')}: {list_names(odd)}"
         )
-    bad = {name: value for name, value in tensors.items() if not bool(value.sum().isfinite())}
+    bad = {}
+    for name, value in tensors.items():
+        if not bool(value.sum().isfinite()):
+            bad[name] = value
+        if pages is not None:
+            pages(value)
     broken = [
         f"{name} ({count} of {value.numel()})"
         for name, value in bad.items()
@@ -160,12 +172,12 @@ def _start(path: Path) -> bytes:
     return start
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
+def _read_safetensors(path: Path, pages: Pages) -> dict[str, Tensor]:
+    from safetensors import safe_open
 
     try:
-        with utf_8_name(path) as name:
-            return load_file(name)
+        with utf_8_name(path) as name, safe_open(name, framework="pt") as file:
+            return map_tensors(path, file.keys(), pages)
     except Exception as error:
         raise WeightsError(
             f"cannot read weights from {path}: it is cut short or damaged ({error}); get it again"

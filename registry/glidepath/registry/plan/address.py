@@ -1,16 +1,17 @@
-"""`weights`: how to get a file of weights."""
+"""Addresses: how to get a file or a folder, of weights or of what else a part reads."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import attrs
 
 from glidepath.registry.discovery.components import NotFound
-from glidepath.registry.text.named_files import is_there, locate
+from glidepath.registry.files.shards import WEIGHT_EXTENSIONS, WeightsError, is_index, weight_files
+from glidepath.registry.text.named_files import is_there, leads_out, locate
 from glidepath.registry.text.problems import Problems, quoted
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.tree import Broken, MappingNode, Node, Scalar, describe_node, join_path
@@ -18,42 +19,47 @@ from glidepath.registry.text.tree import Broken, MappingNode, Node, Scalar, desc
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
 
-WEIGHT_EXTENSIONS = (".safetensors", ".pt", ".pth", ".ckpt")
+WEIGHTS = "weights"
 FORMS = (
-    "a file",
+    "a file or folder",
     "package:PACKAGE/FILE",
     "hub:OWNER/NAME/FILE",
     "{path: ..., sha256: ...}",
+    "{path: FOLDER, variant: ...}",
     "{path: hub:..., revision: ..., sha256: ...}",
 )
-_KEYS = ("path", "revision", "sha256")
+_KEYS = ("path", "variant", "revision", "sha256")
 _SCHEMES = ("package", "hub")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
-_HUB = re.compile(r"[\w.-]+/[\w.-]+(?:/[\w.-]+)+", re.ASCII)
+_HUB = re.compile(r"[\w.-]+/[\w.-]+(?:/[\w.-]+)*", re.ASCII)
+_EXTENSION = re.compile(r"\.[A-Za-z]\w*")
+_VARIANT = re.compile(r"[\w-]+", re.ASCII)
 _REVISION = re.compile(r"[\w.-]+(?:/[\w.-]+)*", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @attrs.frozen
 class Address:
-    """How to get a file.
+    """How to get a file or a folder.
 
     scheme: "file", "package" or "hub".
-    value: an absolute path; "PACKAGE/FILE"; "OWNER/NAME/FILE".
-    sha256: what the file's bytes must have, in lower-case hex. revision: of a hub repository.
+    value: an absolute path; "PACKAGE/FILE"; "OWNER/NAME/FILE", or "OWNER/NAME" for all of a repository.
+    sha256: what the file's bytes must have, in lower-case hex; of several files, as `together_sha256` has it.
+    revision: of a hub repository. variant: which weights of a folder are meant, such as "fp16".
     """
 
     scheme: str
     value: str
     sha256: str | None = None
     revision: str | None = None
+    variant: str = ""
 
     def __str__(self) -> str:
         return self.value if self.scheme == "file" else f"{self.scheme}:{self.value}"
 
 
-def local_file(address: Address, catalogue: Catalogue) -> Path | None:
-    """Where the file of an address is, or would be; None for one of a hub, which is not asked.
+def local_path(address: Address, catalogue: Catalogue) -> Path | None:
+    """Where the file or folder of an address is, or would be; None for one of a hub, which is not asked.
 
     Raises:
         NotFound: no working plugin is in the package.
@@ -66,35 +72,56 @@ def local_file(address: Address, catalogue: Catalogue) -> Path | None:
     return catalogue.package_folder(package) / name
 
 
+def local_weights(address: Address, catalogue: Catalogue) -> Sequence[Path]:
+    """The files of weights behind an address that are here; none for those of a hub, which is not asked."""
+    path = local_path(address, catalogue)
+    try:
+        return [] if path is None else list(weight_files(path, address.variant))
+    except WeightsError:
+        return []
+
+
+def is_complete(address: Address, catalogue: Catalogue) -> bool:
+    """Whether all files of weights behind an address are here."""
+    files = local_weights(address, catalogue)
+    return bool(files) and all(map(is_there, files))
+
+
 def read_address(
-    node: Node, path: str, catalogue: Catalogue, problems: Problems, *, must_exist: bool = False
+    node: Node,
+    path: str,
+    catalogue: Catalogue,
+    problems: Problems,
+    *,
+    name: str = WEIGHTS,
+    must_exist: bool = False,
 ) -> Address | None:
     """The address that a spec writes, None after a problem.
 
+    name: the parameter, of which any file or folder is right, or the key `weights`.
     must_exist: a file, also of a package, that is not there is a problem. A hub is not asked.
     """
     if isinstance(node, Broken):
         return None
-    if isinstance(node, Scalar) and node.is_text:
-        return _Reader({"path": node}, {"path": path}, catalogue, problems, must_exist).read()
+    if isinstance(node, Scalar) and (node.is_text or (node.source.override and node.rule != NULL)):
+        return _Reader({"path": node}, {"path": path}, catalogue, problems, name, must_exist).read()
     if not isinstance(node, MappingNode):
-        problems.add(
-            f"weights takes an address, and this is {describe_node(node)}", node.place, path, allowed=FORMS
-        )
+        what = f"{name} takes an address, and this is {describe_node(node)}"
+        problems.add(what, node.place, path, allowed=FORMS)
         return None
+    keys = [key for key in _KEYS if key != "variant" or name == WEIGHTS]
     before = len(problems)
     for key, entry in node.items.items():
-        if key not in _KEYS:
-            what = f"weights has no {quoted(key)}"
-            problems.add(what, entry.key, join_path(path, key), allowed=_KEYS, near=(key, _KEYS))
-    texts = {key: text for key in _KEYS if (text := _text(node, key, path, problems))}
+        if key not in keys:
+            what = f"{name} has no {quoted(key)}"
+            problems.add(what, entry.key, join_path(path, key), allowed=keys, near=(key, keys))
+    texts = {key: text for key in keys if (text := _text(node, key, path, problems))}
     if "path" not in texts and len(problems) == before:
-        problems.add("weights has no path", node.place, path, allowed=FORMS)
+        problems.add(f"{name} has no path", node.place, path, allowed=FORMS)
     if len(problems) > before:
         return None
-    return _Reader(
-        texts, {key: join_path(path, key) for key in _KEYS}, catalogue, problems, must_exist
-    ).read()
+    paths = {key: join_path(path, key) for key in keys}
+    return _Reader(texts, paths, catalogue, problems, name, must_exist).read()
 
 
 def _text(node: MappingNode, key: str, path: str, problems: Problems) -> Scalar | None:
@@ -118,24 +145,24 @@ class _Reader:
     paths: Mapping[str, str]
     catalogue: Catalogue
     problems: Problems
+    name: str
     must_exist: bool
 
     def read(self) -> Address | None:
         node, sha256, revision = self.texts["path"], self.texts.get("sha256"), self.texts.get("revision")
-        before = len(self.problems)
+        variant, before = self.texts.get("variant"), len(self.problems)
         match = _SCHEME.fullmatch(node.text)
         scheme, value = (match[1], match[2]) if match else ("file", node.text)
         if match and scheme not in _SCHEMES:
             what = f"there is no kind of address {quoted(scheme)}"
             self.problem("path", what, allowed=FORMS, near=(scheme, _SCHEMES))
             return None
-        if not value.endswith(WEIGHT_EXTENSIONS):
-            allowed = [f"NAME{end}" for end in WEIGHT_EXTENSIONS]
-            self.problem("path", f"{quoted(value)} is no file of weights, by its name", allowed=allowed)
         if sha256 and not _SHA256.fullmatch(sha256.text):
             self.problem("sha256", "sha256 takes 64 hexadecimal digits")
         if revision and (scheme != "hub" or not _REVISION.fullmatch(revision.text)):
             self.problem("revision", "a revision is a branch, a tag or a commit of a hub repository")
+        if variant and not _VARIANT.fullmatch(variant.text):
+            self.problem("variant", "a variant is a word of letters and digits", "such as fp16")
         if scheme == "hub" and not sha256 and not node.source.trusted:
             hint = "a spec that came with an image or a checkpoint says exactly what is to be fetched"
             self.problem("path", "this address needs a sha256", hint)
@@ -144,14 +171,24 @@ class _Reader:
         if len(self.problems) > before:
             return None
         return Address(
-            scheme, value, sha256.text.lower() if sha256 else None, revision.text if revision else None
+            scheme,
+            value,
+            sha256.text.lower() if sha256 else None,
+            revision.text if revision else None,
+            variant.text if variant else "",
         )
 
     def file(self, node: Scalar, name: str) -> str:
         located = locate(node, self.paths["path"], self.problems)
-        if located is not None and self.must_exist and not is_there(located):
+        if located is None or not self._is_right(located, name):
+            return name
+        if not node.source.trusted and (out := leads_out(located)):
+            self.problem("path", f"{quoted(name)} holds a link that leads out of it: {out.name}")
+        elif self.must_exist and not (is_there(located) or located.is_dir()):
             hints = (f"it would be {located}", self.catalogue.weight_makers())
             self.problem("path", f"there is no file {quoted(name)}", "; ".join(filter(None, hints)))
+        else:
+            self._require_weights(located)
         return str(located)
 
     def package(self, _node: Scalar, value: str) -> str:
@@ -168,16 +205,53 @@ class _Reader:
         file = (folder / name).resolve()
         if not file.is_relative_to(folder.resolve()):
             self.problem("path", f"{quoted(value)} leads out of the package")
-        elif self.must_exist and not file.is_file():
-            names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(WEIGHT_EXTENSIONS))
-            self.problem("path", f"{package} has no file {quoted(name)}", allowed=names, near=(name, names))
+        elif self._is_right(file, name):
+            if self.must_exist and not file.exists():
+                ends = WEIGHT_EXTENSIONS if self.name == WEIGHTS else ("",)
+                names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(ends))
+                what = f"{package} has no file {quoted(name)}"
+                self.problem("path", what, allowed=names, near=(name, names))
+            else:
+                self._require_weights(file)
         return value
 
     def hub(self, _node: Scalar, value: str) -> str:
         if not _HUB.fullmatch(value) or not _is_below(value):
             what = f"{quoted(value)} does not name a file of a hub repository"
             self.problem("path", what, "such as hub:owner/name/file.safetensors")
+        else:
+            self._is_right(Path(*PurePosixPath(value).parts[2:]), value)
         return value
+
+    def _is_right(self, path: Path, written: str) -> bool:
+        """Whether the name of what is to be weights is one of a file of weights, or may be of a folder."""
+        if self.name != WEIGHTS or path.is_dir():
+            return True
+        is_file = path.name.endswith(WEIGHT_EXTENSIONS) or is_index(path.name)
+        if is_file and "variant" in self.texts:
+            self.problem("variant", "a variant is one of those in a folder, and path names a file")
+            return False
+        if not is_file and _EXTENSION.fullmatch(path.suffix):
+            allowed = [*(f"NAME{end}" for end in WEIGHT_EXTENSIONS), "a folder"]
+            self.problem("path", f"{quoted(written)} is no file of weights, by its name", allowed=allowed)
+            return False
+        return True
+
+    def _require_weights(self, path: Path) -> None:
+        """Refuse what is there and holds no weights: where that is asked, and a folder or an index."""
+        if self.name != WEIGHTS or not (path.is_dir() or (is_index(path.name) and path.is_file())):
+            return
+        try:
+            missing = [file for file in weight_files(path, self._variant) if not is_there(file)]
+        except WeightsError as error:
+            self.problem("path", str(error))
+            return
+        if missing and self.must_exist:
+            self.problem("path", f"there is no file {missing[0]}, which {path.name} names")
+
+    @property
+    def _variant(self) -> str:
+        return self.texts["variant"].text if "variant" in self.texts else ""
 
     def problem(
         self,

@@ -12,12 +12,12 @@ from typing import Any
 import attrs
 
 from glidepath.registry.discovery.catalogue import Catalogue
-from glidepath.registry.plan.address import Address, local_file
+from glidepath.registry.plan.address import Address, is_complete
 from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat_parts
 from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.requirements import PluginsSection
 from glidepath.registry.spec.spec import Spec
-from glidepath.registry.text.named_files import below_here, is_there
+from glidepath.registry.text.named_files import below_here
 from glidepath.registry.text.tree import join_path
 
 
@@ -69,11 +69,11 @@ class Plan:
             yield from flat_parts(plan.parts)
 
     def missing_weights(self, catalogue: Catalogue) -> Mapping[str, Address]:
-        """Those of `all_weights` whose file is not there. Whether a hub has one is not asked."""
+        """Those of `all_weights` of which a file is not there. Whether a hub has one is not asked."""
         return {
             path: address
             for path, address in self.all_weights().items()
-            if (file := local_file(address, catalogue)) is not None and not is_there(file)
+            if address.scheme != "hub" and not is_complete(address, catalogue)
         }
 
     def all_weights(self) -> Mapping[str, Address]:

@@ -88,7 +88,7 @@ class _Writer:
 
     def address(self, address: Address) -> Any:
         path = self.file(Path(address.value)) if address.scheme == "file" else str(address)
-        extra = {"revision": address.revision, "sha256": address.sha256}
+        extra = {"variant": address.variant, "revision": address.revision, "sha256": address.sha256}
         stated = {key: value for key, value in extra.items() if value}
         return {"path": path, **stated} if stated else path
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.registry.describe.fields import Field, fields
+from glidepath.registry.files.mapped import LENGTH_BYTES
 from glidepath.registry.files.reading import open_file
-from glidepath.registry.plan.address import local_file
+from glidepath.registry.plan.address import local_weights
 from glidepath.registry.plan.parts import flat_parts
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.plan.resolved import plain_value
@@ -42,7 +43,6 @@ _WEIGHTS = "weights"
 _WITHOUT_NOISE = ("text_encoder", "tokenizer", "codec")
 """Kinds of part that no schedule says anything to."""
 
-_LENGTH_BYTES = 8  # of a safetensors file: the length of its header, little-endian
 _LONGEST_HEADER = 20_000_000
 _LONGEST_SPEC = 1_000_000
 _LONGEST_VALUE = 60
@@ -92,8 +92,8 @@ def training_mismatches(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
     """
     problems = Problems(plan.spec.files, plan.spec.lent)
     for path, address in plan.all_weights().items():
-        file = local_file(address, catalogue)
-        recorded = None if file is None else training_spec(file)
+        specs = (training_spec(file) for file in local_weights(address, catalogue))
+        recorded = next(filter(None, specs), None)
         if recorded is None or _is_trained(path, catalogue):
             continue
         for difference in _differences(plan, path, recorded):
@@ -111,7 +111,7 @@ def training_spec(file: Path) -> Mapping[str, Any] | None:
     """The resolved spec of the run that made a file of weights; None for a file that has none."""
     try:
         with open_file(file) as stream:
-            length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+            length = int.from_bytes(stream.read(LENGTH_BYTES), "little")
             if length > _LONGEST_HEADER:
                 return None
             header = json.loads(stream.read(length))

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from glidepath.registry.assembly.weights import file_sha256, locate_weights, read_sha256
+from glidepath.registry.assembly.weights import (
+    file_sha256,
+    locate_weights,
+    read_sha256,
+    together_sha256,
+)
 from glidepath.registry.discovery.scan import DISTRIBUTION, own_version
 from glidepath.registry.files.process_state import changed_by_parts
 from glidepath.registry.records.installed import installed_files
@@ -45,7 +50,7 @@ def describe_images(
         spec=plan.portable_tree(),
         distributions={name: Release(version=version) for name, version in plan.distributions.items()},
         weights={
-            path: read_sha256(locate_weights(address, catalogue))
+            path: together_sha256(locate_weights(address, catalogue), read_sha256)
             for path, address in plan.all_weights().items()
         },
         environment={
@@ -83,7 +88,7 @@ def describe_plan(plan: Plan, catalogue: Catalogue) -> Manifest:
         spec=json.loads(canonical_json(plan.tree)),
         distributions=_releases(plan, catalogue),
         weights={
-            path: NOT_THERE if path in missing else file_sha256(locate_weights(address, catalogue))
+            path: NOT_THERE if path in missing else together_sha256(locate_weights(address, catalogue))
             for path, address in plan.all_weights().items()
         },
         environment={"python": platform.python_version(), "torch": _torch_version()},

@@ -1,4 +1,4 @@
-"""Files that a spec names: where they are, and whether the spec may name them."""
+"""Files and folders that a spec names: where they are, and whether the spec may name them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from glidepath.registry.text.tree import Scalar
 
 
 def locate(node: Scalar, path: str, problems: Problems) -> Path | None:
-    """The absolute path of the file that a text names, relative to the folder of the file it stands in.
+    """The absolute path of what a text names, relative to the folder of the file it stands in.
 
     A text that came with an image or a checkpoint names files in its folders only: no absolute path, no "..",
     no link that leads out of them. None after a problem.
@@ -35,7 +35,7 @@ def locate(node: Scalar, path: str, problems: Problems) -> Path | None:
     candidates = [start / name for start in folders]
     if beside is not None and _stays_within(beside, Path(name).name):
         candidates.append(beside / Path(name).name)
-    chosen = next((file for file in candidates if is_there(file)), candidates[0])
+    chosen = next((file for file in candidates if is_there(file) or os.path.isdir(file)), candidates[0])
     return Path(os.path.abspath(chosen))
 
 
@@ -45,6 +45,17 @@ def is_there(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def leads_out(folder: Path) -> Path | None:
+    """A link below a folder that leads out of it, if there is one; None for what is no folder."""
+    home = os.path.realpath(folder)
+    for base, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(base, name)
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
+                return path
+    return None
 
 
 def neighbours(file: Path) -> list[str]:

@@ -22,6 +22,7 @@ from glidepath.registry import (
     flat_parts,
     locate_weights,
     part_tree,
+    together_sha256,
 )
 
 CORE = "glidepath.core"
@@ -75,7 +76,7 @@ def weights_digest(address: Address, catalogue: Catalogue) -> str:
     if address.scheme == "hub":
         return f"{address}@{address.revision or 'main'}"
     try:
-        return file_sha256(locate_weights(address, catalogue))
+        return together_sha256(locate_weights(address, catalogue))
     except (GlidepathError, OSError):
         return f"absent: {address}"
 
