@@ -180,7 +180,7 @@ WRONG = [
     every(tokenizer="raw"),
     every(tokenizer={"use": "cut", "x": 1}),
     every(others=[["cut"]]),
-    every(weights="w.bin"),
+    every(weights="w.onnx"),
     f"{WHOLE}weights: {{sha256: {'a1' * 32}}}\n",
     f"{WHOLE}weights: {{path: a.pt, sha256: abc}}\n",
     f"{WHOLE}weights: {{path: a.pt, hash: abc}}\n",
