@@ -195,7 +195,7 @@ def test_faults_are_told_in_every_layer(folder: Path, catalogue: Catalogue) -> N
 def test_extends_takes_names(folder: Path, catalogue: Catalogue, written: str) -> None:
     write(folder, "my.yaml", f"{GOOD}extends: {written}\n")
     (problem,) = problems("my.yaml", catalogue)
-    assert problem.what.startswith("extends takes the name of a preset, or of a file")
+    assert problem.what.startswith("extends takes the name of a preset, or a file or folder next to this one")
     assert problem.path == "extends"
 
 
@@ -231,7 +231,10 @@ def test_a_name_that_no_file_can_have_is_a_fault(folder: Path, catalogue: Catalo
 
 def test_a_folder_is_no_spec(folder: Path, catalogue: Catalogue) -> None:
     (folder / "dir.yaml").mkdir()
-    assert problems("dir.yaml", catalogue)[0].what == "dir.yaml cannot be read: Is a directory"
+    assert (
+        problems("dir.yaml", catalogue)[0].what
+        == "dir.yaml is a folder, and no installed plugins know what is in it"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
@@ -443,3 +446,76 @@ def test_the_pure_python_parser_reads_the_same(catalogue: Catalogue, monkeypatch
     assert (spec.tree, spec.places, spec.keys) == (expected.tree, expected.places, expected.keys)
     (problem,) = _text_problems('a: "\\UFFFFFFFF"\n', catalogue)
     assert problem.what.startswith("YAML: ")
+
+
+@pytest.fixture
+def told(folder: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What plugins tell of the folder `model`: one entry for each that knows it."""
+    (folder / "lib" / "model").mkdir(parents=True)
+    known: dict[str, object] = {"acme": {**yaml.safe_load(GOOD), "weights": "unet.pt"}}
+
+    def call_hook(hook: str, *, path: Path) -> list[object]:
+        assert hook == "spec_of"
+        if isinstance(known.get("error"), Exception):
+            raise known["error"]
+        return list(known.values()) if path.name in ("model", "abc123") else []
+
+    monkeypatch.setattr(catalogue, "call_hook", call_hook)
+    return known
+
+
+def test_a_folder_that_a_plugin_knows_is_a_layer(
+    folder: Path, catalogue: Catalogue, told: dict[str, object]
+) -> None:
+    write(folder, "lib/my.yaml", "extends: model\nsampler: {steps: 7}\n")
+    spec = read_spec("lib/my.yaml", catalogue=catalogue)
+    assert spec.tree["sampler"] == {"use": "ddpm", "steps": 7}
+    assert (spec.places["schedule"].file, spec.places["sampler.steps"].file) == ("lib/model", "lib/my.yaml")
+    made = make_plan(spec, catalogue)
+    assert str(made.weights) == str(folder / "lib" / "model" / "unet.pt")
+    assert read_spec("lib/model", catalogue=catalogue).tree["sampler"]["steps"] == 30
+
+
+def test_a_fault_in_what_a_folder_stands_for_is_told_with_it(
+    catalogue: Catalogue, told: dict[str, object]
+) -> None:
+    told["acme"] = {**yaml.safe_load(GOOD), "sampler": {"use": "ddpm", "stepz": 3}}
+    (problem,) = problems("lib/model", catalogue)
+    assert (problem.path, str(problem.place)) == ("sampler.stepz", "lib/model: sampler.stepz")
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, "lib/model is a folder, and no installed plugins know what is in it"),
+        ({"a": {}, "b": {}}, "lib/model is a folder, and 2 installed plugins know what is in it"),
+        (
+            {"error": SpecError([Problem(what="its unet is new")])},
+            "lib/model cannot be read as a spec: ",
+        ),
+    ],
+)
+def test_a_folder_that_stands_for_no_one_spec_is_a_fault(
+    catalogue: Catalogue, told: dict[str, object], known: dict[str, object], said: str
+) -> None:
+    told.clear()
+    told.update(known)
+    assert problems("lib/model", catalogue)[0].what.startswith(said)
+
+
+def test_a_repository_of_the_hub_is_read_where_it_was_downloaded(
+    folder: Path, catalogue: Catalogue, told: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(folder / "hf"))
+    (problem,) = problems("hub:acme/base", catalogue)
+    assert problem.what == "hub:acme/base is not in the cache of huggingface_hub here"
+    assert problem.hint == "get it first: hf download acme/base"
+    snapshots = folder / "hf" / "hub" / "models--acme--base" / "snapshots"
+    (snapshots / "abc123").mkdir(parents=True)
+    write(snapshots.parent, "refs/main", "abc123\n")
+    made = make_plan(read_spec("hub:acme/base", catalogue=catalogue), catalogue)
+    assert str(made.weights) == str(snapshots / "abc123" / "unet.pt")
+
+
+def test_a_strangers_folder_is_no_spec(catalogue: Catalogue, told: dict[str, object]) -> None:
+    assert "cannot be read" in problems("lib/model", catalogue, untrusted=True)[0].what

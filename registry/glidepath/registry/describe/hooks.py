@@ -6,7 +6,8 @@ data; none runs while an image is made. Each plugin is called by itself, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -42,6 +43,16 @@ def presets() -> Iterable[Preset]:
 def commands() -> Iterable[Command]:
     """Commands that the plugin adds to `glidepath`; imported when they run."""
     return ()
+
+
+@hookspec
+def spec_of(path: Path) -> Mapping[str, Any] | None:
+    """The spec that a folder of another program's stands for, such as a pipeline that diffusers saved.
+
+    It is asked where `extends`, or a command, names a folder. It returns data as a YAML spec would have it:
+    parts by their full names, files relative to the folder. None: the folder is not of this plugin's kind.
+    It runs no code from the folder. A GlidepathError that it raises becomes a problem of the spec.
+    """
 
 
 @hookspec

@@ -10,8 +10,10 @@ from typing import Any
 
 import attrs
 
+from glidepath.core.errors import GlidepathError
 from glidepath.registry.describe.fields import Level
 from glidepath.registry.discovery.components import NotFound
+from glidepath.registry.files.hub_cache import cached_repository
 from glidepath.registry.files.reading import open_file
 from glidepath.registry.spec.merge import merge
 from glidepath.registry.spec.positions import Schema
@@ -37,6 +39,7 @@ SpecSource = Layer | Sequence[Layer]
 """A spec: a preset, a file, a mapping or an OmegaConf config; or a list of these, as layers."""
 
 _MOST_FILES = 100
+_HUB = "hub:"
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -138,13 +141,19 @@ class Layers:
         if self._files > _MOST_FILES:
             raise self._stop(f"the spec extends more than {_MOST_FILES} files", place)
         file = folder / name
+        if name.startswith(_HUB) and not is_file:
+            cached = cached_repository(name.removeprefix(_HUB))
+            if cached is None:
+                hint = f"get it first: hf download {shlex.quote(name.removeprefix(_HUB))}"
+                raise self._stop(f"{name} is not in the cache of huggingface_hub here", place, hint)
+            return _Origin(name, cached, str(cached), own)
         if not is_file and not name.startswith((".", "/")) and not name.endswith((".yaml", ".yml")):
             try:
                 supplied = self._schema.catalogue.preset_source(name, own)
                 preset = supplied.item.file
                 return _Origin(f"preset {name}", preset, str(preset), supplied.record.distribution)
             except NotFound as unknown:
-                if not is_there(file):
+                if not is_there(file) and not os.path.isdir(file):
                     hint = (file.suffix and did_you_mean(file.name, neighbours(file))) or unknown.hint
                     if "=" in name:
                         hint = f"it is no layer but an override: overrides=[{name!r}]"
@@ -162,7 +171,10 @@ class Layers:
             raise self._stop("extends leads in a circle", place, ring)
         key = (origin.key, origin.distribution)
         if key not in self._parsed:
-            self._parsed[key] = self._parse(self._load(origin, place))
+            is_folder = os.path.isdir(origin.file)
+            self._parsed[key] = (
+                self._told(origin, place) if is_folder else self._parse(self._load(origin, place))
+            )
         root = self._parsed[key]
         self._size += root.size
         if self._size > MAX_NODES:
@@ -172,6 +184,20 @@ class Layers:
             return self._extend(root)
         finally:
             self._open.pop()
+
+    def _told(self, origin: _Origin, place: Place) -> MappingNode:
+        """The spec of a folder, as the plugin says that knows what is in it."""
+        from glidepath.registry.text.mappings import mapping_tree
+
+        try:
+            told = self._schema.catalogue.call_hook("spec_of", path=origin.file)
+        except GlidepathError as error:
+            raise self._stop(f"{origin.name} cannot be read as a spec: {error}", place) from error
+        if len(told) != 1:
+            what = f"{origin.name} is a folder, and {len(told) or 'no'} installed plugins know what is in it"
+            raise self._stop(what, place, "a spec is a preset, a file, or a folder that a plugin can read")
+        self._problems.files.append(origin.name)
+        return self._mapping(mapping_tree(told[0], Source(origin.name, origin.file, ""), self._problems))
 
     def _load(self, origin: _Origin, place: Place) -> Source:
         try:
@@ -240,7 +266,9 @@ class Layers:
                 continue
             else:
                 self.complete = False
-                what = "extends takes the name of a preset, or of a file next to this one, or a list of them"
+                what = (
+                    "extends takes the name of a preset, a file or folder next to this one, or a list of them"
+                )
                 self._problems.add(what, item.place, self._path, allowed=self._schema.catalogue.presets())
         return names
 
