@@ -195,7 +195,7 @@ def test_faults_are_told_in_every_layer(folder: Path, catalogue: Catalogue) -> N
 def test_extends_takes_names(folder: Path, catalogue: Catalogue, written: str) -> None:
     write(folder, "my.yaml", f"{GOOD}extends: {written}\n")
     (problem,) = problems("my.yaml", catalogue)
-    assert problem.what.startswith("extends takes the name of a preset, or a file or folder next to this one")
+    assert problem.what.startswith("extends takes the name of a preset, a file or folder next to this one")
     assert problem.path == "extends"
 
 
