@@ -66,8 +66,9 @@ class Denoiser(nn.Module, ABC):
     def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
         """Compute once what does not change from step to step, and return the predictor of these levels.
 
-        The numbers are those of `forward`, up to rounding. The predictor holds no reference to mutable state:
-        several may live at once, in several threads.
+        It is asked at the times `levels.asked`, each by its `Step.row`. The numbers are those of `forward`,
+        up to rounding. The predictor holds no reference to mutable state: several may live at once, in
+        several threads.
         """
 
     def interpret(self, output: Tensor, x: Tensor, step: Step) -> Prediction:

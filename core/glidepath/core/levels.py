@@ -22,6 +22,8 @@ class Step:
     num_steps: how many points the grid has.
     sigma_over_alpha: the noise level as a Python float, for what Python decides by it: the sigma of Karras et
         al. 2022. nan where the step was made outside a grid.
+    row: which of `NoiseLevels.asked` t is, for what was prepared for each of them: the index, unless a
+        sampler asks between the points of its grid.
     """
 
     index: int
@@ -30,6 +32,7 @@ class Step:
     sigma: Tensor
     num_steps: int = 1
     sigma_over_alpha: float = math.nan
+    row: int = attrs.field(default=attrs.Factory(lambda self: self.index, takes_self=True))
 
 
 def _float64(value: Tensor) -> Tensor:
@@ -81,6 +84,11 @@ class NoiseLevels:
 
     def __len__(self) -> int:
         return self.t.shape[0]
+
+    @property
+    def asked(self) -> Tensor:
+        """[M] every t that a predictor of these levels is asked at: those of its points, in order, first."""
+        return self.t
 
     @property
     def init_noise_sigma(self) -> float:

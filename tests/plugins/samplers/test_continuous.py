@@ -63,3 +63,22 @@ def test_the_first_x_has_the_deviation_that_start_says() -> None:
         torch.testing.assert_close(
             built("ddim", start=start, temperature=0.5).first(noise, levels), 0.5 * deviation * noise
         )
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_predictor_is_asked_at_the_times_that_it_was_prepared_for(name: str) -> None:
+    """Between the points too, where noise is added before each step."""
+    churn = {"s_churn": 3.0, "s_tmax": 20.0} if name in ("euler", "heun") else {}
+    sampler = built(name, steps=8, **churn)
+    levels = sampler.levels(SCHEDULES["edm"])
+    rows = []
+
+    def predict(x: Tensor, step: Step) -> Prediction:
+        rows.append(step.row)
+        assert float(step.t) == float(levels.asked[step.row].float())
+        return exact(x, step)
+
+    noise = PerSampleNoise([(0, 0)])
+    for _ in sampler.states(predict, noise.initial((1, 1, 2, 2), "cpu"), levels, noise):
+        pass
+    assert max(rows) >= len(levels) if name == "heun" else set(rows) == set(range(len(levels)))

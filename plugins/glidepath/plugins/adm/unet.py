@@ -128,7 +128,7 @@ class AdmUNet(Denoiser):
         conditioning = conditioning.only(self.reads)
         self._check_conditioning(conditioning)
         device = next(self.time_embed.parameters()).device
-        t = levels.t.to(device, non_blocking=True)
+        t = levels.asked.to(device, non_blocking=True)
         embeddings = self._embedding(t[:, None], conditioning)
         steps, rows, _ = embeddings.shape
         width = sum(block.projected_width for block in self._layers(ResBlock))
@@ -142,7 +142,7 @@ class AdmUNet(Denoiser):
 
         def predict(x: Tensor, step: Step) -> Prediction:
             self._check_input(x, conditioning)
-            projected = prepared[step.index] if prepared else self._project(embeddings[step.index])
+            projected = prepared[step.row] if prepared else self._project(embeddings[step.row])
             beside = pictures
             if beside is not None and beside.shape[2:] != x.shape[2:]:
                 beside = self._pictures(conditioning, x.shape[2:], x.device)

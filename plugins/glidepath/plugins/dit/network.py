@@ -91,14 +91,14 @@ class Dit(Denoiser):
         """
         conditioning = conditioning.only(self.reads)
         text = self._text(conditioning)
-        t = levels.t.to(self.pos_embed.device, non_blocking=True)
+        t = levels.asked.to(self.pos_embed.device, non_blocking=True)
         embeddings = [self._embedding(t_i[None], conditioning) for t_i in t.unbind()]
         size = sum(embedding.nbytes for embedding in embeddings)
         fits = size * (6 * len(self.blocks) + 2) <= PREPARED_BYTES
         prepared = [self._modulations(embedding) for embedding in embeddings] if fits else []
 
         def predict(x: Tensor, step: Step) -> Prediction:
-            modulations = prepared[step.index] if fits else self._modulations(embeddings[step.index])
+            modulations = prepared[step.row] if fits else self._modulations(embeddings[step.row])
             return self.interpret(self._trunk(x, modulations, text, conditioning.batch), x, step)
 
         return predict

@@ -32,6 +32,11 @@ class ChurnedLevels(NoiseLevels):
     s_noise: float = attrs.field(kw_only=True)
 
     @property
+    def asked(self) -> Tensor:
+        """[2 N] the times of these points, then those of `base`."""
+        return torch.cat([self.t, self.base.t.to(self.t.dtype)])
+
+    @property
     def kept(self) -> Tensor:
         """[N] what multiplies epsilon on arrival: sigma of `base`, at the alpha that noise leads to."""
         ratio = self.base.sigma / self.base.alpha

@@ -32,7 +32,9 @@ class HeunSampler(GridSampler):
         second = levels.to_device(x.device, *_correction(levels, base))
         corrects = has_signal(levels).tolist()
         denoise = denoiser_on(levels, predict, x.device, self.clip)
-        denoise_at_s = denoise if base is levels else denoiser_on(base, predict, x.device, self.clip)
+        denoise_at_s = denoise
+        if base is not levels:
+            denoise_at_s = denoiser_on(base, predict, x.device, self.clip, first_row=len(levels))
         churn = _churn(levels, x.device)
         for index, weights in enumerate(first):
             x_0 = denoise(x, index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -36,9 +37,14 @@ def affine_step(
     return of_x, (levels.alpha[1:] if alpha_s is None else alpha_s) - of_x * levels.alpha[:-1]
 
 
-def denoiser_on(levels: NoiseLevels, predict: Predict, device: torch.device, clip: float | None) -> Denoise:
-    """x_0 at each point of a grid, as `sampled_x_0` has it."""
-    steps = list(levels.steps(device))
+def denoiser_on(
+    levels: NoiseLevels, predict: Predict, device: torch.device, clip: float | None, first_row: int = 0
+) -> Denoise:
+    """x_0 at each point of a grid, as `sampled_x_0` has it.
+
+    first_row: which the first point is of `NoiseLevels.asked`, of the levels that `predict` is prepared for.
+    """
+    steps = [attrs.evolve(step, row=first_row + step.index) for step in levels.steps(device)]
     of_gradient = levels.to_device(device, gradient_weight(levels))
 
     def denoise(x: Tensor, index: int) -> Tensor:

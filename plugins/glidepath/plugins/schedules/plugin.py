@@ -79,7 +79,11 @@ def _faults_of_flow(config: FlowConfig) -> list[tuple[str, str]]:
 
 
 def _provides_edm(_config: EdmConfig) -> dict[str, object]:
-    return {"schedule.continuous": True, "schedule.zero_terminal_snr": False}
+    return {
+        "schedule.continuous": True,
+        "schedule.time": "log-sigma",
+        "schedule.zero_terminal_snr": False,
+    }
 
 
 def _faults_of_edm(config: EdmConfig) -> list[tuple[str, str]]:
