@@ -71,6 +71,12 @@ class Dit(Denoiser):
         self.final_layer = FinalLayer(width, patch * patch * outputs)
         self._initialise()
 
+    def takes(self, size: Sequence[int]) -> str:
+        """Two sides of whole patches."""
+        patch = self.config.patch_size
+        fits = len(size) == 2 and not any(side % patch for side in size)
+        return "" if fits else f"dit takes an x of two sides that are multiples of {patch} (patch_size)"
+
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict, with nothing prepared.
 
@@ -108,13 +114,10 @@ class Dit(Denoiser):
     ) -> Tensor:
         """The network proper, given all that does not depend on x."""
         config, patch = self.config, self.config.patch_size
-        if x.ndim != 4 or x.shape[1] != config.in_channels or x.shape[2] % patch or x.shape[3] % patch:
-            raise PartError(
-                f"dit takes x of [B, {config.in_channels}, H, W], H and W multiples of {patch} (patch_size), "
-                f"got {list(x.shape)}"
-            )
-        if x.shape[0] != batch:
-            raise PartError(f"dit was given {x.shape[0]} samples and a conditioning for {batch}")
+        if x.shape[:2] != (batch, config.in_channels):
+            raise PartError(f"dit takes x of [{batch}, {config.in_channels}, H, W], got {list(x.shape)}")
+        if fault := self.takes(x.shape[2:]):
+            raise PartError(f"{fault}, got {list(x.shape[2:])}")
         rows, columns = x.shape[2] // patch, x.shape[3] // patch
         h: Tensor = self.x_embedder(x.to(self.x_embedder.proj.weight.dtype))
         h = h + self._positions(rows, columns)

@@ -127,6 +127,12 @@ class Edm2UNet(Denoiser):
         self.logvar_fourier = MPFourier(config.logvar_channels)
         self.logvar_linear = MPConv(config.logvar_channels, 1)
 
+    def takes(self, size: Sequence[int]) -> str:
+        """Two sides that can be halved as often as it does."""
+        multiple = 2 ** (len(self.config.channel_mult) - 1)
+        fits = len(size) == 2 and not any(side % multiple for side in size)
+        return "" if fits else f"edm2-unet takes an x of two sides that are multiples of {multiple}"
+
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict x_0, with nothing prepared.
 
@@ -174,14 +180,11 @@ class Edm2UNet(Denoiser):
         return torch.addcmul(c_skip * x, c_out, output.float())
 
     def _check(self, x: Tensor, batch: int) -> None:
-        config, multiple = self.config, 2 ** (len(self.config.channel_mult) - 1)
-        if x.ndim != 4 or x.shape[1] != config.in_channels or any(size % multiple for size in x.shape[2:]):
-            raise PartError(
-                f"edm2-unet takes x of [B, {config.in_channels}, H, W], H and W multiples of {multiple} (a "
-                f"halving for each entry of channel_mult after the first), got {list(x.shape)}"
-            )
-        if x.shape[0] != batch:
-            raise PartError(f"edm2-unet was given {x.shape[0]} samples and a conditioning for {batch}")
+        channels = self.config.in_channels
+        if x.shape[:2] != (batch, channels):
+            raise PartError(f"edm2-unet takes x of [{batch}, {channels}, H, W], got {list(x.shape)}")
+        if fault := self.takes(x.shape[2:]):
+            raise PartError(f"{fault}, got {list(x.shape[2:])}")
 
     def _labels(self, conditioning: Conditioning) -> Tensor | None:
         if self.num_classes is None:
