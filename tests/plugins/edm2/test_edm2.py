@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_refused(conditioning: Conditioning, size: int, mes
 )
 def test_what_cannot_be_is_refused_where_it_stands(changes: dict[str, Any], place: str) -> None:
     catalogue = load_catalogue()
-    denoiser = {"use": "edm2-unet", **TINY}
+    denoiser = {"use": "edm2-unet", "in_channels": 3, **TINY}
     spec: dict[str, Any] = {"schedule": "edm", "sampler": "heun", "denoiser": denoiser}
     make_plan(read_spec(spec, catalogue=catalogue), catalogue)
     for path, value in changes.items():
