@@ -16,8 +16,9 @@ from glidepath.core.errors import PartError
 from glidepath.core.guidance import Guidance
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.noise import PerSampleNoise, ReferenceNoise
-from glidepath.core.pipeline import Pipeline, occurrences
+from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
+from glidepath.core.request import Request
 from glidepath.core.text_encoder import TextEncoder
 from glidepath.core.variance_preserving import VariancePreservingSchedule
 from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
@@ -42,8 +43,8 @@ class Letters(TextEncoder):
         pooled = self.scale * torch.tensor([[float(len(prompt))] for prompt in prompts])
         return TextEmbedding(pooled, pooled[:, None], torch.ones(len(prompts), 1, dtype=torch.bool))
 
-    def unconditional(self) -> TextEmbedding:
-        return self.forward([""])
+    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
+        return self.forward([""] if negative is None else negative)
 
 
 class Grey(Denoiser):
@@ -119,14 +120,13 @@ def test_an_image_does_not_depend_on_the_batch_it_was_made_in() -> None:
 
 
 def test_repeated_prompts_count_their_samples() -> None:
-    assert occurrences(["a", "b", "a", "a", "b"]) == [0, 0, 1, 2, 1]
     images = pipeline()(["a", "a"])
     assert not torch.equal(images[0], images[1])
 
 
 def test_each_different_prompt_is_embedded_once() -> None:
     parts = pipeline()
-    conditioning = parts.conditioning(["a", "bb", "a"])
+    conditioning = parts.conditioning(Request(prompts=["a", "bb", "a"]))
     assert parts.text_encoder.calls == [["a", "bb"], [""]]  # type: ignore[union-attr]
     assert conditioning.get("text", TextEmbedding) is not None
     assert conditioning.get("text", TextEmbedding).pooled.flatten().tolist() == pytest.approx(
@@ -159,7 +159,7 @@ def test_labels_steer_a_denoiser_of_classes() -> None:
 
 
 def test_prompts_only_count_where_nothing_reads_them() -> None:
-    conditioning = pipeline(text=False).conditioning(["a", "b"])
+    conditioning = pipeline(text=False).conditioning(Request(prompts=["a", "b"]))
     assert (conditioning.batch, conditioning.get("text", TextEmbedding), conditioning.get("labels")) == (
         2,
         None,
@@ -399,8 +399,8 @@ MASK = torch.ones(1, 1, *SHAPE[1:])
     [
         (Recorder(num_classes=10), {"labels": [10]}, "label 10 is out of range: .* classes 0 to 9"),
         (Recorder(num_classes=10), {"labels": [-1]}, "label -1 is out of range"),
-        (Recorder(), {"low_res": PICTURE}, "this denoiser is no upsampler"),
-        (Recorder(needs_low_res=True), {}, "this denoiser is an upsampler: it needs low_res"),
+        (Recorder(), {"low_res": PICTURE}, "nothing in this pipeline reads it"),
+        (Recorder(needs_low_res=True), {}, "this pipeline needs low_res"),
         (Recorder(needs_low_res=True), {"low_res": PICTURE.float()}, r"low_res is \[B, 3, H, W\] uint8"),
         (
             Recorder(needs_low_res=True),
@@ -413,7 +413,7 @@ MASK = torch.ones(1, 1, *SHAPE[1:])
         (Recorder(), {"image": PICTURE[:, :1], "strength": 1}, r"image is \[B, 3, H, W\] uint8"),
         (Recorder(), {"strength": 0.5}, "strength says what is kept of an image, and there is no image"),
         (Recorder(), {"mask": MASK}, "mask says what is kept of an image, and there is no image"),
-        (Recorder(), {"image": PICTURE, "mask": MASK[..., :4]}, r"mask is \[1, 1, 4, 4\], and must be"),
+        (Recorder(), {"image": PICTURE, "mask": MASK[..., :4]}, "mask is 4x4 pixels, and .* images of 6x4"),
         (Recorder(), {"image": PICTURE, "mask": 0.5 * MASK}, "values other than 0 .* and 1"),
         (Recorder(), {"image": PICTURE, "mask": MASK.expand(3, -1, -1, -1)}, "3 rows of mask"),
         (Recorder(), {"image": PICTURE, "strength": 0}, "strength is above 0 and at most 1"),

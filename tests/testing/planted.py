@@ -198,8 +198,8 @@ class SoundTextEncoder(TextEncoder):
     def counts(self, mask: Tensor) -> Tensor:
         return mask.sum(1, keepdim=True).clamp_min(1)
 
-    def unconditional(self) -> TextEmbedding:
-        embedding: TextEmbedding = self([""])
+    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
+        embedding: TextEmbedding = self([""] if negative is None else negative)
         return embedding
 
 

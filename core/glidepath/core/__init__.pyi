@@ -1,7 +1,9 @@
+from glidepath.core.adapter import Adapter as Adapter
 from glidepath.core.cascade import Cascade as Cascade
 from glidepath.core.cascade import stages_of as stages_of
 from glidepath.core.codec import Codec as Codec
 from glidepath.core.codec import IdentityCodec as IdentityCodec
+from glidepath.core.conditioner import Conditioner as Conditioner
 from glidepath.core.conditioning import Condition as Condition
 from glidepath.core.conditioning import Conditioning as Conditioning
 from glidepath.core.conditioning import TextEmbedding as TextEmbedding
@@ -31,6 +33,8 @@ from glidepath.core.noise import ReferenceNoise as ReferenceNoise
 from glidepath.core.pipeline import Pipeline as Pipeline
 from glidepath.core.prediction import Prediction as Prediction
 from glidepath.core.prediction import PredictionKind as PredictionKind
+from glidepath.core.request import Input as Input
+from glidepath.core.request import Request as Request
 from glidepath.core.sampler import Sampler as Sampler
 from glidepath.core.sampler import Start as Start
 from glidepath.core.sampler import State as State

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 import torch
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from glidepath.core.defaults import torch_defaults
 from glidepath.core.errors import PartError
-from glidepath.core.noise import PerSampleNoise
-from glidepath.core.pipeline import Pipeline, sample_indices
+from glidepath.core.pipeline import Pipeline
+from glidepath.core.request import Input, Request, check_inputs
 from glidepath.core.sampler import State
 from glidepath.core.size import checked_size, sides
 
@@ -42,79 +42,49 @@ class Cascade:
                 what = "is no upsampler, and stands after" if index else "is an upsampler, and stands before"
                 raise PartError(f"stage {name!r} {what} the other stages of its cascade")
 
-    def __call__(
-        self,
-        prompts: Sequence[str],
-        *,
-        seed: int = 0,
-        samples: Sequence[int] | None = None,
-        labels: Sequence[int] | None = None,
-        image: Tensor | None = None,
-        mask: Tensor | None = None,
-        strength: float | None = None,
-        size: Sequence[int] | None = None,
-    ) -> Tensor:
+    def __call__(self, prompts: Sequence[str] | Request, **values: Any) -> Tensor:
         """Images of B prompts, as the last stage makes them; arguments as for `states`."""
-        walk = self.states(
-            prompts,
-            seed=seed,
-            samples=samples,
-            labels=labels,
-            image=image,
-            mask=mask,
-            strength=strength,
-            size=size,
-        )
-        (last,) = deque(walk, maxlen=1)  # each stage has at least one step
+        (last,) = deque(self.states(prompts, **values), maxlen=1)  # each stage has at least one step
         return self.images(last)
 
     @torch_defaults()
-    def states(
-        self,
-        prompts: Sequence[str],
-        *,
-        seed: int = 0,
-        samples: Sequence[int] | None = None,
-        labels: Sequence[int] | None = None,
-        image: Tensor | None = None,
-        mask: Tensor | None = None,
-        strength: float | None = None,
-        size: Sequence[int] | None = None,
-    ) -> Iterator[State]:
+    def states(self, prompts: Sequence[str] | Request, **values: Any) -> Iterator[State]:
         """Each state of each stage as it is made; arguments as for `Pipeline.states`.
 
-        labels: for the stages that read them.
-        size: (H, W) in pixels of the last stage's images; those of earlier ones are smaller in proportion.
-        image, mask: of the last stage's size; earlier stages receive them reduced. Without a mask, `image`
-            and `strength` concern the first stage alone.
+        Of a request, each stage is given what it reads. The size is that of the last stage's images; those of
+        earlier ones are smaller in proportion, and pictures of that size are reduced for them. Without a
+        mask, image and strength concern the first stage alone.
 
         Raises:
-            PartError: the arguments do not fit a stage. None has begun by then.
+            PartError: the request does not fit a stage. None has begun by then.
         """
-        chosen = sample_indices(prompts, samples)
-        sizes = self.sizes(size)
-        _check_picture("image", image, 3, sizes[-1])
-        _check_picture("mask", mask, 1, sizes[-1])
-        if labels is not None and all(pipeline.num_classes is None for pipeline in self.stages.values()):
+        request = Request.of(prompts, **values)
+        sizes = self.sizes(request.size)
+        check_inputs(request.inputs, self.inputs, sizes[-1])
+        if request.labels is not None and all(stage.num_classes is None for stage in self.stages.values()):
             raise PartError("labels were given, and no stage of this cascade reads any")
-        walks = [
-            partial(
-                pipeline.states,
-                prompts,
-                samples=chosen,
-                labels=None if pipeline.num_classes is None else labels,
-                image=_reduced_image(image, pixels) if index == 0 or mask is not None else None,
-                mask=_reduced_mask(mask, pixels),
-                size=None if size is None else pixels,
-                strength=strength if index == 0 else None,
-                noise=PerSampleNoise([(seed, sample) for sample in chosen], stream=index),
-            )
-            for index, (pipeline, pixels) in enumerate(zip(self.stages.values(), sizes, strict=True))
-        ]
-        for index, walk in enumerate(walks):
-            # `states` checks its arguments when it is called; this generator is dropped before its first step
-            walk(low_res=torch.zeros(1, 3, 1, 1, dtype=torch.uint8) if index else None)
-        return self._walk(walks, self.lengths(strength))
+        requests = [self._asked(index, request, size) for index, size in enumerate(sizes)]
+        for index, (pipeline, asked) in enumerate(zip(self.stages.values(), requests, strict=True)):
+            pipeline.check(_enlarging(asked, torch.zeros(1, 3, 1, 1, dtype=torch.uint8)) if index else asked)
+        return self._walk(requests, self.lengths(request.strength))
+
+    def _asked(self, index: int, request: Request, size: tuple[int, ...]) -> Request:
+        """What is asked of a stage that makes images of a size, but for the image that it enlarges."""
+        pipeline = tuple(self.stages.values())[index]
+        given = {name: picture for name, picture in request.inputs.items() if name in pipeline.inputs}
+        if index and "mask" not in given:
+            given.pop("image", None)
+        return attrs.evolve(
+            request,
+            inputs={
+                name: _reduced(picture, size) if pipeline.inputs[name].size == "image" else picture
+                for name, picture in given.items()
+            },
+            negative=request.negative if pipeline.text_encoder is not None else None,
+            labels=None if pipeline.num_classes is None else request.labels,
+            size=None if request.size is None else size,
+            strength=None if index else request.strength,
+        )
 
     def images(self, state: State) -> Tensor:
         """A state as images of its stage, [B, 3, H, W] uint8."""
@@ -145,6 +115,12 @@ class Cascade:
         ]
 
     @property
+    def inputs(self) -> Mapping[str, Input]:
+        """The pictures that it takes, by name: those of its stages, but for the images that they enlarge."""
+        taken = {name: input for stage in self.stages.values() for name, input in stage.inputs.items()}
+        return {name: input for name, input in taken.items() if name != "low_res"}
+
+    @property
     def first(self) -> Pipeline:
         """The stage that starts from noise and prompt alone."""
         return next(iter(self.stages.values()))
@@ -159,17 +135,20 @@ class Cascade:
         first, *others = self.stages.values()
         return [len(first.levels(strength)), *(len(pipeline.levels()) for pipeline in others)]
 
-    def _walk(
-        self, walks: Sequence[Callable[..., Iterator[State]]], lengths: Sequence[int]
-    ) -> Iterator[State]:
+    def _walk(self, requests: Sequence[Request], lengths: Sequence[int]) -> Iterator[State]:
         made: Tensor | None = None
-        for index, (pipeline, walk) in enumerate(zip(self.stages.values(), walks, strict=True)):
+        for index, (pipeline, asked) in enumerate(zip(self.stages.values(), requests, strict=True)):
             done = sum(lengths[:index])
             state = None
-            for state in walk(low_res=made):
+            request = asked if made is None else _enlarging(asked, made)
+            for state in pipeline.states(request, noise=asked.noise(stream=index)):
                 yield attrs.evolve(state, index=done + state.index, total=sum(lengths), stage=index)
             assert state is not None  # each stage has at least one step
             made = pipeline.images(state)
+
+
+def _enlarging(request: Request, images: Tensor) -> Request:
+    return attrs.evolve(request, inputs={**request.inputs, "low_res": images})
 
 
 def stages_of(pipeline: Pipeline | Cascade) -> Mapping[str, Pipeline]:
@@ -177,27 +156,13 @@ def stages_of(pipeline: Pipeline | Cascade) -> Mapping[str, Pipeline]:
     return pipeline.stages if isinstance(pipeline, Cascade) else {"": pipeline}
 
 
-def _check_picture(name: str, picture: Tensor | None, channels: int, size: tuple[int, ...]) -> None:
-    wanted = (channels, *size)
-    if picture is not None and tuple(picture.shape[1:]) != wanted:
-        shape = ", ".join(map(str, wanted))
-        raise PartError(
-            f"{name} is {list(picture.shape)}, and must be [1 or B, {shape}]: of the size of the images "
-            "that this cascade makes"
-        )
-    if picture is not None and name == "image" and picture.dtype != torch.uint8:
-        raise PartError(f"image is uint8 (8 bits a colour), not {picture.dtype}")
+def _reduced(picture: Tensor, size: tuple[int, ...]) -> Tensor:
+    """A picture in the size of a stage: each pixel the mean of the area that it covers.
 
-
-def _reduced_image(image: Tensor | None, size: tuple[int, ...]) -> Tensor | None:
-    """The image in the size of a stage: each pixel the mean of the area that it covers."""
-    if image is None or tuple(image.shape[2:]) == size:
-        return image
-    return F.interpolate(image.to(torch.float32), size=size, mode="area").round().to(torch.uint8)
-
-
-def _reduced_mask(mask: Tensor | None, size: tuple[int, ...]) -> Tensor | None:
-    """The mask in the size of a stage. A pixel is known where all that it covers is known."""
-    if mask is None or tuple(mask.shape[2:]) == size:
-        return mask
-    return 1 - F.adaptive_max_pool2d(1 - mask.to(torch.float32), size)
+    A pixel of a mask is known where all that it covers is known.
+    """
+    if tuple(picture.shape[2:]) == size:
+        return picture
+    if picture.shape[1] == 1:
+        return 1 - F.adaptive_max_pool2d(1 - picture, size)
+    return F.interpolate(picture.to(torch.float32), size=size, mode="area").round().to(torch.uint8)

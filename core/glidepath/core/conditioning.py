@@ -187,8 +187,11 @@ class Conditioning:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Conditioning:
         """Move every tensor to `device`; floating-point ones also to `dtype` where it is given."""
 
+        waits = torch.device(device).type == "cpu"
+
         def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, dtype if tensor.is_floating_point() else None)
+            kept = dtype if tensor.is_floating_point() else None
+            return tensor.to(device, kept, non_blocking=not waits)
 
         moved = {
             name: Condition(map_tensors(move, condition.value), map_tensors(move, condition.null))

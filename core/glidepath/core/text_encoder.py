@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from torch import nn
+import torch
 
-from glidepath.core.conditioning import TextEmbedding
+from glidepath.core.codec import Codec
+from glidepath.core.conditioner import Conditioner
+from glidepath.core.conditioning import Condition, TextEmbedding, map_tensors
 from glidepath.core.errors import UnreadablePrompt
+from glidepath.core.request import Request
 
 
-class TextEncoder(nn.Module, ABC):
-    """Turns prompts into one vector for each token, and mostly a pooled one.
+class TextEncoder(Conditioner):
+    """Turns prompts into one vector for each token, and mostly a pooled one: the condition "text".
 
     Subclasses set, in their constructor:
         pooled_width: D of the pooled vector; None where it makes none.
@@ -21,6 +24,7 @@ class TextEncoder(nn.Module, ABC):
         context: L, the number of positions.
     """
 
+    makes = frozenset({"text"})
     pooled_width: int | None
     token_width: int
     context: int
@@ -30,12 +34,33 @@ class TextEncoder(nn.Module, ABC):
         """Embed B prompts; each row depends on its own prompt alone."""
 
     @abstractmethod
-    def unconditional(self) -> TextEmbedding:
-        """The embedding of no prompt, as one row (B = 1): what classifier-free guidance compares with."""
+    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
+        """What classifier-free guidance compares with: the embedding of no prompt, as one row (B = 1).
+
+        negative: prompts in its place, with a row for each. It may have another length than other texts.
+        """
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        """The text of each image, and its negative prompt or the absence of one."""
+        text = _each(self, request.prompts)
+        if request.negative is None:
+            return {"text": Condition(text, self.unconditional())}
+        return {"text": Condition(text, _each(self.unconditional, request.negative))}
 
     def truncated(self, prompt: str) -> str:
         """The end of a prompt that is not read because it is too long; empty where all of it is."""
         return ""
+
+
+def _each(embed: Callable[[Sequence[str]], TextEmbedding], prompts: Sequence[str]) -> TextEmbedding:
+    """The embedding of prompts; each different one is embedded once."""
+    distinct = list(dict.fromkeys(prompts))
+    text = embed(distinct)
+    if len(distinct) == len(prompts):
+        return text
+    order = torch.tensor([distinct.index(prompt) for prompt in prompts])
+    rows = order.to(text.tokens.device, non_blocking=True)
+    return map_tensors(lambda tensor: tensor[rows], text)
 
 
 @runtime_checkable

@@ -84,8 +84,8 @@ class TinyTextEncoder(TextEncoder):
         ids = [WORDS.index(prompt) if prompt in WORDS else len(WORDS) for prompt in prompts]
         return self._embedding(self.words(torch.tensor(ids)))
 
-    def unconditional(self) -> TextEmbedding:
-        return self._embedding(self.null[None])
+    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
+        return self._embedding(self.null[None]) if negative is None else self.forward(negative)
 
     def _embedding(self, pooled: Tensor) -> TextEmbedding:
         return TextEmbedding(pooled, pooled[:, None], torch.ones(pooled.shape[0], 1, dtype=torch.bool))

@@ -57,9 +57,10 @@ def failed(distribution: str, error: str = "ImportError: no acme", hint: str = "
 
 def test_the_core_kinds_are_those_of_the_specs() -> None:
     catalogue = Catalogue()
-    assert set(catalogue.slots) == {"schedule", "denoiser", "text_encoder", "guidance", "sampler", "codec"}
+    one = {"schedule", "denoiser", "text_encoder", "sampler", "codec"}
+    assert set(catalogue.slots) == {*one, "conditioners", "guidance", "adapters"}
     assert {kind.name for kind in CORE_KINDS if kind.required} == {"schedule", "denoiser", "sampler"}
-    assert {kind.name for kind in CORE_KINDS if kind.many} == {"guidance"}
+    assert {kind.name for kind in CORE_KINDS if kind.many} == {"conditioner", "guidance", "adapter"}
     assert catalogue.kinds["tokenizer"].slot == ""
 
 

@@ -218,7 +218,7 @@ def test_the_place_of_a_fault_in_a_hook_is_told(site: Any) -> None:
         ("name='-ddim'", "name '-ddim' is not of lower-case"),
         ("name=3", "name 3 is not of lower-case"),
         ("kind='samplr'", "no kind is named 'samplr'; did you mean 'sampler'?"),
-        ("kind='zzz'", "no kind is named 'zzz'; there are codec, denoiser"),
+        ("kind='zzz'", "no kind is named 'zzz'; there are adapter, codec, conditioner"),
         ("kind=['x']", "no kind is named ['x']"),
         (
             "target='acme.samplers.Ddim'",

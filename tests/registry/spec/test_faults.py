@@ -149,7 +149,8 @@ def test_an_unknown_slot_is_found_at_its_key(fault: Fault) -> None:
     assert problem.path == "guidanse"
     assert problem.hint == "did you mean 'guidance'?"
     assert problem.allowed == (
-        *("schedule", "denoiser", "text_encoder", "guidance", "sampler", "codec", "data"),
+        *("schedule", "denoiser", "text_encoder", "conditioners", "guidance", "sampler", "codec"),
+        *("adapters", "data"),
         *("extends", "weights", "runtime", "plugins", "stages"),
     )
 

@@ -17,6 +17,7 @@ from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.import_errors import import_problem, import_remedy
 from glidepath.registry.discovery.scan import unreadable_metadata
 from glidepath.registry.files.process_state import used
+from glidepath.registry.files.tensor_file import require_numbers
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
@@ -32,7 +33,16 @@ if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
 
-PIPELINE_SLOTS = ("schedule", "text_encoder", "denoiser", "guidance", "sampler", "codec")
+PIPELINE_SLOTS = (
+    "schedule",
+    "text_encoder",
+    "conditioners",
+    "denoiser",
+    "guidance",
+    "sampler",
+    "codec",
+    "adapters",
+)
 
 
 class AssemblyError(GlidepathError):
@@ -345,14 +355,20 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 def _load_own(part: PartPlan, built: Any, catalogue: Catalogue) -> None:
     import torch
 
+    from glidepath.core.adapter import Adapter
+
     if part.weights is None:
         return
-    if not isinstance(built, torch.nn.Module):
+    if not isinstance(built, torch.nn.Module | Adapter):
         raise AssemblyError(
             f"{part_title(part)} has `weights` in the spec, and is no network that could load them"
         )
     read = weights.read(part.weights, catalogue)
-    weights.load_module(built, read.tensors, part=part.path, file=read.file, pages=read.pages)
+    if isinstance(built, Adapter):
+        require_numbers(read.tensors, read.file, part.path)
+        built.load(read.tensors)
+    else:
+        weights.load_module(built, read.tensors, part=part.path, file=read.file, pages=read.pages)
 
 
 def _import_target(target: str, part: PartPlan) -> Any:

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from glidepath.core.guidance import Guidance
     from glidepath.core.levels import NoiseLevels
     from glidepath.core.pipeline import Pipeline
+    from glidepath.core.request import Request
     from glidepath.core.sampler import State
     from glidepath.registry.discovery.catalogue import Catalogue
     from glidepath.registry.plan.plan import Plan
 
-_NETWORKS = ("text_encoder", "denoiser", "guidance", "codec")
+_NETWORKS = ("text_encoder", "conditioners", "denoiser", "guidance", "codec")
 _OTHERS = ("schedule", "sampler")
 
 
@@ -102,7 +103,7 @@ def _pretend_cpu(pipeline: Pipeline, fake: FakeTensorMode) -> None:
     """
     import torch
 
-    holders = [pipeline.denoiser, pipeline.text_encoder, pipeline.codec, *pipeline.guidance]
+    holders = [pipeline.denoiser, *pipeline.conditioners, pipeline.codec, *pipeline.guidance]
     with fake:
         for holder in holders:
             for module in (holder, *getattr(holder, "__dict__", {}).values()):
@@ -118,8 +119,7 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
     differentiates = len(without) < len(pipeline.guidance)
     plain = _walked(pipeline, without, fake) if differentiates else cost
     guiding = [network for guidance in pipeline.guidance for network in guidance.networks().values()]
-    networks = (pipeline.text_encoder, pipeline.denoiser, pipeline.codec, *guiding)
-    modules = [network for network in networks if network is not None]
+    modules = (*pipeline.conditioners, pipeline.denoiser, pipeline.codec, *guiding)
     tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
     return Measurement(
         parameters=pipeline.parameters(),
@@ -180,10 +180,9 @@ def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorM
     differentiates = any(guidance.differentiates for guidance in guidances)
     with fake, torch.no_grad() if differentiates else torch.inference_mode():
         x = torch.empty((1, *pipeline.denoiser.image_shape))
-        pictures = _pictures(pipeline)
-        labels = _labels(pipeline, levels, pictures)
+        request = _request(pipeline, levels)
         with _watch() as memory, counter:
-            conditioning = pipeline.conditioning([""], labels, pictures)
+            conditioning = pipeline.conditioning(request)
             text = counter.get_total_flops()
             predict = fold(guidances, bind, levels)(conditioning)
             prepare = counter.get_total_flops() - text
@@ -211,27 +210,31 @@ def _without_gradients(guidances: Iterable[Guidance]) -> Iterator[Guidance]:
             yield guidance
 
 
-def _pictures(pipeline: Pipeline) -> dict[str, Tensor]:
-    """What an upsampler starts from: an image of a quarter of its size."""
+def _request(pipeline: Pipeline, levels: NoiseLevels) -> Request:
+    """One image, with the pictures that it cannot be made without, those of any size a quarter of its own.
+
+    With a class label where there are classes, or for a denoiser that refuses to go without one.
+    """
     import torch
 
-    if not pipeline.denoiser.needs_low_res:
-        return {}
-    channels, *size = pipeline.denoiser.image_shape
-    return {"low_res": torch.empty((1, channels, *[max(1, side // 4) for side in size]))}
-
-
-def _labels(pipeline: Pipeline, levels: NoiseLevels, pictures: Mapping[str, Tensor]) -> list[int] | None:
-    """A class label, where there are classes, or for a denoiser that refuses to go without one."""
     from glidepath.core.errors import PartError
+    from glidepath.core.request import Request
 
-    if pipeline.num_classes is not None:
-        return [0]
-    try:
-        pipeline.denoiser.prepare(pipeline.conditioning([""], pictures=pictures), levels)
-    except PartError:
-        return [0]
-    return None
+    whole = pipeline.image_size
+    sizes = {"image": whole, "any": [max(1, side // 4) for side in whole]}
+    inputs = {
+        name: torch.empty((1, 3, *sizes[input.size]), dtype=torch.uint8)
+        for name, input in pipeline.inputs.items()
+        if input.required
+    }
+    request = Request(prompts=[""], inputs=inputs)
+    if pipeline.num_classes is None:
+        try:
+            pipeline.prepare(pipeline.conditioning(request), levels)
+        except PartError:
+            return Request(prompts=[""], inputs=inputs, labels=[0])
+        return request
+    return Request(prompts=[""], inputs=inputs, labels=[0])
 
 
 def _attention_flops(q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **__: Any) -> int:

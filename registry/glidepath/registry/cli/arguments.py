@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from glidepath.registry.text.problems import nearest
@@ -92,6 +93,14 @@ def fraction(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
     return value
+
+
+def named_file(text: str) -> tuple[str, Path]:
+    """The `type` of an argument that is a picture with its name, NAME=FILE."""
+    name, _, file = text.partition("=")
+    if not file or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=FILE, such as control=edges.png")
+    return name, Path(file)
 
 
 def pixel_size(text: str) -> tuple[int, int]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from glidepath.core.errors import GlidepathError, UnreadablePrompt
 from glidepath.registry.cli.printing import warn_once
+from glidepath.registry.records.filenames import picture_option
 
 if TYPE_CHECKING:
+    from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
     from glidepath.core.text_encoder import TextEncoder
     from glidepath.registry.plan.plan import Plan
+
+
+Value = TypeVar("Value")
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
@@ -32,24 +38,46 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             "--image needs --mask, a picture whose white pixels are painted anew, or --strength, how much of "
             "the image is changed (such as 0.6), or both"
         )
-    for option in ("image", "mask", "low_res", "noise_film"):
-        file = getattr(arguments, option)
-        if file is not None and not file.exists():
-            raise GlidepathError(f"--{option.replace('_', '-')}: there is no file {file}")
-    prompts, labels = len(arguments.prompts), len(arguments.labels)
-    if prompts and labels not in (0, 1, prompts):
-        raise GlidepathError(
-            f"{labels} labels were given for {prompts} prompts; give one for all, or one for each"
-        )
+    for name, file in picture_files(arguments).items():
+        if not file.exists():
+            raise GlidepathError(f"{picture_option(name)}: there is no file {file}")
+    if arguments.noise_film is not None and not arguments.noise_film.exists():
+        raise GlidepathError(f"--noise-film: there is no file {arguments.noise_film}")
+    prompts = len(arguments.prompts)
+    for what, count in (("labels", len(arguments.labels)), ("negative prompts", len(arguments.negatives))):
+        if prompts and count not in (0, 1, prompts):
+            raise GlidepathError(
+                f"{count} {what} were given for {prompts} prompts; give one for all, or one for each"
+            )
 
 
-def requested(arguments: argparse.Namespace, plan: Plan) -> list[tuple[str, int | None]]:
-    """The prompt and the class of each image that is asked for, before they are counted.
+def picture_files(arguments: argparse.Namespace) -> dict[str, Path]:
+    """The files of pictures that are given, by what each is for.
+
+    Raises:
+        GlidepathError: two are for the same.
+    """
+    own = [(name, getattr(arguments, name)) for name in ("image", "mask", "low_res")]
+    given = [(name, file) for name, file in own if file is not None]
+    files: dict[str, Path] = {}
+    for name, file in [*given, *arguments.inputs]:
+        if name in files:
+            raise GlidepathError(f"{picture_option(name)} was given twice: {files[name]} and {file}")
+        files[name] = file
+    return files
+
+
+Wish = tuple[str, int | None, str | None]
+"""The prompt, the class and the negative prompt of an image."""
+
+
+def requested(arguments: argparse.Namespace, plan: Plan) -> list[Wish]:
+    """What is asked of each image, before they are counted.
 
     Raises:
         GlidepathError: there is no prompt, and the model takes one.
     """
-    prompts, labels = list(arguments.prompts), list(arguments.labels)
+    prompts, labels, negatives = list(arguments.prompts), list(arguments.labels), list(arguments.negatives)
     if not prompts and not labels:
         if arguments.noise_film is not None:
             return []
@@ -57,31 +85,53 @@ def requested(arguments: argparse.Namespace, plan: Plan) -> list[tuple[str, int 
             raise GlidepathError(
                 'there is nothing to draw; give a prompt, such as: glidepath sample "a green star"'
             )
-        return [("", None)]
-    if not labels:
-        return [(prompt, None) for prompt in prompts]
-    if not prompts:
-        return [("", label) for label in labels]
-    return list(zip(prompts, labels * len(prompts) if len(labels) == 1 else labels, strict=True))
+    count = len(prompts) or len(labels) or 1
+    return list(
+        zip(
+            prompts or [""] * count,
+            _for_each(labels, count) if labels else [None] * count,
+            _for_each(negatives, count) if negatives else [None] * count,
+            strict=True,
+        )
+    )
 
 
-def check_model(stages: Mapping[str, Pipeline], arguments: argparse.Namespace) -> None:
+def _for_each(values: list[Value], count: int) -> list[Value]:
+    return values * count if len(values) == 1 else values
+
+
+def check_model(pipeline: Pipeline | Cascade, arguments: argparse.Namespace) -> None:
     """Refuse what the model cannot do, before it begins.
 
     Raises:
-        GlidepathError: it takes no smaller picture or no class, or lacks one.
+        GlidepathError: it takes no such picture, no class or no text, or lacks one.
     """
-    first = next(iter(stages.values()))
-    if arguments.low_res is not None and not first.denoiser.needs_low_res:
-        what = "this cascade makes the images that it enlarges" if len(stages) > 1 else "this model is none"
-        raise GlidepathError(f"--low-res is for an upsampler by itself, and {what}")
+    from glidepath.core.cascade import stages_of
+
+    stages = stages_of(pipeline)
+    given, taken = picture_files(arguments), pipeline.inputs
+    for name in given:
+        if name == "low_res" and name not in taken:
+            what = (
+                "this cascade makes the images that it enlarges" if len(stages) > 1 else "this model is none"
+            )
+            raise GlidepathError(f"--low-res is for an upsampler by itself, and {what}")
+        if name not in taken:
+            raise GlidepathError(f"{picture_option(name)}: this model takes {', '.join(taken)}")
     counts = [count for stage in stages.values() if (count := stage.num_classes) is not None]
     if arguments.labels and not counts:
         raise GlidepathError("--label is for a model of classes, and this one knows none")
+    if arguments.negatives and all(stage.text_encoder is None for stage in stages.values()):
+        raise GlidepathError("--negative is for a model that reads prompts, and this one reads none")
     if not arguments.prompts and not arguments.labels and arguments.noise_film is not None:
         return
-    if first.denoiser.needs_low_res and arguments.low_res is None:
-        raise GlidepathError("this model is an upsampler: give the picture that it enlarges, with --low-res")
+    for name, input in taken.items():
+        if input.required and name not in given:
+            if name == "low_res":
+                raise GlidepathError(
+                    "this model is an upsampler: give the picture that it enlarges, with --low-res"
+                )
+            raise GlidepathError(f"this model needs a picture, {input.summary}: --input {name}=FILE")
     if counts and not arguments.labels:
         raise GlidepathError(f"this model is one of classes: choose from 0 to {min(counts) - 1} with --label")
     for label in arguments.labels:

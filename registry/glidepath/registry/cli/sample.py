@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli.arguments import CommandParser, fraction, natural_int, pixel_size, positive_int
+from glidepath.registry.cli.arguments import (
+    CommandParser,
+    fraction,
+    named_file,
+    natural_int,
+    pixel_size,
+    positive_int,
+)
 from glidepath.registry.cli.opening import (
     add_device_options,
     add_locked_option,
@@ -18,7 +25,14 @@ from glidepath.registry.cli.opening import (
     open_plan,
 )
 from glidepath.registry.cli.printing import note_failures, warn_once
-from glidepath.registry.cli.requests import check_arguments, check_model, requested, warn_of_unread_words
+from glidepath.registry.cli.requests import (
+    Wish,
+    check_arguments,
+    check_model,
+    picture_files,
+    requested,
+    warn_of_unread_words,
+)
 from glidepath.registry.files.interrupts import exit_status
 from glidepath.registry.files.writing import free_place, require_writable
 from glidepath.registry.records.drawing import draw, film_strips, noise_film
@@ -27,6 +41,7 @@ from glidepath.registry.records.filenames import (
     film_name,
     free_names,
     numbered,
+    picture_option,
     separate_names,
     written,
 )
@@ -51,6 +66,7 @@ examples:
   glidepath sample "a green star" "a blue ring on pink" --count 4 --seed 7
   glidepath sample "a green star" --set sampler.steps=27 --set sampler.eta=1
   glidepath sample "a green star" --set sampler=ddpm --film
+  glidepath sample "a green star" --negative "a red star"
   glidepath sample "a green star" --image photo.png --mask hole.png --spec glide-inpaint
   glidepath sample "a green star" --image sketch.png --strength 0.6
   glidepath sample --label 207 --label 360 --count 4 --spec adm-64
@@ -106,6 +122,15 @@ def parser() -> CommandParser:
         metavar="N",
         help="images made at once (default: %(default)s)",
     )
+    parser.add_argument(
+        "--negative",
+        dest="negatives",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="what the image is not to show, for guidance to move away from; may be repeated: one for all "
+        "prompts, or one for each",
+    )
     add_device_options(parser)
     _add_input_options(parser)
     parser.add_argument(
@@ -144,6 +169,15 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
         help="the picture that an upsampler enlarges, where the spec is an upsampler and no cascade",
     )
     group.add_argument(
+        "--input",
+        dest="inputs",
+        type=named_file,
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a picture that a conditioner of the spec takes, such as control=edges.png; may be repeated",
+    )
+    group.add_argument(
         "--label",
         dest="labels",
         type=natural_int,
@@ -168,7 +202,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     catalogue, plan = open_plan(arguments, need_weights=True)
     prompts = requested(arguments, plan)
-    pictures = open_pictures(image=arguments.image, mask=arguments.mask, low_res=arguments.low_res)
+    pictures = open_pictures(picture_files(arguments))
     note_failures(catalogue)
 
     from glidepath.registry.assembly.build import build_pipeline
@@ -198,7 +232,7 @@ def _sample(
     plan: Plan,
     pipeline: Pipeline | Cascade,
     catalogue: Catalogue,
-    prompts: Sequence[tuple[str, int | None]],
+    prompts: Sequence[Wish],
     pictures: Opened,
     arguments: argparse.Namespace,
 ) -> int:
@@ -209,15 +243,16 @@ def _sample(
     from glidepath.registry.records.recording import describe_images
 
     stages = stages_of(pipeline)
-    check_model(stages, arguments)
-    warn_of_unread_words(stages, arguments.prompts)
+    check_model(pipeline, arguments)
+    warn_of_unread_words(stages, [*arguments.prompts, *arguments.negatives])
     pixels = arguments.size or pipeline.image_size
-    inputs = Inputs(pictures=pictures.fitted(pixels), strength=arguments.strength, size=arguments.size)
+    fitted = pictures.fitted(pixels, pipeline.inputs)
+    inputs = Inputs(pictures=fitted, strength=arguments.strength, size=arguments.size)
     scale = arguments.scale or default_scale(max(pixels), len(prompts) * arguments.count)
     images = Images(
         keys=[
-            ImageKey(prompt, arguments.seed, sample, label)
-            for prompt, label in prompts
+            ImageKey(prompt, arguments.seed, sample, label, negative)
+            for prompt, label, negative in prompts
             for sample in range(arguments.count)
         ],
         columns=grid_columns(len(prompts), arguments.count),
@@ -251,9 +286,8 @@ def _place(arguments: argparse.Namespace, names: Iterable[Path]) -> AbstractCont
 def _warn_of_what_is_not_carried(images: Images) -> None:
     for name, carried in images.pictures.items():
         if carried.png is None:
-            option = f"--{name.replace('_', '-')}"
             warn_once(
-                f"the picture of {option} is too large for the image to carry; "
+                f"the picture of {picture_option(name)} is too large for the image to carry; "
                 "it cannot be replayed from its own file"
             )
 

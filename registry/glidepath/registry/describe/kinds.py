@@ -26,6 +26,13 @@ CORE_KINDS: tuple[Kind, ...] = (
         slot="text_encoder",
     ),
     Kind(
+        name="conditioner",
+        interface="glidepath.core.conditioner:Conditioner",
+        summary="makes conditions that a denoiser reads, of pictures or of whatever else is asked for",
+        slot="conditioners",
+        many=True,
+    ),
+    Kind(
         name="tokenizer",
         interface="glidepath.core.text_encoder:Tokenizer",
         summary="turns text into integers, inside a text encoder",
@@ -51,6 +58,13 @@ CORE_KINDS: tuple[Kind, ...] = (
         slot="codec",
         # The whole name: with the short one, a plugin with an `identity` of its own would break every spec.
         default="glidepath-diffusion/identity",
+    ),
+    Kind(
+        name="adapter",
+        interface="glidepath.core.adapter:Adapter",
+        summary="changes networks after their weights are loaded, as LoRA does",
+        slot="adapters",
+        many=True,
     ),
 )
 

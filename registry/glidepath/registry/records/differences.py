@@ -23,7 +23,7 @@ ABSENT: Any = _Absent()
 """In place of a value that one side does not have."""
 
 _NOT_PARAMETERS = ("use", "weights")
-_KEYS = ("prompt", "seed", "sample", "label")
+_KEYS = ("prompt", "seed", "sample", "label", "negative")
 
 
 _TITLES = {

@@ -6,14 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from glidepath.core.errors import GlidepathError
-
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
+    from glidepath.core.request import Request
     from glidepath.core.sampler import State
     from glidepath.registry.records.manifest import ImageKey
     from glidepath.registry.records.pictures import Inputs
@@ -47,7 +46,7 @@ def draw(
             some = keys[first : first + batch]
             states: list[State] = []
             last = None
-            for state in _states(pipeline, some, inputs):
+            for state in pipeline.states(_request(some, inputs)):
                 if last is None or last.stage != state.stage:
                     _describe(bar, first, len(keys), tuple(stages)[state.stage])
                 last = state
@@ -87,18 +86,20 @@ def noise_film(pipeline: Pipeline, image: Tensor, seed: int, scale: int) -> tupl
     return grid(frames, len(frames), max(1, scale // 2)), times.tolist()
 
 
-def _states(pipeline: Pipeline | Cascade, keys: Sequence[ImageKey], inputs: Inputs) -> Iterator[State]:
-    from glidepath.core.pipeline import Pipeline
+def _request(keys: Sequence[ImageKey], inputs: Inputs) -> Request:
+    from glidepath.core.request import Request
 
     labels = [key.label for key in keys if key.label is not None]
-    if "low_res" in inputs.pictures and not isinstance(pipeline, Pipeline):
-        raise GlidepathError("a cascade makes the images that it enlarges: it starts from no smaller picture")
-    return pipeline.states(
-        [key.prompt for key in keys],
+    negatives = [key.negative for key in keys if key.negative is not None]
+    return Request(
+        prompts=[key.prompt for key in keys],
+        negative=negatives or None,
         seed=keys[0].seed,
         samples=[key.sample for key in keys],
         labels=labels or None,
-        **inputs.arguments(),
+        size=inputs.size,
+        inputs={name: picture.pixels for name, picture in inputs.pictures.items()},
+        strength=inputs.strength,
     )
 
 

@@ -50,3 +50,9 @@ def separate_names(out: Path, count: int) -> list[Path]:
 def _slug(prompts: Sequence[str], labels: Sequence[int]) -> str:
     text = prompts[0] if prompts else " ".join(map("class {}".format, labels))
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "image"
+
+
+def picture_option(name: str) -> str:
+    """How a picture is given to `glidepath sample`: "--low-res", "--input control"."""
+    own = name in ("image", "mask", "low_res")
+    return f"--{name.replace('_', '-')}" if own else f"--input {name}"

@@ -6,6 +6,7 @@ A manifest is one JSON document, which is read from strangers: it is data, and i
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,14 @@ from glidepath.core.errors import GlidepathError, PartError
 from glidepath.core.size import checked_size
 from glidepath.registry.files.pictures import MOST_PIXELS, ImageError
 from glidepath.registry.records.images import read_manifest
-from glidepath.registry.records.pictures import NAMES, Carried, Inputs, carried_pictures
+from glidepath.registry.records.pictures import Carried, Inputs, carried_pictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMAT = "glidepath-manifest-1"
 
+_INPUT = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _MOST_CLASSES = 2**31
 _LARGEST_SEED = 2**1024
 _MOST_IMAGES = 10_000
@@ -35,15 +37,19 @@ class ManifestError(GlidepathError):
 
 @attrs.frozen
 class ImageKey:
-    """Which image: a prompt, a seed, the how-manieth image of that prompt and seed; and a class, or none."""
+    """Which image: a prompt, a seed, the how-manieth image of that prompt and seed.
+
+    label: its class. negative: its negative prompt. None for none.
+    """
 
     prompt: str
     seed: int
     sample: int
     label: int | None = None
+    negative: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, without a label that is none."""
+        """Plain values, without a label or a negative that is none."""
         return attrs.asdict(self, filter=lambda _, value: value is not None)
 
 
@@ -206,8 +212,8 @@ def _images(data: Mapping[str, Any]) -> Images:
         size=None if data.get("size") is None else _size(data["size"]),
         batch=[_key(entry) for entry in data.get("batch", [])],
     )
-    if not set(images.pictures) <= set(NAMES):
-        raise ValueError("it holds pictures that this version does not know")
+    if not all(_INPUT.fullmatch(name) for name in images.pictures):
+        raise ValueError("it holds pictures whose names are none")
     if images.batch and not (set(keys) <= set(images.batch) and len(images.batch) <= _MOST_IMAGES):
         raise ValueError("its images are not of the batch that it names")
     if not 0 < len(keys) <= _MOST_IMAGES:
@@ -221,6 +227,7 @@ def _key(data: Mapping[str, Any]) -> ImageKey:
         seed=_whole(data, "seed", -_LARGEST_SEED, _LARGEST_SEED),
         sample=_whole(data, "sample", -_LARGEST_SEED, _LARGEST_SEED),
         label=None if data.get("label") is None else _whole(data, "label", 0, _MOST_CLASSES - 1),
+        negative=None if data.get("negative") is None else str(data["negative"]),
     )
 
 

@@ -8,7 +8,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from PIL import Image
@@ -16,13 +16,13 @@ from PIL import Image
 from glidepath.core.errors import GlidepathError
 from glidepath.core.size import sides
 from glidepath.registry.files.pictures import ImageError, decode_picture, picture_bytes
+from glidepath.registry.records.filenames import picture_option
 from glidepath.registry.records.images import middle, resized, to_pil, to_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-NAMES = ("image", "mask", "low_res")
-"""What each is for, as `Pipeline.states` calls it."""
+    from glidepath.core.request import Input
 
 MOST_CARRIED = 1_000_000
 """How many characters of pictures an image carries at most, base64 and all of them together."""
@@ -60,19 +60,13 @@ class Picture:
 class Inputs:
     """What an image starts from beside its prompt.
 
-    pictures: by their `NAMES`. strength: how far towards noise the walk from the image begins.
-    size: (H, W) in pixels, where it is not the model's own.
+    pictures: by their names in `Request.inputs`. strength: how far towards noise the walk from the image
+        begins. size: (H, W) in pixels, where it is not the model's own.
     """
 
     pictures: Mapping[str, Picture] = attrs.field(factory=dict)
     strength: float | None = None
     size: tuple[int, ...] | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        """As `Pipeline.states` takes them, without those that are absent."""
-        given: dict[str, Any] = {name: picture.pixels for name, picture in self.pictures.items()}
-        others = {"strength": self.strength, "size": self.size}
-        return given | {name: value for name, value in others.items() if value is not None}
 
     def carried(self) -> dict[str, Carried]:
         """As a manifest holds them: the smaller ones first, as long as there is room."""
@@ -94,11 +88,11 @@ class Opened:
 
     files: Mapping[str, tuple[Path, Image.Image, str]]
 
-    def fitted(self, size: Sequence[int]) -> dict[str, Picture]:
+    def fitted(self, size: Sequence[int], wanted: Mapping[str, Input]) -> dict[str, Picture]:
         """What a model that makes images of a size (H, W) in pixels sees of them: their middles.
 
-        The image is resized to that size, and so is the mask; a pixel is known where all that it covers is.
-        What an upsampler starts from keeps its own size.
+        wanted: the pictures that the model takes. Those that are to have the size of its images are resized,
+        and so is the mask; a pixel is known where all that it covers is. Others keep their own size.
 
         Raises:
             ImageError: a picture to enlarge is no smaller than what is to be made of it, or a mask is black.
@@ -106,12 +100,14 @@ class Opened:
         fitted: dict[str, Picture] = {}
         for name, (path, whole, sha256) in self.files.items():
             part = middle(whole, size)
-            if name == "image":
-                pixels = resized(part, size)
-            elif name == "mask":
+            if name == "mask":
                 pixels = _known(part, size)
                 if pixels.all():
                     raise ImageError(f"the middle of the mask {path}, which is all that counts, is black")
+            elif name in wanted and wanted[name].size == "image":
+                pixels = resized(part, size)
+            elif name != "low_res":
+                pixels = to_tensor(whole)
             elif part.width >= size[1]:
                 raise ImageError(
                     f"{path} is {whole.width}x{whole.height} pixels, and this model makes images of "
@@ -123,17 +119,16 @@ class Opened:
         return fitted
 
 
-def open_pictures(*, image: Path | None, mask: Path | None, low_res: Path | None) -> Opened:
-    """Read the files that are given. What is transparent is white; of a mask it is black.
+def open_pictures(paths: Mapping[str, Path]) -> Opened:
+    """Read the files of pictures by name. What is transparent is white; of the mask it is black.
 
-    mask: white is what is painted, black what is kept; of the size of `image`.
+    Of the "mask", white is what is painted, black what is kept; it has the size of "image".
 
     Raises:
         ImageError: a file cannot be read as an image, or the mask does not fit the image.
     """
-    paths = {"image": image, "mask": mask, "low_res": low_res}
-    files = {name: _read(path, name) for name, path in paths.items() if path is not None}
-    if "mask" in files:
+    files = {name: _read(path, name) for name, path in paths.items()}
+    if "mask" in files and "image" in files:
         _check_mask(files["mask"][1], files["mask"][0], files["image"][1], files["image"][0])
     return Opened(files)
 
@@ -146,7 +141,7 @@ def carried_pictures(carried: Mapping[str, Carried]) -> dict[str, Picture]:
     """
     absent = [name for name in carried if carried[name].png is None]
     if absent:
-        told = ", ".join(f"{_option(name)} (sha256 {carried[name].sha256})" for name in absent)
+        told = ", ".join(f"{picture_option(name)} (sha256 {carried[name].sha256})" for name in absent)
         raise GlidepathError(
             f"the image was made from a picture that is too large for it to carry, that of {told}; it cannot "
             "be replayed from its own file: run `glidepath sample` again with that picture"
@@ -197,11 +192,9 @@ def _png(pixels: Tensor, name: str) -> str:
 def _pixels(text: str, name: str) -> Tensor:
     try:
         data = base64.b64decode(text, validate=True)
-        whole = decode_picture(data, f"the picture of {_option(name)}", formats=("PNG",), most=_MOST_PIXELS)
+        whole = decode_picture(
+            data, f"the picture of {picture_option(name)}", formats=("PNG",), most=_MOST_PIXELS
+        )
     except (ImageError, binascii.Error, ValueError) as error:
         raise GlidepathError(f"the manifest is damaged: {error}") from error
     return _known(whole, (whole.height, whole.width)) if name == "mask" else to_tensor(whole)
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

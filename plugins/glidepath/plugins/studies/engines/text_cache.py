@@ -45,8 +45,10 @@ class CachedTextEncoder(TextEncoder):
         rows = self._rows[tuple(prompts)]
         return map_tensors(lambda tensor: tensor[rows], self._text)
 
-    def unconditional(self) -> TextEmbedding:
+    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
         """That of no prompt."""
+        if negative is not None:
+            raise GlidepathError("negative prompts are not among the embeddings that were kept")
         return self._null
 
 

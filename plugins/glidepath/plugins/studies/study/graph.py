@@ -28,7 +28,7 @@ from glidepath.plugins.studies.study.cache_keys import (
     weights_digest,
 )
 from glidepath.plugins.studies.study.study import MetricPlan, Study
-from glidepath.registry import DISTRIBUTION, Catalogue, PartPlan
+from glidepath.registry import DISTRIBUTION, PIPELINE_SLOTS, Catalogue, PartPlan
 
 Stage = Literal["train", "embed", "sample", "measure"]
 
@@ -36,8 +36,8 @@ STAGES: tuple[Stage, ...] = ("train", "embed", "sample", "measure")
 
 READS: Mapping[Stage, tuple[str, ...]] = {
     "train": ("schedule", "text_encoder", "denoiser", "codec", "data", "train"),
-    "embed": ("text_encoder",),
-    "sample": ("schedule", "text_encoder", "denoiser", "guidance", "sampler", "codec"),
+    "embed": ("text_encoder", "adapters"),
+    "sample": PIPELINE_SLOTS,
     "measure": ("data",),
 }
 """The slots that each stage reads. A metric may say what it reads; one that judges each image reads none."""

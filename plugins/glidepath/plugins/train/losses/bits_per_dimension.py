@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from glidepath.core import Cascade, GlidepathError, NoiseLevels, Pipeline
+from glidepath.core import Cascade, GlidepathError, NoiseLevels, Pipeline, Request
 from glidepath.plugins.train.configs import BitsConfig
 from glidepath.plugins.train.losses.variational import VariationalBound
 
@@ -102,7 +102,7 @@ def bits_per_dimension(
     total = 0.0
     with torch.inference_mode():
         x_0 = pipeline.codec.encode(((images + 1) * 127.5).round().to(torch.uint8).to(pipeline.device))
-        conditioning = pipeline.conditioning(list(captions))
+        conditioning = pipeline.conditioning(Request(prompts=captions))
         predict = pipeline.prepare(conditioning, levels)
         steps = list(levels.steps(pipeline.device))
         for t, weight in _chosen(count, timesteps, generator):
