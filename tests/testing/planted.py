@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any, Self
 
@@ -14,16 +14,21 @@ from torch import Tensor, nn
 
 from glidepath.core import (
     Bind,
+    Codec,
+    Condition,
+    Conditioner,
     Conditioning,
     Denoiser,
     Guidance,
     IdentityCodec,
+    Input,
     Noise,
     NoiseLevels,
     NoiseSchedule,
     PartError,
     Predict,
     Prediction,
+    Request,
     Sampler,
     Spacing,
     State,
@@ -201,6 +206,24 @@ class SoundTextEncoder(TextEncoder):
     def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
         embedding: TextEmbedding = self([""] if negative is None else negative)
         return embedding
+
+
+class SoundConditioner(Conditioner):
+    """How bright a picture is."""
+
+    makes = frozenset({"brightness"})
+    inputs: Mapping[str, Input] = {"swatch": Input("whose brightness is meant", size="any")}
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        mean = request.rows("swatch").float().mean((1, 2, 3))[:, None] / 255
+        return {"brightness": Condition(mean, torch.zeros(1, 1))}
+
+
+class SaysMore(SoundConditioner):
+    makes = frozenset({"brightness", "hue"})
 
 
 class ToTheLongest(SoundTextEncoder):

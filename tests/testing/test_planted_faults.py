@@ -16,7 +16,10 @@ pytestmark = pytest.mark.thorough
 
 SOUND = [
     f"{kind}/sound"
-    for kind in ("schedule", "sampler", "guidance", "text_encoder", "denoiser", "tokenizer", "codec")
+    for kind in (
+        *("schedule", "sampler", "guidance", "text_encoder", "conditioner", "denoiser", "tokenizer"),
+        "codec",
+    )
 ]
 
 

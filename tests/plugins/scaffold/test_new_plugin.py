@@ -56,7 +56,9 @@ def _module(folder: Path, name: str) -> Any:
 
 
 def test_there_is_a_template_for_every_kind_of_glidepath_itself_for_datasets_and_for_metrics() -> None:
-    assert {*(kind.name for kind in CORE_KINDS), "dataset", "metric"} == set(KINDS)
+    """A conditioner needs a denoiser that reads it: a package with both is in examples/."""
+    known = {kind.name for kind in CORE_KINDS} - {"conditioner", "adapter"}
+    assert {*known, "dataset", "metric"} == set(KINDS)
 
 
 def test_no_placeholder_is_left(written: dict[str, Path]) -> None:

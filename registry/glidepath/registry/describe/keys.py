@@ -23,6 +23,8 @@ KEYS: Mapping[str, Key] = {
     "schedule.zero_terminal_snr": Key("true where the last timestep is noise alone", "schedules"),
     "text.width": Key("of a text's token vectors", "text encoders"),
     "text.pooled": Key("width of a text's pooled vector", "text encoders"),
+    "condition.NAME": Key("true where such a condition is made: `condition.palette`", "conditioners"),
+    "reads.NAME": Key("true where such a condition is read: `reads.palette`", "denoisers"),
     "text.context": Key("how many tokens of a prompt are read", "text encoders"),
     "image.channels": Key("of the x that a denoiser makes: an image, or a codec's latent", "denoisers"),
     "image.size": Key("of each side of that x", "denoisers"),

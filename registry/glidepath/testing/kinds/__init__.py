@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from glidepath.testing.check import Check
 from glidepath.testing.kinds import (
     codecs,
+    conditioners,
     denoisers,
     guidances,
     samplers,
@@ -20,6 +21,7 @@ TRIALS: Mapping[str, type[Trial]] = {
     "schedule": schedules.ScheduleTrial,
     "denoiser": denoisers.DenoiserTrial,
     "text_encoder": text_encoders.TextEncoderTrial,
+    "conditioner": conditioners.ConditionerTrial,
     "tokenizer": tokenizers.TokenizerTrial,
     "guidance": guidances.GuidanceTrial,
     "sampler": samplers.SamplerTrial,

@@ -40,6 +40,7 @@ class TextEncoderTrial(Trial):
         for case, rows, embedding in (
             ("2 prompts", 2, embedded(built, prompts)),
             ("no prompt (unconditional)", 1, built.unconditional()),
+            ("2 negative prompts (unconditional)", 2, negatives(built, prompts)),
         ):
             masks = {} if embedding.mask is None else {"mask": (built.context,)}
             for name, shape in {**wanted, **masks}.items():
@@ -96,6 +97,14 @@ def tensors(embedding: TextEmbedding) -> list[Tensor]:
     """All that an embedding holds, as numbers."""
     found = [embedding.pooled, embedding.tokens, embedding.mask, *embedding.extras.values()]
     return [tensor.float() for tensor in found if tensor is not None]
+
+
+def negatives(built: TextEncoder, prompts: Sequence[str]) -> TextEmbedding:
+    """The embedding of negative prompts."""
+    try:
+        return built.unconditional(prompts)
+    except GlidepathError as error:
+        raise CannotRun(cannot_read(prompts[0], error)) from error
 
 
 def embedded(built: TextEncoder, prompts: Sequence[str]) -> TextEmbedding:

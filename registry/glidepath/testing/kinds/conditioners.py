@@ -1,0 +1,89 @@
+"""Conditioners: of each request by itself, the conditions that they say they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from glidepath.core.codec import IdentityCodec
+from glidepath.core.conditioner import Conditioner
+from glidepath.core.conditioning import Condition, Conditioning, batch_of, map_tensors
+from glidepath.core.errors import GlidepathError
+from glidepath.core.request import Request
+from glidepath.testing.check import CannotRun, require
+from glidepath.testing.trial import PROMPTS, Trial, cannot_read, random_rows
+
+SIZE = (16, 16)
+"""(H, W) of the images that are asked for."""
+
+
+class ConditionerTrial(Trial):
+    """Asks for images with a prompt and pictures for each row."""
+
+    def use(self, built: Conditioner, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
+        """The tensors of all conditions, by the names of these."""
+        made = Conditioning(len(rows), made_of(built, rows)).to(device).conditions
+        return [tensor for name in sorted(made) for tensor in tensors(made[name].value)]
+
+    def require_shapes(self, built: Conditioner) -> None:
+        """The conditions that it says it makes, a row for each image; one or as many for their absence."""
+        made = made_of(built, (0, 1))
+        require(
+            set(made) == set(built.makes),
+            f"it makes {sorted(made)}, and by its `makes` that is {sorted(built.makes)}",
+        )
+        for name, condition in made.items():
+            rows = {len(tensor) for tensor in tensors(condition.value)}
+            require(rows == {2}, f"of 2 images, condition {name!r} has tensors of {sorted(rows)} rows")
+            if condition.null is None:
+                continue
+            require(
+                type(condition.null) is type(condition.value) and batch_of(condition.null) in (1, 2),
+                f"what stands for the absence of {name!r} is no value like it, of 1 row or 2",
+            )
+        if any(condition.null is not None for condition in made.values()):
+            both = Conditioning(2, made)
+            Conditioning.cat([both, both.null()])  # as classifier-free guidance asks for them
+
+    def require_dtypes(self, built: Conditioner) -> None:
+        """Numbers."""
+        for dtype in (torch.float32, torch.bfloat16):
+            for name, condition in made_of(built.to(dtype), (0,)).items():
+                for tensor in tensors(condition.value):
+                    require(bool(tensor.isfinite().all()), f"in {dtype}, condition {name!r} is not finite")
+
+
+def made_of(built: Conditioner, rows: Sequence[int]) -> Mapping[str, Condition]:
+    """What it makes of a request, each row of which is decided by its number.
+
+    Raises:
+        CannotRun: it does not know the words of the prompts.
+    """
+    pictures = {
+        name: (random_rows(rows, (3, *(SIZE if input.size == "image" else (5, 7))), stream) * 64 + 128)
+        for stream, (name, input) in enumerate(built.inputs.items(), start=1)
+    }
+    request = Request(
+        prompts=[PROMPTS[row % len(PROMPTS)] for row in rows],
+        labels=[row % 2 for row in rows],
+        size=SIZE,
+        inputs={name: picture.clamp(0, 255).to(torch.uint8) for name, picture in pictures.items()},
+    )
+    try:
+        return built.conditions(request, IdentityCodec())
+    except GlidepathError as error:
+        raise CannotRun(cannot_read(request.prompts[0], error)) from error
+
+
+def tensors(value: object) -> list[Tensor]:
+    """All that the value of a condition holds."""
+    found: list[Tensor] = []
+
+    def collected(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(collected, value)
+    return found
