@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from glidepath.core import PartError, PerSampleNoise, Pipeline
+from glidepath.plugins.train.losses.loss import encoded
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.text.problems import SpecError
@@ -148,7 +149,7 @@ def test_a_latent_is_known_where_all_its_pixels_are(latent: Path) -> None:
     same = (x == pipeline.codec.encode(PICTURE)).all(dim=1)
     assert same.expand(1, 8, 8)[..., :4].all()
     assert not same[..., 4:].any()
-    with pytest.raises(PartError, match=r"mask is \[1, 1, 8, 8\], and must be \[1 or B, 1, 16, 16\]"):
+    with pytest.raises(PartError, match="mask is 8x8 pixels, and this pipeline makes images of 16x16"):
         pipeline.states([""], image=PICTURE, mask=mask[..., :8, :8])
     with pytest.raises(PartError, match="image is 8x8 pixels, and this pipeline makes images of 16x16"):
         pipeline.states([""], image=PICTURE[..., :8, :8], strength=1)
@@ -186,6 +187,33 @@ def test_a_size_of_the_call_is_recorded_and_replayed(
     assert run("sample", *size, "--size", "23x16") == 1
     assert "no images of 23x16 pixels" in capsys.readouterr().err
     assert run("sample", *size, "--size", "24") == 2
+
+
+def test_training_encodes_each_batch_with_noise_of_its_own_seed(latent: Path) -> None:
+    codec = built().codec
+    images = PICTURE.float() / 127.5 - 1
+    x_0 = encoded(codec, images, torch.device("cpu"), torch.Generator().manual_seed(5))
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(x_0, codec.encode(PICTURE) + 0.1 * noise)
+    assert torch.equal(encoded(codec, images, torch.device("cpu")), codec.encode(PICTURE))
+
+
+def test_a_latent_model_is_trained_on_images_and_sampled(
+    latent: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("images").mkdir()
+    for colour in ("red", "green"):
+        Image.new("RGB", (20, 20), colour).save(f"images/{colour}.png")
+        Path(f"images/{colour}.txt").write_text(colour)
+    text = Path("latent.yaml").read_text().replace("  weights: unet.safetensors\n", "")
+    text += "train: {use: diffusion, steps: 2, batch: 2, contrastive_steps: 0}\n"
+    Path("train.yaml").write_text(text + "data: {use: captioned-folder, folder: images, size: 16}\n")
+    assert run("train", "train.yaml", "--out", "run") == 0
+    assert run("sample", "--spec", "run/spec.yaml", "--scale", 1, "--out", "a.png") == 0
+    assert shown("a.png") == (16, 16)
+    capsys.readouterr()
+    assert run("check", "train.yaml", "--set", "data.size=8") == 2
+    assert "needs pixels.size 8, and denoiser (adm-unet) gives 16" in capsys.readouterr().err
 
 
 @pytest.mark.thorough

@@ -256,6 +256,16 @@ class SoundDenoiser(Denoiser):
         return step.t
 
 
+class TakesAll(SoundDenoiser):
+    def takes(self, size: Sequence[int]) -> str:
+        return ""
+
+    def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        if x.shape[-1] % 4:
+            raise PartError("the width of x is a multiple of 4")
+        return super().forward(x, t, conditioning)
+
+
 class FirstTimeOnly(SoundDenoiser):
     def time(self, step: Step, levels: NoiseLevels) -> Tensor:
         return levels.t[0]

@@ -25,6 +25,7 @@ from glidepath.core.guidance import Guidance as Guidance
 from glidepath.core.guidance import GuidanceModifier as GuidanceModifier
 from glidepath.core.guidance import Weight as Weight
 from glidepath.core.guidance import fold as fold
+from glidepath.core.handover import Handover as Handover
 from glidepath.core.levels import NoiseLevels as NoiseLevels
 from glidepath.core.levels import Step as Step
 from glidepath.core.noise import Noise as Noise

@@ -1,4 +1,4 @@
-"""Pipelines that feed one another: each stage after the first makes the images of the one before larger."""
+"""Pipelines that feed one another: each stage enlarges, or refines, what the one before made."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from glidepath.core.defaults import torch_defaults
 from glidepath.core.errors import PartError
+from glidepath.core.noise import PerSampleNoise
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.request import Input, Request, check_inputs
 from glidepath.core.sampler import State
@@ -23,14 +24,15 @@ from glidepath.core.size import checked_size, sides
 class Cascade:
     """Makes images in stages (Ho et al. 2022, "Cascaded Diffusion Models"; GLIDE's base and upsampler).
 
-    Every stage is given the prompt. The images of a stage, in 8 bits, are the low-resolution images of the
-    next. A cascade is called as a `Pipeline` is, and keeps no state between calls either.
+    Every stage is given the prompt. The images of a stage, in 8 bits, are the low-resolution images of an
+    upsampler; another stage begins from what its handover makes of them, or of their latents. A cascade is
+    called as a `Pipeline` is, and keeps no state between calls either.
 
     Args:
-        stages: the pipelines by name, in order; all but the first are upsamplers.
+        stages: the pipelines by name, in order; all but the first are upsamplers, or have a handover.
 
     Raises:
-        PartError: there is no stage, or one is an upsampler where it must not be, or none where it must.
+        PartError: there is no stage, or the first needs one before it, or another takes nothing from it.
     """
 
     def __init__(self, stages: Mapping[str, Pipeline]) -> None:
@@ -38,9 +40,16 @@ class Cascade:
             raise PartError("a cascade needs at least one stage")
         self.stages: Mapping[str, Pipeline] = MappingProxyType(dict(stages))
         for index, (name, pipeline) in enumerate(stages.items()):
-            if pipeline.denoiser.needs_low_res != (index > 0):
-                what = "is no upsampler, and stands after" if index else "is an upsampler, and stands before"
-                raise PartError(f"stage {name!r} {what} the other stages of its cascade")
+            upsamples, hands = pipeline.denoiser.needs_low_res, pipeline.handover is not None
+            if not index and (upsamples or hands):
+                what = "is an upsampler" if upsamples else "has a handover"
+                raise PartError(f"stage {name!r} {what}, and stands before the other stages of its cascade")
+            if index and not upsamples and not hands:
+                raise PartError(
+                    f"stage {name!r} is no upsampler, and stands after another without a handover"
+                )
+            if index and upsamples and hands:
+                raise PartError(f"stage {name!r} is an upsampler, and has a handover: it needs none")
 
     def __call__(self, prompts: Sequence[str] | Request, **values: Any) -> Tensor:
         """Images of B prompts, as the last stage makes them; arguments as for `states`."""
@@ -64,8 +73,9 @@ class Cascade:
         if request.labels is not None and all(stage.num_classes is None for stage in self.stages.values()):
             raise PartError("labels were given, and no stage of this cascade reads any")
         requests = [self._asked(index, request, size) for index, size in enumerate(sizes)]
-        for index, (pipeline, asked) in enumerate(zip(self.stages.values(), requests, strict=True)):
-            pipeline.check(_enlarging(asked, torch.zeros(1, 3, 1, 1, dtype=torch.uint8)) if index else asked)
+        for pipeline, asked in zip(self.stages.values(), requests, strict=True):
+            small = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
+            pipeline.check(_enlarging(asked, small) if pipeline.denoiser.needs_low_res else asked)
         return self._walk(requests, self.lengths(request.strength))
 
     def _asked(self, index: int, request: Request, size: tuple[int, ...]) -> Request:
@@ -133,22 +143,41 @@ class Cascade:
     def lengths(self, strength: float | None = None) -> list[int]:
         """How many steps each stage takes."""
         first, *others = self.stages.values()
-        return [len(first.levels(strength)), *(len(pipeline.levels()) for pipeline in others)]
+        shares = [None if stage.handover is None else stage.handover.strength for stage in others]
+        after = [stage.levels(share) for stage, share in zip(others, shares, strict=True)]
+        return [len(first.levels(strength)), *map(len, after)]
 
     def _walk(self, requests: Sequence[Request], lengths: Sequence[int]) -> Iterator[State]:
-        made: Tensor | None = None
+        state = before = None
         for index, (pipeline, asked) in enumerate(zip(self.stages.values(), requests, strict=True)):
-            done = sum(lengths[:index])
-            state = None
-            request = asked if made is None else _enlarging(asked, made)
-            for state in pipeline.states(request, noise=asked.noise(stream=index)):
+            done, noise, x_0 = sum(lengths[:index]), asked.noise(stream=index), None
+            if before is not None and state is not None:
+                if pipeline.handover is None:
+                    asked = _enlarging(asked, before.images(state))
+                else:
+                    x_0 = _handed_over(state.x, before, pipeline, asked, noise)
+            for state in pipeline.states(asked, noise=noise, x_0=x_0):
                 yield attrs.evolve(state, index=done + state.index, total=sum(lengths), stage=index)
-            assert state is not None  # each stage has at least one step
-            made = pipeline.images(state)
+            before = pipeline
 
 
 def _enlarging(request: Request, images: Tensor) -> Request:
     return attrs.evolve(request, inputs={**request.inputs, "low_res": images})
+
+
+@torch_defaults()
+def _handed_over(
+    x: Tensor, before: Pipeline, stage: Pipeline, asked: Request, noise: PerSampleNoise
+) -> Tensor:
+    """What a stage begins from, [B, C, *spatial] on its device."""
+    assert stage.handover is not None  # the caller saw to it
+    shape = (asked.batch, *stage.latent_shape(asked.size))
+    drawn, size = noise.posterior(shape, stage.device), asked.size or stage.image_size
+    with torch.inference_mode():
+        x_0 = stage.handover.x_0(x.to(stage.device), before.codec, stage.codec, size, drawn)
+    if x_0.shape != shape:
+        raise PartError(f"the handover made an x_0 of {list(x_0.shape)}, and the stage takes {list(shape)}")
+    return x_0
 
 
 def stages_of(pipeline: Pipeline | Cascade) -> Mapping[str, Pipeline]:

@@ -20,6 +20,7 @@ from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
 from glidepath.core.finite import FiniteWatch, require_finite
 from glidepath.core.guidance import Guidance, fold
+from glidepath.core.handover import Handover
 from glidepath.core.inpainting import keep_known, put_back
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise
@@ -43,6 +44,7 @@ class Pipeline:
         guidance: folded left to right around the denoiser. Their networks are moved too.
         codec: pixels to x_0 and back; the identity where None.
         adapters: change the networks, in order, before they are moved.
+        handover: how a stage of a cascade that is no upsampler begins from what the stage before it made.
         device, dtype: where the modules are moved, and in which precision the networks run. x_t is
             float32 whatever the dtype.
         channels_last: the memory layout of a denoiser of two-dimensional images; faster convolutions on
@@ -63,6 +65,7 @@ class Pipeline:
         guidance: Sequence[Guidance] = (),
         codec: Codec | None = None,
         adapters: Sequence[Adapter] = (),
+        handover: Handover | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         channels_last: bool = True,
@@ -76,7 +79,8 @@ class Pipeline:
         self.codec = codec or IdentityCodec()
         self.sampler = sampler.for_codec(self.codec)
         self.denoiser = denoiser
-        networks = self._networks()
+        self.handover = handover
+        networks = self.networks()
         for adapter in adapters:
             adapter.apply(networks)
         for name, network in networks.items():
@@ -97,12 +101,18 @@ class Pipeline:
 
     @torch_defaults()
     def states(
-        self, prompts: Sequence[str] | Request, *, noise: Noise | None = None, **values: Any
+        self,
+        prompts: Sequence[str] | Request,
+        *,
+        noise: Noise | None = None,
+        x_0: Tensor | None = None,
+        **values: Any,
     ) -> Iterator[State]:
         """The state after each step, for previews; stop iterating to cancel.
 
         prompts, values: a request, or what makes one (`Request.of`): `states(["a red star"], seed=3)`.
         noise: another source of noise in place of the request's seed and samples.
+        x_0: [B, C, *spatial], what the handover made of another stage; the walk begins there.
 
         Raises:
             PartError: the request does not fit the parts.
@@ -110,21 +120,25 @@ class Pipeline:
         """
         request = Request.of(prompts, **values)
         self.check(request)
-        levels = self.levels(request.strength, request.size)
-        return self._walk(request, levels, noise or request.noise())
+        strength = self.handover.strength if self.handover and x_0 is not None else request.strength
+        levels = self.levels(strength, request.size)
+        return self._walk(request, levels, noise or request.noise(), x_0)
 
-    def _walk(self, request: Request, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
+    def _walk(
+        self, request: Request, levels: NoiseLevels, noise: Noise, x_0: Tensor | None
+    ) -> Iterator[State]:
         watch, last = FiniteWatch(), None
         # The modes are entered anew for each step: a generator that held them would leak them to its caller.
         with torch_defaults(), self._without_gradients():
             conditioning = self.conditioning(request, noise)
             predict = watch(self.predictor(conditioning, levels))
             x = noise.initial((request.batch, *self.latent_shape(request.size)), self.device)
-            if request.strength is None:
+            if x_0 is None and request.strength is not None:
+                x_0 = conditioning.conditions["image"].value
+            if x_0 is None:
                 x = self.sampler.first(x, levels)
             else:
-                x_0, x = conditioning.conditions["image"].value, self.sampler.temperature * x
-                x = float(levels.alpha[0]) * x_0 + float(levels.sigma[0]) * x
+                x = float(levels.alpha[0]) * x_0 + float(levels.sigma[0]) * (self.sampler.temperature * x)
             states = self.sampler.states(predict, x, levels, noise)
         while True:
             with torch_defaults(), self._without_gradients():
@@ -262,12 +276,12 @@ class Pipeline:
         """How many parameters each network has, by its path: "denoiser", "guidance[0].clip"."""
         counts = {
             name: sum(parameter.numel() for parameter in part.parameters())
-            for name, part in self._networks().items()
+            for name, part in self.networks().items()
         }
         return {name: count for name, count in counts.items() if count}
 
-    def _networks(self) -> dict[str, nn.Module]:
-        """All networks, by path."""
+    def networks(self) -> dict[str, nn.Module]:
+        """All networks, by path: "denoiser", "guidance[0].clip"."""
         return {
             **({} if self.text_encoder is None else {"text_encoder": self.text_encoder}),
             **{f"conditioners[{index}]": network for index, network in enumerate(self._conditioners)},

@@ -189,7 +189,7 @@ def test_a_dataset_of_another_size_than_the_denoisers_is_a_fault_of_the_spec(
     spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train("--set", "data.size=16") == 2
-    assert "image.size" in capsys.readouterr().err
+    assert "pixels.size" in capsys.readouterr().err
 
 
 def test_a_folder_in_use_is_refused(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -273,13 +273,14 @@ def test_a_plan_as_json(acme: Any, glidepath_here: Any) -> None:
 def test_the_weights_of_a_part_are_shown(acme: Any, glidepath_here: Any) -> None:
     out = glidepath_here("plan", "spec.yaml", "--quick", "--set", "denoiser.weights=w.safetensors")[1]
     assert "w.safetensors" in out
+    assert "as initialised" not in out
 
 
 def test_a_plan_tells_the_cost_of_an_image(acme: Any, glidepath_here: Any) -> None:
     status, out, _ = glidepath_here("plan", "spec.yaml", "--set", "runtime.device=cpu")
     rows = [" ".join(line.split()) for line in out.splitlines()]
     assert status == 0
-    assert "parameters of denoiser 81" in rows
+    assert "denoiser 81 parameters, 0.0 MiB" in rows
     assert "steps 4, 7 evaluations" in rows
     assert "one evaluation 10368 FLOP" in rows
     assert "in all 72576 FLOP" in rows
@@ -298,8 +299,8 @@ def test_amounts_are_in_units_that_a_person_reads(
         parameters={"denoiser": 7},
         device="cpu",
         dtype="float32",
-        weight_bytes=3 * 2**30,
-        activation_bytes=5 * 2**19,
+        weights={"denoiser": 3 * 2**30},
+        activations={"text_encoder": 0, "denoiser": 5 * 2**19, "codec": 2**19},
         steps=1,
         evaluations=1,
         rows=1,
@@ -309,7 +310,7 @@ def test_amounts_are_in_units_that_a_person_reads(
     rows = [" ".join(line.split()) for line in glidepath_here("plan", "spec.yaml")[1].splitlines()]
     assert f"in all {text}" in rows
     assert "weights 3.00 GiB in float32 on cpu" in rows
-    assert "activations 2.5 MiB at the most" in rows
+    assert "activations 2.5 MiB at the most: steps 2.5 MiB, decoding 0.5 MiB" in rows
 
 
 def test_flops_are_those_of_the_evaluations_that_the_sampler_makes(acme: Any, tmp_path: Path) -> None:
@@ -344,9 +345,15 @@ def test_weights_are_counted_in_the_precision_of_the_plan(acme: Any, tmp_path: P
 def test_memory_is_the_most_that_lives_at_a_time(acme: Any, tmp_path: Path) -> None:
     """In float32 the output of the convolution; in bfloat16 that and the same in float32. Not the weights."""
     values = 3 * 8 * 8
-    assert measured(tmp_path / "spec.yaml").activation_bytes == values * 4
-    assert measured(tmp_path / "spec.yaml", "guidance=[twice]").activation_bytes == values * 4
-    assert measured(tmp_path / "spec.yaml", "runtime.dtype=bfloat16").activation_bytes == values * (2 + 4)
+    for overrides, held in (((), 4), (("guidance=[twice]",), 4), (("runtime.dtype=bfloat16",), 2 + 4)):
+        assert measured(tmp_path / "spec.yaml", *overrides).activations["denoiser"] == values * held
+
+
+def test_the_memory_of_a_plan_is_that_of_decoding_where_that_takes_more(acme: Any, tmp_path: Path) -> None:
+    """(x + 1) * 127.5 holds two images in float32 at a time, and a convolution one."""
+    cost = measured(tmp_path / "spec.yaml")
+    assert cost.activations == {"text_encoder": 0, "denoiser": 192 * 4, "codec": 2 * 192 * 4}
+    assert cost.activation_bytes == 2 * 192 * 4
 
 
 def test_what_needs_more_than_shapes_cannot_be_measured_and_the_plan_still_shows(

@@ -150,7 +150,7 @@ def test_an_unknown_slot_is_found_at_its_key(fault: Fault) -> None:
     assert problem.hint == "did you mean 'guidance'?"
     assert problem.allowed == (
         *("schedule", "denoiser", "text_encoder", "conditioners", "guidance", "sampler", "codec"),
-        *("adapters", "data"),
+        *("adapters", "handover", "data"),
         *("extends", "weights", "runtime", "plugins", "stages"),
     )
 

@@ -1,1 +1,1 @@
-"""Pixels as they are diffused: 8 bits to [-1, 1] and back."""
+"""Pixels as they are diffused, 8 bits to [-1, 1] and back; and how a stage takes over from another."""

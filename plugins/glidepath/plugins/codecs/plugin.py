@@ -6,14 +6,31 @@ from collections.abc import Iterable
 
 from glidepath.registry import Component, hookimpl
 
+_SDEDIT = (
+    'Meng et al. 2022, "SDEdit: Guided Image Synthesis and Editing with Stochastic Differential Equations", '
+    "arXiv:2108.01073"
+)
+
 
 def _provides(_config: object) -> dict[str, object]:
     return {"codec.channels": 3, "codec.factor": 1, "codec.bounded": True}
 
 
+def _handover(name: str, target: str, summary: str) -> Component:
+    return Component(
+        kind="handover",
+        name=name,
+        target=f"glidepath.plugins.codecs.handovers:{target}",
+        config="glidepath.plugins.codecs.configs:HandoverConfig",
+        summary=summary,
+        provides=lambda _config: {"handover.latent": name == "latent"},
+        references=(_SDEDIT,),
+    )
+
+
 @hookimpl
 def components() -> Iterable[Component]:
-    """The codecs."""
+    """The codecs, and how stages of a cascade hand over."""
     return (
         Component(
             kind="codec",
@@ -30,4 +47,6 @@ def components() -> Iterable[Component]:
             provides=_provides,
             references=("Dhariwal & Nichol 2021, the program published with it (guided-diffusion)",),
         ),
+        _handover("image", "ImageHandover", "its images, resized and encoded: to refine or enlarge them"),
+        _handover("latent", "LatentHandover", "its latents, resized: for stages that share a codec"),
     )

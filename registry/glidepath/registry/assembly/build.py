@@ -42,6 +42,7 @@ PIPELINE_SLOTS = (
     "sampler",
     "codec",
     "adapters",
+    "handover",
 )
 
 

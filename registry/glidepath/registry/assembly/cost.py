@@ -11,6 +11,7 @@ import attrs
 from glidepath.core.errors import GlidepathError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from glidepath.registry.plan.plan import Plan
 
 _NETWORKS = ("text_encoder", "conditioners", "denoiser", "guidance", "codec")
-_OTHERS = ("schedule", "sampler")
+_OTHERS = ("schedule", "sampler", "handover")
 
 
 class CannotMeasure(GlidepathError):
@@ -38,30 +39,41 @@ class Measurement:
 
     parameters: how many each network has, by slot.
     device, dtype: where and in which precision the plan runs here.
-    weight_bytes: all parameters and buffers in that precision.
-    activation_bytes: the most that the networks hold at a time beside their weights, up to the first
-        evaluation; what is prepared for all steps is part of it.
+    weights: the bytes of each network's parameters and buffers in the precision that it runs in.
+    activations: the most bytes that are held at a time beside the weights: while a "text_encoder" reads the
+        prompt, while the "denoiser" is prepared and evaluated under guidance, while the "codec" decodes.
     steps: of the sampler.
     evaluations: of the guided denoiser; a sampler of higher order has several in a step.
     rows: how many rows the denoiser sees in one evaluation; 2 under classifier-free guidance.
     flops: 2 for each multiply-add of matrix products, convolutions and attention. "text_encoder", "prepare"
         (of the denoiser) and "codec" occur once; "denoiser" is one evaluation under guidance, at the first
         step; where guidance changes from step to step, at the dearest of the first, middle and last.
-    gradient_bytes: how much of `activation_bytes` is for guidance by gradient (a classifier's, a CLIP's).
+    gradient_bytes: how much of the denoiser's `activations` is for guidance by gradient, of a classifier or a
+        CLIP.
     gradient_flops: how much of one evaluation is.
     """
 
     parameters: Mapping[str, int]
     device: str
     dtype: str
-    weight_bytes: int
-    activation_bytes: int
+    weights: Mapping[str, int]
+    activations: Mapping[str, int]
     steps: int
     evaluations: int
     rows: int
     flops: Mapping[str, int]
     gradient_bytes: int = 0
     gradient_flops: int = 0
+
+    @property
+    def weight_bytes(self) -> int:
+        """The bytes of all networks together."""
+        return sum(self.weights.values())
+
+    @property
+    def activation_bytes(self) -> int:
+        """The most bytes that are held at a time beside the weights."""
+        return max(self.activations.values())
 
     @property
     def total_flops(self) -> int:
@@ -118,31 +130,38 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
     without = list(_without_gradients(pipeline.guidance))
     differentiates = len(without) < len(pipeline.guidance)
     plain = _walked(pipeline, without, fake) if differentiates else cost
-    guiding = [network for guidance in pipeline.guidance for network in guidance.networks().values()]
-    modules = (*pipeline.conditioners, pipeline.denoiser, pipeline.codec, *guiding)
-    tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
     return Measurement(
         parameters=pipeline.parameters(),
         device=device,
         dtype=str(dtype).removeprefix("torch."),
-        weight_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
-        activation_bytes=cost.peak,
-        steps=len(pipeline.levels()),
+        weights={name: size for name, part in pipeline.networks().items() if (size := _bytes_of(part))},
+        activations=cost.peaks,
+        steps=len(_levels(pipeline)),
         evaluations=evaluations,
         rows=cost.rows,
         flops=cost.flops,
-        gradient_bytes=max(0, cost.peak - plain.peak),
+        gradient_bytes=max(0, cost.peaks["denoiser"] - plain.peaks["denoiser"]),
         gradient_flops=max(0, cost.flops["denoiser"] - plain.flops["denoiser"]),
     )
 
 
+def _levels(pipeline: Pipeline) -> NoiseLevels:
+    """Those that it visits, as a stage after another where it has a handover."""
+    return pipeline.levels(pipeline.handover.strength if pipeline.handover else None)
+
+
+def _bytes_of(network: torch.nn.Module) -> int:
+    tensors = (*network.parameters(), *network.buffers())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
 @attrs.frozen(kw_only=True)
 class _Cost:
-    """What a walk takes: `flops`, `rows` and `activation_bytes` (peak) of a Measurement."""
+    """What a walk takes: `flops`, `rows` and `activations` (peaks) of a Measurement."""
 
     flops: Mapping[str, int]
     rows: int
-    peak: int
+    peaks: Mapping[str, int]
 
 
 def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorMode) -> _Cost:
@@ -160,7 +179,7 @@ def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorM
     counter: Any = FlopCounterMode(display=False, custom_mapping=attention)
     counter.mod_tracker = _NoModules()
 
-    levels = pipeline.levels()
+    levels = _levels(pipeline)
     seen = 0
 
     def bind(conditioning: Conditioning) -> Predict:
@@ -183,7 +202,7 @@ def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorM
         request = _request(pipeline, levels)
         with _watch() as memory, counter:
             conditioning = pipeline.conditioning(request)
-            text = counter.get_total_flops()
+            text, peaks = counter.get_total_flops(), {"text_encoder": memory.peak()}
             predict = fold(guidances, bind, levels)(conditioning)
             prepare = counter.get_total_flops() - text
             evaluation = rows = 0
@@ -191,12 +210,14 @@ def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorM
                 before, seen = counter.get_total_flops(), 0
                 predict(x, steps[index])
                 evaluation, rows = max((evaluation, rows), (counter.get_total_flops() - before, seen))
-            peak = memory.most
+            peaks["denoiser"] = memory.peak()
+            del predict, conditioning  # a pipeline holds neither when it decodes
             before = counter.get_total_flops()
+            memory.peak()
             pipeline.codec.decode(x)
-            codec = counter.get_total_flops() - before
+            codec, peaks["codec"] = counter.get_total_flops() - before, memory.peak()
     flops = {"text_encoder": text, "prepare": prepare, "denoiser": evaluation, "codec": codec}
-    return _Cost(flops=flops, rows=rows, peak=peak)
+    return _Cost(flops=flops, rows=rows, peaks=peaks)
 
 
 def _without_gradients(guidances: Iterable[Guidance]) -> Iterator[Guidance]:
@@ -275,13 +296,13 @@ def _evaluations(pipeline: Pipeline) -> int:
 
     x = torch.zeros((1,) * (1 + len(pipeline.denoiser.image_shape)))
     states: list[State] = list(
-        pipeline.sampler.states(predict, x, pipeline.levels(), PerSampleNoise([(0, 0)]))
+        pipeline.sampler.states(predict, x, _levels(pipeline), PerSampleNoise([(0, 0)]))
     )
     return calls if states else 0
 
 
 def _watch() -> Any:
-    """A context whose `most` is the most bytes that tensors made in it held at one time."""
+    """A context whose `peak()` is the most bytes that its tensors held at a time since it was last asked."""
     import weakref
 
     import torch
@@ -294,6 +315,10 @@ def _watch() -> Any:
             self.living = 0
             self.most = 0
             self.seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+        def peak(self) -> int:
+            most, self.most = self.most, self.living
+            return most
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             for tensor in tree_leaves((args, kwargs)):

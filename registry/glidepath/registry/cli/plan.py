@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from glidepath.registry.plan.parts import PartPlan
     from glidepath.registry.plan.plan import Plan
 
+_TOTALS = ("weight_bytes", "activation_bytes", "total_flops")
+
 EPILOG = """\
 Memory and FLOPs come from the shapes of the networks: no weights are read, and no accelerator is needed. They
 are those of one image; --quick leaves them out, and with them the seconds that importing torch takes.
@@ -113,7 +115,7 @@ def _text(plan: Plan) -> str:
     for stage in plan.stages.values():
         if stage.weights is not None:
             blocks.append(f"{join_path(stage.path, 'weights')}: {stage.weights}")
-    if plan.weights is not None or not any(stage.weights for stage in plan.stages.values()):
+    if plan.weights is not None or not plan.all_weights():
         blocks.append(f"weights: {plan.weights if plan.weights is not None else 'none; as initialised'}")
     return "\n".join(blocks)
 
@@ -136,7 +138,10 @@ def _costs_text(costs: Mapping[str, Measurement]) -> str:
 
 
 def _cost_text(cost: Measurement) -> str:
-    rows = [(f"parameters of {slot}", f"{count:,}") for slot, count in cost.parameters.items()]
+    rows = [
+        (slot, f"{count:,} parameters, {_bytes(cost.weights.get(slot, 0))}")
+        for slot, count in cost.parameters.items()
+    ]
     asked = f"{cost.evaluations} evaluations" if cost.evaluations != cost.steps else "as many evaluations"
     width = f", each of {cost.rows} rows" if cost.rows != 1 else ""
     gradients = (
@@ -145,7 +150,7 @@ def _cost_text(cost: Measurement) -> str:
     rows += [
         ("parameters in all", f"{sum(cost.parameters.values()):,}"),
         ("weights", f"{_bytes(cost.weight_bytes)} in {cost.dtype} on {cost.device}"),
-        ("activations", f"{_bytes(cost.activation_bytes)} at the most"),
+        ("activations", f"{_bytes(cost.activation_bytes)} at the most: {_peaks(cost.activations)}"),
         ("steps", f"{cost.steps}, {asked}{width}"),
         ("one evaluation", _flops(cost.flops["denoiser"])),
         *([("for gradients", gradients)] if cost.gradient_flops or cost.gradient_bytes else []),
@@ -153,6 +158,12 @@ def _cost_text(cost: Measurement) -> str:
         ("in all", _flops(cost.total_flops)),
     ]
     return indent(text_table(rows))
+
+
+def _peaks(activations: Mapping[str, int]) -> str:
+    """The most that is held at each turn."""
+    turns = {"text_encoder": "text", "denoiser": "steps", "codec": "decoding"}
+    return ", ".join(f"{turns[part]} {_bytes(size)}" for part, size in activations.items() if size)
 
 
 def _bytes(count: int) -> str:
@@ -181,7 +192,8 @@ def _document(name: str, plan: Plan, costs: Mapping[str, Measurement], reason: s
         for part in _in_order(plan)
     ]
     measured = {
-        stage: attrs.asdict(cost) | {"total_flops": cost.total_flops} for stage, cost in costs.items()
+        stage: attrs.asdict(cost) | {name: getattr(cost, name) for name in _TOTALS}
+        for stage, cost in costs.items()
     }
     total = sum(cost.total_flops for cost in costs.values())
     cost = {"stages": measured, "total_flops": total} if plan.stages else measured.get("")

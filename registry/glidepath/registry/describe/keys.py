@@ -31,6 +31,7 @@ KEYS: Mapping[str, Key] = {
     "pixels.size": Key("`image.size` times `codec.factor`: of the images", "nobody: it is worked out"),
     "codec.channels": Key("of its x_0; equal to `image.channels`", "codecs"),
     "codec.factor": Key("how many pixels along each side one position of x_0 stands for", "codecs"),
+    "handover.latent": Key("whether latents are handed over, and not images", "handovers"),
     "codec.bounded": Key("whether x_0 lies within [-1, 1]: samplers clip it then", "codecs"),
     "image.upsamples": Key("whether it starts from a low-resolution image", "denoisers"),
     "prediction.kind": Key("`epsilon`, `sample`, `velocity` or `flow`", "denoisers"),

@@ -66,6 +66,12 @@ CORE_KINDS: tuple[Kind, ...] = (
         slot="adapters",
         many=True,
     ),
+    Kind(
+        name="handover",
+        interface="glidepath.core.handover:Handover",
+        summary="how a stage of a cascade that is no upsampler begins from what the stage before made",
+        slot="handover",
+    ),
 )
 
 RESERVED_KINDS = frozenset({"preset", "command"})

@@ -86,6 +86,7 @@ def check_cascade(stages: Mapping[str, Sequence[PartPlan]], problems: Problems) 
             _check_place(maker, index > 0, problems)
         if maker is not None and before is not None:
             _check_growth(before, maker, problems)
+            _check_handover(before, maker, problems)
         before = maker
 
 
@@ -97,6 +98,8 @@ class _Maker:
     provides: Mapping[str, Any]
     codec: PartPlan
     codec_provides: Mapping[str, Any]
+    handover: PartPlan | None
+    hands_latents: bool
 
     @classmethod
     def among(cls, parts: Sequence[PartPlan], path: str, problems: Problems) -> _Maker | None:
@@ -107,7 +110,9 @@ class _Maker:
         # what is inside a denoiser, a schedule say, speaks for it where it says nothing itself
         inner = _answering((part, *(other for other in parts if other.path.startswith(f"{part.path}."))))
         provided = [dict(_provided(speaker, problems)) for speaker in inner]
-        return cls(part, ChainMap(*provided), codec, _provided(codec, problems))
+        handover = slots.get(join_path(path, "handover"))
+        latents = handover is not None and bool(_provided(handover, problems).get("handover.latent"))
+        return cls(part, ChainMap(*provided), codec, _provided(codec, problems), handover, latents)
 
     @property
     def pixels(self) -> int | None:
@@ -117,12 +122,17 @@ class _Maker:
 
 
 def _check_place(maker: _Maker, is_after: bool, problems: Problems) -> None:
-    upsamples = maker.provides.get(UPSAMPLES, False)
-    if upsamples == is_after:
+    upsamples, handover = maker.provides.get(UPSAMPLES, False), maker.handover
+    if handover is not None and (upsamples or not is_after):
+        what = f"{_named(handover)} has nothing to do: "
+        reason = "its stage enlarges what was made" if is_after else "no stage stands before its own"
+        problems.add(what + reason, handover.place, handover.path, "leave it out")
+    if upsamples == is_after or (is_after and handover is not None):
         return
     if is_after:
         what = f"{_named(maker.part)} is no upsampler, and stands after another stage"
-        hint = f"it would not see the image that was made; a denoiser that does provides {UPSAMPLES}: true"
+        hint = f"it would not see the image that was made; a denoiser that does provides {UPSAMPLES}: true, "
+        hint += "and a `handover` lets any other begin from it"
     else:
         what = f"{_named(maker.part)} is an upsampler, and its stage is the first"
         hint = "the first stage makes images from noise alone"
@@ -131,11 +141,21 @@ def _check_place(maker: _Maker, is_after: bool, problems: Problems) -> None:
 
 def _check_growth(before: _Maker, maker: _Maker, problems: Problems) -> None:
     had, has = before.pixels, maker.pixels
-    if had is None or has is None or had < has:
+    if maker.handover is not None or had is None or has is None or had < has:
         return
     what = f"{_named(maker.part)} makes images of {has} pixels from images of {had}"
     hint = f"{before.part.path} is written at {before.part.place}" if before.part.place.line else ""
     problems.add(what, maker.part.place, maker.part.path, hint)
+
+
+def _check_handover(before: _Maker, maker: _Maker, problems: Problems) -> None:
+    """Latents mean the same to both stages: their codecs are one."""
+    theirs, own = before.codec.registered.full_name, maker.codec.registered.full_name
+    if maker.handover is None or not maker.hands_latents or theirs == own:
+        return
+    what = f"{_named(maker.handover)} hands over the latents of {theirs}, and its stage has those of {own}"
+    hint = f"the handover `image` decodes and encodes; {before.codec.path} is written at {before.codec.place}"
+    problems.add(what, maker.handover.place, maker.handover.path, hint)
 
 
 def _check_before(

@@ -34,11 +34,13 @@ def draw(
     """
     from tqdm import tqdm
 
-    from glidepath.core.cascade import stages_of
+    from glidepath.core.cascade import Cascade, stages_of
 
     stages = stages_of(pipeline)
-    lengths = [len(stage.levels()) for stage in stages.values()]
-    lengths[0] = len(next(iter(stages.values())).levels(inputs.strength))
+    if isinstance(pipeline, Cascade):
+        lengths = pipeline.lengths(inputs.strength)
+    else:
+        lengths = [len(pipeline.levels(inputs.strength))]
     wanted = _frames(lengths)
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
     with tqdm(total=len(keys) * sum(lengths), bar_format=layout, file=sys.stderr, leave=False) as bar:

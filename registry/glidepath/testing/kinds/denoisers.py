@@ -134,4 +134,25 @@ def prepare(part: Part) -> None:
             )
 
 
-CHECKS: tuple[Check, ...] = (prepare,)
+@check("builds", "shapes")
+def sizes(part: Part) -> None:
+    """It runs on an x of its own size, and of every other that `takes` finds nothing wrong with."""
+    trial, built = DenoiserTrial(part), part.build()
+    channels, *own = built.image_shape
+    require(built.takes(own) == "", f"it does not take the size that it is made for: {built.takes(own)!r}")
+    levels, conditioning = levels_for(part, _STEPS), trial.conditioning(built, (0, 1))
+    others = [[*own[:-1], 2 * own[-1]], [*own[:-1], own[-1] + 1], [side + 1 for side in own]]
+    for size in others:
+        if built.takes(size):
+            continue
+        x = random_rows((0, 1), (channels, *size))
+        try:
+            with torch.no_grad():
+                value = built.prepare(conditioning, levels)(x, next(levels.steps("cpu"))).value
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            raise AssertionError(f"it takes an x of {size}, and fails on one: {message}") from error
+        require(value.shape == x.shape, f"it takes an x of {size}, and predicts {list(value.shape)[2:]}")
+
+
+CHECKS: tuple[Check, ...] = (prepare, sizes)

@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glidepath.core import (
+    Codec,
     Condition,
     Conditioning,
     Denoiser,
+    IdentityCodec,
     NoiseSchedule,
     Prediction,
     PredictionKind,
@@ -25,6 +27,24 @@ def upload(value: Tensor, device: torch.device) -> Tensor:
     """A host tensor on the device, without waiting for what the device still has to do."""
     pinned = value.pin_memory() if device.type == "cuda" else value
     return pinned.to(device, non_blocking=True)
+
+
+def encoded(
+    codec: Codec, images: Tensor, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Images [B, 3, H, W] in [-1, 1], on the host, as x_0 on the device, without gradients.
+
+    generator: decides what is drawn of a codec's distributions; None: their mode. Pixels are x_0 themselves.
+    """
+    shown = upload(images, device)
+    if type(codec) is IdentityCodec:
+        return shown
+    noise = None
+    if generator is not None:
+        shape = (len(images), codec.channels, *codec.latent_size(images.shape[2:]))
+        noise = upload(torch.randn(shape, generator=generator), device)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        return codec.encode(((shown + 1) * 127.5).round().to(torch.uint8), noise)
 
 
 def add_noise(schedule: NoiseSchedule, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Step]:
@@ -91,26 +111,8 @@ def min_snr_weight(kind: PredictionKind, alpha: Tensor, sigma: Tensor, gamma: fl
         return snr.clamp(max=gamma)
     if kind == "epsilon":
         return (gamma / snr).clamp(max=1)
-    return snr.clamp(max=gamma) * _error_of_x_0(kind, alpha, sigma) ** 2
-
-
-def edm_weight(kind: PredictionKind, alpha: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
-    """SNR + 1 / sigma_data^2, a weight of the squared error of x_0, as a factor of that of what is predicted.
-
-    Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models", table 1 (lambda):
-    with it the error of their network F has weight 1 at every noise level.
-    alpha, sigma: any shape; SNR = (alpha / sigma)^2.
-    """
-    if kind == "epsilon":
-        return 1 + (sigma / alpha / sigma_data) ** 2
-    return ((alpha / sigma) ** 2 + sigma_data**-2) * _error_of_x_0(kind, alpha, sigma) ** 2
-
-
-def _error_of_x_0(kind: PredictionKind, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """By how much x_0 is off for a sample, velocity or flow that is off by 1."""
-    if kind == "sample":
-        return torch.ones_like(sigma)
-    return sigma / (alpha + sigma) if kind == "flow" else sigma / (alpha**2 + sigma**2)
+    of_x_0 = sigma / (alpha + sigma) if kind == "flow" else sigma / (alpha**2 + sigma**2)
+    return snr.clamp(max=gamma) * of_x_0**2
 
 
 def drop_captions(text_encoder: TextEncoder, captions: Sequence[str], dropped: Tensor) -> TextEmbedding:

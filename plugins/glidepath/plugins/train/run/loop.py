@@ -97,10 +97,10 @@ class Loop:
         seed, done = self.config.seed, self.step - self.first
         torch.manual_seed(draws.mix(seed, self.step, draws.DROPOUT))
         images, captions = self.run.dataset.batch(seed, self.step, self.stage.batch)
-        if tuple(images.shape[1:]) != tuple(self.run.denoiser.image_shape):
+        if tuple(images.shape[1:]) != self.run.image_shape:
             raise PartError(
                 f"the dataset gives images of {list(images.shape[1:])} (channels, height, width), and the "
-                f"denoiser is made for {list(self.run.denoiser.image_shape)}"
+                f"denoiser is made for {list(self.run.image_shape)}"
             )
         with self._autocast():
             loss = self.stage.loss(images, captions, draws.generator(seed, self.step))

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 import torch
 
-from glidepath.core import Denoiser, Diverged, NoiseSchedule, TextEncoder
+from glidepath.core import Codec, Denoiser, Diverged, IdentityCodec, NoiseSchedule, TextEncoder
 from glidepath.plugins.train.data.dataset import CaptionedDataset
 
 LOG = "log.jsonl"
@@ -39,6 +39,7 @@ class Run:
     spec: the resolved spec, plain JSON; checkpoints carry it, and a run resumes only under one that trains
         alike.
     distributions: the version of each distribution that supplies a part; checkpoints and weights carry them.
+    codec: what makes x_0 of images; it learns nothing. Pixels are x_0 themselves where it is the identity.
     contents: the hash of what is trained on, once it is known; "" of a dataset that does not lie in files.
     located: the keys of `spec` that say where the dataset lies; a run is resumed from another place as well.
     report: called with each line of the log.
@@ -55,6 +56,7 @@ class Run:
     folder: Path
     spec: Mapping[str, Any]
     device: torch.device
+    codec: Codec = attrs.field(factory=IdentityCodec)
     distributions: Mapping[str, str] = attrs.field(factory=dict)
     contents: str = ""
     located: frozenset[str] = frozenset()
@@ -62,6 +64,13 @@ class Run:
     progress: Callable[[Position], object] = lambda _position: None
     warn: Callable[[str], object] = lambda _sentence: None
     stop: Callable[[], bool] = lambda: False
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(3, H, W) of the images that it is trained on; of what is no image, what the denoiser takes."""
+        if type(self.codec) is IdentityCodec:
+            return self.denoiser.image_shape
+        return (3, *self.codec.image_size(self.denoiser.image_shape[1:]))
 
 
 @runtime_checkable

@@ -46,10 +46,6 @@ def _obstacles(plan: Plan, catalogue: Catalogue) -> Iterator[Problem]:
             names = [catalogue.spelling(registered) for registered in catalogue.components(kind.name)]
             what = f"this spec cannot be trained: it has no {slot!r}"
             yield Problem(what=what, place=root, hint=f"{slot}: {kind.summary}", allowed=names)
-    codec = _one(plan, "codec")
-    if codec.registered.full_name != "glidepath-diffusion/identity":
-        what = f"training is done on pixels, and the codec {codec.registered.full_name} would not be used"
-        yield Problem(what=what, place=codec.place, path="codec", allowed=("identity",))
     if _begins_with_weights(plan) and not _has_weights(plan):
         what = "train.init_from_weights begins with the spec's weights, and this spec has none"
         yield Problem(what=what, place=_one(plan, "train").place, path="train.init_from_weights")
@@ -73,11 +69,14 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
         torch.manual_seed(seed)
         anew = not getattr(_one(plan, "train").config, "init_from_weights", True)
         parts = build_parts(plan, ("train",), catalogue, load=not anew)
-        parts |= build_parts(plan, ("data", "schedule"), catalogue)
+        parts |= build_parts(plan, ("data", "schedule", "codec"), catalogue)
         torch.manual_seed(seed)
         networks = build_parts(plan, TRAINED, catalogue)
+    codec = parts["codec"].to(device).eval().requires_grad_(False)
     if _begins_with_weights(plan):
-        load_weights(plan, networks, catalogue)
+        load_weights(plan, {**networks, "codec": codec}, catalogue)
+    else:  # what is trained begins anew, and the codec does not
+        load_weights(attrs.evolve(plan, weights=None), {"codec": codec}, catalogue)
     for network in networks.values():
         network.to(device, torch.float32)
     denoiser = networks["denoiser"]
@@ -88,6 +87,7 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
         denoiser=denoiser,
         text_encoder=networks.get("text_encoder"),
         dataset=parts["data"],
+        codec=codec,
         folder=folder,
         spec=training_tree(plan),
         device=device,

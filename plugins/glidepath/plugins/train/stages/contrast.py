@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from glidepath.core import PartError
 from glidepath.plugins.train.data.dataset import near_misses
-from glidepath.plugins.train.losses.loss import add_noise, upload
+from glidepath.plugins.train.losses.loss import add_noise, encoded, upload
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.losses.timesteps import log_snr, time_at
 from glidepath.plugins.train.run.run import Run
@@ -63,9 +63,10 @@ class ContrastStage(TrainingStage):
     def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
         """Symmetric cross-entropy of images, more often lightly noised than not, against their captions."""
         run = self.run
+        x_0 = encoded(run.codec, images, run.device, generator)
         t = time_at(run.schedule, torch.rand(len(captions), generator=generator).square())
-        noise = upload(torch.randn(images.shape, generator=generator), run.device)
-        x_t, _ = add_noise(run.schedule, upload(images, run.device), noise, t)
+        noise = upload(torch.randn(x_0.shape, generator=generator), run.device)
+        x_t, _ = add_noise(run.schedule, x_0, noise, t)
         log_snrs = upload(log_snr(run.schedule, t).to(torch.float32), run.device)
         wrong = near_misses(run.dataset, captions, generator) or []
         logits = self.head(x_t, log_snrs, self.text_encoder([*captions, *wrong]).pooled)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from glidepath.core import Denoiser, PartError, PredictionKind, TextEncoder
+from glidepath.core import Denoiser, PartError, TextEncoder
 from glidepath.plugins.train.losses.loss import (
     add_noise,
     drop_captions,
-    edm_weight,
+    encoded,
     min_snr_weight,
     predict,
     reduced,
     squared_error,
     upload,
 )
-from glidepath.plugins.train.losses.timesteps import normal_times, shifted_times, time_at
+from glidepath.plugins.train.losses.timesteps import shifted_times, time_at
 from glidepath.plugins.train.losses.variational import VariationalBound
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
@@ -51,16 +50,16 @@ class DenoisingStage(TrainingStage):
     def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
         """The mean squared error, weighted; for a learned variance the variational bound too."""
         config, run = self.config, self.run
-        t = self._times(len(captions), generator)
-        noise = upload(torch.randn(images.shape, generator=generator), run.device)
+        x_0 = encoded(run.codec, images, run.device, generator)
+        t = shifted_times(torch.rand(len(captions), generator=generator), run.schedule, config.shift)
+        noise = upload(torch.randn(x_0.shape, generator=generator), run.device)
         dropped = torch.rand(len(captions), generator=generator) < config.caption_dropout
         text = None if run.text_encoder is None else drop_captions(run.text_encoder, captions, dropped)
-        x_0 = upload(images, run.device)
         x_t, step = add_noise(run.schedule, x_0, noise, t)
-        prediction = predict(run.denoiser, x_t, step, text, self._low_res(x_0, generator))
+        prediction = predict(run.denoiser, x_t, step, text, self._low_res(images, generator))
         squared = squared_error(prediction, x_0, noise)
-        weight = self._weight(prediction.kind, *run.schedule.alpha_sigma(t))
-        if weight is not None:
+        if config.min_snr_gamma:
+            weight = min_snr_weight(prediction.kind, *run.schedule.alpha_sigma(t), config.min_snr_gamma)
             squared = squared * upload(weight.to(squared.dtype), run.device)
         loss = squared.mean()
         if self._bound is not None:
@@ -69,34 +68,18 @@ class DenoisingStage(TrainingStage):
             loss = loss + weighed * self._bound.of_variance(prediction, x_0, t).mean()
         return loss
 
-    def _times(self, count: int, generator: torch.Generator) -> Tensor:
-        """The time of each sample, on the host."""
-        config, schedule = self.config, self.run.schedule
-        if config.noise_mean is None:
-            return shifted_times(torch.rand(count, generator=generator), schedule, config.shift)
-        mean = config.noise_mean + math.log(config.shift)
-        return normal_times(torch.randn(count, generator=generator), schedule, mean, config.noise_std)
-
-    def _weight(self, kind: PredictionKind, alpha: Tensor, sigma: Tensor) -> Tensor | None:
-        """[B] what the squared error of each sample is multiplied by; None where by nothing."""
-        if self.config.min_snr_gamma:
-            return min_snr_weight(kind, alpha, sigma, self.config.min_snr_gamma)
-        if self.config.sigma_data is not None:
-            return edm_weight(kind, alpha, sigma, self.config.sigma_data)
-        return None
-
-    def _low_res(self, x_0: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
+    def _low_res(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
         """What an upsampler starts from; with a generator, as noisy as training makes it."""
         if self.config.low_res is None:
             return None
-        low_res = reduced(x_0, self.config.low_res)
+        low_res = reduced(upload(images, self.run.device), self.config.low_res)
         if generator is None or not self.config.low_res_noise:
             return low_res
         deviation = self.config.low_res_noise * torch.rand(
-            (len(x_0), *[1] * (x_0.ndim - 1)), generator=generator
+            (len(images), *[1] * (images.ndim - 1)), generator=generator
         )
         noise = torch.randn(low_res.shape, generator=generator)
-        return low_res + upload(deviation * noise, x_0.device)
+        return low_res + upload(deviation * noise, self.run.device)
 
     @torch.no_grad()
     def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:
@@ -112,13 +95,14 @@ class DenoisingStage(TrainingStage):
         assert isinstance(denoiser, Denoiser)
         assert isinstance(text_encoder, TextEncoder)
         images, captions = run.dataset.batch(self.config.seed + 1, 0, min(self.config.batch, 64))
-        noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(self.config.seed))
-        x_0, noise = upload(images, run.device), upload(noise, run.device)
+        x_0 = encoded(run.codec, images, run.device)
+        noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(self.config.seed))
+        noise = upload(noise, run.device)
         t = time_at(run.schedule, torch.full((len(captions),), 0.9, dtype=torch.float64))
         x_t, step = add_noise(run.schedule, x_0, noise, t)
         figures = {}
         for name, said in (("own_caption", captions), ("other_caption", captions[1:] + captions[:1])):
-            prediction = predict(denoiser, x_t, step, text_encoder(said), self._low_res(x_0))
+            prediction = predict(denoiser, x_t, step, text_encoder(said), self._low_res(images))
             error = squared_error(prediction, x_0, noise)
             figures[name] = round(float(error.mean()), 6)
         return figures

@@ -73,8 +73,8 @@ class ContrastiveStage(TrainingStage):
         self.config, self.run, self.steps, self.batch = config, run, config.steps, config.batch
         self.clip = cast(Comparer, clip.to(run.device, torch.float32))
         size = self.clip.image_size
-        if tuple(run.denoiser.image_shape[1:]) != (size, size):
-            shape = "x".join(map(str, run.denoiser.image_shape[1:]))
+        if run.image_shape[1:] != (size, size):
+            shape = "x".join(map(str, run.image_shape[1:]))
             raise PartError(f"train.clip is made for images of {size}x{size}, and the spec's are {shape}")
         self.modules = nn.ModuleDict({"clip": clip})
 

@@ -98,6 +98,9 @@ class StagedTrainer(Trainer, ABC):
             name: value.to(dtype) if value.is_floating_point() else value
             for name, value in self.exported(newest.checkpoint.group("ema")).items()
         }
+        if getattr(self, "trains_spec", True) and "weights" not in run.spec.get("codec", {}):
+            # the file is the whole spec's: it has what no other file has
+            weights |= {f"codec.{name}": value.cpu() for name, value in run.codec.state_dict().items()}
         require_finite(weights, f"the trained weights, cast to train.export_dtype {self.config.export_dtype}")
         path = run.folder / WEIGHTS
         header = {

@@ -1,0 +1,31 @@
+"""How a stage of a cascade takes over what the stage before it made, where it is no upsampler."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from glidepath.core.codec import Codec
+
+
+class Handover(ABC):
+    """Makes the x_0 from which a stage begins: it refines, as SDEdit does (Meng et al. 2022).
+
+    strength: the share of its steps that the stage takes, above 0 to 1: those nearest the image. The x_0 is
+        noised to the level of the first of them.
+    """
+
+    strength: float
+
+    @abstractmethod
+    def x_0(
+        self, x: Tensor, before: Codec, codec: Codec, size: Sequence[int], noise: Tensor | None
+    ) -> Tensor:
+        """The last x of the stage before, [B, C, *spatial], as the x_0 of this one, on the same device.
+
+        before, codec: of the stage before, and of this one.
+        size: (H, W) in pixels of this stage's images.
+        noise: of this stage's x_0, from which `Codec.encode` draws.
+        """
