@@ -1,0 +1,1 @@
+"""Models of today: networks, autoencoders and text encoders of the packages diffusers and transformers."""

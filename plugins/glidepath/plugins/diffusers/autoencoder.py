@@ -1,0 +1,54 @@
+"""Autoencoders of diffusers: latents in place of pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glidepath.core import Codec
+from glidepath.plugins.diffusers.configs import AutoencoderConfig
+from glidepath.plugins.diffusers.saved import latent_channels, latent_factor, read_config
+from glidepath.plugins.diffusers.wrapped import Wrapped, build_network
+
+
+class Autoencoder(Wrapped, Codec):
+    """`AutoencoderKL` or `AutoencoderTiny`; x_0 = scale (z - shift), in the numbers of its config.json."""
+
+    bounded = False
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        saved = read_config(config.config)
+        self.network: Any = build_network(saved)
+        self.channels = latent_channels(saved)
+        self.factor = latent_factor(saved)
+        self.scale = float(saved.get("scaling_factor") or 1)
+        self.shift = float(saved.get("shift_factor") or 0)
+        if config.tiled:
+            self.network.enable_tiling()
+        if config.sliced:
+            self.network.enable_slicing()
+
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """[B, 3, H, W] uint8 -> [B, C, H / factor, W / factor] float32; noise draws from the posterior."""
+        return self.encode_pixels(images.to(self.dtype) / 127.5 - 1, noise)
+
+    def encode_pixels(self, pixels: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The same, from pixels [B, 3, H, W] in [-1, 1], which may lie between two levels."""
+        encoded = self.network.encode(pixels.to(self.dtype))
+        if hasattr(encoded, "latents"):  # of a tiny one, which has no posterior
+            z = encoded.latents
+        elif noise is None:
+            z = encoded.latent_dist.mode()
+        else:
+            z = encoded.latent_dist.mean + encoded.latent_dist.std * noise.to(self.dtype)
+        x_0: Tensor = self.scale * (z.to(torch.float32) - self.shift)
+        return x_0
+
+    def decode(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] float32 -> [B, 3, factor h, factor w] uint8; values outside [-1, 1] are clamped."""
+        z = (x / self.scale + self.shift).to(self.dtype)
+        pixels: Tensor = self.network.decode(z).sample.to(torch.float32)
+        return ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)

@@ -1,0 +1,67 @@
+"""`glidepath import`: a spec from the folder of a pipeline of diffusers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from glidepath.core import GlidepathError
+from glidepath.registry import CommandParser, positive_int, write_text, yaml_block
+
+EPILOG = """\
+Reads model_index.json and the configuration of each part, as data: no code of the folder is run. The spec
+names the folder's files, and has the schedule, sampler, number of steps and guidance of its pipeline.
+What is not known of the folder is told.
+
+examples:
+  glidepath import ./sdxl-base --out sdxl.yaml
+  glidepath sample "a castle at dusk" --spec sdxl.yaml --set sampler=dpmpp-2m --out castle.png
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the spec, or print it.
+
+    Raises:
+        GlidepathError: the folder cannot be read or is not known, or the spec cannot be written.
+    """
+    arguments = parser().parse_args(argv)
+    from glidepath.plugins.diffusers.imported import read_folder
+
+    out: Path | None = arguments.out
+    folder: Path = arguments.folder
+    beside = Path.cwd() if out is None else out.absolute().parent
+    imported = read_folder(
+        folder, Path(os.path.relpath(folder.absolute(), beside)).as_posix(), steps=arguments.steps
+    )
+    text = yaml_block(imported.spec) + "\n"
+    if out is None:
+        print(text, end="")
+    else:
+        if out.exists() and not arguments.overwrite:
+            raise GlidepathError(f"{out} is there already; --overwrite replaces it")
+        write_text(out, text)
+        print(out, flush=True)  # before what is said of it on the other stream
+    for note in imported.notes:
+        print(f"  {note}", file=sys.stderr)
+    return 0
+
+
+def parser() -> CommandParser:
+    """Its arguments."""
+    parser = CommandParser(
+        prog="glidepath import",
+        description="Make a spec of the folder of a pipeline of diffusers.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="has a model_index.json")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the spec goes (default: it is printed)"
+    )
+    parser.add_argument(
+        "--steps", metavar="N", type=positive_int, help="how many (default: as its pipeline has it)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    return parser

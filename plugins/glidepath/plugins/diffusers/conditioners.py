@@ -1,0 +1,130 @@
+"""What models of today are told beside the prompt: sizes, a picture to follow, a picture as a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glidepath.core import Codec, Condition, Conditioner, Input, PartError, Request
+from glidepath.plugins.diffusers.autoencoder import Autoencoder
+from glidepath.plugins.diffusers.configs import (
+    ControlPictureConfig,
+    ImagePromptConfig,
+    SizeIdsConfig,
+)
+from glidepath.plugins.diffusers.saved import read_config
+from glidepath.plugins.diffusers.wrapped import Wrapped
+
+
+class SizeIds(Conditioner):
+    """The sizes that SDXL is told (Podell et al. 2023, section 2.2); its refiner is told a score too."""
+
+    makes = frozenset({"size_ids"})
+
+    def __init__(self, config: SizeIdsConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        """size_ids [B, 6]: original size, crop, size of the image; with a score [B, 5], it stands last."""
+        size = _size(request)
+        before = [*(self.config.original or size), *self.config.crop]
+        if self.config.score is None:
+            return {"size_ids": Condition(_rows([*before, *size], request.batch))}
+        null = torch.tensor([[*before, self.config.negative_score]])
+        return {"size_ids": Condition(_rows([*before, self.config.score], request.batch), null)}
+
+
+class Resolution(Conditioner):
+    """The size of the image and its ratio, which PixArt-alpha of 1024 pixels is told."""
+
+    makes = frozenset({"resolution", "aspect_ratio"})
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        """resolution [B, 2]: height and width; aspect_ratio [B, 1]: height over width."""
+        height, width = _size(request)
+        return {
+            "resolution": Condition(_rows([height, width], request.batch)),
+            "aspect_ratio": Condition(_rows([height / width], request.batch)),
+        }
+
+
+class ControlPicture(Conditioner):
+    """A picture that a ControlNet follows: edges, depths, poses."""
+
+    def __init__(self, config: ControlPictureConfig) -> None:
+        super().__init__()
+        self.name = config.name
+        self.makes = frozenset({config.name})
+        self.inputs = {config.name: Input("the picture that its ControlNet follows")}
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        """[B, 3, H, W] in [0, 1]; the unconditional prediction follows it too."""
+        return {self.name: Condition(request.rows(self.name).to(torch.float32) / 255)}
+
+
+class ImagePrompt(Wrapped, Conditioner):
+    """A picture as a prompt: its embedding in a CLIP, which an IP-adapter attends to (Ye et al. 2023)."""
+
+    def __init__(self, config: ImagePromptConfig) -> None:
+        import transformers
+
+        super().__init__()
+        settings = transformers.CLIPVisionConfig.from_dict(dict(read_config(config.config)))
+        self.network = transformers.CLIPVisionModelWithProjection(settings)
+        self.processor: Any = transformers.CLIPImageProcessor.from_pretrained(
+            config.processor, local_files_only=True
+        )
+        self.name = config.name
+        self.makes = frozenset({config.name})
+        self.inputs = {config.name: Input("the picture that is a prompt", size="any")}
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        """[B, 1, D]; zeros stand for no picture."""
+        pictures = request.rows(self.name)
+        pixels = self.processor(list(pictures.cpu().numpy()), return_tensors="pt").pixel_values
+        with torch.no_grad():
+            embedded: Tensor = self.network(pixels.to(self.device, self.dtype)).image_embeds
+        embedded = embedded.to(torch.float32)[:, None]
+        return {self.name: Condition(embedded, torch.zeros_like(embedded))}
+
+
+class Inpainting(Conditioner):
+    """A mask and what it leaves of an image, for UNets that were trained for inpainting.
+
+    The pictures are other ones than `image` and `mask`, which restore what is known at each step.
+    """
+
+    makes = frozenset({"inpaint_mask", "inpaint_image"})
+    inputs = MappingProxyType(
+        {
+            "inpaint_image": Input("the image of which a part is made anew"),
+            "inpaint_mask": Input("white where the image is made anew, black where it is kept"),
+        }
+    )
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        """inpaint_mask [B, 1, h, w], 1 where it is made anew; inpaint_image [B, C, h, w], what is kept."""
+        if not isinstance(codec, Autoencoder):
+            raise PartError("inpainting UNets run in the latents of an autoencoder of diffusers")
+        device = codec.device
+        hidden = (request.rows("inpaint_mask")[:, :1].to(device) >= 128).to(torch.float32)
+        pixels = request.rows("inpaint_image").to(device) / 127.5 - 1
+        kept = codec.encode_pixels(pixels * (1 - hidden))
+        mask = torch.nn.functional.interpolate(hidden, size=kept.shape[2:])
+        return {"inpaint_mask": Condition(mask), "inpaint_image": Condition(kept)}
+
+
+def _size(request: Request) -> tuple[int, int]:
+    if request.size is None:
+        raise PartError("a request reaches conditioners with the size of its images")
+    height, width = request.size
+    return height, width
+
+
+def _rows(values: list[float], batch: int) -> Tensor:
+    return torch.tensor([values], dtype=torch.float32).expand(batch, -1)

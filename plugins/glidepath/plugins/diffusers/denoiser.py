@@ -1,0 +1,163 @@
+"""Any denoiser of diffusers: a declared mapping says which of its arguments gets which condition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glidepath.core import (
+    Conditioning,
+    Denoiser,
+    NoiseLevels,
+    PartError,
+    Predict,
+    Prediction,
+    Step,
+    TextEmbedding,
+)
+from glidepath.plugins.diffusers.configs import NetworkConfig
+from glidepath.plugins.diffusers.control import Control
+from glidepath.plugins.diffusers.known import Network, describe
+from glidepath.plugins.diffusers.wrapped import Wrapped, build_network
+
+_PATCH = 2
+_CONTROLS = "control_networks"
+
+
+class DiffusersDenoiser(Wrapped, Denoiser):
+    """A UNet or a transformer of diffusers."""
+
+    def __init__(self, config: NetworkConfig, controls: Sequence[Control] = ()) -> None:
+        super().__init__()
+        self.known: Network = describe(config)
+        self.network = build_network(self.known.config)
+        self.distilled_guidance = config.distilled_guidance
+        self.predicts = config.predicts
+        self.learned_variance = self.known.learned_variance
+        self.image_shape = (self.known.channels, *self.known.size)
+        self.controls = tuple(controls)
+        self.control_networks = nn.ModuleList(controls)
+        self.reads = self.known.reads.union(control.picture for control in controls)
+        self.num_classes = self.known.num_classes
+        self.null_label = self.known.num_classes
+
+    def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of a published file; ControlNets have files of their own, and stay as they are."""
+        controls = f"{_CONTROLS}."
+        own = {name: value for name, value in self.state_dict().items() if name.startswith(controls)}
+        return {**super().read_weights(tensors), **own}
+
+    def takes(self, size: Sequence[int]) -> str:
+        """Sides that it can halve, or cut into patches, as often as it does."""
+        divisor = self.known.divisor
+        return f"its sides are no multiples of {divisor}" if any(side % divisor for side in size) else ""
+
+    def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        """[B, C or 2C, H, W] float32 from x [B, C, H, W], t [B] and what the network reads."""
+        return self._run(x, t, self._arguments(conditioning, x), conditioning, None)
+
+    def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
+        """The conditions are sorted to their arguments once."""
+        arguments: dict[tuple[int, ...], dict[str, Any]] = {}
+
+        def predict(x: Tensor, step: Step) -> Prediction:
+            if tuple(x.shape) not in arguments:
+                arguments[tuple(x.shape)] = self._arguments(conditioning, x)
+            t = step.t.expand(x.shape[0])
+            output = self._run(x, t, arguments[tuple(x.shape)], conditioning, step)
+            return self.interpret(output, x, step)
+
+        return predict
+
+    def _run(
+        self,
+        x: Tensor,
+        t: Tensor,
+        arguments: Mapping[str, Any],
+        conditioning: Conditioning,
+        step: Step | None,
+    ) -> Tensor:
+        if x.shape[1] != self.known.channels:
+            raise PartError(
+                f"{self.known.name} takes an x of {self.known.channels} channels, not {x.shape[1]}"
+            )
+        if fault := self.takes(x.shape[2:]):
+            raise PartError(f"x is {list(x.shape[2:])}: {fault}")
+        beside = [self._needed(conditioning.get(name), name) for name in self.known.beside]
+        given = torch.cat([x, *beside], dim=1) if beside else x
+        given = (_packed(given) if self.known.patches else given).to(self.dtype)
+        time = t if self.known.time_scale == 1 else t.to(torch.float32) * self.known.time_scale
+        said: dict[str, Any] = {}
+        for control in self.controls:
+            if step is None or control.is_asked(step):
+                picture = self._needed(conditioning.get(control.picture), control.picture)
+                said = control.add(said, given, time, arguments, picture.to(self.dtype))
+        output = self.network(given, timestep=time, **arguments, **said, return_dict=False)[0]
+        output = output.to(torch.float32)
+        return _unpacked(output, x.shape) if self.known.patches else output
+
+    def _arguments(self, conditioning: Conditioning, x: Tensor) -> dict[str, Any]:
+        """What the network gets beside x and t, by argument. Entries of dictionaries are put into these."""
+        arguments: dict[str, Any] = {}
+        for name, source in self.known.arguments.items():
+            value: Any = (
+                self._value(source, conditioning, x)
+                if isinstance(source, str)
+                else [self._value(one, conditioning, x) for one in source]
+            )
+            outer, _, inner = name.partition(".")
+            if inner:
+                arguments.setdefault(outer, {})[inner] = value
+            else:
+                arguments[name] = value
+        return arguments
+
+    def _value(self, source: str, conditioning: Conditioning, x: Tensor) -> Tensor:
+        if source == "guidance":
+            return torch.full((x.shape[0],), self.distilled_guidance, device=x.device, dtype=self.dtype)
+        if source == "image_ids":
+            return _positions(x.shape[2] // _PATCH, x.shape[3] // _PATCH).to(x.device)
+        name, _, field = source.partition(".")
+        if name not in ("text", "text_ids"):
+            return self._typed(self._needed(conditioning.get(name), name))
+        text = self._needed(conditioning.get("text", TextEmbedding), "text")
+        if source == "text_ids":
+            return torch.zeros(text.tokens.shape[1], 3, device=x.device)
+        value = getattr(text, field) if field in ("tokens", "mask", "pooled") else text.extras.get(field)
+        return self._typed(self._needed(value, source))
+
+    def _typed(self, value: Tensor) -> Tensor:
+        """In the precision of the network; whole numbers and truths as they are."""
+        return value.to(self.dtype) if value.is_floating_point() else value
+
+    def _needed(self, value: Any, source: str) -> Any:
+        if value is None:
+            raise PartError(f"{self.known.name} reads {source!r}, and there is none")
+        return value
+
+
+def _packed(x: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, H/2 W/2, 4 C]: each square of 2 x 2 as one token."""
+    return (
+        x.unfold(2, _PATCH, _PATCH)
+        .unfold(3, _PATCH, _PATCH)
+        .permute(0, 2, 3, 1, 4, 5)
+        .flatten(3)
+        .flatten(1, 2)
+    )
+
+
+def _unpacked(tokens: Tensor, shape: torch.Size) -> Tensor:
+    """What `_packed` made, as [B, C, H, W] again."""
+    rows, columns = shape[2] // _PATCH, shape[3] // _PATCH
+    squares = tokens.reshape(tokens.shape[0], rows, columns, -1, _PATCH, _PATCH)
+    return squares.permute(0, 3, 1, 4, 2, 5).reshape(tokens.shape[0], -1, shape[2], shape[3])
+
+
+def _positions(rows: int, columns: int) -> Tensor:
+    """[rows x columns, 3] float32: 0, the row and the column of each token."""
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack([torch.zeros_like(row), row, column], dim=-1).reshape(-1, 3).to(torch.float32)

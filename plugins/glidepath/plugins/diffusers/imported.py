@@ -1,0 +1,233 @@
+"""From the folder of a pipeline of diffusers to a spec. The folder is data: none of its code is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from glidepath.core import GlidepathError
+from glidepath.plugins.diffusers.saved import read_json
+from glidepath.plugins.diffusers.schedulers import read_scheduler
+from glidepath.registry import DISTRIBUTION
+
+INDEX = "model_index.json"
+_LIBRARIES = ("diffusers", "transformers")
+_LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
+_PASSED_OVER = {
+    "safety_checker": "images are not looked at for what they show",
+    "image_encoder": "no image prompts",
+}
+
+
+@attrs.frozen
+class Imported:
+    """A spec of a folder. notes: what of the folder is not in it, and what is guessed."""
+
+    spec: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
+@attrs.frozen
+class _Recipe:
+    """What the code of a pipeline says, and its folder does not.
+
+    text: makes the text encoder, None for none. more: makes another conditioner, if there is one.
+    steps, scale: what the pipeline takes where nothing is asked for; a scale of 1 is no guidance.
+    corrected, grid: see `read_scheduler`.
+    """
+
+    text: Callable[[_Folder], Mapping[str, Any]] | None
+    more: Callable[[_Folder], Mapping[str, Any] | None] = lambda _folder: None
+    steps: int = 50
+    scale: float = 7.5
+    corrected: bool = False
+    grid: str = "flow-match-euler"
+
+
+@attrs.frozen
+class _Folder:
+    """A folder, and how the spec names it."""
+
+    path: Path
+    prefix: str
+    index: Mapping[str, Any]
+
+    def has(self, part: str) -> bool:
+        listed = self.index.get(part)
+        return isinstance(listed, list) and len(listed) == 2 and listed[1] is not None
+
+    def named(self, name: str) -> str:
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    def network(self, part: str) -> dict[str, Any]:
+        """The parameters that a part reads its network with, and its weights."""
+        return {"config": self.named(part), "weights": self.named(part)}
+
+
+def read_folder(folder: Path, prefix: str = "", steps: int | None = None) -> Imported:
+    """The spec of a folder that has a model_index.json.
+
+    prefix: what stands before the paths of the spec: the folder as seen from the spec. "": they are those
+        within the folder.
+    steps: how many; None: as many as its pipeline takes where nothing is asked for.
+
+    Raises:
+        GlidepathError: it is no such folder, asks for code of its own, or is of a pipeline that is not known.
+    """
+    index = read_json(folder / INDEX)
+    _require_no_code(folder, index)
+    name = str(index.get("_class_name", ""))
+    recipe = _RECIPES.get(name)
+    if recipe is None:
+        raise GlidepathError(
+            f"{folder / INDEX} is of {name or 'a pipeline without a name'}, which is not known; known are "
+            f"{', '.join(_RECIPES)}. Its parts can be named in a spec by hand"
+        )
+    return _spec(
+        _Folder(folder, prefix, index), recipe if steps is None else attrs.evolve(recipe, steps=steps)
+    )
+
+
+def full_names(value: Any) -> Any:
+    """A spec, or a piece of one, whose parts have their full names, for no other's are meant."""
+    if isinstance(value, list):
+        return [full_names(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    named = {key: full_names(item) for key, item in value.items()}
+    return {**named, "use": f"{DISTRIBUTION}/{value['use']}"} if "use" in value else named
+
+
+def _require_no_code(folder: Path, index: Mapping[str, Any]) -> None:
+    """Refuse what could only be run with code from the folder or from elsewhere."""
+    own = [f"{name}.py" for name in ("pipeline", "__init__") if (folder / f"{name}.py").exists()]
+    if not isinstance(index.get("_class_name"), str) or "custom_pipeline" in index:
+        raise GlidepathError(f"{folder / INDEX} is of a pipeline with code of its own, which is never run")
+    for part, listed in index.items():
+        if not isinstance(listed, list) or len(listed) != 2 or part in _LEFT_OUT:
+            continue
+        library = listed[0]
+        if library is not None and library not in _LIBRARIES:
+            raise GlidepathError(
+                f"{folder / INDEX}: {part} is of {library}, whose code is never run; it can be of "
+                f"{' and '.join(_LIBRARIES)}{f' (there is {own[0]})' if own else ''}"
+            )
+
+
+def _spec(folder: _Folder, recipe: _Recipe) -> Imported:
+    denoiser = "transformer" if folder.has("transformer") else "unet"
+    walk = read_scheduler(
+        read_json(folder.path / "scheduler" / "scheduler_config.json"),
+        recipe.steps,
+        corrected=recipe.corrected,
+        grid=recipe.grid,
+    )
+    network = {"use": "diffusers-network", **folder.network(denoiser)}
+    if walk.predicts != "epsilon":
+        network["predicts"] = walk.predicts
+    spec: dict[str, Any] = {"schedule": dict(walk.schedule)}
+    if recipe.text is not None:
+        spec["text_encoder"] = recipe.text(folder)
+    if conditioner := recipe.more(folder):
+        spec["conditioners"] = [conditioner]
+    spec["denoiser"] = network
+    if recipe.scale != 1:
+        spec["guidance"] = [{"use": "classifier-free", "scale": recipe.scale}]
+    spec["sampler"] = dict(walk.sampler)
+    notes = [f"{part} is left out: {why}" for part, why in _PASSED_OVER.items() if folder.has(part)]
+    if folder.has("vae"):
+        spec["codec"] = {"use": "autoencoder", **folder.network("vae")}
+        if walk.clips:
+            notes.append("the scheduler's clip_sample is left out: latents have no bounds to clip to")
+    elif not walk.clips:
+        spec["sampler"]["clip"] = False
+    return Imported(spec, (*walk.notes, *notes))
+
+
+def _clip(folder: _Folder, number: str = "", **parameters: object) -> dict[str, Any]:
+    return {
+        "use": "clip-text",
+        **folder.network(f"text_encoder{number}"),
+        "tokenizer": folder.named(f"tokenizer{number}"),
+        **parameters,
+    }
+
+
+def _t5(folder: _Folder, number: str = "", **parameters: object) -> dict[str, Any]:
+    return {
+        "use": "t5-text",
+        **folder.network(f"text_encoder{number}"),
+        "tokenizer": folder.named(f"tokenizer{number}"),
+        **parameters,
+    }
+
+
+def _joined(encoders: Sequence[object], tokens: object, pooled: object, **more: object) -> dict[str, Any]:
+    return {"use": "joined-text", "tokens": tokens, "pooled": pooled, **more, "encoders": list(encoders)}
+
+
+_INNER: Mapping[str, Any] = {"skip": 1, "final_norm": False}
+
+
+def _sdxl(folder: _Folder) -> dict[str, Any]:
+    zeros = {"zeros_for_none": True} if folder.index.get("force_zeros_for_empty_prompt", True) else {}
+    second = _clip(folder, "_2", **_INNER)
+    if not folder.has("text_encoder"):  # the refiner
+        return _joined([second], [[0]], [0], **zeros)
+    return _joined([_clip(folder, **_INNER), second], [[0, 1]], [1], **zeros)
+
+
+def _sd3(folder: _Folder) -> dict[str, Any]:
+    config = read_json(folder.path / "transformer" / "config.json")
+    third: Mapping[str, Any] = {"use": "zero-text", "width": config.get("joint_attention_dim", 4096)}
+    if folder.has("text_encoder_3"):
+        third = _t5(folder, "_3")
+    clips = [_clip(folder, **_INNER), _clip(folder, "_2", **_INNER)]
+    return _joined([*clips, third], [[0, 1], [2]], [0, 1])
+
+
+def _flux(folder: _Folder) -> dict[str, Any]:
+    return _joined([_clip(folder), _t5(folder, "_2", context=512)], [[1]], [0])
+
+
+def _pixart_alpha(folder: _Folder) -> dict[str, Any]:
+    return _t5(folder, context=120, masked=True, lowercase=True)
+
+
+def _pixart_sigma(folder: _Folder) -> dict[str, Any]:
+    return _t5(folder, context=300, masked=True, lowercase=True)
+
+
+def _size_ids(folder: _Folder) -> dict[str, Any]:
+    score = {"score": 6.0} if folder.index.get("requires_aesthetics_score") else {}
+    return {"use": "size-ids", **score}
+
+
+def _resolution(folder: _Folder) -> dict[str, Any] | None:
+    config = read_json(folder.path / "transformer" / "config.json")
+    asks = config.get("use_additional_conditions", config.get("sample_size") == 128)
+    return {"use": "resolution"} if asks else None
+
+
+def _inpainting(_folder: _Folder) -> dict[str, Any]:
+    return {"use": "inpainting"}
+
+
+_STABLE_DIFFUSION = _Recipe(_clip, corrected=True)
+_RECIPES: Mapping[str, _Recipe] = {
+    "StableDiffusionPipeline": _STABLE_DIFFUSION,
+    "StableDiffusionImg2ImgPipeline": _STABLE_DIFFUSION,
+    "StableDiffusionInpaintPipeline": _Recipe(_clip, _inpainting, corrected=True),
+    "StableDiffusionXLPipeline": _Recipe(_sdxl, _size_ids, scale=5.0),
+    "StableDiffusionXLImg2ImgPipeline": _Recipe(_sdxl, _size_ids, scale=5.0),
+    "StableDiffusion3Pipeline": _Recipe(_sd3, steps=28, scale=7.0),
+    "FluxPipeline": _Recipe(_flux, steps=28, scale=1.0, grid="trailing"),
+    "PixArtAlphaPipeline": _Recipe(_pixart_alpha, _resolution, steps=20, scale=4.5),
+    "PixArtSigmaPipeline": _Recipe(_pixart_sigma, steps=20, scale=4.5),
+    "DiTPipeline": _Recipe(None, scale=4.0),
+    "DDPMPipeline": _Recipe(None, steps=1000, scale=1.0),
+    "DDIMPipeline": _Recipe(None, scale=1.0),
+}

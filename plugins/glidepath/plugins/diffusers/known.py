@@ -1,0 +1,204 @@
+"""What is known of the denoisers of diffusers: which argument gets what, by class. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from glidepath.core import GlidepathError
+from glidepath.plugins.diffusers.configs import NetworkConfig
+from glidepath.plugins.diffusers.saved import read_config
+
+Source = str | tuple[str, ...]
+"""What an argument gets: a condition, a field of the text, or what is computed; or a list of these."""
+
+COMPUTED = ("image_ids", "text_ids", "guidance")
+"""What is no condition: computed from the sizes of image and text, or told by a parameter."""
+
+_PATCH = 2
+_SIZES = (6, 5)  # numbers beside SDXL's pooled vector; its refiner has an aesthetic score in place of two
+_FLUX_SIZE = 128  # of latents; its config.json does not say
+
+
+@attrs.frozen
+class Network:
+    """A denoiser as its config.json and the parameters of its part say it.
+
+    name: of its class in diffusers. arguments: what each argument of `forward` gets.
+    channels: of x; outputs: of what it returns. size: (height, width) of x.
+    beside: conditions that join x as more channels.
+    patches: whether it takes x as a sequence of patches. time_scale: what t is multiplied by.
+    divisor: each side of x is a multiple of it. text_width: of the text that it reads.
+    pooled_widths: those that its pooled vector may have; () where it reads none.
+    num_classes: how many labels it reads.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    arguments: Mapping[str, Source]
+    channels: int
+    outputs: int
+    size: tuple[int, int]
+    beside: tuple[str, ...]
+    patches: bool
+    time_scale: float
+    divisor: int
+    text_width: int | None
+    pooled_widths: tuple[int, ...]
+    num_classes: int | None
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The names of the conditions that it reads."""
+        named = (name for source in self.arguments.values() for name in _names(source))
+        return frozenset(name.partition(".")[0] for name in named if name not in COMPUTED).union(self.beside)
+
+    @property
+    def learned_variance(self) -> bool:
+        """Whether it returns as many channels again, which say the variance."""
+        return self.outputs == 2 * self.channels
+
+
+def describe(given: NetworkConfig) -> Network:
+    """What there is to know of a denoiser before it is built.
+
+    Raises:
+        GlidepathError: its config.json cannot be read or says too little, or nothing is known of its class
+            and no arguments are given.
+    """
+    config = read_config(given.config)
+    name = str(config.get("_class_name", ""))
+    known = _KNOWN.get(name)
+    if known is None and not given.arguments:
+        raise GlidepathError(
+            f"nothing is known of the class {name or 'without a name'} of {given.config}; say what its "
+            "arguments get, as `arguments: {encoder_hidden_states: text.tokens}`"
+        )
+    merged = {**(known(config) if known else {}), **given.arguments}
+    arguments: dict[str, Source] = {name: source for name, source in merged.items() if source is not None}
+    is_flux = name == "FluxTransformer2DModel"
+    patches = is_flux if given.patches is None else given.patches
+    channels = _number(config, "in_channels", given)
+    outputs = config.get("out_channels") or channels
+    beside = _beside(channels, int(outputs)) if given.beside is None else given.beside
+    if beside:
+        channels = int(outputs)
+    if patches:
+        channels, outputs = channels // _PATCH**2, outputs // _PATCH**2
+    return Network(
+        name=name,
+        config=config,
+        arguments=arguments,
+        channels=channels,
+        outputs=int(outputs),
+        size=_size(config, given),
+        beside=beside,
+        patches=patches,
+        time_scale=given.time_scale or (0.001 if is_flux else 1.0),
+        divisor=_divisor(config, patches),
+        text_width=_first(config, "joint_attention_dim", "caption_channels", "cross_attention_dim")
+        if "text.tokens" in arguments.values()
+        else None,
+        pooled_widths=_pooled_widths(config) if "text.pooled" in arguments.values() else (),
+        num_classes=_first(config, "num_embeds_ada_norm", "num_class_embeds")
+        if "labels" in arguments.values()
+        else None,
+    )
+
+
+def _names(source: Source) -> tuple[str, ...]:
+    return (source,) if isinstance(source, str) else source
+
+
+def _unet(config: Mapping[str, Any]) -> dict[str, str]:
+    arguments = {"encoder_hidden_states": "text.tokens"}
+    if config.get("addition_embed_type") == "text_time":
+        arguments |= {
+            "added_cond_kwargs.text_embeds": "text.pooled",
+            "added_cond_kwargs.time_ids": "size_ids",
+        }
+    if config.get("num_class_embeds"):
+        arguments |= {"class_labels": "labels"}
+    return arguments
+
+
+def _plain_unet(config: Mapping[str, Any]) -> dict[str, str]:
+    return {"class_labels": "labels"} if config.get("num_class_embeds") else {}
+
+
+def _dit(_config: Mapping[str, Any]) -> dict[str, str]:
+    return {"class_labels": "labels"}
+
+
+def _pixart(config: Mapping[str, Any]) -> dict[str, str]:
+    arguments = {"encoder_hidden_states": "text.tokens", "encoder_attention_mask": "text.mask"}
+    if config.get("use_additional_conditions", config.get("sample_size") == 128):
+        arguments |= {
+            "added_cond_kwargs.resolution": "resolution",
+            "added_cond_kwargs.aspect_ratio": "aspect_ratio",
+        }
+    return arguments
+
+
+def _sd3(_config: Mapping[str, Any]) -> dict[str, str]:
+    return {"encoder_hidden_states": "text.tokens", "pooled_projections": "text.pooled"}
+
+
+def _flux(config: Mapping[str, Any]) -> dict[str, str]:
+    guidance = {"guidance": "guidance"} if config.get("guidance_embeds") else {}
+    return {**_sd3(config), "img_ids": "image_ids", "txt_ids": "text_ids", **guidance}
+
+
+_KNOWN = {
+    "UNet2DConditionModel": _unet,
+    "UNet2DModel": _plain_unet,
+    "DiTTransformer2DModel": _dit,
+    "Transformer2DModel": _dit,
+    "PixArtTransformer2DModel": _pixart,
+    "SD3Transformer2DModel": _sd3,
+    "FluxTransformer2DModel": _flux,
+}
+
+
+def _number(config: Mapping[str, Any], key: str, given: NetworkConfig) -> int:
+    value = config.get(key)
+    if not isinstance(value, int):
+        raise GlidepathError(f"{given.config} does not say {key}, a whole number")
+    return value
+
+
+def _beside(channels: int, outputs: int) -> tuple[str, ...]:
+    """The UNets that were trained for inpainting read a mask and the image without what it hides."""
+    return ("inpaint_mask", "inpaint_image") if channels == 2 * outputs + 1 else ()
+
+
+def _first(config: Mapping[str, Any], *keys: str) -> int | None:
+    values = (config.get(key) for key in keys)
+    return next((value for value in values if isinstance(value, int)), None)
+
+
+def _size(config: Mapping[str, Any], given: NetworkConfig) -> tuple[int, int]:
+    size = given.size or config.get("sample_size") or _FLUX_SIZE
+    height, width = size if isinstance(size, list) else (size, size)
+    return int(height), int(width)
+
+
+def _divisor(config: Mapping[str, Any], patches: bool) -> int:
+    """UNets halve the size at each level but the last; transformers cut it into patches."""
+    if patches:
+        return _PATCH
+    if "down_block_types" in config:
+        return 1 << (len(config["down_block_types"]) - 1)
+    return int(config.get("patch_size") or 1)
+
+
+def _pooled_widths(config: Mapping[str, Any]) -> tuple[int, ...]:
+    width = config.get("pooled_projection_dim")
+    if isinstance(width, int):
+        return (width,)
+    joined, each = config.get("projection_class_embeddings_input_dim"), config.get("addition_time_embed_dim")
+    if isinstance(joined, int) and isinstance(each, int):
+        return tuple(joined - count * each for count in _SIZES if joined > count * each)
+    return ()

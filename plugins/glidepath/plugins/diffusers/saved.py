@@ -1,0 +1,64 @@
+"""What the configuration files of diffusers and transformers say. Read as data, without either of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from glidepath.core import GlidepathError
+from glidepath.registry import read_text
+
+
+def read_json(file: Path) -> Mapping[str, Any]:
+    """A file that holds a mapping.
+
+    Raises:
+        GlidepathError: it is not there, or holds something else.
+    """
+    try:
+        found = json.loads(read_text(file))
+    except OSError as error:
+        raise GlidepathError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise GlidepathError(f"{file} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise GlidepathError(f"{file} holds no mapping")
+    return found
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """The configuration of a network: a config.json, or the one of a folder.
+
+    Raises:
+        GlidepathError: it is not there, or is none; or it asks for code of its own, or for quantized weights.
+    """
+    file = path / "config.json" if path.is_dir() else path
+    found = read_json(file)
+    if "auto_map" in found:
+        raise GlidepathError(f"{file} asks for code that comes with it (auto_map), which is never run")
+    if "quantization_config" in found:
+        raise GlidepathError(
+            f"{file} is of quantized weights (quantization_config); use the folder of the full ones"
+        )
+    return found
+
+
+def latent_channels(config: Mapping[str, Any]) -> int:
+    """C of an autoencoder's latents."""
+    return int(config.get("latent_channels") or 4)
+
+
+def latent_factor(config: Mapping[str, Any]) -> int:
+    """How many pixels along each side one position of an autoencoder's latents stands for."""
+    if "encoder_block_out_channels" in config:
+        blocks = config["encoder_block_out_channels"]
+    else:
+        blocks = config.get("block_out_channels") or [0]
+    return 1 << (len(blocks) - 1)
+
+
+def has_projection(config: Mapping[str, Any]) -> bool:
+    """Whether a saved CLIP has a projection."""
+    return any("WithProjection" in str(name) for name in config.get("architectures") or ())

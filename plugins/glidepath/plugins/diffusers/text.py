@@ -1,0 +1,159 @@
+"""Text encoders of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glidepath.core import PartError, TextEmbedding, TextEncoder
+from glidepath.plugins.diffusers.configs import ClipTextConfig, T5TextConfig, ZeroTextConfig
+from glidepath.plugins.diffusers.saved import has_projection, read_config
+from glidepath.plugins.diffusers.wrapped import Wrapped
+
+
+class _Transformer(Wrapped, TextEncoder):
+    """An encoder with a tokenizer, whose prompts are padded to `context` tokens."""
+
+    tokenizer: Any
+
+    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
+        """The embedding of the negative prompts; of an empty one where there are none."""
+        embedded: TextEmbedding = self(negative or [""])
+        return embedded
+
+    def truncated(self, prompt: str) -> str:
+        """The end of a prompt that is not read."""
+        ids = self.tokenizer(self._read(prompt)).input_ids
+        return str(self.tokenizer.decode(ids[self.context - 1 : -1])) if len(ids) > self.context else ""
+
+    def _read(self, prompt: str) -> str:
+        return prompt
+
+    def _tokens(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """[B, L] int64 ids, and [B, L] their mask."""
+        require_list(prompts)
+        given = self.tokenizer(
+            [self._read(prompt) for prompt in prompts],
+            padding="max_length",
+            max_length=self.context,
+            truncation=True,
+            return_tensors="pt",
+        )
+        return given.input_ids.to(self.device), given.attention_mask.to(self.device)
+
+
+class ClipTextEncoder(_Transformer):
+    """The text encoder of a CLIP (Radford et al. 2021), as Stable Diffusion, SDXL, SD 3 and Flux use it.
+
+    The pooled vector is that of the end of the text; projected where the network has a projection.
+    """
+
+    def __init__(self, config: ClipTextConfig) -> None:
+        import transformers
+
+        super().__init__()
+        saved = read_config(config.config)
+        settings = transformers.CLIPTextConfig.from_dict(dict(saved))
+        self.projects = has_projection(saved)
+        build = transformers.CLIPTextModelWithProjection if self.projects else transformers.CLIPTextModel
+        self.network = build(settings)
+        self.tokenizer = transformers.CLIPTokenizer.from_pretrained(config.tokenizer, local_files_only=True)
+        self.token_width = settings.hidden_size
+        self.pooled_width = settings.projection_dim if self.projects else settings.hidden_size
+        self.context = settings.max_position_embeddings
+        self.skip, self.final_norm = config.skip, config.final_norm
+        if self.skip > settings.num_hidden_layers:
+            raise PartError(
+                f"skip is {self.skip}, and {config.config} has {settings.num_hidden_layers} layers"
+            )
+
+    def forward(self, prompts: Sequence[str]) -> TextEmbedding:
+        """tokens [B, L, W], of the layer that `skip` leaves last; pooled [B, D]; mask [B, L]."""
+        ids, mask = self._tokens(prompts)
+        output = self.network(ids, output_hidden_states=True)
+        pooled = output.text_embeds if self.projects else output.pooler_output
+        tokens = output.hidden_states[-1 - self.skip]
+        if self.final_norm:
+            tokens = self._inner.final_layer_norm(tokens)
+        return TextEmbedding(pooled.to(torch.float32), tokens.to(torch.float32), mask.bool())
+
+    @property
+    def _inner(self) -> Any:
+        return getattr(self.network, "text_model", self.network)
+
+    def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of a published file; those of older versions of transformers have other names."""
+        prefix = "text_model."
+        own = any(name.startswith(prefix) for name in self.network.state_dict())
+        renamed = {}
+        for name, tensor in tensors.items():
+            if name.endswith("embeddings.position_ids"):  # a list of whole numbers, once saved
+                continue
+            bare = name.removeprefix(prefix)
+            projection = bare.startswith("text_projection.")
+            renamed[f"{prefix}{bare}" if own and not projection else bare] = tensor
+        return super().read_weights(renamed)
+
+
+class T5TextEncoder(_Transformer):
+    """The encoder of a T5 (Raffel et al. 2020), as SD 3, Flux and PixArt use it, without a pooled vector."""
+
+    def __init__(self, config: T5TextConfig) -> None:
+        import transformers
+
+        super().__init__()
+        settings = transformers.T5Config.from_dict(dict(read_config(config.config)))
+        self.network = transformers.T5EncoderModel(settings)
+        self.tokenizer = transformers.T5Tokenizer.from_pretrained(config.tokenizer, local_files_only=True)
+        self.token_width = settings.d_model
+        self.pooled_width = None
+        self.context = config.context
+        self.masked, self.lowercase = config.masked, config.lowercase
+
+    def forward(self, prompts: Sequence[str]) -> TextEmbedding:
+        """tokens [B, L, W]; mask [B, L] where padding is masked."""
+        ids, mask = self._tokens(prompts)
+        tokens = self.network(ids, attention_mask=mask if self.masked else None)[0]
+        return TextEmbedding(None, tokens.to(torch.float32), mask.bool() if self.masked else None)
+
+    def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of a published file. The embedding stands there once, and twice in the network."""
+        shared = tensors.get("shared.weight", tensors.get("encoder.embed_tokens.weight"))
+        tied = {} if shared is None else {"shared.weight": shared, "encoder.embed_tokens.weight": shared}
+        kept = {name: tensor for name, tensor in tensors.items() if name.startswith(("encoder.", "shared."))}
+        return super().read_weights({**kept, **tied})
+
+    def _read(self, prompt: str) -> str:
+        return prompt.lower().strip() if self.lowercase else prompt
+
+
+def require_list(prompts: Sequence[str]) -> None:
+    """Refuse a single text, and no text at all.
+
+    Raises:
+        PartError: it is one.
+    """
+    if isinstance(prompts, str) or not prompts:
+        raise PartError(f"a text encoder takes a list of prompts, at least one; got {prompts!r}")
+
+
+class ZeroTextEncoder(TextEncoder):
+    """Token vectors that are all zero."""
+
+    def __init__(self, config: ZeroTextConfig) -> None:
+        super().__init__()
+        self.token_width, self.context, self.pooled_width = config.width, config.context, None
+        self.register_buffer("zero", torch.zeros(1), persistent=False)  # which knows the device
+
+    def forward(self, prompts: Sequence[str]) -> TextEmbedding:
+        """tokens [B, L, W] of zeros."""
+        require_list(prompts)
+        zero: Tensor = self.get_buffer("zero")
+        return TextEmbedding(None, zero.expand(len(prompts), self.context, self.token_width))
+
+    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
+        """The same, one row."""
+        return self.forward(negative or [""])

@@ -1,0 +1,361 @@
+"""Tiny models of the real classes with random weights, saved as published ones are. Nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+
+UNET = {
+    "sample_size": 8,
+    "block_out_channels": (16, 32),
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "cross_attention_dim": 32,
+    "attention_head_dim": 4,
+}
+LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def sd15(folder: Path, *, in_channels: int = 4, **scheduler: Any) -> Path:
+    """Stable Diffusion 1.5: one CLIP, epsilon, PNDM."""
+    _seed()
+    unet = diffusers.UNet2DConditionModel(**UNET, in_channels=in_channels)
+    chosen = diffusers.PNDMScheduler(
+        **{**LATENT, "skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1, **scheduler}
+    )
+    inpainting = in_channels == 9
+    made = (diffusers.StableDiffusionInpaintPipeline if inpainting else diffusers.StableDiffusionPipeline)(
+        vae=vae(4),
+        text_encoder=clip(),
+        tokenizer=clip_tokenizer(folder / "made"),
+        unet=unet,
+        scheduler=chosen,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    return _saved(made, folder)
+
+
+def sd21(folder: Path) -> Path:
+    """Stable Diffusion 2.1: velocity, with a terminal SNR of zero."""
+    _seed()
+    scheduler = diffusers.DDIMScheduler(
+        **LATENT,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
+    made = diffusers.StableDiffusionPipeline(
+        vae=vae(4),
+        text_encoder=clip(),
+        tokenizer=clip_tokenizer(folder / "made"),
+        unet=diffusers.UNet2DConditionModel(**{**UNET, "use_linear_projection": True}),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    return _saved(made, folder)
+
+
+def sdxl(folder: Path) -> Path:
+    """SDXL: two CLIPs, sizes as conditions, Euler."""
+    _seed()
+    unet = diffusers.UNet2DConditionModel(
+        **{**UNET, "cross_attention_dim": 64},
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 24,
+        transformer_layers_per_block=(1, 2),
+    )
+    scheduler = diffusers.EulerDiscreteScheduler(**LATENT, timestep_spacing="leading", steps_offset=1)
+    made = diffusers.StableDiffusionXLPipeline(
+        vae=vae(4),
+        text_encoder=clip(),
+        text_encoder_2=clip(projection=24),
+        tokenizer=clip_tokenizer(folder / "made"),
+        tokenizer_2=clip_tokenizer(folder / "made", padding="!"),
+        unet=unet,
+        scheduler=scheduler,
+        add_watermarker=False,
+    )
+    return _saved(made, folder)
+
+
+def refiner(folder: Path) -> Path:
+    """SDXL's refiner: the second CLIP alone, and a score in place of the image's size."""
+    _seed()
+    unet = diffusers.UNet2DConditionModel(
+        **{**UNET, "cross_attention_dim": 32},
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=5 * 8 + 24,
+    )
+    made = diffusers.StableDiffusionXLImg2ImgPipeline(
+        vae=vae(4),
+        text_encoder=None,
+        text_encoder_2=clip(projection=24),
+        tokenizer=None,
+        tokenizer_2=clip_tokenizer(folder / "made", padding="!"),
+        unet=unet,
+        scheduler=diffusers.EulerDiscreteScheduler(**LATENT, timestep_spacing="leading", steps_offset=1),
+        requires_aesthetics_score=True,
+        add_watermarker=False,
+    )
+    return _saved(made, folder)
+
+
+def inpainting(folder: Path) -> Path:
+    """Stable Diffusion's UNet of nine channels."""
+    return sd15(folder, in_channels=9)
+
+
+def controlnet(folder: Path) -> Path:
+    """A ControlNet of the UNet of `sd15`."""
+    _seed()
+    unet = diffusers.UNet2DConditionModel(**UNET)
+    made = diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 8))
+    _spread(made)
+    made.save_pretrained(folder)
+    return folder
+
+
+def image_encoder(folder: Path) -> Path:
+    """A CLIP for pictures of 16 pixels, and what makes pictures fit it."""
+    _seed()
+    config = transformers.CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        image_size=16,
+        patch_size=8,
+        projection_dim=24,
+    )
+    transformers.CLIPVisionModelWithProjection(config).save_pretrained(folder)
+    size = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_processor_type": "CLIPImageProcessor", **size})
+    )
+    return folder
+
+
+def sd3_without_t5(folder: Path) -> Path:
+    """SD 3 without its largest part."""
+    return sd3(folder, t5=False)
+
+
+def sd3(folder: Path, *, t5: bool = True) -> Path:
+    """SD 3: two CLIPs and a T5, a flow."""
+    _seed()
+    made = diffusers.StableDiffusion3Pipeline(
+        transformer=diffusers.SD3Transformer2DModel(
+            sample_size=8,
+            patch_size=2,
+            in_channels=16,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=4,
+            joint_attention_dim=96,
+            caption_projection_dim=32,
+            pooled_projection_dim=40,
+            out_channels=16,
+            pos_embed_max_size=16,
+        ),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae(16, shift=0.06),
+        text_encoder=clip(projection=16),
+        tokenizer=clip_tokenizer(folder / "made"),
+        text_encoder_2=clip(projection=24),
+        tokenizer_2=clip_tokenizer(folder / "made", padding="!"),
+        text_encoder_3=t5_encoder(96) if t5 else None,
+        tokenizer_3=t5_tokenizer() if t5 else None,
+    )
+    return _saved(made, folder)
+
+
+def flux(folder: Path, *, distilled: bool = True) -> Path:
+    """Flux: pooled CLIP and a T5, a flow whose shift depends on the size; packed latents."""
+    _seed()
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(
+        shift=3.0 if distilled else 1.0,
+        use_dynamic_shifting=distilled,
+        base_shift=0.5,
+        max_shift=1.15,
+        base_image_seq_len=16,
+        max_image_seq_len=64,
+    )
+    made = diffusers.FluxPipeline(
+        transformer=diffusers.FluxTransformer2DModel(
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=48,
+            pooled_projection_dim=32,
+            axes_dims_rope=(4, 6, 6),
+            guidance_embeds=distilled,
+        ),
+        scheduler=scheduler,
+        vae=vae(4, shift=0.1),
+        text_encoder=clip(),
+        tokenizer=clip_tokenizer(folder / "made"),
+        text_encoder_2=t5_encoder(48),
+        tokenizer_2=t5_tokenizer(24),
+    )
+    return _saved(made, folder)
+
+
+def schnell(folder: Path) -> Path:
+    """Flux, distilled to few steps: it reads no scale, and its flow has no shift."""
+    return flux(folder, distilled=False)
+
+
+def dit(folder: Path) -> Path:
+    """DiT: class labels, a learned variance."""
+    _seed()
+    made = diffusers.DiTPipeline(
+        transformer=diffusers.DiTTransformer2DModel(
+            sample_size=8,
+            patch_size=2,
+            in_channels=4,
+            out_channels=8,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            num_embeds_ada_norm=1000,
+            norm_elementwise_affine=False,
+        ),
+        vae=vae(4),
+        scheduler=diffusers.DDIMScheduler(clip_sample=False),
+    )
+    return _saved(made, folder)
+
+
+def pixart(folder: Path) -> Path:
+    """PixArt-Sigma: a T5 with its mask, a learned variance that its pipeline drops."""
+    _seed()
+    made = diffusers.PixArtSigmaPipeline(
+        transformer=diffusers.PixArtTransformer2DModel(
+            sample_size=8,
+            patch_size=2,
+            in_channels=4,
+            out_channels=8,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=4,
+            cross_attention_dim=32,
+            caption_channels=48,
+            use_additional_conditions=False,
+        ),
+        vae=vae(4),
+        scheduler=diffusers.DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02),
+        text_encoder=t5_encoder(48),
+        tokenizer=t5_tokenizer(300),
+    )
+    return _saved(made, folder)
+
+
+def vae(channels: int, shift: float | None = None) -> Any:
+    """An autoencoder that halves the size."""
+    return diffusers.AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=channels,
+        norm_num_groups=4,
+        sample_size=16,
+        scaling_factor=0.3,
+        shift_factor=shift,
+    )
+
+
+def clip(width: int = 32, projection: int | None = None) -> Any:
+    """A CLIP of three layers."""
+    config = transformers.CLIPTextConfig(
+        vocab_size=600,
+        hidden_size=width,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        projection_dim=projection or width,
+        bos_token_id=512,
+        eos_token_id=513,
+        hidden_act="gelu" if projection else "quick_gelu",
+    )
+    if projection:
+        return transformers.CLIPTextModelWithProjection(config)
+    return transformers.CLIPTextModel(config)
+
+
+def t5_encoder(width: int) -> Any:
+    """A T5 of two layers, its encoder alone."""
+    config = transformers.T5Config(
+        vocab_size=200,
+        d_model=width,
+        d_kv=8,
+        d_ff=32,
+        num_layers=2,
+        num_heads=4,
+        feed_forward_proj="gated-gelu",
+    )
+    return transformers.T5EncoderModel(config)
+
+
+def clip_tokenizer(folder: Path, padding: str = "<|endoftext|>") -> Any:
+    """CLIP's byte-pair encoding that merges nothing: a token is a byte, or a byte that ends a word."""
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = sorted(_bytes_to_text().values())
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: index for index, word in enumerate(words)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return transformers.CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), pad_token=padding, model_max_length=77
+    )
+
+
+def t5_tokenizer(length: int = 512) -> Any:
+    """A unigram tokenizer of letters."""
+    letters = [(letter, -3.0) for letter in "▁abcdefghijklmnopqrstuvwxyz,."]
+    words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *letters]
+    return transformers.T5Tokenizer(vocab=words, extra_ids=0, model_max_length=length)
+
+
+def _bytes_to_text() -> dict[int, str]:
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in plain]
+    return {**{b: chr(b) for b in plain}, **{b: chr(256 + i) for i, b in enumerate(others)}}
+
+
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def _saved(pipeline: Any, folder: Path) -> Path:
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            _spread(part)
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def _spread(network: torch.nn.Module) -> None:
+    """Weights that leave no layer without effect: published initialisations have zeros at many ends."""
+    for name, parameter in network.named_parameters():
+        if parameter.ndim > 1 and not bool(parameter.any()):
+            torch.nn.init.normal_(parameter, std=0.05)
+        elif name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.02)

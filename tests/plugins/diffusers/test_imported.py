@@ -1,0 +1,173 @@
+"""What the folder of a pipeline becomes. None of these needs diffusers: a folder is read as data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glidepath.core import GlidepathError
+from glidepath.plugins.diffusers.imported import read_folder
+from glidepath.plugins.diffusers.schedulers import read_scheduler
+from glidepath.registry import load_catalogue, read_spec
+from glidepath.registry.cli import main
+
+LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+UNET = {
+    "_class_name": "UNet2DConditionModel",
+    "in_channels": 4,
+    "out_channels": 4,
+    "sample_size": 8,
+    "cross_attention_dim": 32,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+}
+INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "scheduler": ["diffusers", "PNDMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+    "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+}
+
+
+def write(folder: Path, index: Mapping[str, Any] = INDEX, **files: Mapping[str, Any]) -> Path:
+    """A folder without weights."""
+    parts = {
+        "model_index": index,
+        "scheduler/scheduler_config": {"_class_name": "PNDMScheduler", **LATENT, "skip_prk_steps": True},
+        "unet/config": UNET,
+        "vae/config": {"_class_name": "AutoencoderKL", "latent_channels": 4, "block_out_channels": [8, 16]},
+        "text_encoder/config": {"architectures": ["CLIPTextModel"], "hidden_size": 32},
+        **files,
+    }
+    for name, content in parts.items():
+        file = folder / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content))
+    return folder
+
+
+def test_stable_diffusion_is_imported_as_its_pipeline_samples_it(tmp_path: Path) -> None:
+    imported = read_folder(write(tmp_path), "sd")
+    assert imported.spec == {
+        "schedule": {"use": "quadratic", "beta_start": 0.00085, "beta_end": 0.012, "num_steps": 1000},
+        "text_encoder": {
+            "use": "clip-text",
+            "config": "sd/text_encoder",
+            "weights": "sd/text_encoder",
+            "tokenizer": "sd/tokenizer",
+        },
+        "denoiser": {"use": "diffusers-network", "config": "sd/unet", "weights": "sd/unet"},
+        "guidance": [{"use": "classifier-free", "scale": 7.5}],
+        "sampler": {"use": "pndm", "steps": "leading50+1", "warm_up": "heun", "end": "first"},
+        "codec": {"use": "autoencoder", "config": "sd/vae", "weights": "sd/vae"},
+    }
+    assert imported.notes == ("safety_checker is left out: images are not looked at for what they show",)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        {**INDEX, "_class_name": ["pipeline", "MyPipeline"]},
+        {**INDEX, "custom_pipeline": "owner/name"},
+        {**INDEX, "unet": ["my_unet", "MyUNet"]},
+    ],
+    ids=["a class of its own", "a pipeline from elsewhere", "a part of its own"],
+)
+def test_a_folder_that_needs_its_own_code_is_refused(index: Mapping[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(GlidepathError, match="never run"):
+        read_folder(write(tmp_path, index))
+
+
+def test_a_pipeline_that_is_not_known_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(GlidepathError, match=r"AudioPipeline, which is not known; known are .*FluxPipeline"):
+        read_folder(write(tmp_path, {**INDEX, "_class_name": "AudioPipeline"}))
+
+
+def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GlidepathError, match=r"model_index\.json cannot be read"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "sampler"),
+    [
+        ({"_class_name": "EulerDiscreteScheduler"}, {"sigmas": "time", "steps": 20, "start": "sigma_max"}),
+        ({"_class_name": "DPMSolverMultistepScheduler"}, {"use": "dpmpp-2m", "steps": "uniform20"}),
+        (
+            {"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver++"},
+            {"use": "dpmpp-2m-sde"},
+        ),
+        ({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 3}, {"use": "dpmpp-3m"}),
+        ({"_class_name": "DDIMScheduler", "steps_offset": 1}, {"use": "ddim", "steps": "leading20+1"}),
+        ({"_class_name": "UniPCMultistepScheduler", "use_karras_sigmas": True}, {"sigmas": "karras"}),
+    ],
+    ids=lambda value: value.get("_class_name", "") if isinstance(value, dict) else None,
+)
+def test_a_scheduler_says_what_its_file_leaves_out(
+    config: Mapping[str, Any], sampler: Mapping[str, Any]
+) -> None:
+    assert sampler.items() <= read_scheduler({**LATENT, **config}, 20).sampler.items()
+
+
+def test_what_a_scheduler_asks_for_in_vain_is_told() -> None:
+    walk = read_scheduler({"_class_name": "LMSDiscreteScheduler", "thresholding": True}, 20)
+    assert walk.notes == (
+        "LMSDiscrete sets thresholding, which is left out",
+        "the scheduler LMSDiscrete is not known: euler stands in its place",
+    )
+
+
+def test_a_flow_has_the_shift_of_its_scheduler() -> None:
+    fixed = read_scheduler({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}, 28)
+    assert (fixed.predicts, fixed.schedule["shift"], fixed.schedule["grid"]) == (
+        "flow",
+        3.0,
+        "flow-match-euler",
+    )
+    dynamic = {"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": True, "shift": 3.0}
+    schedule = read_scheduler(dynamic, 28, grid="trailing").schedule
+    assert (schedule["dynamic"], "shift" in schedule) == ("exponential", False)
+
+
+def test_the_command_writes_a_spec_whose_paths_are_seen_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "models" / "sd")
+    assert main(["import", "models/sd", "--out", "specs/sd.yaml", "--steps", "20"]) == 0
+    text = (tmp_path / "specs" / "sd.yaml").read_text()
+    assert 'config: "../models/sd/unet"' in text
+    assert 'steps: "leading20+1"' in text
+    assert main(["import", "models/sd", "--out", "specs/sd.yaml"]) == 1
+    assert "--overwrite replaces it" in capsys.readouterr().err
+
+
+def test_a_folder_is_a_spec_to_extend(tmp_path: Path) -> None:
+    write(tmp_path / "sd")
+    (tmp_path / "mine.yaml").write_text("extends: ./sd\nsampler: {use: ddim, steps: 7}\n")
+    spec = read_spec(tmp_path / "mine.yaml", catalogue=load_catalogue())
+    assert not spec.problems
+    assert spec.config["sampler"] == {"use": "ddim", "steps": 7}
+    assert spec.config["denoiser"]["use"] == "glidepath-diffusion/diffusers-network"
+
+
+def test_a_check_imports_none_of_the_packages(tmp_path: Path) -> None:
+    for name in ("diffusers", "transformers"):
+        if find_spec(name) is None:
+            pytest.skip("needs the extra [diffusers]")
+    write(tmp_path)
+    code = (
+        "import sys; from glidepath.registry.cli import main; status = main(['check', 'mine.yaml']); "
+        "sys.exit(status or any(name in sys.modules for name in ('torch', 'diffusers', 'transformers')))"
+    )
+    (tmp_path / "mine.yaml").write_text("extends: .\n")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)

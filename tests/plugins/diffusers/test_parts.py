@@ -1,0 +1,220 @@
+"""The parts by themselves, against the packages that they wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from glidepath.core import Condition, Conditioning, GlidepathError, PartError, TextEmbedding, TextEncoder
+from glidepath.plugins.diffusers.configs import (
+    AutoencoderConfig,
+    ClipTextConfig,
+    JoinedTextConfig,
+    NetworkConfig,
+    T5TextConfig,
+    ZeroTextConfig,
+)
+from glidepath.plugins.diffusers.joined import JoinedTextEncoder
+from glidepath.plugins.diffusers.known import describe
+from glidepath.plugins.diffusers.text import ClipTextEncoder, T5TextEncoder, ZeroTextEncoder
+
+diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
+transformers = pytest.importorskip("transformers", reason="needs the extra [diffusers]")
+
+from glidepath.plugins.diffusers.autoencoder import Autoencoder  # noqa: E402
+from glidepath.plugins.diffusers.denoiser import DiffusersDenoiser  # noqa: E402
+
+Saved = Callable[[str], Path]
+PROMPT = "a red star"
+
+
+def loaded(part: Any, folder: Path) -> Any:
+    """A part with the weights of a folder, as it reads them."""
+    (file,) = folder.glob("*.safetensors")
+    part.load_state_dict(dict(part.read_weights(load_file(file))))
+    return part.eval().requires_grad_(False)
+
+
+def clip(saved: Saved, **parameters: Any) -> ClipTextEncoder:
+    folder = saved("sd15")
+    config = ClipTextConfig(config=folder / "text_encoder", tokenizer=folder / "tokenizer", **parameters)
+    built: ClipTextEncoder = loaded(ClipTextEncoder(config), folder / "text_encoder")
+    return built
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2])
+def test_clip_skip_is_that_of_diffusers(skip: int, saved: Saved) -> None:
+    encoder = clip(saved, skip=skip)
+    reference = transformers.CLIPTextModel.from_pretrained(saved("sd15") / "text_encoder")
+    tokenizer = transformers.CLIPTokenizer.from_pretrained(saved("sd15") / "tokenizer")
+    ids = tokenizer(PROMPT, padding="max_length", max_length=77, return_tensors="pt").input_ids
+    output = reference(ids, output_hidden_states=True)
+    expected = reference.final_layer_norm(output.hidden_states[-(skip + 1)])
+    assert torch.allclose(encoder([PROMPT]).tokens, expected, atol=1e-6)
+    if skip == 0:
+        assert torch.allclose(encoder([PROMPT]).tokens, output.last_hidden_state, atol=1e-6)
+
+
+def test_more_layers_cannot_be_skipped_than_there_are(saved: Saved) -> None:
+    with pytest.raises(PartError, match=r"skip is 4, and .* has 3 layers"):
+        clip(saved, skip=4)
+
+
+def test_the_end_of_a_long_prompt_is_told(saved: Saved) -> None:
+    encoder = clip(saved)
+    assert encoder.truncated(PROMPT) == ""
+    # of 100 letters, each a token, 75 stand between the beginning and the end
+    assert encoder.truncated("x" * 75 + "y" * 25).replace(" ", "") == "y" * 25
+
+
+def test_files_of_older_versions_have_other_names_and_whole_numbers(saved: Saved) -> None:
+    encoder = clip(saved)
+    names = load_file(next((saved("sd15") / "text_encoder").glob("*.safetensors")))
+    old = {f"text_model.{name.removeprefix('text_model.')}": value for name, value in names.items()}
+    old["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    read = encoder.read_weights(old)
+    assert read.keys() == encoder.state_dict().keys()
+    assert all(torch.equal(read[name], value) for name, value in encoder.state_dict().items())
+
+
+def test_a_t5_reads_padding_or_masks_it(saved: Saved) -> None:
+    folder = saved("pixart")
+    config = T5TextConfig(config=folder / "text_encoder", tokenizer=folder / "tokenizer", context=16)
+    reference = transformers.T5EncoderModel.from_pretrained(folder / "text_encoder")
+    tokenizer = transformers.T5Tokenizer.from_pretrained(folder / "tokenizer")
+    ids = tokenizer(PROMPT, padding="max_length", max_length=16, return_tensors="pt")
+    read = loaded(T5TextEncoder(config), folder / "text_encoder")([PROMPT])
+    assert read.mask is None
+    assert torch.allclose(read.tokens, reference(ids.input_ids)[0], atol=1e-6)
+    masking = T5TextConfig(
+        config=config.config, tokenizer=config.tokenizer, context=16, masked=True, lowercase=True
+    )
+    masked = loaded(T5TextEncoder(masking), folder / "text_encoder")([" A red STAR "])
+    assert torch.equal(masked.mask, ids.attention_mask.bool())
+    expected = reference(ids.input_ids, attention_mask=ids.attention_mask)[0]
+    assert torch.allclose(masked.tokens, expected, atol=1e-6)
+
+
+class Spelled(TextEncoder):
+    """Says the length of each prompt, as a pooled vector and as token vectors."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.token_width = self.pooled_width = width
+        self.context = 2
+
+    def forward(self, prompts: Any) -> TextEmbedding:
+        lengths = torch.tensor([float(len(prompt)) for prompt in prompts])
+        return TextEmbedding(
+            lengths[:, None].expand(-1, self.token_width),
+            lengths[:, None, None].expand(-1, 2, self.token_width),
+        )
+
+    def unconditional(self, negative: Any = None) -> TextEmbedding:
+        return self.forward(negative or [""])
+
+
+def joined(**parameters: Any) -> JoinedTextEncoder:
+    encoders = [Spelled(2), Spelled(3), ZeroTextEncoder(ZeroTextConfig(width=7, context=4))]
+    return JoinedTextEncoder(JoinedTextConfig(encoders=None, **parameters), encoders)
+
+
+def test_encoders_are_joined_along_width_and_positions() -> None:
+    encoder = joined(tokens=((0, 1), (2,)), pooled=(0, 1))
+    embedded = encoder(["abc"])
+    assert (encoder.token_width, encoder.context, encoder.pooled_width) == (7, 6, 5)
+    expected = torch.zeros(1, 6, 7)
+    expected[:, :2, :5] = 3
+    assert torch.equal(embedded.tokens, expected)
+    assert embedded.pooled is not None
+    assert torch.equal(embedded.pooled, torch.full((1, 5), 3.0))
+
+
+def test_a_separator_gives_each_encoder_a_prompt_of_its_own() -> None:
+    embedded = joined(tokens=((0, 1),), pooled=(0, 1), separator="||")(["abc || de", "abcd"])
+    assert embedded.pooled is not None
+    assert embedded.pooled.tolist() == [[3, 3, 2, 2, 2], [4, 4, 4, 4, 4]]
+
+
+def test_zeros_stand_for_no_prompt_and_not_for_a_negative_one() -> None:
+    encoder = joined(tokens=((0, 1),), pooled=(1,), zeros_for_none=True)
+    assert not encoder.unconditional().tokens.any()
+    negative = encoder.unconditional(["abc"])
+    assert torch.equal(negative.tokens, torch.full((1, 2, 5), 3.0))
+
+
+def test_an_encoder_without_a_pooled_vector_gives_none() -> None:
+    with pytest.raises(PartError, match="pooled names encoder 2, which makes no pooled vector"):
+        joined(tokens=((0,),), pooled=(2,))
+
+
+def autoencoder(folder: Path, **parameters: Any) -> Autoencoder:
+    built: Autoencoder = loaded(Autoencoder(AutoencoderConfig(config=folder, **parameters)), folder)
+    return built
+
+
+def test_an_image_is_the_mode_of_its_posterior_or_drawn_from_it(saved: Saved) -> None:
+    folder = saved("sd3") / "vae"
+    codec = autoencoder(folder)
+    reference = diffusers.AutoencoderKL.from_pretrained(folder)
+    images = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    posterior = reference.encode(images / 127.5 - 1).latent_dist
+    mode = 0.3 * (posterior.mean - 0.06)
+    assert torch.allclose(codec.encode(images), mode, atol=1e-5)
+    noise = torch.randn(2, 16, 8, 8)
+    assert torch.allclose(codec.encode(images, noise), mode + 0.3 * posterior.std * noise, atol=1e-5)
+    assert (codec.channels, codec.factor, codec.bounded) == (16, 2, False)
+
+
+def test_slices_decode_as_the_whole(saved: Saved) -> None:
+    folder, x = saved("sd15") / "vae", torch.randn(2, 4, 8, 8)
+    whole, sliced = autoencoder(folder).decode(x), autoencoder(folder, sliced=True).decode(x)
+    assert (whole.int() - sliced.int()).abs().max() <= 1
+
+
+def test_a_tiny_autoencoder_is_a_codec_too(tmp_path: Path) -> None:
+    network = diffusers.AutoencoderTiny(
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+    )
+    network.save_pretrained(tmp_path)
+    codec = autoencoder(tmp_path)
+    assert (codec.channels, codec.factor) == (4, 2)
+    latent = codec.encode(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
+    assert codec.decode(latent).shape == (1, 3, 16, 16)
+
+
+def test_a_mapping_gives_any_network_its_conditions(saved: Saved) -> None:
+    folder = saved("pixart") / "transformer"
+    config = NetworkConfig(config=folder, arguments={"encoder_attention_mask": None})
+    denoiser = loaded(DiffusersDenoiser(config), folder)
+    text = TextEmbedding(None, torch.randn(1, 5, 48))
+    given = Conditioning(1, {"text": Condition(text)})
+    x, t = torch.randn(1, 4, 8, 8), torch.tensor([500])
+    expected = denoiser.network(x, encoder_hidden_states=text.tokens, timestep=t, return_dict=False)[0]
+    assert torch.equal(denoiser(x, t, given), expected)
+    assert denoiser.reads == {"text"}
+
+
+def test_a_class_that_is_not_known_needs_a_mapping(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"_class_name": "NextYear", "in_channels": 4}')
+    with pytest.raises(GlidepathError, match="nothing is known of the class NextYear"):
+        describe(NetworkConfig(config=tmp_path))
+    known = describe(NetworkConfig(config=tmp_path, arguments={"encoder_hidden_states": "text.tokens"}))
+    assert known.reads == {"text"}
+    with pytest.raises(PartError, match=r"diffusers .* has no network 'NextYear'"):
+        DiffusersDenoiser(NetworkConfig(config=tmp_path, arguments={"hint": "hint"}))
+
+
+@pytest.mark.parametrize("key", ["auto_map", "quantization_config"])
+def test_code_and_quantized_weights_are_refused(key: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(f'{{"_class_name": "UNet2DModel", "{key}": {{}}}}')
+    with pytest.raises(GlidepathError, match=key):
+        describe(NetworkConfig(config=tmp_path))

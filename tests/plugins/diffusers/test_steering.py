@@ -1,0 +1,251 @@
+"""What steers beside the prompt gives the latents that it gives in diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from glidepath.core import Pipeline, Request
+
+from .equality import NEAR, PROMPTS, STEPS, assert_equal, first_noise, latents_of, ours, theirs
+
+diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
+transformers = pytest.importorskip("transformers", reason="needs the extra [diffusers]")
+
+Saved = Callable[[str], Path]
+
+
+def picture(seed: int, channels: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (1, channels, 16, 16), dtype=torch.uint8, generator=generator)
+
+
+def pil(tensor: Tensor) -> Image.Image:
+    return Image.fromarray(tensor[0].permute(1, 2, 0).numpy())
+
+
+def test_negative_prompts_are_those_of_each_image(saved: Saved) -> None:
+    pipeline, reference = ours(saved("sd15")), theirs(saved("sd15"))
+    noise, negative = first_noise(pipeline), ["blurry", "a crowd"]
+    expected = latents_of(reference, noise, negative_prompt=negative)
+    assert_equal(pipeline, noise, expected, negative=negative)
+
+
+@pytest.mark.parametrize("negative", [None, ""])
+def test_zeros_stand_for_no_prompt_of_sdxl_and_not_for_an_empty_one(
+    negative: str | None, saved: Saved
+) -> None:
+    pipeline, reference = ours(saved("sdxl")), theirs(saved("sdxl"))
+    noise = first_noise(pipeline)
+    given = None if negative is None else [negative] * 2
+    assert_equal(pipeline, noise, latents_of(reference, noise, negative_prompt=given), negative=given)
+
+
+def test_sizes_are_of_the_call(saved: Saved) -> None:
+    pipeline, reference = ours(saved("sdxl")), theirs(saved("sdxl"))
+    noise = torch.randn(2, 4, 8, 12, generator=torch.Generator().manual_seed(3))
+    expected = latents_of(reference, noise, height=16, width=24)
+    assert_equal(pipeline, noise, expected, size=(16, 24))
+
+
+@pytest.mark.parametrize("name", ["sd15", "refiner"])
+def test_an_image_is_changed_from_the_same_posterior(
+    name: str, saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = saved(name)
+    reference = theirs(folder)
+    scheduler = None
+    if name == "sd15":
+        reference = diffusers.StableDiffusionImg2ImgPipeline(**reference.components)
+        reference.set_progress_bar_config(disable=True)
+        reference.scheduler = diffusers.DDIMScheduler.from_config(
+            reference.scheduler.config, clip_sample=False
+        )
+        scheduler = {**reference.scheduler.config, "_class_name": "DDIMScheduler"}
+    pipeline = ours(folder, scheduler=scheduler)
+    request = Request.of(PROMPTS, seed=5, image=picture(1), strength=0.6)
+    shape = (2, *pipeline.denoiser.image_shape)
+    noise = request.noise()
+    module = type(reference).__module__
+    monkeypatch.setattr(f"{module}.randn_tensor", lambda *_, **__: noise.initial(shape, "cpu"))
+    drawn = noise.posterior(shape, "cpu")
+    monkeypatch.setattr("diffusers.models.autoencoders.vae.randn_tensor", lambda *_, **__: drawn)
+    (guidance,) = pipeline.guidance
+    expected = reference(
+        PROMPTS,
+        image=[pil(picture(1))] * 2,
+        strength=0.6,
+        num_inference_steps=STEPS,
+        guidance_scale=guidance.scale,
+        output_type="latent",
+    ).images
+    *_, last = pipeline.states(request)
+    assert (last.x - expected).abs().max() < NEAR * expected.std()
+
+
+def test_an_inpainting_unet_reads_a_mask_and_what_it_leaves(
+    saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline, reference = ours(saved("inpainting")), theirs(saved("inpainting"))
+    noise, image = first_noise(pipeline), picture(1)
+    mask = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+    mask[..., 4:12, 2:9] = 255
+    vae = "diffusers.models.autoencoders.vae.DiagonalGaussianDistribution"
+    monkeypatch.setattr(f"{vae}.sample", lambda self, generator=None: self.mode())
+    expected = latents_of(
+        reference, noise, image=pil(image), mask_image=pil(mask).convert("L"), height=16, width=16
+    )
+    assert_equal(pipeline, noise, expected, inpaint_image=image, inpaint_mask=mask)
+
+
+def test_two_controlnets_each_have_their_say(saved: Saved) -> None:
+    folder, net = saved("sd15"), saved("controlnet")
+    parts = theirs(folder).components
+    network = diffusers.ControlNetModel.from_pretrained(net)
+    # not PNDM, which counts its warm-up as a step there
+    parts["scheduler"] = diffusers.DDIMScheduler.from_config(parts["scheduler"].config, clip_sample=False)
+    reference = diffusers.StableDiffusionControlNetPipeline(**parts, controlnet=[network, network])
+    reference.set_progress_bar_config(disable=True)
+    control = {"use": "controlnet", "config": str(net), "weights": str(net)}
+    pipeline = ours(
+        folder,
+        scheduler={**parts["scheduler"].config, "_class_name": "DDIMScheduler"},
+        denoiser={
+            "controls": [
+                {**control, "scale": 0.7},
+                {**control, "picture": "pose", "scale": 0.4, "begin": 0.2, "end": 0.6},
+            ]
+        },
+        conditioners=[{"use": "control-picture"}, {"use": "control-picture", "name": "pose"}],
+    )
+    noise = first_noise(pipeline)
+    expected = latents_of(
+        reference,
+        noise,
+        image=[pil(picture(1)), pil(picture(2))],
+        controlnet_conditioning_scale=[0.7, 0.4],
+        control_guidance_start=[0.0, 0.2],
+        control_guidance_end=[1.0, 0.6],
+    )
+    assert_equal(pipeline, noise, expected, control=picture(1), pose=picture(2))
+    assert (expected - latents_of(theirs(folder), noise)).abs().max() > 0.1
+
+
+def lora_of(network: Any, part: str, rank: int = 2) -> dict[str, Tensor]:
+    """Random changes to the attention of a network, as diffusers names them."""
+    generator = torch.Generator().manual_seed(7)
+    made = {}
+    for name, layer in network.named_modules():
+        if name.endswith(("to_q", "to_v", "to_out.0", "q_proj", "proj_in")):
+            out, into = layer.weight.shape[:2]
+            kernel = (1, 1) if layer.weight.ndim == 4 else ()
+            made[f"{part}.{name}.lora_A.weight"] = torch.randn(rank, into, *kernel, generator=generator)
+            made[f"{part}.{name}.lora_B.weight"] = torch.randn(out, rank, *kernel, generator=generator) / 8
+    return made
+
+
+def kohya_names(lora: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    renamed = {}
+    for name, tensor in lora.items():
+        layer, _, end = name.removeprefix("unet.").rpartition(".lora_")
+        base = f"lora_unet_{layer.replace('.', '_')}"
+        renamed[f"{base}.lora_{'down' if end.startswith('A') else 'up'}.weight"] = tensor
+        renamed[f"{base}.alpha"] = torch.tensor(alpha)
+    return renamed
+
+
+def diffusers_names(lora: dict[str, Tensor]) -> dict[str, Tensor]:
+    ends = {"lora_A.weight": "lora.down.weight", "lora_B.weight": "lora.up.weight"}
+    return {f"{name[: -len('lora_A.weight')]}{ends[name[-13:]]}": value for name, value in lora.items()}
+
+
+@pytest.mark.parametrize("keys", ["peft", "diffusers", "kohya"])
+def test_a_lora_of_each_trainer_changes_the_latents_as_in_diffusers(
+    keys: str, saved: Saved, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft", reason="diffusers merges LoRA by it")
+    folder, reference = saved("sd15"), theirs(saved("sd15"))
+    lora = lora_of(reference.unet, "unet")
+    given = {"peft": lora, "diffusers": diffusers_names(lora), "kohya": kohya_names(lora, 3.0)}[keys]
+    file = tmp_path / "lora.safetensors"
+    save_file(given, file)
+    pipeline = ours(folder, adapters=[{"use": "lora", "weights": str(file), "scale": 0.8}])
+    noise = first_noise(pipeline)
+    before = latents_of(reference, noise)
+    reference.load_lora_weights(str(file))
+    reference.set_adapters(reference.get_active_adapters(), [0.8])
+    expected = latents_of(reference, noise)
+    assert_equal(pipeline, noise, expected)
+    assert (expected - before).abs().max() > 0.1
+
+
+def test_a_lora_of_a_text_encoder_is_added_to_its_weights(saved: Saved, tmp_path: Path) -> None:
+    folder = saved("sd15")
+    plain = ours(folder)
+    lora = lora_of(plain.text_encoder.network, "text_encoder.text_model")  # type: ignore[union-attr]
+    file = tmp_path / "lora.safetensors"
+    save_file(lora, file)
+    changed = ours(folder, adapters=[{"use": "lora", "weights": str(file), "scale": 0.5}])
+    layer = "encoder.layers.1.self_attn.q_proj"
+    before, after = (
+        pipeline.text_encoder.network.get_submodule(layer).weight  # type: ignore[union-attr]
+        for pipeline in (plain, changed)
+    )
+    name = f"text_encoder.text_model.{layer}.lora"
+    product = lora[f"{name}_B.weight"] @ lora[f"{name}_A.weight"]
+    assert torch.allclose(after - before, 0.5 * product, atol=1e-6)
+
+
+def test_an_ip_adapter_attends_to_a_picture(saved: Saved, tmp_path: Path) -> None:
+    folder, encoder = saved("sd15"), saved("image_encoder")
+    reference = theirs(folder)
+    generator = torch.Generator().manual_seed(7)
+    tensors = {
+        "image_proj.proj.weight": torch.randn(4 * 32, 24, generator=generator) / 5,
+        "image_proj.proj.bias": torch.randn(4 * 32, generator=generator) / 5,
+        "image_proj.norm.weight": torch.ones(32),
+        "image_proj.norm.bias": torch.zeros(32),
+    }
+    attention = [name for name in reference.unet.attn_processors if "attn2" in name]
+    for number, name in enumerate(attention):
+        width = reference.unet.get_submodule(name.removesuffix(".processor")).to_k.weight.shape[0]
+        for key in ("to_k_ip", "to_v_ip"):
+            weight = torch.randn(width, 32, generator=generator) / 5
+            tensors[f"ip_adapter.{2 * number + 1}.{key}.weight"] = weight
+    file = tmp_path / "ip-adapter.safetensors"
+    save_file(tensors, file)
+    pipeline: Pipeline = ours(
+        folder,
+        denoiser={"arguments": {"added_cond_kwargs.image_embeds": ["image_prompt"]}},
+        conditioners=[
+            {
+                "use": "image-prompt",
+                "config": str(encoder),
+                "weights": str(encoder),
+                "processor": str(encoder),
+            }
+        ],
+        adapters=[{"use": "ip-adapter", "weights": str(file), "scale": 0.6}],
+    )
+    noise, image = first_noise(pipeline), picture(1)
+    before = latents_of(reference, noise)
+    pieces: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
+    for name, tensor in tensors.items():
+        piece, _, rest = name.partition(".")
+        pieces[piece][rest] = tensor
+    reference.unet._load_ip_adapter_weights([pieces])
+    reference.set_ip_adapter_scale(0.6)
+    reference.register_modules(
+        image_encoder=transformers.CLIPVisionModelWithProjection.from_pretrained(encoder),
+        feature_extractor=transformers.CLIPImageProcessor.from_pretrained(encoder),
+    )
+    expected = latents_of(reference, noise, ip_adapter_image=pil(image))
+    assert_equal(pipeline, noise, expected, image_prompt=image)
+    assert (expected - before).abs().max() > 0.1
