@@ -318,7 +318,15 @@ def test_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     store = Path("runs/studies/store")
     shutil.copytree(store, "whole")
     files = sorted(path.relative_to("whole") for path in Path("whole").rglob("*") if path.is_file())
-    commands = [["status", str(store)], ["export", str(store), "--out", "o.csv"], ["list"]]
+    commands = [
+        ["status", str(store)],
+        ["export", str(store), "--out", "o.csv"],
+        ["list"],
+        ["report", "study.yaml"],
+    ]
+    # drawing takes most of a sound report's time, and reads nothing of the store
+    monkeypatch.setattr("glidepath.plugins.studies.report.write.rendered", lambda _figure, _format: b"")
+    assert [main(["study", *command]) for command in commands] == [0, 0, 0, 0]
     chosen: dict[str, Any] = {}
 
     def make(draw: random.Random) -> bytes:

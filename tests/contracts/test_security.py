@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+import types
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -206,6 +207,25 @@ def test_nothing_is_asked_of_the_network_before_images_are_made(
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     Path("hub.yaml").write_text("extends: shapes\nweights: hub:somebody/something/weights.safetensors\n")
     assert main(command) == 0
+
+
+@holds("S7")
+def test_weights_of_a_hub_are_fetched_when_their_hash_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file({"a": torch.zeros(1)}, "fetched.safetensors")
+    asked = []
+
+    def download(repository: str, name: str, *, revision: str | None) -> str:
+        asked.append(f"{repository}/{name}")
+        return "fetched.safetensors"
+
+    hub = types.ModuleType("huggingface_hub")
+    vars(hub).update(hf_hub_download=download, utils=types.SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    Path("hub.yaml").write_text("extends: shapes\nweights: hub:somebody/something/weights.safetensors\n")
+    assert main(["check", "hub.yaml"]) == 0
+    assert asked == []
+    assert main(["lock", "hub.yaml"]) == 0
+    assert set(asked) == {"somebody/something/weights.safetensors"}
 
 
 @holds("S8")

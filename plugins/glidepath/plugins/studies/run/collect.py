@@ -260,7 +260,11 @@ class _Reading:
             place, images = row * self.study.data.per_prompt, load_images(attempt.folder)
             if place >= len(images):
                 raise StoreError(f"{attempt.folder / IMAGES} is damaged: it has {len(images)} images")
-            _write_png(images[place], _manifest_of(manifest, place, self.study.data.batch), file)
+            alone = _manifest_of(manifest, place, self.study.data.batch)
+            try:
+                _write_png(images[place], alone, file)
+            except ValueError as error:  # of a number that JSON does not know
+                raise StoreError(f"{attempt.folder / MANIFEST} is damaged: {error}") from error
         yield ArmImage(
             arm=arm, prompt=prompt, file=file, training_seed=trial.train, sampling_seed=trial.sample
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tokenize
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def load_images(folder: Path) -> npt.NDArray[np.uint8]:
     path = folder / IMAGES
     try:
         found: npt.NDArray[np.uint8] = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise StoreError(f"{path} is damaged, or is not there any more: {error}") from error
     if found.dtype != np.uint8 or found.ndim != 4 or found.shape[1] != 3:
         raise StoreError(f"{path} is damaged: it holds no images")
