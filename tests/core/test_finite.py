@@ -32,7 +32,7 @@ SAMPLERS: dict[str, Any] = {
     "ddim": DdimSampler(configs.DdimConfig(steps=STEPS)),
     "ddim-predicted": DdimSampler(configs.DdimConfig(steps=STEPS, epsilon="predicted")),
     "euler": DdimSampler(grid_configs.EulerConfig(steps=STEPS)),
-    "heun": HeunSampler(grid_configs.GridConfig(steps=STEPS)),
+    "heun": HeunSampler(grid_configs.HeunConfig(steps=STEPS)),
     "dpmpp-2m": DpmppSampler(grid_configs.DpmppConfig(steps=STEPS)),
     "dpmpp-2m-sde": DpmppSdeSampler(grid_configs.DpmppSdeConfig(steps=STEPS)),
     "unipc": UniPcSampler(grid_configs.UniPcConfig(steps=STEPS)),

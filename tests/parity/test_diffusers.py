@@ -23,7 +23,7 @@ from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, PndmConfi
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import DpmppSampler
-from glidepath.plugins.samplers.grid_configs import DpmppConfig, EulerConfig, GridConfig, UniPcConfig
+from glidepath.plugins.samplers.grid_configs import DpmppConfig, EulerConfig, HeunConfig, UniPcConfig
 from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
@@ -234,7 +234,7 @@ def _euler(recording: Recording) -> Sampler:
 
 
 def _heun(recording: Recording) -> Sampler:
-    return HeunSampler(GridConfig(steps=recording.steps, clip=False))
+    return HeunSampler(HeunConfig(steps=recording.steps, clip=False))
 
 
 def _unipc(recording: Recording) -> Sampler:

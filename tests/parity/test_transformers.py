@@ -13,6 +13,8 @@ from torch import Tensor
 from glidepath.core import Condition, Conditioning, NoiseLevels
 from glidepath.plugins.dit.configs import DitConfig
 from glidepath.plugins.dit.network import Dit
+from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
+from glidepath.plugins.guidance.configs import ClassifierFreeConfig
 
 from .recorded import DATA, described, difference
 
@@ -43,17 +45,20 @@ def test_a_prepared_transformer_gives_the_outputs_of_the_reference(model: str, c
         assert difference(output[row], tensors["out"][row]) < tolerance
 
 
-def test_the_label_for_no_class_guides_as_in_the_reference() -> None:
-    """Its program guides the first three channels, and takes the first half of x for both halves."""
+def test_guidance_of_three_channels_is_that_of_the_reference() -> None:
+    """Its program takes the first half of x for both halves, and guides the first three channels."""
     network, tensors, tolerance = golden("dit", "cfg")
-    half = tensors["x"][: len(tensors["x"]) // 2]
-    assert network.null_label == 10
+    x, t = tensors["x"][:2], tensors["t"][:1]
+    assert tensors["y"].tolist()[2:] == [10, 10] == [network.null_label] * 2
+    label = Condition(tensors["y"][:2], torch.tensor([10]))
+    levels = NoiseLevels(t, torch.tensor([0.6, 1.0]), torch.tensor([0.8, 0.0]))
+    guidance = ClassifierFreeGuidance(ClassifierFreeConfig(scale=4.0, channels=3)).for_levels(levels)
+    predict = guidance(lambda given: network.prepare(given, levels))(Conditioning(2, {"labels": label}))
     with torch.no_grad():
-        output = network(torch.cat([half, half]), tensors["t"], labelled(tensors["y"]))
-    cond, uncond = output[:, :3].chunk(2)
-    guided = uncond + 4 * (cond - uncond)
-    ours = torch.cat([torch.cat([guided, guided]), output[:, 3:]], dim=1)
-    assert difference(ours, tensors["out"]) < tolerance
+        prediction = predict(x, next(levels.steps("cpu")))
+    assert prediction.variance_fraction is not None
+    ours = torch.cat([prediction.value, 2 * prediction.variance_fraction - 1], dim=1)
+    assert difference(ours, tensors["out"][:2]) < tolerance
 
 
 def golden(model: str, case: str) -> tuple[Dit, dict[str, Tensor], float]:

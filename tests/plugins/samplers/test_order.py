@@ -23,7 +23,7 @@ from glidepath.plugins.samplers.grid_configs import (
     Dpmpp3Config,
     DpmppConfig,
     EulerConfig,
-    GridConfig,
+    HeunConfig,
     UniPcConfig,
 )
 from glidepath.plugins.samplers.heun import HeunSampler
@@ -37,7 +37,8 @@ X = torch.tensor([[-1.6, -0.9, -0.3, 0.2, 0.7, 1.3]], dtype=torch.float64)
 
 SOLVERS: dict[str, tuple[Sampler, float]] = {
     "euler": (DdimSampler(EulerConfig(clip=False)), 1),
-    "heun": (HeunSampler(GridConfig(clip=False)), 2),
+    "heun": (HeunSampler(HeunConfig(clip=False)), 2),
+    "heun along the flow": (HeunSampler(HeunConfig(clip=False, slope="flow")), 2),
     "dpmpp-2m midpoint": (DpmppSampler(DpmppConfig(clip=False, lower_order_final=False)), 2),
     "dpmpp-2m heun": (DpmppSampler(DpmppConfig(clip=False, lower_order_final=False, solver="heun")), 2),
     # a walk begins (and unipc ends) with a step of the first order, which the others are measured against
@@ -92,7 +93,7 @@ def test_heun_does_not_multiply_what_a_network_errs_after_noise_alone() -> None:
         sample = DATA.predict(x, step).sample
         return Prediction(sample + 0.01 * (step.index == 1), "sample", x, step)
 
-    sampler = HeunSampler(GridConfig(clip=False))
+    sampler = HeunSampler(HeunConfig(clip=False))
     ends = []
     for predict in (DATA.predict, erring):
         *_, last = sampler.states(predict, X, levels, PerSampleNoise([(0, 0)]))

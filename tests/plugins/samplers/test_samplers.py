@@ -32,7 +32,7 @@ MAKERS: dict[str, tuple[type[Sampler], type]] = {
     "ddim": (DdimSampler, configs.DdimConfig),
     "euler": (DdimSampler, grid_configs.EulerConfig),
     "euler-ancestral": (DdimSampler, grid_configs.EulerAncestralConfig),
-    "heun": (HeunSampler, grid_configs.GridConfig),
+    "heun": (HeunSampler, grid_configs.HeunConfig),
     "dpmpp-2m": (DpmppSampler, grid_configs.DpmppConfig),
     "dpmpp-3m": (Dpmpp3Sampler, grid_configs.Dpmpp3Config),
     "dpmpp-2m-sde": (DpmppSdeSampler, grid_configs.DpmppSdeConfig),

@@ -37,6 +37,9 @@ class ClassifierFreeGuidance(ExtrapolatedGuidance):
             main, null = predict_pair(x, step)
             cond, uncond = main.value, null.value
             # uncond + scale * (cond - uncond), rounded once
-            return main.guided(torch.add(uncond, cond - uncond, alpha=scale))
+            value = torch.add(uncond, cond - uncond, alpha=scale)
+            if self.config.channels is not None:
+                value = torch.cat([value[:, : self.config.channels], cond[:, self.config.channels :]], dim=1)
+            return main.guided(value)
 
         return guided

@@ -24,6 +24,11 @@ class ClassifierFreeConfig:
             "0 ignores the prompt, 1 follows it without guidance, GLIDE uses 3 (5 to inpaint); at least 0"
         ),
     )
+    channels: int | None = attrs.field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata=doc("guide the first so many channels alone, as DiT's program guides 3 of 4; none: all"),
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -98,6 +98,14 @@ class EulerConfig(ChurnedConfig):
 class HeunConfig(ChurnedConfig):
     """One straight line for each step, corrected by the slope at its end."""
 
+    slope: Literal["epsilon", "flow"] = attrs.field(
+        default="epsilon",
+        metadata=doc(
+            "what is averaged over a step. epsilon, along sigma over alpha, as EDM has it; flow, "
+            "epsilon - x_0, along sigma over alpha + sigma, as flow matching has it, from noise alone too"
+        ),
+    )
+
 
 @attrs.frozen(kw_only=True)
 class EulerAncestralConfig(GridConfig):

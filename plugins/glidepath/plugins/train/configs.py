@@ -90,6 +90,26 @@ class DiffusionTrainerConfig(TrainingConfig):
             "sigma / alpha of the timesteps drawn, relative to uniform ones; 2 trains on more noise"
         ),
     )
+    noise_mean: float | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "draw log(sigma / alpha) from a normal distribution of this mean, rather than times evenly: EDM "
+            "has -1.2, EDM2 -0.4, Stable Diffusion 3 0; none: evenly"
+        ),
+    )
+    noise_std: float = attrs.field(
+        default=1.0,
+        validator=gt(0),
+        metadata=doc("the standard deviation of that: EDM has 1.2, EDM2 and Stable Diffusion 3 1"),
+    )
+    sigma_data: float | None = attrs.field(
+        default=None,
+        validator=optional(gt(0)),
+        metadata=doc(
+            "weigh the error of x_0 as EDM does, by 1 / sigma^2 + 1 / sigma_data^2 (sigma over alpha; EDM "
+            "has 0.5); none: unweighted"
+        ),
+    )
     min_snr_gamma: float = attrs.field(
         default=0.0, validator=ge(0), metadata=doc("gamma of the min-SNR weighting; 0: unweighted")
     )

@@ -33,6 +33,12 @@ def _needs_of_trainer(config: DiffusionTrainerConfig) -> dict[str, Need]:
     return needs
 
 
+def _faults_of_trainer(config: DiffusionTrainerConfig) -> list[tuple[str, str]]:
+    if config.sigma_data is None or not config.min_snr_gamma:
+        return []
+    return [("sigma_data", "min_snr_gamma weighs the error already: leave one of them out")]
+
+
 def _needs_of_bits(_config: BitsConfig) -> dict[str, Need]:
     return {
         "image.upsamples": Need(
@@ -110,6 +116,7 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:DiffusionTrainerConfig",
             summary="trains the denoiser and its text encoder together; resumes exactly",
             needs=_needs_of_trainer,
+            check=_faults_of_trainer,
             references=(
                 'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239, algorithm 1',
                 'Nichol & Dhariwal 2021, "Improved DDPM", arXiv:2102.09672, section 3.1 (learned variance)',
@@ -117,6 +124,8 @@ def components() -> Iterable[Component]:
                 'Hoogeboom et al. 2023, "simple diffusion", arXiv:2301.11093, equation 4 (shift)',
                 'Ho et al. 2022, "Cascaded Diffusion Models", arXiv:2106.15282, section 4 (low_res_noise)',
                 'Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting", arXiv:2303.09556',
+                'Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models", '
+                "arXiv:2206.00364, table 1 (noise_mean, noise_std, sigma_data)",
             ),
         ),
         Component(

@@ -15,13 +15,14 @@ from torch import Tensor
 from glidepath.core.conditioning import Condition, Conditioning, TextEmbedding
 from glidepath.core.errors import PartError
 from glidepath.core.prediction import PredictionKind
-from glidepath.plugins.schedules.configs import CosineConfig, FlowConfig
+from glidepath.plugins.schedules.configs import CosineConfig, EdmConfig, FlowConfig
 from glidepath.plugins.schedules.cosine import CosineSchedule
+from glidepath.plugins.schedules.edm import EdmSchedule
 from glidepath.plugins.schedules.flow import FlowSchedule
 from glidepath.plugins.train.data import draws
-from glidepath.plugins.train.losses.loss import add_noise, min_snr_weight, predict, squared_error
+from glidepath.plugins.train.losses.loss import add_noise, edm_weight, min_snr_weight, predict, squared_error
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
-from glidepath.plugins.train.losses.timesteps import shifted_times
+from glidepath.plugins.train.losses.timesteps import normal_times, shifted_times
 from glidepath.plugins.train.losses.variational import VariationalBound
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
@@ -66,6 +67,34 @@ def test_shifted_times_of_a_flow_have_that_much_more_noise(shift: float) -> None
         shifted_times(uniform, FlowSchedule(FlowConfig()), shift)
     )
     torch.testing.assert_close(sigma / alpha, (shift * uniform / (1 - uniform)).double(), rtol=1e-6, atol=0)
+
+
+def test_normal_times_have_the_noise_levels_that_were_drawn() -> None:
+    normal = torch.tensor([-1.5, 0.0, 0.5])
+    wanted = (-0.4 + 1.2 * normal.double()).exp()
+    for schedule in (FlowSchedule(FlowConfig()), EdmSchedule(EdmConfig())):
+        alpha, sigma = schedule.alpha_sigma(normal_times(normal, schedule, -0.4, 1.2))
+        torch.testing.assert_close(sigma / alpha, wanted)
+    alpha, sigma = COSINE.alpha_sigma(normal_times(normal, COSINE, -0.4, 1.2))
+    torch.testing.assert_close(sigma / alpha, wanted, rtol=5e-3, atol=0)  # the nearest of 1000 timesteps
+
+
+@pytest.mark.parametrize("kind", ["sample", "epsilon", "velocity", "flow"])
+def test_the_weight_of_edm_makes_the_error_of_its_network_count_alike_at_all_levels(
+    kind: PredictionKind,
+) -> None:
+    """D = c_skip x + c_out F (Karras et al. 2022, equation 7): an F off by 1, told as another kind."""
+    sigma_data, sigma = 0.5, torch.tensor([0.002, 0.3, 80.0], dtype=torch.float64)
+    alpha = torch.ones_like(sigma)
+    off = sigma * sigma_data / (sigma**2 + sigma_data**2).sqrt()  # of x_0: c_out
+    told = {
+        "sample": off,
+        "epsilon": off / sigma,
+        "velocity": off / sigma * (1 + sigma**2),
+        "flow": off / sigma * (1 + sigma),
+    }
+    weighed = edm_weight(kind, alpha, sigma, sigma_data) * told[kind] ** 2
+    torch.testing.assert_close(weighed, torch.ones_like(sigma))
 
 
 def test_a_denoiser_of_a_flow_is_trained_at_times_drawn_evenly() -> None:

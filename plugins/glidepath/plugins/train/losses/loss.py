@@ -111,8 +111,26 @@ def min_snr_weight(kind: PredictionKind, alpha: Tensor, sigma: Tensor, gamma: fl
         return snr.clamp(max=gamma)
     if kind == "epsilon":
         return (gamma / snr).clamp(max=1)
-    of_x_0 = sigma / (alpha + sigma) if kind == "flow" else sigma / (alpha**2 + sigma**2)
-    return snr.clamp(max=gamma) * of_x_0**2
+    return snr.clamp(max=gamma) * _error_of_x_0(kind, alpha, sigma) ** 2
+
+
+def edm_weight(kind: PredictionKind, alpha: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
+    """SNR + 1 / sigma_data^2, a weight of the squared error of x_0, as a factor of that of what is predicted.
+
+    Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models", table 1 (lambda):
+    with it the error of their network F has weight 1 at every noise level.
+    alpha, sigma: any shape; SNR = (alpha / sigma)^2.
+    """
+    if kind == "epsilon":
+        return 1 + (sigma / alpha / sigma_data) ** 2
+    return ((alpha / sigma) ** 2 + sigma_data**-2) * _error_of_x_0(kind, alpha, sigma) ** 2
+
+
+def _error_of_x_0(kind: PredictionKind, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """By how much x_0 is off for a sample, velocity or flow that is off by 1."""
+    if kind == "sample":
+        return torch.ones_like(sigma)
+    return sigma / (alpha + sigma) if kind == "flow" else sigma / (alpha**2 + sigma**2)
 
 
 def drop_captions(text_encoder: TextEncoder, captions: Sequence[str], dropped: Tensor) -> TextEmbedding:

@@ -24,6 +24,19 @@ def time_at(schedule: NoiseSchedule, share: Tensor) -> Tensor:
     return share.to(torch.float64) if schedule.continuous else (share * schedule.num_steps).long()
 
 
+def normal_times(normal: Tensor, schedule: NoiseSchedule, mean: float, std: float) -> Tensor:
+    """Times whose log(sigma / alpha) is mean + std * normal; the nearest timestep where there are those.
+
+    Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models", table 1. Of a
+    flow sigma itself is then logit-normal (Esser et al. 2024, "Scaling Rectified Flow Transformers", equation
+    19).
+
+    normal: [B] standard normal; returns [B] int64, or float64 in continuous time.
+    """
+    t = schedule.time_of(mean + std * normal.to(torch.float64))
+    return t if schedule.continuous else t.round().long()
+
+
 def shifted_times(uniform: Tensor, schedule: NoiseSchedule, shift: float) -> Tensor:
     """Times with `shift` times the noise of uniform ones (sigma / alpha times `shift`).
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from glidepath.core import Denoiser, PartError, TextEncoder
+from glidepath.core import Denoiser, PartError, PredictionKind, TextEncoder
 from glidepath.plugins.train.losses.loss import (
     add_noise,
     drop_captions,
+    edm_weight,
     encoded,
     min_snr_weight,
     predict,
@@ -18,7 +20,7 @@ from glidepath.plugins.train.losses.loss import (
     squared_error,
     upload,
 )
-from glidepath.plugins.train.losses.timesteps import shifted_times, time_at
+from glidepath.plugins.train.losses.timesteps import normal_times, shifted_times, time_at
 from glidepath.plugins.train.losses.variational import VariationalBound
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
@@ -51,15 +53,15 @@ class DenoisingStage(TrainingStage):
         """The mean squared error, weighted; for a learned variance the variational bound too."""
         config, run = self.config, self.run
         x_0 = encoded(run.codec, images, run.device, generator)
-        t = shifted_times(torch.rand(len(captions), generator=generator), run.schedule, config.shift)
+        t = self._times(len(captions), generator)
         noise = upload(torch.randn(x_0.shape, generator=generator), run.device)
         dropped = torch.rand(len(captions), generator=generator) < config.caption_dropout
         text = None if run.text_encoder is None else drop_captions(run.text_encoder, captions, dropped)
         x_t, step = add_noise(run.schedule, x_0, noise, t)
         prediction = predict(run.denoiser, x_t, step, text, self._low_res(images, generator))
         squared = squared_error(prediction, x_0, noise)
-        if config.min_snr_gamma:
-            weight = min_snr_weight(prediction.kind, *run.schedule.alpha_sigma(t), config.min_snr_gamma)
+        weight = self._weight(prediction.kind, *run.schedule.alpha_sigma(t))
+        if weight is not None:
             squared = squared * upload(weight.to(squared.dtype), run.device)
         loss = squared.mean()
         if self._bound is not None:
@@ -67,6 +69,22 @@ class DenoisingStage(TrainingStage):
             weighed = config.variational_weight * run.schedule.num_steps
             loss = loss + weighed * self._bound.of_variance(prediction, x_0, t).mean()
         return loss
+
+    def _times(self, count: int, generator: torch.Generator) -> Tensor:
+        """The time of each sample, on the host."""
+        config, schedule = self.config, self.run.schedule
+        if config.noise_mean is None:
+            return shifted_times(torch.rand(count, generator=generator), schedule, config.shift)
+        mean = config.noise_mean + math.log(config.shift)
+        return normal_times(torch.randn(count, generator=generator), schedule, mean, config.noise_std)
+
+    def _weight(self, kind: PredictionKind, alpha: Tensor, sigma: Tensor) -> Tensor | None:
+        """[B] what the squared error of each sample is multiplied by; None where by nothing."""
+        if self.config.min_snr_gamma:
+            return min_snr_weight(kind, alpha, sigma, self.config.min_snr_gamma)
+        if self.config.sigma_data is not None:
+            return edm_weight(kind, alpha, sigma, self.config.sigma_data)
+        return None
 
     def _low_res(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
         """What an upsampler starts from; with a generator, as noisy as training makes it."""
