@@ -165,6 +165,8 @@ def test_a_check_imports_none_of_the_packages(tmp_path: Path) -> None:
         if find_spec(name) is None:
             pytest.skip("needs the extra [diffusers]")
     write(tmp_path)
+    for part in ("unet", "vae", "text_encoder"):
+        (tmp_path / part / "model.safetensors").touch()
     code = (
         "import sys; from glidepath.registry.cli import main; status = main(['check', 'mine.yaml']); "
         "sys.exit(status or any(name in sys.modules for name in ('torch', 'diffusers', 'transformers')))"
