@@ -52,6 +52,12 @@ class SoundSchedule(NoiseSchedule):
         return 1 - sigma, sigma
 
 
+class OfAFile(SoundSchedule):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.shift = float(config.file.read_text())
+
+
 class FaultyShape(SoundSchedule):
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
         alpha, sigma = super().alpha_sigma(t)

@@ -6,6 +6,7 @@ Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -111,6 +112,16 @@ class Scale:
     scale: float = attrs.field(default=2.0, metadata=doc("how much"))
 
 
+@attrs.frozen(kw_only=True)
+class OfFile:
+    file: Path = attrs.field(metadata=doc("a file that holds a number"))
+
+
+def _with_file(folder: Path) -> dict[str, object]:
+    (folder / "number.txt").write_text("0.5")
+    return {"file": str(folder / "number.txt")}
+
+
 _ANY = Need(test=lambda _: "", optional=True)
 _ODD = Need(test=lambda _: "", optional=True, field="widht")
 
@@ -160,6 +171,7 @@ def components() -> Iterable[Component]:
         _part("schedule", "below-nothing", "BelowNothing"),
         _part("schedule", "halfway", "Halfway"),
         _part("schedule", "shifted", "Shifted"),
+        _part("schedule", "of-a-file", "OfAFile", config=OfFile, example=_with_file),
         _part("sampler", "sound", "SoundSampler"),
         _part("sampler", "noisy-end", "NoisyEnd"),
         _part("sampler", "seeds-itself", "SeedsItself"),

@@ -35,7 +35,9 @@ def failed(suite: Suite, part: str) -> dict[str, str]:
     return {it.id.rpartition(":")[2]: it.reason for it in outcomes if it.status == "failed"}
 
 
-@pytest.mark.parametrize("part", [*SOUND, "metric/sound", "metric/sound-set", "ornament/straight"])
+@pytest.mark.parametrize(
+    "part", [*SOUND, "schedule/of-a-file", "metric/sound", "metric/sound-set", "ornament/straight"]
+)
 def test_a_sound_part_passes_every_check(suite: Suite, part: str) -> None:
     assert failed(suite, part) == {}
 

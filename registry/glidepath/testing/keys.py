@@ -26,7 +26,7 @@ def _provided(part: Registered, catalogue: Catalogue) -> Iterator[str]:
     """
     component = part.component
     examples: list[Mapping[str, Any]] = [{}]
-    if not isinstance(component.example, str):
+    if isinstance(component.example, Mapping):
         examples.append(component.example)
     for example in examples:
         try:

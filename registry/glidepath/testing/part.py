@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, lru_cache
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,6 +19,8 @@ from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import Registered
 from glidepath.registry.plan.part_planner import plan_part
 from glidepath.registry.plan.parts import PartPlan, flat_parts
+
+_FOLDERS: list[TemporaryDirectory[str]] = []
 
 
 class Part:
@@ -37,11 +41,14 @@ class Part:
         self.catalogue = catalogue
         stated = registered.component.example
         self.no_example = stated if isinstance(stated, str) and example is None else ""
-        self.example: Mapping[str, Any] = {}
-        if example is not None:
-            self.example = example
-        elif not isinstance(stated, str):
-            self.example = stated
+        self._stated = stated if example is None else example
+
+    @cached_property
+    def example(self) -> Mapping[str, Any]:
+        """Its parameters, with the files that they name in a folder of their own; {} where there are none."""
+        if isinstance(self._stated, str):
+            return {}
+        return _written(self._stated) if callable(self._stated) else self._stated
 
     @property
     def id(self) -> str:
@@ -105,6 +112,14 @@ class Part:
         """The class of which every part of its kind is an instance."""
         module, _, name = self.kind.interface.partition(":")
         return getattr(import_module(module), name)
+
+
+@lru_cache
+def _written(example: Callable[[Path], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a descriptor's function returns; its files stay until the process ends."""
+    folder = TemporaryDirectory(prefix="glidepath-example-")
+    _FOLDERS.append(folder)
+    return example(Path(folder.name))
 
 
 def networks(built: object) -> Iterator[nn.Module]:

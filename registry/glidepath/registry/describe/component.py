@@ -108,8 +108,9 @@ class Component:
         stands for the weights of a network, and is told only where a spec names none for it.
     references: where it comes from (paper, section, equation).
     example: parameters, as a spec writes them, with which it can be tried in a moment: for a part that has no
-        working defaults, or large ones. The conformance kit (`glidepath.testing`) builds it so. A text says
-        why none can be given, such as a file that does not come with it.
+        working defaults, or large ones. The conformance kit (`glidepath.testing`) builds it so. A function
+        stands for a part that reads files: it writes them into the folder that it is given, and returns the
+        parameters. A text says why none can be given, such as a file that does not come with it.
     neutral: of a guidance: the parameters, laid over the example, with which it changes nothing; None where
         there are none.
     """
@@ -125,7 +126,7 @@ class Component:
     check: Callable[[Any], Sequence[tuple[str, str]]] = lambda _config: ()
     lacks: Lacks = lambda _config: ()
     references: Sequence[str] = ()
-    example: Mapping[str, object] | str = attrs.field(factory=dict)
+    example: Mapping[str, object] | Callable[[Path], Mapping[str, object]] | str = attrs.field(factory=dict)
     neutral: Mapping[str, object] | None = None
 
     def provided(self, config: object, inner: Inner = MappingProxyType({})) -> Mapping[str, object]:

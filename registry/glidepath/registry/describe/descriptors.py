@@ -58,7 +58,7 @@ def _component(component: Component, kinds: Collection[str], absent: Sequence[st
     if not _is_list_of(str, component.references):
         yield f"references {component.references!r} is not a list of strings"
     for name, given in (("example", component.example), ("neutral", component.neutral or {})):
-        if name == "example" and isinstance(given, str) and given.strip():
+        if name == "example" and (callable(given) or (isinstance(given, str) and given.strip())):
             continue
         if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
             yield f"{name} {given!r} is not a mapping of parameters to values"
