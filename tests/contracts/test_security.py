@@ -390,6 +390,17 @@ def test_the_spec_of_an_image_names_no_file_elsewhere(image: Any, name: str) -> 
     assert "is outside the folder of the spec" in image(weights=name)
 
 
+@pytest.mark.parametrize(
+    "name", ["../secret.safetensors", "/etc/secret.safetensors", "..\\secret.safetensors"]
+)
+@holds("I8")
+def test_folders_of_models_are_not_left(image: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("models").mkdir()
+    Path("secret.safetensors").write_bytes(b"")
+    monkeypatch.setenv("GLIDEPATH_MODELS", "models")
+    assert "is outside the folder of the spec" in image(weights=name)
+
+
 @holds("I3")
 def test_the_spec_of_an_image_reads_no_environment(image: Any, capsys: Any) -> None:
     assert "may not read the environment" in image(weights="${oc.env:HOME}")

@@ -6,10 +6,9 @@ from glidepath.registry.assembly.build import build_pipeline as build_pipeline
 from glidepath.registry.assembly.build import choose_device as choose_device
 from glidepath.registry.assembly.build import choose_dtype as choose_dtype
 from glidepath.registry.assembly.build import load_weights as load_weights
-from glidepath.registry.assembly.weights import file_sha256 as file_sha256
 from glidepath.registry.assembly.weights import load_module as load_module
 from glidepath.registry.assembly.weights import locate_weights as locate_weights
-from glidepath.registry.assembly.weights import together_sha256 as together_sha256
+from glidepath.registry.assembly.weights import weights_sha256 as weights_sha256
 from glidepath.registry.cli import command_parser as command_parser
 from glidepath.registry.cli import main as main
 from glidepath.registry.cli.arguments import CommandParser as CommandParser
@@ -35,6 +34,7 @@ from glidepath.registry.describe.component import Inner as Inner
 from glidepath.registry.describe.component import Kind as Kind
 from glidepath.registry.describe.component import Need as Need
 from glidepath.registry.describe.component import Preset as Preset
+from glidepath.registry.describe.component import asset as asset
 from glidepath.registry.describe.component import doc as doc
 from glidepath.registry.describe.component import part as part
 from glidepath.registry.describe.component import parts as parts
@@ -56,12 +56,14 @@ from glidepath.registry.discovery.scan import DISTRIBUTION as DISTRIBUTION
 from glidepath.registry.files.folder_lock import FolderInUse as FolderInUse
 from glidepath.registry.files.folder_lock import lock_file as lock_file
 from glidepath.registry.files.folder_lock import lock_folder as lock_folder
+from glidepath.registry.files.hashing import file_sha256 as file_sha256
 from glidepath.registry.files.interrupts import count_interrupts as count_interrupts
 from glidepath.registry.files.pictures import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from glidepath.registry.files.pictures import ImageError as ImageError
 from glidepath.registry.files.pictures import decode_picture as decode_picture
 from glidepath.registry.files.pictures import picture_bytes as picture_bytes
 from glidepath.registry.files.pictures import read_picture as read_picture
+from glidepath.registry.files.reading import files_of as files_of
 from glidepath.registry.files.reading import open_file as open_file
 from glidepath.registry.files.reading import read_bytes as read_bytes
 from glidepath.registry.files.shards import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS

@@ -366,7 +366,7 @@ def test_what_the_hub_refuses_is_said_in_one_line(
     monkeypatch.setitem(sys.modules, "huggingface_hub", Hub(raised))
     with pytest.raises(WeightsError) as caught:
         locate_weights(Address("hub", FILE, revision="v1"), load_catalogue())
-    assert str(caught.value).startswith(f"weights hub:{FILE} at revision 'v1'")
+    assert str(caught.value).startswith(f"hub:{FILE} at revision 'v1'")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from attrs.validators import ge, gt, le, optional
 
-from glidepath.registry import doc, part
+from glidepath.registry import asset, doc, part
 
 _AT_LEAST_1: Any = optional(ge(1))  # attrs types the validator of an optional field as of the field itself
 
@@ -81,7 +81,7 @@ class TransformersClipConfig:
 
     folder: Path = attrs.field(
         converter=Path,
-        metadata=doc(
+        metadata=asset(
             "what a CLIPModel, its tokenizer and its image processor save: config.json, model.safetensors, "
             "tokenizer.json or vocab.json with merges.txt, preprocessor_config.json"
         ),

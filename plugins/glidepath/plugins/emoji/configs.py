@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 from attrs.validators import ge
 
-from glidepath.registry import doc
+from glidepath.registry import asset, doc
 
 
 @attrs.frozen(kw_only=True)
@@ -17,7 +17,7 @@ class EmojiConfig:
     table: Path | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(Path),
-        metadata=doc(
+        metadata=asset(
             "the file that the command emoji-table wrote; none: emoji-table.safetensors in the current folder"
         ),
     )

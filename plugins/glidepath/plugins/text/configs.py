@@ -8,7 +8,7 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge
 
-from glidepath.registry import doc, part
+from glidepath.registry import asset, doc, part
 
 
 @attrs.frozen(kw_only=True)
@@ -41,7 +41,7 @@ class BpeConfig:
     vocabulary: Path | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(Path),
-        metadata=doc(
+        metadata=asset(
             "encoder.json, which gives each token its id; .gz is read too; none: no prompt can be read until "
             "it is given, and the sizes are GPT-2's"
         ),
@@ -49,7 +49,7 @@ class BpeConfig:
     merges: Path | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(Path),
-        metadata=doc("vocab.bpe, which lists the merges, first to last; .gz is read too"),
+        metadata=asset("vocab.bpe, which lists the merges, first to last; .gz is read too"),
     )
     lowercase: bool = attrs.field(default=True, metadata=doc("read text in lower case"))
     padding: str = attrs.field(
@@ -64,7 +64,7 @@ class ClipBpeConfig:
     vocabulary: Path | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(Path),
-        metadata=doc(
+        metadata=asset(
             "bpe_simple_vocab_16e6.txt.gz, which lists the merges, first to last; none: no prompt can be "
             "read until it is given, and the sizes are CLIP's"
         ),
@@ -89,7 +89,7 @@ class WordsConfig:
     file: Path | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(Path),
-        metadata=doc("in place of vocabulary: a text file with one word a line"),
+        metadata=asset("in place of vocabulary: a text file with one word a line"),
     )
     unknown: Literal["error", "ignore"] = attrs.field(
         default="error",

@@ -11,6 +11,7 @@ from warnings import catch_warnings, simplefilter, warn
 
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry.assembly import weights
+from glidepath.registry.assembly.assets import located_config
 from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.assembly.filling import Sparing
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
@@ -221,7 +222,7 @@ def build_part(
 ) -> Any:
     """Import a part's target and construct it with its config and its own parts.
 
-    load: whether parts inside it load their own weights.
+    load: whether parts inside it load their own weights, and a hub is asked for what they read.
     sparing: has networks built without memory that are yet to get their weights. covered: this one is, from
         a file of several parts, or as a piece of the part that it is in.
 
@@ -245,7 +246,8 @@ def build_part(
         field: inside(inner) if isinstance(inner, PartPlan) else tuple(map(inside, inner))
         for field, inner in part.parts.items()
     }
-    arguments = () if part.config is None else (part.config,)
+    config = located_config(part) if load else part.config
+    arguments = () if config is None else (config,)
     try:
         with used(supplier), nullcontext() if sparing is None else sparing.building(covered):
             built = target(*arguments, **nested)

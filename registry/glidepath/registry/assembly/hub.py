@@ -88,15 +88,13 @@ class _Repository:
 @contextmanager
 def _of(address: Address) -> Iterator[_Repository]:
     """The repository of an address; what goes wrong with it is said in one line."""
-    title = f"weights hub:{address.value}" + (
-        f" at revision {address.revision!r}" if address.revision else ""
-    )
+    title = f"hub:{address.value}" + (f" at revision {address.revision!r}" if address.revision else "")
     try:
         import huggingface_hub
         from huggingface_hub import utils
     except ModuleNotFoundError as error:
         raise WeightsError(
-            f"weights hub:{address.value} need huggingface_hub: pip install 'glidepath-diffusion[hub]'"
+            f"hub:{address.value} needs huggingface_hub: pip install 'glidepath-diffusion[hub]'"
         ) from error
     owner, name, *below = address.value.split("/")
     hub = _Repository(huggingface_hub, f"{owner}/{name}", "/".join(below), address.revision, title)

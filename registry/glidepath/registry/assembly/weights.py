@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -12,6 +10,7 @@ import attrs
 
 from glidepath.registry.assembly.filling import fill
 from glidepath.registry.assembly.hub import fetch_weights
+from glidepath.registry.files.hashing import file_sha256, identity, together_sha256
 from glidepath.registry.files.mapped import Pages
 from glidepath.registry.files.shards import read_together, weight_files
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
@@ -37,41 +36,22 @@ def locate_weights(address: Address, catalogue: Catalogue) -> Mapping[Path, froz
     files = weight_files(path, address.variant)
     if absent := [file for file in files if not file.is_file()]:
         raise WeightsError(f"there is no weights file {absent[0]}")
-    if address.sha256 and together_sha256(files) != address.sha256.lower():
-        raise WeightsError(
-            f"{path} has sha256 {together_sha256(files)}, and the spec expects {address.sha256}; nothing "
-            "of it is used"
-        )
+    if address.sha256:
+        found = together_sha256({file.name: file_sha256(file) for file in files})
+        if found != address.sha256.lower():
+            what = f"{path} has sha256 {found}, and the spec expects {address.sha256}; nothing of it is used"
+            raise WeightsError(what)
     return files
 
 
-def together_sha256(files: Iterable[Path], of_file: Callable[[Path], str] | None = None) -> str:
-    """The SHA-256 of one file; of several, of the lines "NAME SHA-256" of all, sorted by name.
+def weights_sha256(
+    address: Address, catalogue: Catalogue, of_file: Callable[[Path], str] = file_sha256
+) -> str:
+    """The SHA-256 of the file behind an address, or of the files together (`together_sha256`).
 
-    of_file: in place of `file_sha256`.
+    of_file: tells that of one. Raises as `locate_weights` does.
     """
-    hashes = {file.name: (of_file or file_sha256)(file) for file in files}
-    if len(hashes) == 1:
-        return next(iter(hashes.values()))
-    lines = "".join(f"{name} {hash_}\n" for name, hash_ in sorted(hashes.items()))
-    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal; remembered while the file does not change."""
-    return _sha256(path, _identity(path))
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    """What changes where a file does or another takes its place: ctime too, which no copy keeps."""
-    stat = path.stat()
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: Path, _identity: tuple[int, ...]) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return together_sha256({file.name: of_file(file) for file in locate_weights(address, catalogue)})
 
 
 _read_as: dict[Path, tuple[int, ...]] = {}
@@ -126,12 +106,12 @@ def read(address: Address, catalogue: Catalogue) -> Weights:
             meanwhile; or it holds something else than tensors.
     """
     files = locate_weights(address, catalogue)
-    before = {file: _identity(file) for file in files}
+    before = {file: identity(file) for file in files}
     pages = Pages()
     tensors = read_together(files, pages)
     locate_weights(address, catalogue)  # where another file has taken its place, its sha256 is another
-    for file, identity in before.items():
-        if _identity(file) != identity:
+    for file, was in before.items():
+        if identity(file) != was:
             raise WeightsError(f"{file} was changed while it was read")
     _read_as.update(before)
     whole = next(iter(files)) if len(files) == 1 else next(iter(files)).parent
@@ -144,7 +124,7 @@ def read_sha256(path: Path) -> str:
     Raises:
         WeightsError: it has changed since it was read.
     """
-    if _read_as.get(path, before := _identity(path)) != before:
+    if _read_as.get(path, before := identity(path)) != before:
         raise WeightsError(f"{path} was changed after it was read: the sha256 of what was read is not known")
     return file_sha256(path)
 

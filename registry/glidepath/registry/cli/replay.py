@@ -13,17 +13,19 @@ from glidepath.registry.cli.arguments import CommandParser, positive_int
 from glidepath.registry.cli.opening import add_device_options, device_overrides, open_catalogue
 from glidepath.registry.files.writing import free_place, require_writable
 from glidepath.registry.records.filenames import IMAGES, numbered
+from glidepath.registry.text.named_files import models_folders
 
 EPILOG = """\
 Reads the spec, seed and prompts that the PNG carries, and the pictures that it started from, assembles
 the same pipeline and makes the same image, or the same film. Says what is not as it was (versions,
-weights, torch, device), and how far the new image is from the old one. The exit status is 0 if they are
-equal pixel for pixel, 1 if not. Files of weights are looked for below the current directory, then beside
-the image.
+weights and other files, torch, device), and how far the new image is from the old one. The exit status is
+0 if they are equal pixel for pixel, 1 if not. Files are looked for below the current directory, then beside
+the image, and by what is in them in folders of models.
 
 examples:
   glidepath replay images/a-green-star-seed0.png
   glidepath replay images/a-green-star-seed0.png --weights runs/mine/weights.safetensors
+  glidepath replay a-castle-at-dusk-seed0.png --models ~/models
 """
 
 
@@ -42,6 +44,15 @@ def parser() -> CommandParser:
         help="where the new PNG goes; a file that is there is replaced (default: IMAGE-replay.png, or "
         "IMAGE-replay-2.png and so on where that is there: beside an image in the current directory or its "
         "images/, and in images/ for one from elsewhere)",
+    )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder of models, in which what it was made from is found by name and content; may be "
+        "repeated (default: those of GLIDEPATH_MODELS)",
     )
     parser.add_argument(
         "--batch",
@@ -67,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         open_catalogue(arguments),
         device_overrides(arguments),
         batch=arguments.batch,
+        models=arguments.models or models_folders(),
         on_change=lambda change: print(f"differs: {change.sentence()}", file=sys.stderr),
     )
     with nullcontext(arguments.out) if arguments.out else free_place(_names(arguments.image)) as out:

@@ -17,6 +17,7 @@ the version of glidepath. A plugin says in its dependencies which versions of gl
 PART = "glidepath.part"
 MANY = "glidepath.many"
 DOC = "glidepath.doc"
+ASSET = "glidepath.asset"
 FREE = "glidepath.free"
 UNBOUNDED = "glidepath.unbounded"
 
@@ -32,6 +33,18 @@ def doc(text: str, *, free: bool = False, unbounded: bool = False) -> dict[str, 
     unbounded: a float that may be .inf, as a bound that bounds nothing; others are finite.
     """
     return {DOC: text, FREE: free, UNBOUNDED: unbounded}
+
+
+def asset(text: str, *, free: bool = False) -> dict[str, object]:
+    """Field metadata: a `Path` to a file or folder that the part reads, such as its vocabulary.
+
+    A spec writes an address, as of weights: a path, `package:`, `hub:`, with a `sha256`. The config object
+    holds the path on this machine. What is in it is recorded with each image and lock, file by file, those
+    of a folder too: name the file where a folder holds more than is read.
+
+    text, free: as of `doc`.
+    """
+    return {**doc(text, free=free), ASSET: True}
 
 
 def part(kind: str, text: str) -> dict[str, object]:

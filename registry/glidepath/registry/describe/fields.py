@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.component import DOC, FREE, MANY, PART
+from glidepath.registry.describe.component import ASSET, DOC, FREE, MANY, PART
 
 FACTORY: Any = attrs.Factory
 """Of a default that is computed: a class, which attrs declares as a function."""
@@ -59,6 +59,11 @@ class Field:
     def doc(self) -> str:
         """What it means, as `doc` tells it; "" where it does not."""
         return str(self.attribute.metadata.get(DOC, ""))
+
+    @property
+    def asset(self) -> bool:
+        """Whether it names what the part reads, a file or a folder."""
+        return bool(self.attribute.metadata.get(ASSET))
 
     @property
     def required(self) -> bool:

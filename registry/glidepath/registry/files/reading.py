@@ -36,5 +36,22 @@ def read_bytes(path: str | Path, most: int) -> bytes:
     return data
 
 
+def files_of(path: Path) -> dict[str, Path]:
+    """A file as {"": path}; all files below a folder by their relative names; {} for what is not there.
+
+    Names that begin with a dot are left out: they hold what programs note for themselves.
+    """
+    if path.is_file():
+        return {"": path}
+    found = {}
+    for base, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(base, name)
+            if not name.startswith(".") and file.is_file():
+                found[file.relative_to(path).as_posix()] = file
+    return found
+
+
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

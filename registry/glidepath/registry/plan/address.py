@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from glidepath.registry.discovery.components import NotFound
+from glidepath.registry.files.hub_cache import cached_repository
 from glidepath.registry.files.shards import WEIGHT_EXTENSIONS, WeightsError, is_index, weight_files
 from glidepath.registry.text.named_files import is_there, leads_out, locate
 from glidepath.registry.text.problems import Problems, quoted
@@ -70,6 +71,14 @@ def local_path(address: Address, catalogue: Catalogue) -> Path | None:
         return Path(address.value)
     package, _, name = address.value.partition("/")
     return catalogue.package_folder(package) / name
+
+
+def cached_path(address: Address) -> Path | None:
+    """What was fetched of a hub address before; None where nothing was."""
+    owner, name, *below = address.value.split("/")
+    folder = cached_repository(f"{owner}/{name}", address.revision or "main")
+    path = None if folder is None else folder.joinpath(*below)
+    return path if path is not None and path.exists() else None
 
 
 def local_weights(address: Address, catalogue: Catalogue) -> Sequence[Path]:

@@ -12,7 +12,7 @@ from glidepath.registry.describe.fields import Slot
 from glidepath.registry.describe.validation import unwritable
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import NotFound, Registered
-from glidepath.registry.plan.address import Address, read_address
+from glidepath.registry.plan.address import Address, cached_path, local_path, read_address
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.spec.config import ConfigReader, missing_space
 from glidepath.registry.spec.merge import as_part
@@ -145,7 +145,17 @@ class PartPlanner:
             for slot in self.catalogue.slots
         }
         elsewhere |= dict.fromkeys(_NOT_USE, f"name the {kind} with the key 'use'")
-        config = ConfigReader(self.problems).read(
+        assets: dict[Path, Address] = {}
+
+        def asset(name: str, node: Node, path: str) -> Path | None:
+            address = read_address(node, path, self.catalogue, self.problems, name=name)
+            if address is None:
+                return None
+            local = local_path(address, self.catalogue) or cached_path(address) or Path(str(address))
+            assets[local] = address
+            return local
+
+        config = ConfigReader(self.problems, asset).read(
             config_class or _NoParameters, part, path, owner, supplier=supplier, elsewhere=elsewhere
         )
         inner = self._inner(registered, part, kind, path)
@@ -159,6 +169,7 @@ class PartPlanner:
             parts=inner,
             places=config.places,
             weights=weights,
+            assets=assets,
             place=place,
         )
         return planned if self._is_sound(planned) else None

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 
 from glidepath.registry.describe.component import doc
+from glidepath.registry.describe.fields import fields
 from glidepath.registry.discovery.components import Registered
 from glidepath.registry.plan.address import Address
 from glidepath.registry.text.problems import Place
+from glidepath.registry.text.tree import join_path
 
 
 class _Device:
@@ -50,6 +53,8 @@ class PartPlan:
     parts: inner parts by parameter; a tuple where the parameter takes a list; absent where there is none.
     places: where each parameter was written, None for a default.
     weights: its own file of weights.
+    assets: the addresses of what its parameters name and a spec has written, by where that is here; of a hub
+        that was not asked yet, by the text of the address.
     """
 
     path: str
@@ -59,6 +64,14 @@ class PartPlan:
     places: Mapping[str, Place | None]
     weights: Address | None
     place: Place
+    assets: Mapping[Path, Address] = attrs.field(factory=dict)
+
+    def asset_paths(self) -> Iterator[tuple[str, Path]]:
+        """Where the files and folders are that it reads, by dotted path: assets, and what are files."""
+        for name, field in fields(type(self.config)).items() if self.config is not None else ():
+            for path, value in _paths(getattr(self.config, field.attribute.name), join_path(self.path, name)):
+                if field.asset or not value.is_dir():
+                    yield path, value
 
     def provided(self) -> Mapping[str, object]:
         """What it provides: to the parts beside it, and to the one around it. Raises as its plugin does."""
@@ -72,6 +85,17 @@ class PartPlan:
     def sources(self) -> Mapping[str, str]:
         """Where the value of each parameter came from: "default", or "file:line:column"."""
         return {name: "default" if place is None else str(place) for name, place in self.places.items()}
+
+
+def _paths(value: object, path: str) -> Iterator[tuple[str, Path]]:
+    if isinstance(value, Path):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _paths(item, join_path(path, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _paths(item, f"{path}[{index}]")
 
 
 Parts = Mapping[str, PartPlan | tuple[PartPlan, ...]]

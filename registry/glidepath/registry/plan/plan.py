@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +18,7 @@ from glidepath.registry.plan.parts import PartPlan, Parts, Runtime, flat_parts
 from glidepath.registry.plan.resolved import resolved_tree
 from glidepath.registry.spec.requirements import PluginsSection
 from glidepath.registry.spec.spec import Spec
-from glidepath.registry.text.named_files import below_here
+from glidepath.registry.text.named_files import portable_names
 from glidepath.registry.text.tree import join_path
 
 
@@ -47,12 +48,11 @@ class Plan:
     path: str = ""
 
     def portable_tree(self) -> Mapping[str, Any]:
-        """The tree as an image carries it: a file below the current directory is written relative to that,
-        any other as its bare name.
-        """
-        return resolved_tree(
-            self.parts, self.runtime, self.weights, self.plugins, below_here, self.stage_parts
-        )
+        """The tree as an image carries it, with files named as in `portable_names`."""
+        weights = [Path(it.value) for it in self.all_weights().values() if it.scheme == "file"]
+        assets = [path for part in self.all_parts() for _, path in part.asset_paths()]
+        written = portable_names([*weights, *assets])
+        return resolved_tree(self.parts, self.runtime, self.weights, self.plugins, written, self.stage_parts)
 
     @property
     def stage_parts(self) -> Mapping[str, tuple[Parts, Address | None]]:

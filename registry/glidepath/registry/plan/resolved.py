@@ -62,7 +62,10 @@ def plain_value(value: object, hint: Any = Any) -> Any:
 
 @attrs.frozen
 class _Writer:
+    """file: how a file is named. assets: the addresses of some files, as of `PartPlan`."""
+
     file: Callable[[PurePath], str]
+    assets: Mapping[Path, Address] = MappingProxyType({})
 
     def pipeline(self, parts: Parts, weights: Address | None) -> dict[str, Any]:
         tree: dict[str, Any] = {slot: self.position(part) for slot, part in parts.items()}
@@ -77,7 +80,8 @@ class _Writer:
         tree: dict[str, Any] = {"use": part.registered.full_name}
         for name, field in fields(type(part.config)).items() if part.config is not None else ():
             if field.slot is None:
-                tree[name] = self.value(getattr(part.config, field.attribute.name), field.hint)
+                writer = attrs.evolve(self, assets=part.assets)
+                tree[name] = writer.value(getattr(part.config, field.attribute.name), field.hint)
             elif name in part.parts:
                 tree[name] = self.position(part.parts[name])
             else:
@@ -101,7 +105,8 @@ class _Writer:
         if value is None or isinstance(value, bool | int | float | str):
             return float(value) if type(value) is int and _only(hint) is float else value
         if isinstance(value, PurePath):
-            return self.file(value)
+            address = self.assets.get(Path(value))
+            return self.file(value) if address is None else self.address(address)
         inner = typing.get_args(_only(hint))
         if isinstance(value, Mapping):
             of = inner[1] if len(inner) == 2 else Any

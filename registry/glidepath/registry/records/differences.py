@@ -64,7 +64,7 @@ def changes(was: Manifest, now: Manifest) -> list[Change]:
     Files of weights, and files that parameters name, are compared by what is in them, not by their names.
     Where the version of a distribution differs, its files are not listed.
     """
-    by_content = set(was.files or ()) & set(now.files or ())
+    by_content = {path.partition("/")[0] for path in set(was.files or ()) & set(now.files or ())}
     differing = [
         Change("spec", *change)
         for change in _pipelines(was.spec, now.spec, "")

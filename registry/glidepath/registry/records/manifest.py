@@ -117,7 +117,8 @@ class Manifest:
     weights: the SHA-256 of each file of weights, by the dotted path of the part; "" is the whole spec's.
     environment: torch and Python; of images also device, dtype, and how many threads, which decides how sums
         are rounded.
-    files: the SHA-256 of each file that a parameter names, by dotted path; None where that is not recorded.
+    files: the SHA-256 of each file that a part reads beside weights, by dotted path, of one in a folder with
+        "/NAME" behind it; None where there are none in an image, or that is not recorded.
     images: None in a lock.
     """
 

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePath
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-import attrs
-
-from glidepath.registry.assembly.weights import (
-    file_sha256,
-    locate_weights,
-    read_sha256,
-    together_sha256,
-)
+from glidepath.registry.assembly.assets import asset_hashes
+from glidepath.registry.assembly.weights import read_sha256, weights_sha256
 from glidepath.registry.discovery.scan import DISTRIBUTION, own_version
+from glidepath.registry.files.hashing import file_sha256
 from glidepath.registry.files.process_state import changed_by_parts
+from glidepath.registry.plan.parts import flat_parts
 from glidepath.registry.records.installed import installed_files
 from glidepath.registry.records.manifest import Images, Manifest, Release
 from glidepath.registry.text.canonical_json import canonical_json
-from glidepath.registry.text.tree import join_path
 
 if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade
     from glidepath.core.pipeline import Pipeline
     from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.parts import PartPlan
     from glidepath.registry.plan.plan import Plan
 
 NOT_THERE = "not there"
@@ -50,7 +45,7 @@ def describe_images(
         spec=plan.portable_tree(),
         distributions={name: Release(version=version) for name, version in plan.distributions.items()},
         weights={
-            path: together_sha256(locate_weights(address, catalogue), read_sha256)
+            path: weights_sha256(address, catalogue, read_sha256)
             for path, address in plan.all_weights().items()
         },
         environment={
@@ -62,8 +57,20 @@ def describe_images(
             **_unusual(torch),
             **{f"set by {name}": changes for name, changes in changed_by_parts().items()},
         },
+        files=_files(_sampling(plan, catalogue)) or None,
         images=images,
     )
+
+
+def _files(parts: Iterable[PartPlan]) -> dict[str, str]:
+    return {path: hash_ for part in parts for path, hash_ in asset_hashes(part).items()}
+
+
+def _sampling(plan: Plan, catalogue: Catalogue) -> Iterator[PartPlan]:
+    """The parts that make images: none of those that train."""
+    for pipeline in plan.pipelines().values():
+        slots = {slot: part for slot, part in pipeline.parts.items() if catalogue.slots[slot].sampling}
+        yield from flat_parts(slots)
 
 
 def _unusual(torch: ModuleType) -> dict[str, str]:
@@ -88,11 +95,11 @@ def describe_plan(plan: Plan, catalogue: Catalogue) -> Manifest:
         spec=json.loads(canonical_json(plan.tree)),
         distributions=_releases(plan, catalogue),
         weights={
-            path: NOT_THERE if path in missing else together_sha256(locate_weights(address, catalogue))
+            path: NOT_THERE if path in missing else weights_sha256(address, catalogue)
             for path, address in plan.all_weights().items()
         },
         environment={"python": platform.python_version(), "torch": _torch_version()},
-        files={path: file_sha256(file) for path, file in _named_files(plan) if file.is_file()},
+        files=_files(plan.all_parts()),
     )
 
 
@@ -121,27 +128,6 @@ def _modules(name: str, catalogue: Catalogue) -> list[str]:
     own = _OWN if name == DISTRIBUTION else ()
     modules = dict.fromkeys([*own, *plugins, *(target.partition(":")[0] for target in targets)])
     return [module for module in modules if module]
-
-
-def _named_files(plan: Plan) -> Iterator[tuple[str, Path]]:
-    """The files that parameters name, by dotted path."""
-    for part in plan.all_parts():
-        for field in attrs.fields(type(part.config)) if part.config is not None else ():
-            path = join_path(part.path, field.alias or field.name)
-            for where, value in _leaves(getattr(part.config, field.name), path):
-                if isinstance(value, PurePath):
-                    yield where, Path(value)
-
-
-def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _leaves(item, join_path(path, str(key)))
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{path}[{index}]")
-    else:
-        yield path, value
 
 
 def _torch_version() -> str:

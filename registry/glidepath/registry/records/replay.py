@@ -12,6 +12,7 @@ import attrs
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.records.differences import Change, changes
+from glidepath.registry.records.finding import find_again, pinned
 from glidepath.registry.records.manifest import Manifest, read_image
 from glidepath.registry.spec.overrides import Override
 from glidepath.registry.spec.spec import parse_spec
@@ -46,11 +47,13 @@ def replay(
     overrides: Sequence[str | Override] = (),
     *,
     batch: int | None = None,
+    models: Sequence[Path] = (),
     on_change: Callable[[Change], None] = lambda _change: None,
 ) -> Replay:
     """Make the image of a file again, or its film.
 
     overrides: of its spec, such as another device. batch: images made at once, where not as it says.
+    models: folders in which its weights, and what else it reads, are looked for too.
     on_change: told of all that is not as it was, before anything is drawn.
 
     Raises:
@@ -64,9 +67,9 @@ def replay(
     assert images is not None
     inputs = images.inputs()
     spec = parse_spec(
-        canonical_json(then.spec, indent=2),
+        canonical_json(pinned(then), indent=2),
         str(file),
-        overrides,
+        [*find_again(then, file.parent, models), *overrides],
         catalogue=catalogue,
         untrusted=True,
         folder=Path(),
@@ -109,7 +112,8 @@ def _require_weights(plan: Plan, then: Manifest, file: Path, catalogue: Catalogu
         raise GlidepathError(
             f"{file} was made with weights{whose} from {name}"
             f"{f' (sha256 {hash_})' if hash_ else ''}, which is neither below the current directory nor "
-            f"beside the image: {'put it there' if path else 'name it with --weights FILE'}"
+            f"beside the image: {'put it there' if path else 'name it with --weights FILE'}, "
+            "or name the folder of your models with --models DIR"
         )
 
 

@@ -12,7 +12,7 @@ from glidepath.registry.describe.component import RESERVED
 from glidepath.registry.describe.fields import Field, fields
 from glidepath.registry.describe.parameters import Parameter, parameters, type_text
 from glidepath.registry.describe.validation import bad_defaults, converted, message, options
-from glidepath.registry.spec.typed import FAILED, Typing
+from glidepath.registry.spec.typed import FAILED, ReadsAsset, Typing
 from glidepath.registry.text.problems import Place, Problems, quoted
 from glidepath.registry.text.tree import Broken, MappingNode, Node, Scalar, describe_node, join_path, present
 from glidepath.registry.text.yaml_text import yaml_text
@@ -33,10 +33,15 @@ class Config:
 
 
 class ConfigReader:
-    """Reads config objects and adds what is wrong with them to `problems`."""
+    """Reads config objects and adds what is wrong with them to `problems`.
 
-    def __init__(self, problems: Problems) -> None:
+    asset: reads what a spec writes for a parameter that is an asset: (parameter, node, path) -> where that
+        is, None after a problem. Without it they are plain paths.
+    """
+
+    def __init__(self, problems: Problems, asset: ReadsAsset | None = None) -> None:
         self._problems = problems
+        self._asset = asset
 
     def read(
         self,
@@ -69,7 +74,7 @@ class ConfigReader:
                 hint = elsewhere.get(key, "") or missing_space(key, (*known, *reserved))
                 near = None if hint else (key, known)
                 self._problems.add(what, entry.key, join_path(path, key), hint, known, near)
-        reading = _Reading(config, known, about, node, path, owner, self._problems, supplier)
+        reading = _Reading(config, known, about, node, path, owner, self._problems, supplier, self._asset)
         value = reading.value()
         return Config(value if len(self._problems) == before else FAILED, reading.places)
 
@@ -104,6 +109,7 @@ class _Reading:
     owner: str
     problems: Problems
     supplier: str
+    asset: ReadsAsset | None = None
     places: dict[str, Place | None] = attrs.Factory(dict)
 
     def value(self) -> Any:
@@ -131,7 +137,8 @@ class _Reading:
         about = self.about.get(field.attribute.name)
         if written is not None:
             self.places[field.name] = written.place
-            typing = Typing(field.name, field.hint, about, self.problems, self._nested)
+            asset = self.asset if field.asset else None
+            typing = Typing(field.name, field.hint, about, self.problems, self._nested, asset)
             return typing.value(written, field.hint, path)
         if not field.required:
             self.places[field.name] = None
@@ -144,7 +151,7 @@ class _Reading:
         return FAILED
 
     def _nested(self, config: type[Any], node: MappingNode, path: str, name: str, problems: Problems) -> Any:
-        reader = ConfigReader(problems)
+        reader = ConfigReader(problems, self.asset)
         return reader.read(config, node, path, name, supplier=self.supplier, reserved=()).value
 
     def _validate(self, values: Mapping[str, Any]) -> None:

@@ -45,6 +45,9 @@ _INFINITE = {".inf": float("inf"), "-.inf": float("-inf")}
 _NUMBERS = (INT, FLOAT, OCTAL, BASE_60)
 
 
+ReadsAsset = Callable[[str, Node, str], Path | None]
+
+
 @attrs.frozen
 class Typing:
     """How the value of a parameter is typed.
@@ -52,6 +55,7 @@ class Typing:
     name: the parameter. annotation: the whole of it, as messages show it. about: what it means.
     nested: reads an object of a class that is not a part: (class, node, path, name,
         problems) -> object or `FAILED`.
+    asset: reads a path of a parameter that is an asset, as of `ConfigReader`; None for any other parameter.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Typing:
     about: Parameter | None
     problems: Problems
     nested: Callable[[type[Any], MappingNode, str, str, Problems], Any]
+    asset: ReadsAsset | None = None
 
     def value(self, node: Node, hint: Any, path: str) -> Any:
         """`node` as `hint` has it, the annotation or the part that applies; `FAILED` after a problem."""
@@ -81,6 +86,8 @@ class Typing:
                 if isinstance(node, MappingNode)
                 else self._wrong(node, path)
             )
+        if origin is Path and self.asset is not None and isinstance(node, MappingNode):
+            return self.asset(self.name, node, path) or FAILED
         if not isinstance(node, Scalar):
             return self._wrong(node, path)
         if origin in (None, _NONE):
@@ -163,6 +170,8 @@ class Typing:
     def _text(self, node: Scalar, hint: Any, path: str) -> Any:
         if not node.is_text and not _is_lenient(node):
             return self._trap(node, path)
+        if hint is Path and self.asset is not None:
+            return self.asset(self.name, node, path) or FAILED
         if hint is Path:
             return locate(node, path, self.problems) or FAILED
         return node.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath, PureWindowsPath
 
 from glidepath.registry.text.problems import Problems, quoted
@@ -66,12 +67,32 @@ def neighbours(file: Path) -> list[str]:
         return []
 
 
-def below_here(path: PurePath) -> str:
-    """A file relative to the current directory when it is below it, else its bare name: nothing private."""
-    here = Path.cwd()
-    if not path.is_absolute():
-        return str(path)
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+def models_folders() -> list[Path]:
+    """The folders that GLIDEPATH_MODELS names, where models are kept."""
+    named = os.environ.get("GLIDEPATH_MODELS", "").split(os.pathsep)
+    return [Path(os.path.abspath(os.path.expanduser(name))) for name in named if name]
+
+
+def portable_names(paths: Iterable[Path]) -> Callable[[PurePath], str]:
+    """How files are named for others, who have other folders: nothing private.
+
+    One below the current folder is named relative to it, and one below a folder of models relative to that.
+    Of any other only the last name is told, with as many of the folders above as tell it from other `paths`.
+    """
+    homes = [Path.cwd(), *models_folders()]
+    outside = {path.parts for path in paths if not any(map(path.is_relative_to, homes))}
+
+    def written(path: PurePath) -> str:
+        if not path.is_absolute():
+            return str(path)
+        if home := next((home for home in homes if path.is_relative_to(home)), None):
+            return path.relative_to(home).as_posix()
+        counts = range(1, len(path.parts))
+        others = outside - {path.parts}
+        needed = next((n for n in counts if all(it[-n:] != path.parts[-n:] for it in others)), 1)
+        return PurePath(*path.parts[-needed:]).as_posix()
+
+    return written
 
 
 def _stays_within(folder: Path, name: str) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePath
@@ -19,10 +18,10 @@ from glidepath.registry import (
     Catalogue,
     PartPlan,
     file_sha256,
+    files_of,
     flat_parts,
-    locate_weights,
     part_tree,
-    together_sha256,
+    weights_sha256,
 )
 
 CORE = "glidepath.core"
@@ -39,6 +38,10 @@ def described(part: PartPlan | tuple[PartPlan, ...], catalogue: Catalogue) -> An
     for inner, written in _beside(part, tree):
         if inner.weights is not None:
             written["weights"] = weights_digest(inner.weights, catalogue)
+        # which the tree has by their addresses
+        elsewhere = [(path, it) for path, it in inner.assets.items() if it.scheme != "file"]
+        if elsewhere:
+            written["assets"] = {str(it): _contents(path) for path, it in elsewhere}
     code = {}
     for inner in flat_parts({"": part}):
         owner = inner.registered
@@ -76,7 +79,7 @@ def weights_digest(address: Address, catalogue: Catalogue) -> str:
     if address.scheme == "hub":
         return f"{address}@{address.revision or 'main'}"
     try:
-        return together_sha256(locate_weights(address, catalogue))
+        return weights_sha256(address, catalogue)
     except (GlidepathError, OSError):
         return f"absent: {address}"
 
@@ -87,19 +90,8 @@ def _contents(path: PurePath) -> str:
     if place.is_file():
         return f"sha256:{file_sha256(place)}"
     if place.is_dir():
-        return f"sha256:{_folder_digest(place)}"
+        return f"sha256:{digest({name: file_sha256(file) for name, file in files_of(place).items()})}"
     return f"absent: {path}"
-
-
-def _folder_digest(folder: Path) -> str:
-    found = {}
-    for base, folders, names in os.walk(folder):
-        folders.sort()
-        for name in names:
-            file = Path(base, name)
-            if file.is_file():
-                found[file.relative_to(folder).as_posix()] = file_sha256(file)
-    return digest(found)
 
 
 def _beside(part: PartPlan | tuple[PartPlan, ...], tree: Any) -> Iterator[tuple[PartPlan, dict[str, Any]]]:
