@@ -187,8 +187,6 @@ class Layers:
 
     def _told(self, origin: _Origin, place: Place) -> MappingNode:
         """The spec of a folder, as the plugin says that knows what is in it."""
-        from glidepath.registry.text.mappings import mapping_tree
-
         try:
             told = self._schema.catalogue.call_hook("spec_of", path=origin.file)
         except GlidepathError as error:
@@ -196,6 +194,8 @@ class Layers:
         if len(told) != 1:
             what = f"{origin.name} is a folder, and {len(told) or 'no'} installed plugins know what is in it"
             raise self._stop(what, place, "a spec is a preset, a file, or a folder that a plugin can read")
+        from glidepath.registry.text.mappings import mapping_tree  # most specs are files
+
         self._problems.files.append(origin.name)
         return self._mapping(mapping_tree(told[0], Source(origin.name, origin.file, ""), self._problems))
 
