@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,14 @@ from glidepath.core import Condition, Conditioning, PartError, TextEmbedding
 from glidepath.plugins.dit.configs import DitConfig
 from glidepath.plugins.dit.layers import positions
 from glidepath.plugins.dit.network import Dit
-from glidepath.registry import SpecError, load_catalogue, make_plan, read_spec
+from glidepath.registry import (
+    SpecError,
+    WeightsError,
+    load_catalogue,
+    load_module,
+    make_plan,
+    read_spec,
+)
 
 TINY: dict[str, Any] = {"image_size": 8, "width": 32, "depth": 2, "heads": 2}
 
@@ -105,3 +113,42 @@ def test_a_dropped_label_is_the_one_for_no_class() -> None:
     torch.testing.assert_close(
         predicted(made, dropped)[0], predicted(made, Conditioning.of(2, labels=torch.tensor([3, 2])))[0]
     )
+
+
+def saved_by_diffusers(made: Dit) -> dict[str, Tensor]:
+    """The tensors of a DiT as `DiTTransformer2DModel` of diffusers names them."""
+    own = made.state_dict()
+    pairs = {"pos_embed.proj": "x_embedder.proj", "proj_out_1": "final_layer.adaLN_modulation.1"}
+    pairs["proj_out_2"] = "final_layer.linear"
+    saved = {}
+    for index in range(len(made.blocks)):
+        theirs, ours = f"transformer_blocks.{index}", f"blocks.{index}"
+        pairs[f"{theirs}.norm1.emb.timestep_embedder.linear_1"] = "t_embedder.mlp.0"
+        pairs[f"{theirs}.norm1.emb.timestep_embedder.linear_2"] = "t_embedder.mlp.2"
+        pairs[f"{theirs}.norm1.linear"] = f"{ours}.adaLN_modulation.1"
+        pairs[f"{theirs}.attn1.to_out.0"] = f"{ours}.attn.proj"
+        pairs[f"{theirs}.ff.net.0.proj"] = f"{ours}.mlp.fc1"
+        pairs[f"{theirs}.ff.net.2"] = f"{ours}.mlp.fc2"
+        table = f"{theirs}.norm1.emb.class_embedder.embedding_table.weight"
+        saved[table] = own["y_embedder.embedding_table.weight"]
+        for value in ("weight", "bias"):
+            for name, part in zip("qkv", own[f"{ours}.attn.qkv.{value}"].chunk(3), strict=True):
+                saved[f"{theirs}.attn1.to_{name}.{value}"] = part
+    for theirs, ours in pairs.items():
+        saved |= {f"{theirs}.{value}": own[f"{ours}.{value}"] for value in ("weight", "bias")}
+    return saved
+
+
+def test_a_file_of_diffusers_is_read_under_its_own_names() -> None:
+    made, labels = trained(num_classes=3), Conditioning.of(2, labels=torch.tensor([0, 2]))
+    other = network(num_classes=3)
+    load_module(other, saved_by_diffusers(made), part="denoiser", file=Path("dit.safetensors"))
+    assert torch.equal(predicted(other, labels), predicted(made, labels))
+
+
+def test_a_file_of_diffusers_whose_blocks_have_embeddings_of_their_own_is_refused() -> None:
+    saved = saved_by_diffusers(trained(num_classes=3))
+    own = "transformer_blocks.1.norm1.emb.timestep_embedder.linear_1.bias"
+    saved[own] = saved[own] + 1
+    with pytest.raises(WeightsError, match=f"1 not known to the part: {own}"):
+        load_module(network(num_classes=3), saved, part="denoiser", file=Path("dit.safetensors"))

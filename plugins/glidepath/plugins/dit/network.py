@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -26,6 +26,7 @@ from glidepath.plugins.dit.layers import (
     TimestepEmbedder,
     positions,
 )
+from glidepath.plugins.dit.saved import from_diffusers
 
 PREPARED_BYTES = 512 * 2**20
 """Where the scales and shifts of all steps would take more, each step computes its own."""
@@ -76,6 +77,13 @@ class Dit(Denoiser):
         patch = self.config.patch_size
         fits = len(size) == 2 and not any(side % patch for side in size)
         return "" if fits else f"dit takes an x of two sides that are multiples of {patch} (patch_size)"
+
+    def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of a file that diffusers wrote (`DiTTransformer2DModel`) under the published names.
+
+        There the timestep's sinusoids have slightly other frequencies than those it was trained with.
+        """
+        return {"pos_embed": self.pos_embed, **from_diffusers(tensors)}
 
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict, with nothing prepared.

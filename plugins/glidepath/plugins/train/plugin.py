@@ -41,6 +41,11 @@ def _faults_of_trainer(config: DiffusionTrainerConfig) -> list[tuple[str, str]]:
 
 def _needs_of_bits(_config: BitsConfig) -> dict[str, Need]:
     return {
+        "schedule.continuous": Need(
+            test=lambda continuous: "it is in continuous time" if continuous else "",
+            optional=True,
+            why="the bound is that of a chain of timesteps",
+        ),
         "image.upsamples": Need(
             test=lambda upsamples: "it is an upsampler" if upsamples else "",
             optional=True,
