@@ -28,12 +28,12 @@ from safetensors.torch import save
 from tests.registry.tiny import CASCADE, SPEC, write_tiny
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.assembly.warnings import training_spec
 from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.pictures import FORMATS, decode_picture
 from glidepath.registry.files.tensor_file import read_state_dicts, require_numbers
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.plan.warnings import training_spec
 from glidepath.registry.records.differences import changes
 from glidepath.registry.records.lock import read_lock, write_lock
 from glidepath.registry.records.manifest import read_image

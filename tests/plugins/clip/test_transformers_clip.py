@@ -86,7 +86,7 @@ def test_without_settings_the_colours_are_those_of_clips_training_images(
 def test_weights_of_the_part_stand_in_place_of_those_of_the_folder(folder: Path, tmp_path: Path) -> None:
     clip = clip_of(folder)
     file = tmp_path / "model.safetensors"
-    save_file({**clip.state_dict(), "logit_scale": torch.tensor(1.0)}, file)
+    save_file({**clip.model.state_dict(), "logit_scale": torch.tensor(1.0)}, file)
     load_module(clip, read_tensors(file), part="guidance[0].clip", file=file)
     torch.testing.assert_close(clip.logit_scale, torch.tensor(1.0).exp())
 
@@ -100,10 +100,10 @@ def test_while_a_plan_is_measured_no_weights_are_read(folder: Path) -> None:
 def test_a_pickle_is_not_read(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     name = "visual_projection.weight"
-    pickled = {**clip_of(folder).state_dict(), name: torch.ones(16, 32)}
+    pickled = {**clip_of(folder).model.state_dict(), name: torch.ones(16, 32)}
     (tmp_path / "model.safetensors").unlink()
     torch.save(pickled, tmp_path / "pytorch_model.bin")
-    assert not torch.equal(clip_of(tmp_path).state_dict()[name], pickled[name])
+    assert not torch.equal(clip_of(tmp_path).model.state_dict()[name], pickled[name])
 
 
 def test_what_is_no_folder_of_a_clip_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from tests.registry.tiny import SPEC, write_tiny
 from glidepath.core.errors import PartError
 from glidepath.core.pipeline import Pipeline
 from glidepath.registry.assembly.build import assemble
+from glidepath.registry.assembly.warnings import TrainedOtherwise
 from glidepath.registry.cli import main
 from glidepath.registry.files.writing import CannotWrite
-from glidepath.registry.plan.warnings import TrainedOtherwise
 from glidepath.registry.records.images import (
     ImageError,
     default_scale,

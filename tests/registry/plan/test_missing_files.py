@@ -8,10 +8,10 @@ import attrs
 import pytest
 from tests.registry.made_up import COMPONENTS, make_catalogue
 
+from glidepath.registry.assembly.warnings import missing_inputs
 from glidepath.registry.describe.component import Component
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.plan.warnings import missing_inputs
 from glidepath.registry.spec.spec import parse_spec
 from glidepath.registry.text.problems import Problem
 

@@ -11,11 +11,11 @@ import attrs
 import pytest
 from tests.registry.made_up import COMPONENTS, make_catalogue
 
+from glidepath.registry.assembly.warnings import training_mismatches, training_spec
 from glidepath.registry.describe.component import Component, doc
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.plan.warnings import training_mismatches, training_spec
 from glidepath.registry.spec.spec import parse_spec
 
 SPEC = """\

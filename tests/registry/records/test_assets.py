@@ -15,13 +15,13 @@ from tests.registry.tiny import SPEC, write_tiny
 
 from glidepath.registry import assemble
 from glidepath.registry.assembly import assets
+from glidepath.registry.assembly.warnings import missing_inputs
 from glidepath.registry.cli import main
 from glidepath.registry.describe.component import asset, doc
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import WeightsError
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.plan.warnings import missing_inputs
 from glidepath.registry.records.images import read_manifest
 from glidepath.registry.records.recording import describe_plan
 from glidepath.registry.spec.spec import parse_spec, read_spec

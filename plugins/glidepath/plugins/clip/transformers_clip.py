@@ -75,15 +75,9 @@ class TransformersClip(Clip):
         features: Tensor = self.model.get_image_features(pixels).pooler_output
         return F.normalize(features, dim=-1)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's."""
-        return self.model.state_dict(*args, **kwargs)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Load the model's."""
-        return self.model.load_state_dict(state_dict, strict=strict, assign=assign)
+    def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Those of a CLIPModel, as the folder has them."""
+        return {f"model.{name}": tensor for name, tensor in tensors.items()}
 
 
 def _read(folder: Path) -> tuple[Any, Any]:

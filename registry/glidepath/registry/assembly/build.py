@@ -14,6 +14,7 @@ from glidepath.registry.assembly import weights
 from glidepath.registry.assembly.assets import located_config
 from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.assembly.filling import Sparing
+from glidepath.registry.assembly.warnings import TrainedOtherwise, missing_inputs, training_mismatches
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.import_errors import import_problem, import_remedy
 from glidepath.registry.discovery.scan import unreadable_metadata
@@ -22,7 +23,6 @@ from glidepath.registry.files.tensor_file import require_numbers
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
-from glidepath.registry.plan.warnings import TrainedOtherwise, missing_inputs, training_mismatches
 from glidepath.registry.spec.layers import SpecSource
 from glidepath.registry.spec.overrides import as_overrides, option_override
 from glidepath.registry.spec.spec import plugin_switches, read_spec

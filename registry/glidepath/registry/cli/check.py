@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: with all problems of the spec; with `--json` they are the document instead.
     """
+    from glidepath.registry.assembly.warnings import doubts
     from glidepath.registry.plan.targets import require_targets
-    from glidepath.registry.plan.warnings import doubts
 
     try:
         catalogue, plan = open_plan(arguments)
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _require_fit(plan: Plan, catalogue: Catalogue) -> None:
     """Refuse weights of other shapes. It takes seconds: only where networks are not as they were trained."""
-    from glidepath.registry.plan.warnings import training_mismatches
+    from glidepath.registry.assembly.warnings import training_mismatches
 
     mismatches = training_mismatches(plan, catalogue)
     if all("schedule" in problem.path.split(".") for problem in mismatches):

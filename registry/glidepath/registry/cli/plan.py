@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SpecError: the spec has problems.
     """
-    from glidepath.registry.plan.warnings import training_mismatches
+    from glidepath.registry.assembly.warnings import training_mismatches
 
     catalogue, plan = open_plan(arguments)
     warnings = [problem.render() for problem in training_mismatches(plan, catalogue)]

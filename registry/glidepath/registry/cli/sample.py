@@ -215,7 +215,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _warn_of_doubts(plan: Plan, catalogue: Catalogue) -> None:
-    from glidepath.registry.plan.warnings import doubts
+    from glidepath.registry.assembly.warnings import doubts
 
     problems = doubts(plan, catalogue)
     if not plan.all_weights():

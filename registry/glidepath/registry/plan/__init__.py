@@ -1,1 +1,1 @@
-"""A spec's slots to components, held against one another, with warnings; nothing is built."""
+"""A spec's slots to components, held against one another; nothing is built."""
