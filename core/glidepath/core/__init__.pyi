@@ -40,6 +40,7 @@ from glidepath.core.sampler import Sampler as Sampler
 from glidepath.core.sampler import Start as Start
 from glidepath.core.sampler import State as State
 from glidepath.core.schedule import NoiseSchedule as NoiseSchedule
+from glidepath.core.size import parse_size as parse_size
 from glidepath.core.spacing import Spacing as Spacing
 from glidepath.core.spacing import fractions as fractions
 from glidepath.core.spacing import spacing_fault as spacing_fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from glidepath.core.errors import PartError
@@ -22,3 +23,15 @@ def checked_size(size: Sequence[int]) -> tuple[int, ...]:
     if len(given) != 2 or any(type(side) is not int or side < 1 for side in given):
         raise PartError(f"size is (height, width) in pixels, such as (480, 640), not {size!r}")
     return given
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT, as people write it, as (H, W).
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
+    if found is None:
+        raise ValueError(f"{text!r} is no WIDTHxHEIGHT in pixels, such as 640x480")
+    return int(found[2]), int(found[1])

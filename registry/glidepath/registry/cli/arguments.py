@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from glidepath.core.size import parse_size
 from glidepath.registry.text.problems import nearest
 
 _UNKNOWN = "unrecognized arguments: "
@@ -105,10 +106,10 @@ def named_file(text: str) -> tuple[str, Path]:
 
 def pixel_size(text: str) -> tuple[int, int]:
     """The `type` of an argument that is a size in pixels: WIDTHxHEIGHT, given as (height, width)."""
-    sides = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
-    if sides is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no WIDTHxHEIGHT in pixels, such as 640x480")
-    return int(sides[2]), int(sides[1])
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _whole(text: str, least: int) -> int:

@@ -52,6 +52,21 @@ def test_replay_makes_an_image_again_bit_for_bit_whatever_its_batch(
     assert len({Image.open(it.file).tobytes() for it in pictures}) == 4
 
 
+def test_images_of_a_study_have_its_size_and_are_reported_and_replayed(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures, _ = kept(small, STUDY, "data.size=24x16")
+    for picture in pictures:
+        assert Image.open(picture.file).size == (24, 16)
+    assert main(["replay", str(pictures[0].file), "--out", "again.png"]) == 0
+    assert "the same image, pixel for pixel" in capsys.readouterr().out
+    (small / "study.yaml").write_text(STUDY)
+    for command in ("run", "report"):
+        assert main(["study", command, "study.yaml", "--set", "data.size=24x16"]) == 0
+    assert main(["study", "check", "study.yaml", "--set", "data.size=24"]) != 0
+    assert "'24' is no WIDTHxHEIGHT in pixels" in capsys.readouterr().err
+
+
 def test_an_image_of_a_model_that_the_study_trained_is_made_again(
     small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

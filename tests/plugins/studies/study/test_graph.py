@@ -81,6 +81,7 @@ ALL = {"train", "embed", "sample", "measure"}
         ("base.train.seed=9", set()),
         ("data.per_prompt=2", {"embed", "sample", "measure"}),
         ("data.batch=3", {"embed", "sample", "measure"}),
+        ("data.size=48x32", {"sample", "measure"}),
         ("data.prompts=[a red star]", {"embed", "sample", "measure"}),
         ("base.runtime.dtype=bfloat16", ALL),
         ("stats.confidence=0.9", set()),

@@ -115,13 +115,14 @@ class Steps:
         keys: list[ImageKey] = []
         for some in batches:
             samples = step["samples"][len(keys) : len(keys) + len(some)]
-            made.append(_drawn(pipeline, some, step["seed"], samples))
+            made.append(_drawn(pipeline, some, step["seed"], samples, step["size"]))
             keys += [ImageKey(*key) for key in zip(some, [step["seed"]] * len(some), samples, strict=True)]
             print(f"{len(keys)} of {sum(map(len, batches))} images", file=sys.stderr)
         seconds = time.perf_counter() - clock
         images = torch.cat(made).numpy()
         write_whole(folder / IMAGES, lambda partial: _save_array(partial, images))
-        described = Images(keys=keys, columns=step["per_prompt"])
+        size = None if step["size"] is None else tuple(step["size"])
+        described = Images(keys=keys, columns=step["per_prompt"], size=size)
         manifest = describe_images(built.plan, pipeline, self._catalogue(step["spec"]), described)
         write_json(folder / MANIFEST, manifest.to_json())
         return {
@@ -245,9 +246,15 @@ def _save_array(path: Path, values: npt.NDArray[np.generic]) -> None:
         np.save(file, values, allow_pickle=False)
 
 
-def _drawn(pipeline: Pipeline | Cascade, prompts: Sequence[str], seed: int, samples: Sequence[int]) -> Tensor:
+def _drawn(
+    pipeline: Pipeline | Cascade,
+    prompts: Sequence[str],
+    seed: int,
+    samples: Sequence[int],
+    size: Sequence[int] | None,
+) -> Tensor:
     """Images of a batch, [B, 3, H, W] uint8 on the host."""
-    (last,) = deque(pipeline.states(prompts, seed=seed, samples=samples), maxlen=1)
+    (last,) = deque(pipeline.states(prompts, seed=seed, samples=samples, size=size), maxlen=1)
     return pipeline.images(last).cpu()
 
 

@@ -49,6 +49,7 @@ def _step(node: Node, study: Study, store: Store, folders: Mapping[str, Path]) -
         step["batch"] = study.data.batch
     if node.stage == "sample" and node.batch is not None:
         step["samples"] = node.batch.samples(study.data.per_prompt)
+        step["size"] = study.data.pixels
         if "embed" in before:
             step["embeddings"] = str(before["embed"][0] / EMBEDDINGS)
     if node.metric is not None:

@@ -144,14 +144,14 @@ class _Probing:
         built = time.perf_counter() - clock
         samples = range(len(self.texts))
         if "sample" not in self._warm:
-            next(iter(pipeline.states(self.texts, seed=0, samples=samples)))
+            next(iter(pipeline.states(self.texts, seed=0, samples=samples, size=self.study.data.pixels)))
             self._warm.add("sample")
         ends = []
         # each stage of a cascade has steps of its own, so that one is walked to its end
         steps = math.inf if isinstance(pipeline, Cascade) else _STEPS
         clock = time.perf_counter()
         last = None
-        for state in pipeline.states(self.texts, seed=0, samples=samples):
+        for state in pipeline.states(self.texts, seed=0, samples=samples, size=self.study.data.pixels):
             last = state
             ends.append(time.perf_counter() - clock)
             if len(ends) > steps:

@@ -189,6 +189,8 @@ class _Building:
                 before = (*trained, embedded)
                 nodes.setdefault("embed", []).append(embedded)
             inputs["prompts"] = self._prompts(batch, at=True)
+            if self.study.data.size is not None:
+                inputs["size"] = self.study.data.size
             drawn = self._node("sample", arm, before, seed=seed, inputs=inputs, batch=batch)
             nodes.setdefault("sample", []).append(drawn)
         for metric in self.study.metrics:

@@ -9,6 +9,7 @@ from typing import Literal
 import attrs
 from attrs.validators import and_, ge, gt, le, lt, optional
 
+from glidepath.core import parse_size
 from glidepath.registry import doc
 
 FAILURES = ("error", "oom", "lost", "timeout", "diverged", "cancelled")
@@ -98,6 +99,10 @@ class Data:
     batch: int = attrs.field(
         default=16, validator=ge(1), metadata=doc("images drawn at the same time, at most")
     )
+    size: str | None = attrs.field(
+        default=None,
+        metadata=doc("WIDTHxHEIGHT of the images in pixels; none: what each arm's model was made for"),
+    )
     threads: int | None = attrs.field(
         default=None,
         validator=optional(and_(ge(1), le(1024))),
@@ -105,6 +110,16 @@ class Data:
             "of the processor for each trial; they decide how numbers round. none: OMP_NUM_THREADS, else 1"
         ),
     )
+
+    @size.validator
+    def _is_size(self, _attribute: object, value: str | None) -> None:
+        if value is not None:
+            parse_size(value)
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """(H, W), where the size is said."""
+        return None if self.size is None else parse_size(self.size)
 
 
 @attrs.frozen(kw_only=True)
