@@ -94,6 +94,7 @@ def flow_of(settings: dict[str, Any]) -> NoiseSchedule:
     config = FlowConfig(
         shift=given.get("shift", given.get("flow_shift", 1.0)),
         shift_terminal=given.get("shift_terminal"),
+        spacing=next((name for name in ("karras", "exponential") if given.get(f"use_{name}_sigmas")), "even"),  # type: ignore[arg-type]
         grid=name,  # type: ignore[arg-type]
     )
     mu = settings.get("set_timesteps", {}).get("mu")

@@ -136,6 +136,8 @@ def test_a_flow_has_the_shift_of_its_scheduler() -> None:
     dynamic = {"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": True, "shift": 3.0}
     schedule = read_scheduler(dynamic, 28, grid="trailing").schedule
     assert (schedule["dynamic"], "shift" in schedule) == ("exponential", False)
+    heun = read_scheduler({"_class_name": "FlowMatchHeunDiscreteScheduler", "use_karras_sigmas": True}, 8)
+    assert (heun.sampler["slope"], heun.schedule["spacing"], heun.notes) == ("flow", "karras", ())
 
 
 def test_the_command_writes_a_spec_whose_paths_are_seen_from_it(

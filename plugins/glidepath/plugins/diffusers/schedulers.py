@@ -107,11 +107,12 @@ def _prediction(given: Mapping[str, Any]) -> str:
 
 
 def _flow(name: str, config: Mapping[str, Any], steps: int, grid: str) -> Walk:
-    left = (*_UNKNOWN, "stochastic_sampling", *_SPACED)
+    spacing = next((spaced for key, spaced in _SPACED.items() if config.get(key)), None)
+    left = (*_UNKNOWN, "stochastic_sampling")
     notes = [f"{name} sets {key}, which is left out" for key in left if config.get(key)]
     sampler = {"use": "euler", "steps": steps, "start": "noise"}
     if name == "FlowMatchHeunDiscrete":
-        sampler["use"] = "heun"
+        sampler |= {"use": "heun", "slope": "flow"}
     elif name != "FlowMatchEulerDiscrete":
         notes.append(f"the scheduler {name} is not known: euler stands in its place")
     schedule: dict[str, Any] = {
@@ -129,6 +130,8 @@ def _flow(name: str, config: Mapping[str, Any], steps: int, grid: str) -> Walk:
         }
     else:
         schedule["shift"] = config.get("shift", 1.0)
+    if spacing:
+        schedule["spacing"] = spacing
     if config.get("shift_terminal"):
         schedule["shift_terminal"] = config["shift_terminal"]
     return Walk(schedule, sampler, "flow", tuple(notes))

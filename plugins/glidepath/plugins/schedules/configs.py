@@ -133,6 +133,14 @@ class FlowConfig:
             "the last two give the denoiser whole numbers"
         ),
     )
+    spacing: Literal["even", "karras", "exponential"] = attrs.field(
+        default="even",
+        metadata=doc(
+            "how sigma lies between the first and the last step, after the shift. even: as the grid has it; "
+            "karras, evenly in sigma^(1/7), and exponential, in log sigma, as diffusers spaces a flow (the "
+            "`sigmas` of a sampler space sigma over alpha)"
+        ),
+    )
     shift_terminal: float | None = attrs.field(
         default=None,
         validator=optional([gt(0), lt(1)]),

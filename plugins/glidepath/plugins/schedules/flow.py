@@ -14,6 +14,7 @@ from glidepath.core import NoiseLevels, NoiseSchedule, Spacing
 from glidepath.plugins.schedules.configs import FlowConfig
 
 _Time = TypeVar("_Time", float, Tensor)
+_RHO = 7.0  # of Karras et al. 2022, appendix D.1
 _UNIPC_MARGIN = 1e-6  # by how much diffusers' UniPC begins below sigma 1, whose log SNR is infinite
 
 
@@ -65,10 +66,16 @@ class FlowSchedule(NoiseSchedule):
         t = super().times(spacing)
         if isinstance(spacing, int | str):
             t = self._evenly(len(t))
-        if self.config.shift_terminal is None:
+        if self.config.shift_terminal is None and self.config.spacing == "even":
             return t
         sigma = _shifted(t, self.shift)
-        sigma = 1 - (1 - sigma) * (1 - self.config.shift_terminal) / (1 - sigma[-1])
+        if self.config.shift_terminal is not None:
+            sigma = 1 - (1 - sigma) * (1 - self.config.shift_terminal) / (1 - sigma[-1])
+        first, last = float(sigma[0]), float(sigma[-1])
+        if self.config.spacing == "karras":
+            sigma = _line(first ** (1 / _RHO), last ** (1 / _RHO), len(t)) ** _RHO
+        elif self.config.spacing == "exponential":
+            sigma = _line(math.log(first), math.log(last), len(t)).exp()
         return _shifted(sigma, 1 / self.shift)
 
     def levels(self, spacing: Spacing) -> NoiseLevels:
