@@ -1,1 +1,1 @@
-"""A plan to a pipeline: what is doubtful about it, parts constructed, weights loaded, devices chosen, and what an image costs."""
+"""A plan to a pipeline: its doubts, parts constructed, weights loaded, devices chosen, what an image costs."""

@@ -1,1 +1,1 @@
-"""Files, written whole or not at all, locked, read safely, hashed; the streams, signals and state of the process."""
+"""Files: written whole or not at all, locked, read safely, hashed; streams, signals, state of the process."""
