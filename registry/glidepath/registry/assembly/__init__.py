@@ -1,1 +1,1 @@
-"""A plan to a pipeline: its doubts, parts constructed, weights loaded, devices chosen, what an image costs."""
+"""A plan to a pipeline: its doubts, parts constructed, weights loaded, devices, what an image costs."""
