@@ -63,7 +63,7 @@ def test_images_of_a_study_have_its_size_and_are_reported_and_replayed(
     (small / "study.yaml").write_text(STUDY)
     for command in ("run", "report"):
         assert main(["study", command, "study.yaml", "--set", "data.size=24x16"]) == 0
-    assert main(["study", "check", "study.yaml", "--set", "data.size=24"]) != 0
+    assert main(["study", "plan", "study.yaml", "--set", "data.size=24"]) == 2
     assert "'24' is no WIDTHxHEIGHT in pixels" in capsys.readouterr().err
 
 

@@ -189,8 +189,6 @@ class _Building:
                 before = (*trained, embedded)
                 nodes.setdefault("embed", []).append(embedded)
             inputs["prompts"] = self._prompts(batch, at=True)
-            if self.study.data.size is not None:
-                inputs["size"] = self.study.data.size
             drawn = self._node("sample", arm, before, seed=seed, inputs=inputs, batch=batch)
             nodes.setdefault("sample", []).append(drawn)
         for metric in self.study.metrics:
@@ -219,12 +217,12 @@ class _Building:
         ]
 
     def _prompts(self, batch: Batch, *, at: bool = False) -> str:
-        """The digest of what is drawn of a batch; at: with where its noise is."""
+        """The digest of what is drawn of a batch; at: with where its noise is, and the size of its images."""
         data = self.study.data
         whole: list[Any] = [[self.study.prompts[it] for it in batch.prompts], data.per_prompt, data.batch]
         if at and batch.at != tuple(range(len(batch.at))):
             whole.append(list(batch.at))
-        return digest(whole)
+        return digest([*whole, data.size] if at and data.size else whole)
 
     def _runtime(self, arm: ArmPlan) -> str:
         key = id(arm.common)
