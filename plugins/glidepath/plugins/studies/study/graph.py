@@ -20,13 +20,7 @@ import attrs
 
 from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.batches import Batch, make_batches
-from glidepath.plugins.studies.study.cache_keys import (
-    CORE,
-    core_digest,
-    described,
-    digest,
-    weights_digest,
-)
+from glidepath.plugins.studies.study.cache_keys import CORE, core_digest, described, digest, weights_digest
 from glidepath.plugins.studies.study.study import MetricPlan, Study
 from glidepath.registry import DISTRIBUTION, PIPELINE_SLOTS, Catalogue, PartPlan
 
@@ -35,7 +29,7 @@ Stage = Literal["train", "embed", "sample", "measure"]
 STAGES: tuple[Stage, ...] = ("train", "embed", "sample", "measure")
 
 READS: Mapping[Stage, tuple[str, ...]] = {
-    "train": ("schedule", "text_encoder", "denoiser", "codec", "data", "train"),
+    "train": ("schedule", "text_encoder", "conditioners", "adapters", "denoiser", "codec", "data", "train"),
     "embed": ("text_encoder", "adapters"),
     "sample": PIPELINE_SLOTS,
     "measure": ("data",),
