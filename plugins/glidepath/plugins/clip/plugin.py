@@ -60,6 +60,10 @@ def _provides_weight(_config: ClipGuidanceConfig) -> dict[str, object]:
     return {"guidance.weight": True}
 
 
+def _needs_pixels(_config: ClipGuidanceConfig) -> dict[str, Need]:
+    return {"codec.bounded": Need(value=True, optional=True, why="a CLIP looks at x as pixels")}
+
+
 _CLIP = (
     'Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", '
     "arXiv:2103.00020"
@@ -149,6 +153,7 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:ClipGuidanceConfig",
             summary="pulls each step towards what a CLIP finds fitting for the prompt",
             provides=_provides_weight,
+            needs=_needs_pixels,
             example={"clip": {"use": "glidepath-diffusion/noised-clip", **_SMALL}},
             neutral={"scale": 0},
             references=(f"{_GLIDE}, section 2.4", f"{_VQGAN_CLIP}, section 2"),

@@ -359,7 +359,8 @@ def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, scale: 
     """Write the strip of the forward chain: to `--out` itself where nothing else is made."""
     from glidepath.registry.records.images import load_image, save_png
 
-    image = load_image(arguments.noise_film, pipeline.image_size)
+    pipeline.latent_shape(arguments.size)  # it refuses a size that it does not take
+    image = load_image(arguments.noise_film, arguments.size or pipeline.image_size)
     strip, timesteps = noise_film(pipeline, image, arguments.seed, scale)
     beside = (arguments.out or IMAGES / "image.png").with_name(f"{arguments.noise_film.stem}-noise-film.png")
     if arguments.out and (arguments.prompts or arguments.labels):
