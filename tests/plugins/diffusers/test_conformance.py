@@ -21,7 +21,7 @@ Saved = Callable[[str], Path]
 def clip(folder: Path, number: str = "") -> dict[str, Any]:
     return {
         "use": "glidepath-diffusion/clip-text",
-        "config": str(folder / f"text_encoder{number}"),
+        "config": str(folder / f"text_encoder{number}" / "config.json"),
         "tokenizer": str(folder / f"tokenizer{number}"),
     }
 
@@ -33,15 +33,18 @@ def example(part: str, saved: Saved) -> dict[str, Any]:
         return {"encoders": encoders, "tokens": [[0, 1]], "pooled": [1]}
     if part == "text_encoder/t5-text":
         folder = saved("pixart")
-        saved_as = {"config": folder / "text_encoder", "tokenizer": folder / "tokenizer"}
+        saved_as = {"config": folder / "text_encoder" / "config.json", "tokenizer": folder / "tokenizer"}
         return {"context": 16, **{name: str(path) for name, path in saved_as.items()}}
     if part == "text_encoder/clip-text":
         return {name: value for name, value in clip(saved("sd15")).items() if name != "use"}
     if part == "conditioner/image-prompt":
-        return {"config": str(saved("image_encoder")), "processor": str(saved("image_encoder"))}
+        return {
+            name: str(saved("image_encoder") / file)
+            for name, file in {"config": "config.json", "processor": "preprocessor_config.json"}.items()
+        }
     folders = {"denoiser/diffusers-network": "sd15/unet", "codec/autoencoder": "sd15/vae"}
     name, _, inner = folders.get(part, "controlnet/").partition("/")
-    return {"config": str(saved(name) / inner)}
+    return {"config": str(saved(name) / inner / "config.json")}
 
 
 @pytest.mark.parametrize(

@@ -61,14 +61,14 @@ def test_stable_diffusion_is_imported_as_its_pipeline_samples_it(tmp_path: Path)
         "schedule": {"use": "quadratic", "beta_start": 0.00085, "beta_end": 0.012, "num_steps": 1000},
         "text_encoder": {
             "use": "clip-text",
-            "config": "sd/text_encoder",
+            "config": "sd/text_encoder/config.json",
             "weights": "sd/text_encoder",
             "tokenizer": "sd/tokenizer",
         },
-        "denoiser": {"use": "diffusers-network", "config": "sd/unet", "weights": "sd/unet"},
+        "denoiser": {"use": "diffusers-network", "config": "sd/unet/config.json", "weights": "sd/unet"},
         "guidance": [{"use": "classifier-free", "scale": 7.5}],
         "sampler": {"use": "pndm", "steps": "leading50+1", "warm_up": "heun", "end": "first"},
-        "codec": {"use": "autoencoder", "config": "sd/vae", "weights": "sd/vae"},
+        "codec": {"use": "autoencoder", "config": "sd/vae/config.json", "weights": "sd/vae"},
     }
     assert imported.notes == ("safety_checker is left out: images are not looked at for what they show",)
 
@@ -147,7 +147,7 @@ def test_the_command_writes_a_spec_whose_paths_are_seen_from_it(
     write(tmp_path / "models" / "sd")
     assert main(["import", "models/sd", "--out", "specs/sd.yaml", "--steps", "20"]) == 0
     text = (tmp_path / "specs" / "sd.yaml").read_text()
-    assert 'config: "../models/sd/unet"' in text
+    assert 'config: "../models/sd/unet/config.json"' in text
     assert 'steps: "leading20+1"' in text
     assert main(["import", "models/sd", "--out", "specs/sd.yaml"]) == 1
     assert "--overwrite replaces it" in capsys.readouterr().err

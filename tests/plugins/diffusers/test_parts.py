@@ -42,7 +42,9 @@ def loaded(part: Any, folder: Path) -> Any:
 
 def clip(saved: Saved, **parameters: Any) -> ClipTextEncoder:
     folder = saved("sd15")
-    config = ClipTextConfig(config=folder / "text_encoder", tokenizer=folder / "tokenizer", **parameters)
+    config = ClipTextConfig(
+        config=folder / "text_encoder" / "config.json", tokenizer=folder / "tokenizer", **parameters
+    )
     built: ClipTextEncoder = loaded(ClipTextEncoder(config), folder / "text_encoder")
     return built
 
@@ -84,7 +86,9 @@ def test_files_of_older_versions_have_other_names_and_whole_numbers(saved: Saved
 
 def test_a_t5_reads_padding_or_masks_it(saved: Saved) -> None:
     folder = saved("pixart")
-    config = T5TextConfig(config=folder / "text_encoder", tokenizer=folder / "tokenizer", context=16)
+    config = T5TextConfig(
+        config=folder / "text_encoder" / "config.json", tokenizer=folder / "tokenizer", context=16
+    )
     reference = transformers.T5EncoderModel.from_pretrained(folder / "text_encoder")
     tokenizer = transformers.T5Tokenizer.from_pretrained(folder / "tokenizer")
     ids = tokenizer(PROMPT, padding="max_length", max_length=16, return_tensors="pt")
@@ -154,7 +158,9 @@ def test_an_encoder_without_a_pooled_vector_gives_none() -> None:
 
 
 def autoencoder(folder: Path, **parameters: Any) -> Autoencoder:
-    built: Autoencoder = loaded(Autoencoder(AutoencoderConfig(config=folder, **parameters)), folder)
+    built: Autoencoder = loaded(
+        Autoencoder(AutoencoderConfig(config=folder / "config.json", **parameters)), folder
+    )
     return built
 
 
@@ -193,7 +199,7 @@ def test_a_tiny_autoencoder_is_a_codec_too(tmp_path: Path) -> None:
 
 def test_a_mapping_gives_any_network_its_conditions(saved: Saved) -> None:
     folder = saved("pixart") / "transformer"
-    config = NetworkConfig(config=folder, arguments={"encoder_attention_mask": None})
+    config = NetworkConfig(config=folder / "config.json", arguments={"encoder_attention_mask": None})
     denoiser = loaded(DiffusersDenoiser(config), folder)
     text = TextEmbedding(None, torch.randn(1, 5, 48))
     given = Conditioning(1, {"text": Condition(text)})
@@ -206,15 +212,17 @@ def test_a_mapping_gives_any_network_its_conditions(saved: Saved) -> None:
 def test_a_class_that_is_not_known_needs_a_mapping(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"_class_name": "NextYear", "in_channels": 4}')
     with pytest.raises(GlidepathError, match="nothing is known of the class NextYear"):
-        describe(NetworkConfig(config=tmp_path))
-    known = describe(NetworkConfig(config=tmp_path, arguments={"encoder_hidden_states": "text.tokens"}))
+        describe(NetworkConfig(config=tmp_path / "config.json"))
+    known = describe(
+        NetworkConfig(config=tmp_path / "config.json", arguments={"encoder_hidden_states": "text.tokens"})
+    )
     assert known.reads == {"text"}
     with pytest.raises(PartError, match=r"diffusers .* has no network 'NextYear'"):
-        DiffusersDenoiser(NetworkConfig(config=tmp_path, arguments={"hint": "hint"}))
+        DiffusersDenoiser(NetworkConfig(config=tmp_path / "config.json", arguments={"hint": "hint"}))
 
 
 @pytest.mark.parametrize("key", ["auto_map", "quantization_config"])
 def test_code_and_quantized_weights_are_refused(key: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(f'{{"_class_name": "UNet2DModel", "{key}": {{}}}}')
     with pytest.raises(GlidepathError, match=key):
-        describe(NetworkConfig(config=tmp_path))
+        describe(NetworkConfig(config=tmp_path / "config.json"))

@@ -113,7 +113,7 @@ def test_two_controlnets_each_have_their_say(saved: Saved) -> None:
     parts["scheduler"] = diffusers.DDIMScheduler.from_config(parts["scheduler"].config, clip_sample=False)
     reference = diffusers.StableDiffusionControlNetPipeline(**parts, controlnet=[network, network])
     reference.set_progress_bar_config(disable=True)
-    control = {"use": "controlnet", "config": str(net), "weights": str(net)}
+    control = {"use": "controlnet", "config": str(net / "config.json"), "weights": str(net)}
     pipeline = ours(
         folder,
         scheduler={**parts["scheduler"].config, "_class_name": "DDIMScheduler"},
@@ -227,9 +227,9 @@ def test_an_ip_adapter_attends_to_a_picture(saved: Saved, tmp_path: Path) -> Non
         conditioners=[
             {
                 "use": "image-prompt",
-                "config": str(encoder),
+                "config": str(encoder / "config.json"),
                 "weights": str(encoder),
-                "processor": str(encoder),
+                "processor": str(encoder / "preprocessor_config.json"),
             }
         ],
         adapters=[{"use": "ip-adapter", "weights": str(file), "scale": 0.6}],

@@ -16,7 +16,7 @@ from glidepath.plugins.diffusers.configs import (
     ImagePromptConfig,
     SizeIdsConfig,
 )
-from glidepath.plugins.diffusers.saved import read_config
+from glidepath.plugins.diffusers.saved import read_config, read_json
 from glidepath.plugins.diffusers.wrapped import Wrapped
 
 
@@ -76,9 +76,7 @@ class ImagePrompt(Wrapped, Conditioner):
         super().__init__()
         settings = transformers.CLIPVisionConfig.from_dict(dict(read_config(config.config)))
         self.network = transformers.CLIPVisionModelWithProjection(settings)
-        self.processor: Any = transformers.CLIPImageProcessor.from_pretrained(
-            config.processor, local_files_only=True
-        )
+        self.processor: Any = transformers.CLIPImageProcessor.from_dict(dict(read_json(config.processor)))
         self.name = config.name
         self.makes = frozenset({config.name})
         self.inputs = {config.name: Input("the picture that is a prompt", size="any")}

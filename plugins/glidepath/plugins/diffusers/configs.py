@@ -10,7 +10,7 @@ from attrs.validators import ge, gt, le, optional
 
 from glidepath.registry import doc, parts
 
-_CONFIG = "config.json of the network, or the folder that has it, as diffusers and transformers save it"
+_CONFIG = "config.json of the network, as diffusers and transformers save it"
 _TOKENIZER = "the folder of its tokenizer"
 
 
@@ -216,7 +216,7 @@ class ImagePromptConfig:
     config: Path = attrs.field(converter=Path, metadata=doc(_CONFIG))
     processor: Path = attrs.field(
         converter=Path,
-        metadata=doc("the folder of preprocessor_config.json: how pictures are made to fit it"),
+        metadata=doc("preprocessor_config.json: how pictures are made to fit it"),
     )
     name: str = attrs.field(
         default="image_prompt", metadata=doc("of the condition and of the picture that is asked for")

@@ -64,7 +64,7 @@ class _Folder:
 
     def network(self, part: str) -> dict[str, Any]:
         """The parameters that a part reads its network with, and its weights."""
-        return {"config": self.named(part), "weights": self.named(part)}
+        return {"config": self.named(f"{part}/config.json"), "weights": self.named(part)}
 
 
 def read_folder(folder: Path, prefix: str = "", steps: int | None = None) -> Imported:

@@ -28,13 +28,12 @@ def read_json(file: Path) -> Mapping[str, Any]:
     return found
 
 
-def read_config(path: Path) -> Mapping[str, Any]:
-    """The configuration of a network: a config.json, or the one of a folder.
+def read_config(file: Path) -> Mapping[str, Any]:
+    """The configuration of a network, its config.json.
 
     Raises:
         GlidepathError: it is not there, or is none; or it asks for code of its own, or for quantized weights.
     """
-    file = path / "config.json" if path.is_dir() else path
     found = read_json(file)
     if "auto_map" in found:
         raise GlidepathError(f"{file} asks for code that comes with it (auto_map), which is never run")
