@@ -8,7 +8,7 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge, gt, le, optional
 
-from glidepath.registry import doc, parts
+from glidepath.registry import asset, doc, parts
 
 _CONFIG = "config.json of the network, as diffusers and transformers save it"
 _TOKENIZER = "the folder of its tokenizer"
@@ -18,7 +18,7 @@ _TOKENIZER = "the folder of its tokenizer"
 class NetworkConfig:
     """A denoiser of diffusers. What its config.json says is not said again."""
 
-    config: Path = attrs.field(converter=Path, metadata=doc(_CONFIG))
+    config: Path = attrs.field(converter=Path, metadata=asset(_CONFIG))
     predicts: Literal["epsilon", "sample", "velocity", "flow"] = attrs.field(
         default="epsilon", metadata=doc("what it predicts (elsewhere: prediction_type; flow matching: flow)")
     )
@@ -67,7 +67,7 @@ class NetworkConfig:
 class ControlNetConfig:
     """A ControlNet of a UNet."""
 
-    config: Path = attrs.field(converter=Path, metadata=doc(_CONFIG))
+    config: Path = attrs.field(converter=Path, metadata=asset(_CONFIG))
     picture: str = attrs.field(
         default="control", metadata=doc("the condition that has its picture; several have one each")
     )
@@ -88,7 +88,7 @@ class ControlNetConfig:
 class AutoencoderConfig:
     """An autoencoder of diffusers, between pixels and latents."""
 
-    config: Path = attrs.field(converter=Path, metadata=doc(_CONFIG))
+    config: Path = attrs.field(converter=Path, metadata=asset(_CONFIG))
     tiled: bool = attrs.field(
         default=False,
         metadata=doc("encode and decode in overlapping tiles: less memory, and seams may be seen", free=True),
@@ -102,8 +102,8 @@ class AutoencoderConfig:
 class ClipTextConfig:
     """The text encoder of a CLIP, with its tokenizer."""
 
-    config: Path = attrs.field(converter=Path, metadata=doc(_CONFIG))
-    tokenizer: Path = attrs.field(converter=Path, metadata=doc(_TOKENIZER))
+    config: Path = attrs.field(converter=Path, metadata=asset(_CONFIG))
+    tokenizer: Path = attrs.field(converter=Path, metadata=asset(_TOKENIZER))
     skip: int = attrs.field(
         default=0,
         validator=ge(0),
@@ -118,8 +118,8 @@ class ClipTextConfig:
 class T5TextConfig:
     """The encoder of a T5, with its tokenizer."""
 
-    config: Path = attrs.field(converter=Path, metadata=doc(_CONFIG))
-    tokenizer: Path = attrs.field(converter=Path, metadata=doc(_TOKENIZER))
+    config: Path = attrs.field(converter=Path, metadata=asset(_CONFIG))
+    tokenizer: Path = attrs.field(converter=Path, metadata=asset(_TOKENIZER))
     context: int = attrs.field(
         default=256, validator=ge(1), metadata=doc("tokens of a prompt that are read; those after are lost")
     )
@@ -213,10 +213,10 @@ class ControlPictureConfig:
 class ImagePromptConfig:
     """The image encoder of a CLIP, as IP-adapters read it."""
 
-    config: Path = attrs.field(converter=Path, metadata=doc(_CONFIG))
+    config: Path = attrs.field(converter=Path, metadata=asset(_CONFIG))
     processor: Path = attrs.field(
         converter=Path,
-        metadata=doc("preprocessor_config.json: how pictures are made to fit it"),
+        metadata=asset("preprocessor_config.json: how pictures are made to fit it"),
     )
     name: str = attrs.field(
         default="image_prompt", metadata=doc("of the condition and of the picture that is asked for")

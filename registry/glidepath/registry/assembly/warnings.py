@@ -126,8 +126,10 @@ def _absent_files(part: PartPlan) -> Iterator[tuple[str, PurePath]]:
     """The files and folders that parameters name and that are not there."""
     for name, field in fields(type(part.config)).items() if part.config is not None else ():
         value = getattr(part.config, field.attribute.name)
+        if not isinstance(value, PurePath):
+            continue
         is_remote = value in part.assets and part.assets[value].scheme == "hub"
-        if isinstance(value, PurePath) and not is_remote and not os.path.exists(value):
+        if not is_remote and not os.path.exists(value):
             yield name, value
 
 
