@@ -241,3 +241,31 @@ def test_loading_takes_little_more_memory_than_the_model(tmp_path: Path, dtype: 
     taken, size = map(int, ran.stdout.split())
     assert size > 2**27
     assert taken <= 1.1 * size + 2**25  # buffers of reading, and what torch makes once
+
+
+def test_initialising_what_has_no_values_asks_no_kernel() -> None:
+    """Some on the device `meta` are written in Python, and import a compiler to run."""
+
+    class Initialises(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.zeros(2, 2))
+            nn.init.normal_(self.table)
+            nn.init.trunc_normal_(self.table, std=0.02)
+            nn.init.xavier_uniform_(self.table)
+            nn.init.zeros_(self.table)
+            with torch.no_grad():
+                self.table.normal_().mul_(2).add_(1)
+            self.scale = self.table.shape[0] * torch.ones(2)
+
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Sees(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            assert not args or not getattr(args[0], "is_meta", False) or "detach" in str(func), func
+            return func(*args, **(kwargs or {}))
+
+    with Sees():
+        made = spared(Initialises)
+    assert made.table.is_meta
+    assert torch.equal(made.scale, torch.full((2,), 2.0))

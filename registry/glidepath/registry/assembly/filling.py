@@ -20,6 +20,32 @@ if TYPE_CHECKING:
     from glidepath.registry.files.mapped import Pages
 
 
+_SETS_VALUES = frozenset(
+    [
+        "normal_",
+        "uniform_",
+        "zero_",
+        "zeros_",
+        "ones_",
+        "constant_",
+        "fill_",
+        "copy_",
+        "add_",
+        "sub_",
+        "mul_",
+        "div_",
+        "clamp_",
+        "erfinv_",
+        "trunc_normal_",
+        "kaiming_normal_",
+        "kaiming_uniform_",
+        "xavier_normal_",
+        "xavier_uniform_",
+    ]
+)
+"""What changes the values of a tensor in place, and nothing else of it; those of `torch.nn.init` too."""
+
+
 class NeedsMemory(Exception):
     """Something would not be as it is where networks are built with memory."""
 
@@ -86,10 +112,19 @@ class Sparing:
 def _without_memory() -> Iterator[Collection[int]]:
     """Within, in this thread, the parameters of modules that are made have shapes and no values.
 
+    What would initialise them is passed over: on the device `meta`, some of it would import a compiler.
     It gives something that is empty while there were none.
     """
-    from torch import nn
+    from torch import Tensor, nn
     from torch.nn.modules.module import register_module_parameter_registration_hook
+    from torch.overrides import TorchFunctionMode
+
+    class WithoutValues(TorchFunctionMode):
+        def __torch_function__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            tensor = args[0] if args else (kwargs or {}).get("tensor")
+            if isinstance(tensor, Tensor) and tensor.is_meta and function.__name__ in _SETS_VALUES:
+                return tensor
+            return function(*args, **(kwargs or {}))
 
     thread = threading.get_ident()
     made: dict[int, tuple[Any, nn.Parameter]] = {}
@@ -105,7 +140,8 @@ def _without_memory() -> Iterator[Collection[int]]:
 
     handle = register_module_parameter_registration_hook(without_memory)
     try:
-        yield made
+        with WithoutValues():
+            yield made
     finally:
         handle.remove()
 
