@@ -48,9 +48,9 @@ def nearest(images: Tensor, table: Table) -> Nearest:
 
 
 def _flat(images: Tensor) -> Tensor:
-    return (
-        images.cpu().double().flatten(1)
-    )  # torch takes squares apart: in float32 equal pictures lie 0.2 apart
+    # torch takes squares apart: in float32 equal pictures lie 0.2 apart
+    flat: Tensor = images.cpu().double().flatten(1)
+    return flat
 
 
 def _distances(images: Tensor, pictures: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from glidepath.core.conditioning import Condition, Conditioning, batch_of, map_t
 from glidepath.core.errors import GlidepathError
 from glidepath.core.request import Request
 from glidepath.testing.check import CannotRun, require
+from glidepath.testing.part import Part
 from glidepath.testing.trial import PROMPTS, Trial, cannot_read, random_rows
 
 SIZE = (16, 16)
@@ -75,6 +76,22 @@ def made_of(built: Conditioner, rows: Sequence[int]) -> Mapping[str, Condition]:
         return built.conditions(request, IdentityCodec())
     except GlidepathError as error:
         raise CannotRun(cannot_read(request.prompts[0], error)) from error
+
+
+def condition_for(part: Part, name: str, rows: Sequence[int]) -> Condition | None:
+    """A condition that a part reads, as an installed conditioner makes it, of its own distribution if it can.
+
+    None where none is installed that makes it.
+    """
+    installed = part.catalogue.components("conditioner")
+    for registered in sorted(installed, key=lambda other: other.distribution != part.registered.distribution):
+        maker = Part(registered, part.catalogue)
+        try:
+            if maker.provided(f"condition.{name}"):
+                return made_of(maker.build(), rows)[name]
+        except Exception:  # whatever is wrong with it is the fault of another part
+            continue
+    return None
 
 
 def tensors(value: object) -> list[Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, get_args
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from glidepath.core.levels import NoiseLevels
 from glidepath.core.prediction import Prediction, PredictionKind
 from glidepath.testing.check import Check, check, require
 from glidepath.testing.fixtures import conditioning_for, levels_for
+from glidepath.testing.kinds.conditioners import condition_for
 from glidepath.testing.part import Part
 from glidepath.testing.trial import Attempt, Trial, difference, random_rows
 
@@ -51,9 +53,15 @@ class DenoiserTrial(Trial):
         low_res = None
         if built.needs_low_res:
             low_res = [built.image_shape[0], *(max(1, size // 2) for size in built.image_shape[1:])]
-        return conditioning_for(
+        usual = conditioning_for(
             self.part, rows, device=device, num_classes=built.num_classes, low_res=low_res
         )
+        others = {
+            name: made
+            for name in built.reads - set(usual.conditions)
+            if (made := condition_for(self.part, name, rows)) is not None
+        }
+        return attrs.evolve(usual, conditions={**usual.conditions, **others}).to(device)
 
     def require_shapes(self, built: Denoiser) -> None:
         """C channels, or 2C where the variance is learned."""

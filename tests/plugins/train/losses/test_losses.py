@@ -158,7 +158,7 @@ def test_min_snr_weights_the_loss_of_a_step() -> None:
     noise = torch.randn(images.shape, generator=generator)
     assert run.text_encoder is not None
     x_t, step = add_noise(run.schedule, images, noise, t)
-    error = squared_error(predict(run.denoiser, x_t, step, run.text_encoder(captions)), images, noise)
+    error = squared_error(predict(run.denoiser, x_t, step, text=run.text_encoder(captions)), images, noise)
     alpha, sigma = run.schedule.alpha_sigma(t)
     weight = (5 / (alpha / sigma) ** 2).clamp(max=1)
     torch.testing.assert_close(loss, (error * weight).mean().float())
@@ -178,7 +178,7 @@ def test_a_perfect_prediction_has_no_error(kind: PredictionKind) -> None:
         def forward(self, *_: Any) -> Tensor:
             return perfect
 
-    error = squared_error(predict(Oracle(predicts=kind), x_t, step, None), x_0, noise)
+    error = squared_error(predict(Oracle(predicts=kind), x_t, step), x_0, noise)
     assert torch.equal(error, torch.zeros(4))
 
 
@@ -257,7 +257,7 @@ def test_the_loss_holds_the_bound_of_the_whole_chain_at_its_weight() -> None:
     t = (torch.rand(4, generator=generator) * 100).long()
     x_t, step = add_noise(run.schedule, images, torch.randn(images.shape, generator=generator), t)
     assert run.text_encoder is not None
-    prediction = predict(run.denoiser, x_t, step, run.text_encoder(captions))
+    prediction = predict(run.denoiser, x_t, step, text=run.text_encoder(captions))
     bound = VariationalBound(run.schedule.levels(100)).of_variance(prediction, images, t)
     torch.testing.assert_close(hybrid - simple, 0.001 * 100 * bound.mean(), rtol=1e-3, atol=0)
 

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from glidepath.core import Conditioner, PartError
+
 #: In place of an answer: the caption leaves the question open.
 OPEN: Final = -1
 
@@ -41,6 +43,10 @@ class CaptionedDataset(Protocol):
     A dataset may also have `near_misses(captions, seed) -> list[str]`: for each caption one that is nearly
     right and wrong, a pure function of its arguments. Contrastive training then tells these apart too.
 
+    One whose images come with pictures for conditioners (edges, palettes) has
+    `inputs(seed, step, size) -> Mapping[str, Tensor]`: those of the images of that batch by name, each
+    [size, 3, h, w] uint8 on the host, as `Request.inputs` of glidepath has them.
+
     One that lies in files is checked before the first step, and known again when a run is resumed, by what it
     has of these:
 
@@ -69,6 +75,27 @@ class FactualDataset(CaptionedDataset, Protocol):
 
     def facts(self, captions: Sequence[str]) -> Tensor:
         """What captions say: [captions, questions] int64, on the host, in [0, answers) or `OPEN`."""
+
+
+def inputs_of(
+    dataset: CaptionedDataset, conditioners: Iterable[Conditioner], seed: int, step: int, size: int
+) -> dict[str, Tensor]:
+    """The pictures of a batch that conditioners take.
+
+    Raises:
+        PartError: the dataset has not all that they need.
+    """
+    wanted = {name: input for made in conditioners for name, input in made.inputs.items()}
+    if not wanted:
+        return {}
+    given = dataset.inputs(seed, step, size) if hasattr(dataset, "inputs") else {}
+    for name, input in wanted.items():
+        if input.required and name not in given:
+            raise PartError(
+                f"a conditioner is trained with {name}, {input.summary}, and the dataset gives no such "
+                "picture of its images (`inputs`)"
+            )
+    return {name: given[name] for name in wanted if name in given}
 
 
 def notes_of(dataset: CaptionedDataset) -> Sequence[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +12,14 @@ from torch import Tensor
 from glidepath.core import (
     Codec,
     Condition,
+    Conditioner,
     Conditioning,
     Denoiser,
     IdentityCodec,
     NoiseSchedule,
     Prediction,
     PredictionKind,
+    Request,
     Step,
     TextEmbedding,
     TextEncoder,
@@ -69,15 +72,9 @@ def reduced(images: Tensor, size: int) -> Tensor:
     return ((smaller + 1) * 127.5).round() / 127.5 - 1
 
 
-def predict(
-    denoiser: Denoiser,
-    x_t: Tensor,
-    step: Step,
-    text: TextEmbedding | None,
-    low_res: Tensor | None = None,
-) -> Prediction:
-    """What the denoiser says of x_t."""
-    output = denoiser(x_t, step.t, Conditioning.of(x_t.shape[0], text=text, low_res=low_res))
+def predict(denoiser: Denoiser, x_t: Tensor, step: Step, **conditions: Any) -> Prediction:
+    """What the denoiser says of x_t under conditions, as `Conditioning.of` takes them."""
+    output = denoiser(x_t, step.t, Conditioning.of(x_t.shape[0], **conditions))
     return denoiser.interpret(output, x_t, step)
 
 
@@ -142,3 +139,29 @@ def drop_captions(text_encoder: TextEncoder, captions: Sequence[str], dropped: T
     text = Condition(text_encoder(captions), text_encoder.unconditional())
     dropped_text: TextEmbedding = text.drop(upload(dropped, text.value.tokens.device)).value
     return dropped_text
+
+
+@torch.no_grad()
+def conditions_of(
+    conditioners: Iterable[Conditioner],
+    codec: Codec,
+    images: Tensor,
+    captions: Sequence[str],
+    inputs: Mapping[str, Tensor],
+    device: torch.device,
+    dropped: Tensor | None = None,
+) -> dict[str, Condition]:
+    """What conditioners make of a batch, which is not trained, by name and on the device.
+
+    dropped: [B] bool, on the host: where the caption is dropped, so is what has a form for its absence.
+    """
+    size = tuple(images.shape[2:]) if images.ndim == 4 else None
+    request = Request(prompts=captions, size=size, inputs=inputs)
+    made: dict[str, Condition] = {}
+    for conditioner in conditioners:
+        made |= conditioner.conditions(request, codec)
+    placed = Conditioning(request.batch, made).to(device).conditions
+    if dropped is None:
+        return dict(placed)
+    rows = upload(dropped, device)
+    return {name: it if it.null is None else it.drop(rows) for name, it in placed.items()}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from glidepath.core import GlidepathError, PartError
 from glidepath.plugins.train.data import draws
+from glidepath.plugins.train.data.dataset import inputs_of
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run import log
 from glidepath.plugins.train.run.learner import Learner
@@ -97,13 +98,14 @@ class Loop:
         seed, done = self.config.seed, self.step - self.first
         torch.manual_seed(draws.mix(seed, self.step, draws.DROPOUT))
         images, captions = self.run.dataset.batch(seed, self.step, self.stage.batch)
+        inputs = inputs_of(self.run.dataset, self.run.conditioners, seed, self.step, self.stage.batch)
         if tuple(images.shape[1:]) != self.run.image_shape:
             raise PartError(
                 f"the dataset gives images of {list(images.shape[1:])} (channels, height, width), and the "
                 f"denoiser is made for {list(self.run.image_shape)}"
             )
         with self._autocast():
-            loss = self.stage.loss(images, captions, draws.generator(seed, self.step))
+            loss = self.stage.loss(images, captions, draws.generator(seed, self.step), inputs)
         self.learner.update(loss, self._learning_rate(done), ema_decay(self.config.ema, done))
         return loss.detach()
 

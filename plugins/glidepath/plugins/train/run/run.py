@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import torch
 
-from glidepath.core import Codec, Denoiser, Diverged, IdentityCodec, NoiseSchedule, TextEncoder
+from glidepath.core import (
+    Codec,
+    Conditioner,
+    Denoiser,
+    Diverged,
+    IdentityCodec,
+    NoiseSchedule,
+    TextEncoder,
+)
 from glidepath.plugins.train.data.dataset import CaptionedDataset
 
 LOG = "log.jsonl"
@@ -34,6 +42,7 @@ class Run:
     """What is trained, on what, and where its files go.
 
     denoiser, text_encoder: on `device`, in float32; None for a denoiser without text.
+    conditioners: make other conditions of a batch; they are not trained.
     folder: receives `log.jsonl`, checkpoints and at the end `weights.safetensors`. One process at a time
         writes to it.
     spec: the resolved spec, plain JSON; checkpoints carry it, and a run resumes only under one that trains
@@ -57,6 +66,7 @@ class Run:
     spec: Mapping[str, Any]
     device: torch.device
     codec: Codec = attrs.field(factory=IdentityCodec)
+    conditioners: Sequence[Conditioner] = ()
     distributions: Mapping[str, str] = attrs.field(factory=dict)
     contents: str = ""
     located: frozenset[str] = frozenset()

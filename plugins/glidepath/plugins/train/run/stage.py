@@ -29,10 +29,17 @@ class TrainingStage(ABC):
     rates: Mapping[str, float] = MappingProxyType({})
 
     @abstractmethod
-    def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
+    def loss(
+        self,
+        images: Tensor,
+        captions: list[str],
+        generator: torch.Generator,
+        inputs: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Tensor:
         """The loss of a batch, a scalar on the run's device.
 
         images: [batch, C, *spatial] in [-1, 1], on the host; generator: on the host, decides every draw.
+        inputs: the pictures that conditioners take, each [batch, 3, h, w] uint8.
         """
 
     def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:

@@ -72,11 +72,12 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
         parts |= build_parts(plan, ("data", "schedule", "codec"), catalogue)
         torch.manual_seed(seed)
         networks = build_parts(plan, TRAINED, catalogue)
+        conditioners = build_parts(plan, ("conditioners",), catalogue)
     codec = parts["codec"].to(device).eval().requires_grad_(False)
     if _begins_with_weights(plan):
-        load_weights(plan, {**networks, "codec": codec}, catalogue)
-    else:  # what is trained begins anew, and the codec does not
-        load_weights(attrs.evolve(plan, weights=None), {"codec": codec}, catalogue)
+        load_weights(plan, {**networks, "codec": codec, **conditioners}, catalogue)
+    else:  # what is trained begins anew, and the others do not
+        load_weights(attrs.evolve(plan, weights=None), {"codec": codec, **conditioners}, catalogue)
     for network in networks.values():
         network.to(device, torch.float32)
     denoiser = networks["denoiser"]
@@ -86,6 +87,9 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
         schedule=parts["schedule"],
         denoiser=denoiser,
         text_encoder=networks.get("text_encoder"),
+        conditioners=[
+            made.to(device).eval().requires_grad_(False) for made in conditioners.get("conditioners", ())
+        ],
         dataset=parts["data"],
         codec=codec,
         folder=folder,

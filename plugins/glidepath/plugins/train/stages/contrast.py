@@ -12,7 +12,9 @@ arXiv:2210.01936).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,7 +62,13 @@ class ContrastStage(TrainingStage):
             self.head = ContrastiveHead(channels, image_size, pooled_width).to(run.device)
         self.modules = nn.ModuleDict({"text_encoder": run.text_encoder, "head": self.head})
 
-    def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
+    def loss(
+        self,
+        images: Tensor,
+        captions: list[str],
+        generator: torch.Generator,
+        inputs: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Tensor:
         """Symmetric cross-entropy of images, more often lightly noised than not, against their captions."""
         run = self.run
         x_0 = encoded(run.codec, images, run.device, generator)

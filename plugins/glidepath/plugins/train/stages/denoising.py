@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from glidepath.core import Denoiser, PartError, PredictionKind, TextEncoder
+from glidepath.plugins.train.data.dataset import inputs_of
 from glidepath.plugins.train.losses.loss import (
     add_noise,
+    conditions_of,
     drop_captions,
     edm_weight,
     encoded,
@@ -49,7 +53,13 @@ class DenoisingStage(TrainingStage):
                 )
             self._bound = VariationalBound(run.schedule.levels(run.schedule.num_steps))
 
-    def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
+    def loss(
+        self,
+        images: Tensor,
+        captions: list[str],
+        generator: torch.Generator,
+        inputs: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Tensor:
         """The mean squared error, weighted; for a learned variance the variational bound too."""
         config, run = self.config, self.run
         x_0 = encoded(run.codec, images, run.device, generator)
@@ -58,7 +68,9 @@ class DenoisingStage(TrainingStage):
         dropped = torch.rand(len(captions), generator=generator) < config.caption_dropout
         text = None if run.text_encoder is None else drop_captions(run.text_encoder, captions, dropped)
         x_t, step = add_noise(run.schedule, x_0, noise, t)
-        prediction = predict(run.denoiser, x_t, step, text, self._low_res(images, generator))
+        low_res = self._low_res(images, generator)
+        others = conditions_of(run.conditioners, run.codec, images, captions, inputs, run.device, dropped)
+        prediction = predict(run.denoiser, x_t, step, text=text, low_res=low_res, **others)
         squared = squared_error(prediction, x_0, noise)
         weight = self._weight(prediction.kind, *run.schedule.alpha_sigma(t))
         if weight is not None:
@@ -118,9 +130,12 @@ class DenoisingStage(TrainingStage):
         noise = upload(noise, run.device)
         t = time_at(run.schedule, torch.full((len(captions),), 0.9, dtype=torch.float64))
         x_t, step = add_noise(run.schedule, x_0, noise, t)
+        inputs = inputs_of(run.dataset, run.conditioners, self.config.seed + 1, 0, len(captions))
+        others = conditions_of(run.conditioners, run.codec, images, captions, inputs, run.device)
         figures = {}
         for name, said in (("own_caption", captions), ("other_caption", captions[1:] + captions[:1])):
-            prediction = predict(denoiser, x_t, step, text_encoder(said), self._low_res(images))
+            text, low_res = text_encoder(said), self._low_res(images)
+            prediction = predict(denoiser, x_t, step, text=text, low_res=low_res, **others)
             error = squared_error(prediction, x_0, noise)
             figures[name] = round(float(error.mean()), 6)
         return figures

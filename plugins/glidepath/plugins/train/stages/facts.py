@@ -9,6 +9,8 @@ questions from the pooled vector.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -55,7 +57,13 @@ class FactsStage(TrainingStage):
             head = nn.Linear(pooled_width, sum(run.dataset.answers))
         self.modules = nn.ModuleDict({"text_encoder": run.text_encoder, "head": head.to(run.device)})
 
-    def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
+    def loss(
+        self,
+        images: Tensor,
+        captions: list[str],
+        generator: torch.Generator,
+        inputs: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Tensor:
         """The mean cross-entropy of the answers, over all questions that the captions do not leave open."""
         logits, facts = self._answered(self.modules, captions)
         return cross_entropy(logits, facts, self.dataset.answers)

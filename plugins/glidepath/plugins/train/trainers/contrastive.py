@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
@@ -78,7 +79,13 @@ class ContrastiveStage(TrainingStage):
             raise PartError(f"train.clip is made for images of {size}x{size}, and the spec's are {shape}")
         self.modules = nn.ModuleDict({"clip": clip})
 
-    def loss(self, images: Tensor, captions: list[str], generator: torch.Generator) -> Tensor:
+    def loss(
+        self,
+        images: Tensor,
+        captions: list[str],
+        generator: torch.Generator,
+        inputs: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Tensor:
         """Cross-entropy of images against captions and of captions against images, in equal parts."""
         return symmetric_cross_entropy(*self._compared(self.clip, images, captions, generator))
 

@@ -1,0 +1,1 @@
+"""Images by prompt and palette: a condition of its own, what reads it, and its training."""
