@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,23 @@ def test_an_image_is_the_mode_of_its_posterior_or_drawn_from_it(saved: Saved) ->
     noise = torch.randn(2, 16, 8, 8)
     assert torch.allclose(codec.encode(images, noise), mode + 0.3 * posterior.std * noise, atol=1e-5)
     assert (codec.channels, codec.factor, codec.bounded) == (16, 2, False)
+
+
+def test_latents_have_the_mean_and_deviation_that_the_file_says(saved: Saved, tmp_path: Path) -> None:
+    """As pipelines of diffusers do: z = std / scaling_factor x_0 + mean, of each channel."""
+    plain, folder = saved("sd15") / "vae", tmp_path / "vae"
+    shutil.copytree(plain, folder)
+    said = json.loads((folder / "config.json").read_text())
+    mean, std = torch.tensor([5.81, 3.25, 0.12, -2.15]), torch.tensor([4.17, 4.62, 3.71, 3.28])
+    said |= {"latents_mean": mean.tolist(), "latents_std": std.tolist(), "scaling_factor": 0.5}
+    (folder / "config.json").write_text(json.dumps(said))
+    images = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    codec, z = autoencoder(folder), autoencoder(plain)
+    x_0 = codec.encode(images)
+    of_x_0, of_mean = (std / 0.5).reshape(-1, 1, 1), mean.reshape(-1, 1, 1)
+    raw = z.encode(images) / json.loads((plain / "config.json").read_text()).get("scaling_factor", 1)
+    assert torch.allclose(of_x_0 * x_0 + of_mean, raw, atol=1e-5)
+    assert (codec.decode(x_0).int() - z.decode(z.encode(images)).int()).abs().max() <= 1
 
 
 def test_slices_decode_as_the_whole(saved: Saved) -> None:

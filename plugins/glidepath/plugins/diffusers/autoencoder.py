@@ -14,9 +14,15 @@ from glidepath.plugins.diffusers.wrapped import Wrapped, build_network
 
 
 class Autoencoder(Wrapped, Codec):
-    """`AutoencoderKL` or `AutoencoderTiny`; x_0 = scale (z - shift), in the numbers of its config.json."""
+    """`AutoencoderKL` or `AutoencoderTiny`; x_0 = scale (z - shift), in the numbers of its config.json.
+
+    scale is `scaling_factor`, and shift `shift_factor`. Where the file has `latents_mean` and `latents_std`,
+    for each channel, shift is the one, and scale is divided by the other.
+    """
 
     bounded = False
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -24,8 +30,10 @@ class Autoencoder(Wrapped, Codec):
         self.network: Any = build_network(saved)
         self.channels = latent_channels(saved)
         self.factor = latent_factor(saved)
-        self.scale = float(saved.get("scaling_factor") or 1)
-        self.shift = float(saved.get("shift_factor") or 0)
+        scale, shift = saved.get("scaling_factor") or 1, saved.get("shift_factor") or 0
+        mean, std = saved.get("latents_mean") or shift, saved.get("latents_std") or 1
+        self.register_buffer("scale", scale / _by_channel(std), persistent=False)
+        self.register_buffer("shift", _by_channel(mean), persistent=False)
         if config.tiled:
             self.network.enable_tiling()
         if config.sliced:
@@ -52,3 +60,8 @@ class Autoencoder(Wrapped, Codec):
         z = (x / self.scale + self.shift).to(self.dtype)
         pixels: Tensor = self.network.decode(z).sample.to(torch.float32)
         return ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _by_channel(values: Any) -> Tensor:
+    """One number for all channels, or one for each: [1 or C, 1, 1]."""
+    return torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1)
