@@ -55,5 +55,6 @@ def _flat(images: Tensor) -> Tensor:
 
 def _distances(images: Tensor, pictures: Tensor) -> Tensor:
     """[images, pictures], root mean square over pixels and channels."""
-    euclidean: Tensor = torch.cat([torch.cdist(batch, pictures) for batch in torch.split(images, _BATCH)])
-    return (euclidean / images.shape[1] ** 0.5).float()
+    euclidean = torch.cat([torch.cdist(batch, pictures) for batch in torch.split(images, _BATCH)])
+    distances: Tensor = (euclidean / images.shape[1] ** 0.5).float()
+    return distances
