@@ -20,6 +20,7 @@ from glidepath.core.guidance import Guidance, fold
 from glidepath.core.levels import Step
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
+from glidepath.core.request import Request
 from glidepath.core.sampler import Sampler, State
 from glidepath.plugins.guidance.classifier_free import ClassifierFreeGuidance
 from glidepath.plugins.guidance.configs import ClassifierFreeConfig
@@ -86,7 +87,9 @@ def test_each_step_of_upsampling_and_inpainting_is_the_references(file: str, nam
     golden = Pictured.load(file, name)
     walk, pipeline = golden.walk, golden.pipeline
     with torch.no_grad():
-        conditioning = pipeline.conditioning([golden.prompt], pictures=golden.in_float)
+        text = pipeline.conditioning(Request.of([golden.prompt]))
+        pictures = {name: Condition(picture) for name, picture in golden.in_float.items()}
+        conditioning = attrs.evolve(text, conditions={**text.conditions, **pictures})
         predict = pipeline.predictor(conditioning, pipeline.levels())
 
     def forced(x: Tensor, step: Step) -> Prediction:

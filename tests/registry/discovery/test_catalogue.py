@@ -57,7 +57,7 @@ def failed(distribution: str, error: str = "ImportError: no acme", hint: str = "
 
 def test_the_core_kinds_are_those_of_the_specs() -> None:
     catalogue = Catalogue()
-    one = {"schedule", "denoiser", "text_encoder", "sampler", "codec"}
+    one = {"schedule", "denoiser", "text_encoder", "sampler", "codec", "handover"}
     assert set(catalogue.slots) == {*one, "conditioners", "guidance", "adapters"}
     assert {kind.name for kind in CORE_KINDS if kind.required} == {"schedule", "denoiser", "sampler"}
     assert {kind.name for kind in CORE_KINDS if kind.many} == {"conditioner", "guidance", "adapter"}
