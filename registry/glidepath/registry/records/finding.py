@@ -27,6 +27,8 @@ def find_again(then: Manifest, beside: Path, models: Sequence[Path]) -> list[Ove
     What has the recorded content comes before what has the name. Nothing is overridden that is found, with
     that content, below the current folder or `beside`, or that is nowhere.
     """
+    if not models:
+        return []
     search = _Search([folder.absolute() for folder in models])
     overrides = []
     for wanted in _wanted(then):
