@@ -126,7 +126,7 @@ def _absent_files(part: PartPlan) -> Iterator[tuple[str, PurePath]]:
     """The files and folders that parameters name and that are not there."""
     for name, field in fields(type(part.config)).items() if part.config is not None else ():
         value = getattr(part.config, field.attribute.name)
-        if not isinstance(value, PurePath):
+        if not isinstance(value, Path):
             continue
         is_remote = value in part.assets and part.assets[value].scheme == "hub"
         if not is_remote and not os.path.exists(value):
