@@ -5,7 +5,7 @@ Imports neither torch nor these, and the parameters of a part only where it is u
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,6 @@ _HERE = "glidepath.plugins.diffusers"
 _INSTALL = "pip install 'glidepath-diffusion[diffusers]'"
 _DIFFUSERS = Extra(module="diffusers", install=_INSTALL)
 _TRANSFORMERS = Extra(module="transformers", install=_INSTALL)
-_FOLDER = "reads the folder of a published model, which does not come with it"
 _FILE = "changes networks by a published file, which does not come with it"
 _WEIGHTS = ("weights", "has random numbers until it is given those of its folder")
 
@@ -134,6 +133,18 @@ def _lacks_weights(_config: object) -> list[tuple[str, str]]:
     return [_WEIGHTS]
 
 
+def _example(name: str) -> Callable[[Path], Mapping[str, object]]:
+    """The example of a part that reads files, by the name of a function of `examples`."""
+
+    def write(folder: Path) -> Mapping[str, object]:
+        from glidepath.plugins.diffusers import examples
+
+        written: Mapping[str, object] = getattr(examples, name)(folder)
+        return written
+
+    return write
+
+
 @hookimpl
 def kinds() -> Iterable[Kind]:
     """What has a say at each step of a denoiser of diffusers."""
@@ -174,7 +185,7 @@ def components() -> Iterable[Component]:
             needs=_network_needs,
             check=_network_faults,
             lacks=_lacks_weights,
-            example=_FOLDER,
+            example=_example("network"),
             references=(
                 'Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", '
                 "arXiv:2112.10752",
@@ -191,7 +202,7 @@ def components() -> Iterable[Component]:
             provides=_codec_provides,
             check=_saved_faults,
             lacks=_lacks_weights,
-            example=_FOLDER,
+            example=_example("autoencoder"),
             references=(
                 'Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", '
                 "arXiv:2112.10752, section 3.1",
@@ -207,7 +218,7 @@ def components() -> Iterable[Component]:
             provides=_clip_provides,
             check=_saved_faults,
             lacks=_lacks_weights,
-            example=_FOLDER,
+            example=_example("clip_text"),
             references=('Radford et al. 2021, "Learning Transferable Visual Models", arXiv:2103.00020',),
         ),
         Component(
@@ -220,7 +231,7 @@ def components() -> Iterable[Component]:
             provides=_t5_provides,
             check=_saved_faults,
             lacks=_lacks_weights,
-            example=_FOLDER,
+            example=_example("t5_text"),
             references=('Raffel et al. 2020, "Exploring the Limits of Transfer Learning", arXiv:1910.10683',),
         ),
         Component(
@@ -239,14 +250,7 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:JoinedTextConfig",
             summary="several text encoders as one (SDXL, SD 3, Flux)",
             provides=_joined_provides,
-            example={
-                "encoders": [
-                    {"use": "glidepath-diffusion/zero-text", "width": 32, "context": 8},
-                    {"use": "glidepath-diffusion/zero-text", "width": 16, "context": 4},
-                ],
-                "tokens": [[0], [1]],
-                "pooled": [],
-            },
+            example=_example("joined_text"),
             references=(
                 'Podell et al. 2023, "SDXL", arXiv:2307.01952, section 2.1',
                 'Esser et al. 2024, "Scaling Rectified Flow Transformers", arXiv:2403.03206, section 4',
@@ -279,7 +283,7 @@ def components() -> Iterable[Component]:
             requires=(_TRANSFORMERS,),
             check=_saved_faults,
             lacks=_lacks_weights,
-            example=_FOLDER,
+            example=_example("image_prompt"),
         ),
         _conditioner(
             "inpainting",
@@ -298,7 +302,7 @@ def components() -> Iterable[Component]:
             requires=(_DIFFUSERS,),
             check=_saved_faults,
             lacks=_lacks_weights,
-            example=_FOLDER,
+            example=_example("controlnet"),
             references=(
                 'Zhang et al. 2023, "Adding Conditional Control to Text-to-Image Diffusion Models", '
                 "arXiv:2302.05543",
