@@ -96,6 +96,18 @@ def test_dit_gives_the_latents_of_its_pipeline(saved: Saved, monkeypatch: pytest
     assert_equal(pipeline, noise, expected, labels=[3, 7])
 
 
+@pytest.mark.parametrize("saved_as", [{"variant": "fp16"}, {"max_shard_size": "100KB"}], ids=str)
+def test_variants_and_shards_are_read_as_one_file(
+    saved_as: Mapping[str, Any], saved: Saved, tmp_path: Path
+) -> None:
+    reference = theirs(saved("sd15"))
+    reference.save_pretrained(tmp_path, **saved_as)
+    assert not (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").exists()
+    pipeline = ours(tmp_path)
+    noise = first_noise(pipeline)
+    assert_equal(pipeline, noise, latents_of(reference, noise))
+
+
 def test_pixels_are_within_one_level(saved: Saved) -> None:
     pipeline, reference = ours(saved("sd15")), theirs(saved("sd15"))
     noise = first_noise(pipeline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from glidepath.plugins.diffusers.schedulers import read_scheduler
 from glidepath.registry import DISTRIBUTION
 
 INDEX = "model_index.json"
+_WEIGHTS = re.compile(r"(?:diffusion_pytorch_)?model(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.safetensors")
 _LIBRARIES = ("diffusers", "transformers")
 _LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 _PASSED_OVER = {
@@ -64,7 +66,10 @@ class _Folder:
 
     def network(self, part: str) -> dict[str, Any]:
         """The parameters that a part reads its network with, and its weights."""
-        return {"config": self.named(f"{part}/config.json"), "weights": self.named(part)}
+        weights: Any = self.named(part)
+        if variant := _only_variant(self.path / part):
+            weights = {"path": weights, "variant": variant}
+        return {"config": self.named(f"{part}/config.json"), "weights": weights}
 
 
 def read_folder(folder: Path, prefix: str = "", steps: int | None = None) -> Imported:
@@ -89,6 +94,15 @@ def read_folder(folder: Path, prefix: str = "", steps: int | None = None) -> Imp
     return _spec(
         _Folder(folder, prefix, index), recipe if steps is None else attrs.evolve(recipe, steps=steps)
     )
+
+
+def _only_variant(folder: Path) -> str:
+    """The variant ("fp16") of a folder's weights where it has no others; "" where it has, or has none."""
+    found = [
+        match for file in sorted(folder.glob("*.safetensors")) if (match := _WEIGHTS.fullmatch(file.name))
+    ]
+    variants = [match["variant"] or "" for match in found]
+    return "" if "" in variants or not variants else variants[0]
 
 
 def full_names(value: Any) -> Any:
