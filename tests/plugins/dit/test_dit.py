@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from glidepath.core import Condition, Conditioning, PartError, TextEmbedding
+from glidepath.core import Condition, Conditioning, NoiseLevels, PartError, TextEmbedding
 from glidepath.plugins.dit.configs import DitConfig
 from glidepath.plugins.dit.layers import positions
 from glidepath.plugins.dit.network import Dit
@@ -152,3 +153,23 @@ def test_a_file_of_diffusers_whose_blocks_have_embeddings_of_their_own_is_refuse
     saved[own] = saved[own] + 1
     with pytest.raises(WeightsError, match=f"1 not known to the part: {own}"):
         load_module(network(num_classes=3), saved, part="denoiser", file=Path("dit.safetensors"))
+
+
+@pytest.mark.thorough
+def test_forward_and_prepared_predictors_share_the_compiled_blocks() -> None:
+    made, labels = trained(num_classes=3), Conditioning.of(2, labels=torch.tensor([0, 2]))
+    x = torch.ones(2, 4, 8, 8)
+    levels = NoiseLevels(torch.tensor([500]), torch.tensor([0.6, 1.0]), torch.tensor([0.8, 0.0]))
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _inputs: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    with torch.no_grad():
+        expected = made(x, torch.tensor([500, 500]), labels)
+        made.compile(backend=backend, fullgraph=True, dynamic=False)
+        prepared = made.prepare(labels, levels)(x, next(levels.steps("cpu")))
+        torch.testing.assert_close(prepared.value, expected[:, :4])
+        torch.testing.assert_close(made(x, torch.tensor([500, 500]), labels), expected)
+    assert len(graphs) == 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
-from glidepath.core import Conditioning, PartError
+from glidepath.core import Conditioning, NoiseLevels, PartError
 from glidepath.plugins.edm2.configs import Edm2UNetConfig
 from glidepath.plugins.edm2.layers import mp_cat, mp_silu, mp_sum, normalized, resampled
 from glidepath.plugins.edm2.network import Edm2UNet
@@ -120,3 +122,22 @@ def test_what_cannot_be_is_refused_where_it_stands(changes: dict[str, Any], plac
     with pytest.raises(SpecError) as caught:
         make_plan(read_spec(spec, catalogue=catalogue), catalogue)
     assert place in [problem.path for problem in caught.value.problems]
+
+
+@pytest.mark.thorough
+def test_forward_and_prepared_predictors_share_the_compiled_network() -> None:
+    network, x = Edm2UNet(Edm2UNetConfig(**TINY)).eval(), normal(2, 4, 8, 8)
+    torch.nn.init.ones_(network.unet.out_gain)
+    levels = NoiseLevels(torch.tensor([0.1]), torch.ones(2), torch.tensor([math.exp(0.4), 0.0]))
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _inputs: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    with torch.no_grad():
+        expected = network(x, torch.tensor([0.1, 0.1]), Conditioning(2))
+        network.compile(backend=backend, fullgraph=True, dynamic=False)
+        prepared = network.prepare(Conditioning(2), levels)(x, next(levels.steps("cpu")))
+        torch.testing.assert_close(prepared.value, expected)
+    assert len(graphs) == 1

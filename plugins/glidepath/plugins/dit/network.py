@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -116,6 +117,11 @@ class Dit(Denoiser):
             return self.interpret(self._trunk(x, modulations, text, conditioning.batch), x, step)
 
         return predict
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile each block, as they share their code. Arguments: `torch.compile`'s."""
+        for block in self._blocks():
+            block.compile(*args, **kwargs)
 
     def _trunk(
         self, x: Tensor, modulations: Sequence[Tensor], text: Sequence[KeysValues | None], batch: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -164,6 +165,10 @@ class Edm2UNet(Denoiser):
             return Prediction(self._denoised(x, step.sigma, scales, conditioning.batch), "sample", x, step)
 
         return predict
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the UNet, which `forward` and prepared predictors share. Arguments: `torch.compile`'s."""
+        self.unet.compile(*args, **kwargs)
 
     def log_variance(self, t: Tensor) -> Tensor:
         """[B] -> [B], the log-variance of the error that training learns beside (2024, equation 21)."""
