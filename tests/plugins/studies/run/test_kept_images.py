@@ -52,6 +52,16 @@ def test_replay_makes_an_image_again_bit_for_bit_whatever_its_batch(
     assert len({Image.open(it.file).tobytes() for it in pictures}) == 4
 
 
+def test_a_negative_prompt_of_a_study_is_that_of_its_images_and_replayed(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures, _ = kept(small, STUDY, "data.negative=green")
+    _, data = read_manifest(pictures[0].file)
+    assert {shot["negative"] for shot in data["shots"]} == {"green"}
+    assert main(["replay", str(pictures[0].file), "--out", "again.png"]) == 0
+    assert "the same image, pixel for pixel" in capsys.readouterr().out
+
+
 def test_images_of_a_study_have_its_size_and_are_reported_and_replayed(
     small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,11 @@ def test_each_prompt_is_told_of_once_however_many_arms_read_it(small: Path) -> N
     assert faults_of(small, STUDY.replace("a gren thing", "green")) == []
 
 
+def test_a_negative_prompt_is_read_too(small: Path) -> None:
+    [fault] = faults_of(small, STUDY.replace("  - a gren thing", "  negative: a gren thing"))
+    assert (fault.path, fault.place.line) == ("data.negative", 6)
+
+
 def test_of_prompts_in_a_file_the_place_is_where_the_file_is_named(small: Path) -> None:
     (small / "prompts.txt").write_text("red\n\nblue\u2028red\n", encoding="utf-8-sig")
     text = STUDY.replace("\n  prompts:\n  - red\n  - a gren thing", " {prompts: prompts.txt}")

@@ -82,6 +82,7 @@ ALL = {"train", "embed", "sample", "measure"}
         ("data.per_prompt=2", {"embed", "sample", "measure"}),
         ("data.batch=3", {"embed", "sample", "measure"}),
         ("data.size=48x32", {"sample", "measure"}),
+        ("data.negative=a red star", {"embed", "sample", "measure"}),
         ("data.prompts=[a red star]", {"embed", "sample", "measure"}),
         ("base.runtime.dtype=bfloat16", ALL),
         ("stats.confidence=0.9", set()),

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from glidepath.core import Cascade, Denoiser, GlidepathError, Pipeline, stages_of
+from glidepath.core import Cascade, Denoiser, GlidepathError, Pipeline, Request, stages_of
 from glidepath.plugins.studies.engines.tasks import EMBEDDINGS, MANIFEST, WEIGHTS
 from glidepath.plugins.studies.engines.text_cache import record, replay
 from glidepath.plugins.studies.interface import Drawn
@@ -90,7 +90,7 @@ class Steps:
     def embed(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Embed the prompts with the arm's text encoders."""
         pipeline = self._pipeline(step).pipeline
-        record(pipeline, _batches(step), folder / EMBEDDINGS)
+        record(pipeline, _batches(step), step["negative"], folder / EMBEDDINGS)
         return {"prompts": len(step["prompts"])}
 
     def sample(self, step: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Steps:
         pipeline, asked = built.pipeline, built.asked
         batches = _batches(step)
         if step.get("embeddings"):
-            replay(pipeline, batches, Path(step["embeddings"]))
+            replay(pipeline, batches, step["negative"], Path(step["embeddings"]))
         asked.rows = 0
         on_gpu = any(stage.device.type == "cuda" for stage in stages_of(pipeline).values())
         if on_gpu:
@@ -115,8 +115,13 @@ class Steps:
         keys: list[ImageKey] = []
         for some in batches:
             samples = step["samples"][len(keys) : len(keys) + len(some)]
-            made.append(_drawn(pipeline, some, step["seed"], samples, step["size"]))
-            keys += [ImageKey(*key) for key in zip(some, [step["seed"]] * len(some), samples, strict=True)]
+            seed, size, negative = step["seed"], step["size"], step["negative"]
+            asked_for = Request(prompts=some, negative=negative, seed=seed, samples=samples, size=size)
+            made.append(_drawn(pipeline, asked_for))
+            keys += [
+                ImageKey(prompt, seed, sample, negative=negative)
+                for prompt, sample in zip(some, samples, strict=True)
+            ]
             print(f"{len(keys)} of {sum(map(len, batches))} images", file=sys.stderr)
         seconds = time.perf_counter() - clock
         images = torch.cat(made).numpy()
@@ -246,15 +251,9 @@ def _save_array(path: Path, values: npt.NDArray[np.generic]) -> None:
         np.save(file, values, allow_pickle=False)
 
 
-def _drawn(
-    pipeline: Pipeline | Cascade,
-    prompts: Sequence[str],
-    seed: int,
-    samples: Sequence[int],
-    size: Sequence[int] | None,
-) -> Tensor:
+def _drawn(pipeline: Pipeline | Cascade, request: Request) -> Tensor:
     """Images of a batch, [B, 3, H, W] uint8 on the host."""
-    (last,) = deque(pipeline.states(prompts, seed=seed, samples=samples, size=size), maxlen=1)
+    (last,) = deque(pipeline.states(request), maxlen=1)
     return pipeline.images(last).cpu()
 
 

@@ -47,6 +47,7 @@ def _step(node: Node, study: Study, store: Store, folders: Mapping[str, Path]) -
         step["prompts"] = prompts_of(node, study)
         step["per_prompt"] = study.data.per_prompt
         step["batch"] = study.data.batch
+        step["negative"] = study.data.negative
     if node.stage == "sample" and node.batch is not None:
         step["samples"] = node.batch.samples(study.data.per_prompt)
         step["size"] = study.data.pixels

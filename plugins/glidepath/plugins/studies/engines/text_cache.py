@@ -31,14 +31,19 @@ class CachedTextEncoder(TextEncoder):
     """Gives the embeddings that another text encoder made of known prompts."""
 
     def __init__(
-        self, encoder: TextEncoder, groups: Sequence[Group], text: TextEmbedding, null: TextEmbedding
+        self,
+        encoder: TextEncoder,
+        groups: Sequence[Group],
+        negative: str | None,
+        text: TextEmbedding,
+        null: TextEmbedding,
     ) -> None:
         super().__init__()
         self.pooled_width, self.token_width = encoder.pooled_width, encoder.token_width
         self.context = encoder.context
         ends = list(itertools.accumulate(map(len, groups)))
         self._rows = {group: slice(end - len(group), end) for group, end in zip(groups, ends, strict=True)}
-        self._text, self._null = text, null
+        self._text, self._null, self._negative = text, null, negative
 
     def forward(self, prompts: Sequence[str]) -> TextEmbedding:
         """The embeddings of the different prompts of a batch, which is one of the recorded ones."""
@@ -46,14 +51,19 @@ class CachedTextEncoder(TextEncoder):
         return map_tensors(lambda tensor: tensor[rows], self._text)
 
     def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
-        """That of no prompt."""
-        if negative is not None:
-            raise GlidepathError("negative prompts are not among the embeddings that were kept")
+        """That of no prompt, or of the negative one that was recorded."""
+        if negative != (None if self._negative is None else [self._negative]):
+            raise GlidepathError("other negative prompts are asked for than the one that was kept")
         return self._null
 
 
-def record(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path: Path) -> None:
-    """Embed the prompts of batches with every text encoder of a pipeline, and keep what they say."""
+def record(
+    pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], negative: str | None, path: Path
+) -> None:
+    """Embed the prompts of batches with every text encoder of a pipeline, and keep what they say.
+
+    negative: the negative prompt of all; None for none.
+    """
     groups = _groups(batches)
     tensors: dict[str, Tensor] = {}
     with torch.inference_mode():
@@ -61,14 +71,16 @@ def record(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path:
             if stage.text_encoder is None:
                 continue
             said = TextEmbedding.cat([stage.text_encoder(group) for group in groups])
-            null = stage.text_encoder.unconditional()
+            null = stage.text_encoder.unconditional(None if negative is None else [negative])
             for which, text in (("said", said), ("null", null)):
                 tensors |= {f"{name}/{which}.{key}": tensor for key, tensor in _tensors(text).items()}
     write_tensors(path, tensors, {})
 
 
-def replay(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path: Path) -> None:
-    """Let a pipeline take the embeddings of known batches from a file."""
+def replay(
+    pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], negative: str | None, path: Path
+) -> None:
+    """Let a pipeline take the embeddings of known batches, and of a negative prompt, from a file."""
     tensors, groups = read_tensors(path), _groups(batches)
     count = sum(map(len, groups))
     for name, stage in stages_of(pipeline).items():
@@ -77,7 +89,7 @@ def replay(pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], path:
         said, null = (_embedding(tensors, f"{name}/{which}", stage.device) for which in ("said", "null"))
         if len(said.tokens) != count:
             raise GlidepathError(f"{path} holds {len(said.tokens)} embeddings, and there are {count} prompts")
-        stage.text_encoder = CachedTextEncoder(stage.text_encoder, groups, said, null)
+        stage.text_encoder = CachedTextEncoder(stage.text_encoder, groups, negative, said, null)
 
 
 def _groups(batches: Sequence[Sequence[str]]) -> list[Group]:

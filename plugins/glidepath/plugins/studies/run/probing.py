@@ -20,7 +20,7 @@ import attrs
 import numpy as np
 import torch
 
-from glidepath.core import Cascade
+from glidepath.core import Cascade, Request
 from glidepath.plugins.studies.engines.steps import Steps
 from glidepath.plugins.studies.engines.tasks import EMBEDDINGS, WEIGHTS, metric_of, prompts_of, spec_of
 from glidepath.plugins.studies.engines.text_cache import record
@@ -133,7 +133,7 @@ class _Probing:
         prompts = prompts_of(node, self.study)
         some = prompts[:16]
         clock = time.perf_counter()
-        record(pipeline, [some], folder / EMBEDDINGS)
+        record(pipeline, [some], self.study.data.negative, folder / EMBEDDINGS)
         share = len(prompts) / len(some)
         seconds = built + (time.perf_counter() - clock) * share
         return Toll(seconds, int((folder / EMBEDDINGS).stat().st_size * share) + _SMALL_FILES)
@@ -143,15 +143,17 @@ class _Probing:
         pipeline, _ = self.steps.pipeline(self._step(node, folder))
         built = time.perf_counter() - clock
         samples = range(len(self.texts))
+        data = self.study.data
+        asked = Request(prompts=self.texts, samples=samples, size=data.pixels, negative=data.negative)
         if "sample" not in self._warm:
-            next(iter(pipeline.states(self.texts, seed=0, samples=samples, size=self.study.data.pixels)))
+            next(iter(pipeline.states(asked)))
             self._warm.add("sample")
         ends = []
         # each stage of a cascade has steps of its own, so that one is walked to its end
         steps = math.inf if isinstance(pipeline, Cascade) else _STEPS
         clock = time.perf_counter()
         last = None
-        for state in pipeline.states(self.texts, seed=0, samples=samples, size=self.study.data.pixels):
+        for state in pipeline.states(asked):
             last = state
             ends.append(time.perf_counter() - clock)
             if len(ends) > steps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -23,7 +23,7 @@ _KIND = "tokenizer"
 
 
 def check_prompts(
-    prompts: Sequence[str],
+    prompts: Mapping[str, str],
     places: Sequence[Place],
     arms: Sequence[ArmPlan],
     metrics: Sequence[MetricPlan],
@@ -31,14 +31,15 @@ def check_prompts(
 ) -> None:
     """Add a problem for every prompt that a tokenizer of an arm or of a metric does not read.
 
-    places: of the prompts, one for each. A text encoder whose spec has no tokenizer is not asked.
+    prompts: by their dotted paths in the study. places: of each. A text encoder whose spec has no tokenizer
+        is not asked.
     """
     told: set[tuple[int, str]] = set()
     for part, whose in _tokenizers(arms, metrics):
-        for index, why in _unread(part, prompts):
+        for index, why in _unread(part, list(prompts.values())):
             if (index, why) not in told:
                 told.add((index, why))
-                problems.add(why, places[index], f"data.prompts[{index}]", f"{part.path}{whose} reads it")
+                problems.add(why, places[index], list(prompts)[index], f"{part.path}{whose} reads it")
 
 
 def _tokenizers(arms: Sequence[ArmPlan], metrics: Sequence[MetricPlan]) -> Iterator[tuple[PartPlan, str]]:

@@ -214,6 +214,8 @@ class _Building:
         """The digest of what is drawn of a batch; at: with where its noise is, and the size of its images."""
         data = self.study.data
         whole: list[Any] = [[self.study.prompts[it] for it in batch.prompts], data.per_prompt, data.batch]
+        if data.negative is not None:
+            whole.append({"negative": data.negative})
         if at and batch.at != tuple(range(len(batch.at))):
             whole.append(list(batch.at))
         return digest([*whole, data.size] if at and data.size else whole)

@@ -87,7 +87,11 @@ def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, ca
     plain = [Draft("base", {}, (), document.root.place)]
     asked = arms or (_arms(document, base, plain, Problems()) if base is not None else [])
     check_metrics(metrics, asked, catalogue, document.problems)
-    check_prompts(prompts, prompt_places(prompts, document), asked, metrics, document.problems)
+    texts = {f"data.prompts[{index}]": prompt for index, prompt in enumerate(prompts)}
+    check_prompts(texts, prompt_places(prompts, document), asked, metrics, document.problems)
+    if data is not None and data.negative is not None:
+        negative, places = {"data.negative": data.negative}, [document.place("data.negative")]
+        check_prompts(negative, places, asked, (), document.problems)
     if seeds is not None:
         _check_training(document, arms, seeds)
     baseline = find_baseline(document, drafts, arms)

@@ -103,6 +103,10 @@ class Data:
         default=None,
         metadata=doc("WIDTHxHEIGHT of the images in pixels; none: what each arm's model was made for"),
     )
+    negative: str | None = attrs.field(
+        default=None,
+        metadata=doc("what images are not to show, for guidance to move away from; none: no prompt"),
+    )
     threads: int | None = attrs.field(
         default=None,
         validator=optional(and_(ge(1), le(1024))),
