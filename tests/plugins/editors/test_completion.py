@@ -83,7 +83,7 @@ def test_words_of_an_option_are_its_own() -> None:
 
 
 def test_keys_of_the_spec_are_completed_behind_set() -> None:
-    assert words("sample --set sampler.st") == {"sampler.steps="}
+    assert words("sample --set sampler.st") == {"sampler.start=", "sampler.steps="}
     assert words("sample --spec my.yaml --set guidance[1].") == {"guidance[1].phi="}
     assert words("check adm-u-256 --set stages.base.sam") >= {"stages.base.sampler="}
     assert words("check shapes --set text_encoder.tokenizer.unk") == {"text_encoder.tokenizer.unknown="}
