@@ -372,6 +372,16 @@ class Locked(SoundCodec):
         self.lock = threading.Lock()
 
 
+class KeepsToItself(SoundCodec):
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.weight = nn.Parameter(torch.ones(1))
+        self.kept = torch.rand(1)
+
+    def added(self, images: Tensor) -> Any:
+        return self.kept
+
+
 class HearsNeighbours(SoundCodec):
     def added(self, images: Tensor) -> Any:
         return images.flatten()[0] / 255

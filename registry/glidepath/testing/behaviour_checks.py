@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.assembly.build import build_part
+from glidepath.registry.assembly.filling import Sparing
+from glidepath.registry.assembly.weights import load_module
 from glidepath.testing.check import CannotRun, Check, NotApplicable, check, require
 from glidepath.testing.kinds import TRIALS
 from glidepath.testing.part import Part, networks
@@ -167,6 +171,28 @@ def deepcopy(part: Part) -> None:
         )
 
 
+@check("builds", "shapes", "same-seed")
+def weights(part: Part) -> None:
+    """Built without memory and given the weights of one that was built with it, it does the same as that."""
+    built = part.build()
+    state = built.state_dict() if isinstance(built, nn.Module) else {}
+    if not state:
+        raise NotApplicable("it has no weights")
+    sparing = Sparing(torch.float32, channels_last=False)
+    try:
+        with _seeded(1):
+            other = build_part(part.planned, part.catalogue, load=False, sparing=sparing, covered=True)
+        load_module(other.eval(), state, part=part.id, file=Path("one built alike"))
+        sparing.require_values()
+    except GlidepathError as error:
+        raise AssertionError(f"its own weights cannot be loaded: {error}") from error
+    except Exception as error:
+        raise NotApplicable("it is built with memory: its constructor reads what it initialises") from error
+    trial = _trial(part)
+    what = "with the weights of another it gives other results: it keeps something that they do not hold"
+    _require_same(_used(trial, built, _ROWS), _used(trial, other, _ROWS), what)
+
+
 @check("builds", "shapes", "same-seed", "no-state")
 def batch_independence(part: Part) -> None:
     """What it makes of a sample does not depend on the others in the batch, nor on their order."""
@@ -208,6 +234,7 @@ CHECKS: tuple[Check, ...] = (
     no_state,
     threads,
     deepcopy,
+    weights,
     batch_independence,
     bad_input,
 )
