@@ -18,7 +18,7 @@ def components() -> Iterable[Component]:
     return [
         Component(
             kind="codec",
-            name="autoencoder",
+            name="patches",
             target="acme_latent:Autoencoder",
             config="acme_latent_config:AutoencoderConfig",
             summary="a tiny autoencoder",

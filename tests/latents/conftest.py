@@ -31,7 +31,7 @@ denoiser:
   learned_variance: false
   weights: unet.safetensors
 sampler: {use: ddim, steps: 4}
-codec: autoencoder
+codec: patches
 """
 """Latents of 8 x 8, which are images of 16 x 16."""
 

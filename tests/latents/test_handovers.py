@@ -99,7 +99,7 @@ def test_what_is_handed_over_is_in_the_record_and_replayed(
         (
             "stages.refine={handover: latent, codec: identity, denoiser: {in_channels: 3}}",
             "stages.refine.handover",
-            "hands over the latents of acme-latent/autoencoder, and its stage has those of "
+            "hands over the latents of acme-latent/patches, and its stage has those of "
             "glidepath-diffusion/identity",
         ),
     ],

@@ -93,7 +93,7 @@ def test_latents_are_not_clipped_unless_pixels_are(latent: Path) -> None:
         (
             "sampler.clip=true",
             "sampler.clip",
-            "needs codec.bounded true, and codec (auto",
+            "needs codec.bounded true, and codec (patches",
         ),
         ("guidance=[dynamic-threshold]", "guidance[0]", "needs codec.bounded true"),
         ("guidance=[{use: clip, clip: noised-clip}]", "guidance[0]", "a CLIP looks at x as pixels"),
