@@ -37,6 +37,8 @@ def parameter_schema(field: Field) -> Json:
     """A parameter that is a plain value."""
     asked = tuple(limits(field.attribute.validator))
     alternatives = list(_alternatives(field.hint, asked))
+    if field.unbounded:
+        alternatives.append({"enum": [".inf", "-.inf"]})  # JSON has no infinity
     if not any(it.get("type") == "string" and set(it) == {"type"} for it in alternatives):
         alternatives.append(INTERPOLATION)
     about = described(field)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import typing
 from collections.abc import Mapping
 from functools import cache
@@ -10,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.component import ASSET, DOC, FREE, MANY, PART
+from glidepath.registry.describe.component import ASSET, DOC, FREE, MANY, PART, UNBOUNDED
 
 FACTORY: Any = attrs.Factory
 """Of a default that is computed: a class, which attrs declares as a function."""
@@ -66,6 +67,11 @@ class Field:
         return bool(self.attribute.metadata.get(ASSET))
 
     @property
+    def unbounded(self) -> bool:
+        """Whether it may be infinite, as `doc` or its default says."""
+        return is_unbounded(self.attribute)
+
+    @property
     def required(self) -> bool:
         """Whether it has no default."""
         return self.attribute.default is attrs.NOTHING
@@ -77,6 +83,11 @@ class Field:
         if isinstance(default, FACTORY):
             return attrs.NOTHING if default.takes_self else default.factory()
         return default
+
+
+def is_unbounded(attribute: attrs.Attribute[Any]) -> bool:
+    """Whether a number may be infinite."""
+    return bool(attribute.metadata.get(UNBOUNDED)) or attribute.default in (math.inf, -math.inf)
 
 
 def fields(config: type[Any]) -> Mapping[str, Field]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 import re
 import types
 import typing
@@ -12,8 +11,8 @@ from typing import Any
 
 import attrs
 
-from glidepath.registry.describe.component import DOC, MANY, PART, UNBOUNDED, Kind
-from glidepath.registry.describe.fields import FACTORY, fields
+from glidepath.registry.describe.component import DOC, MANY, PART, Kind
+from glidepath.registry.describe.fields import FACTORY, fields, is_unbounded
 from glidepath.registry.text.yaml_text import yaml_text
 
 REQUIRED = object()
@@ -66,7 +65,7 @@ def _parameters(config: type[Any]) -> Iterator[Parameter]:
             doc=str(field.metadata.get(DOC, "")),
             part=kind,
             many=many,
-            unbounded=bool(field.metadata.get(UNBOUNDED)) or default in (math.inf, -math.inf),
+            unbounded=is_unbounded(field),
         )
 
 
