@@ -222,6 +222,21 @@ def schnell(folder: Path) -> Path:
     return flux(folder, distilled=False)
 
 
+def pixels(folder: Path) -> Path:
+    """A UNet of pixels, steered by nothing."""
+    _seed()
+    unet = diffusers.UNet2DModel(
+        sample_size=8,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        norm_num_groups=8,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=8,
+    )
+    return _saved(diffusers.DDIMPipeline(unet=unet, scheduler=diffusers.DDIMScheduler()), folder)
+
+
 def dit(folder: Path) -> Path:
     """DiT: class labels, a learned variance."""
     _seed()

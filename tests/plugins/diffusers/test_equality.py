@@ -96,6 +96,17 @@ def test_dit_gives_the_latents_of_its_pipeline(saved: Saved, monkeypatch: pytest
     assert_equal(pipeline, noise, expected, labels=[3, 7])
 
 
+def test_a_unet_of_pixels_gives_the_images_of_its_pipeline(
+    saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline, reference = ours(saved("pixels")), theirs(saved("pixels"))
+    noise = first_noise(pipeline)
+    monkeypatch.setattr("diffusers.pipelines.ddim.pipeline_ddim.randn_tensor", lambda *_, **__: noise.clone())
+    expected = reference(batch_size=2, num_inference_steps=STEPS, output_type="np").images
+    images = pipeline(PROMPTS, noise=GivenNoise(noise)).permute(0, 2, 3, 1).numpy()
+    assert abs(images - (expected * 255).round()).max() <= 1
+
+
 @pytest.mark.parametrize("saved_as", [{"variant": "fp16"}, {"max_shard_size": "100KB"}], ids=str)
 def test_variants_and_shards_are_read_as_one_file(
     saved_as: Mapping[str, Any], saved: Saved, tmp_path: Path

@@ -162,7 +162,9 @@ def _solver_spacing(given: Mapping[str, Any], steps: int) -> Any:
 
 def _ddim(given: Mapping[str, Any], steps: int) -> dict[str, Any]:
     end = None if given["set_alpha_to_one"] else "first"
-    return {"use": "ddim", "steps": _spacing(given, steps), "end": end}
+    # the noise that is kept where x_0 is clipped is the predicted one there
+    epsilon = "predicted" if given.get("clip_sample") else None
+    return {"use": "ddim", "steps": _spacing(given, steps), "epsilon": epsilon, "end": end}
 
 
 def _ddpm(given: Mapping[str, Any], steps: int) -> dict[str, Any]:
