@@ -471,6 +471,15 @@ def test_a_part_made_of_others_provides_what_follows_from_theirs() -> None:
         make_plan(wrong, catalogue)
 
 
+def test_a_part_with_a_fault_in_a_list_inside_it_is_not_asked_what_it_provides() -> None:
+    catalogue = make_catalogue(components=(*COMPONENTS, PAIR))
+    spec = parse_spec(OF_PAIR, "s.yaml", ["text_encoder.more[1].width=wide"], catalogue=catalogue)
+    with pytest.raises(SpecError) as caught:
+        make_plan(spec, catalogue)
+    (problem,) = caught.value.problems
+    assert problem.path == "text_encoder.more[1].width"
+
+
 def test_a_part_inside_another_of_its_kind_does_not_answer_for_it() -> None:
     catalogue = make_catalogue(components=(*COMPONENTS, attrs.evolve(PAIR, provides=lambda _config: {})))
     text = OF_PAIR

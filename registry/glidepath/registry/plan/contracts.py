@@ -203,9 +203,8 @@ def _answering(parts: Sequence[PartPlan]) -> list[PartPlan]:
 def _provided(part: PartPlan, problems: Problems) -> Mapping[str, Any]:
     """What a part provides; nothing, where a part inside it has a problem, which is told already."""
     slots = fields(type(part.config)).items() if part.config is not None else ()
-    if any(
-        field.slot and (field.required or field.default) and name not in part.parts for name, field in slots
-    ):
+    inner = {name: field.slot.many or field.required or field.default for name, field in slots if field.slot}
+    if any(expected and name not in part.parts for name, expected in inner.items()):
         return {}
     return _asked(part, "provides", part.provided, problems)
 

@@ -242,9 +242,11 @@ class PartPlanner:
             if present(node) is None and not field.default:
                 continue
             empty = "" if field.required or field.default else without_part(field.slot.many)
+            before, self.whole = self.whole, True
             planned = self.position(node, field.slot, below, empty)
-            if planned is not None:
+            if planned is not None and self.whole:  # its owner counts on every part of a list
                 inner[name] = planned
+            self.whole = self.whole and before
         return inner
 
     def _is_sound(self, planned: PartPlan) -> bool:
