@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from glidepath.core.codec import IdentityCodec
 from glidepath.core.conditioning import Conditioning, TextEmbedding
 from glidepath.core.denoiser import Bind, Denoiser, Predict
 from glidepath.core.errors import PartError
@@ -427,3 +428,55 @@ def test_pictures_and_labels_that_do_not_fit_are_refused_before_the_walk_begins(
     with pytest.raises(PartError, match=message):
         recording(denoiser).states(["a"], **arguments)  # type: ignore[arg-type]
     assert not denoiser.conditionings
+
+
+def offloading(moves: list[str], offload: bool = True) -> Pipeline:
+    """Its device is `cpu:0`, which torch tells apart from `cpu` and takes for the same."""
+
+    def told(part: nn.Module, name: str) -> nn.Module:
+        plain = part.to
+
+        def to(place: object = None, *more: object, **layout: object) -> nn.Module:
+            if place and not more:  # what is moved before anything runs has a precision with it, or None
+                assert not torch.is_inference_mode_enabled()
+                moves.append(f"{name} {place}")
+            moved: nn.Module = plain(place, *more, **layout) if place else plain(**layout)
+            return moved
+
+        part.to = to  # type: ignore[assignment, method-assign]
+        return part
+
+    parts = pipeline()
+    return Pipeline(
+        schedule=parts.schedule,
+        denoiser=told(parts.denoiser, "denoiser"),  # type: ignore[arg-type]
+        sampler=parts.sampler,
+        text_encoder=told(parts.text_encoder, "text"),  # type: ignore[arg-type]
+        codec=told(IdentityCodec(), "codec"),  # type: ignore[arg-type]
+        device="cpu:0",
+        offload=offload,
+    )
+
+
+def test_parts_are_on_the_device_while_it_is_their_turn() -> None:
+    moves: list[str] = []
+    offloaded = offloading(moves)
+    before = ["denoiser cpu", "text cpu:0", "codec cpu:0"]
+    walk = ["text cpu", "codec cpu", "denoiser cpu:0"]
+    after = ["text cpu", "denoiser cpu", "codec cpu:0"]
+    states = offloaded.states(["a"], seed=1)
+    state = next(states)
+    assert moves == [*before, *walk]
+    offloaded.images(state)
+    assert moves[6:] == after
+    *_, last = states
+    assert moves[9:] == walk
+    image = offloaded.images(last)
+    assert moves[12:] == after
+    assert torch.equal(image, offloading([], offload=False)(["a"], seed=1))
+
+
+def test_without_offloading_nothing_is_moved_in_a_walk() -> None:
+    moves: list[str] = []
+    offloading(moves, offload=False)(["a"])
+    assert moves == []

@@ -156,6 +156,7 @@ class Cascade:
                     asked = _enlarging(asked, before.images(state))
                 else:
                     x_0 = _handed_over(state.x, before, pipeline, asked, noise)
+                before.bring()
             for state in pipeline.states(asked, noise=noise, x_0=x_0):
                 yield attrs.evolve(state, index=done + state.index, total=sum(lengths), stage=index)
             before = pipeline
@@ -173,6 +174,8 @@ def _handed_over(
     assert stage.handover is not None  # the caller saw to it
     shape = (asked.batch, *stage.latent_shape(asked.size))
     drawn, size = noise.posterior(shape, stage.device), asked.size or stage.image_size
+    before.bring("codec")
+    stage.bring("codec")
     with torch.inference_mode():
         x_0 = stage.handover.x_0(x.to(stage.device), before.codec, stage.codec, size, drawn)
     if x_0.shape != shape:

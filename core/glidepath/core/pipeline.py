@@ -31,9 +31,18 @@ from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.size import checked_size, sides
 from glidepath.core.text_encoder import TextEncoder
 
+TURNS: Mapping[str, tuple[str, ...]] = {
+    "text_encoder": ("text_encoder", "conditioners", "codec"),  # the codec encodes pictures
+    "denoiser": ("denoiser", "guidance"),
+    "codec": ("codec",),
+}
+"""Which slots work at the same time: before the walk, in it and after it."""
+
 
 class Pipeline:
     """Makes images. It holds parts and keeps no state between calls: several threads may share it.
+
+    With `offload` its networks are moved as it runs, and one thread at a time may use it.
 
     Images do not depend on torch's defaults (`torch_defaults`): an application may set its own.
 
@@ -49,6 +58,8 @@ class Pipeline:
             float32 whatever the dtype.
         channels_last: the memory layout of a denoiser of two-dimensional images; faster convolutions on
             CPU and on GPUs with tensor cores.
+        offload: networks wait on the CPU, and are on the device while it is their turn (`bring`). Images are
+            the same; it takes the memory of one turn, and the time of moving.
 
     Raises:
         PartError: weights do not fit the dtype, or conditions are made that nothing reads.
@@ -69,8 +80,11 @@ class Pipeline:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         channels_last: bool = True,
+        offload: bool = False,
     ) -> None:
         self.device = torch.device(device)
+        self.offload = offload
+        self._here: tuple[str, ...] = ()
         self.dtype = dtype
         self.schedule = schedule
         self.text_encoder = text_encoder
@@ -85,7 +99,8 @@ class Pipeline:
             adapter.apply(networks)
         for name, network in networks.items():
             in_dtype = isinstance(network, Denoiser) or network in self.conditioners
-            network.to(self.device, dtype if in_dtype else None).eval().requires_grad_(False)
+            waits = "cpu" if offload else self.device
+            network.to(waits, dtype if in_dtype else None).eval().requires_grad_(False)
             if channels_last and isinstance(network, Denoiser) and len(network.image_shape) == 3:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             require_finite(dict(network.named_parameters()), f"the weights of {name}")
@@ -142,6 +157,7 @@ class Pipeline:
             states = self.sampler.states(predict, x, levels, noise)
         while True:
             with torch_defaults(), self._without_gradients():
+                self.bring(*TURNS["denoiser"])  # again: a preview has decoded since
                 state = next(states, None)
             if state is None:
                 break
@@ -157,6 +173,7 @@ class Pipeline:
     @torch_defaults()
     def decode(self, x: Tensor) -> Tensor:
         """x_0 [B, C, *spatial] to images [B, 3, H, W] uint8."""
+        self.bring("codec")
         with torch.inference_mode():
             decoded: Tensor = self.codec.decode(x)
         return decoded
@@ -183,6 +200,7 @@ class Pipeline:
     @torch_defaults()
     def conditioning(self, request: Request, noise: Noise | None = None) -> Conditioning:
         """What steers a batch: the pictures and labels of a request, and what conditioners make of it."""
+        self.bring(*TURNS["text_encoder"])
         shape = (request.batch, *self.latent_shape(request.size))
         pictures = encoded_pictures(self.codec, request, shape, noise or request.noise(), self.device)
         conditions = {name: Condition(picture) for name, picture in pictures.items()}
@@ -265,11 +283,13 @@ class Pipeline:
 
     def predictor(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
         """The denoiser under all guidance, bound to a batch; with a mask, known pixels are restored."""
+        self.bring(*TURNS["denoiser"])
         bind = fold(self.guidance, lambda given: self.prepare(given, levels), levels)
         return (keep_known(bind) if "mask" in conditioning.conditions else bind)(conditioning)
 
     def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
         """The denoiser bound to what it reads of a batch."""
+        self.bring(*TURNS["denoiser"])
         return self.denoiser.prepare(conditioning.only(self.denoiser.reads), levels)
 
     def parameters(self) -> Mapping[str, int]:
@@ -293,6 +313,20 @@ class Pipeline:
             },
             "codec": self.codec,
         }
+
+    def bring(self, *slots: str) -> None:
+        """Have the networks of some slots on the device, and no others. Without `offload` all are there.
+
+        What the methods of a pipeline need they bring themselves; this is for who calls a part directly.
+        """
+        if not self.offload or slots == self._here:
+            return
+        at_work = {name: name.partition("[")[0] in slots for name in self.networks()}
+        self._here = ()
+        with torch.inference_mode(False):  # parameters that are moved in it could not take gradients
+            for name, network in sorted(self.networks().items(), key=lambda item: at_work[item[0]]):
+                network.to(self.device if at_work[name] else "cpu")
+        self._here = slots
 
     def _without_gradients(self) -> AbstractContextManager[None]:
         """Inference mode, or where a guidance takes gradients, which that would refuse, no_grad."""

@@ -54,6 +54,21 @@ def test_an_image_of_a_cascade_is_the_same_alone_and_in_a_batch(cascade: Path) -
         assert (together[row] - alone.int()).abs().max() <= 1  # rounding of batched matrix products
 
 
+def test_a_cascade_that_offloads_sends_a_stage_away_before_the_next_begins(
+    cascade: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[tuple[str, ...]] = []
+    bring = Pipeline.bring
+    monkeypatch.setattr(Pipeline, "bring", lambda self, *slots: (turns.append(slots), bring(self, *slots)))
+    made = assemble(cascade, ["runtime.offload=parts"])
+    image = made(["a green star"], seed=3)
+    changes = [slots for before, slots in zip([None, *turns], turns, strict=False) if slots != before]
+    text, walk, codec = ("text_encoder", "conditioners", "codec"), ("denoiser", "guidance"), ("codec",)
+    assert changes == [text, walk, codec, (), text, walk, codec]
+    assert all(stage.offload for stage in made.stages.values())
+    assert torch.equal(image, assemble(cascade)(["a green star"], seed=3))
+
+
 def test_the_file_of_weights_holds_all_parts_under_stage_and_slot(cascade: Path) -> None:
     made = assemble(cascade)
     stored = load_file(cascade.with_name("cascade.safetensors"))

@@ -354,6 +354,14 @@ def test_the_memory_of_a_plan_is_that_of_decoding_where_that_takes_more(acme: An
     cost = measured(tmp_path / "spec.yaml")
     assert cost.activations == {"text_encoder": 0, "denoiser": 192 * 4, "codec": 2 * 192 * 4}
     assert cost.activation_bytes == 2 * 192 * 4
+    assert cost.offloaded_bytes == max(81 * 4 + 192 * 4, 2 * 192 * 4)
+
+
+def test_a_plan_that_offloads_tells_the_memory_of_the_largest_turn(acme: Any, glidepath_here: Any) -> None:
+    rows = glidepath_here("plan", "spec.yaml", "--set", "runtime.offload=parts")[1].split("\n")
+    assert [row.split() for row in rows if "offloaded" in row] == [
+        ["offloaded", "0.0", "MiB", "of", "both", "at", "the", "most"]
+    ]
 
 
 def test_what_needs_more_than_shapes_cannot_be_measured_and_the_plan_still_shows(

@@ -222,6 +222,7 @@ def test_devices_are_as_torch_names_them(plan: ToPlan, device: str) -> None:
         ("{dtype: half}", "runtime.dtype", "dtype cannot be 'half'"),
         ("{compile: 1}", "runtime.compile", "compile takes bool, and 1 is a number"),
         ("{channels_last: maybe}", "runtime.channels_last", "channels_last cannot be 'maybe'"),
+        ("{offload: layers}", "runtime.offload", "offload cannot be 'layers'"),
         ("{divice: cpu}", "runtime.divice", "runtime has no parameter 'divice'"),
         ("{use: cpu}", "runtime.use", "runtime has no parameter 'use'"),
         ("cpu", "runtime", "runtime takes a mapping, and this is text"),

@@ -180,6 +180,7 @@ def _pipeline(plan: Plan, parts: Mapping[str, Any], device: torch.device, catalo
         device=device,
         dtype=choose_dtype(plan.runtime.dtype, device),
         channels_last=plan.runtime.channels_last is not False,
+        offload=plan.runtime.offload == "parts",
     )
     if plan.runtime.compile:
         pipeline.denoiser.compile(dynamic=False)

@@ -51,6 +51,7 @@ class Measurement:
     gradient_bytes: how much of the denoiser's `activations` is for guidance by gradient, of a classifier or a
         CLIP.
     gradient_flops: how much of one evaluation is.
+    offloaded_bytes: the most bytes of weights and activations at a time with `runtime.offload: parts`.
     """
 
     parameters: Mapping[str, int]
@@ -64,6 +65,7 @@ class Measurement:
     flops: Mapping[str, int]
     gradient_bytes: int = 0
     gradient_flops: int = 0
+    offloaded_bytes: int = 0
 
     @property
     def weight_bytes(self) -> int:
@@ -125,7 +127,10 @@ def _pretend_cpu(pipeline: Pipeline, fake: FakeTensorMode) -> None:
 
 
 def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) -> Measurement:
+    from glidepath.core.pipeline import TURNS
+
     evaluations = _evaluations(pipeline)
+    weights = {name: size for name, part in pipeline.networks().items() if (size := _bytes_of(part))}
     cost = _walked(pipeline, pipeline.guidance, fake)
     without = list(_without_gradients(pipeline.guidance))
     differentiates = len(without) < len(pipeline.guidance)
@@ -134,7 +139,7 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
         parameters=pipeline.parameters(),
         device=device,
         dtype=str(dtype).removeprefix("torch."),
-        weights={name: size for name, part in pipeline.networks().items() if (size := _bytes_of(part))},
+        weights=weights,
         activations=cost.peaks,
         steps=len(_levels(pipeline)),
         evaluations=evaluations,
@@ -142,6 +147,10 @@ def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) 
         flops=cost.flops,
         gradient_bytes=max(0, cost.peaks["denoiser"] - plain.peaks["denoiser"]),
         gradient_flops=max(0, cost.flops["denoiser"] - plain.flops["denoiser"]),
+        offloaded_bytes=max(
+            cost.peaks[turn] + sum(size for name, size in weights.items() if name.partition("[")[0] in slots)
+            for turn, slots in TURNS.items()
+        ),
     )
 
 

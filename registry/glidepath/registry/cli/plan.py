@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(_text(plan), flush=True)
     if not arguments.quick:
         costs, reason = _measure(plan, catalogue)
-        print(f"\n{_costs_text(costs) if costs else reason}")
+        offloads = plan.runtime.offload == "parts"
+        print(f"\n{_costs_text(costs, offloads) if costs else reason}")
     return 0
 
 
@@ -120,9 +121,9 @@ def _text(plan: Plan) -> str:
     return "\n".join(blocks)
 
 
-def _costs_text(costs: Mapping[str, Measurement]) -> str:
+def _costs_text(costs: Mapping[str, Measurement], offloads: bool) -> str:
     blocks = [
-        f"cost of one image{f', stage {name}' if name else ''}\n{_cost_text(cost)}"
+        f"cost of one image{f', stage {name}' if name else ''}\n{_cost_text(cost, offloads)}"
         for name, cost in costs.items()
     ]
     if len(costs) > 1:
@@ -137,7 +138,7 @@ def _costs_text(costs: Mapping[str, Measurement]) -> str:
     return "\n".join(blocks)
 
 
-def _cost_text(cost: Measurement) -> str:
+def _cost_text(cost: Measurement, offloads: bool) -> str:
     rows = [
         (slot, f"{count:,} parameters, {_bytes(cost.weights.get(slot, 0))}")
         for slot, count in cost.parameters.items()
@@ -151,6 +152,7 @@ def _cost_text(cost: Measurement) -> str:
         ("parameters in all", f"{sum(cost.parameters.values()):,}"),
         ("weights", f"{_bytes(cost.weight_bytes)} in {cost.dtype} on {cost.device}"),
         ("activations", f"{_bytes(cost.activation_bytes)} at the most: {_peaks(cost.activations)}"),
+        *([("offloaded", f"{_bytes(cost.offloaded_bytes)} of both at the most")] if offloads else []),
         ("steps", f"{cost.steps}, {asked}{width}"),
         ("one evaluation", _flops(cost.flops["denoiser"])),
         *([("for gradients", gradients)] if cost.gradient_flops or cost.gradient_bytes else []),

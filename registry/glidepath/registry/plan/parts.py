@@ -42,6 +42,10 @@ class Runtime:
     channels_last: Literal["auto"] | bool = attrs.field(
         default="auto", metadata=doc("memory layout of images; auto takes what the device is fast at")
     )
+    offload: Literal["none", "parts"] = attrs.field(
+        default="none",
+        metadata=doc("parts: networks are on the device while it is their turn, and wait on the CPU"),
+    )
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -78,6 +78,7 @@ def noise_film(pipeline: Pipeline, image: Tensor, seed: int, scale: int) -> tupl
     from glidepath.core.noise import PerSampleNoise
     from glidepath.registry.records.images import grid
 
+    pipeline.bring("codec")
     x_0 = pipeline.codec.encode(image.to(pipeline.device))
     noise = PerSampleNoise([(seed, 0)]).initial(tuple(x_0.shape), pipeline.device)
     schedule = pipeline.schedule

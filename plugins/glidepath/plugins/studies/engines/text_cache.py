@@ -70,6 +70,7 @@ def record(
         for name, stage in stages_of(pipeline).items():
             if stage.text_encoder is None:
                 continue
+            stage.bring("text_encoder")
             said = TextEmbedding.cat([stage.text_encoder(group) for group in groups])
             null = stage.text_encoder.unconditional(None if negative is None else [negative])
             for which, text in (("said", said), ("null", null)):

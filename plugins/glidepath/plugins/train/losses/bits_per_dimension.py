@@ -100,6 +100,7 @@ def bits_per_dimension(
     bound = VariationalBound(levels)
     generator = torch.Generator().manual_seed(seed)
     total = 0.0
+    pipeline.bring("codec")
     with torch.inference_mode():
         x_0 = pipeline.codec.encode(((images + 1) * 127.5).round().to(torch.uint8).to(pipeline.device))
         conditioning = pipeline.conditioning(Request(prompts=captions))
