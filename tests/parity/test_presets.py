@@ -177,7 +177,7 @@ def plan_of(preset: str, overrides: Sequence[str] = ()) -> Plan:
 
 
 def measured(preset: str) -> Measurement:
-    cost = measure(plan_of(preset), catalogue())
+    cost = measure(plan_of(preset), catalogue())[""]
     assert isinstance(cost, Measurement)
     return cost
 

@@ -53,6 +53,9 @@ class Conv(Denoiser):
         self.image_shape = (config.channels, 8, 8)
         self.conv = nn.Conv2d(config.channels, config.channels, 3, padding=1, bias=False)
 
+    def takes(self, size):
+        return ""
+
     def forward(self, x, t, conditioning):
         raise NotImplementedError
 
@@ -106,10 +109,11 @@ def acme(site: Any, tmp_path: Path) -> Any:
     return site
 
 
-def measured(spec: Path, *overrides: str) -> Measurement:
+def measured(spec: Path, *overrides: str, size: tuple[int, int] | None = None) -> Measurement:
     catalogue = load_catalogue()
     overrides = ("runtime.device=cpu", "runtime.dtype=float32", *overrides)
-    return measure(make_plan(read_spec(spec, overrides, catalogue=catalogue), catalogue), catalogue)
+    plan = make_plan(read_spec(spec, overrides, catalogue=catalogue), catalogue)
+    return measure(plan, catalogue, size)[""]
 
 
 def test_a_right_spec_is_ok(acme: Any, glidepath_here: Any) -> None:
@@ -306,7 +310,7 @@ def test_amounts_are_in_units_that_a_person_reads(
         rows=1,
         flops={"text_encoder": 0, "prepare": 0, "denoiser": flops, "codec": 0},
     )
-    monkeypatch.setattr("glidepath.registry.assembly.cost.measure", lambda _plan, _catalogue: cost)
+    monkeypatch.setattr("glidepath.registry.assembly.cost.measure", lambda *_: {"": cost})
     rows = [" ".join(line.split()) for line in glidepath_here("plan", "spec.yaml")[1].splitlines()]
     assert f"in all {text}" in rows
     assert "weights 3.00 GiB in float32 on cpu" in rows
@@ -318,6 +322,40 @@ def test_flops_are_those_of_the_evaluations_that_the_sampler_makes(acme: Any, tm
     assert (cost.steps, cost.evaluations, cost.rows) == (4, 2 * 4 - 1, 1)
     assert cost.flops == {"text_encoder": 0, "prepare": 0, "denoiser": CONV_FLOPS, "codec": 0}
     assert cost.total_flops == 7 * CONV_FLOPS
+
+
+def test_the_cost_of_another_size_is_that_of_its_pixels(
+    acme: Any, tmp_path: Path, glidepath_here: Any
+) -> None:
+    own, larger = measured(tmp_path / "spec.yaml"), measured(tmp_path / "spec.yaml", size=(16, 32))
+    assert larger.flops["denoiser"] == 8 * own.flops["denoiser"]
+    assert larger.activation_bytes == 8 * own.activation_bytes
+    assert larger.weights == own.weights
+    status, out, _ = glidepath_here("plan", "spec.yaml", "--size", "32x16", "--json")
+    assert (status, json.loads(out)["cost"]["total_flops"]) == (0, larger.total_flops)
+
+
+def test_a_stage_of_a_cascade_costs_what_its_share_of_the_size_does(
+    acme: Any, tmp_path: Path, glidepath_here: Any
+) -> None:
+    stage = "denoiser: conv, schedule: {use: cosine, num_steps: 100}, sampler: {use: trapezoid, steps: 4}"
+    second = f"{stage}, handover: {{use: image, strength: 0.5}}"
+    (tmp_path / "stages.yaml").write_text(f"stages:\n  base: {{{stage}}}\n  again: {{{second}}}\n")
+    status, out, _ = glidepath_here("plan", "stages.yaml", "--size", "16x16", "--json")
+    stages = json.loads(out)["cost"]["stages"]
+    assert status == 0
+    assert {name: cost["flops"]["denoiser"] for name, cost in stages.items()} == {
+        "base": 4 * CONV_FLOPS,
+        "again": 4 * CONV_FLOPS,
+    }
+
+
+def test_a_size_that_the_model_does_not_make_is_refused(acme: Any, glidepath_here: Any) -> None:
+    status, _, err = glidepath_here("plan", "shapes", "--size", "33x32")
+    assert status == 1
+    assert "33x32" in err
+    status, _, err = glidepath_here("plan", "spec.yaml", "--size", "16x16", "--quick")
+    assert (status, "--quick leaves the cost out" in err) == (1, True)
 
 
 def test_a_guidance_that_asks_twice_costs_twice(acme: Any, tmp_path: Path) -> None:
@@ -380,7 +418,7 @@ def test_measuring_the_bundled_preset_reads_no_weights(acme: Any, monkeypatch: p
     monkeypatch.setattr("glidepath.registry.assembly.weights.read", _refuse)
     catalogue = load_catalogue()
     plan = make_plan(read_spec("shapes", ["runtime.device=cpu"], catalogue=catalogue), catalogue)
-    cost = measure(plan, catalogue)
+    cost = measure(plan, catalogue)[""]
     assert cost.rows == 2
     assert cost.evaluations == cost.steps
     assert set(cost.parameters) == {"text_encoder", "denoiser"}

@@ -83,31 +83,60 @@ class Measurement:
         return sum(self.flops.values()) + (self.evaluations - 1) * self.flops["denoiser"]
 
 
-def measure(plan: Plan, catalogue: Catalogue) -> Measurement:
-    """Build the plan's networks without memory behind their tensors, and let one evaluation run.
+class WrongSize(GlidepathError):
+    """A model makes no images of the size that was asked for."""
+
+
+def measure(plan: Plan, catalogue: Catalogue, size: Sequence[int] | None = None) -> dict[str, Measurement]:
+    """The cost of each pipeline of a plan, by the name of its stage; of a plan without stages, under "".
+
+    The networks are built without memory behind their tensors, and one evaluation runs.
+
+    size: (H, W) of the image in pixels; None: what the model was made for. Earlier stages of a cascade
+        make images that are smaller in proportion.
 
     Raises:
+        WrongSize: it makes no images of that size.
         CannotMeasure: a part needs more than shapes, such as a value that it reads back.
         GlidepathError: a part cannot be built.
     """
-    import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from glidepath.core.cascade import Cascade
+    from glidepath.core.errors import PartError
+
+    pipelines = {name: _without_memory(stage, catalogue) for name, stage in plan.pipelines().items()}
+    sizes: list[Sequence[int] | None] = [size] * len(pipelines)
+    if size is not None:
+        try:
+            sizes = [*Cascade(pipelines).sizes(size)] if plan.stages else sizes
+            for pipeline, own in zip(pipelines.values(), sizes, strict=True):
+                pipeline.latent_shape(own)
+        except PartError as error:
+            raise WrongSize(str(error)) from error
+    costs = {}
+    for (name, stage), own in zip(plan.pipelines().items(), sizes, strict=True):
+        fake = FakeTensorMode(allow_non_fake_inputs=True)
+        try:
+            _pretend_cpu(pipelines[name], fake)
+            costs[name] = _measure(pipelines[name], fake, own, stage.runtime.device)
+        except Exception as error:
+            raise CannotMeasure(f"this plan cannot be measured: {type(error).__name__}: {error}") from error
+    return costs
+
+
+def _without_memory(plan: Plan, catalogue: Catalogue) -> Pipeline:
+    """The pipeline of a plan without stages, with networks on the device `meta`."""
+    import torch
 
     from glidepath.core.pipeline import Pipeline
     from glidepath.registry.assembly.build import build_parts, choose_device, choose_dtype
 
-    device = choose_device(plan.runtime.device)
-    dtype = choose_dtype(plan.runtime.dtype, device)
+    dtype = choose_dtype(plan.runtime.dtype, choose_device(plan.runtime.device))
     parts = build_parts(plan, _OTHERS, catalogue, load=False)
     with torch.device("meta"):
         parts |= build_parts(plan, _NETWORKS, catalogue, load=False)
-    pipeline = Pipeline(**parts, device="meta", dtype=dtype)
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
-    try:
-        _pretend_cpu(pipeline, fake)
-        return _measure(pipeline, fake, str(device), dtype)
-    except Exception as error:
-        raise CannotMeasure(f"this plan cannot be measured: {type(error).__name__}: {error}") from error
+    return Pipeline(**parts, device="meta", dtype=dtype)
 
 
 def _pretend_cpu(pipeline: Pipeline, fake: FakeTensorMode) -> None:
@@ -126,37 +155,40 @@ def _pretend_cpu(pipeline: Pipeline, fake: FakeTensorMode) -> None:
     pipeline.device = torch.device("cpu")
 
 
-def _measure(pipeline: Pipeline, fake: FakeTensorMode, device: str, dtype: Any) -> Measurement:
+def _measure(
+    pipeline: Pipeline, fake: FakeTensorMode, size: Sequence[int] | None, device: str
+) -> Measurement:
     from glidepath.core.pipeline import TURNS
+    from glidepath.registry.assembly.build import choose_device
 
-    evaluations = _evaluations(pipeline)
-    weights = {name: size for name, part in pipeline.networks().items() if (size := _bytes_of(part))}
-    cost = _walked(pipeline, pipeline.guidance, fake)
+    levels = _levels(pipeline, size)
+    weights = {name: held for name, part in pipeline.networks().items() if (held := _bytes_of(part))}
+    cost = _walked(pipeline, pipeline.guidance, fake, size)
     without = list(_without_gradients(pipeline.guidance))
     differentiates = len(without) < len(pipeline.guidance)
-    plain = _walked(pipeline, without, fake) if differentiates else cost
+    plain = _walked(pipeline, without, fake, size) if differentiates else cost
     return Measurement(
         parameters=pipeline.parameters(),
-        device=device,
-        dtype=str(dtype).removeprefix("torch."),
+        device=str(choose_device(device)),
+        dtype=str(pipeline.dtype).removeprefix("torch."),
         weights=weights,
         activations=cost.peaks,
-        steps=len(_levels(pipeline)),
-        evaluations=evaluations,
+        steps=len(levels),
+        evaluations=_evaluations(pipeline, levels),
         rows=cost.rows,
         flops=cost.flops,
         gradient_bytes=max(0, cost.peaks["denoiser"] - plain.peaks["denoiser"]),
         gradient_flops=max(0, cost.flops["denoiser"] - plain.flops["denoiser"]),
         offloaded_bytes=max(
-            cost.peaks[turn] + sum(size for name, size in weights.items() if name.partition("[")[0] in slots)
+            cost.peaks[turn] + sum(held for name, held in weights.items() if name.partition("[")[0] in slots)
             for turn, slots in TURNS.items()
         ),
     )
 
 
-def _levels(pipeline: Pipeline) -> NoiseLevels:
+def _levels(pipeline: Pipeline, size: Sequence[int] | None) -> NoiseLevels:
     """Those that it visits, as a stage after another where it has a handover."""
-    return pipeline.levels(pipeline.handover.strength if pipeline.handover else None)
+    return pipeline.levels(pipeline.handover.strength if pipeline.handover else None, size)
 
 
 def _bytes_of(network: torch.nn.Module) -> int:
@@ -173,7 +205,12 @@ class _Cost:
     peaks: Mapping[str, int]
 
 
-def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorMode) -> _Cost:
+def _walked(
+    pipeline: Pipeline,
+    guidances: Sequence[Guidance],
+    fake: FakeTensorMode,
+    size: Sequence[int] | None,
+) -> _Cost:
     """The cost of a walk under some guidances, from an evaluation, or three where it varies by step."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -188,7 +225,7 @@ def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorM
     counter: Any = FlopCounterMode(display=False, custom_mapping=attention)
     counter.mod_tracker = _NoModules()
 
-    levels = _levels(pipeline)
+    levels = _levels(pipeline, size)
     seen = 0
 
     def bind(conditioning: Conditioning) -> Predict:
@@ -207,8 +244,8 @@ def _walked(pipeline: Pipeline, guidances: Sequence[Guidance], fake: FakeTensorM
     # as the pipeline does: autograd refuses the tensors of inference mode
     differentiates = any(guidance.differentiates for guidance in guidances)
     with fake, torch.no_grad() if differentiates else torch.inference_mode():
-        x = torch.empty((1, *pipeline.denoiser.image_shape))
-        request = _request(pipeline, levels)
+        x = torch.empty((1, *pipeline.latent_shape(size)))
+        request = _request(pipeline, levels, size)
         with _watch() as memory, counter:
             conditioning = pipeline.conditioning(request)
             text, peaks = counter.get_total_flops(), {"text_encoder": memory.peak()}
@@ -240,7 +277,7 @@ def _without_gradients(guidances: Iterable[Guidance]) -> Iterator[Guidance]:
             yield guidance
 
 
-def _request(pipeline: Pipeline, levels: NoiseLevels) -> Request:
+def _request(pipeline: Pipeline, levels: NoiseLevels, size: Sequence[int] | None) -> Request:
     """One image, with the pictures that it cannot be made without, those of any size a quarter of its own.
 
     With a class label where there are classes, or for a denoiser that refuses to go without one.
@@ -250,21 +287,22 @@ def _request(pipeline: Pipeline, levels: NoiseLevels) -> Request:
     from glidepath.core.errors import PartError
     from glidepath.core.request import Request
 
-    whole = pipeline.image_size
-    sizes = {"image": whole, "any": [max(1, side // 4) for side in whole]}
+    whole = size or pipeline.image_size
+    sides = {"image": whole, "any": [max(1, side // 4) for side in whole]}
     inputs = {
-        name: torch.empty((1, 3, *sizes[input.size]), dtype=torch.uint8)
+        name: torch.empty((1, 3, *sides[input.size]), dtype=torch.uint8)
         for name, input in pipeline.inputs.items()
         if input.required
     }
-    request = Request(prompts=[""], inputs=inputs)
+    request = Request(prompts=[""], inputs=inputs, size=size)
+    labelled = attrs.evolve(request, labels=[0])
     if pipeline.num_classes is None:
         try:
             pipeline.prepare(pipeline.conditioning(request), levels)
         except PartError:
-            return Request(prompts=[""], inputs=inputs, labels=[0])
+            return labelled
         return request
-    return Request(prompts=[""], inputs=inputs, labels=[0])
+    return labelled
 
 
 def _attention_flops(q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **__: Any) -> int:
@@ -287,7 +325,7 @@ class _NoModules(nullcontext[None]):
     parents = ("Global",)
 
 
-def _evaluations(pipeline: Pipeline) -> int:
+def _evaluations(pipeline: Pipeline, levels: NoiseLevels) -> int:
     """How often the sampler asks its predictor, found by a walk over a single number."""
     import torch
 
@@ -304,9 +342,7 @@ def _evaluations(pipeline: Pipeline) -> int:
         return Prediction(zeros, pipeline.denoiser.predicts, x, step, variance_fraction=fraction)
 
     x = torch.zeros((1,) * (1 + len(pipeline.denoiser.image_shape)))
-    states: list[State] = list(
-        pipeline.sampler.states(predict, x, _levels(pipeline), PerSampleNoise([(0, 0)]))
-    )
+    states: list[State] = list(pipeline.sampler.states(predict, x, levels, PerSampleNoise([(0, 0)])))
     return calls if states else 0
 
 

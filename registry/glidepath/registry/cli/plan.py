@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli.arguments import CommandParser
+from glidepath.registry.cli.arguments import CommandParser, pixel_size
 from glidepath.registry.cli.opening import add_json_argument, add_spec_arguments, open_plan
 from glidepath.registry.cli.printing import indent, print_json, shorten, text_table, warn_once
 from glidepath.registry.describe.parameters import parameters
@@ -32,6 +32,7 @@ are those of one image; --quick leaves them out, and with them the seconds that 
 examples:
   glidepath plan my.yaml
   glidepath plan my.yaml --set sampler.steps=27 --json
+  glidepath plan my.yaml --size 1024x768
   glidepath plan my.yaml --quick
 """
 
@@ -45,6 +46,12 @@ def parser() -> CommandParser:
     )
     add_spec_arguments(parser)
     add_json_argument(parser)
+    parser.add_argument(
+        "--size",
+        type=pixel_size,
+        metavar="WxH",
+        help="width and height of the image in pixels (default: what the model was made for)",
+    )
     parser.add_argument("--quick", action="store_true", help="do not measure parameters, memory and FLOPs")
     return parser
 
@@ -54,31 +61,42 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         SpecError: the spec has problems.
+        GlidepathError: the model makes no images of that size, or nothing is measured of it.
     """
+    if arguments.quick and arguments.size is not None:
+        raise GlidepathError("--size says of which image the cost is, and --quick leaves the cost out")
     from glidepath.registry.assembly.warnings import training_mismatches
 
     catalogue, plan = open_plan(arguments)
     warnings = [problem.render() for problem in training_mismatches(plan, catalogue)]
     if arguments.json:
-        costs, reason = ({}, "") if arguments.quick else _measure(plan, catalogue)
+        costs, reason = ({}, "") if arguments.quick else _measure(plan, catalogue, arguments.size)
         print_json({**_document(arguments.spec, plan, costs, reason), "warnings": warnings})
         return 0
     for warning in warnings:
         warn_once(warning)
     print(_text(plan), flush=True)
     if not arguments.quick:
-        costs, reason = _measure(plan, catalogue)
+        costs, reason = _measure(plan, catalogue, arguments.size)
         offloads = plan.runtime.offload == "parts"
         print(f"\n{_costs_text(costs, offloads) if costs else reason}")
     return 0
 
 
-def _measure(plan: Plan, catalogue: Catalogue) -> tuple[Mapping[str, Measurement], str]:
-    """The cost of each stage, or why it is not known: that is no problem of the spec."""
-    from glidepath.registry.assembly.cost import measure
+def _measure(
+    plan: Plan, catalogue: Catalogue, size: Sequence[int] | None
+) -> tuple[Mapping[str, Measurement], str]:
+    """The cost of each stage, or why it is not known: that is no problem of the spec.
+
+    Raises:
+        WrongSize: the model makes no images of that size.
+    """
+    from glidepath.registry.assembly.cost import WrongSize, measure
 
     try:
-        return {name: measure(stage, catalogue) for name, stage in plan.pipelines().items()}, ""
+        return measure(plan, catalogue, size), ""
+    except WrongSize:
+        raise
     except GlidepathError as error:
         return {}, f"cost unknown: {error}"
 
