@@ -11,7 +11,7 @@ import torch
 from glidepath.core.codec import Codec
 from glidepath.core.conditioner import Conditioner
 from glidepath.core.conditioning import Condition, TextEmbedding, map_tensors
-from glidepath.core.errors import UnreadablePrompt
+from glidepath.core.errors import PartError, UnreadablePrompt
 from glidepath.core.request import Request
 
 
@@ -50,6 +50,17 @@ class TextEncoder(Conditioner):
     def truncated(self, prompt: str) -> str:
         """The end of a prompt that is not read because it is too long; empty where all of it is."""
         return ""
+
+    def spans(self, prompt: str) -> Sequence[tuple[int, int]]:
+        """Which characters of a prompt each position stands for: (begin, end) from position 0 on.
+
+        (0, 0) for a mark of the beginning or the end. A prompt that is too long has more of them than there
+        are positions. Padding has none. What weights words, or cuts long prompts, asks for this.
+
+        Raises:
+            PartError: the encoder cannot say it.
+        """
+        raise PartError(f"{type(self).__name__} does not say which words its positions stand for (spans)")
 
 
 def _each(embed: Callable[[Sequence[str]], TextEmbedding], prompts: Sequence[str]) -> TextEmbedding:

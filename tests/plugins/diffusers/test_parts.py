@@ -24,6 +24,8 @@ from glidepath.plugins.diffusers.configs import (
 from glidepath.plugins.diffusers.joined import JoinedTextEncoder
 from glidepath.plugins.diffusers.known import describe
 from glidepath.plugins.diffusers.text import ClipTextEncoder, T5TextEncoder, ZeroTextEncoder
+from glidepath.plugins.text.configs import WeightedConfig
+from glidepath.plugins.text.weighted import WeightedTextEncoder
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
 transformers = pytest.importorskip("transformers", reason="needs the extra [diffusers]")
@@ -104,6 +106,38 @@ def test_a_t5_reads_padding_or_masks_it(saved: Saved) -> None:
     assert torch.equal(masked.mask, ids.attention_mask.bool())
     expected = reference(ids.input_ids, attention_mask=ids.attention_mask)[0]
     assert torch.allclose(masked.tokens, expected, atol=1e-6)
+
+
+def test_positions_know_their_words(saved: Saved) -> None:
+    """The tokens of these small models are letters."""
+    prompt = "A red, \u0130star"
+    begun, *spans, ended = clip(saved).spans(prompt)
+    assert (begun, ended) == ((0, 0), (0, 0))
+    assert "".join(prompt[slice(*span)] for span in dict.fromkeys(spans)) == prompt.replace(" ", "")
+    folder = saved("pixart")
+    config = T5TextConfig(
+        config=folder / "text_encoder" / "config.json", tokenizer=folder / "tokenizer", lowercase=True
+    )
+    prompt = "  A \u0130 RED star"
+    *spans, mark = T5TextEncoder(config).spans(prompt)
+    assert mark == (0, 0)
+    assert "".join(prompt[slice(*span)] for span in dict.fromkeys(spans)) == prompt.replace(" ", "")
+
+
+def test_words_of_a_clip_are_weighted_and_long_prompts_read_in_chunks(saved: Saved) -> None:
+    inner = clip(saved)
+    encoder = WeightedTextEncoder(WeightedConfig(encoder=None, chunks=2), inner)
+    # 1 mark, 70 letters, "star" which is 4, and 2 more, for which 75 have no room
+    text = encoder([f"{'x' * 70} (star:1.5) [no] end"])
+    first, second, empty = inner([f"{'x' * 70} star"]).tokens, inner(["no end"]).tokens, inner([""]).tokens
+    first[:, 71:75] = empty[:, 71:75] + 1.5 * (first[:, 71:75] - empty[:, 71:75])
+    second[:, 1:3] = empty[:, 1:3] + (second[:, 1:3] - empty[:, 1:3]) / 1.1
+    assert torch.allclose(text.tokens, torch.cat([first, second], dim=1), atol=1e-5)
+    assert torch.equal(encoder([PROMPT]).tokens[:, :77], inner([PROMPT]).tokens)
+    file = {f"text_model.{name}": value for name, value in inner.network.state_dict().items()}
+    assert encoder.read_weights(file).keys() == encoder.state_dict().keys()
+    both = JoinedTextEncoder(JoinedTextConfig(encoders=None, tokens=((0, 1),), pooled=(1,)), [encoder] * 2)
+    assert both(["a (red:1.5) star"]).tokens.shape == (1, 154, 2 * inner.token_width)
 
 
 class Spelled(TextEncoder):

@@ -20,6 +20,7 @@ from glidepath.core.errors import PartError
 from glidepath.core.text_encoder import Tokenizer
 from glidepath.plugins.text.bpe import BpeTokenizer, split
 from glidepath.plugins.text.configs import BpeConfig
+from glidepath.plugins.text.spans import token_spans
 
 # GPT-2's letters for bytes: those that Latin-1 prints, themselves; the 68 others, in order, U+0100 and on
 LETTERS = [*map(chr, range(0x21, 0x7F)), *map(chr, range(0xA1, 0xAD)), *map(chr, range(0xAE, 0x100))]
@@ -96,6 +97,22 @@ def test_an_empty_text_has_no_ids(tokenizer: BpeTokenizer) -> None:
 @given(text=st.text())
 def test_decoding_undoes_encoding(tokenizer: BpeTokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text.lower()
+
+
+@given(text=st.text() | st.text(st.sampled_from("cat's 1!_\n\u03a3.")))
+def test_the_tokens_of_a_span_are_those_of_its_characters(tokenizer: BpeTokenizer, text: str) -> None:
+    spans = token_spans(tokenizer, text)
+    ids = tokenizer.encode(text)
+    assert "".join(text[slice(*span)] for span in dict.fromkeys(spans)) == text
+    for span in dict.fromkeys(spans):
+        own = [index for index, other in zip(ids, spans, strict=True) if other == span]
+        assert own == tokenizer.encode(text[slice(*span)])
+
+
+def test_runs_of_letters_digits_and_signs_have_spans_of_their_own(tokenizer: BpeTokenizer) -> None:
+    text = "cat, cat's 12cat"
+    runs = [text[slice(*span)] for span in dict.fromkeys(token_spans(tokenizer, text))]
+    assert runs == ["cat", ",", " cat's", " 12", "cat"]
 
 
 def test_a_special_token_in_a_text_is_read_letter_by_letter(tokenizer: BpeTokenizer) -> None:

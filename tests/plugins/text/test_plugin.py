@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from glidepath.plugins.text.configs import BpeConfig, TransformerConfig, WordsConfig
+from glidepath.plugins.text.configs import BpeConfig, TransformerConfig, WeightedConfig, WordsConfig
 from glidepath.plugins.text.plugin import bpe_faults, components, transformer_faults, words_faults
 from glidepath.registry.describe.component import PART
 
@@ -16,6 +16,7 @@ def test_the_kinds_are_those_of_the_registry() -> None:
     kinds = {name: component.kind for name, component in COMPONENTS.items()}
     assert kinds == {
         "transformer": "text_encoder",
+        "weighted": "text_encoder",
         "bpe": "tokenizer",
         "clip-bpe": "tokenizer",
         "words": "tokenizer",
@@ -35,6 +36,16 @@ def test_the_text_encoder_provides_its_widths() -> None:
     config = TransformerConfig(width=64, pooled_width=256, context=16)
     provided = COMPONENTS["transformer"].provides(config)
     assert provided == {"text.width": 64, "text.pooled": 256, "text.context": 16}
+
+
+def test_a_longer_context_is_what_weighted_provides_beside_what_its_encoder_does() -> None:
+    provides = COMPONENTS["weighted"].provided
+    config = WeightedConfig(encoder=None, chunks=3)
+    assert provides(config, {"encoder": {"text.width": 8, "text.context": 77}}) == {
+        "text.width": 8,
+        "text.context": 231,
+    }
+    assert provides(config, {"encoder": {"text.width": 8}}) == {"text.width": 8}
 
 
 def test_parameters_that_do_not_fit_together_are_faults() -> None:

@@ -29,6 +29,11 @@ class _Transformer(Wrapped, TextEncoder):
         ids = self.tokenizer(self._read(prompt)).input_ids
         return str(self.tokenizer.decode(ids[self.context - 1 : -1])) if len(ids) > self.context else ""
 
+    def spans(self, prompt: str) -> Sequence[tuple[int, int]]:
+        """The characters of each token, (0, 0) of the marks of the beginning and the end."""
+        given = self.tokenizer(self._read(prompt), return_offsets_mapping=True, verbose=False)
+        return [(begin, end) for begin, end in given.offset_mapping]
+
     def _read(self, prompt: str) -> str:
         return prompt
 
@@ -125,6 +130,17 @@ class T5TextEncoder(_Transformer):
         tied = {} if shared is None else {"shared.weight": shared, "encoder.embed_tokens.weight": shared}
         kept = {name: tensor for name, tensor in tensors.items() if name.startswith(("encoder.", "shared."))}
         return super().read_weights({**kept, **tied})
+
+    def spans(self, prompt: str) -> Sequence[tuple[int, int]]:
+        """The characters of each token, (0, 0) of the mark of the end."""
+        if not self.lowercase:
+            return super().spans(prompt)
+        # where each letter that is read comes from: some are two in lower case
+        origins = [index for index, letter in enumerate(prompt) for _ in letter.lower()]
+        lowered = prompt.lower()
+        origins = origins[len(lowered) - len(lowered.lstrip()) :]
+        spans = super().spans(prompt)
+        return [(origins[begin], origins[end - 1] + 1) if begin < end else (0, 0) for begin, end in spans]
 
     def _read(self, prompt: str) -> str:
         return prompt.lower().strip() if self.lowercase else prompt

@@ -35,6 +35,28 @@ class TransformerConfig:
 
 
 @attrs.frozen(kw_only=True)
+class WeightedConfig:
+    """Another text encoder, with marks that weight words, and room for longer prompts."""
+
+    encoder: Any = attrs.field(metadata=part("text_encoder", "embeds the prompt without its marks"))
+    how: Literal["empty", "mean", "scale"] = attrs.field(
+        default="empty",
+        metadata=doc(
+            "what a weight does to a token vector. empty: moves it away from that of an empty prompt, or "
+            "towards it (ComfyUI); mean: multiplies it, and all of them by what restores their mean "
+            "(AUTOMATIC1111); scale: multiplies it"
+        ),
+    )
+    chunks: int = attrs.field(
+        default=1,
+        validator=ge(1),
+        metadata=doc(
+            "how many times the encoder's context is read, also of shorter prompts; what does not fit is lost"
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
 class BpeConfig:
     """GPT-2's byte-level byte-pair encoding. The defaults other than the files are GLIDE's."""
 

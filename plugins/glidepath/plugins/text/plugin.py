@@ -1,17 +1,23 @@
-"""What this plugin supplies: text encoder `transformer`; tokenizers `bpe`, `clip-bpe`, `words`.
+"""What this plugin supplies: text encoders `transformer`, `weighted`; tokenizers `bpe`, `clip-bpe`, `words`.
 
 Imports no torch, and the parameters of a part only where it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from glidepath.registry import Component, hookimpl
 
 if TYPE_CHECKING:
-    from glidepath.plugins.text.configs import BpeConfig, ClipBpeConfig, TransformerConfig, WordsConfig
+    from glidepath.plugins.text.configs import (
+        BpeConfig,
+        ClipBpeConfig,
+        TransformerConfig,
+        WeightedConfig,
+        WordsConfig,
+    )
 
 
 def transformer_faults(config: TransformerConfig) -> list[tuple[str, str]]:
@@ -51,13 +57,27 @@ def _provides(config: TransformerConfig) -> dict[str, object]:
     return {"text.width": config.width, "text.pooled": config.pooled_width, "text.context": config.context}
 
 
+def _weighted_provides(config: WeightedConfig, inner: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
+    encoder = inner["encoder"]
+    longer = {"text.context": config.chunks * encoder["text.context"]} if "text.context" in encoder else {}
+    return {**encoder, **longer}
+
+
 _HERE = "glidepath.plugins.text"
 _WORDS = {"vocabulary": ["a", "red", "tan", "circle", "square", "ribbon"]}
+_SMALL = {
+    "width": 32,
+    "layers": 2,
+    "heads": 2,
+    "context": 8,
+    "pooled_width": 48,
+    "tokenizer": {"use": "glidepath-diffusion/words", **_WORDS},
+}
 
 
 @hookimpl
 def components() -> Iterable[Component]:
-    """The text encoder and the tokenizers."""
+    """The text encoders and the tokenizers."""
     return (
         Component(
             kind="text_encoder",
@@ -67,15 +87,17 @@ def components() -> Iterable[Component]:
             summary="GLIDE's text encoder, trained together with its denoiser",
             provides=_provides,
             check=transformer_faults,
-            example={
-                "width": 32,
-                "layers": 2,
-                "heads": 2,
-                "context": 8,
-                "pooled_width": 48,
-                "tokenizer": {"use": "glidepath-diffusion/words", **_WORDS},
-            },
+            example=_SMALL,
             references=('Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 4.1',),
+        ),
+        Component(
+            kind="text_encoder",
+            name="weighted",
+            target=f"{_HERE}.weighted:WeightedTextEncoder",
+            config=f"{_HERE}.configs:WeightedConfig",
+            summary="another text encoder, with weights of words, as in (red:1.2), and longer prompts",
+            provides=_weighted_provides,
+            example={"encoder": {"use": "glidepath-diffusion/transformer", **_SMALL}, "chunks": 2},
         ),
         Component(
             kind="tokenizer",

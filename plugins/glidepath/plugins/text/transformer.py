@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from glidepath.core import PartError, TextEmbedding, TextEncoder, Tokenizer, encode_all
 from glidepath.plugins.text.configs import TransformerConfig
 from glidepath.plugins.text.plugin import transformer_faults
+from glidepath.plugins.text.spans import token_spans
 
 
 class TransformerTextEncoder(TextEncoder):
@@ -89,6 +90,10 @@ class TransformerTextEncoder(TextEncoder):
     def truncated(self, prompt: str) -> str:
         """The end of a prompt that `context` positions do not hold, as text; empty where all of it fits."""
         return self.tokenizer.decode(self.tokenizer.encode(prompt)[self.context :]).strip()
+
+    def spans(self, prompt: str) -> Sequence[tuple[int, int]]:
+        """The characters of each token of a prompt."""
+        return token_spans(self.tokenizer, prompt)
 
     def _initialise(self) -> None:
         nn.init.normal_(self.token_embedding.weight, std=0.02)
