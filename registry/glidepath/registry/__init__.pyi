@@ -57,6 +57,7 @@ from glidepath.registry.files.folder_lock import FolderInUse as FolderInUse
 from glidepath.registry.files.folder_lock import lock_file as lock_file
 from glidepath.registry.files.folder_lock import lock_folder as lock_folder
 from glidepath.registry.files.hashing import file_sha256 as file_sha256
+from glidepath.registry.files.hub_cache import cached_repository as cached_repository
 from glidepath.registry.files.interrupts import count_interrupts as count_interrupts
 from glidepath.registry.files.pictures import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from glidepath.registry.files.pictures import ImageError as ImageError

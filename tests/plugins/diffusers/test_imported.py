@@ -15,7 +15,7 @@ import pytest
 from glidepath.core import GlidepathError
 from glidepath.plugins.diffusers.imported import read_folder
 from glidepath.plugins.diffusers.schedulers import read_scheduler
-from glidepath.registry import load_catalogue, read_spec
+from glidepath.registry import PartPlan, load_catalogue, make_plan, read_spec
 from glidepath.registry.cli import main
 
 LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -151,6 +151,27 @@ def test_the_command_writes_a_spec_whose_paths_are_seen_from_it(
     assert 'steps: "leading20+1"' in text
     assert main(["import", "models/sd", "--out", "specs/sd.yaml"]) == 1
     assert "--overwrite replaces it" in capsys.readouterr().err
+
+
+def test_what_was_downloaded_of_the_hub_is_imported_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert main(["import", "hub:acme/sd"]) == 1
+    assert "get it first: hf download acme/sd" in capsys.readouterr().err
+    repository = tmp_path / "cache" / "models--acme--sd"
+    cached = write(repository / "snapshots" / "abc123")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc123")
+    assert main(["import", "hub:acme/sd", "--out", "specs/sd.yaml"]) == 0
+    spec = read_spec(tmp_path / "specs" / "sd.yaml", catalogue=load_catalogue())
+    assert spec.config["codec"]["weights"] == "hub:acme/sd/vae"
+    plan = make_plan(spec, load_catalogue())
+    denoiser = plan.parts["denoiser"]
+    assert isinstance(denoiser, PartPlan)
+    assert denoiser.config.config == cached / "unet" / "config.json"
+    assert str(denoiser.weights) == "hub:acme/sd/unet"
 
 
 def test_a_folder_is_a_spec_to_extend(tmp_path: Path) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from glidepath.core import GlidepathError
-from glidepath.registry import CommandParser, positive_int, write_text, yaml_block
+from glidepath.registry import CommandParser, cached_repository, positive_int, write_text, yaml_block
+
+_HUB = "hub:"
 
 EPILOG = """\
 Reads model_index.json and the configuration of each part, as data: no code of the folder is run. The spec
 names the folder's files, and has the schedule, sampler, number of steps and guidance of its pipeline.
-What is not known of the folder is told.
+What is not known of the folder is told. hub:OWNER/NAME is what `hf download OWNER/NAME` left in the cache;
+nothing is fetched.
 
 examples:
   glidepath import ./sdxl-base --out sdxl.yaml
+  glidepath import hub:owner/name --out sdxl.yaml
   glidepath sample "a castle at dusk" --spec sdxl.yaml --set sampler=dpmpp-2m --out castle.png
 """
 
@@ -31,11 +36,8 @@ def main(argv: Sequence[str]) -> int:
     from glidepath.plugins.diffusers.imported import read_folder
 
     out: Path | None = arguments.out
-    folder: Path = arguments.folder
-    beside = Path.cwd() if out is None else out.absolute().parent
-    imported = read_folder(
-        folder, Path(os.path.relpath(folder.absolute(), beside)).as_posix(), steps=arguments.steps
-    )
+    folder, prefix = _located(arguments.folder, Path.cwd() if out is None else out.absolute().parent)
+    imported = read_folder(folder, prefix, steps=arguments.steps)
     text = yaml_block(imported.spec) + "\n"
     if out is None:
         print(text, end="")
@@ -49,6 +51,24 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _located(name: str, beside: Path) -> tuple[Path, str]:
+    """The folder of a name, and how a spec that lies in `beside` names it.
+
+    Raises:
+        GlidepathError: it is a repository of the hub that was not downloaded.
+    """
+    if not name.startswith(_HUB):
+        return Path(name), Path(os.path.relpath(Path(name).absolute(), beside)).as_posix()
+    repository = name.removeprefix(_HUB)
+    cached = cached_repository(repository)
+    if cached is None:
+        raise GlidepathError(
+            f"{name} is not in the cache of huggingface_hub here; get it first: "
+            f"hf download {shlex.quote(repository)}"
+        )
+    return cached, name
+
+
 def parser() -> CommandParser:
     """Its arguments."""
     parser = CommandParser(
@@ -56,7 +76,7 @@ def parser() -> CommandParser:
         description="Make a spec of the folder of a pipeline of diffusers.",
         epilog=EPILOG,
     )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="has a model_index.json")
+    parser.add_argument("folder", metavar="FOLDER", help="has a model_index.json; or hub:OWNER/NAME")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where the spec goes (default: it is printed)"
     )
