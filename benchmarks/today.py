@@ -1,0 +1,323 @@
+"""A step of a model of today in glidepath, beside one in diffusers' own pipeline: one network, two loops.
+
+    pip install -c constraints.txt -e ".[bench,diffusers]"
+    OMP_NUM_THREADS=1 python benchmarks/today.py
+
+Two networks of diffusers with random weights and 32x32 latents: a UNet like Stable Diffusion 1.5's of 27 M
+parameters, and a transformer like PixArt's of 36 M. One image, DDIM with classifier-free guidance, so two
+rows a step; the attention is torch's in both. Each pipeline has a network of its own with the same weights.
+The loops take turns step by step, so that what else the machine does falls on both alike; their first steps,
+in which things are prepared, are left out.
+
+ms/step     median over all steps
+of theirs   glidepath's step over diffusers' step beside it; the median and the middle half of all pairs
+difference  of the last latents from the same noise, the largest over their standard deviation
+
+diffusers' UNet is measured in its own memory layout and in channels_last, which glidepath has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+import diffusers
+import torch
+from timing import Clock, replaced
+from torch import Tensor
+
+from glidepath.core import Condition, Conditioner, Noise, Pipeline, TextEmbedding
+from glidepath.registry import assemble
+
+SCALE = 4.5
+
+
+@attrs.frozen(kw_only=True)
+class Model:
+    """A network of diffusers and its pipeline there.
+
+    text: positions and width of the text that it reads. masked: whether the text has a mask.
+    layouts: memory formats that diffusers' network is measured in.
+    """
+
+    network: str
+    config: Mapping[str, Any]
+    pipeline: Callable[[Any, Any], Any]
+    text: tuple[int, int]
+    masked: bool
+    layouts: Mapping[str, torch.memory_format]
+
+
+def _stable_diffusion(network: Any, scheduler: Any) -> Any:
+    return diffusers.StableDiffusionPipeline(
+        vae=diffusers.AutoencoderKL(),
+        text_encoder=None,
+        tokenizer=None,
+        unet=network,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def _pixart(network: Any, scheduler: Any) -> Any:
+    return diffusers.PixArtAlphaPipeline(
+        vae=diffusers.AutoencoderKL(),
+        text_encoder=None,
+        tokenizer=None,
+        transformer=network,
+        scheduler=scheduler,
+    )
+
+
+MODELS = {
+    "UNet": Model(
+        network="UNet2DConditionModel",
+        config={
+            "sample_size": 32,
+            "block_out_channels": (96, 192, 256),
+            "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+            "cross_attention_dim": 768,
+            "attention_head_dim": 8,
+        },
+        pipeline=_stable_diffusion,
+        text=(77, 768),
+        masked=False,
+        layouts={
+            "diffusers": torch.contiguous_format,
+            "diffusers, channels_last": torch.channels_last,
+        },
+    ),
+    "transformer": Model(
+        network="PixArtTransformer2DModel",
+        config={
+            "sample_size": 32,
+            "patch_size": 2,
+            "in_channels": 4,
+            "out_channels": 8,
+            "num_layers": 8,
+            "attention_head_dim": 64,
+            "num_attention_heads": 8,
+            "cross_attention_dim": 512,
+            "caption_channels": 1024,
+            "use_additional_conditions": False,
+        },
+        pipeline=_pixart,
+        text=(120, 1024),
+        masked=True,
+        layouts={"diffusers": torch.contiguous_format},
+    ),
+}
+SCHEDULER = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "timestep_spacing": "trailing",
+    "steps_offset": 1,  # trailing does not read it; without it diffusers warns
+}
+
+
+class GivenText(Conditioner):
+    """Text that was embedded beforehand."""
+
+    makes = frozenset({"text"})
+
+    def __init__(self, text: Condition) -> None:
+        super().__init__()
+        self.text = text
+
+    def conditions(self, *_: object) -> Mapping[str, Condition]:
+        """The text, whatever is asked for."""
+        return {"text": self.text}
+
+
+class GivenNoise(Noise):
+    """The first noise is given; DDIM asks for no other."""
+
+    def __init__(self, first: Tensor) -> None:
+        self.first = first
+
+    def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
+        """It, on the device."""
+        return self.first.reshape(shape).to(device)
+
+    def step(self, index: int, like: Tensor) -> Tensor:
+        """Nothing."""
+        raise AssertionError("DDIM with eta 0 draws no noise")
+
+    def skip(self, index: int, like: Tensor) -> None:
+        """Nothing."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    options = _options(arguments)
+    torch.set_num_threads(options.threads)
+    clock: Clock = time.thread_time if options.clock == "cpu" else time.perf_counter
+    report: dict[str, Any] = {"machine": _machine(options), "models": {}}
+    print("  ".join(f"{name} {value}" for name, value in report["machine"].items()))
+    heads = f"{'M parameters':>13}{'ms/step':>9}{'theirs':>9}{'of theirs':>11}{'middle half':>15}"
+    print(f"\n{'':40}{heads}{'difference':>12}")
+    for name in options.models:
+        for layout, memory_format in MODELS[name].layouts.items():
+            print(f"{name} beside {layout}", file=sys.stderr)
+            measured = _measure(MODELS[name], memory_format, options, clock)
+            report["models"].setdefault(name, {})[layout] = measured
+            low, high = measured["middle_half"]
+            print(
+                f"{f'{name}, beside {layout}':40}{measured['parameters'] / 1e6:>13.1f}"
+                f"{1e3 * measured['ours']:>9.1f}{1e3 * measured['theirs']:>9.1f}{measured['ratio']:>11.3f}"
+                f"{f'{low:.3f}-{high:.3f}':>15}{measured['difference']:>12.1e}"
+            )
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _measure(
+    model: Model, memory_format: torch.memory_format, options: argparse.Namespace, clock: Clock
+) -> dict[str, Any]:
+    torch.manual_seed(0)
+    network = getattr(diffusers, model.network)(**model.config).eval().requires_grad_(False)
+    both = torch.randn(2, *model.text)
+    texts = [TextEmbedding(None, row, _mask(row) if model.masked else None) for row in both[:, None]]
+    scheduler = diffusers.DDIMScheduler(**SCHEDULER)
+    ours = _ours(network, texts, options.steps)
+    network.to(memory_format=memory_format)
+    theirs = model.pipeline(network, scheduler)
+    theirs.set_progress_bar_config(disable=True)
+    noise = torch.randn(1, *ours.denoiser.image_shape)
+    pairs: list[tuple[float, float]] = []
+    for _ in range(options.rounds):
+        taken, ends = _walk(ours, theirs, texts, noise, options.steps, clock)
+        pairs += taken
+    ratios = [our / their for our, their in pairs]
+    quarters = statistics.quantiles(ratios, n=4)
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "ours": statistics.median(our for our, _ in pairs),
+        "theirs": statistics.median(their for _, their in pairs),
+        "ratio": statistics.median(ratios),
+        "middle_half": (quarters[0], quarters[2]),
+        "difference": ((ends[0] - ends[1]).abs().max() / ends[1].std()).item(),
+    }
+
+
+def _ours(network: Any, texts: Sequence[TextEmbedding], steps: int) -> Pipeline:
+    """The pipeline that a spec of the network makes, with its weights, and with text that is given."""
+    with TemporaryDirectory() as folder:
+        network.save_pretrained(folder)
+        vae = f"{folder}/vae"
+        diffusers.AutoencoderKL(block_out_channels=[32]).save_pretrained(vae)
+        spec = {
+            "schedule": {"use": "quadratic", "beta_start": 0.00085, "beta_end": 0.012, "num_steps": 1000},
+            "denoiser": {"use": "diffusers-network", "config": f"{folder}/config.json", "weights": folder},
+            "sampler": {"use": "ddim", "steps": f"trailing{steps}"},
+            "codec": {"use": "autoencoder", "config": f"{vae}/config.json", "weights": vae},
+            "text_encoder": {"use": "zero-text", "width": texts[0].tokens.shape[-1]},
+            "guidance": [{"use": "classifier-free", "scale": SCALE}],
+            "runtime": {"device": "cpu", "dtype": "float32"},
+        }
+        built = assemble(spec)
+    return Pipeline(
+        schedule=built.schedule,
+        denoiser=built.denoiser,
+        sampler=built.sampler,
+        conditioners=[GivenText(Condition(*texts))],
+        guidance=built.guidance,
+        codec=built.codec,
+    )
+
+
+def _mask(tokens: Tensor) -> Tensor:
+    """All but the last 20 tokens."""
+    return torch.arange(tokens.shape[1])[None] < tokens.shape[1] - 20
+
+
+def _walk(
+    ours: Pipeline, theirs: Any, texts: Sequence[TextEmbedding], noise: Tensor, steps: int, clock: Clock
+) -> tuple[list[tuple[float, float]], tuple[Tensor, Tensor]]:
+    """Seconds of our and of their step, without the first, and where both end."""
+    states = ours.states([""], noise=GivenNoise(noise))
+    pairs: list[tuple[float, float]] = []
+    x, began = noise, 0.0
+    plain = theirs.scheduler.step
+
+    def step(*args: Any, **kwargs: Any) -> Any:
+        """The scheduler's step ends one of theirs; one of ours follows."""
+        nonlocal x, began
+        result = plain(*args, **kwargs)
+        theirs_ended = clock()
+        x = next(states).x
+        ended = clock()
+        pairs.append((ended - theirs_ended, theirs_ended - began))
+        began = clock()
+        return result
+
+    given: dict[str, Any] = {"prompt_embeds": texts[0].tokens, "negative_prompt_embeds": texts[1].tokens}
+    if texts[0].mask is not None:
+        given |= {
+            "prompt": None,
+            "negative_prompt": None,
+            "prompt_attention_mask": texts[0].mask,
+            "negative_prompt_attention_mask": texts[1].mask,
+            "use_resolution_binning": False,
+        }
+    with replaced(theirs.scheduler, "step", step):
+        end = theirs(
+            num_inference_steps=steps, guidance_scale=SCALE, latents=noise, output_type="latent", **given
+        ).images
+    return pairs[1:], (x, end)
+
+
+def _machine(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": options.threads,
+        "clock": options.clock,
+        "rounds": options.rounds,
+        "steps": options.steps,
+    }
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--steps", type=int, default=20, help="of DDIM (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="cpu",
+        help="cpu: processor time of the thread, for a machine that is busy with other things too",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    options = parser.parse_args(arguments)
+    if options.clock == "cpu" and options.threads != 1:
+        parser.error("--clock cpu sees one thread alone; use it with --threads 1")
+    if options.rounds < 1 or options.steps < 4:
+        parser.error("--rounds is at least 1, and --steps at least 4")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
