@@ -174,6 +174,15 @@ def test_what_was_downloaded_of_the_hub_is_imported_by_its_name(
     assert str(denoiser.weights) == "hub:acme/sd/unet"
 
 
+def test_a_single_file_is_refused_with_what_makes_a_folder_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    assert main(["import", "model.safetensors"]) == 1
+    assert "from_single_file(FILE).save_pretrained(FOLDER)" in capsys.readouterr().err
+
+
 def test_a_folder_is_a_spec_to_extend(tmp_path: Path) -> None:
     write(tmp_path / "sd")
     (tmp_path / "mine.yaml").write_text("extends: ./sd\nsampler: {use: ddim, steps: 7}\n")

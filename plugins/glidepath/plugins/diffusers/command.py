@@ -55,8 +55,15 @@ def _located(name: str, beside: Path) -> tuple[Path, str]:
     """The folder of a name, and how a spec that lies in `beside` names it.
 
     Raises:
-        GlidepathError: it is a repository of the hub that was not downloaded.
+        GlidepathError: it is a file, or a repository of the hub that was not downloaded.
     """
+    if Path(name).is_file():
+        raise GlidepathError(
+            f"{name} is a file, and what is imported is a folder with a model_index.json. Of a file of "
+            "Stable Diffusion diffusers makes one: "
+            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER); of SDXL, "
+            "StableDiffusionXLPipeline does"
+        )
     if not name.startswith(_HUB):
         return Path(name), Path(os.path.relpath(Path(name).absolute(), beside)).as_posix()
     repository = name.removeprefix(_HUB)
