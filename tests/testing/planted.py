@@ -376,7 +376,7 @@ class KeepsToItself(SoundCodec):
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
         self.weight = nn.Parameter(torch.ones(1))
-        self.kept = torch.rand(1)
+        self.kept = float(torch.rand(()))
 
     def added(self, images: Tensor) -> Any:
         return self.kept

@@ -72,4 +72,4 @@ def test_a_sound_part_has_little_that_does_not_apply(suite: Suite) -> None:
         for id, case in suite.cases.items()
         if any(id.startswith(f"{part}:") for part in SOUND) and suite.run(case).status == "not applicable"
     }
-    assert reasons <= {"config-round-trip", "frozen-config", "provides", "device", "bad-input"}
+    assert reasons <= {"config-round-trip", "frozen-config", "provides", "device", "weights", "bad-input"}

@@ -83,7 +83,9 @@ def builds(part: Part) -> None:
     try:
         planned = part.planned
     except SpecError as error:
-        raise AssertionError(f"its example is refused: {_first(error)}") from error
+        if (first := _first(error)).endswith("is not installed"):
+            raise CannotRun(f"a part inside it cannot be built here: {first}") from error
+        raise AssertionError(f"its example is refused: {first}") from error
     built = part.build()
     require(
         isinstance(built, part.interface),

@@ -324,7 +324,7 @@ def test_a_damaged_picture_in_a_manifest_is_an_error_and_no_traceback(
 @pytest.mark.parametrize(
     "change",
     [
-        {"pictures": {"sketch": {"sha256": "0", "png": None}}},
+        {"pictures": {"a sketch": {"sha256": "0", "png": None}}},
         {"pictures": ["image"]},
         {"strength": "much"},
         {"shots": [{"prompt": "", "seed": 0, "sample": 0, "label": 10**30}]},
@@ -374,7 +374,7 @@ def test_a_strangers_cascade_starts_from_no_smaller_picture(
     save_png(picture, Path("x.png"), {**data, "pictures": read_manifest(Path("up.png"))[1]["pictures"]})
     capsys.readouterr()
     assert run("replay", "x.png") == 1
-    assert "a cascade makes the images that it enlarges" in capsys.readouterr().err
+    assert "low_res was given, and nothing in this pipeline reads it" in capsys.readouterr().err
 
 
 def test_the_help_says_loudly_what_white_means(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,8 +36,8 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Mapping[str, Mappi
             shards.setdefault(path.with_name(f"{found[1]}{found[4]}"), {})[int(found[2])] = path
         elif path not in indexed:
             if not path.is_file():
-                what = "is a folder; name the checkpoint in it" if path.is_dir() else "is not there"
-                raise GlidepathError(f"{path} {what}")
+                is_folder = f"{path} is a folder; name the checkpoint in it"
+                raise GlidepathError(is_folder if path.is_dir() else f"there is no file {path}")
             yield path, read_state_dicts(path, lists=True)
     for whole, numbered in shards.items():
         _require_all(numbered)
