@@ -125,6 +125,11 @@ def test_a_mask_of_ones_gives_the_image_back_and_one_of_zeros_changes_nothing(sa
     assert torch.equal(parts(["a"], image=IMAGE, mask=torch.zeros(1, 1, 4, 4)), parts(["a"]))
 
 
+def test_an_image_of_which_nothing_says_what_is_kept_is_refused() -> None:
+    with pytest.raises(PartError, match="neither a mask nor a strength says what is kept of it"):
+        pipeline(DdimSampler(DdimConfig(steps=2)))(["a"], image=IMAGE)
+
+
 def test_each_image_may_have_a_mask_of_its_own() -> None:
     masks = torch.cat([half(), 1 - half()])
     images = pipeline(SAMPLERS[0])(["a", "b"], image=IMAGE, mask=masks)

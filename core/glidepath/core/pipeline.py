@@ -186,6 +186,10 @@ class Pipeline:
         """
         self.latent_shape(request.size)
         check_inputs(request.inputs, self.inputs, request.size or self.image_size)
+        if "image" in request.inputs and not (
+            "mask" in request.inputs or request.strength is not None or "image" in self.denoiser.reads
+        ):
+            raise PartError("image was given, and neither a mask nor a strength says what is kept of it")
         if request.negative is not None and self.text_encoder is None:
             raise PartError("a negative prompt was given, and this pipeline reads no text")
         if request.labels is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from glidepath.core import GlidepathError
 from glidepath.plugins.diffusers.imported import read_folder
 from glidepath.plugins.diffusers.schedulers import read_scheduler
-from glidepath.registry import PartPlan, load_catalogue, make_plan, read_spec
+from glidepath.registry import PartPlan, SpecError, load_catalogue, make_plan, parse_spec, read_spec
 from glidepath.registry.cli import main
 
 LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -156,6 +156,7 @@ def test_the_command_writes_a_spec_whose_paths_are_seen_from_it(
 def test_what_was_downloaded_of_the_hub_is_imported_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("diffusers", reason="the extra [diffusers] is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     assert main(["import", "hub:acme/sd"]) == 1
@@ -181,6 +182,13 @@ def test_a_single_file_is_refused_with_what_makes_a_folder_of_it(
     (tmp_path / "model.safetensors").touch()
     assert main(["import", "model.safetensors"]) == 1
     assert "from_single_file(FILE).save_pretrained(FOLDER)" in capsys.readouterr().err
+
+
+def test_a_network_without_the_conditions_that_it_reads_is_refused(saved: Callable[[str], Path]) -> None:
+    catalogue = load_catalogue()
+    spec = parse_spec(f"extends: {saved('sdxl')}", "s.yaml", ["conditioners=null"], catalogue=catalogue)
+    with pytest.raises(SpecError, match=r"needs condition\.size_ids.*(?s:.)*size-ids"):
+        make_plan(spec, catalogue)
 
 
 def test_a_folder_is_a_spec_to_extend(tmp_path: Path) -> None:

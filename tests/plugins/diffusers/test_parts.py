@@ -66,6 +66,12 @@ def test_clip_skip_is_that_of_diffusers(skip: int, saved: Saved) -> None:
         assert torch.allclose(encoder([PROMPT]).tokens, output.last_hidden_state, atol=1e-6)
 
 
+def test_a_table_of_positions_bounds_the_size(saved: Saved) -> None:
+    built = DiffusersDenoiser(NetworkConfig(config=saved("sd3") / "transformer" / "config.json"))
+    assert built.takes((32, 32)) == ""
+    assert built.takes((32, 34)) == "its sides are more than 32"
+
+
 def test_more_layers_cannot_be_skipped_than_there_are(saved: Saved) -> None:
     with pytest.raises(PartError, match=r"skip is 4, and .* has 3 layers"):
         clip(saved, skip=4)

@@ -22,7 +22,9 @@ from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import WeightsError
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.planner import make_plan
+from glidepath.registry.records.finding import absent
 from glidepath.registry.records.images import read_manifest
+from glidepath.registry.records.manifest import read_image
 from glidepath.registry.records.recording import describe_plan
 from glidepath.registry.spec.spec import parse_spec, read_spec
 from glidepath.registry.text.named_files import portable_names
@@ -129,6 +131,18 @@ def test_models_that_were_moved_replay(
     said = capsys.readouterr()
     assert "the same image, pixel for pixel" in said.out
     assert "differs" not in said.err
+
+
+def test_what_is_not_there_is_named_before_the_spec_is_read(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample()
+    _, then, _ = read_image(Path("x.png"))
+    assert absent(then, Path()) == []
+    models.rename(models.with_name("library"))
+    assert [Path(name).name for name in absent(then, Path())] == ["model.safetensors", "words.txt"]
+    assert run("replay", "x.png", "--models", "nowhere") == 1
+    assert "--models nowhere: there is no such folder" in capsys.readouterr().err
 
 
 def test_replay_says_which_file_is_another(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

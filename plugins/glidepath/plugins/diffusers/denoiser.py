@@ -51,9 +51,11 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         return {**super().read_weights(tensors), **own}
 
     def takes(self, size: Sequence[int]) -> str:
-        """Sides that it can halve, or cut into patches, as often as it does."""
-        divisor = self.known.divisor
-        return f"its sides are no multiples of {divisor}" if any(side % divisor for side in size) else ""
+        """Sides that it can halve, or cut into patches, as often as it does, and has positions for."""
+        divisor, most = self.known.divisor, self.known.most
+        if any(side % divisor for side in size):
+            return f"its sides are no multiples of {divisor}"
+        return f"its sides are more than {most}" if most is not None and max(size) > most else ""
 
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """[B, C or 2C, H, W] float32 from x [B, C, H, W], t [B] and what the network reads."""

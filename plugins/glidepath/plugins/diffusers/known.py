@@ -30,7 +30,8 @@ class Network:
     channels: of x; outputs: of what it returns. size: (height, width) of x.
     beside: conditions that join x as more channels.
     patches: whether it takes x as a sequence of patches. time_scale: what t is multiplied by.
-    divisor: each side of x is a multiple of it. text_width: of the text that it reads.
+    divisor: each side of x is a multiple of it. most: the longest side of x, as a table of positions has it;
+    None for no such table. text_width: of the text that it reads.
     pooled_widths: those that its pooled vector may have; () where it reads none.
     num_classes: how many labels it reads.
     """
@@ -45,6 +46,7 @@ class Network:
     patches: bool
     time_scale: float
     divisor: int
+    most: int | None
     text_width: int | None
     pooled_widths: tuple[int, ...]
     num_classes: int | None
@@ -98,6 +100,7 @@ def describe(given: NetworkConfig) -> Network:
         patches=patches,
         time_scale=given.time_scale or (0.001 if is_flux else 1.0),
         divisor=_divisor(config, patches),
+        most=_most(config),
         text_width=_first(config, "joint_attention_dim", "caption_channels", "cross_attention_dim")
         if "text.tokens" in arguments.values()
         else None,
@@ -192,6 +195,11 @@ def _divisor(config: Mapping[str, Any], patches: bool) -> int:
     if "down_block_types" in config:
         return 1 << (len(config["down_block_types"]) - 1)
     return int(config.get("patch_size") or 1)
+
+
+def _most(config: Mapping[str, Any]) -> int | None:
+    patches = config.get("pos_embed_max_size")
+    return patches * int(config.get("patch_size") or 1) if isinstance(patches, int) else None
 
 
 def _pooled_widths(config: Mapping[str, Any]) -> tuple[int, ...]:

@@ -32,6 +32,14 @@ _FILE = "changes networks by a published file, which does not come with it"
 _WEIGHTS = ("weights", "has random numbers until it is given those of its folder")
 
 
+_MADE: Mapping[str, tuple[str, ...]] = {
+    "size-ids": ("size_ids",),
+    "resolution": ("resolution", "aspect_ratio"),
+    "inpainting": ("inpaint_mask", "inpaint_image"),
+}
+"""Which conditions the conditioners make that a network cannot do without."""
+
+
 def _network_provides(config: NetworkConfig) -> dict[str, object]:
     from glidepath.plugins.diffusers.known import describe
 
@@ -56,6 +64,8 @@ def _network_needs(config: NetworkConfig) -> dict[str, Need]:
     if known.pooled_widths:
         why = "so wide is the pooled text that joins the timestep embedding"
         needs["text.pooled"] = Need(value=known.pooled_widths, field="config", why=why)
+    for name in (name for names in _MADE.values() for name in names if name in known.reads):
+        needs[f"condition.{name}"] = Need(value=True, field="config", why=f"{known.name} reads it")
     return needs
 
 
@@ -159,7 +169,8 @@ def kinds() -> Iterable[Kind]:
 
 def _conditioner(name: str, target: str, summary: str, reference: str, **more: Any) -> Component:
     """The conditioner of a class X, whose parameters are XConfig."""
-    given = {"config": f"{_HERE}.configs:{target}Config", **more}
+    made = {f"condition.{name}": True for name in _MADE.get(name, ())}
+    given = {"config": f"{_HERE}.configs:{target}Config", "provides": lambda _config: made, **more}
     return Component(
         kind="conditioner",
         name=name,

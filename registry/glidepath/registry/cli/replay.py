@@ -72,6 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
     weights = arguments.weights
     if weights is not None and ":" not in weights and not Path(weights).exists():
         raise GlidepathError(f"--weights {weights}: there is no such file")
+    for folder in arguments.models or ():
+        if not folder.is_dir():
+            raise GlidepathError(f"--models {folder}: there is no such folder")
     require_writable(arguments.out or next(_names(arguments.image)))
     made_again = replay(
         arguments.image,

@@ -32,8 +32,7 @@ def find_again(then: Manifest, beside: Path, models: Sequence[Path]) -> list[Ove
     search = _Search([folder.absolute() for folder in models])
     overrides = []
     for wanted in _wanted(then):
-        own = [Path(wanted.name), beside / wanted.name, beside / Path(wanted.name).name]
-        here = [path for path in own if path.exists()]
+        here = [path for path in _own(wanted.name, beside) if path.exists()]
         if any(map(wanted.is_it, here)):
             continue
         candidates = list(search.candidates(wanted.name))
@@ -41,6 +40,16 @@ def find_again(then: Manifest, beside: Path, models: Sequence[Path]) -> list[Ove
         if found is not None:
             overrides.append(option_override(wanted.key, "--models", str(found)))
     return overrides
+
+
+def absent(then: Manifest, beside: Path) -> list[str]:
+    """What a manifest names that is neither below the current folder nor `beside`."""
+    names = dict.fromkeys(wanted.name for wanted in _wanted(then))
+    return [name for name in names if not any(map(Path.exists, _own(name, beside)))]
+
+
+def _own(name: str, beside: Path) -> list[Path]:
+    return [Path(name), beside / name, beside / Path(name).name]
 
 
 def pinned(then: Manifest) -> Mapping[str, Any]:

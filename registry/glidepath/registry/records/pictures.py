@@ -164,7 +164,7 @@ def _check_mask(mask: Image.Image, path: Path, image: Image.Image, image_path: P
     if not _is_painted(mask).getbbox():
         raise ImageError(
             f"the mask {path} has no white pixel, and white is what is painted (what is transparent is not); "
-            "invert it if black was meant"
+            f"its brightest grey is {mask.convert('L').getextrema()[1]} of 255; invert it if black was meant"
         )
 
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.files.tensor_file import list_names
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.records.differences import Change, changes
-from glidepath.registry.records.finding import find_again, pinned
+from glidepath.registry.records.finding import absent, find_again, pinned
 from glidepath.registry.records.manifest import Manifest, read_image
 from glidepath.registry.spec.overrides import Override
 from glidepath.registry.spec.spec import parse_spec
 from glidepath.registry.text.canonical_json import canonical_json
+from glidepath.registry.text.problems import SpecError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,7 +77,14 @@ def replay(
         folder=Path(),
         beside=file.parent,
     )
-    plan = make_plan(spec, catalogue)
+    try:
+        plan = make_plan(spec, catalogue)
+    except SpecError as error:
+        if models or not (names := absent(then, file.parent)):
+            raise
+        what = f"{file} was made from {list_names(names)}, which are not here; "
+        what += "name the folder of your models with --models DIR"
+        raise GlidepathError(what) from error
     _require_weights(plan, then, file, catalogue)
 
     from glidepath.registry.assembly.build import build_pipeline

@@ -210,6 +210,11 @@ def test_what_the_spec_decides_is_shown_and_not_tested() -> None:
     assert sentence(analysis, found) == "arm differs from base by −3.00 in evaluations, as specified."
 
 
+def test_one_arm_is_compared_with_none() -> None:
+    analysis = compare(study({"base": np.full((1, 3, 1), 4.0)}))
+    assert summary(analysis) == "There is one arm, and none to compare it with."
+
+
 @pytest.mark.parametrize(
     ("value", "precision", "said"),
     [

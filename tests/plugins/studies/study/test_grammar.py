@@ -410,7 +410,7 @@ exclude: [{when: {stpes: 5}, reason: none}]
         ("eta is -1, which is out of range", 6),
         ("guidance classifier-free has no parameter 'sacle'", 7),
         ("a block of arms has no 'axis'", 8),
-        ("a study needs at least one prompt", 9),
+        ("a study needs at least one prompt, and there is none", 9),
         ("there is no metric named 'second-per-image'", 10),
         ("no arm has an axis 'stpes'", 11),
     ]

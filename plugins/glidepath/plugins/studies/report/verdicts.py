@@ -15,8 +15,11 @@ from glidepath.plugins.studies.statistics.results import MetricInfo, StudyResult
 def summary(analysis: Analysis) -> str:
     """The study's verdict in a sentence or two: how many of the primary comparisons came out which way."""
     family, results = analysis.family, analysis.results
-    if not family and any(it.primary for it in results.metrics):
+    primary = [it for it in results.metrics if it.primary]
+    if not family and primary and all(it.given for it in primary):
         return "The specs decide the primary metrics, so that nothing was tested."
+    if not family and primary:
+        return "There is one arm, and none to compare it with."
     if not family:
         return "No primary metric was declared, so all comparisons are exploratory."
     if len(family) == 1:

@@ -23,7 +23,9 @@ def read_prompts(data: Data, document: Document) -> tuple[str, ...]:
         try:
             lines = read_lines(data.prompts, _MOST_BYTES)
         except (OSError, UnicodeDecodeError) as error:
-            what, hint = f"the prompts cannot be read: {error}", ""
+            what, hint = f"the prompts of {data.prompts} cannot be read: {error}", ""
+            if isinstance(error, UnicodeDecodeError):
+                what, hint = f"{data.prompts} is no text in UTF-8", "save it in that encoding"
             if isinstance(error, OSError) and error.errno in _NO_FILE:
                 stated = document.node("data.prompts")
                 text = stated.text if isinstance(stated, Scalar) else str(data.prompts)
@@ -36,7 +38,8 @@ def read_prompts(data: Data, document: Document) -> tuple[str, ...]:
     else:
         texts = list(data.prompts)
     if not texts:
-        document.problems.add("a study needs at least one prompt", place, "data.prompts")
+        what = f"{data.prompts} holds none" if isinstance(data.prompts, Path) else "there is none"
+        document.problems.add(f"a study needs at least one prompt, and {what}", place, "data.prompts")
     doubles = sorted(text for text, count in Counter(texts).items() if count > 1)
     if doubles:
         what = f"the prompt {quoted(doubles[0])} is there twice"
