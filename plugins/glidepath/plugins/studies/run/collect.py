@@ -260,10 +260,10 @@ class _Reading:
             place, images = row * self.study.data.per_prompt, load_images(attempt.folder)
             if place >= len(images):
                 raise StoreError(f"{attempt.folder / IMAGES} is damaged: it has {len(images)} images")
-            alone = _manifest_of(manifest, place, self.study.data.batch)
             try:
+                alone = _manifest_of(manifest, place, self.study.data.batch)
                 _write_png(images[place], alone, file)
-            except ValueError as error:  # of a number that JSON does not know
+            except ValueError as error:  # or of a number that JSON does not know
                 raise StoreError(f"{attempt.folder / MANIFEST} is damaged: {error}") from error
         yield ArmImage(
             arm=arm, prompt=prompt, file=file, training_seed=trial.train, sampling_seed=trial.sample
@@ -317,7 +317,8 @@ def _pareto(study: Study, reading: _Reading) -> tuple[str, ...]:
 def _manifest_of(whole: Mapping[str, Any], place: int, size: int) -> dict[str, Any]:
     """What one image of an attempt carries, with those of its batch, so that it comes out bit for bit."""
     manifest = Manifest.from_json(whole)
-    assert manifest.images is not None
+    if manifest.images is None:
+        raise ValueError("it tells of no images")
     return attrs.evolve(manifest, images=manifest.images.alone(place, size)).to_json()
 
 
