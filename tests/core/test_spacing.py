@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glidepath.core.spacing import Spacing, timesteps
+from glidepath.core.spacing import Spacing, spacing_fault, timesteps
 
 # fmt: off
 PUBLISHED = {  # on 1000 timesteps
@@ -180,3 +180,8 @@ def test_spacings_need_no_torch() -> None:
 
 def _environment() -> dict[str, str]:
     return {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+
+
+@pytest.mark.parametrize("steps", [100_001, 2**63, "9" * 30])
+def test_more_steps_in_continuous_time_than_memory_holds_are_refused(steps: int | str) -> None:
+    assert "the most in continuous time" in spacing_fault(steps, None)

@@ -25,6 +25,7 @@ Spacing = int | str | Sequence[float]
 """
 
 
+_MOST_STEPS = 100_000  # a table has its own bound
 _FAST27 = (10, 10, 3, 2, 2)
 _FAST27_LEAST = 47  # the first two sections, which have the remainder, are then of 10
 
@@ -68,6 +69,8 @@ def fractions(spacing: Spacing) -> list[float]:
                 f"{spacing!r} is no spacing in continuous time, where there are no timesteps; write a number "
                 "of steps, at least 1, or a list of times above 0, the cleanest, to 1, the noisiest"
             )
+        if spacing > _MOST_STEPS:
+            raise ValueError(f"{spacing} steps are more than {_MOST_STEPS}, the most in continuous time")
         return [(index + 1) / spacing for index in range(spacing)]
     for time in spacing:
         if isinstance(time, bool) or not 0 < time <= 1:

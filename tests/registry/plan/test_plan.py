@@ -487,3 +487,7 @@ def test_a_part_inside_another_of_its_kind_does_not_answer_for_it() -> None:
     spec = parse_spec(text, "s.yaml", ["text_encoder.first.width=30"], catalogue=catalogue)
     with pytest.raises(SpecError, match=r"needs text.width, and no part provides it"):
         make_plan(spec, catalogue)
+
+
+def test_a_name_longer_than_any_file_has_is_that_of_weights_that_are_not_there(plan: ToPlan) -> None:
+    assert str(plan(GOOD, f"weights={'x' * 5000}").weights).endswith("x")

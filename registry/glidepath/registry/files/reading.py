@@ -41,14 +41,14 @@ def files_of(path: Path) -> dict[str, Path]:
 
     Names that begin with a dot are left out: they hold what programs note for themselves.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return {"": path}
     found = {}
     for base, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             file = Path(base, name)
-            if not name.startswith(".") and file.is_file():
+            if not name.startswith(".") and os.path.isfile(file):
                 found[file.relative_to(path).as_posix()] = file
     return found
 

@@ -42,7 +42,7 @@ def weight_files(path: Path, variant: str = "") -> Mapping[Path, frozenset[str]]
     Raises:
         WeightsError: there is no such file, or it is not to be told which of a folder's files is meant.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return weight_files(path / choose_weights(os.listdir(path), variant, str(path)))
     if is_index(path.name):
         return {path.with_name(name): names for name, names in read_index(path).items()}
@@ -122,7 +122,7 @@ def read_together(files: Mapping[Path, Collection[str]], pages: Pages | None = N
 
 
 def _require_file(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise WeightsError(f"{path} is a folder; name the checkpoint in it")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise WeightsError(f"there is no weights file {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -78,7 +79,7 @@ def cached_path(address: Address) -> Path | None:
     owner, name, *below = address.value.split("/")
     folder = cached_repository(f"{owner}/{name}", address.revision or "main")
     path = None if folder is None else folder.joinpath(*below)
-    return path if path is not None and path.exists() else None
+    return path if path is not None and os.path.exists(path) else None
 
 
 def local_weights(address: Address, catalogue: Catalogue) -> Sequence[Path]:
@@ -193,7 +194,7 @@ class _Reader:
             return name
         if not node.source.trusted and (out := leads_out(located)):
             self.problem("path", f"{quoted(name)} holds a link that leads out of it: {out.name}")
-        elif self.must_exist and not (is_there(located) or located.is_dir()):
+        elif self.must_exist and not (is_there(located) or os.path.isdir(located)):
             hints = (f"it would be {located}", self.catalogue.weight_makers())
             self.problem("path", f"there is no file {quoted(name)}", "; ".join(filter(None, hints)))
         else:
@@ -215,7 +216,7 @@ class _Reader:
         if not file.is_relative_to(folder.resolve()):
             self.problem("path", f"{quoted(value)} leads out of the package")
         elif self._is_right(file, name):
-            if self.must_exist and not file.exists():
+            if self.must_exist and not os.path.exists(file):
                 ends = WEIGHT_EXTENSIONS if self.name == WEIGHTS else ("",)
                 names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(ends))
                 what = f"{package} has no file {quoted(name)}"
@@ -234,7 +235,7 @@ class _Reader:
 
     def _is_right(self, path: Path, written: str) -> bool:
         """Whether the name of what is to be weights is one of a file of weights, or may be of a folder."""
-        if self.name != WEIGHTS or path.is_dir():
+        if self.name != WEIGHTS or os.path.isdir(path):
             return True
         is_file = path.name.endswith(WEIGHT_EXTENSIONS) or is_index(path.name)
         if is_file and "variant" in self.texts:
@@ -248,7 +249,9 @@ class _Reader:
 
     def _require_weights(self, path: Path) -> None:
         """Refuse what is there and holds no weights: where that is asked, and a folder or an index."""
-        if self.name != WEIGHTS or not (path.is_dir() or (is_index(path.name) and path.is_file())):
+        if self.name != WEIGHTS or not (
+            os.path.isdir(path) or (is_index(path.name) and os.path.isfile(path))
+        ):
             return
         try:
             missing = [file for file in weight_files(path, self._variant) if not is_there(file)]
