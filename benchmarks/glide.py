@@ -30,7 +30,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from ours import PROMPT, Ours
+from ours import PROMPT, GivenNoise, Ours
 from published import Published
 from timing import Clock
 from torch import Tensor
@@ -185,7 +185,7 @@ class _Glidepath:
 
     def image(self) -> Any:
         """[1, 3, H, W], not clipped, from the noise that the published loop begins with."""
-        noise = _Given(_first_noise(self.ours.pipeline.denoiser.image_shape))
+        noise = GivenNoise(_first_noise(self.ours.pipeline.denoiser.image_shape))
         *_, last = self.ours.pipeline.states([PROMPT], noise=noise)
         return last.x.numpy()
 
@@ -231,22 +231,6 @@ class _Limit:
             for _ in range(self.times):
                 F.conv2d(self.x, self.weight, padding=1)
         return self.clock() - began
-
-
-class _Given:
-    """Noise that begins at a given x; DDIM asks for no other."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.x = x
-
-    def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
-        return self.x.reshape(shape).to(device)
-
-    def step(self, index: int, like: Tensor) -> Tensor:
-        raise AssertionError("DDIM with eta 0 draws no noise")
-
-    def skip(self, index: int, like: Tensor) -> None:
-        pass
 
 
 def _parts(subject: Ours) -> dict[str, float]:

@@ -32,10 +32,11 @@ from typing import Any
 import attrs
 import diffusers
 import torch
+from ours import GivenNoise
 from timing import Clock, replaced
 from torch import Tensor
 
-from glidepath.core import Condition, Conditioner, Noise, Pipeline, TextEmbedding
+from glidepath.core import Condition, Conditioner, Pipeline, TextEmbedding
 from glidepath.registry import assemble
 
 SCALE = 4.5
@@ -141,24 +142,6 @@ class GivenText(Conditioner):
     def conditions(self, *_: object) -> Mapping[str, Condition]:
         """The text, whatever is asked for."""
         return {"text": self.text}
-
-
-class GivenNoise(Noise):
-    """The first noise is given; DDIM asks for no other."""
-
-    def __init__(self, first: Tensor) -> None:
-        self.first = first
-
-    def initial(self, shape: tuple[int, ...], device: torch.device | str) -> Tensor:
-        """It, on the device."""
-        return self.first.reshape(shape).to(device)
-
-    def step(self, index: int, like: Tensor) -> Tensor:
-        """Nothing."""
-        raise AssertionError("DDIM with eta 0 draws no noise")
-
-    def skip(self, index: int, like: Tensor) -> None:
-        """Nothing."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -223,7 +223,12 @@ def batch_of(value: object) -> int:
         PartError: it has no tensor.
     """
     sizes: list[int] = []
-    map_tensors(lambda tensor: sizes.append(tensor.shape[0]) or tensor, value)  # type: ignore[func-returns-value]
+
+    def noted(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.shape[0])
+        return tensor
+
+    map_tensors(noted, value)
     if not sizes:
         raise PartError(f"the value of a condition is a tensor or a value of tensors, not {value!r}")
     return sizes[0]

@@ -28,17 +28,18 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         GlidepathError: an option lacks the one that it belongs to, prompts and labels do not pair, or a
             picture is not there.
     """
-    for option in ("mask", "strength"):
-        if getattr(arguments, option) is not None and arguments.image is None:
+    files = picture_files(arguments)
+    for option, is_given in (("mask", "mask" in files), ("strength", arguments.strength is not None)):
+        if is_given and "image" not in files:
             raise GlidepathError(
                 f"--{option} says what becomes of an image: give the image too, with --image"
             )
-    if arguments.image is not None and arguments.mask is None and arguments.strength is None:
+    if "image" in files and "mask" not in files and arguments.strength is None:
         raise GlidepathError(
             "--image needs --mask, a picture whose white pixels are painted anew, or --strength, how much of "
             "the image is changed (such as 0.6), or both"
         )
-    for name, file in picture_files(arguments).items():
+    for name, file in files.items():
         if not file.exists():
             raise GlidepathError(f"{picture_option(name)}: there is no file {file}")
     if arguments.noise_film is not None and not arguments.noise_film.exists():
