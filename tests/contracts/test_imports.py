@@ -27,6 +27,7 @@ from .sources import (
 CORE_MAY_IMPORT = {"torch", "attrs", "glidepath.core"}
 TORCH_FREE_CORE = {
     "glidepath.core.errors",
+    "glidepath.core.events",
     "glidepath.core.lazy",
     "glidepath.core.size",
     "glidepath.core.spacing",
@@ -103,6 +104,7 @@ def test_the_namespaces_have_no_init_file(folder: str) -> None:
 
 LIGHT = [
     "glidepath.core.errors",
+    "glidepath.core.events",
     "glidepath.core.spacing",
     *(module_of(file) for file in files(REGISTRY) if file.stem != "__main__"),
     *(module_of(file) for file in files(PLUGINS) if file.stem == "plugin" or "config" in file.stem),

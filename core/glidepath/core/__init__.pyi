@@ -16,6 +16,10 @@ from glidepath.core.errors import Diverged as Diverged
 from glidepath.core.errors import GlidepathError as GlidepathError
 from glidepath.core.errors import PartError as PartError
 from glidepath.core.errors import UnreadablePrompt as UnreadablePrompt
+from glidepath.core.events import EVENTS as EVENTS
+from glidepath.core.events import Event as Event
+from glidepath.core.events import Listener as Listener
+from glidepath.core.events import Subject as Subject
 from glidepath.core.extrapolated import Extrapolate as Extrapolate
 from glidepath.core.extrapolated import ExtrapolatedGuidance as ExtrapolatedGuidance
 from glidepath.core.extrapolated import PredictPair as PredictPair

@@ -9,14 +9,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from glidepath.core.events import Event
 from glidepath.plugins.train.run.checkpoint import existing
 from glidepath.plugins.train.run.display import TrainingDisplay
-from glidepath.plugins.train.run.run import Position
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import load_catalogue
@@ -82,7 +83,14 @@ def test_a_spec_is_trained_and_its_weights_sample(spec: Path, capsys: pytest.Cap
     folder = Path("runs/tiny")
     assert out == f"{folder / 'weights.safetensors'}\n"
     names = {path.name for path in folder.iterdir() if not path.name.startswith("checkpoint-")}
-    assert names == {".lock", "dataset.jsonl", "log.jsonl", "spec.yaml", "weights.safetensors"}
+    assert names == {
+        ".lock",
+        "dataset.jsonl",
+        "events.jsonl",
+        "log.jsonl",
+        "spec.yaml",
+        "weights.safetensors",
+    }
     (said,) = [line for line in err.splitlines() if line.startswith("sample with them: ")]
     words = shlex.split(said.removeprefix("sample with them: "))
     assert words[:2] == ["glidepath", "sample"]
@@ -130,14 +138,14 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show = TrainingDisplay.progress
+    show = TrainingDisplay.tell
 
-    def interrupted(self: TrainingDisplay, position: Position) -> None:
-        show(self, position)
-        if position.step == 3:
+    def interrupted(self: TrainingDisplay, event: Event) -> None:
+        show(self, event)
+        if event.name == "step" and event.step == 3:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(TrainingDisplay, "progress", interrupted)
+    monkeypatch.setattr(TrainingDisplay, "tell", interrupted)
     assert train("--out", "run") == 130
     _, err = capsys.readouterr()
     assert "interrupted at step 3 of 6; a checkpoint is in run" in err
@@ -254,9 +262,11 @@ def test_on_a_terminal_a_bar_shows_loss_speed_and_time_left(monkeypatch: pytest.
 
     monkeypatch.setattr("sys.stderr", Terminal())
     with TrainingDisplay() as display:
-        display.progress(Position(100, 200, "denoise"))
-        display.progress(Position(150, 200, "denoise"))
-        display.report({"step": 150, "stage": "denoise", "loss": 0.125, "images_per_second": 12.5})
+        at = Event(name="stage", step=100, total=200, stage="denoise")
+        display.tell(at)
+        display.tell(attrs.evolve(at, name="step", step=150))
+        figures = {"loss": 0.125, "images_per_second": 12.5}
+        display.tell(attrs.evolve(at, name="logged", step=150, figures=figures))
     text = "".join(shown)
     assert "denoise:" in text
     assert "150/200" in text

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from glidepath.core.conditioning import Conditioning, TextEmbedding
 from glidepath.core.denoiser import Denoiser, Predict
+from glidepath.core.events import Event, Listener
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.prediction import PredictionKind
 from glidepath.core.text_encoder import TextEncoder
 from glidepath.plugins.schedules.configs import CosineConfig
 from glidepath.plugins.schedules.cosine import CosineSchedule
 from glidepath.plugins.train.configs import DiffusionTrainerConfig
-from glidepath.plugins.train.run.run import LOG, Run
+from glidepath.plugins.train.run.log import LOG
+from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.trainers.diffusion import DiffusionTrainer
 
 SIZE = 8
@@ -109,6 +111,21 @@ class KnownColours(Colours):
     def facts(self, captions: Sequence[str]) -> Tensor:
         numbers = [WORDS.index(caption) for caption in captions]
         return torch.tensor([(it, -1 if it == len(WORDS) - 1 else int(it == 0)) for it in numbers])
+
+
+class Heard(Listener):
+    """Keeps what it is told."""
+
+    wants_steps = True
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.places: list[tuple[int, int, str]] = []
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+        if event.name in ("stage", "step"):
+            self.places.append((event.step, event.total, event.stage))
 
 
 def config(**changes: Any) -> DiffusionTrainerConfig:

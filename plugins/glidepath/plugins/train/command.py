@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.core import GlidepathError
+from glidepath.core import Event, GlidepathError, Listener
 from glidepath.registry import (
     CommandParser,
     add_locked_option,
@@ -26,7 +26,7 @@ from glidepath.registry import (
 )
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.run.run import Position, Run, Trainer
+    from glidepath.plugins.train.run.run import Run, Trainer
 
 EPILOG = """\
 The spec says what is trained (denoiser, text_encoder, schedule), on what (data), and how (train).
@@ -88,10 +88,8 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
             text = spec_text(run.spec, command, with_weights=getattr(trainer, "trains_spec", True))
             write_text(run.folder / SPEC, text)
 
-        session = _Session(began, display.progress, lambda: interrupts() > 0, steps_now)
-        watched = attrs.evolve(
-            run, report=display.report, warn=warn, progress=session.progress, stop=session.is_to_stop
-        )
+        session = _Session(began, lambda: interrupts() > 0, steps_now)
+        watched = attrs.evolve(run, listeners=(session, display), stop=session.is_to_stop)
         weights = trainer.train(watched)
         stopped = interrupts() > 0
     if weights is not None:
@@ -117,31 +115,24 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
     return 130 if stopped else 0
 
 
-def warn(sentence: str) -> None:
-    """Print what a person should know of a run."""
-    print(f"glidepath: warning: {sentence}", file=sys.stderr)
-
-
-class _Session:
+class _Session(Listener):
     """What this call has done of the run."""
 
+    wants_steps = True
+
     def __init__(
-        self,
-        began: Callable[[], None],
-        show: Callable[[Position], None],
-        interrupted: Callable[[], bool],
-        steps_now: int | None,
+        self, began: Callable[[], None], interrupted: Callable[[], bool], steps_now: int | None
     ) -> None:
-        self._began, self._show, self._interrupted, self._steps_now = began, show, interrupted, steps_now
+        self._began, self._interrupted, self._steps_now = began, interrupted, steps_now
         self.first: int | None = None
         self.at = self.total = 0
 
-    def progress(self, position: Position) -> None:
-        if self.first is None:
-            self.first = position.step
+    def tell(self, event: Event) -> None:
+        if event.name == "started":
+            self.first = event.step
             self._began()
-        self.at, self.total = position.step, position.total
-        self._show(position)
+        if event.name in ("started", "step"):
+            self.at, self.total = event.step, event.total
 
     def is_to_stop(self) -> bool:
         done = self.at - (self.first or 0)

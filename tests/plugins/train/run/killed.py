@@ -79,7 +79,7 @@ def line_half_written(number: int) -> Kill:
 
         def cut_short(path: Path, line: Any) -> None:
             nonlocal calls
-            calls += 1
+            calls += path.name == log.LOG
             if calls == number:
                 with path.open("a") as file:
                     file.write('{"step": 9, "st')

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tests.plugins.train.tiny import SIZE, WORDS, Colours, TinyTextEncoder, log_of, make_run, steps_of, train
 from torch import Tensor
 
-from glidepath.core import GlidepathError, UnreadablePrompt
+from glidepath.core import Event, GlidepathError, Listener, UnreadablePrompt
 from glidepath.plugins.train.configs import CaptionedFolderConfig
 from glidepath.plugins.train.data.folder import CaptionedFolder
 from glidepath.plugins.train.run.checkpoint import CheckpointError, existing
@@ -45,13 +45,24 @@ class Reads(TinyTextEncoder):
         return rest
 
 
+class Warned(Listener):
+    """Keeps the sentences of which a person is warned."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def tell(self, event: Event) -> None:
+        if event.name == "warning":
+            self._told.append(event.message)
+
+
 def run_of(folder: Path, photos: Path, **changes: Any) -> tuple[Run, list[str]]:
     """A run on a folder of images, and what it warns of."""
     told: list[str] = []
     values: dict[str, Any] = {
         "spec": {"data": {"use": "captioned-folder", "folder": str(photos)}},
         "located": frozenset({"data.folder"}),
-        "warn": told.append,
+        "listeners": [Warned(told)],
     }
     values["dataset"] = changes.get("dataset") or CaptionedFolder(
         CaptionedFolderConfig(folder=photos, size=SIZE)

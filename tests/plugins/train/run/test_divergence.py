@@ -13,7 +13,8 @@ from tests.plugins.train.tiny import Colours, make_run, train
 from torch import Tensor
 
 from glidepath.plugins.train.run.checkpoint import existing, load
-from glidepath.plugins.train.run.run import LOG, Run, TrainingDiverged
+from glidepath.plugins.train.run.log import LOG
+from glidepath.plugins.train.run.run import Run, TrainingDiverged
 from glidepath.plugins.train.stages.denoising import DenoisingStage
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.plugins.train.tiny import KnownColours, log_of, make_run, steps_of, train
+from tests.plugins.train.tiny import Heard, KnownColours, log_of, make_run, steps_of, train
 from torch import Tensor
 
+from glidepath.core import Event
 from glidepath.plugins.train.run.checkpoint import CheckpointError, existing
-from glidepath.plugins.train.run.run import LOG, Position, Run
+from glidepath.plugins.train.run.log import LOG
+from glidepath.plugins.train.run.run import Run
 
 pytestmark = pytest.mark.thorough
 
@@ -65,28 +67,30 @@ def test_a_checkpoint_holds_all_that_training_depends_on(whole: Path, stop: int,
 def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
     whole: Path, tmp_path: Path
 ) -> None:
-    seen: list[Position] = []
-    run = run_of(tmp_path, progress=seen.append, stop=lambda: len(seen) > 3)
+    heard = Heard()
+    run = run_of(tmp_path, listeners=[heard], stop=lambda: len(heard.places) > 3)
     assert train(run, **STAGES) is None
-    assert seen[-1] == Position(3, LAST, "facts")
+    assert heard.places[-1] == (3, LAST, "facts")
+    assert heard.events[-1] == Event(name="stopped", step=3, total=LAST, stage="facts")
     assert [path.name for path in existing(tmp_path)] == ["checkpoint-00000003.safetensors"]
     train(run_of(tmp_path), **STAGES)
     assert_same_run(tmp_path, whole)
 
 
 def test_a_request_to_stop_between_two_stages_is_heard(tmp_path: Path) -> None:
-    seen: list[Position] = []
-    run = run_of(tmp_path, progress=seen.append, stop=lambda: seen[-1].step >= 5)
+    heard = Heard()
+    run = run_of(tmp_path, listeners=[heard], stop=lambda: heard.places[-1][0] >= 5)
     assert train(run, **STAGES) is None
-    assert seen[-1] == Position(5, LAST, "denoise")
+    assert heard.places[-1] == (5, LAST, "denoise")
 
 
 def test_a_finished_run_writes_its_weights_again_and_trains_no_further(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     (tmp_path / "weights.safetensors").unlink()
-    seen: list[Position] = []
-    assert train(run_of(tmp_path, progress=seen.append), **STAGES) is not None
-    assert [position.step for position in seen] == [LAST]
+    heard = Heard()
+    assert train(run_of(tmp_path, listeners=[heard]), **STAGES) is not None
+    assert heard.places == [(LAST, LAST, "denoise")]
+    assert [event.name for event in heard.events] == ["started", "stage", "stage-done", "done"]
     assert_same_run(tmp_path, whole)
 
 

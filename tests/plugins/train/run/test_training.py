@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tests.plugins.train.tiny import Colours, TinyDenoiser, log_of, make_run, train
+from tests.plugins.train.tiny import Colours, Heard, TinyDenoiser, log_of, make_run, train
 from torch import Tensor
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.train.run.checkpoint import existing, load, save
 from glidepath.plugins.train.run.learner import Learner
-from glidepath.plugins.train.run.run import LOG, WEIGHTS, Run
+from glidepath.plugins.train.run.log import LOG
+from glidepath.plugins.train.run.run import WEIGHTS, Run
 
 pytestmark = pytest.mark.thorough
 
@@ -134,8 +134,10 @@ def test_learning_rate_and_average_begin_anew_in_each_stage(
 
 
 def test_a_line_of_the_log_is_reported_when_it_is_written(tmp_path: Path) -> None:
-    reported: list[Any] = []
-    train(make_run(tmp_path, report=reported.append))
+    heard = Heard()
+    train(make_run(tmp_path, listeners=[heard]))
+    lines = [event for event in heard.events if event.name == "logged"]
+    reported = [{"step": it.step, "stage": it.stage, **it.figures} for it in lines]
     assert reported == [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
 
 

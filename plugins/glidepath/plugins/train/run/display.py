@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
 
 from tqdm import tqdm
 
-from glidepath.plugins.train.run.run import Position
+from glidepath.core import Event, Listener
 
 
-class TrainingDisplay:
+class TrainingDisplay(Listener):
     """A progress bar on a terminal, and elsewhere a line on the standard error for each line of the log."""
+
+    wants_steps = True
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
-        self._total = 0
 
     def __enter__(self) -> TrainingDisplay:
         return self
@@ -28,27 +27,38 @@ class TrainingDisplay:
         if self._bar is not None:
             self._bar.close()
 
-    def progress(self, position: Position) -> None:
-        """Move the bar."""
-        self._total = position.total
+    def tell(self, event: Event) -> None:
+        """Move the bar, show figures, warn."""
+        if event.name in ("stage", "step"):
+            self._move(event)
+        elif event.name == "logged":
+            self._show(event)
+        elif event.name == "started" and event.details:
+            for damaged in event.details.get("damaged", ()):
+                _say(f"glidepath: warning: {damaged}")
+            _say(f"resuming from step {event.step} ({event.details['resumed_from']})")
+        elif event.name in ("warning", "spike", "disk-low", "unwritable"):
+            _say(f"glidepath: warning: {event.message}")
+
+    def _move(self, event: Event) -> None:
         if self._bar is None:
             self._bar = tqdm(
-                total=position.total, initial=position.step, unit="step", dynamic_ncols=True, disable=None
+                total=event.total, initial=event.step, unit="step", dynamic_ncols=True, disable=None
             )
-        self._bar.set_description_str(position.stage, refresh=False)
-        self._bar.update(position.step - self._bar.n)
+        self._bar.set_description_str(event.stage, refresh=False)
+        self._bar.update(event.step - self._bar.n)
 
-    def report(self, line: Mapping[str, Any]) -> None:
-        """Show a line of the log."""
-        if "resumed_from" in line:
-            for damaged in line.get("damaged", ()):
-                print(f"glidepath: warning: {damaged}", file=sys.stderr)
-            print(f"resuming from step {line['step']} ({line['resumed_from']})", file=sys.stderr, flush=True)
-        elif self._bar is None or self._bar.disable:
-            figures = {key: value for key, value in line.items() if key not in ("step", "stage")}
+    def _show(self, event: Event) -> None:
+        figures = event.figures
+        if self._bar is None or self._bar.disable:
             said = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in figures.items())
-            print(
-                f"step {line['step']} of {self._total}, {line['stage']}: {said}", file=sys.stderr, flush=True
-            )
+            _say(f"step {event.step} of {event.total}, {event.stage}: {said}")
         else:
-            self._bar.set_postfix_str(f"loss {line['loss']:.4f}, {line['images_per_second']:g} images/s")
+            self._bar.set_postfix_str(
+                f"loss {figures['loss']:.4f}, {figures['images_per_second']:g} images/s"
+            )
+
+
+def _say(sentence: str) -> None:
+    with tqdm.external_write_mode(file=sys.stderr):
+        print(sentence, file=sys.stderr, flush=True)

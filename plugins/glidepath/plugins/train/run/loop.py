@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from glidepath.core import GlidepathError, PartError
+from glidepath.core import Event, GlidepathError, PartError
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.data.dataset import inputs_of
 from glidepath.plugins.train.run import checkpoint as checkpoints
-from glidepath.plugins.train.run import log
 from glidepath.plugins.train.run.learner import Learner
 from glidepath.plugins.train.run.rates import ema_decay, rise_and_fall
-from glidepath.plugins.train.run.run import LOG, Position, Run, TrainingDiverged
+from glidepath.plugins.train.run.run import Run, TrainingDiverged
 from glidepath.plugins.train.run.stage import TrainingStage
 
 if TYPE_CHECKING:
@@ -73,12 +72,12 @@ class Loop:
 
     def _advance(self, stop_after: int | None) -> bool:
         config, end = self.config, self.first + self.stage.steps
-        self._report_progress()
+        self._tell("stage")
         while self.step < end and not self._is_to_stop(stop_after):
             self._unlogged.append(self._one_step())
             self.step += 1
             self._timed += 1
-            self._report_progress()
+            self._tell("step")
             probe = self.step % config.probe_every == 0 or self.step == end
             if probe or self.step % config.log_every == 0:
                 self._log(probe=probe)
@@ -86,13 +85,15 @@ class Loop:
                 self._save()
         if self.step > self.saved:
             self._save()
+        if self.step == end:
+            self._tell("stage-done")
         return self.step == end
 
     def _is_to_stop(self, stop_after: int | None) -> bool:
         return (stop_after is not None and self.step >= stop_after) or self.run.stop()
 
-    def _report_progress(self) -> None:
-        self.run.progress(Position(self.step, self.total, self.stage.name))
+    def _tell(self, name: str, **more: Any) -> None:
+        self.run.tell(Event(name=name, step=self.step, total=self.total, stage=self.stage.name, **more))
 
     def _one_step(self) -> Tensor:
         seed, done = self.config.seed, self.step - self.first
@@ -120,9 +121,7 @@ class Loop:
         if not math.isfinite(loss):
             raise self._diverged("loss")
         rate = self._timed * self.stage.batch / (time.perf_counter() - self._clock)
-        line: dict[str, Any] = {
-            "step": self.step,
-            "stage": self.stage.name,
+        line = {
             "loss": round(loss, 6),
             "learning_rate": self._learning_rate(self.step - 1 - self.first),
             "images_per_second": round(rate, 1),
@@ -132,8 +131,7 @@ class Loop:
             if not all(map(math.isfinite, figures.values())):
                 raise self._diverged("state")
             line |= figures
-        log.append(self.run.folder / LOG, line)
-        self.run.report(line)
+        self._tell("logged", figures=line)
         self._unlogged = []
         self._clock, self._timed = time.perf_counter(), 0
 
@@ -159,10 +157,11 @@ class Loop:
             "distributions": dict(self.run.distributions),
             "torch": torch.__version__,
         }
-        checkpoints.save(
+        path = checkpoints.save(
             self.run.folder, checkpoints.TrainingCheckpoint(self.step, tensors, meta), self.config.keep
         )
         self.saved = self.step
+        self._tell("checkpoint", files={"checkpoint": path})
         self._clock += time.perf_counter() - paused
 
     def _diverged(self, what: str) -> TrainingDiverged:

@@ -14,27 +14,19 @@ from glidepath.core import (
     Conditioner,
     Denoiser,
     Diverged,
+    Event,
     IdentityCodec,
+    Listener,
     NoiseSchedule,
     TextEncoder,
 )
 from glidepath.plugins.train.data.dataset import CaptionedDataset
 
-LOG = "log.jsonl"
 WEIGHTS = "weights.safetensors"
 
 
 class TrainingDiverged(Diverged):
     """The loss or the weights are no longer numbers. The last good checkpoint is kept."""
-
-
-@attrs.frozen
-class Position:
-    """Where a run stands: `step` of `total` steps are done, and `stage` is under way."""
-
-    step: int
-    total: int
-    stage: str
 
 
 @attrs.frozen(eq=False)
@@ -51,9 +43,7 @@ class Run:
     codec: what makes x_0 of images; it learns nothing. Pixels are x_0 themselves where it is the identity.
     contents: the hash of what is trained on, once it is known; "" of a dataset that does not lie in files.
     located: the keys of `spec` that say where the dataset lies; a run is resumed from another place as well.
-    report: called with each line of the log.
-    progress: called when a stage begins or resumes, and after each step.
-    warn: called with each sentence that a person should know of, before the first step.
+    listeners: are told what happens, in this order.
     stop: asked before each step, and while the dataset is checked; True ends the call of `train`, with a
         checkpoint if there was a step.
     """
@@ -70,10 +60,18 @@ class Run:
     distributions: Mapping[str, str] = attrs.field(factory=dict)
     contents: str = ""
     located: frozenset[str] = frozenset()
-    report: Callable[[Mapping[str, Any]], object] = lambda _line: None
-    progress: Callable[[Position], object] = lambda _position: None
-    warn: Callable[[str], object] = lambda _sentence: None
+    listeners: Sequence[Listener] = ()
     stop: Callable[[], bool] = lambda: False
+
+    def tell(self, event: Event) -> None:
+        """Tell all listeners."""
+        for listener in self.listeners:
+            if listener.wants_steps or event.name != "step":
+                listener.tell(event)
+
+    def warn(self, sentence: str) -> None:
+        """Tell what a person should know of."""
+        self.tell(Event(name="warning", message=sentence))
 
     @property
     def image_shape(self) -> tuple[int, ...]:

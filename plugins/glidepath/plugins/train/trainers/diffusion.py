@@ -12,14 +12,14 @@ import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core import require_finite
+from glidepath.core import Event, require_finite
 from glidepath.plugins.train.run import checkpoint as checkpoints
-from glidepath.plugins.train.run import log
 from glidepath.plugins.train.run.checkpoint import CheckpointError, Newest, TrainingCheckpoint
 from glidepath.plugins.train.run.contents import Reader, check_captions, check_contents
+from glidepath.plugins.train.run.ending import ending
 from glidepath.plugins.train.run.loop import Loop
 from glidepath.plugins.train.run.resume import check_spec
-from glidepath.plugins.train.run.run import LOG, WEIGHTS, Run, Trainer
+from glidepath.plugins.train.run.run import WEIGHTS, Run, Trainer
 from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.stages.contrast import ContrastStage
 from glidepath.plugins.train.stages.denoising import DenoisingStage
@@ -68,26 +68,32 @@ class StagedTrainer(Trainer, ABC):
                 weights do not fit `export_dtype`.
         """
         devices = [run.device] if run.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):  # the caller's global streams stay as they were
-            stages = self.stages(run)
-            newest = _newest(run, stages)
-            check_captions(run, self.readers(run), self.config.seed)
-            contents = check_contents(run, newest)
-            if contents is None:
-                return None
-            run = attrs.evolve(run, contents=contents)
-            resumed = _resume(run, newest)
-            first, total = 0, sum(stage.steps for stage in stages)
-            for stage in stages:
-                if resumed is None or resumed.meta["stage"] == stage.name:
-                    loop = Loop(self.config, run, stage, first, total)
-                    if resumed is not None:
-                        loop.restore(resumed)
-                        resumed = None
-                    if not loop.advance(stop_after):
-                        return None
-                first += stage.steps
-            return self._export(run)
+        # the caller's global streams stay as they were
+        with torch.random.fork_rng(devices=devices), ending(run) as (run, end):
+            weights = self._train(run, stop_after)
+            end(weights)
+        return weights
+
+    def _train(self, run: Run, stop_after: int | None) -> Path | None:
+        stages = self.stages(run)
+        newest = _newest(run, stages)
+        check_captions(run, self.readers(run), self.config.seed)
+        contents = check_contents(run, newest)
+        if contents is None:
+            return None
+        run = attrs.evolve(run, contents=contents)
+        first, total = 0, sum(stage.steps for stage in stages)
+        resumed = _resume(run, newest, total)
+        for stage in stages:
+            if resumed is None or resumed.meta["stage"] == stage.name:
+                loop = Loop(self.config, run, stage, first, total)
+                if resumed is not None:
+                    loop.restore(resumed)
+                    resumed = None
+                if not loop.advance(stop_after):
+                    return None
+            first += stage.steps
+        return self._export(run)
 
     def _export(self, run: Run) -> Path:
         """Write the averaged weights of the last checkpoint, named as a spec's `weights` expects them."""
@@ -148,11 +154,10 @@ def _newest(run: Run, stages: list[TrainingStage]) -> Newest | None:
     return newest
 
 
-def _resume(run: Run, newest: Newest | None) -> TrainingCheckpoint | None:
+def _resume(run: Run, newest: Newest | None, total: int) -> TrainingCheckpoint | None:
     """Take over what no stage of the checkpoint trains; the log ends there, and says so."""
-    run.folder.mkdir(parents=True, exist_ok=True)
     if newest is None:
-        log.truncate(run.folder / LOG, 0)
+        run.tell(Event(name="started", total=total))
         return None
     found = newest.checkpoint
     for slot, module in (("denoiser", run.denoiser), ("text_encoder", run.text_encoder)):
@@ -163,12 +168,10 @@ def _resume(run: Run, newest: Newest | None) -> TrainingCheckpoint | None:
             except RuntimeError as error:
                 raise CheckpointError(f"{newest.path} does not fit the {slot}: {error}") from error
     newest.set_damaged_aside()
-    log.truncate(run.folder / LOG, found.step)
-    line: dict[str, Any] = {"step": found.step, "resumed_from": newest.path.name}
+    details: dict[str, Any] = {"resumed_from": newest.path.name}
     if newest.damaged:
-        line["damaged"] = list(newest.damaged.values())
-    log.append(run.folder / LOG, line)
-    run.report(line)
+        details["damaged"] = list(newest.damaged.values())
+    run.tell(Event(name="started", step=found.step, total=total, details=details))
     return found
 
 
