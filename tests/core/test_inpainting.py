@@ -26,11 +26,13 @@ STEP = Step(0, torch.tensor(1), torch.tensor(0.6), torch.tensor(0.8))
 SAMPLERS = [
     DdimSampler(DdimConfig(steps=6)),
     DdimSampler(DdimConfig(steps=6, eta=1.0)),
+    DdimSampler(DdimConfig(steps=6, known="x_t")),
     DdpmSampler(DdpmConfig(steps=6, variance="fixed-small")),
     DdpmSampler(DdpmConfig(steps=6, variance="fixed-large")),
     DpmppSampler(DpmppConfig(steps=6, end="first")),
     Dpmpp3Sampler(Dpmpp3Config(steps=6, end="first")),
     UniPcSampler(UniPcConfig(steps=6, end="first")),
+    UniPcSampler(UniPcConfig(steps=6, end="first", known="x_t")),
 ]
 
 
@@ -78,6 +80,24 @@ def test_variance_and_gradient_are_left_as_they_were() -> None:
     assert prediction.gradient is not None
     assert bool((prediction.variance_fraction == 0.3).all())
     assert bool((prediction.gradient == 0.1).all())
+
+
+def test_known_pixels_of_x_t_are_those_of_the_image_under_the_first_noise() -> None:
+    x, noise, image = random(1, 3, 4, 4), random(1, 3, 4, 4, seed=1), random(1, 3, 4, 4, seed=2)
+    seen: list[Tensor] = []
+
+    def predict(x: Tensor, step: Step) -> Prediction:
+        seen.append(x)
+        return says(0 * x)(x, step)
+
+    conditioning = Conditioning.of(1, image=image, mask=half())
+    bound = keep_known(lambda _conditioning: predict, noise)(conditioning)
+    for index in range(2):
+        bound(x, Step(index, torch.tensor(1), torch.tensor(0.6), torch.tensor(0.8)))
+    first, second = seen
+    assert torch.equal(first, x)
+    assert torch.allclose(second[..., :2], (0.6 * image + 0.8 * noise)[..., :2])
+    assert torch.equal(second[..., 2:], x[..., 2:])
 
 
 @pytest.mark.parametrize("absent", ["image", "mask"])

@@ -14,10 +14,14 @@ from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import State
 
 
-def keep_known(bind: Bind) -> Bind:
+def keep_known(bind: Bind, noise: Tensor | None = None) -> Bind:
     """Restore the known pixels in each predicted x_0, before the sampler clips it.
 
     x_0 = mask image + (1 - mask) x_0: as GLIDE inpaints (Nichol et al. 2021, section 4).
+
+    noise: [B, C, *spatial], that of the first x, with which the known pixels are restored in each x_t too but
+        the first: x_t = mask (alpha image + sigma noise) + (1 - mask) x_t (Lugmayr et al. 2022, "RePaint",
+        equation 8, whose noise is drawn anew). None: they are not.
     """
 
     def bound(conditioning: Conditioning) -> Predict:
@@ -29,6 +33,8 @@ def keep_known(bind: Bind) -> Bind:
         known = image * mask
 
         def restored(x: Tensor, step: Step) -> Prediction:
+            if noise is not None and step.index > 0:
+                x = torch.where(mask > 0, step.alpha * image + step.sigma * noise, x)
             prediction = predict(x, step)
             kept = prediction.with_sample(known + unknown * prediction.sample)
             if (before := prediction.unclipped) is None:

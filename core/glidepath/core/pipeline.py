@@ -146,8 +146,8 @@ class Pipeline:
         # The modes are entered anew for each step: a generator that held them would leak them to its caller.
         with torch_defaults(), self._without_gradients():
             conditioning = self.conditioning(request, noise)
-            predict = watch(self.predictor(conditioning, levels))
             x = noise.initial((request.batch, *self.latent_shape(request.size)), self.device)
+            predict = watch(self.predictor(conditioning, levels, x))
             if x_0 is None and request.strength is not None:
                 x_0 = conditioning.conditions["image"].value
             if x_0 is None:
@@ -285,11 +285,18 @@ class Pipeline:
         """The names of the conditions that the denoiser or a guidance reads."""
         return self.denoiser.reads.union(*(guidance.reads for guidance in self.guidance))
 
-    def predictor(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
-        """The denoiser under all guidance, bound to a batch; with a mask, known pixels are restored."""
+    def predictor(
+        self, conditioning: Conditioning, levels: NoiseLevels, noise: Tensor | None = None
+    ) -> Predict:
+        """The denoiser under all guidance, bound to a batch; with a mask, known pixels are restored.
+
+        noise: [B, C, *spatial], that of the first x, for a sampler that restores them in each x_t.
+        """
         self.bring(*TURNS["denoiser"])
         bind = fold(self.guidance, lambda given: self.prepare(given, levels), levels)
-        return (keep_known(bind) if "mask" in conditioning.conditions else bind)(conditioning)
+        if "mask" in conditioning.conditions:
+            bind = keep_known(bind, noise if self.sampler.known == "x_t" else None)
+        return bind(conditioning)
 
     def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
         """The denoiser bound to what it reads of a batch."""

@@ -21,6 +21,10 @@ Start = Literal["unit", "sigma_max", "noise"]
 if there were an image under the noise; sigma, that of the noise alone; or 1."""
 
 
+Known = Literal["x_0", "x_t"]
+"""Where the pixels that a mask keeps are restored: in each predicted x_0, or in each x_t too."""
+
+
 @attrs.frozen(eq=False)
 class State:
     """The state of sampling after a step.
@@ -45,11 +49,13 @@ class Sampler(ABC):
     steps: which timesteps of the schedule are visited; `levels` reads it.
     temperature: what the first noise is multiplied by; GLIDE's upsampler uses 0.997.
     start: the standard deviation of the first x at temperature 1.
+    known: where the pixels that a mask keeps are restored.
     """
 
     steps: Spacing
     temperature: float = 1.0
     start: Start = "unit"
+    known: Known = "x_0"
 
     def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
         """The noise levels that it visits: the schedule's own for `steps`, unless overridden.

@@ -68,18 +68,21 @@ def sd21(folder: Path) -> Path:
     return _saved(made, folder)
 
 
-def sdxl(folder: Path) -> Path:
+def sdxl(folder: Path, *, in_channels: int = 4) -> Path:
     """SDXL: two CLIPs, sizes as conditions, Euler."""
     _seed()
     unet = diffusers.UNet2DConditionModel(
-        **{**UNET, "cross_attention_dim": 64},
+        **{**UNET, "cross_attention_dim": 64, "in_channels": in_channels},
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=6 * 8 + 24,
         transformer_layers_per_block=(1, 2),
     )
     scheduler = diffusers.EulerDiscreteScheduler(**LATENT, timestep_spacing="leading", steps_offset=1)
-    made = diffusers.StableDiffusionXLPipeline(
+    inpainting = in_channels == 9
+    made = (
+        diffusers.StableDiffusionXLInpaintPipeline if inpainting else diffusers.StableDiffusionXLPipeline
+    )(
         vae=vae(4),
         text_encoder=clip(),
         text_encoder_2=clip(projection=24),
@@ -118,6 +121,11 @@ def refiner(folder: Path) -> Path:
 def inpainting(folder: Path) -> Path:
     """Stable Diffusion's UNet of nine channels."""
     return sd15(folder, in_channels=9)
+
+
+def sdxl_inpainting(folder: Path) -> Path:
+    """SDXL's UNet of nine channels."""
+    return sdxl(folder, in_channels=9)
 
 
 def controlnet(folder: Path) -> Path:

@@ -92,6 +92,16 @@ def test_a_pipeline_that_is_not_known_is_refused_with_those_that_are(tmp_path: P
         read_folder(write(tmp_path, {**INDEX, "_class_name": "AudioPipeline"}))
 
 
+@pytest.mark.parametrize(("channels", "known"), [(9, None), (4, "x_t")])
+def test_a_pipeline_that_inpaints_does_so_without_a_network_that_reads_masks(
+    channels: int, known: str | None, tmp_path: Path
+) -> None:
+    index = {**INDEX, "_class_name": "StableDiffusionInpaintPipeline"}
+    spec = read_folder(write(tmp_path, index, **{"unet/config": {**UNET, "in_channels": channels}})).spec
+    assert spec.get("conditioners") == ([{"use": "inpainting"}] if channels == 9 else None)
+    assert spec["sampler"].get("known") == known
+
+
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GlidepathError, match=r"model_index\.json cannot be read"):
         read_folder(tmp_path)

@@ -90,19 +90,71 @@ def test_an_image_is_changed_from_the_same_posterior(
     assert (last.x - expected).abs().max() < NEAR * expected.std()
 
 
-def test_an_inpainting_unet_reads_a_mask_and_what_it_leaves(
-    saved: Saved, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pipeline, reference = ours(saved("inpainting")), theirs(saved("inpainting"))
-    noise, image = first_noise(pipeline), picture(1)
+def hole(top: int, bottom: int, left: int, right: int) -> Tensor:
+    """White where an image is made anew."""
     mask = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
-    mask[..., 4:12, 2:9] = 255
-    vae = "diffusers.models.autoencoders.vae.DiagonalGaussianDistribution"
-    monkeypatch.setattr(f"{vae}.sample", lambda self, generator=None: self.mode())
-    expected = latents_of(
-        reference, noise, image=pil(image), mask_image=pil(mask).convert("L"), height=16, width=16
-    )
+    mask[..., top:bottom, left:right] = 255
+    return mask
+
+
+def draws(monkeypatch: pytest.MonkeyPatch, noise: Tensor) -> None:
+    """Have autoencoders of diffusers draw from their distribution with this noise."""
+    monkeypatch.setattr("diffusers.models.autoencoders.vae.randn_tensor", lambda *_, **__: noise)
+
+
+@pytest.mark.parametrize("name", ["inpainting", "sdxl_inpainting"])
+def test_an_inpainting_unet_reads_a_mask_and_what_it_leaves(
+    name: str, saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline, reference = ours(saved(name)), theirs(saved(name))
+    noise, image, mask = first_noise(pipeline), picture(1), hole(4, 12, 2, 9)
+    request = Request.of(PROMPTS, inpaint_image=image, inpaint_mask=mask)
+    draws(monkeypatch, request.noise().posterior(tuple(noise.shape), "cpu"))
+    given = {"image": [pil(image)] * 2, "mask_image": [pil(mask).convert("L")] * 2}
+    expected = latents_of(reference, noise, **given, height=16, width=16, strength=1.0)
     assert_equal(pipeline, noise, expected, inpaint_image=image, inpaint_mask=mask)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+@pytest.mark.parametrize(
+    "scheduler",
+    ["DDIMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"],
+)
+def test_a_unet_of_plain_images_inpaints_as_in_diffusers(
+    scheduler: str, strength: float, saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = saved("sd15")
+    reference = diffusers.StableDiffusionInpaintPipeline(**theirs(folder).components)
+    reference.set_progress_bar_config(disable=True)
+    reference.scheduler = getattr(diffusers, scheduler).from_config(
+        reference.scheduler.config, clip_sample=False, timestep_spacing="trailing"
+    )
+    config = {**reference.scheduler.config, "_class_name": scheduler}
+    pipeline = ours(folder, scheduler=config)
+    pipeline.sampler.known = "x_t"
+    image, mask = picture(1), hole(4, 12, 2, 10)
+    kept = 1 - mask[:, :1] // 255
+    request = Request.of(
+        PROMPTS, seed=5, image=image, mask=kept, strength=None if strength == 1 else strength
+    )
+    shape = (2, *pipeline.denoiser.image_shape)
+    noise = request.noise()
+    monkeypatch.setattr(
+        f"{type(reference).__module__}.randn_tensor", lambda *_, **__: noise.initial(shape, "cpu")
+    )
+    draws(monkeypatch, noise.posterior(shape, "cpu"))
+    expected = reference(
+        PROMPTS,
+        image=[pil(image)] * 2,
+        mask_image=[pil(mask).convert("L")] * 2,
+        height=16,
+        width=16,
+        strength=strength,
+        num_inference_steps=STEPS,
+        output_type="latent",
+    ).images
+    *_, last = pipeline.states(request)
+    assert (last.x - expected).abs().max() < NEAR * expected.std()
 
 
 def test_two_controlnets_each_have_their_say(saved: Saved) -> None:

@@ -112,7 +112,9 @@ class Inpainting(Conditioner):
         device = codec.device
         hidden = (request.rows("inpaint_mask")[:, :1].to(device) >= 128).to(torch.float32)
         pixels = request.rows("inpaint_image").to(device) / 127.5 - 1
-        kept = codec.encode_pixels(pixels * (1 - hidden))
+        shape = (request.batch, codec.channels, *codec.latent_size(pixels.shape[2:]))
+        drawn = request.noise().posterior(shape, device)
+        kept = codec.encode_pixels(pixels * (1 - hidden), drawn)
         mask = torch.nn.functional.interpolate(hidden, size=kept.shape[2:])
         return {"inpaint_mask": Condition(mask), "inpaint_image": Condition(kept)}
 

@@ -36,15 +36,17 @@ class Imported:
 class _Recipe:
     """What the code of a pipeline says, and its folder does not.
 
-    text: makes the text encoder, None for none. more: makes another conditioner, if there is one.
+    text: makes the text encoder, None for none. more: each makes another conditioner, if there is one.
     steps, scale: what the pipeline takes where nothing is asked for; a scale of 1 is no guidance.
+    inpaints: it keeps what a mask covers, also where its network reads no mask.
     corrected, grid: see `read_scheduler`.
     """
 
     text: Callable[[_Folder], Mapping[str, Any]] | None
-    more: Callable[[_Folder], Mapping[str, Any] | None] = lambda _folder: None
+    more: Sequence[Callable[[_Folder], Mapping[str, Any] | None]] = ()
     steps: int = 50
     scale: float = 7.5
+    inpaints: bool = False
     corrected: bool = False
     grid: str = "flow-match-euler"
 
@@ -145,12 +147,14 @@ def _spec(folder: _Folder, recipe: _Recipe) -> Imported:
     spec: dict[str, Any] = {"schedule": dict(walk.schedule)}
     if recipe.text is not None:
         spec["text_encoder"] = recipe.text(folder)
-    if conditioner := recipe.more(folder):
-        spec["conditioners"] = [conditioner]
+    if conditioners := [made for make in recipe.more if (made := make(folder)) is not None]:
+        spec["conditioners"] = conditioners
     spec["denoiser"] = network
     if recipe.scale != 1:
         spec["guidance"] = [{"use": "classifier-free", "scale": recipe.scale}]
     spec["sampler"] = dict(walk.sampler)
+    if recipe.inpaints and not _reads_mask(folder):
+        spec["sampler"]["known"] = "x_t"
     notes = [f"{part} is left out: {why}" for part, why in _PASSED_OVER.items() if folder.has(part)]
     if folder.has("vae"):
         spec["codec"] = {"use": "autoencoder", **folder.network("vae")}
@@ -183,6 +187,7 @@ def _joined(encoders: Sequence[object], tokens: object, pooled: object, **more: 
     return {"use": "joined-text", "tokens": tokens, "pooled": pooled, **more, "encoders": list(encoders)}
 
 
+_WITH_MASK = 9  # channels: x, what the mask leaves of an image, and the mask
 _INNER: Mapping[str, Any] = {"skip": 1, "final_norm": False}
 
 
@@ -226,20 +231,25 @@ def _resolution(folder: _Folder) -> dict[str, Any] | None:
     return {"use": "resolution"} if asks else None
 
 
-def _inpainting(_folder: _Folder) -> dict[str, Any]:
-    return {"use": "inpainting"}
+def _reads_mask(folder: _Folder) -> bool:
+    return read_json(folder.path / "unet" / "config.json").get("in_channels") == _WITH_MASK
+
+
+def _inpainting(folder: _Folder) -> dict[str, Any] | None:
+    return {"use": "inpainting"} if _reads_mask(folder) else None
 
 
 _STABLE_DIFFUSION = _Recipe(_clip, corrected=True)
 _RECIPES: Mapping[str, _Recipe] = {
     "StableDiffusionPipeline": _STABLE_DIFFUSION,
     "StableDiffusionImg2ImgPipeline": _STABLE_DIFFUSION,
-    "StableDiffusionInpaintPipeline": _Recipe(_clip, _inpainting, corrected=True),
-    "StableDiffusionXLPipeline": _Recipe(_sdxl, _size_ids, scale=5.0),
-    "StableDiffusionXLImg2ImgPipeline": _Recipe(_sdxl, _size_ids, scale=5.0),
+    "StableDiffusionInpaintPipeline": _Recipe(_clip, (_inpainting,), inpaints=True, corrected=True),
+    "StableDiffusionXLPipeline": _Recipe(_sdxl, (_size_ids,), scale=5.0),
+    "StableDiffusionXLImg2ImgPipeline": _Recipe(_sdxl, (_size_ids,), scale=5.0),
+    "StableDiffusionXLInpaintPipeline": _Recipe(_sdxl, (_size_ids, _inpainting), scale=7.5, inpaints=True),
     "StableDiffusion3Pipeline": _Recipe(_sd3, steps=28, scale=7.0),
     "FluxPipeline": _Recipe(_flux, steps=28, scale=1.0, grid="trailing"),
-    "PixArtAlphaPipeline": _Recipe(_pixart_alpha, _resolution, steps=20, scale=4.5),
+    "PixArtAlphaPipeline": _Recipe(_pixart_alpha, (_resolution,), steps=20, scale=4.5),
     "PixArtSigmaPipeline": _Recipe(_pixart_sigma, steps=20, scale=4.5),
     "DiTPipeline": _Recipe(None, scale=4.0),
     "DDPMPipeline": _Recipe(None, steps=1000, scale=1.0),

@@ -22,6 +22,7 @@ class ClippingSampler(Sampler):
         self.steps = config.steps
         self.temperature = config.temperature
         self.start = config.start
+        self.known = config.known
         self.clip = config.clip_range if config.clip else None
 
     def for_codec(self, codec: Codec) -> Self:

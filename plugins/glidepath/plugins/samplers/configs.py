@@ -30,6 +30,10 @@ _START = (
     "the standard deviation of the first x. unit: sqrt(alpha^2 + sigma^2), that of noised data of unit "
     "variance; sigma_max: sigma, as most schedulers of diffusers have it; noise: 1"
 )
+_KNOWN = (
+    "where the pixels that a mask keeps are restored: x_0, in each predicted x_0, as GLIDE inpaints; x_t, in "
+    "each x_t too, with the first noise, as pipelines of diffusers inpaint with a network of plain images"
+)
 _TEMPERATURE = "what the first noise is multiplied by; GLIDE's upsampler uses 0.997"
 
 
@@ -63,6 +67,11 @@ def start_field() -> Any:
     return attrs.field(default="unit", metadata=doc(_START))
 
 
+def known_field() -> Any:
+    """Where the pixels that a mask keeps are restored."""
+    return attrs.field(default="x_0", metadata=doc(_KNOWN))
+
+
 @attrs.frozen(kw_only=True)
 class DdpmConfig:
     """Ancestral sampling."""
@@ -81,6 +90,7 @@ class DdpmConfig:
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
     start: Literal["unit", "sigma_max", "noise"] = start_field()
+    known: Literal["x_0", "x_t"] = known_field()
 
 
 @attrs.frozen(kw_only=True)
@@ -112,6 +122,7 @@ class DdimConfig:
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
     start: Literal["unit", "sigma_max", "noise"] = start_field()
+    known: Literal["x_0", "x_t"] = known_field()
 
 
 @attrs.frozen(kw_only=True)
@@ -133,3 +144,4 @@ class PndmConfig:
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
     start: Literal["unit", "sigma_max", "noise"] = start_field()
+    known: Literal["x_0", "x_t"] = known_field()

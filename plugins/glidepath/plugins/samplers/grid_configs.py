@@ -12,6 +12,7 @@ from glidepath.plugins.samplers.configs import (
     clip_field,
     clip_range_field,
     end_field,
+    known_field,
     start_field,
     steps_field,
     temperature_field,
@@ -57,6 +58,7 @@ class GridConfig:
     clip_range: float = clip_range_field()
     temperature: float = temperature_field()
     start: Literal["unit", "sigma_max", "noise"] = start_field()
+    known: Literal["x_0", "x_t"] = known_field()
 
 
 @attrs.frozen(kw_only=True)
