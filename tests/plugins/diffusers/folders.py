@@ -128,6 +128,46 @@ def sdxl_inpainting(folder: Path) -> Path:
     return sdxl(folder, in_channels=9)
 
 
+def pix2pix(folder: Path) -> Path:
+    """InstructPix2Pix: an image beside x."""
+    _seed()
+    made = diffusers.StableDiffusionInstructPix2PixPipeline(
+        vae=vae(4),
+        text_encoder=clip(),
+        tokenizer=clip_tokenizer(folder / "made"),
+        unet=diffusers.UNet2DConditionModel(**UNET, in_channels=8),
+        scheduler=diffusers.EulerAncestralDiscreteScheduler(**LATENT),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    return _saved(made, folder)
+
+
+def upscaler(folder: Path) -> Path:
+    """Stable Diffusion's upscaler: pixels beside x, and the level of the noise in them as a label."""
+    _seed()
+    made = diffusers.StableDiffusionUpscalePipeline(
+        vae=vae(4, scale=0.08333),
+        text_encoder=clip(),
+        tokenizer=clip_tokenizer(folder / "made"),
+        unet=diffusers.UNet2DConditionModel(**UNET, in_channels=7, num_class_embeds=1000),
+        low_res_scheduler=diffusers.DDPMScheduler(
+            beta_start=0.0001, beta_end=0.02, beta_schedule="scaled_linear"
+        ),
+        scheduler=diffusers.DDIMScheduler(
+            beta_start=0.0001,
+            beta_end=0.02,
+            beta_schedule="scaled_linear",
+            prediction_type="v_prediction",
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1,
+        ),
+    )
+    return _saved(made, folder)
+
+
 def controlnet(folder: Path) -> Path:
     """A ControlNet of the UNet of `sd15`."""
     _seed()
@@ -290,7 +330,7 @@ def pixart(folder: Path) -> Path:
     return _saved(made, folder)
 
 
-def vae(channels: int, shift: float | None = None) -> Any:
+def vae(channels: int, shift: float | None = None, scale: float = 0.3) -> Any:
     """An autoencoder that halves the size."""
     return diffusers.AutoencoderKL(
         block_out_channels=(8, 16),
@@ -299,7 +339,7 @@ def vae(channels: int, shift: float | None = None) -> Any:
         latent_channels=channels,
         norm_num_groups=4,
         sample_size=16,
-        scaling_factor=0.3,
+        scaling_factor=scale,
         shift_factor=shift,
     )
 

@@ -157,6 +157,25 @@ def test_a_unet_of_plain_images_inpaints_as_in_diffusers(
     assert (last.x - expected).abs().max() < NEAR * expected.std()
 
 
+def test_an_image_and_an_instruction_each_have_a_scale(saved: Saved) -> None:
+    reference = theirs(saved("pix2pix"))
+    reference.scheduler = diffusers.EulerDiscreteScheduler.from_config(reference.scheduler.config)
+    scheduler = {**reference.scheduler.config, "_class_name": "EulerDiscreteScheduler"}
+    pipeline = ours(saved("pix2pix"), scheduler=scheduler)
+    noise, image, negative = first_noise(pipeline), picture(1), ["blurry", "a crowd"]
+    expected = latents_of(reference, noise, image=[pil(image)] * 2, negative_prompt=negative)
+    assert_equal(pipeline, noise, expected, edit_image=image, negative=negative)
+
+
+def test_an_upscaler_enlarges_a_picture_with_noise(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, reference = ours(saved("upscaler")), theirs(saved("upscaler"))
+    noise, small = first_noise(pipeline), picture(1)[..., :8, :8]
+    drawn = Request.of(PROMPTS).noise().posterior((2, 3, 8, 8), "cpu")
+    monkeypatch.setattr(f"{type(reference).__module__}.randn_tensor", lambda *_, **__: drawn)
+    expected = latents_of(reference, noise, image=[pil(small)] * 2)
+    assert_equal(pipeline, noise, expected, low_res=small)
+
+
 def test_two_controlnets_each_have_their_say(saved: Saved) -> None:
     folder, net = saved("sd15"), saved("controlnet")
     parts = theirs(folder).components

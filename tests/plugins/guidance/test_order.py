@@ -45,13 +45,14 @@ CLASSIFIER = (
     "{use: adm-classifier, image_size: 8, num_classes: 4, channels: 32, channel_mult: [1], res_blocks: 1, "
     "attention_resolutions: [], head_channels: 16}"
 )
-CONTRASTS = ("classifier-free", "apg", "autoguidance")
+CONTRASTS = ("classifier-free", "apg", "autoguidance", "per-condition")
 MODIFIERS = ("interval", "scale-schedule")
 ENTRIES = {
     "classifier-free": "{use: classifier-free, scale: 3}",
     "apg": "{use: apg, scale: 3}",
     "autoguidance": f"{{use: autoguidance, scale: 3, denoiser: {UNET}}}",
     "classifier": f"{{use: classifier, scale: 2, classifier: {CLASSIFIER}}}",
+    "per-condition": "{use: per-condition, scales: {text: 3}}",
     "rescale": "{use: rescale}",
     "dynamic-threshold": "{use: dynamic-threshold}",
     "interval": "{use: interval, low: 0.1, high: 5}",
@@ -62,6 +63,7 @@ NEUTRAL = {
     "apg": "{use: apg, scale: 1}",
     "autoguidance": f"{{use: autoguidance, scale: 1, denoiser: {UNET}}}",
     "classifier": f"{{use: classifier, scale: 0, classifier: {CLASSIFIER}}}",
+    "per-condition": "{use: per-condition, scales: {text: 1}}",
     "rescale": "{use: rescale, phi: 0}",
     "interval": "{use: interval}",
     "scale-schedule": "{use: scale-schedule, shape: constant}",

@@ -12,8 +12,10 @@ import pytest
 from glidepath.core.extrapolated import ExtrapolatedGuidance
 from glidepath.core.guidance import GuidanceModifier
 from glidepath.plugins.guidance import modifier_configs, plugin
+from glidepath.plugins.guidance.per_condition import PerConditionGuidance
 from glidepath.registry.describe.component import Component
 
+EXTRAPOLATE = (ExtrapolatedGuidance, PerConditionGuidance)
 COMPONENTS = {component.name: component for component in plugin.components()}
 
 
@@ -28,7 +30,7 @@ def test_what_it_provides_and_needs_follows_what_it_is(component: Component) -> 
     config = config_class(component)(denoiser=None) if needs_parts else config_class(component)()
     provides, needs = component.provides(config), component.needs(config)
     kind = target(component)
-    assert ("guidance.unguided" in provides) == issubclass(kind, ExtrapolatedGuidance)
+    assert ("guidance.unguided" in provides) == issubclass(kind, EXTRAPOLATE)
     assert ("guidance.weight" in provides) != issubclass(kind, GuidanceModifier)
     assert ("before.guidance.weight" in needs) == issubclass(kind, GuidanceModifier)
     if "guidance.weight" in provides:

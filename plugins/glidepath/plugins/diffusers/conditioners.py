@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glidepath.core import Codec, Condition, Conditioner, Input, PartError, Request
+from glidepath.core import Codec, Condition, Conditioner, Input, NoiseSchedule, PartError, Request
 from glidepath.plugins.diffusers.autoencoder import Autoencoder
 from glidepath.plugins.diffusers.configs import (
     ControlPictureConfig,
     ImagePromptConfig,
+    NoisedLowResConfig,
     SizeIdsConfig,
 )
 from glidepath.plugins.diffusers.saved import read_config, read_json
@@ -50,6 +51,44 @@ class Resolution(Conditioner):
         return {
             "resolution": Condition(_rows([height, width], request.batch)),
             "aspect_ratio": Condition(_rows([height / width], request.batch)),
+        }
+
+
+class EditImage(Conditioner):
+    """The image that an instruction changes, for the UNet of InstructPix2Pix (Brooks et al. 2023)."""
+
+    makes = frozenset({"edit_image"})
+    inputs = MappingProxyType({"edit_image": Input("the image that the prompt says how to change")})
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        """edit_image [B, C, h, w], the mode of its posterior, not scaled; zeros stand for no image."""
+        x_0 = codec.encode(request.rows("edit_image").to(_of(codec).device))
+        z = x_0 / _of(codec).scale + _of(codec).shift
+        return {"edit_image": Condition(z, torch.zeros_like(z))}
+
+
+class NoisedLowRes(Conditioner):
+    """The picture that a latent upscaler enlarges, noised as far as it is told (Ho et al. 2022)."""
+
+    makes = frozenset({"low_res", "noise_level"})
+    inputs = MappingProxyType({"low_res": Input("what it enlarges, the images to start from", size="any")})
+
+    def __init__(self, config: NoisedLowResConfig, schedule: NoiseSchedule) -> None:
+        super().__init__()
+        if schedule.continuous or config.level >= schedule.num_steps:
+            raise PartError(f"level is a timestep of its schedule, and {config.level} is none")
+        self.level = config.level
+        self.alpha, self.sigma = map(float, schedule.alpha_sigma(torch.tensor(config.level)))
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        """low_res [B, 3, h, w], the picture in the size of x, noised; noise_level [B] int64."""
+        picture = request.rows("low_res").to(torch.float32) / 127.5 - 1
+        size = codec.latent_size(_size(request))
+        picture = torch.nn.functional.interpolate(picture, size=size, mode="bilinear", antialias=True)
+        noise = request.noise().posterior(tuple(picture.shape), picture.device)
+        return {
+            "low_res": Condition(self.alpha * picture + self.sigma * noise),
+            "noise_level": Condition(torch.full((request.batch,), self.level)),
         }
 
 
@@ -107,16 +146,21 @@ class Inpainting(Conditioner):
 
     def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
         """inpaint_mask [B, 1, h, w], 1 where it is made anew; inpaint_image [B, C, h, w], what is kept."""
-        if not isinstance(codec, Autoencoder):
-            raise PartError("inpainting UNets run in the latents of an autoencoder of diffusers")
-        device = codec.device
+        encoder = _of(codec)
+        device = encoder.device
         hidden = (request.rows("inpaint_mask")[:, :1].to(device) >= 128).to(torch.float32)
         pixels = request.rows("inpaint_image").to(device) / 127.5 - 1
         shape = (request.batch, codec.channels, *codec.latent_size(pixels.shape[2:]))
         drawn = request.noise().posterior(shape, device)
-        kept = codec.encode_pixels(pixels * (1 - hidden), drawn)
+        kept = encoder.encode_pixels(pixels * (1 - hidden), drawn)
         mask = torch.nn.functional.interpolate(hidden, size=kept.shape[2:])
         return {"inpaint_mask": Condition(mask), "inpaint_image": Condition(kept)}
+
+
+def _of(codec: Codec) -> Autoencoder:
+    if not isinstance(codec, Autoencoder):
+        raise PartError("this network runs in the latents of an autoencoder of diffusers, which is no other")
+    return codec
 
 
 def _size(request: Request) -> tuple[int, int]:

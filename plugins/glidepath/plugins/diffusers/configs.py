@@ -8,7 +8,7 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge, gt, le, optional
 
-from glidepath.registry import asset, doc, parts
+from glidepath.registry import asset, doc, part, parts
 
 _CONFIG = "config.json of the network, as diffusers and transformers save it"
 _TOKENIZER = "the folder of its tokenizer"
@@ -197,6 +197,20 @@ class SizeIdsConfig:
     )
     negative_score: float = attrs.field(
         default=2.5, metadata=doc("the same for the unconditional prediction, where there is a score")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class NoisedLowResConfig:
+    """The picture that a latent upscaler enlarges, with noise that the network is told of."""
+
+    schedule: Any = attrs.field(
+        metadata=part("schedule", "whose noise is added to the picture (elsewhere: low_res_scheduler)")
+    )
+    level: int = attrs.field(
+        default=20,
+        validator=ge(0),
+        metadata=doc("the timestep of `schedule` whose noise is added (elsewhere: noise_level)"),
     )
 
 

@@ -11,7 +11,7 @@ import attrs
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.diffusers.saved import read_json
-from glidepath.plugins.diffusers.schedulers import read_scheduler
+from glidepath.plugins.diffusers.schedulers import read_schedule, read_scheduler
 from glidepath.registry import DISTRIBUTION
 
 INDEX = "model_index.json"
@@ -38,6 +38,7 @@ class _Recipe:
 
     text: makes the text encoder, None for none. more: each makes another conditioner, if there is one.
     steps, scale: what the pipeline takes where nothing is asked for; a scale of 1 is no guidance.
+    scales: those of other conditions than the prompt.
     inpaints: it keeps what a mask covers, also where its network reads no mask.
     corrected, grid: see `read_scheduler`.
     """
@@ -46,6 +47,7 @@ class _Recipe:
     more: Sequence[Callable[[_Folder], Mapping[str, Any] | None]] = ()
     steps: int = 50
     scale: float = 7.5
+    scales: Mapping[str, float] = attrs.field(factory=dict)
     inpaints: bool = False
     corrected: bool = False
     grid: str = "flow-match-euler"
@@ -150,7 +152,9 @@ def _spec(folder: _Folder, recipe: _Recipe) -> Imported:
     if conditioners := [made for make in recipe.more if (made := make(folder)) is not None]:
         spec["conditioners"] = conditioners
     spec["denoiser"] = network
-    if recipe.scale != 1:
+    if recipe.scales:
+        spec["guidance"] = [{"use": "per-condition", "scales": {"text": recipe.scale, **recipe.scales}}]
+    elif recipe.scale != 1:
         spec["guidance"] = [{"use": "classifier-free", "scale": recipe.scale}]
     spec["sampler"] = dict(walk.sampler)
     if recipe.inpaints and not _reads_mask(folder):
@@ -239,11 +243,24 @@ def _inpainting(folder: _Folder) -> dict[str, Any] | None:
     return {"use": "inpainting"} if _reads_mask(folder) else None
 
 
+def _edit_image(_folder: _Folder) -> dict[str, Any]:
+    return {"use": "edit-image"}
+
+
+def _noised_low_res(folder: _Folder) -> dict[str, Any]:
+    config = read_json(folder.path / "low_res_scheduler" / "scheduler_config.json")
+    return {"use": "noised-low-res", "schedule": read_schedule(config)}
+
+
 _STABLE_DIFFUSION = _Recipe(_clip, corrected=True)
 _RECIPES: Mapping[str, _Recipe] = {
     "StableDiffusionPipeline": _STABLE_DIFFUSION,
     "StableDiffusionImg2ImgPipeline": _STABLE_DIFFUSION,
     "StableDiffusionInpaintPipeline": _Recipe(_clip, (_inpainting,), inpaints=True, corrected=True),
+    "StableDiffusionInstructPix2PixPipeline": _Recipe(
+        _clip, (_edit_image,), steps=100, scales={"edit_image": 1.5}
+    ),
+    "StableDiffusionUpscalePipeline": _Recipe(_clip, (_noised_low_res,), steps=75, scale=9.0),
     "StableDiffusionXLPipeline": _Recipe(_sdxl, (_size_ids,), scale=5.0),
     "StableDiffusionXLImg2ImgPipeline": _Recipe(_sdxl, (_size_ids,), scale=5.0),
     "StableDiffusionXLInpaintPipeline": _Recipe(_sdxl, (_size_ids, _inpainting), scale=7.5, inpaints=True),

@@ -17,6 +17,8 @@ Source = str | tuple[str, ...]
 COMPUTED = ("image_ids", "text_ids", "guidance")
 """What is no condition: computed from the sizes of image and text, or told by a parameter."""
 
+_LOW_RES = "low_res"
+_COLOURS = 3
 _PATCH = 2
 _SIZES = (6, 5)  # numbers beside SDXL's pooled vector; its refiner has an aesthetic score in place of two
 _FLUX_SIZE = 128  # of latents; its config.json does not say
@@ -84,7 +86,7 @@ def describe(given: NetworkConfig) -> Network:
     patches = is_flux if given.patches is None else given.patches
     channels = _number(config, "in_channels", given)
     outputs = config.get("out_channels") or channels
-    beside = _beside(channels, int(outputs)) if given.beside is None else given.beside
+    beside = _beside(config, channels, int(outputs)) if given.beside is None else given.beside
     if beside:
         channels = int(outputs)
     if patches:
@@ -123,7 +125,8 @@ def _unet(config: Mapping[str, Any]) -> dict[str, str]:
             "added_cond_kwargs.time_ids": "size_ids",
         }
     if config.get("num_class_embeds"):
-        arguments |= {"class_labels": "labels"}
+        enlarges = _LOW_RES in _beside(config, config["in_channels"], config["out_channels"])
+        arguments |= {"class_labels": "noise_level" if enlarges else "labels"}
     return arguments
 
 
@@ -172,9 +175,18 @@ def _number(config: Mapping[str, Any], key: str, given: NetworkConfig) -> int:
     return value
 
 
-def _beside(channels: int, outputs: int) -> tuple[str, ...]:
-    """The UNets that were trained for inpainting read a mask and the image without what it hides."""
-    return ("inpaint_mask", "inpaint_image") if channels == 2 * outputs + 1 else ()
+def _beside(config: Mapping[str, Any], channels: int, outputs: int) -> tuple[str, ...]:
+    """What a UNet reads in the channels that it has beyond those of x.
+
+    One for inpainting reads a mask and the image without what it hides, one that edits an image that image,
+    an upscaler a picture in colours.
+    """
+    if channels == 2 * outputs + 1:
+        return ("inpaint_mask", "inpaint_image")
+    if channels == 2 * outputs and config.get("cross_attention_dim"):
+        return ("edit_image",)
+    enlarges = channels == outputs + _COLOURS and config.get("num_class_embeds")
+    return (_LOW_RES,) if enlarges else ()
 
 
 def _first(config: Mapping[str, Any], *keys: str) -> int | None:

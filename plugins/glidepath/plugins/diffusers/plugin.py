@@ -36,6 +36,8 @@ _MADE: Mapping[str, tuple[str, ...]] = {
     "size-ids": ("size_ids",),
     "resolution": ("resolution", "aspect_ratio"),
     "inpainting": ("inpaint_mask", "inpaint_image"),
+    "edit-image": ("edit_image",),
+    "noised-low-res": ("noise_level",),
 }
 """Which conditions the conditioners make that a network cannot do without."""
 
@@ -47,6 +49,7 @@ def _network_provides(config: NetworkConfig) -> dict[str, object]:
     return {
         "image.channels": known.channels,
         "image.size": known.size[0],
+        "image.upsamples": "low_res" in known.reads,
         "prediction.kind": config.predicts,
         "prediction.learned_variance": known.learned_variance,
         **({"labels.null": True} if known.num_classes else {}),
@@ -303,6 +306,21 @@ def components() -> Iterable[Component]:
             'Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", '
             "arXiv:2112.10752, section 4.5",
             config=None,
+        ),
+        _conditioner(
+            "edit-image",
+            "EditImage",
+            "the image that the prompt says how to change, for InstructPix2Pix",
+            'Brooks et al. 2023, "InstructPix2Pix", arXiv:2211.09800, section 3.2',
+            config=None,
+        ),
+        _conditioner(
+            "noised-low-res",
+            "NoisedLowRes",
+            "the picture that Stable Diffusion's upscaler enlarges, with noise that it is told of",
+            'Ho et al. 2022, "Cascaded Diffusion Models for High Fidelity Image Generation", '
+            "arXiv:2106.15282, section 4.2",
+            example={"schedule": "glidepath-diffusion/quadratic"},
         ),
         Component(
             kind="control",

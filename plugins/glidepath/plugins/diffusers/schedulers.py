@@ -77,10 +77,18 @@ def read_scheduler(
     for key, spaced in _SPACED.items():
         if given.get(key):
             sampler |= _spaced(name, spaced, steps)
-    return Walk(_schedule(given), sampler, _prediction(given), tuple(notes), bool(given.get("clip_sample")))
+    return Walk(
+        read_schedule(given), sampler, _prediction(given), tuple(notes), bool(given.get("clip_sample"))
+    )
 
 
-def _schedule(given: Mapping[str, Any]) -> dict[str, Any]:
+def read_schedule(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The schedule of a scheduler_config.json that has betas.
+
+    Raises:
+        GlidepathError: it has betas of its own, or of an unknown form.
+    """
+    given = {**_TRAINING, **config}
     betas = {"beta_start": given["beta_start"], "beta_end": given["beta_end"]}
     forms = {
         "linear": {"use": "linear", **betas},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from attrs.validators import ge, gt, lt, optional
+from attrs.validators import ge, gt, lt, min_len, optional
 
 from glidepath.registry import doc, part
 
@@ -28,6 +28,20 @@ class ClassifierFreeConfig:
         default=None,
         validator=optional(ge(1)),
         metadata=doc("guide the first so many channels alone, as DiT's program guides 3 of 4; none: all"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class PerConditionConfig:
+    """Classifier-free guidance with a scale for each of several conditions."""
+
+    scales: dict[str, float] = attrs.field(
+        factory=lambda: {"text": 3.0},
+        validator=min_len(1),
+        metadata=doc(
+            "the scale of each condition, in the order in which they are left out: {text: 7.5, edit_image: "
+            "1.5} compares the image and the text with the image alone, and that with nothing. 1: no guidance"
+        ),
     )
 
 

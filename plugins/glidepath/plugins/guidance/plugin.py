@@ -72,6 +72,10 @@ _MDT = (
     'Gao et al. 2023, "Masked Diffusion Transformer is a Strong Image Synthesizer", arXiv:2303.14389 '
     "(power-cosine)"
 )
+_PIX2PIX = (
+    'Brooks et al. 2023, "InstructPix2Pix: Learning to Follow Image Editing Instructions", arXiv:2211.09800, '
+    "section 3.2.1"
+)
 _IMAGEN = (
     'Saharia et al. 2022, "Photorealistic Text-to-Image Diffusion Models with Deep Language Understanding", '
     "arXiv:2205.11487, section 2.3"
@@ -163,6 +167,17 @@ def components() -> Iterable[Component]:
             example={"low": 0.5, "high": 5.0},
             neutral={"low": 0.0, "high": math.inf},
             references=(_INTERVAL,),
+        ),
+        Component(
+            kind="guidance",
+            name="per-condition",
+            target=f"{_HERE}.per_condition:PerConditionGuidance",
+            config=f"{_HERE}.configs:PerConditionConfig",
+            summary="classifier-free guidance with a scale for each condition (InstructPix2Pix)",
+            provides=_extrapolates,
+            example={"scales": {"text": 3}},
+            neutral={"scales": {"text": 1}},
+            references=(_PIX2PIX,),
         ),
         Component(
             kind="guidance",
