@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from glidepath.plugins.train.configs import CaptionedFolderConfig, DiffusionTrainerConfig
+from glidepath.plugins.train.configs import DiffusionTrainerConfig
+from glidepath.plugins.train.data.configs import CaptionedFolderConfig
 from glidepath.plugins.train.data.dataset import CaptionedDataset
 from glidepath.plugins.train.plugin import components, kinds
 from glidepath.plugins.train.run.run import Trainer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import attrs
@@ -204,28 +203,4 @@ class BitsConfig:
         default=1_000_003,
         validator=ge(0),
         metadata=doc("of the real images; another than that of training, so that none was trained on"),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class CaptionedFolderConfig:
-    """A folder of images, with captions in metadata.jsonl or in a text file beside each."""
-
-    folder: Path = attrs.field(
-        converter=Path,
-        metadata=doc(
-            "holds the images, also in folders inside; captions are in its metadata.jsonl, a line "
-            '{"file_name": "a.png", "text": "..."} for each, or, without that file, in a.txt beside a.png'
-        ),
-    )
-    size: int = attrs.field(
-        default=64,
-        validator=ge(1),
-        metadata=doc("pixels of each side: the largest square in the middle is cut out and resized"),
-    )
-    flip: bool = attrs.field(
-        default=False,
-        metadata=doc(
-            "mirror half of the images, drawn anew each time; none whose caption says left or right"
-        ),
     )

@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glidepath.plugins.train.data.components import datasets
 from glidepath.registry import Command, Component, Kind, Need, hookimpl
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.configs import BitsConfig, CaptionedFolderConfig, DiffusionTrainerConfig
+    from glidepath.plugins.train.configs import BitsConfig, DiffusionTrainerConfig
     from glidepath.testing import Trial
 
 _HERE = "glidepath.plugins.train"
@@ -63,21 +64,6 @@ def _low_res_problem(config: DiffusionTrainerConfig, upsamples: bool) -> str:
     return ""
 
 
-def _provides_of_folder(config: CaptionedFolderConfig) -> dict[str, object]:
-    return {"data.channels": 3, "data.size": config.size}
-
-
-def _needs_of_folder(config: CaptionedFolderConfig) -> dict[str, Need]:
-    return {
-        "pixels.size": Need(
-            value=config.size,
-            field="size",
-            optional=True,
-            why="a denoiser is trained at the size it is made for",
-        ),
-    }
-
-
 @hookimpl
 def kinds() -> Iterable[Kind]:
     """What a spec says of training."""
@@ -112,7 +98,7 @@ def checks(kind: str) -> Iterable[type[Trial]]:
 
 @hookimpl
 def components() -> Iterable[Component]:
-    """Trainers and a dataset."""
+    """Trainers, datasets, a metric."""
     return (
         Component(
             kind="trainer",
@@ -176,16 +162,7 @@ def components() -> Iterable[Component]:
                 'Nichol & Dhariwal 2021, "Improved DDPM", arXiv:2102.09672, equations 4 to 7',
             ),
         ),
-        Component(
-            kind="dataset",
-            name="captioned-folder",
-            target=f"{_HERE}.data.folder:CaptionedFolder",
-            config=f"{_HERE}.configs:CaptionedFolderConfig",
-            summary="a folder of images and their captions",
-            provides=_provides_of_folder,
-            needs=_needs_of_folder,
-            example="it reads a folder of images, and none comes with it",
-        ),
+        *datasets(),
     )
 
 

@@ -14,14 +14,19 @@ from PIL import Image
 from torch import Tensor
 
 from glidepath.core.errors import PartError
-from glidepath.plugins.train.configs import CaptionedFolderConfig
+from glidepath.plugins.train.data.configs import CaptionedFolderConfig
 from glidepath.plugins.train.data.dataset import CaptionedDataset
-from glidepath.plugins.train.data.folder import CaptionedFolder, load_image
-from glidepath.registry import ImageError
+from glidepath.plugins.train.data.folder import CaptionedFolder
+from glidepath.plugins.train.data.pictured import as_tensor, fitted
+from glidepath.registry import ImageError, read_picture
 
 
 def dataset_of(folder: Path, size: int = 4, flip: bool = False) -> CaptionedFolder:
     return CaptionedFolder(CaptionedFolderConfig(folder=folder, size=size, flip=flip))
+
+
+def load_image(path: Path, size: int) -> Tensor:
+    return as_tensor(fitted(read_picture(path), size))
 
 
 def paint(path: Path, level: int, size: tuple[int, int] = (4, 4)) -> None:

@@ -18,7 +18,7 @@ from tests.plugins.train.tiny import SIZE, WORDS, Colours, TinyTextEncoder, log_
 from torch import Tensor
 
 from glidepath.core import Event, GlidepathError, Listener, UnreadablePrompt
-from glidepath.plugins.train.configs import CaptionedFolderConfig
+from glidepath.plugins.train.data.configs import CaptionedFolderConfig
 from glidepath.plugins.train.data.folder import CaptionedFolder
 from glidepath.plugins.train.run.checkpoint import CheckpointError, existing
 from glidepath.plugins.train.run.run import Run

@@ -13,8 +13,14 @@ DROPOUT = 1
 ORDER = 2
 """The order of a dataset's examples; the epoch stands for the step."""
 
-FLIP = 3
-"""Which examples of a dataset are mirrored."""
+SAMPLE = 3
+"""What is drawn for one example: its caption, what is done with its picture; the position is the step."""
+
+WINDOW = 4
+"""The order of the examples within a window of chunks."""
+
+WEIGHTS = 5
+"""How often an example comes in an epoch that may come more often than others, or less."""
 
 
 def mix(seed: int, step: int, purpose: int = STEP) -> int:

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
-import posixpath
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import attrs
+from typing import TYPE_CHECKING
 
 from glidepath.core import PartError
-from glidepath.registry import PICTURE_SUFFIXES, did_you_mean, list_names, read_lines, read_text
+from glidepath.plugins.train.data.examples import Example, composed, finished, normal, raise_all
+from glidepath.plugins.train.data.rows import examples_of, json_rows
+from glidepath.registry import PICTURE_SUFFIXES, list_names, read_text
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.data.configs import CaptionedFolderConfig
 
 METADATA = "metadata.jsonl"
 CAPTION = ".txt"
 _NO_DATA = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
-_FORM = 'a line is {"file_name": "a.png", "text": "a caption"}'
-_MOST = 10  # problems that are told, each with the nearest of so many names
-_MOST_NEAR = 1000
 _LONGEST = 2**20  # bytes of a text file that may be a caption
 
 
-@attrs.frozen
-class Example:
-    """An image file, by its name from the folder on, its caption, and where that is written."""
-
-    name: str
-    caption: str
-    place: str
-
-
-def list_folder(folder: Path) -> tuple[list[Example], list[str]]:
+def list_folder(config: CaptionedFolderConfig) -> tuple[list[Example], list[str]]:
     """The images of a folder and of those inside it, with their captions; and what is passed over.
 
     Captions are the lines of its metadata.jsonl, or without that file stand in a text file beside each image.
@@ -43,18 +31,18 @@ def list_folder(folder: Path) -> tuple[list[Example], list[str]]:
     Raises:
         PartError: there are no images, or images and captions do not find each other; the first are named.
     """
+    folder = config.folder
     if not folder.is_dir():
         raise PartError(f"captioned-folder: {folder} is not a folder")
     names, notes = _names(folder)
     images = sorted((name for name in names if _is_image(folder, name)), key=_order)
     listed = _from_metadata if METADATA in names else _from_texts
-    examples, problems = listed(folder, names, images)
-    if problems:
-        more = [f"and {len(problems) - _MOST} more"] if len(problems) > _MOST else []
-        raise PartError("\n    ".join([*problems[:_MOST], *more]))
+    examples, problems = listed(config, names, images)
+    raise_all(problems)
     if not examples:
         suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
         raise PartError(f"captioned-folder: {folder} holds no images ({suffixes})")
+    examples = finished(examples, config, str(folder))
     return examples, [*_left(folder, names, set(images), examples), *notes]
 
 
@@ -88,11 +76,6 @@ def _order(name: str) -> list[str]:
     return composed(name).split("/")
 
 
-def composed(name: str) -> str:
-    """A name as Unicode composes its letters (NFC): two that look alike are one."""
-    return unicodedata.normalize("NFC", name)
-
-
 def _stem(name: str) -> str:
     return os.path.splitext(name)[0]
 
@@ -101,8 +84,16 @@ def _ending(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def _from_texts(folder: Path, names: list[str], images: list[str]) -> tuple[list[Example], list[str]]:
+def _from_texts(
+    config: CaptionedFolderConfig, names: list[str], images: list[str]
+) -> tuple[list[Example], list[str]]:
     """The examples of text files beside images, and what is wrong with them."""
+    folder = config.folder
+    columns = [*filter(None, (config.weight, config.label, config.held_out)), *config.facts]
+    if columns and images:
+        raise PartError(
+            f"captioned-folder: {list_names(columns)} are columns of {folder / METADATA}, and there is none"
+        )
     texts = {_stem(name): name for name in names if _ending(name) == CAPTION}
     same = {composed(stem): name for stem, name in texts.items()}
     pairs = [(image, texts.get(_stem(image)) or same.get(composed(_stem(image)))) for image in images]
@@ -111,7 +102,7 @@ def _from_texts(folder: Path, names: list[str], images: list[str]) -> tuple[list
         if text is None:
             continue
         try:
-            examples.append(Example(image, read_text(folder / text, _LONGEST).strip(), text))
+            examples.append(Example(image, (read_text(folder / text, _LONGEST).strip(),), text))
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"cannot read captions from {folder / text}: {error}")
     alone = [str(folder / image) for image, text in pairs if text is None]
@@ -132,51 +123,25 @@ def _from_texts(folder: Path, names: list[str], images: list[str]) -> tuple[list
     return examples, problems
 
 
-def _from_metadata(folder: Path, names: list[str], images: list[str]) -> tuple[list[Example], list[str]]:
+def _from_metadata(
+    config: CaptionedFolderConfig, names: list[str], images: list[str]
+) -> tuple[list[Example], list[str]]:
     """The examples of metadata.jsonl, and what is wrong with its lines."""
-    metadata = folder / METADATA
-    try:
-        lines = read_lines(metadata)
-    except (OSError, UnicodeDecodeError) as error:
-        raise PartError(f"cannot read captions from {metadata}: {error}") from error
-    known, sound = set(names), {image for image in images if not os.path.islink(os.path.join(folder, image))}
+    folder, known = config.folder, {*names}
+    sound = {image for image in images if not os.path.islink(os.path.join(folder, image))}
     same = {composed(name): name for name in names}
-    examples, problems = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{METADATA}:{number}"
-        try:
-            entry = _JSON.decode(line)
-            name, caption = entry["file_name"], entry["text"]
-            if not isinstance(name, str) or "\0" in name:
-                raise TypeError
-            caption.encode()  # JSON allows half of a surrogate pair, which is no text
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            problems.append(f"{folder / place}: {_FORM}")
-            continue
-        if name not in known:
-            name = same.get(composed(posixpath.normpath(name.replace("\\", "/"))), name)
-        what = "" if name in sound else _fault(folder, name)
-        if what:
-            near = did_you_mean(name, images[:_MOST_NEAR]) if len(problems) < _MOST else ""
-            problems.append(f"{folder / place}: {'; '.join(filter(None, (what, near)))}")
-        else:
-            examples.append(Example(name, caption.strip(), place))
-    return examples, problems
+    return examples_of(
+        json_rows(folder / METADATA),
+        config,
+        folder,
+        "file_name",
+        lambda name: name if name in known else same.get(normal(name), name),
+        lambda name: "" if name in sound else outside_or_absent(folder, name),
+        images,
+    )
 
 
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    entry = dict(pairs)
-    if len(entry) < len(pairs):
-        raise ValueError("a key is there twice")
-    return entry
-
-
-_JSON = json.JSONDecoder(object_pairs_hook=_each_key_once)
-
-
-def _fault(folder: Path, name: str) -> str:
+def outside_or_absent(folder: Path, name: str) -> str:
     """What keeps a name from being a file inside a folder."""
     path = folder / name
     try:
@@ -197,12 +162,12 @@ def _left(folder: Path, names: list[str], images: set[str], examples: list[Examp
         yield _note(folder, unnamed, "image", f"passed over, which {METADATA} does not name")
     if others:
         yield _note(folder, others, "file", "passed over, of no format that is read")
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, tuple[str, ...]]] = set()
     twice = []
     for example in examples:
-        if (example.name, example.caption) in seen:
+        if (example.name, example.captions) in seen:
             twice.append(example.place)
-        seen.add((example.name, example.caption))
+        seen.add((example.name, example.captions))
     if twice:
         yield _note(folder, twice, "line", "with the image and the text of another, trained on as often")
 

@@ -1,0 +1,74 @@
+"""The datasets that come with glidepath, described. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glidepath.registry import Component, Need
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.data.configs import ListedConfig, PicturesConfig
+
+_HERE = "glidepath.plugins.train.data"
+
+
+def datasets() -> Iterable[Component]:
+    """Those of pictures that lie in files."""
+    yield Component(
+        kind="dataset",
+        name="captioned-folder",
+        target=f"{_HERE}.folder:CaptionedFolder",
+        config=f"{_HERE}.configs:CaptionedFolderConfig",
+        summary="a folder of images and their captions",
+        provides=_provides_of_list,
+        needs=_needs_of_pictures,
+        example=_folder,
+    )
+    yield Component(
+        kind="dataset",
+        name="table",
+        target=f"{_HERE}.table:CaptionedTable",
+        config=f"{_HERE}.configs:TableConfig",
+        summary="a table of images and their captions: CSV, lines of JSON, or Parquet with paths or bytes",
+        provides=_provides_of_list,
+        needs=_needs_of_pictures,
+        example=_table,
+    )
+
+
+def _provides_of_pictures(config: PicturesConfig) -> dict[str, object]:
+    return {"data.channels": 3, "data.size": config.size}
+
+
+def _provides_of_list(config: ListedConfig) -> dict[str, object]:
+    return _provides_of_pictures(config) | ({"data.facts": True} if config.facts else {})
+
+
+def _needs_of_pictures(config: PicturesConfig) -> dict[str, Need]:
+    return {
+        "pixels.size": Need(
+            value=config.size,
+            field="size",
+            optional=True,
+            why="a denoiser is trained at the size it is made for",
+        ),
+    }
+
+
+def _folder(folder: Path) -> dict[str, object]:
+    """Two pictures with their captions."""
+    from PIL import Image
+
+    for name in ("red", "blue"):
+        Image.new("RGB", (12, 8), name).save(folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text(name)
+    return {"folder": str(folder), "size": 8}
+
+
+def _table(folder: Path) -> dict[str, object]:
+    """Two pictures with their captions."""
+    _folder(folder)
+    (folder / "table.csv").write_text("file_name,text\nred.png,a red picture\nblue.png,a blue one\n")
+    return {"file": str(folder / "table.csv"), "size": 8}

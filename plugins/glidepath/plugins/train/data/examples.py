@@ -1,0 +1,190 @@
+"""What a list says of each picture, checked: captions, weight, class, facts, whether it is held out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import posixpath
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from glidepath.core import PartError
+from glidepath.registry import did_you_mean, list_names
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.data.configs import ListedConfig
+
+MOST = 10
+"""Problems that are told, each with the nearest of so many names."""
+
+_MOST_NEAR = 1000
+_WRITTEN = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+
+
+class RowError(ValueError):
+    """What is wrong with one row, without its place."""
+
+
+@attrs.frozen
+class Example:
+    """A captioned picture.
+
+    name: of its file, from the folder of the dataset on; or what else tells it from others.
+    captions: one or more; each time one of them is drawn.
+    place: where that is written.
+    weight: how often it comes, relative to others. label: its class. facts: an answer to each question.
+    held: whether it is kept from training.
+    chunk: which of the pieces that are read one at a time it lies in; 0 where there are none.
+    """
+
+    name: str
+    captions: tuple[str, ...]
+    place: str
+    weight: float = 1.0
+    label: int | str | None = None
+    facts: tuple[str, ...] = ()
+    held: bool = False
+    chunk: int = 0
+
+    @property
+    def caption(self) -> str:
+        """The first caption."""
+        return self.captions[0]
+
+    def said(self) -> str:
+        """All that is said of it, as a run lists it: the caption where that is all."""
+        plain = Example(self.name, self.captions[:1], self.place, chunk=self.chunk)
+        return self.caption if self == plain else json.dumps(attrs.astuple(attrs.evolve(self, place=""))[1:])
+
+
+def example_of(
+    row: Mapping[str, Any], config: ListedConfig, name: str, place: str, chunk: int = 0
+) -> Example:
+    """What a row says of a picture.
+
+    Raises:
+        RowError: a column is missing, or does not hold what it is for.
+    """
+    return Example(
+        name,
+        _captions(_value(row, config.text), config.text),
+        place,
+        _weight(_value(row, config.weight), config.weight) if config.weight else 1.0,
+        _label(_value(row, config.label), config.label) if config.label else None,
+        tuple(_fact(row.get(column), column) for column in config.facts),
+        bool(config.held_out) and _held(row.get(config.held_out), config.held_out),
+        chunk,
+    )
+
+
+def finished(examples: Iterable[Example], config: ListedConfig, where: str) -> list[Example]:
+    """Those of a list, with the share that a rule holds out, and their classes as numbers.
+
+    Raises:
+        PartError: the columns do not fit together, or nothing is left to train on.
+    """
+    share = config.held_out_share
+    found = [attrs.evolve(it, held=True) if share and _fraction(it.name) < share else it for it in examples]
+    names = {it.label for it in found}
+    if any(isinstance(label, str) for label in names):
+        if not all(isinstance(label, str) for label in names):
+            raise PartError(f"{where}: column {config.label} holds both numbers and names of classes")
+        numbers = {name: number for number, name in enumerate(sorted(map(str, names)))}
+        found = [attrs.evolve(it, label=numbers[str(it.label)]) for it in found]
+    for index, column in enumerate(config.facts):
+        if not any(it.facts[index] for it in found):
+            raise PartError(f"{where}: column {column} of `facts` answers nothing, in any row")
+    if not any(it.weight for it in found if not it.held):
+        raise PartError(f"{where}: nothing is left to train on; every picture is held out or has no weight")
+    return found
+
+
+def raise_all(problems: Sequence[str]) -> None:
+    """Tell the first problems of a list together.
+
+    Raises:
+        PartError: there are any.
+    """
+    if problems:
+        more = [f"and {len(problems) - MOST} more"] if len(problems) > MOST else []
+        raise PartError("\n    ".join([*problems[:MOST], *more]))
+
+
+def composed(name: str) -> str:
+    """A name as Unicode composes its letters (NFC): two that look alike are one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def normal(name: str) -> str:
+    """A name as other systems write it: composed, with slashes, without steps that lead nowhere."""
+    return composed(posixpath.normpath(name.replace("\\", "/")))
+
+
+def missing(name: str, fault: Callable[[str], str], names: Sequence[str], tell_near: bool) -> str:
+    """What keeps a name from being one of the pictures; "" if nothing does."""
+    what = fault(name)
+    near = did_you_mean(name, names[:_MOST_NEAR]) if what and tell_near else ""
+    return "; ".join(filter(None, (what, near)))
+
+
+def _value(row: Mapping[str, Any], column: str) -> Any:
+    value = row.get(column)
+    if value is None:
+        raise RowError(f"it has no {column!r}; it has {list_names(sorted(map(str, row)))}")
+    return value
+
+
+def _captions(value: Any, column: str) -> tuple[str, ...]:
+    texts = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise RowError(f"{column!r} is a caption, or a list of them")
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # JSON allows half of a surrogate pair, which is no text
+            raise RowError(f"{column!r} is no text: {error.reason}") from error
+    return tuple(text.strip() for text in texts)
+
+
+def _weight(value: Any, column: str) -> float:
+    try:
+        weight = float(value)
+    except (TypeError, ValueError):
+        weight = math.nan
+    if not 0 <= weight < math.inf or isinstance(value, bool):
+        raise RowError(f"{column!r} is a number of at least 0, and not {value!r}")
+    return weight
+
+
+def _label(value: Any, column: str) -> int | str:
+    if isinstance(value, str) and not value.strip().isdecimal():
+        return value.strip()
+    if isinstance(value, bool) or not isinstance(value, int | str) or int(value) < 0:
+        raise RowError(f"{column!r} is the name of a class, or its number from 0, and not {value!r}")
+    return int(value)
+
+
+def _fact(value: Any, column: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | type(None)):
+        raise RowError(f"{column!r} of `facts` is a text, and not {value!r}")
+    return "" if value is None else str(value).strip()
+
+
+def _held(value: Any, column: str) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    held = _WRITTEN.get(str(value).strip().lower())
+    if held is None:
+        raise RowError(f"{column!r} is true or false, and not {value!r}")
+    return held
+
+
+def _fraction(name: str) -> float:
+    """A number from 0 to 1 that the name decides."""
+    return (
+        int.from_bytes(hashlib.sha256(composed(name).encode(errors="surrogateescape")).digest()[:7]) / 2**56
+    )

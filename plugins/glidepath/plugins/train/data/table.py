@@ -1,0 +1,66 @@
+"""The dataset `table`: a row for each captioned image, in CSV, lines of JSON or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from glidepath.core import PartError
+from glidepath.plugins.train.data.configs import TableConfig
+from glidepath.plugins.train.data.examples import Example, RowError, finished, normal, raise_all
+from glidepath.plugins.train.data.folder import FilePictures
+from glidepath.plugins.train.data.listing import outside_or_absent
+from glidepath.plugins.train.data.pictured import ListedDataset, Pictures
+from glidepath.plugins.train.data.rows import Row, csv_rows, examples_of, json_rows
+
+_READ: dict[str, Callable[[Path], Iterator[tuple[str, Row | RowError]]]] = {
+    ".csv": csv_rows,
+    ".jsonl": json_rows,
+}
+
+
+class CaptionedTable(ListedDataset):
+    """Every row once in an epoch, in an order that (seed, epoch) decide."""
+
+    config: TableConfig
+
+    def __init__(self, config: TableConfig) -> None:
+        """Read the rows.
+
+        Raises:
+            PartError: the table cannot be read, has no rows, or a row is not as the columns are to be.
+        """
+        examples, pictures = _read(config)
+        if not examples:
+            raise PartError(f"table: {config.file} has no rows")
+        examples = finished(examples, config, str(config.file))
+        super().__init__(config, config.file.parent, examples, (), pictures)
+
+
+def _read(config: TableConfig) -> tuple[list[Example], Pictures]:
+    path, folder = config.file, config.file.parent
+    suffix = path.suffix.lower()
+    pictures: Pictures = FilePictures(folder)
+    if suffix == ".parquet":
+        from glidepath.plugins.train.data import parquet
+
+        table = parquet.open_table(path)
+        if parquet.holds_bytes(table, config, path):
+            examples, problems = parquet.examples_with_bytes(table, config, path)
+            raise_all(problems)
+            return examples, parquet.ParquetPictures(path, config.image)
+        rows = parquet.rows(table, config, path)
+    elif suffix in _READ:
+        rows = _READ[suffix](path)
+    else:
+        raise PartError(f"table: {path} is to end in {', '.join(_READ)} or .parquet")
+
+    def find(name: str) -> str:
+        return name if (folder / name).is_file() else normal(name)
+
+    def fault(name: str) -> str:
+        return outside_or_absent(folder, name)
+
+    examples, problems = examples_of(rows, config, folder, config.image, find, fault)
+    raise_all(problems)
+    return examples, pictures
