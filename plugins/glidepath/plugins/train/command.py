@@ -77,7 +77,9 @@ def main(argv: Sequence[str]) -> int:
 def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> int:
     import attrs
 
+    from glidepath.plugins.train.data.dataset import batch_at
     from glidepath.plugins.train.run.display import TrainingDisplay
+    from glidepath.plugins.train.run.run import sampling_spec
     from glidepath.plugins.train.run.spec_file import SPEC, spec_text
 
     said = "stopping after this step; once more stops at once"
@@ -85,8 +87,7 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
 
         def began() -> None:
             # not before the trainer has agreed to go on with what the folder holds
-            text = spec_text(run.spec, command, with_weights=getattr(trainer, "trains_spec", True))
-            write_text(run.folder / SPEC, text)
+            write_text(run.folder / SPEC, spec_text(sampling_spec(trainer, run), command))
 
         session = _Session(began, lambda: interrupts() > 0, steps_now)
         watched = attrs.evolve(run, listeners=(session, display), stop=session.is_to_stop)
@@ -99,8 +100,11 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
         if not getattr(trainer, "trains_spec", True):
             print("name them as `weights` of the part that was trained", file=sys.stderr)
             return 0
-        caption = run.dataset.batch(0, 0, 1)[1][0]
-        sample = ["glidepath", "sample", caption, "--spec", str(run.folder / SPEC)]
+        first = batch_at(run.dataset, (), 0, 0, 1)
+        labels = first.labels if "labels" in run.denoiser.reads else None
+        asked = [] if labels is None else ["--label", str(int(labels[0]))]
+        asked += first.captions if run.text_encoder is not None or not asked else []
+        sample = ["glidepath", "sample", *asked, "--spec", str(run.folder / SPEC)]
         print(f"sample with them: {shlex.join(sample)}", file=sys.stderr)
         return 0
     why = "interrupted" if stopped else "stopped"

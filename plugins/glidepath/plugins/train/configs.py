@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import ge, gt, le, lt, optional
+from attrs.validators import ge, gt, le, lt, min_len, optional
 
 from glidepath.registry import doc, part
 
@@ -77,10 +77,21 @@ class TrainingConfig:
 class DiffusionTrainerConfig(TrainingConfig):
     """How a denoiser and its text encoder are trained."""
 
+    only: tuple[str, ...] | None = attrs.field(
+        default=None,
+        validator=optional(min_len(1)),
+        metadata=doc(
+            "what the last stage trains, while everything else stays as it is: slots or names of parameters, "
+            "as denoiser, conditioners[0] or denoiser.blocks.*.attn; `*` and `?` stand for any letters; "
+            "none: denoiser and text encoder"
+        ),
+    )
     caption_dropout: float = attrs.field(
         default=0.2,
         validator=[ge(0), le(1)],
-        metadata=doc("share of the captions replaced by the null condition, for classifier-free guidance"),
+        metadata=doc(
+            "share of the captions and labels replaced by the null condition, for classifier-free guidance"
+        ),
     )
     shift: float = attrs.field(
         default=1.0,

@@ -20,6 +20,7 @@ from glidepath.plugins.schedules.cosine import CosineSchedule
 from glidepath.plugins.schedules.edm import EdmSchedule
 from glidepath.plugins.schedules.flow import FlowSchedule
 from glidepath.plugins.train.data import draws
+from glidepath.plugins.train.data.dataset import Batch
 from glidepath.plugins.train.losses.loss import add_noise, edm_weight, min_snr_weight, predict, squared_error
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.losses.timesteps import normal_times, shifted_times
@@ -101,7 +102,9 @@ def test_a_denoiser_of_a_flow_is_trained_at_times_drawn_evenly() -> None:
     """Against the error of each sample: epsilon - x_0 at u x_0 + (1 - u) epsilon."""
     run = make_run(NOWHERE, schedule=FlowSchedule(FlowConfig()), denoiser={"predicts": "flow"})
     images, captions = Colours().batch(0, 0, 4)
-    loss = DenoisingStage(config(caption_dropout=0.0), run).loss(images, captions, draws.generator(0, 0))
+    loss = DenoisingStage(config(caption_dropout=0.0), run).loss(
+        Batch(images, captions), draws.generator(0, 0)
+    )
     generator = draws.generator(0, 0)
     u = torch.rand(4, generator=generator)
     noise = torch.randn(images.shape, generator=generator)
@@ -152,7 +155,7 @@ def test_min_snr_weights_the_loss_of_a_step() -> None:
     run = make_run(NOWHERE)
     stage = DenoisingStage(config(**changes), run)
     images, captions = Colours().batch(0, 0, 4)
-    loss = stage.loss(images, captions, draws.generator(0, 0))
+    loss = stage.loss(Batch(images, captions), draws.generator(0, 0))
     generator = draws.generator(0, 0)
     t = (torch.rand(4, generator=generator) * 100).long()
     noise = torch.randn(images.shape, generator=generator)
@@ -312,10 +315,10 @@ def test_the_first_stage_asks_the_dataset_for_near_misses() -> None:
     run = make_run(NOWHERE, dataset=dataset)
     stage = ContrastStage(config(contrastive_steps=1), run)
     images, captions = dataset.batch(0, 0, 4)
-    with_misses = stage.loss(images, captions, draws.generator(0, 0))
+    with_misses = stage.loss(Batch(images, captions), draws.generator(0, 0))
     assert dataset.asked[0] == captions
     plain = ContrastStage(config(contrastive_steps=1), make_run(NOWHERE))
-    without = plain.loss(images, captions, draws.generator(0, 0))
+    without = plain.loss(Batch(images, captions), draws.generator(0, 0))
     assert float(with_misses.detach()) > float(without.detach())
 
 
@@ -341,7 +344,7 @@ def test_the_draws_of_a_step_differ_by_seed_by_step_and_by_purpose() -> None:
 
 def one_loss(stage: TrainingStage, run: Run) -> Tensor:
     stage.modules.train()
-    return stage.loss(*run.dataset.batch(0, 0, stage.batch), draws.generator(0, 0))
+    return stage.loss(Batch(*run.dataset.batch(0, 0, stage.batch)), draws.generator(0, 0))
 
 
 def seen(run: Run) -> list[Any]:

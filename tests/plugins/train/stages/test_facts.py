@@ -10,6 +10,7 @@ from tests.plugins.train.tiny import KnownColours, config, log_of, make_run
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.train.data import draws
+from glidepath.plugins.train.data.dataset import Batch
 from glidepath.plugins.train.stages.facts import FactsStage, cross_entropy
 from glidepath.plugins.train.trainers.diffusion import DiffusionTrainer
 
@@ -41,7 +42,7 @@ def test_the_stage_has_its_own_learning_rate_and_batch() -> None:
     stage = FactsStage(config(facts_steps=3, facts_batch=5, facts_learning_rate=0.25), run)
     assert (stage.steps, stage.batch, stage.learning_rate) == (3, 5, 0.25)
     images, captions = run.dataset.batch(0, 0, 5)
-    assert stage.loss(images, captions, draws.generator(0, 0)).requires_grad
+    assert stage.loss(Batch(images, captions), draws.generator(0, 0)).requires_grad
 
 
 def test_a_dataset_without_facts_and_a_run_without_a_text_encoder_are_refused() -> None:

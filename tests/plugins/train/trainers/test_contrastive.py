@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from glidepath.core.errors import PartError
 from glidepath.plugins.train.configs import ContrastiveTrainerConfig
 from glidepath.plugins.train.data import draws
+from glidepath.plugins.train.data.dataset import Batch
 from glidepath.plugins.train.run.log import LOG
 from glidepath.plugins.train.run.run import Trainer
 from glidepath.plugins.train.run.trainable import build, check_trainable
@@ -78,7 +79,7 @@ def test_the_loss_is_the_mean_of_both_cross_entropies() -> None:
     stage = ContrastiveStage(config(), make_run(NOWHERE), made)
     images = COLOURS[:, :, None, None].expand(4, 3, SIZE, SIZE)
     captions = list(WORDS)
-    loss = float(stage.loss(images, captions, draws.generator(0, 0)).detach())
+    loss = float(stage.loss(Batch(images, captions), draws.generator(0, 0)).detach())
     of_image, of_text = made.embed_images(images).double(), made.embed_texts(captions).double()
     expected = 0.0
     for index in range(4):
@@ -101,7 +102,7 @@ def test_equal_captions_are_no_mistakes_of_one_another() -> None:
         perfect.words.weight[:, 3] = 0
     perfect.logit_scale = 1000.0
     stage.clip = perfect
-    loss = float(stage.loss(images, ["red", "red", "green"], draws.generator(0, 0)).detach())
+    loss = float(stage.loss(Batch(images, ["red", "red", "green"]), draws.generator(0, 0)).detach())
     # of two equal captions each takes half: a cross-entropy of log 2 in two of three rows
     assert loss == pytest.approx(2 / 3 * math.log(2), abs=1e-4)
 
@@ -110,7 +111,7 @@ def test_a_noised_clip_reads_x_t_at_timesteps_of_the_whole_chain() -> None:
     made = clip()
     stage = ContrastiveStage(config(), make_run(NOWHERE), made)
     images, captions = Colours().batch(0, 0, 256)
-    stage.loss(images, captions, draws.generator(0, 0))
+    stage.loss(Batch(images, captions), draws.generator(0, 0))
     ((x, t),) = made.seen
     assert t is not None
     assert not t.is_floating_point()
@@ -123,7 +124,7 @@ def test_a_noised_clip_reads_x_t_at_timesteps_of_the_whole_chain() -> None:
 def test_another_clip_reads_clean_images() -> None:
     made = clip(noised=False)
     images, captions = Colours().batch(0, 0, 8)
-    ContrastiveStage(config(), make_run(NOWHERE), made).loss(images, captions, draws.generator(0, 0))
+    ContrastiveStage(config(), make_run(NOWHERE), made).loss(Batch(images, captions), draws.generator(0, 0))
     ((x, t),) = made.seen
     assert t is None
     assert torch.equal(x, images)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from glidepath.plugins.train.configs import DiffusionTrainerConfig
 from glidepath.plugins.train.data import draws
+from glidepath.plugins.train.data.dataset import Batch
 from glidepath.plugins.train.losses.loss import reduced
 from glidepath.plugins.train.plugin import _low_res_problem
 from glidepath.plugins.train.stages.denoising import DenoisingStage
@@ -26,7 +27,7 @@ def _seen_low_res(**changes: object) -> tuple[Tensor, Tensor]:
     run.denoiser.train()
     stage = DenoisingStage(config(low_res=4, **changes), run)
     images, captions = Colours().batch(0, 0, 4)
-    stage.loss(images, captions, draws.generator(0, 0))
+    stage.loss(Batch(images, captions), draws.generator(0, 0))
     ((_, conditioning),) = run.denoiser.seen
     assert conditioning.get("low_res") is not None
     return images, conditioning.get("low_res")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -33,6 +35,25 @@ class Entry(NamedTuple):
     problem: str = ""
 
 
+@attrs.frozen(eq=False)
+class Batch:
+    """What one step is trained on; all on the host.
+
+    images: [B, C, *spatial] float32 in [-1, 1].
+    captions: B texts.
+    inputs: the pictures that conditioners take, each [B, 3, h, w] uint8.
+    labels: [B] int64 class labels; None of a dataset without.
+    """
+
+    images: Tensor
+    captions: list[str]
+    inputs: Mapping[str, Tensor] = MappingProxyType({})
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
 @runtime_checkable
 class CaptionedDataset(Protocol):
     """Captioned images.
@@ -46,6 +67,9 @@ class CaptionedDataset(Protocol):
     One whose images come with pictures for conditioners (edges, palettes) has
     `inputs(seed, step, size) -> Mapping[str, Tensor]`: those of the images of that batch by name, each
     [size, 3, h, w] uint8 on the host, as `Request.inputs` of glidepath has them.
+
+    One whose images are of classes has `labels(seed, step, size) -> Tensor`: those of the images of that
+    batch, [size] int64 from 0 on, on the host.
 
     One that lies in files is checked before the first step, and known again when a run is resumed, by what it
     has of these:
@@ -75,6 +99,19 @@ class FactualDataset(CaptionedDataset, Protocol):
 
     def facts(self, captions: Sequence[str]) -> Tensor:
         """What captions say: [captions, questions] int64, on the host, in [0, answers) or `OPEN`."""
+
+
+def batch_at(
+    dataset: CaptionedDataset, conditioners: Iterable[Conditioner], seed: int, step: int, size: int
+) -> Batch:
+    """The batch of a step, with its class labels and the pictures that conditioners take.
+
+    Raises:
+        PartError: the dataset has not all that the conditioners need.
+    """
+    images, captions = dataset.batch(seed, step, size)
+    labels = dataset.labels(seed, step, size) if hasattr(dataset, "labels") else None
+    return Batch(images, captions, inputs_of(dataset, conditioners, seed, step, size), labels)
 
 
 def inputs_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,11 +12,11 @@ from torch import Tensor
 from glidepath.core import (
     Codec,
     Condition,
-    Conditioner,
     Conditioning,
     Denoiser,
     IdentityCodec,
     NoiseSchedule,
+    PartError,
     Prediction,
     PredictionKind,
     Request,
@@ -24,6 +24,7 @@ from glidepath.core import (
     TextEmbedding,
     TextEncoder,
 )
+from glidepath.plugins.train.data.dataset import Batch
 
 
 def upload(value: Tensor, device: torch.device) -> Tensor:
@@ -141,27 +142,38 @@ def drop_captions(text_encoder: TextEncoder, captions: Sequence[str], dropped: T
     return dropped_text
 
 
-@torch.no_grad()
-def conditions_of(
-    conditioners: Iterable[Conditioner],
-    codec: Codec,
-    images: Tensor,
-    captions: Sequence[str],
-    inputs: Mapping[str, Tensor],
-    device: torch.device,
-    dropped: Tensor | None = None,
+def request_of(batch: Batch) -> Request:
+    """What conditioners are asked for a batch."""
+    images, labels = batch.images, None if batch.labels is None else batch.labels.tolist()
+    size = tuple(images.shape[2:]) if images.ndim == 4 else None
+    return Request(prompts=batch.captions, size=size, inputs=batch.inputs, labels=labels)
+
+
+def dropped_conditions(
+    made: Mapping[str, Condition], device: torch.device, dropped: Tensor | None = None
 ) -> dict[str, Condition]:
-    """What conditioners make of a batch, which is not trained, by name and on the device.
+    """Conditions of B samples on the device, by name.
 
     dropped: [B] bool, on the host: where the caption is dropped, so is what has a form for its absence.
     """
-    size = tuple(images.shape[2:]) if images.ndim == 4 else None
-    request = Request(prompts=captions, size=size, inputs=inputs)
-    made: dict[str, Condition] = {}
-    for conditioner in conditioners:
-        made |= conditioner.conditions(request, codec)
-    placed = Conditioning(request.batch, made).to(device).conditions
+    placed = Conditioning(0, made).to(device).conditions
     if dropped is None:
         return dict(placed)
     rows = upload(dropped, device)
     return {name: it if it.null is None else it.drop(rows) for name, it in placed.items()}
+
+
+def label_condition(denoiser: Denoiser, labels: Tensor | None) -> Condition:
+    """The class labels [B] of a batch, on the host, with the one that stands for none if there is one.
+
+    Raises:
+        PartError: there are none, or one is of no class that the denoiser knows.
+    """
+    if labels is None:
+        raise PartError("the denoiser reads class labels, and the dataset has none of its images (`labels`)")
+    known = denoiser.num_classes
+    wrong = [] if known is None else [it for it in labels.tolist() if not 0 <= it < known]
+    if wrong and known is not None:
+        raise PartError(f"the dataset gives label {wrong[0]}, and the denoiser has classes 0 to {known - 1}")
+    null = denoiser.null_label
+    return Condition(labels, None if null is None else torch.full_like(labels, null))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
@@ -23,13 +26,30 @@ class Learner:
         weight_decay: float,
         gradient_clip: float,
         rates: Mapping[str, float] = MappingProxyType({}),
+        only: Sequence[str] | None = None,
     ) -> None:
         """modules: on `device`; parameters that do not require gradients stay as they are.
 
         rates: for some of the modules a factor of the learning rate.
+        only: patterns of the parameters that learn (`matching`); the others stay too.
         """
         self.modules = modules.train()
-        self.averaged = copy.deepcopy(modules).eval().requires_grad_(False)
+        if only is not None:
+            learns = matching([name for name, _ in modules.named_parameters()], only)
+            for name, parameter in modules.named_parameters():
+                parameter.requires_grad_(parameter.requires_grad and name in learns)
+        for module in modules.values():
+            if not any(parameter.requires_grad for parameter in module.parameters()):
+                module.eval()
+        self.frozen = {name: it for name, it in modules.named_parameters() if not it.requires_grad}
+        # what is frozen is its own average
+        shared: dict[int, object] = {id(it): it for it in self.frozen.values()}
+        self.averaged = copy.deepcopy(modules, shared).eval().requires_grad_(False)
+        self._learning: list[Tensor] = [it for it in modules.parameters() if it.requires_grad]
+        averaged = dict(self.averaged.named_parameters())
+        self._averages: list[Tensor] = [
+            averaged[name] for name, it in modules.named_parameters() if it.requires_grad
+        ]
         self.gradient_clip = gradient_clip
         self.whole = True  # false while weights and average are of different steps
         self._named: dict[str, nn.Parameter] = {}
@@ -37,7 +57,8 @@ class Learner:
         for name, module in modules.items():
             own = {f"{name}.{key}": it for key, it in module.named_parameters() if it.requires_grad}
             self._named |= own
-            groups.append({"params": list(own.values()), "rate": rates.get(name, 1.0)})
+            if own:
+                groups.append({"params": list(own.values()), "rate": rates.get(name, 1.0)})
         self._optimizer = torch.optim.AdamW(
             groups,
             betas=(0.9, 0.99),
@@ -60,7 +81,7 @@ class Learner:
         self.whole = False
         self._optimizer.step()
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.averaged.parameters()), list(self.modules.parameters()), 1 - decay)
+            torch._foreach_lerp_(self._averages, self._learning, 1 - decay)
             for averaged, buffer in zip(self.averaged.buffers(), self.modules.buffers(), strict=True):
                 averaged.copy_(buffer)
         self.whole = True
@@ -68,12 +89,17 @@ class Learner:
     def is_finite(self) -> bool:
         """Whether all weights, averages and moments are numbers. Waits for the device, once."""
         moments = (value for state in self._optimizer.state.values() for value in state.values())
-        return _all_finite([*self.modules.parameters(), *self.averaged.parameters()]) and _all_finite(moments)
+        return _all_finite([*self._learning, *self._averages]) and _all_finite(moments)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All of the state, as checkpoints name it."""
-        tensors = {f"model.{name}": value for name, value in self.modules.state_dict().items()}
-        tensors |= {f"ema.{name}": value for name, value in self.averaged.state_dict().items()}
+    def tensors(self, *, frozen: bool = True) -> dict[str, Tensor]:
+        """All of the state, as checkpoints name it. frozen: with the parameters that do not learn."""
+        groups = {"model": self.modules.state_dict(), "ema": self.averaged.state_dict()}
+        tensors = {
+            f"{group}.{name}": value
+            for group, values in groups.items()
+            for name, value in values.items()
+            if name not in self.frozen or (frozen and group == "model")
+        }
         for name, parameter in self._named.items():
             for key, value in self._optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{name}.{key}"] = value
@@ -91,8 +117,9 @@ class Learner:
             raise CheckpointError(f"the checkpoint of step {found.step} does not fit: {error}") from error
 
     def _restore(self, found: TrainingCheckpoint) -> None:
-        self.modules.load_state_dict(found.group("model"))
-        self.averaged.load_state_dict(found.group("ema"))
+        kept = {**self.frozen, **found.group("model")}
+        self.modules.load_state_dict(kept)
+        self.averaged.load_state_dict({**{name: kept[name] for name in self.frozen}, **found.group("ema")})
         moments = found.group("optimizer")
         state = self._optimizer.state_dict()
         state["state"] = {
@@ -104,6 +131,23 @@ class Learner:
             if f"{name}.step" in moments  # a parameter that never had a gradient has no state
         }
         self._optimizer.load_state_dict(state)
+
+
+def matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
+    """The names that a pattern is, or begins up to a dot or bracket; `*` and `?` stand for any letters."""
+    texts = (re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".") for pattern in patterns)
+    whole = re.compile("|".join(rf"(?:{text})(?:[.[].*)?" for text in texts))
+    return {name for name in names if whole.fullmatch(name)}
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """A hash of the names, shapes and bits of tensors, by sums in no order; "" where there are none."""
+    bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    sums = [
+        (name, list(it.shape), int(it.detach().view(bits[it.element_size()]).sum(dtype=torch.int64)))
+        for name, it in sorted(tensors.items())
+    ]
+    return hashlib.sha256(json.dumps(sums).encode()).hexdigest() if sums else ""
 
 
 def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:

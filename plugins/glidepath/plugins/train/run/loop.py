@@ -13,9 +13,9 @@ from torch import Tensor
 
 from glidepath.core import Event, GlidepathError, PartError
 from glidepath.plugins.train.data import draws
-from glidepath.plugins.train.data.dataset import inputs_of
+from glidepath.plugins.train.data.dataset import batch_at
 from glidepath.plugins.train.run import checkpoint as checkpoints
-from glidepath.plugins.train.run.learner import Learner
+from glidepath.plugins.train.run.learner import Learner, fingerprint
 from glidepath.plugins.train.run.rates import ema_decay, rise_and_fall
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
 from glidepath.plugins.train.run.stage import TrainingStage
@@ -42,13 +42,22 @@ class Loop:
             weight_decay=config.weight_decay,
             gradient_clip=config.gradient_clip,
             rates=stage.rates,
+            only=stage.only,
         )
+        # what another stage may have trained is kept, and what is as it was loaded is known again
+        self._keeps_frozen = stage.steps < total
+        self._frozen = "" if self._keeps_frozen else fingerprint(self.learner.frozen)
         self._autocast = _autocast(config.precision, run.device)
         self._unlogged: list[Tensor] = []
         self._clock, self._timed = time.perf_counter(), 0
 
     def restore(self, found: checkpoints.TrainingCheckpoint) -> None:
         """Go on from a checkpoint of this stage."""
+        if found.meta.get("frozen", "") != self._frozen:
+            raise checkpoints.CheckpointError(
+                f"the checkpoint of step {found.step} is of a run that left other weights as they are "
+                "(train.only) than those here: bring them back to resume, or choose another folder"
+            )
         self.learner.restore(found)
         self.step = self.saved = found.step
         self._unlogged = [
@@ -98,15 +107,15 @@ class Loop:
     def _one_step(self) -> Tensor:
         seed, done = self.config.seed, self.step - self.first
         torch.manual_seed(draws.mix(seed, self.step, draws.DROPOUT))
-        images, captions = self.run.dataset.batch(seed, self.step, self.stage.batch)
-        inputs = inputs_of(self.run.dataset, self.run.conditioners, seed, self.step, self.stage.batch)
-        if tuple(images.shape[1:]) != self.run.image_shape:
+        batch = batch_at(self.run.dataset, self.run.conditioners, seed, self.step, self.stage.batch)
+        shape = batch.images.shape[1:]
+        if tuple(shape) != self.run.image_shape:
             raise PartError(
-                f"the dataset gives images of {list(images.shape[1:])} (channels, height, width), and the "
+                f"the dataset gives images of {list(shape)} (channels, height, width), and the "
                 f"denoiser is made for {list(self.run.image_shape)}"
             )
         with self._autocast():
-            loss = self.stage.loss(images, captions, draws.generator(seed, self.step), inputs)
+            loss = self.stage.loss(batch, draws.generator(seed, self.step))
         self.learner.update(loss, self._learning_rate(done), ema_decay(self.config.ema, done))
         return loss.detach()
 
@@ -143,7 +152,7 @@ class Loop:
             raise self._diverged("loss")
         if not self.learner.is_finite():
             raise self._diverged("state")
-        tensors = self.learner.tensors()
+        tensors = self.learner.tensors(frozen=self._keeps_frozen)
         # what another stage trains is kept too: a resumed run does not depend on how it was initialised
         for slot, module in (("denoiser", self.run.denoiser), ("text_encoder", self.run.text_encoder)):
             if module is not None and slot not in self.stage.modules:
@@ -153,6 +162,7 @@ class Loop:
             "seed": self.config.seed,
             "stage": self.stage.name,
             "dataset": self.run.contents,
+            "frozen": self._frozen,
             "unlogged": losses,
             "distributions": dict(self.run.distributions),
             "torch": torch.__version__,

@@ -25,6 +25,11 @@ from glidepath.plugins.train.data.dataset import CaptionedDataset
 WEIGHTS = "weights.safetensors"
 
 
+def conditioner_file(slot: str) -> str:
+    """The file of the trained weights of `conditioners[0]`; "" of a slot whose weights are the spec's."""
+    return f"conditioner-{slot[13:-1]}.safetensors" if slot.startswith("conditioners[") else ""
+
+
 class TrainingDiverged(Diverged):
     """The loss or the weights are no longer numbers. The last good checkpoint is kept."""
 
@@ -86,7 +91,8 @@ class Trainer(Protocol):
     """Trains the parts of a spec.
 
     A trainer whose weights are not those of the spec's denoiser and text encoder (but of a part that another
-    spec names) says so by an attribute `trains_spec` that is False.
+    spec names) says so by an attribute `trains_spec` that is False. One that writes other files than the
+    run's `weights.safetensors` has `sampling_spec(run)`, the tree of the spec that names them.
     """
 
     def train(self, run: Run, *, stop_after: int | None = None) -> Path | None:
@@ -95,3 +101,10 @@ class Trainer(Protocol):
         stop_after: stop, with a checkpoint, when this many steps are done in all.
         Returns the file of trained weights, or None when it stopped earlier.
         """
+
+
+def sampling_spec(trainer: Trainer, run: Run) -> Mapping[str, Any]:
+    """The tree of the spec that samples with what a trainer writes."""
+    if hasattr(trainer, "sampling_spec"):
+        return trainer.sampling_spec(run)  # type: ignore[no-any-return]
+    return {**run.spec, "weights": WEIGHTS} if getattr(trainer, "trains_spec", True) else run.spec

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
+
+from glidepath.plugins.train.data.dataset import Batch
 
 
 class TrainingStage(ABC):
@@ -19,6 +21,7 @@ class TrainingStage(ABC):
     modules: what learns, by the names that checkpoints give them.
     learning_rate: at its highest; None: the trainer's.
     rates: for some of the modules a factor of the learning rate.
+    only: patterns of the parameters that learn (`matching`), while the others stay; None: all learn.
     """
 
     name: str
@@ -27,20 +30,11 @@ class TrainingStage(ABC):
     modules: nn.ModuleDict
     learning_rate: float | None = None
     rates: Mapping[str, float] = MappingProxyType({})
+    only: Sequence[str] | None = None
 
     @abstractmethod
-    def loss(
-        self,
-        images: Tensor,
-        captions: list[str],
-        generator: torch.Generator,
-        inputs: Mapping[str, Tensor] = MappingProxyType({}),
-    ) -> Tensor:
-        """The loss of a batch, a scalar on the run's device.
-
-        images: [batch, C, *spatial] in [-1, 1], on the host; generator: on the host, decides every draw.
-        inputs: the pictures that conditioners take, each [batch, 3, h, w] uint8.
-        """
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """The loss of a batch, a scalar on the run's device. generator: on the host, decides every draw."""
 
     def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:
         """Figures for the log that cost more than a step. `averaged` are the moving averages of `modules`."""

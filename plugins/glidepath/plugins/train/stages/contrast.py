@@ -12,9 +12,7 @@ arXiv:2210.01936).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from itertools import pairwise
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glidepath.core import PartError
-from glidepath.plugins.train.data.dataset import near_misses
+from glidepath.plugins.train.data.dataset import Batch, near_misses
 from glidepath.plugins.train.losses.loss import add_noise, encoded, upload
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.losses.timesteps import log_snr, time_at
@@ -62,16 +60,11 @@ class ContrastStage(TrainingStage):
             self.head = ContrastiveHead(channels, image_size, pooled_width).to(run.device)
         self.modules = nn.ModuleDict({"text_encoder": run.text_encoder, "head": self.head})
 
-    def loss(
-        self,
-        images: Tensor,
-        captions: list[str],
-        generator: torch.Generator,
-        inputs: Mapping[str, Tensor] = MappingProxyType({}),
-    ) -> Tensor:
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Symmetric cross-entropy of images, more often lightly noised than not, against their captions."""
         run = self.run
-        x_0 = encoded(run.codec, images, run.device, generator)
+        captions = batch.captions
+        x_0 = encoded(run.codec, batch.images, run.device, generator)
         t = time_at(run.schedule, torch.rand(len(captions), generator=generator).square())
         noise = upload(torch.randn(x_0.shape, generator=generator), run.device)
         x_t, _ = add_noise(run.schedule, x_0, noise, t)

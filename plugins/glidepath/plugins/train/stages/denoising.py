@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from glidepath.core import Denoiser, PartError, PredictionKind, TextEncoder
-from glidepath.plugins.train.data.dataset import inputs_of
+from glidepath.core import Condition, Conditioner, Denoiser, PartError, PredictionKind, TextEncoder
+from glidepath.plugins.train.data.dataset import Batch, batch_at
 from glidepath.plugins.train.losses.loss import (
     add_noise,
-    conditions_of,
     drop_captions,
+    dropped_conditions,
     edm_weight,
     encoded,
+    label_condition,
     min_snr_weight,
     predict,
     reduced,
+    request_of,
     squared_error,
     upload,
 )
 from glidepath.plugins.train.losses.timesteps import normal_times, shifted_times, time_at
 from glidepath.plugins.train.losses.variational import VariationalBound
+from glidepath.plugins.train.run.learner import matching
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
+from glidepath.registry import list_names
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import DiffusionTrainerConfig
@@ -39,11 +42,19 @@ class DenoisingStage(TrainingStage):
     name = "denoise"
 
     def __init__(self, config: DiffusionTrainerConfig, run: Run) -> None:
+        """Raises PartError where the config asks for what the parts cannot do."""
         self.config, self.run, self.steps, self.batch = config, run, config.steps, config.batch
+        self.only = config.only
         self.modules = nn.ModuleDict({"denoiser": run.denoiser})
         if run.text_encoder is not None:
             self.modules["text_encoder"] = run.text_encoder
             self.rates = {"text_encoder": config.text_encoder_rate}
+        if self.only is not None:
+            _check_patterns(self.only, [*self.modules.items(), *named(run.conditioners)])
+            for name, conditioner in learning_conditioners(run.conditioners, self.only).items():
+                self.modules[name] = conditioner.requires_grad_(True)
+        if "labels" in run.denoiser.reads and not hasattr(run.dataset, "labels"):
+            label_condition(run.denoiser, None)
         self._bound: VariationalBound | None = None
         if run.denoiser.learned_variance:
             if run.schedule.continuous:
@@ -53,23 +64,17 @@ class DenoisingStage(TrainingStage):
                 )
             self._bound = VariationalBound(run.schedule.levels(run.schedule.num_steps))
 
-    def loss(
-        self,
-        images: Tensor,
-        captions: list[str],
-        generator: torch.Generator,
-        inputs: Mapping[str, Tensor] = MappingProxyType({}),
-    ) -> Tensor:
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The mean squared error, weighted; for a learned variance the variational bound too."""
         config, run = self.config, self.run
-        x_0 = encoded(run.codec, images, run.device, generator)
-        t = self._times(len(captions), generator)
+        x_0 = encoded(run.codec, batch.images, run.device, generator)
+        t = self._times(len(batch), generator)
         noise = upload(torch.randn(x_0.shape, generator=generator), run.device)
-        dropped = torch.rand(len(captions), generator=generator) < config.caption_dropout
-        text = None if run.text_encoder is None else drop_captions(run.text_encoder, captions, dropped)
+        dropped = torch.rand(len(batch), generator=generator) < config.caption_dropout
+        text = None if run.text_encoder is None else drop_captions(run.text_encoder, batch.captions, dropped)
         x_t, step = add_noise(run.schedule, x_0, noise, t)
-        low_res = self._low_res(images, generator)
-        others = conditions_of(run.conditioners, run.codec, images, captions, inputs, run.device, dropped)
+        low_res = self._low_res(batch.images, generator)
+        others = self._conditions(self.modules, batch, dropped)
         prediction = predict(run.denoiser, x_t, step, text=text, low_res=low_res, **others)
         squared = squared_error(prediction, x_0, noise)
         weight = self._weight(prediction.kind, *run.schedule.alpha_sigma(t))
@@ -81,6 +86,21 @@ class DenoisingStage(TrainingStage):
             weighed = config.variational_weight * run.schedule.num_steps
             loss = loss + weighed * self._bound.of_variance(prediction, x_0, t).mean()
         return loss
+
+    def _conditions(
+        self, modules: nn.ModuleDict, batch: Batch, dropped: Tensor | None = None
+    ) -> dict[str, Condition]:
+        """All conditions but the text; of what is trained among `modules` with gradients, of no others."""
+        run = self.run
+        made: dict[str, Condition] = {}
+        if "labels" in run.denoiser.reads:
+            made["labels"] = label_condition(run.denoiser, batch.labels)
+        for name, conditioner in named(run.conditioners):
+            learns = name in modules
+            asked = cast(Conditioner, modules[name]) if learns else conditioner
+            with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+                made |= asked.conditions(request_of(batch), run.codec)
+        return dropped_conditions(made, run.device, dropped)
 
     def _times(self, count: int, generator: torch.Generator) -> Tensor:
         """The time of each sample, on the host."""
@@ -124,18 +144,42 @@ class DenoisingStage(TrainingStage):
         denoiser, text_encoder = averaged["denoiser"], averaged["text_encoder"]
         assert isinstance(denoiser, Denoiser)
         assert isinstance(text_encoder, TextEncoder)
-        images, captions = run.dataset.batch(self.config.seed + 1, 0, min(self.config.batch, 64))
-        x_0 = encoded(run.codec, images, run.device)
+        batch = batch_at(run.dataset, run.conditioners, self.config.seed + 1, 0, min(self.config.batch, 64))
+        captions = batch.captions
+        x_0 = encoded(run.codec, batch.images, run.device)
         noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(self.config.seed))
         noise = upload(noise, run.device)
         t = time_at(run.schedule, torch.full((len(captions),), 0.9, dtype=torch.float64))
         x_t, step = add_noise(run.schedule, x_0, noise, t)
-        inputs = inputs_of(run.dataset, run.conditioners, self.config.seed + 1, 0, len(captions))
-        others = conditions_of(run.conditioners, run.codec, images, captions, inputs, run.device)
+        others = self._conditions(averaged, batch)
         figures = {}
         for name, said in (("own_caption", captions), ("other_caption", captions[1:] + captions[:1])):
-            text, low_res = text_encoder(said), self._low_res(images)
+            text, low_res = text_encoder(said), self._low_res(batch.images)
             prediction = predict(denoiser, x_t, step, text=text, low_res=low_res, **others)
             error = squared_error(prediction, x_0, noise)
             figures[name] = round(float(error.mean()), 6)
         return figures
+
+
+def named(conditioners: Sequence[Conditioner]) -> list[tuple[str, Conditioner]]:
+    """Conditioners after the names that specs and checkpoints give them: `conditioners[0]`."""
+    return [(f"conditioners[{index}]", conditioner) for index, conditioner in enumerate(conditioners)]
+
+
+def learning_conditioners(conditioners: Sequence[Conditioner], only: Sequence[str]) -> dict[str, Conditioner]:
+    """Those with parameters that `only` names."""
+    return {
+        name: conditioner
+        for name, conditioner in named(conditioners)
+        if matching([f"{name}.{key}" for key, _ in conditioner.named_parameters()], only)
+    }
+
+
+def _check_patterns(only: Sequence[str], networks: Sequence[tuple[str, nn.Module]]) -> None:
+    names = [f"{slot}.{name}" for slot, network in networks for name, _ in network.named_parameters()]
+    for pattern in only:
+        if not matching(names, [pattern]):
+            raise PartError(
+                f"train.only: {pattern!r} is the name of no parameter; those are of "
+                f"{list_names([slot for slot, _ in networks])}, and begin with {names[0]!r}"
+            )

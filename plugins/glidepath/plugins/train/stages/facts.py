@@ -9,8 +9,6 @@ questions from the pooled vector.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glidepath.core import PartError
-from glidepath.plugins.train.data.dataset import OPEN, FactualDataset
+from glidepath.plugins.train.data.dataset import OPEN, Batch, FactualDataset
 from glidepath.plugins.train.losses.loss import upload
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
@@ -57,15 +55,9 @@ class FactsStage(TrainingStage):
             head = nn.Linear(pooled_width, sum(run.dataset.answers))
         self.modules = nn.ModuleDict({"text_encoder": run.text_encoder, "head": head.to(run.device)})
 
-    def loss(
-        self,
-        images: Tensor,
-        captions: list[str],
-        generator: torch.Generator,
-        inputs: Mapping[str, Tensor] = MappingProxyType({}),
-    ) -> Tensor:
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The mean cross-entropy of the answers, over all questions that the captions do not leave open."""
-        logits, facts = self._answered(self.modules, captions)
+        logits, facts = self._answered(self.modules, batch.captions)
         return cross_entropy(logits, facts, self.dataset.answers)
 
     @torch.no_grad()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from glidepath.core import PartError
-from glidepath.plugins.train.data.dataset import near_misses
+from glidepath.plugins.train.data.dataset import Batch, near_misses
 from glidepath.plugins.train.losses.loss import add_noise, upload
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.run.contents import Reader
@@ -79,15 +78,9 @@ class ContrastiveStage(TrainingStage):
             raise PartError(f"train.clip is made for images of {size}x{size}, and the spec's are {shape}")
         self.modules = nn.ModuleDict({"clip": clip})
 
-    def loss(
-        self,
-        images: Tensor,
-        captions: list[str],
-        generator: torch.Generator,
-        inputs: Mapping[str, Tensor] = MappingProxyType({}),
-    ) -> Tensor:
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Cross-entropy of images against captions and of captions against images, in equal parts."""
-        return symmetric_cross_entropy(*self._compared(self.clip, images, captions, generator))
+        return symmetric_cross_entropy(*self._compared(self.clip, batch.images, batch.captions, generator))
 
     @torch.no_grad()
     def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:

@@ -19,10 +19,10 @@ from glidepath.plugins.train.run.contents import Reader, check_captions, check_c
 from glidepath.plugins.train.run.ending import ending
 from glidepath.plugins.train.run.loop import Loop
 from glidepath.plugins.train.run.resume import check_spec
-from glidepath.plugins.train.run.run import WEIGHTS, Run, Trainer
+from glidepath.plugins.train.run.run import WEIGHTS, Run, Trainer, conditioner_file
 from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.stages.contrast import ContrastStage
-from glidepath.plugins.train.stages.denoising import DenoisingStage
+from glidepath.plugins.train.stages.denoising import DenoisingStage, learning_conditioners, named
 from glidepath.plugins.train.stages.facts import FactsStage
 from glidepath.registry import write_tensors
 
@@ -93,32 +93,34 @@ class StagedTrainer(Trainer, ABC):
                 if not loop.advance(stop_after):
                     return None
             first += stage.steps
-        return self._export(run)
+        return self._export(run, stages[-1])
 
-    def _export(self, run: Run) -> Path:
+    def _export(self, run: Run, stage: TrainingStage) -> Path:
         """Write the averaged weights of the last checkpoint, named as a spec's `weights` expects them."""
         newest = checkpoints.newest(run.folder)
         assert newest is not None  # the last stage ends with a checkpoint
+        found = newest.checkpoint
+        averaged = {**stage.modules.state_dict(), **found.group("model"), **found.group("ema")}
         dtype = getattr(torch, self.config.export_dtype)
         weights = {
             name: value.to(dtype) if value.is_floating_point() else value
-            for name, value in self.exported(newest.checkpoint.group("ema")).items()
+            for name, value in self.exported(averaged).items()
         }
         if getattr(self, "trains_spec", True) and "weights" not in run.spec.get("codec", {}):
             # the file is the whole spec's: it has what no other file has
             weights |= {f"codec.{name}": value.cpu() for name, value in run.codec.state_dict().items()}
         require_finite(weights, f"the trained weights, cast to train.export_dtype {self.config.export_dtype}")
-        path = run.folder / WEIGHTS
         header = {
             "format": "glidepath-weights-1",
-            "step": str(newest.checkpoint.step),
+            "step": str(found.step),
             "spec": json.dumps(_without(run.spec, run.located)),
             "dataset": run.contents,
             "distributions": json.dumps(dict(run.distributions)),
             "torch": torch.__version__,
         }
-        write_tensors(path, weights, header)
-        return path
+        for file, tensors in _by_file(weights).items():
+            write_tensors(run.folder / file, tensors, header)
+        return run.folder / WEIGHTS
 
 
 class DiffusionTrainer(StagedTrainer):
@@ -137,6 +139,27 @@ class DiffusionTrainer(StagedTrainer):
         if self.config.facts_steps:
             stages.append(FactsStage(self.config, run))
         return [*stages, DenoisingStage(self.config, run)]
+
+    def sampling_spec(self, run: Run) -> Mapping[str, Any]:
+        """With the files of the conditioners that learned."""
+        tree = {**run.spec, "weights": WEIGHTS}
+        learned = learning_conditioners(run.conditioners, self.config.only or ())
+        if learned:
+            tree["conditioners"] = [
+                {**planned, "weights": conditioner_file(name)} if name in learned else planned
+                for planned, (name, _) in zip(tree["conditioners"], named(run.conditioners), strict=True)
+            ]
+        return tree
+
+
+def _by_file(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The tensors of each file: conditioners have files of their own, as a spec names them."""
+    files: dict[str, dict[str, Tensor]] = {WEIGHTS: {}}
+    for name, value in weights.items():
+        slot, _, key = name.partition(".")
+        own = conditioner_file(slot)
+        files.setdefault(own or WEIGHTS, {})[key if own else name] = value
+    return files
 
 
 def _newest(run: Run, stages: list[TrainingStage]) -> Newest | None:
