@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from glidepath.core import Cascade, PerSampleNoise
+from glidepath.core import Cascade, PartError, PerSampleNoise
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.text.problems import SpecError
@@ -82,6 +82,88 @@ def test_what_is_handed_over_is_in_the_record_and_replayed(
     assert "steps              1, as many evaluations" in capsys.readouterr().out
 
 
+UNFINISHED = """\
+stages:
+  base: {extends: latent.yaml, sampler: {use: euler, steps: 12}}
+  refine: {extends: latent.yaml, sampler: {use: euler, steps: 12}, handover: {use: unfinished, level: 0.7}}
+"""
+
+
+def unfinished(*overrides: str) -> Cascade:
+    Path("cascade.yaml").write_text(UNFINISHED)
+    pipeline = assemble("cascade.yaml", overrides)
+    assert isinstance(pipeline, Cascade)
+    return pipeline
+
+
+@pytest.mark.parametrize("use", ["euler", "ddim", "heun", "dpmpp-2m", "unipc", "pndm", "ddpm"])
+def test_two_stages_go_along_the_levels_of_one_walk(latent: Path, use: str) -> None:
+    cascade = unfinished(
+        *(f"stages.{name}.sampler={{use: {use}, steps: leading12}}" for name in ("base", "refine"))
+    )
+    whole, (first, second) = cascade.first.levels(), cascade.grids()
+    assert [first.after, second.before] == [len(second), len(first)]
+    assert torch.equal(torch.cat([first.t, second.t]), whole.t)
+    assert torch.equal(torch.cat([first.sigma[:-1], second.sigma]), whole.sigma)
+    ratio = whole.sigma / whole.alpha
+    assert ratio[len(first) - 1] > 0.7 >= ratio[len(first)]
+    assert [state.stage for state in cascade.states(["a"])] == [0] * len(first) + [1] * len(second)
+
+
+def test_a_walk_in_two_stages_ends_where_one_walk_ends(latent: Path) -> None:
+    cascade = unfinished()
+    *_, last = cascade.states(["a", "b"], seed=3)
+    *_, whole = cascade.first.states(["a", "b"], seed=3)
+    torch.testing.assert_close(last.x, whole.x, rtol=0, atol=1e-5)
+
+
+def test_stages_share_a_noise_level_and_no_numbers_of_steps(latent: Path) -> None:
+    first, second = unfinished("stages.refine.sampler.steps=30").grids()
+    whole = unfinished("stages.refine.sampler.steps=30").last.levels()
+    assert (first.alpha[-1], first.sigma[-1]) == (second.alpha[0], second.sigma[0])
+    assert torch.equal(second.t, whole.t[-len(second) :])
+
+
+@pytest.mark.parametrize(
+    ("override", "what"),
+    [
+        ("stages.refine.handover.level=1e-9", "at stage 'refine': none of its steps begins at .* or below"),
+        ("stages.refine.handover.level=1e9", "at stage 'refine': none of its steps begins above"),
+        ("stages.base.sampler.s_churn=5", "neither stops nor begins on the way"),
+    ],
+)
+def test_a_level_that_leaves_a_stage_nothing_is_refused(latent: Path, override: str, what: str) -> None:
+    cascade = unfinished(override)
+    with pytest.raises(PartError, match=what):
+        cascade.states(["a"])
+
+
+def test_known_pixels_are_put_back_where_the_walk_ends(latent: Path) -> None:
+    cascade = unfinished()
+    image = torch.full((1, 3, 16, 16), 200, dtype=torch.uint8)
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., :8] = 1
+    states = list(cascade.states(["a"], image=image, mask=mask))
+    drawn = PerSampleNoise([(0, 0)], stream=1).posterior((1, 4, 8, 8), "cpu")
+    known = cascade.last.codec.encode(image, drawn)[..., :4]
+    assert torch.equal(states[-1].x[..., :4], known)
+    between = next(state for state in reversed(states) if state.stage == 0)
+    assert not torch.allclose(between.x[..., :4], known, atol=0.1)
+
+
+def test_what_goes_on_is_replayed_and_its_steps_are_planned(
+    latent: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("cascade.yaml").write_text(UNFINISHED)
+    assert main(["sample", "a", "--spec", "cascade.yaml", "--scale", "1", "--out", "a.png"]) == 0
+    assert main(["replay", "a.png"]) == 0
+    assert "the same image, pixel for pixel" in capsys.readouterr().out
+    assert main(["plan", "cascade.yaml"]) == 0
+    told = capsys.readouterr().out
+    for count in unfinished().lengths():
+        assert f"steps              {count}, as many evaluations" in told
+
+
 @pytest.mark.parametrize(
     ("override", "path", "what"),
     [
@@ -101,6 +183,16 @@ def test_what_is_handed_over_is_in_the_record_and_replayed(
             "stages.refine.handover",
             "hands over the latents of acme-latent/patches, and its stage has those of "
             "glidepath-diffusion/identity",
+        ),
+        (
+            "stages.refine={handover: {use: unfinished, level: 1}, schedule: linear}",
+            "stages.refine.schedule",
+            "is not the schedule of the stage before, whose noise its stage goes on from",
+        ),
+        (
+            "stages.refine.handover={use: unfinished, level: 1}",
+            "stages.refine.handover",
+            "goes on from an image of 16 pixels, and its stage makes 24",
         ),
     ],
 )

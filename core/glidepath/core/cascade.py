@@ -14,6 +14,7 @@ from torch import Tensor
 
 from glidepath.core.defaults import torch_defaults
 from glidepath.core.errors import PartError
+from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.request import Input, Request, check_inputs
@@ -25,8 +26,9 @@ class Cascade:
     """Makes images in stages (Ho et al. 2022, "Cascaded Diffusion Models"; GLIDE's base and upsampler).
 
     Every stage is given the prompt. The images of a stage, in 8 bits, are the low-resolution images of an
-    upsampler; another stage begins from what its handover makes of them, or of their latents. A cascade is
-    called as a `Pipeline` is, and keeps no state between calls either.
+    upsampler; another stage begins from what its handover makes of them, or of their latents, and may go on
+    from where the stage before stopped half way (Podell et al. 2023, section 2.5). A cascade is called as a
+    `Pipeline` is, and keeps no state between calls either.
 
     Args:
         stages: the pipelines by name, in order; all but the first are upsamplers, or have a handover.
@@ -76,7 +78,7 @@ class Cascade:
         for pipeline, asked in zip(self.stages.values(), requests, strict=True):
             small = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
             pipeline.check(_enlarging(asked, small) if pipeline.denoiser.needs_low_res else asked)
-        return self._walk(requests, self.lengths(request.strength))
+        return self._walk(requests, self.grids(request.strength, request.size))
 
     def _asked(self, index: int, request: Request, size: tuple[int, ...]) -> Request:
         """What is asked of a stage that makes images of a size, but for the image that it enlarges."""
@@ -140,24 +142,42 @@ class Cascade:
         """The stage whose images are the cascade's."""
         return tuple(self.stages.values())[-1]
 
-    def lengths(self, strength: float | None = None) -> list[int]:
-        """How many steps each stage takes."""
-        first, *others = self.stages.values()
-        shares = [None if stage.handover is None else stage.handover.strength for stage in others]
-        after = [stage.levels(share) for stage, share in zip(others, shares, strict=True)]
-        return [len(first.levels(strength)), *map(len, after)]
+    def lengths(self, strength: float | None = None, size: Sequence[int] | None = None) -> list[int]:
+        """How many steps each stage takes; arguments as for `grids`."""
+        return [len(grid) for grid in self.grids(strength, size)]
 
-    def _walk(self, requests: Sequence[Request], lengths: Sequence[int]) -> Iterator[State]:
+    def grids(self, strength: float | None = None, size: Sequence[int] | None = None) -> list[NoiseLevels]:
+        """The noise levels that each stage visits. One whose next goes on from its noise stops there.
+
+        strength: of the first stage. size: as for `sizes`.
+
+        Raises:
+            PartError: a handover at a noise level leaves a stage nothing to do.
+        """
+        grids: list[NoiseLevels] = []
+        sizes = self.sizes(size) if size is not None else [None] * len(self.stages)
+        for (name, stage), own in zip(self.stages.items(), sizes, strict=True):
+            try:
+                grids.append(stage.levels_after(own) if grids else stage.levels(strength, own))
+                if stage.handover is not None and stage.handover.level is not None:
+                    grids[-2] = grids[-2].until(grids[-1])
+            except PartError as error:
+                raise PartError(f"at stage {name!r}: {error}") from error
+        return grids
+
+    def _walk(self, requests: Sequence[Request], grids: Sequence[NoiseLevels]) -> Iterator[State]:
         state = before = None
+        lengths = [len(grid) for grid in grids]
         for index, (pipeline, asked) in enumerate(zip(self.stages.values(), requests, strict=True)):
-            done, noise, x_0 = sum(lengths[:index]), asked.noise(stream=index), None
+            done, noise, handed = sum(lengths[:index]), asked.noise(stream=index), dict[str, Tensor]()
             if before is not None and state is not None:
                 if pipeline.handover is None:
                     asked = _enlarging(asked, before.images(state))
                 else:
-                    x_0 = _handed_over(state.x, before, pipeline, asked, noise)
+                    name = "x_0" if pipeline.handover.level is None else "x"
+                    handed[name] = _handed_over(state.x, before, pipeline, asked, noise)
                 before.bring()
-            for state in pipeline.states(asked, noise=noise, x_0=x_0):
+            for state in pipeline.states(asked, noise=noise, levels=grids[index], **handed):
                 yield attrs.evolve(state, index=done + state.index, total=sum(lengths), stage=index)
             before = pipeline
 
@@ -179,7 +199,7 @@ def _handed_over(
     with torch.inference_mode():
         x_0 = stage.handover.x_0(x.to(stage.device), before.codec, stage.codec, size, drawn)
     if x_0.shape != shape:
-        raise PartError(f"the handover made an x_0 of {list(x_0.shape)}, and the stage takes {list(shape)}")
+        raise PartError(f"the handover made an x of {list(x_0.shape)}, and the stage takes {list(shape)}")
     return x_0
 
 

@@ -35,6 +35,9 @@ class Step:
     row: int = attrs.field(default=attrs.Factory(lambda self: self.index, takes_self=True))
 
 
+_NEAR = 1e-9  # by how much of themselves two noise levels may differ that are one
+
+
 def _float64(value: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float64, device="cpu")
 
@@ -49,12 +52,15 @@ class NoiseLevels:
     alpha, sigma: [N + 1] float64, with the end point last (alpha 1, sigma 0 for a clean image).
     beta: [N] float64, the variance of q(x_t | x_s) = N(alpha_t / alpha_s x_s, beta I). By default
         sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2, where digits cancel: a schedule that knows it gives it.
+    before, after: how many points of a longer walk, of which this is a part, come before it and after it.
     """
 
     t: Tensor
     alpha: Tensor = attrs.field(converter=_float64)
     sigma: Tensor = attrs.field(converter=_float64)
     beta: Tensor = attrs.field(converter=_float64)
+    before: int = attrs.field(default=0, kw_only=True)
+    after: int = attrs.field(default=0, kw_only=True)
 
     @beta.default
     def _forward_variance(self) -> Tensor:
@@ -144,8 +150,44 @@ class NoiseLevels:
         """The last `count` points, 1 to N, and the end point: for sampling from a noised image."""
         if not 1 <= count <= len(self):
             raise PartError(f"a grid of {len(self)} points has no last {count}")
-        first = len(self) - count
-        return NoiseLevels(self.t[first:], self.alpha[first:], self.sigma[first:], self.beta[first:])
+        return self.part(len(self) - count, len(self))
+
+    def below(self, level: float) -> NoiseLevels:
+        """The points whose sigma / alpha is at most `level`, and the end point: for going on from there.
+
+        Raises:
+            PartError: there are none.
+        """
+        count = int((self.sigma[:-1] / self.alpha[:-1] <= level).sum())
+        if not count:
+            raise PartError(
+                f"none of its steps begins at a sigma / alpha of {level:g} or below; the least is "
+                f"{float(self.sigma[-2] / self.alpha[-2]):.4g}"
+            )
+        return self.last(count)
+
+    def until(self, following: NoiseLevels) -> NoiseLevels:
+        """The points with more noise than the first of others that go on from there, which is their end.
+
+        Raises:
+            PartError: there are none.
+        """
+        end = following.sigma[0] / following.alpha[0]
+        count = int((self.sigma[:-1] / self.alpha[:-1] > end * (1 + _NEAR)).sum())
+        if not count:
+            raise PartError(f"none of its steps begins above a sigma / alpha of {float(end):.4g}")
+        return self.part(0, count).with_end(following.alpha[0], following.sigma[0])
+
+    def part(self, first: int, stop: int) -> NoiseLevels:
+        """The points from `first` to before `stop`, with the one at `stop` as their end point."""
+        return NoiseLevels(
+            self.t[first:stop],
+            self.alpha[first : stop + 1],
+            self.sigma[first : stop + 1],
+            self.beta[first:stop],
+            before=self.before + first,
+            after=self.after + len(self) - stop,
+        )
 
     def with_end(self, alpha: Tensor, sigma: Tensor) -> NoiseLevels:
         """The same points, with q(x | x_0) = N(alpha x_0, sigma^2 I) as the end point in place of theirs.
@@ -157,7 +199,8 @@ class NoiseLevels:
             for table, end in ((self.alpha, alpha), (self.sigma, sigma))
         )
         last = NoiseLevels(self.t[-1:], alpha[-2:], sigma[-2:])
-        return NoiseLevels(self.t, alpha, sigma, torch.cat([self.beta[:-1], last.beta]))
+        beta = torch.cat([self.beta[:-1], last.beta])
+        return NoiseLevels(self.t, alpha, sigma, beta, before=self.before, after=self.after)
 
 
 def _replace_zero(variance: Tensor, beta: Tensor) -> Tensor:

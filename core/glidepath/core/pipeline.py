@@ -120,14 +120,18 @@ class Pipeline:
         prompts: Sequence[str] | Request,
         *,
         noise: Noise | None = None,
+        levels: NoiseLevels | None = None,
         x_0: Tensor | None = None,
+        x: Tensor | None = None,
         **values: Any,
     ) -> Iterator[State]:
         """The state after each step, for previews; stop iterating to cancel.
 
         prompts, values: a request, or what makes one (`Request.of`): `states(["a red star"], seed=3)`.
         noise: another source of noise in place of the request's seed and samples.
-        x_0: [B, C, *spatial], what the handover made of another stage; the walk begins there.
+        levels: those that are visited, in place of `levels(strength, size)`.
+        x_0: [B, C, *spatial], what the walk begins from, noised to the first level: a cascade hands it over.
+        x: [B, C, *spatial], the same with its noise, as another walk left it at the first level.
 
         Raises:
             PartError: the request does not fit the parts.
@@ -135,12 +139,11 @@ class Pipeline:
         """
         request = Request.of(prompts, **values)
         self.check(request)
-        strength = self.handover.strength if self.handover and x_0 is not None else request.strength
-        levels = self.levels(strength, request.size)
-        return self._walk(request, levels, noise or request.noise(), x_0)
+        levels = levels or self.levels(request.strength, request.size)
+        return self._walk(request, levels, noise or request.noise(), x_0, x)
 
     def _walk(
-        self, request: Request, levels: NoiseLevels, noise: Noise, x_0: Tensor | None
+        self, request: Request, levels: NoiseLevels, noise: Noise, x_0: Tensor | None, given: Tensor | None
     ) -> Iterator[State]:
         watch, last = FiniteWatch(), None
         # The modes are entered anew for each step: a generator that held them would leak them to its caller.
@@ -150,7 +153,9 @@ class Pipeline:
             predict = watch(self.predictor(conditioning, levels, x))
             if x_0 is None and request.strength is not None:
                 x_0 = conditioning.conditions["image"].value
-            if x_0 is None:
+            if given is not None:
+                x = given
+            elif x_0 is None:
                 x = self.sampler.first(x, levels)
             else:
                 x = float(levels.alpha[0]) * x_0 + float(levels.sigma[0]) * (self.sampler.temperature * x)
@@ -162,7 +167,7 @@ class Pipeline:
             if state is None:
                 break
             last = state
-            yield put_back(state, conditioning)
+            yield state if levels.after else put_back(state, conditioning)
         if last is not None:
             watch.require_finite(last.x, len(levels), self.dtype)
 
@@ -235,6 +240,18 @@ class Pipeline:
                 f"strength is above 0 and at most 1 (1 keeps nothing of the image), not {strength}"
             )
         return self.sampler.levels(schedule, strength)
+
+    def levels_after(self, size: Sequence[int] | None = None) -> NoiseLevels:
+        """The noise levels that it visits as a stage after another: those that its handover leaves to it.
+
+        Raises:
+            PartError: there are none.
+        """
+        if self.handover is None:
+            return self.levels(None, size)
+        if self.handover.level is None:
+            return self.levels(self.handover.strength, size)
+        return self.levels(None, size).below(self.handover.level)
 
     @property
     def image_size(self) -> tuple[int, ...]:

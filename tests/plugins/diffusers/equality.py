@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glidepath.core import Noise, Pipeline
-from glidepath.plugins.diffusers.imported import read_folder
+from glidepath.core import Cascade, Noise, Pipeline
+from glidepath.plugins.diffusers.imported import read_folder, refined
 from glidepath.plugins.diffusers.schedulers import read_scheduler
 from glidepath.registry import assemble
 
@@ -62,6 +62,18 @@ def ours(
         spec[slot] = {**spec[slot], **parameters} if isinstance(parameters, dict) else parameters
     built = assemble(spec)
     assert isinstance(built, Pipeline)
+    return built
+
+
+def refined_cascade(base: Path, refiner: Path, steps: int, scheduler: Mapping[str, Any]) -> Cascade:
+    """SDXL's base and its refiner as stages of one spec, with the same scheduler."""
+    walk = read_scheduler(scheduler, steps)
+    found = refined(*(read_folder(folder, str(folder), steps=steps) for folder in (base, refiner)))
+    spec: dict[str, Any] = dict(found.spec)
+    for stage in spec["stages"].values():
+        stage |= {"schedule": walk.schedule, "sampler": walk.sampler}
+    built = assemble(spec)
+    assert isinstance(built, Cascade)
     return built
 
 

@@ -10,7 +10,20 @@ import attrs
 import pytest
 from torch import Tensor
 
-from .equality import PROMPTS, STEPS, GivenNoise, assert_equal, first_noise, latents_of, ours, theirs
+from glidepath.core import Request
+
+from .equality import (
+    NEAR,
+    PROMPTS,
+    STEPS,
+    GivenNoise,
+    assert_equal,
+    first_noise,
+    latents_of,
+    ours,
+    refined_cascade,
+    theirs,
+)
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
 pytest.importorskip("transformers", reason="needs the extra [diffusers]")
@@ -125,3 +138,23 @@ def test_pixels_are_within_one_level(saved: Saved) -> None:
     expected = reference(PROMPTS, latents=noise, num_inference_steps=STEPS, output_type="pt").images
     images = pipeline(PROMPTS, noise=GivenNoise(noise))
     assert (images - (expected * 255).round()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", ["EulerDiscreteScheduler", "DPMSolverMultistepScheduler"])
+@pytest.mark.parametrize("steps", [10, 20])
+def test_a_refiner_goes_on_from_the_noise_that_the_base_leaves(name: str, steps: int, saved: Saved) -> None:
+    base, refiner = theirs(saved("sdxl")), theirs(saved("refiner"))
+    for pipeline in (base, refiner):
+        made = getattr(diffusers, name).from_config(base.scheduler.config, timestep_spacing="leading")
+        pipeline.scheduler = made
+    scheduler = {**base.scheduler.config, "_class_name": name}
+    cascade = refined_cascade(saved("sdxl"), saved("refiner"), steps, scheduler)
+    request = Request.of(PROMPTS, seed=5)
+    noise = request.noise().initial((2, *cascade.first.denoiser.image_shape), "cpu")
+    asked: dict[str, Any] = {"num_inference_steps": steps, "output_type": "latent", "guidance_scale": 5.0}
+    half_way = base(PROMPTS, latents=noise, denoising_end=0.8, **asked).images
+    expected = refiner(PROMPTS, image=half_way, denoising_start=0.8, **asked).images
+    assert cascade.lengths() == [steps * 4 // 5, steps // 5]
+    *_, last = cascade.states(request)
+    assert (last.x - expected).abs().max() < NEAR * expected.std()
+    assert (half_way - expected).std() > 0.1

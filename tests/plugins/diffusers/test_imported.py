@@ -223,3 +223,18 @@ def test_a_check_imports_none_of_the_packages(tmp_path: Path) -> None:
     )
     (tmp_path / "mine.yaml").write_text("extends: .\n")
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_a_base_and_its_refiner_are_stages_of_one_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "base")
+    write(tmp_path / "refiner")
+    assert main(["import", "base", "--refiner", "refiner", "--out", "sdxl.yaml"]) == 0
+    assert capsys.readouterr().err.count("safety_checker is left out") == 2
+    spec = read_spec(tmp_path / "sdxl.yaml", catalogue=load_catalogue())
+    assert not spec.problems
+    assert list(spec.config["stages"]) == ["base", "refiner"]
+    assert spec.config["stages"]["refiner"]["handover"] == {"use": "unfinished", "level": 0.5716}
+    assert spec.config["stages"]["refiner"]["denoiser"]["weights"] == "refiner/unet"

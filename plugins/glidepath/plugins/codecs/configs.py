@@ -22,3 +22,16 @@ class HandoverConfig:
     resize: Literal["nearest", "bilinear", "bicubic"] = attrs.field(
         default="bicubic", metadata=doc("how it is brought to another size, where it has one")
     )
+
+
+@attrs.frozen(kw_only=True)
+class UnfinishedConfig:
+    """What the stage before has made half way, noise included."""
+
+    level: float = attrs.field(
+        validator=gt(0),
+        metadata=doc(
+            "the noise level, sigma over alpha, at which the stage before stops and this one goes on; 0.5716 "
+            "is what denoising_end and denoising_start 0.8 of SDXL are elsewhere"
+        ),
+    )

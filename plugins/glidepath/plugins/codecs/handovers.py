@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glidepath.core import Codec, Handover
-from glidepath.plugins.codecs.configs import HandoverConfig
+from glidepath.plugins.codecs.configs import HandoverConfig, UnfinishedConfig
 
 
 class ImageHandover(Handover):
@@ -38,6 +38,21 @@ class LatentHandover(Handover):
     ) -> Tensor:
         """Resized to the latents of images of that size; no noise is read."""
         return _resized(x, codec.latent_size(size), self.resize)
+
+
+class UnfinishedHandover(Handover):
+    """The x of the stage before at a level: two experts for one walk (Podell et al. 2023, section 2.5)."""
+
+    strength = 1.0
+
+    def __init__(self, config: UnfinishedConfig) -> None:
+        self.level = config.level
+
+    def x_0(
+        self, x: Tensor, before: Codec, codec: Codec, size: Sequence[int], noise: Tensor | None
+    ) -> Tensor:
+        """x itself: noise that is resized is no noise of that level any more."""
+        return x
 
 
 def _resized(x: Tensor, size: Sequence[int], mode: str) -> Tensor:

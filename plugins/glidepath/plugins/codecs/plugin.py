@@ -16,6 +16,9 @@ def _provides(_config: object) -> dict[str, object]:
     return {"codec.channels": 3, "codec.factor": 1, "codec.bounded": True}
 
 
+_EXPERTS = 'Podell et al. 2023, "SDXL", arXiv:2307.01952, section 2.5'
+
+
 def _handover(name: str, target: str, summary: str) -> Component:
     return Component(
         kind="handover",
@@ -49,4 +52,14 @@ def components() -> Iterable[Component]:
         ),
         _handover("image", "ImageHandover", "its images, resized and encoded: to refine or enlarge them"),
         _handover("latent", "LatentHandover", "its latents, resized: for stages that share a codec"),
+        Component(
+            kind="handover",
+            name="unfinished",
+            target="glidepath.plugins.codecs.handovers:UnfinishedHandover",
+            config="glidepath.plugins.codecs.configs:UnfinishedConfig",
+            summary="its latents with the noise that is left at a level, as SDXL's refiner goes on from them",
+            provides=lambda config: {"handover.latent": True, "handover.level": config.level},
+            example={"level": 0.5},
+            references=(_EXPERTS,),
+        ),
     )

@@ -22,6 +22,7 @@ nothing is fetched.
 examples:
   glidepath import ./sdxl-base --out sdxl.yaml
   glidepath import hub:owner/name --out sdxl.yaml
+  glidepath import ./sdxl-base --refiner ./sdxl-refiner --out sdxl.yaml
   glidepath sample "a castle at dusk" --spec sdxl.yaml --set sampler=dpmpp-2m --out castle.png
 """
 
@@ -33,11 +34,14 @@ def main(argv: Sequence[str]) -> int:
         GlidepathError: the folder cannot be read or is not known, or the spec cannot be written.
     """
     arguments = parser().parse_args(argv)
-    from glidepath.plugins.diffusers.imported import read_folder
+    from glidepath.plugins.diffusers.imported import read_folder, refined
 
     out: Path | None = arguments.out
-    folder, prefix = _located(arguments.folder, Path.cwd() if out is None else out.absolute().parent)
-    imported = read_folder(folder, prefix, steps=arguments.steps)
+    beside = Path.cwd() if out is None else out.absolute().parent
+    imported = read_folder(*_located(arguments.folder, beside), steps=arguments.steps)
+    if arguments.refiner is not None:
+        refiner = read_folder(*_located(arguments.refiner, beside), steps=arguments.steps)
+        imported = refined(imported, refiner)
     text = yaml_block(imported.spec) + "\n"
     if out is None:
         print(text, end="")
@@ -89,6 +93,11 @@ def parser() -> CommandParser:
     )
     parser.add_argument(
         "--steps", metavar="N", type=positive_int, help="how many (default: as its pipeline has it)"
+    )
+    parser.add_argument(
+        "--refiner",
+        metavar="FOLDER",
+        help="of SDXL's refiner: a second stage, which goes on from the noise that the first leaves",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     return parser

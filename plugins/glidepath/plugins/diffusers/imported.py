@@ -18,6 +18,7 @@ INDEX = "model_index.json"
 _WEIGHTS = re.compile(r"(?:diffusion_pytorch_)?model(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.safetensors")
 _LIBRARIES = ("diffusers", "transformers")
 _LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
+_REFINED_BELOW = 0.5716  # sigma / alpha of SDXL just below timestep 200: denoising_start 0.8
 _PASSED_OVER = {
     "safety_checker": "images are not looked at for what they show",
     "image_encoder": "no image prompts",
@@ -98,6 +99,12 @@ def read_folder(folder: Path, prefix: str = "", steps: int | None = None) -> Imp
     return _spec(
         _Folder(folder, prefix, index), recipe if steps is None else attrs.evolve(recipe, steps=steps)
     )
+
+
+def refined(base: Imported, refiner: Imported) -> Imported:
+    """Both as stages of one spec: the refiner goes on from the noise that the base leaves it."""
+    after = {**refiner.spec, "handover": {"use": "unfinished", "level": _REFINED_BELOW}}
+    return Imported({"stages": {"base": base.spec, "refiner": after}}, (*base.notes, *refiner.notes))
 
 
 def _only_variant(folder: Path) -> str:

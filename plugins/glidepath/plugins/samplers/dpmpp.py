@@ -58,7 +58,7 @@ class DpmppSampler(GridSampler):
         for index in range(len(levels)):
             past = half_log_snr[max(0, index - self.order + 1) : index + 1][::-1]
             h = half_log_snr[index + 1] - past[0]
-            order = self._order(index, sigma, past)
+            order = self._order(index, levels, past)
             kept = math.exp(-self.eta * h) if self.eta else 1.0
             of_x = sigma[index + 1] / sigma[index] * kept
             of_samples = _of_samples(h, past[:order], (1 + self.eta) * h, self.solver) if h else [0.0]
@@ -67,12 +67,12 @@ class DpmppSampler(GridSampler):
             deviations.append(sigma[index + 1] * math.sqrt(1 - kept**2))
         return torch.tensor(rows, dtype=torch.float64), torch.tensor(deviations, dtype=torch.float64)
 
-    def _order(self, index: int, sigma: list[float], past: list[float]) -> int:
-        """How many predictions the step takes in: those that there are, fewer at the end."""
-        steps = len(sigma) - 1
-        left = steps - index
-        if left == 1 and sigma[-1] == 0:
+    def _order(self, index: int, levels: NoiseLevels, past: list[float]) -> int:
+        """How many predictions the step takes in: those that there are, fewer at the end of a walk."""
+        if index + 1 == len(levels) and levels.sigma[-1] == 0:
             return 1  # the polynomial cannot reach lambda = infinity
+        steps = levels.before + len(levels) + levels.after
+        left = len(levels) + levels.after - index
         final = left if self.lower_order_final and steps < FEW_STEPS else self.order
         # a point without signal stands at lambda = -infinity, and no polynomial goes through it
         return max(1, min(self.order, final, sum(map(math.isfinite, past))))

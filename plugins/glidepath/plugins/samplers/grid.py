@@ -31,6 +31,10 @@ class ChurnedLevels(NoiseLevels):
     base: NoiseLevels = attrs.field(kw_only=True)
     s_noise: float = attrs.field(kw_only=True)
 
+    def part(self, first: int, stop: int) -> NoiseLevels:
+        """None: between two of its steps noise is added."""
+        raise PartError("a walk with s_churn neither stops nor begins on the way: it adds noise there")
+
     @property
     def asked(self) -> Tensor:
         """[2 N] the times of these points, then those of `base`."""

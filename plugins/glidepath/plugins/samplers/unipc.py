@@ -63,7 +63,7 @@ class UniPcSampler(GridSampler):
         if not h:
             return _Row([1.0, 0.0], [1.0, 0.0, 0.0], 1)
         # a point without signal stands at lambda = -infinity, and no polynomial goes through it
-        order = max(1, min(self.order, len(levels) - index, sum(map(math.isfinite, past))))
+        order = max(1, min(self.order, len(levels) + levels.after - index, sum(map(math.isfinite, past))))
         gaps = [(other - past[0]) / h for other in past[1:order]]
         if not math.isfinite(h):
             newest = alpha[1] if self.predict_x0 else sigma[1] - of_x * sigma[0]

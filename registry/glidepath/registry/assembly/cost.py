@@ -107,19 +107,21 @@ def measure(plan: Plan, catalogue: Catalogue, size: Sequence[int] | None = None)
 
     pipelines = {name: _without_memory(stage, catalogue) for name, stage in plan.pipelines().items()}
     sizes: list[Sequence[int] | None] = [size] * len(pipelines)
+    cascade = Cascade(pipelines) if plan.stages else None
     if size is not None:
         try:
-            sizes = [*Cascade(pipelines).sizes(size)] if plan.stages else sizes
+            sizes = [*cascade.sizes(size)] if cascade else sizes
             for pipeline, own in zip(pipelines.values(), sizes, strict=True):
                 pipeline.latent_shape(own)
         except PartError as error:
             raise WrongSize(str(error)) from error
+    grids = cascade.grids(size=size) if cascade else [pipelines[""].levels(None, size)]
     costs = {}
-    for (name, stage), own in zip(plan.pipelines().items(), sizes, strict=True):
+    for (name, stage), own, levels in zip(plan.pipelines().items(), sizes, grids, strict=True):
         fake = FakeTensorMode(allow_non_fake_inputs=True)
         try:
             _pretend_cpu(pipelines[name], fake)
-            costs[name] = _measure(pipelines[name], fake, own, stage.runtime.device)
+            costs[name] = _measure(pipelines[name], fake, own, levels, stage.runtime.device)
         except Exception as error:
             raise CannotMeasure(f"this plan cannot be measured: {type(error).__name__}: {error}") from error
     return costs
@@ -156,17 +158,16 @@ def _pretend_cpu(pipeline: Pipeline, fake: FakeTensorMode) -> None:
 
 
 def _measure(
-    pipeline: Pipeline, fake: FakeTensorMode, size: Sequence[int] | None, device: str
+    pipeline: Pipeline, fake: FakeTensorMode, size: Sequence[int] | None, levels: NoiseLevels, device: str
 ) -> Measurement:
     from glidepath.core.pipeline import TURNS
     from glidepath.registry.assembly.build import choose_device
 
-    levels = _levels(pipeline, size)
     weights = {name: held for name, part in pipeline.networks().items() if (held := _bytes_of(part))}
-    cost = _walked(pipeline, pipeline.guidance, fake, size)
+    cost = _walked(pipeline, pipeline.guidance, fake, size, levels)
     without = list(_without_gradients(pipeline.guidance))
     differentiates = len(without) < len(pipeline.guidance)
-    plain = _walked(pipeline, without, fake, size) if differentiates else cost
+    plain = _walked(pipeline, without, fake, size, levels) if differentiates else cost
     return Measurement(
         parameters=pipeline.parameters(),
         device=str(choose_device(device)),
@@ -184,11 +185,6 @@ def _measure(
             for turn, slots in TURNS.items()
         ),
     )
-
-
-def _levels(pipeline: Pipeline, size: Sequence[int] | None) -> NoiseLevels:
-    """Those that it visits, as a stage after another where it has a handover."""
-    return pipeline.levels(pipeline.handover.strength if pipeline.handover else None, size)
 
 
 def _bytes_of(network: torch.nn.Module) -> int:
@@ -210,6 +206,7 @@ def _walked(
     guidances: Sequence[Guidance],
     fake: FakeTensorMode,
     size: Sequence[int] | None,
+    levels: NoiseLevels,
 ) -> _Cost:
     """The cost of a walk under some guidances, from an evaluation, or three where it varies by step."""
     import torch
@@ -225,7 +222,6 @@ def _walked(
     counter: Any = FlopCounterMode(display=False, custom_mapping=attention)
     counter.mod_tracker = _NoModules()
 
-    levels = _levels(pipeline, size)
     seen = 0
 
     def bind(conditioning: Conditioning) -> Predict:

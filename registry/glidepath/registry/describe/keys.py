@@ -32,6 +32,7 @@ KEYS: Mapping[str, Key] = {
     "codec.channels": Key("of its x_0; equal to `image.channels`", "codecs"),
     "codec.factor": Key("how many pixels along each side one position of x_0 stands for", "codecs"),
     "handover.latent": Key("whether latents are handed over, and not images", "handovers"),
+    "handover.level": Key("the sigma / alpha at which the stage before stops half way", "handovers"),
     "codec.bounded": Key("whether x_0 lies within [-1, 1]: samplers clip it then", "codecs"),
     "image.upsamples": Key("whether it starts from a low-resolution image", "denoisers"),
     "prediction.kind": Key("`epsilon`, `sample`, `velocity` or `flow`", "denoisers"),

@@ -98,8 +98,9 @@ class _Maker:
     provides: Mapping[str, Any]
     codec: PartPlan
     codec_provides: Mapping[str, Any]
+    schedule: PartPlan | None
     handover: PartPlan | None
-    hands_latents: bool
+    hands: Mapping[str, Any]
 
     @classmethod
     def among(cls, parts: Sequence[PartPlan], path: str, problems: Problems) -> _Maker | None:
@@ -111,8 +112,9 @@ class _Maker:
         inner = _answering((part, *(other for other in parts if other.path.startswith(f"{part.path}."))))
         provided = [dict(_provided(speaker, problems)) for speaker in inner]
         handover = slots.get(join_path(path, "handover"))
-        latents = handover is not None and bool(_provided(handover, problems).get("handover.latent"))
-        return cls(part, ChainMap(*provided), codec, _provided(codec, problems), handover, latents)
+        hands = {} if handover is None else _provided(handover, problems)
+        schedule = slots.get(join_path(path, "schedule"))
+        return cls(part, ChainMap(*provided), codec, _provided(codec, problems), schedule, handover, hands)
 
     @property
     def pixels(self) -> int | None:
@@ -149,13 +151,26 @@ def _check_growth(before: _Maker, maker: _Maker, problems: Problems) -> None:
 
 
 def _check_handover(before: _Maker, maker: _Maker, problems: Problems) -> None:
-    """Latents mean the same to both stages: their codecs are one."""
-    theirs, own = before.codec.registered.full_name, maker.codec.registered.full_name
-    if maker.handover is None or not maker.hands_latents or theirs == own:
+    """Latents mean the same to both stages, as their codecs do; noise levels too, as their schedules do."""
+    if maker.handover is None:
         return
-    what = f"{_named(maker.handover)} hands over the latents of {theirs}, and its stage has those of {own}"
-    hint = f"the handover `image` decodes and encodes; {before.codec.path} is written at {before.codec.place}"
-    problems.add(what, maker.handover.place, maker.handover.path, hint)
+    theirs, own = before.codec.registered.full_name, maker.codec.registered.full_name
+    if maker.hands.get("handover.latent") and theirs != own:
+        what = f"hands over the latents of {theirs}, and its stage has those of {own}"
+        hint = "the handover `image` decodes and encodes; "
+        hint += f"{before.codec.path} is written at {before.codec.place}"
+        problems.add(f"{_named(maker.handover)} {what}", maker.handover.place, maker.handover.path, hint)
+    one, other = before.schedule, maker.schedule
+    if "handover.level" not in maker.hands or one is None or other is None:
+        return
+    if (one.registered.full_name, one.config) != (other.registered.full_name, other.config):
+        what = f"{_named(other)} is not the schedule of the stage before, whose noise its stage goes on from"
+        problems.add(what, other.place, other.path, f"that one, {one.path}, is written at {one.place}")
+    if None not in (before.pixels, maker.pixels) and before.pixels != maker.pixels:
+        what = (
+            f"{_named(maker.handover)} goes on from an image of {before.pixels} pixels, and its stage makes"
+        )
+        problems.add(f"{what} {maker.pixels}", maker.handover.place, maker.handover.path)
 
 
 def _check_before(

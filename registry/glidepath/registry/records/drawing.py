@@ -38,7 +38,7 @@ def draw(
 
     stages = stages_of(pipeline)
     if isinstance(pipeline, Cascade):
-        lengths = pipeline.lengths(inputs.strength)
+        lengths = pipeline.lengths(inputs.strength, inputs.size)
     else:
         lengths = [len(pipeline.levels(inputs.strength))]
     wanted = _frames(lengths)
