@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.core import Event, GlidepathError, Listener
+from glidepath.core import Event, GlidepathError, Listener, Subject, listening
 from glidepath.registry import (
     CommandParser,
     add_locked_option,
@@ -58,7 +58,9 @@ def main(argv: Sequence[str]) -> int:
     catalogue, plan = open_plan(arguments)
     note_failures(catalogue)
 
-    from glidepath.plugins.train.run.trainable import build, check_trainable
+    import attrs
+
+    from glidepath.plugins.train.run.trainable import build, check_trainable, guests
 
     check_trainable(plan, catalogue)
     folder = arguments.out or Path("runs") / _name(arguments.spec)
@@ -71,7 +73,10 @@ def main(argv: Sequence[str]) -> int:
     with lock_folder(folder, refusal):
         remove_partial(folder)
         trainer, run = build(plan, catalogue, folder)
-        return _train(trainer, run, shlex.join(["glidepath", "train", *argv]), arguments.steps_now)
+        subject = Subject(kind="run", name=str(folder), folder=folder, spec=run.spec)
+        told = shlex.join(["glidepath", "train", *argv])
+        with listening(subject, guests(plan, catalogue), warn) as listeners:
+            return _train(trainer, attrs.evolve(run, listeners=listeners), told, arguments.steps_now)
 
 
 def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> int:
@@ -79,6 +84,7 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
 
     from glidepath.plugins.train.data.dataset import batch_at
     from glidepath.plugins.train.run.display import TrainingDisplay
+    from glidepath.plugins.train.run.heartbeat import HEARTBEAT, Heartbeat
     from glidepath.plugins.train.run.run import sampling_spec
     from glidepath.plugins.train.run.spec_file import SPEC, spec_text
 
@@ -90,8 +96,10 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
             write_text(run.folder / SPEC, spec_text(sampling_spec(trainer, run), command))
 
         session = _Session(began, lambda: interrupts() > 0, steps_now)
-        watched = attrs.evolve(run, listeners=(session, display), stop=session.is_to_stop)
-        weights = trainer.train(watched)
+        heart = Heartbeat(run.folder / HEARTBEAT)
+        listeners = (session, display, heart, *run.listeners)
+        with heart:
+            weights = trainer.train(attrs.evolve(run, listeners=listeners, stop=session.is_to_stop))
         stopped = interrupts() > 0
     if weights is not None:
         if session.first == session.total:
@@ -117,6 +125,11 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
         file=sys.stderr,
     )
     return 130 if stopped else 0
+
+
+def warn(sentence: str) -> None:
+    """Print what a person should know of a run."""
+    print(f"glidepath: warning: {sentence}", file=sys.stderr)
 
 
 class _Session(Listener):

@@ -11,11 +11,13 @@ from glidepath.plugins.train.run.checkpoint import CheckpointError
 
 FREE = frozenset(
     {
+        "alerts",
         "extends",
         "guidance",
         "plugins",
         "runtime",
         "sampler",
+        "trackers",
         "weights",
         "train.checkpoint_every",
         "train.export_dtype",

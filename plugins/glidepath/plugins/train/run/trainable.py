@@ -11,6 +11,7 @@ import attrs
 from glidepath.registry import PartPlan, Plan, Problem, SpecError, resolved_tree
 
 if TYPE_CHECKING:
+    from glidepath.core import Listener
     from glidepath.plugins.train.run.run import Run, Trainer
     from glidepath.registry import Catalogue
 
@@ -99,6 +100,25 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
         located=_located(plan) if hasattr(parts["data"], "contents") else frozenset(),
     )
     return parts["train"], run
+
+
+def guests(plan: Plan, catalogue: Catalogue) -> list[Listener]:
+    """The parts of a spec that are told what happens: alerts, trackers, and what other plugins add.
+
+    Raises:
+        GlidepathError: one could not be built.
+    """
+    from glidepath.core import Listener
+    from glidepath.registry import build_parts
+
+    slots = [
+        slot
+        for slot in plan.parts
+        if slot not in ("data", "train") and slot in catalogue.slots and not catalogue.slots[slot].sampling
+    ]
+    built = build_parts(plan, slots, catalogue).values()
+    made = [part for parts in built for part in (parts if isinstance(parts, tuple) else (parts,))]
+    return [part for part in made if isinstance(part, Listener)]
 
 
 def training_tree(plan: Plan) -> dict[str, Any]:
