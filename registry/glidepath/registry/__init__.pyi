@@ -63,6 +63,7 @@ from glidepath.registry.files.pictures import PICTURE_SUFFIXES as PICTURE_SUFFIX
 from glidepath.registry.files.pictures import ImageError as ImageError
 from glidepath.registry.files.pictures import decode_picture as decode_picture
 from glidepath.registry.files.pictures import picture_bytes as picture_bytes
+from glidepath.registry.files.pictures import picture_sides as picture_sides
 from glidepath.registry.files.pictures import read_picture as read_picture
 from glidepath.registry.files.reading import files_of as files_of
 from glidepath.registry.files.reading import open_file as open_file

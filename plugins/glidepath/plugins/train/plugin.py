@@ -1,4 +1,4 @@
-"""What this plugin supplies: the kinds `dataset` and `trainer`, parts of both, and the command `train`.
+"""What this plugin supplies: datasets, their transforms, trainers, a metric, and the command `train`.
 
 Imports no torch, and the parameters of a part only where it is used.
 """
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.plugins.train.data.components import datasets
+from glidepath.plugins.train.data.components import datasets, transforms
 from glidepath.registry import Command, Component, Kind, Need, hookimpl
 
 if TYPE_CHECKING:
@@ -77,6 +77,12 @@ def kinds() -> Iterable[Kind]:
             template=Path(__file__).parent / "template",
         ),
         Kind(
+            name="transform",
+            interface=f"{_HERE}.data.transform:Transform",
+            summary="what is done with a picture before it is trained on",
+            sampling=False,
+        ),
+        Kind(
             name="trainer",
             interface=f"{_HERE}.run.run:Trainer",
             summary="how `glidepath train` trains",
@@ -88,12 +94,12 @@ def kinds() -> Iterable[Kind]:
 
 @hookimpl
 def checks(kind: str) -> Iterable[type[Trial]]:
-    """How the conformance kit uses a dataset."""
-    if kind != "dataset":
+    """How the conformance kit uses a dataset, and a transform."""
+    if kind not in ("dataset", "transform"):
         return ()
-    from glidepath.plugins.train.data.conformance import DatasetTrial
+    from glidepath.plugins.train.data.conformance import DatasetTrial, TransformTrial
 
-    return (DatasetTrial,)
+    return (DatasetTrial,) if kind == "dataset" else (TransformTrial,)
 
 
 @hookimpl
@@ -163,6 +169,7 @@ def components() -> Iterable[Component]:
             ),
         ),
         *datasets(),
+        *transforms(),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageChops, ImageColor, ImageOps, UnidentifiedImageError
@@ -28,6 +28,7 @@ MOST_PIXELS = 2**26
 
 _MOST_BYTES = 2**28
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # of TIFF
+_ORIENTATION = 0x0112  # of EXIF; from 5 on width and height are exchanged
 _DEPTH = 24  # where the header of a PNG has the bits of a sample
 
 
@@ -88,6 +89,20 @@ def decode_picture(
         what = f"it is damaged, or none of {', '.join(formats)}"
         raise ImageError(f"cannot read {name} as an image: {what}") from error
     except Exception as error:  # decoders raise whatever they run into
+        raise ImageError(f"cannot read {name} as an image: {str(error) or type(error).__name__}") from error
+
+
+def picture_sides(file: BinaryIO, name: str) -> tuple[int, int]:
+    """Width and height of a picture, turned as its EXIF says, without decoding it.
+
+    Raises:
+        ImageError: its header cannot be read.
+    """
+    try:
+        with Image.open(file, formats=FORMATS) as picture:
+            turned = picture.getexif().get(_ORIENTATION, 1) >= 5
+            return (picture.height, picture.width) if turned else picture.size
+    except Exception as error:
         raise ImageError(f"cannot read {name} as an image: {str(error) or type(error).__name__}") from error
 
 

@@ -14,19 +14,20 @@ from PIL import Image
 from torch import Tensor
 
 from glidepath.core.errors import PartError
-from glidepath.plugins.train.data.configs import CaptionedFolderConfig
+from glidepath.plugins.train.data.configs import CaptionedFolderConfig, FlipConfig
 from glidepath.plugins.train.data.dataset import CaptionedDataset
 from glidepath.plugins.train.data.folder import CaptionedFolder
-from glidepath.plugins.train.data.pictured import as_tensor, fitted
+from glidepath.plugins.train.data.pictured import as_tensor
+from glidepath.plugins.train.data.transform import Flip, Transform, fitted
 from glidepath.registry import ImageError, read_picture
 
 
-def dataset_of(folder: Path, size: int = 4, flip: bool = False) -> CaptionedFolder:
-    return CaptionedFolder(CaptionedFolderConfig(folder=folder, size=size, flip=flip))
+def dataset_of(folder: Path, *transforms: Transform) -> CaptionedFolder:
+    return CaptionedFolder(CaptionedFolderConfig(folder=folder, size=4), transforms)
 
 
 def load_image(path: Path, size: int) -> Tensor:
-    return as_tensor(fitted(read_picture(path), size))
+    return as_tensor(fitted(read_picture(path), (size, size)))
 
 
 def paint(path: Path, level: int, size: tuple[int, int] = (4, 4)) -> None:
@@ -77,7 +78,7 @@ def test_the_order_is_decided_by_seed_and_epoch(greys: Path) -> None:
 
 
 def test_a_batch_depends_on_its_arguments_alone(greys: Path) -> None:
-    used, fresh = dataset_of(greys, flip=True), dataset_of(greys, flip=True)
+    used, fresh = dataset_of(greys, Flip(FlipConfig())), dataset_of(greys, Flip(FlipConfig()))
     for step in (8, 3, 0):
         used.batch(5, step, 6)
     ours, theirs = used.batch(5, 7, 6), fresh.batch(5, 7, 6)
@@ -174,14 +175,16 @@ def share_flipped(dataset: CaptionedFolder, steps: int) -> dict[str, float]:
 def test_images_are_mirrored_only_if_asked_for(tmp_path: Path) -> None:
     halves(tmp_path, ["a house"])
     assert share_flipped(dataset_of(tmp_path), 50) == {"a house": 0}
-    assert share_flipped(dataset_of(tmp_path, flip=True), 50)["a house"] == pytest.approx(0.5, abs=0.1)
+    assert share_flipped(dataset_of(tmp_path, Flip(FlipConfig())), 50)["a house"] == pytest.approx(
+        0.5, abs=0.1
+    )
 
 
 def test_an_image_whose_caption_tells_left_from_right_is_never_mirrored(tmp_path: Path) -> None:
     sided = ["a cat left of a dog", "Right: a tree", "the leftmost house", "a car turning right."]
     free = ["a copyright sign", "cleft rock"]
     halves(tmp_path, [*sided, *free])
-    shares = share_flipped(dataset_of(tmp_path, flip=True), 60)
+    shares = share_flipped(dataset_of(tmp_path, Flip(FlipConfig())), 60)
     assert [shares[caption] for caption in sided] == [0, 0, 0, 0]
     assert all(shares[caption] > 0.3 for caption in free)
 

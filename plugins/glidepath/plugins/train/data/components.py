@@ -38,6 +38,23 @@ def datasets() -> Iterable[Component]:
     )
 
 
+def transforms() -> Iterable[Component]:
+    """What may be done with a picture before it is trained on."""
+    for name, target, config, summary in (
+        ("crop", "Crop", "CropConfig", "a part of the picture, with the proportions of the batch, drawn"),
+        ("resize", "Resize", "ResizeConfig", "another size, by a method of choice"),
+        ("flip", "Flip", "FlipConfig", "mirrored pictures, not of captions that say left or right"),
+        ("colour-jitter", "ColourJitter", "ColourJitterConfig", "brightness, contrast, saturation and hue"),
+    ):
+        yield Component(
+            kind="transform",
+            name=name,
+            target=f"{_HERE}.transform:{target}",
+            config=f"{_HERE}.configs:{config}",
+            summary=summary,
+        )
+
+
 def _provides_of_pictures(config: PicturesConfig) -> dict[str, object]:
     return {"data.channels": 3, "data.size": config.size}
 

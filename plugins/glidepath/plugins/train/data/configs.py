@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import attrs
-from attrs.validators import ge, lt
+from attrs.validators import deep_iterable, ge, gt, le, lt, matches_re, optional
 
-from glidepath.registry import doc
+from glidepath.registry import doc, parts
 
 
 @attrs.frozen(kw_only=True)
@@ -19,10 +20,24 @@ class PicturesConfig:
         validator=ge(1),
         metadata=doc("pixels of each side: the largest square in the middle is cut out and resized"),
     )
-    flip: bool = attrs.field(
-        default=False,
+    transforms: Any = attrs.field(
+        default=(),
+        metadata=parts("transform", "what is done with each picture before that, in this order"),
+    )
+    templates: tuple[str, ...] = attrs.field(
+        default=(),
+        validator=deep_iterable(matches_re(r"[\s\S]*\{caption\}[\s\S]*")),
         metadata=doc(
-            "mirror half of the images, drawn anew each time; none whose caption says left or right"
+            'forms of words around a caption, of which one is drawn each time: "a photo of {caption}"; none: '
+            "the caption alone"
+        ),
+    )
+    part_dropout: float = attrs.field(
+        default=0.0,
+        validator=[ge(0), le(1)],
+        metadata=doc(
+            "share of the parts of a caption, between its commas, that are left out, drawn anew each time; "
+            "never the first"
         ),
     )
 
@@ -51,6 +66,19 @@ class ListedConfig(PicturesConfig):
             "columns of what captions say (the colour, the style): questions to which each text in them is "
             "an answer, and an empty one leaves it open. A trainer's facts_steps teaches them"
         ),
+    )
+    bucket_step: int = attrs.field(
+        default=0,
+        validator=ge(0),
+        metadata=doc(
+            "pictures keep their proportions: each batch is of one size, of about size x size pixels, whose "
+            "sides are multiples of so many pixels; 0: all are cut to squares"
+        ),
+    )
+    bucket_ratio: float = attrs.field(
+        default=2.0,
+        validator=ge(1),
+        metadata=doc("the longer side of such a size is at most so many times the shorter"),
     )
     held_out: str = attrs.field(
         default="",
@@ -89,4 +117,59 @@ class TableConfig(ListedConfig):
         metadata=doc(
             "the column of the pictures: paths from the folder of the table on; in Parquet their bytes too"
         ),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CropConfig:
+    """A part of the picture, with the proportions of the batch, at a place that is drawn."""
+
+    least: float = attrs.field(
+        default=1.0,
+        validator=[gt(0), le(1)],
+        metadata=doc("its sides, as a share of the largest such part's, are drawn from this to 1"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ResizeConfig:
+    """Another size, the proportions kept."""
+
+    side: int | None = attrs.field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata=doc("pixels of the shorter side; none: as small as covers the size of the batch"),
+    )
+    method: Literal["nearest", "area", "bilinear", "bicubic", "lanczos"] = attrs.field(
+        default="bicubic", metadata=doc("how pixels are made of others; nearest is for pixel art")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class FlipConfig:
+    """Mirrored pictures."""
+
+    share: float = attrs.field(
+        default=0.5, validator=[ge(0), le(1)], metadata=doc("of the pictures that is mirrored")
+    )
+    words: Literal["keep", "swap"] = attrs.field(
+        default="keep",
+        metadata=doc(
+            "of pictures whose caption says left or right: keep mirrors none, swap mirrors them and "
+            "exchanges the words"
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ColourJitterConfig:
+    """Colours that are drawn anew each time. What a caption says of colours holds for small values alone."""
+
+    brightness: float = attrs.field(
+        default=0.1, validator=ge(0), metadata=doc("a factor drawn from 1 - this to 1 + this")
+    )
+    contrast: float = attrs.field(default=0.1, validator=ge(0), metadata=doc("likewise"))
+    saturation: float = attrs.field(default=0.1, validator=ge(0), metadata=doc("likewise"))
+    hue: float = attrs.field(
+        default=0.0, validator=[ge(0), le(0.5)], metadata=doc("the most that hues are turned by; 1 is round")
     )

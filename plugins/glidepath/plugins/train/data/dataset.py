@@ -71,6 +71,9 @@ class CaptionedDataset(Protocol):
     One whose images are of classes has `labels(seed, step, size) -> Tensor`: those of the images of that
     batch, [size] int64 from 0 on, on the host.
 
+    One whose batches are not all of one size says which they have, `sizes: Sequence[tuple[int, int]]`, each
+    (height, width).
+
     One that lies in files is checked before the first step, and known again when a run is resumed, by what it
     has of these:
 

@@ -22,6 +22,9 @@ WINDOW = 4
 WEIGHTS = 5
 """How often an example comes in an epoch that may come more often than others, or less."""
 
+BUCKETS = 6
+"""The order of the batches of an epoch, where each is of one size; the epoch stands for the step."""
+
 
 def mix(seed: int, step: int, purpose: int = STEP) -> int:
     """A seed for torch.

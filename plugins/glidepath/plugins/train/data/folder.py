@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from glidepath.plugins.train.data.configs import CaptionedFolderConfig
 from glidepath.plugins.train.data.examples import Example
 from glidepath.plugins.train.data.listing import list_folder
 from glidepath.plugins.train.data.pictured import ListedDataset
-from glidepath.registry import picture_bytes
+from glidepath.plugins.train.data.transform import Transform
+from glidepath.registry import ImageError, open_file, picture_bytes, picture_sides
 
 
 class CaptionedFolder(ListedDataset):
@@ -16,13 +18,13 @@ class CaptionedFolder(ListedDataset):
 
     config: CaptionedFolderConfig
 
-    def __init__(self, config: CaptionedFolderConfig) -> None:
+    def __init__(self, config: CaptionedFolderConfig, transforms: Sequence[Transform] = ()) -> None:
         """Read the captions.
 
         Raises:
             PartError: the folder has no images, or an image and a caption do not find each other.
         """
-        super().__init__(config, config.folder, *list_folder(config), FilePictures(config.folder))
+        super().__init__(config, config.folder, *list_folder(config), FilePictures(config.folder), transforms)
 
 
 class FilePictures:
@@ -43,3 +45,11 @@ class FilePictures:
     def read(self, example: Example) -> bytes:
         """The bytes of its file."""
         return picture_bytes(self.folder / example.name)
+
+    def sides(self, example: Example) -> tuple[int, int]:
+        """Its width and height."""
+        try:
+            with open_file(self.folder / example.name) as file:
+                return picture_sides(file, self.place(example))
+        except OSError as error:
+            raise ImageError(f"cannot read {self.place(example)} as an image: {error}") from error

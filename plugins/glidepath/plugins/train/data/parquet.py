@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from glidepath.core import PartError
 from glidepath.plugins.train.data.examples import Example, RowError, example_of
 from glidepath.plugins.train.data.rows import Row
-from glidepath.registry import ImageError, list_names
+from glidepath.registry import ImageError, list_names, picture_sides
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.data.configs import ListedConfig, TableConfig
@@ -115,6 +116,10 @@ class ParquetPictures:
         if data is None:
             raise ImageError(f"{self.place(example)} holds no picture in column {self.column}")
         return bytes(data)
+
+    def sides(self, example: Example) -> tuple[int, int]:
+        """Its width and height."""
+        return picture_sides(io.BytesIO(self.read(example)), self.place(example))
 
     def _group(self, group: int) -> Any:
         if group not in self._groups:

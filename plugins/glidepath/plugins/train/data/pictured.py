@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+import attrs
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from glidepath.core import PartError
 from glidepath.plugins.train.data import draws
+from glidepath.plugins.train.data.buckets import BucketOrder, bucket_sizes, nearest_size
+from glidepath.plugins.train.data.captions import CAPTION, drawn, in_template, whole
 from glidepath.plugins.train.data.configs import ListedConfig, PicturesConfig
 from glidepath.plugins.train.data.dataset import OPEN, Entry
 from glidepath.plugins.train.data.examples import Example, composed
 from glidepath.plugins.train.data.order import Order
+from glidepath.plugins.train.data.transform import Size, Transform, fitted
 from glidepath.registry import ImageError, decode_picture
 
-_SIDE = re.compile(r"\b(left|right)(most|ward|wards)?\b", re.IGNORECASE)
+_WINDOW = 8  # chunks whose examples are shuffled together
 _CHUNK = 256
 _MOST_THREADS = 8
 
@@ -40,6 +44,17 @@ class Pictures(Protocol):
     def read(self, example: Example) -> bytes:
         """The bytes of a picture. Raises ImageError."""
 
+    def sides(self, example: Example) -> tuple[int, int]:
+        """Its width and height, turned as its EXIF says. Raises ImageError."""
+
+
+@attrs.frozen
+class Chosen:
+    """What a batch is of: examples after what decides their draws beside the seed, and their size."""
+
+    examples: Mapping[tuple[int, ...], Example]
+    size: Size
+
 
 class PicturedDataset(ABC):
     """Captioned pictures, by position: a batch may span two epochs.
@@ -50,29 +65,31 @@ class PicturedDataset(ABC):
 
     config: PicturesConfig
     pictures: Pictures
+    transforms: Sequence[Transform]
 
     @abstractmethod
-    def example(self, seed: int, position: int) -> Example:
-        """What comes at a position."""
+    def chosen(self, seed: int, step: int, size: int) -> Chosen:
+        """What the batch of a step is of."""
 
     def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, list[str]]:
-        """The batch of a training step: images [size, 3, S, S] float32 in [-1, 1], and their captions.
+        """The batch of a training step: images [size, 3, H, W] float32 in [-1, 1], and their captions.
 
         Raises:
             ImageError: an image cannot be read.
         """
-        made = [self._made(seed, position) for position in range(step * size, (step + 1) * size)]
+        chosen = self.chosen(seed, step, size)
+        made = [
+            self._made(example, chosen.size, np.random.default_rng((seed, draws.SAMPLE, *key)))
+            for key, example in chosen.examples.items()
+        ]
         return torch.stack([image for image, _ in made]), [caption for _, caption in made]
 
-    def _made(self, seed: int, position: int) -> tuple[Tensor, str]:
-        example = self.example(seed, position)
-        rng = np.random.default_rng((seed, position, draws.SAMPLE))
-        caption = example.captions[int(rng.integers(len(example.captions)))]
+    def _made(self, example: Example, size: Size, rng: np.random.Generator) -> tuple[Tensor, str]:
+        caption = drawn(example.captions, self.config, rng)
         picture = decode_picture(self.pictures.read(example), self.pictures.place(example))
-        image = as_tensor(fitted(picture, self.config.size))
-        if self.config.flip and rng.random() < 0.5 and not _SIDE.search(caption):
-            image = image.flip(-1)
-        return image, caption
+        for transform in self.transforms:
+            picture, caption = transform.apply(picture, caption, size, rng)
+        return as_tensor(fitted(picture, size)), caption
 
 
 class ListedDataset(PicturedDataset):
@@ -87,19 +104,58 @@ class ListedDataset(PicturedDataset):
         examples: Sequence[Example],
         notes: Sequence[str],
         pictures: Pictures,
+        transforms: Sequence[Transform] = (),
     ) -> None:
         """where: the folder that places start from."""
         self.config, self.where, self.notes, self.pictures = config, where, notes, pictures
-        self.examples = examples
-        self._trained = [example for example in examples if not example.held]
-        chunks = [example.chunk for example in self._trained]
-        self._order = Order(
-            np.unique(chunks, return_counts=True)[1].tolist(),
-            window=_window(chunks),
-            weights=[example.weight for example in self._trained],
-        )
+        self.examples, self.transforms = examples, transforms
+        trained = [example for example in examples if example.weight and not example.held]
+        self.sizes: Sequence[Size] = [(config.size, config.size)]
+        self._buckets = [trained]
+        if config.bucket_step:
+            self.sizes, self._buckets = self._sorted(trained)
+        self._orders = [_order(bucket) for bucket in self._buckets]
+        weights = [sum(example.weight for example in bucket) for bucket in self._buckets]
+        self._batches = BucketOrder([len(trained) * weight / sum(weights) for weight in weights])
         if config.facts:
             self._learn_facts()
+        if config.label:
+            self.labels = self._labels
+
+    def chosen(self, seed: int, step: int, size: int) -> Chosen:
+        """What the batch of a step is of, of what is not held out."""
+        bucket, number = (0, step) if len(self.sizes) == 1 else self._batches.at(seed, step, size)
+        order, examples = self._orders[bucket], self._buckets[bucket]
+        return Chosen(
+            {
+                (bucket, position): examples[order.at(seed, position)]
+                for position in range(number * size, (number + 1) * size)
+            },
+            self.sizes[bucket],
+        )
+
+    def _labels(self, seed: int, step: int, size: int) -> Tensor:
+        """The classes of the images of a batch: [size] int64."""
+        return torch.tensor([it.label for it in self.chosen(seed, step, size).examples.values()])
+
+    def _sorted(self, examples: Sequence[Example]) -> tuple[list[Size], list[list[Example]]]:
+        """The sizes that pictures have, and those of each size."""
+        config = self.config
+        sizes = bucket_sizes(config.size, config.bucket_step, config.bucket_ratio)
+        if not sizes:
+            raise PartError(
+                f"no size of sides that are multiples of bucket_step, {config.bucket_step}, has as few "
+                f"pixels as {config.size} x {config.size}"
+            )
+        buckets: list[list[Example]] = [[] for _ in sizes]
+        for example in examples:
+            try:
+                sides = self.pictures.sides(example)
+            except ImageError:  # told with all others when the contents are checked
+                sides = (1, 1)
+            buckets[nearest_size(*sides, sizes)].append(example)
+        there = [index for index, bucket in enumerate(buckets) if bucket]
+        return [sizes[index] for index in there], [buckets[index] for index in there]
 
     def _learn_facts(self) -> None:
         """The answers that are there to each question, and what every caption says."""
@@ -111,7 +167,7 @@ class ListedDataset(PicturedDataset):
         self._facts: dict[str, tuple[int, ...]] = {}
         for example in self.examples:
             said = tuple(known.get(fact, OPEN) for known, fact in zip(numbers, example.facts, strict=True))
-            for caption in example.captions:
+            for caption in whole(example.captions, self.config):
                 before = self._facts.setdefault(caption, said)
                 self._facts[caption] = tuple(
                     it if it == other else OPEN for it, other in zip(before, said, strict=True)
@@ -125,13 +181,13 @@ class ListedDataset(PicturedDataset):
         unknown = (OPEN,) * len(self.answers)
         return torch.tensor([self._facts.get(caption, unknown) for caption in captions])
 
-    def example(self, seed: int, position: int) -> Example:
-        """What comes at a position, of what is not held out."""
-        return self._trained[self._order.at(seed, position)]
-
     def captions(self) -> Iterator[tuple[str, str]]:
-        """Every caption, after the file or line where it is written."""
-        return ((str(self.where / it.place), caption) for it in self.examples for caption in it.captions)
+        """Every caption in its longest template, after where it is written; the first in all templates."""
+        longest = max(self.config.templates, key=len, default=CAPTION)
+        for number, example in enumerate(self.examples):
+            captions = (in_template(caption, longest) for caption in example.captions)
+            for caption in captions if number else whole(example.captions, self.config):
+                yield str(self.where / example.place), caption
 
     def contents(self, known: Mapping[str, Entry]) -> Iterator[Entry]:
         """Every example, in the order of the list, with the hash of its image and whether it can be read.
@@ -149,25 +205,15 @@ class ListedDataset(PicturedDataset):
                 yield from pool.map(checked, self.examples[first : first + _CHUNK])
 
 
-def fitted(picture: Image.Image, size: int) -> Image.Image:
-    """The largest square in the middle of a picture, resized."""
-    side = min(picture.size)
-    left, top = ((length - side) // 2 for length in picture.size)
-    square = picture.crop((left, top, left + side, top + side))
-    return square.resize((size, size), Image.Resampling.BICUBIC)
-
-
 def as_tensor(picture: Image.Image) -> Tensor:
     """[3, H, W] float32 in [-1, 1] of a picture in RGB."""
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     return pixels.to(torch.float32) / 127.5 - 1
 
 
-def _window(chunks: Sequence[int]) -> int:
-    return 1 if not chunks else max(1, min(_WINDOW, len({*chunks})))
-
-
-_WINDOW = 8  # chunks whose examples are shuffled together
+def _order(examples: Sequence[Example]) -> Order:
+    _, counts = np.unique([example.chunk for example in examples], return_counts=True)
+    return Order(counts.tolist(), min(_WINDOW, len(counts)), [example.weight for example in examples])
 
 
 def _checked(

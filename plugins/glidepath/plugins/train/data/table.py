@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from glidepath.core import PartError
@@ -12,6 +12,7 @@ from glidepath.plugins.train.data.folder import FilePictures
 from glidepath.plugins.train.data.listing import outside_or_absent
 from glidepath.plugins.train.data.pictured import ListedDataset, Pictures
 from glidepath.plugins.train.data.rows import Row, csv_rows, examples_of, json_rows
+from glidepath.plugins.train.data.transform import Transform
 
 _READ: dict[str, Callable[[Path], Iterator[tuple[str, Row | RowError]]]] = {
     ".csv": csv_rows,
@@ -24,7 +25,7 @@ class CaptionedTable(ListedDataset):
 
     config: TableConfig
 
-    def __init__(self, config: TableConfig) -> None:
+    def __init__(self, config: TableConfig, transforms: Sequence[Transform] = ()) -> None:
         """Read the rows.
 
         Raises:
@@ -34,7 +35,7 @@ class CaptionedTable(ListedDataset):
         if not examples:
             raise PartError(f"table: {config.file} has no rows")
         examples = finished(examples, config, str(config.file))
-        super().__init__(config, config.file.parent, examples, (), pictures)
+        super().__init__(config, config.file.parent, examples, (), pictures, transforms)
 
 
 def _read(config: TableConfig) -> tuple[list[Example], Pictures]:

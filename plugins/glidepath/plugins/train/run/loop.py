@@ -108,12 +108,7 @@ class Loop:
         seed, done = self.config.seed, self.step - self.first
         torch.manual_seed(draws.mix(seed, self.step, draws.DROPOUT))
         batch = batch_at(self.run.dataset, self.run.conditioners, seed, self.step, self.stage.batch)
-        shape = batch.images.shape[1:]
-        if tuple(shape) != self.run.image_shape:
-            raise PartError(
-                f"the dataset gives images of {list(shape)} (channels, height, width), and the "
-                f"denoiser is made for {list(self.run.image_shape)}"
-            )
+        self.run.check_shape(batch.images.shape[1:])
         with self._autocast():
             loss = self.stage.loss(batch, draws.generator(seed, self.step))
         self.learner.update(loss, self._learning_rate(done), ema_decay(self.config.ema, done))

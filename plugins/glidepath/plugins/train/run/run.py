@@ -18,6 +18,7 @@ from glidepath.core import (
     IdentityCodec,
     Listener,
     NoiseSchedule,
+    PartError,
     TextEncoder,
 )
 from glidepath.plugins.train.data.dataset import CaptionedDataset
@@ -77,6 +78,24 @@ class Run:
     def warn(self, sentence: str) -> None:
         """Tell what a person should know of."""
         self.tell(Event(name="warning", message=sentence))
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Refuse images [C, *spatial] that the denoiser does not take, or the dataset does not announce.
+
+        Raises:
+            PartError: it is of another shape than the denoiser is made for, and not one of `dataset.sizes`;
+                or the denoiser or the codec does not take that size.
+        """
+        announced = [tuple(size) for size in getattr(self.dataset, "sizes", ())]
+        if tuple(shape) == self.image_shape:
+            return
+        if tuple(shape[1:]) not in announced or shape[0] != self.image_shape[0]:
+            raise PartError(
+                f"the dataset gives images of {list(shape)} (channels, height, width), and the denoiser is "
+                f"made for {list(self.image_shape)}"
+            )
+        if fault := self.denoiser.takes(self.codec.latent_size(shape[1:])):
+            raise PartError(f"the dataset gives images of {list(shape[1:])} (height, width): {fault}")
 
     @property
     def image_shape(self) -> tuple[int, ...]:
