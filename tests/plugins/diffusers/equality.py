@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,18 @@ def theirs(folder: Path) -> Any:
 
 
 def ours(
-    folder: Path, steps: int = STEPS, scheduler: Mapping[str, Any] | None = None, **more: Any
+    folder: Path,
+    steps: int = STEPS,
+    scheduler: Mapping[str, Any] | None = None,
+    controls: Sequence[Path] = (),
+    **more: Any,
 ) -> Pipeline:
     """The folder's pipeline here, with so many steps.
 
-    scheduler: another one's configuration. more: what is laid over the spec, part by part.
+    scheduler: another one's configuration. controls: folders of ControlNets.
+    more: what is laid over the spec, part by part.
     """
-    spec: dict[str, Any] = dict(read_folder(folder, str(folder), steps=steps).spec)
+    spec: dict[str, Any] = dict(read_folder(folder, str(folder), steps=steps, controls=_named(controls)).spec)
     if scheduler is not None:
         walk = read_scheduler(scheduler, steps, corrected=True)
         spec |= {"schedule": walk.schedule, "sampler": walk.sampler}
@@ -75,6 +80,10 @@ def refined_cascade(base: Path, refiner: Path, steps: int, scheduler: Mapping[st
     built = assemble(spec)
     assert isinstance(built, Cascade)
     return built
+
+
+def _named(folders: Sequence[Path]) -> list[tuple[Path, str]]:
+    return [(folder, str(folder)) for folder in folders]
 
 
 def first_noise(pipeline: Pipeline) -> Tensor:

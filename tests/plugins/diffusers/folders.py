@@ -20,6 +20,37 @@ UNET = {
     "cross_attention_dim": 32,
     "attention_head_dim": 4,
 }
+SDXL_UNET = {
+    **UNET,
+    "cross_attention_dim": 64,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 6 * 8 + 24,
+    "transformer_layers_per_block": (1, 2),
+}
+SD3 = {
+    "sample_size": 8,
+    "patch_size": 2,
+    "in_channels": 16,
+    "num_layers": 2,
+    "attention_head_dim": 8,
+    "num_attention_heads": 4,
+    "joint_attention_dim": 96,
+    "caption_projection_dim": 32,
+    "pooled_projection_dim": 40,
+    "out_channels": 16,
+    "pos_embed_max_size": 16,
+}
+FLUX = {
+    "in_channels": 16,
+    "num_layers": 1,
+    "num_single_layers": 1,
+    "attention_head_dim": 16,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 48,
+    "pooled_projection_dim": 32,
+    "axes_dims_rope": (4, 6, 6),
+}
 LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
@@ -71,13 +102,7 @@ def sd21(folder: Path) -> Path:
 def sdxl(folder: Path, *, in_channels: int = 4) -> Path:
     """SDXL: two CLIPs, sizes as conditions, Euler."""
     _seed()
-    unet = diffusers.UNet2DConditionModel(
-        **{**UNET, "cross_attention_dim": 64, "in_channels": in_channels},
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + 24,
-        transformer_layers_per_block=(1, 2),
-    )
+    unet = diffusers.UNet2DConditionModel(**SDXL_UNET, in_channels=in_channels)
     scheduler = diffusers.EulerDiscreteScheduler(**LATENT, timestep_spacing="leading", steps_offset=1)
     inpainting = in_channels == 9
     made = (
@@ -178,6 +203,48 @@ def controlnet(folder: Path) -> Path:
     return folder
 
 
+def sdxl_controlnet(folder: Path) -> Path:
+    """A ControlNet of the UNet of `sdxl`, which is told of sizes too."""
+    _seed()
+    unet = diffusers.UNet2DConditionModel(**SDXL_UNET)
+    made = diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 8))
+    _spread(made)
+    made.save_pretrained(folder)
+    return folder
+
+
+def sd3_controlnet(folder: Path, **settings: Any) -> Path:
+    """A ControlNet of `sd3` that reads no pooled text, as InstantX trained them."""
+    _seed()
+    given = {**SD3, "num_layers": 1, **settings}
+    made = diffusers.SD3ControlNetModel(**given)
+    _spread(made)
+    made.save_pretrained(folder)
+    return folder
+
+
+def sd35_controlnet(folder: Path) -> Path:
+    """One without text and positions of its own, as those of SD 3.5 are."""
+    own = {"joint_attention_dim": None, "use_pos_embed": False, "force_zeros_for_pooled_projection": False}
+    return sd3_controlnet(folder, **own)
+
+
+def flux_controlnet(folder: Path, **settings: Any) -> Path:
+    """A ControlNet of `flux`, several in one."""
+    _seed()
+    given = {**FLUX, "num_mode": 3, "guidance_embeds": True, **settings}
+    made = diffusers.FluxControlNetModel(**given)
+    _spread(made)
+    made.save_pretrained(folder)
+    return folder
+
+
+def flux_pixel_controlnet(folder: Path) -> Path:
+    """One that reads pixels, as XLabs trained them."""
+    own = {"num_mode": None, "guidance_embeds": False}
+    return flux_controlnet(folder, **own, patch_size=2, conditioning_embedding_channels=4)
+
+
 def image_encoder(folder: Path) -> Path:
     """A CLIP for pictures of 16 pixels, and what makes pictures fit it."""
     _seed()
@@ -207,19 +274,7 @@ def sd3(folder: Path, *, t5: bool = True) -> Path:
     """SD 3: two CLIPs and a T5, a flow."""
     _seed()
     made = diffusers.StableDiffusion3Pipeline(
-        transformer=diffusers.SD3Transformer2DModel(
-            sample_size=8,
-            patch_size=2,
-            in_channels=16,
-            num_layers=2,
-            attention_head_dim=8,
-            num_attention_heads=4,
-            joint_attention_dim=96,
-            caption_projection_dim=32,
-            pooled_projection_dim=40,
-            out_channels=16,
-            pos_embed_max_size=16,
-        ),
+        transformer=diffusers.SD3Transformer2DModel(**SD3),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=vae(16, shift=0.06),
         text_encoder=clip(projection=16),
@@ -232,7 +287,7 @@ def sd3(folder: Path, *, t5: bool = True) -> Path:
     return _saved(made, folder)
 
 
-def flux(folder: Path, *, distilled: bool = True) -> Path:
+def flux(folder: Path, *, distilled: bool = True, levels: int = 2) -> Path:
     """Flux: pooled CLIP and a T5, a flow whose shift depends on the size; packed latents."""
     _seed()
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(
@@ -244,25 +299,20 @@ def flux(folder: Path, *, distilled: bool = True) -> Path:
         max_image_seq_len=64,
     )
     made = diffusers.FluxPipeline(
-        transformer=diffusers.FluxTransformer2DModel(
-            in_channels=16,
-            num_layers=1,
-            num_single_layers=1,
-            attention_head_dim=16,
-            num_attention_heads=2,
-            joint_attention_dim=48,
-            pooled_projection_dim=32,
-            axes_dims_rope=(4, 6, 6),
-            guidance_embeds=distilled,
-        ),
+        transformer=diffusers.FluxTransformer2DModel(**FLUX, guidance_embeds=distilled),
         scheduler=scheduler,
-        vae=vae(4, shift=0.1),
+        vae=vae(4, shift=0.1, levels=levels),
         text_encoder=clip(),
         tokenizer=clip_tokenizer(folder / "made"),
         text_encoder_2=t5_encoder(48),
         tokenizer_2=t5_tokenizer(24),
     )
     return _saved(made, folder)
+
+
+def flux_of_eight(folder: Path) -> Path:
+    """Flux in latents of an eighth of the image's size, as the published one."""
+    return flux(folder, levels=4)
 
 
 def schnell(folder: Path) -> Path:
@@ -330,12 +380,12 @@ def pixart(folder: Path) -> Path:
     return _saved(made, folder)
 
 
-def vae(channels: int, shift: float | None = None, scale: float = 0.3) -> Any:
-    """An autoencoder that halves the size."""
+def vae(channels: int, shift: float | None = None, scale: float = 0.3, levels: int = 2) -> Any:
+    """An autoencoder that halves the size, at each level but one."""
     return diffusers.AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, *(16,) * (levels - 1)),
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
         latent_channels=channels,
         norm_num_groups=4,
         sample_size=16,

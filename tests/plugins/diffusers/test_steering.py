@@ -22,9 +22,9 @@ transformers = pytest.importorskip("transformers", reason="needs the extra [diff
 Saved = Callable[[str], Path]
 
 
-def picture(seed: int, channels: int = 3) -> Tensor:
+def picture(seed: int, channels: int = 3, side: int = 16) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (1, channels, 16, 16), dtype=torch.uint8, generator=generator)
+    return torch.randint(0, 256, (1, channels, side, side), dtype=torch.uint8, generator=generator)
 
 
 def pil(tensor: Tensor) -> Image.Image:

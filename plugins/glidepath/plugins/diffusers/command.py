@@ -38,7 +38,9 @@ def main(argv: Sequence[str]) -> int:
 
     out: Path | None = arguments.out
     beside = Path.cwd() if out is None else out.absolute().parent
-    imported = read_folder(*_located(arguments.folder, beside), steps=arguments.steps)
+    controls = [_located(name, beside) for name in arguments.control]
+    folder, prefix = _located(arguments.folder, beside)
+    imported = read_folder(folder, prefix, steps=arguments.steps, controls=controls)
     if arguments.refiner is not None:
         refiner = read_folder(*_located(arguments.refiner, beside), steps=arguments.steps)
         imported = refined(imported, refiner)
@@ -90,6 +92,13 @@ def parser() -> CommandParser:
     parser.add_argument("folder", metavar="FOLDER", help="has a model_index.json; or hub:OWNER/NAME")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where the spec goes (default: it is printed)"
+    )
+    parser.add_argument(
+        "--control",
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="a ControlNet that it is to follow; several may be given",
     )
     parser.add_argument(
         "--steps", metavar="N", type=positive_int, help="how many (default: as its pipeline has it)"

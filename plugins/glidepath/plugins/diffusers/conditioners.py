@@ -100,10 +100,18 @@ class ControlPicture(Conditioner):
         self.name = config.name
         self.makes = frozenset({config.name})
         self.inputs = {config.name: Input("the picture that its ControlNet follows")}
+        self.encoded = config.encoded
 
     def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
-        """[B, 3, H, W] in [0, 1]; the unconditional prediction follows it too."""
-        return {self.name: Condition(request.rows(self.name).to(torch.float32) / 255)}
+        """[B, 3, H, W] in [0, 1], or encoded [B, C, h, w]; the unconditional prediction follows it too."""
+        pictures = request.rows(self.name)
+        if self.encoded == "no":
+            return {self.name: Condition(pictures.to(torch.float32) / 255)}
+        encoder = _of(codec)
+        drawn = _drawn(request, pictures, encoder)
+        x_0 = encoder.encode(pictures.to(encoder.device), drawn)
+        shifted = self.encoded == "x_0"
+        return {self.name: Condition(x_0 if shifted else x_0 + encoder.scale * encoder.shift)}
 
 
 class ImagePrompt(Wrapped, Conditioner):
@@ -150,9 +158,7 @@ class Inpainting(Conditioner):
         device = encoder.device
         hidden = (request.rows("inpaint_mask")[:, :1].to(device) >= 128).to(torch.float32)
         pixels = request.rows("inpaint_image").to(device) / 127.5 - 1
-        shape = (request.batch, codec.channels, *codec.latent_size(pixels.shape[2:]))
-        drawn = request.noise().posterior(shape, device)
-        kept = encoder.encode_pixels(pixels * (1 - hidden), drawn)
+        kept = encoder.encode_pixels(pixels * (1 - hidden), _drawn(request, pixels, encoder))
         mask = torch.nn.functional.interpolate(hidden, size=kept.shape[2:])
         return {"inpaint_mask": Condition(mask), "inpaint_image": Condition(kept)}
 
@@ -161,6 +167,12 @@ def _of(codec: Codec) -> Autoencoder:
     if not isinstance(codec, Autoencoder):
         raise PartError("this network runs in the latents of an autoencoder of diffusers, which is no other")
     return codec
+
+
+def _drawn(request: Request, pictures: Tensor, encoder: Autoencoder) -> Tensor:
+    """The noise from which an encoder draws an x_0 of each of some pictures [B, 3, H, W]."""
+    shape = (request.batch, encoder.channels, *encoder.latent_size(pictures.shape[2:]))
+    return request.noise().posterior(shape, encoder.device)
 
 
 def _size(request: Request) -> tuple[int, int]:

@@ -65,13 +65,20 @@ class NetworkConfig:
 
 @attrs.frozen(kw_only=True)
 class ControlNetConfig:
-    """A ControlNet of a UNet."""
+    """A ControlNet of a UNet, of SD 3 or of Flux."""
 
     config: Path = attrs.field(converter=Path, metadata=asset(_CONFIG))
     picture: str = attrs.field(
         default="control", metadata=doc("the condition that has its picture; several have one each")
     )
     scale: float = attrs.field(default=1.0, metadata=doc("what its say is multiplied by; 0: it has none"))
+    mode: int | None = attrs.field(
+        default=None,
+        validator=optional(ge(0)),
+        metadata=doc(
+            "of several ControlNets in one (union, of Flux), which is asked (elsewhere: control_mode)"
+        ),
+    )
     begin: float = attrs.field(
         default=0.0,
         validator=[ge(0), le(1)],
@@ -220,6 +227,14 @@ class ControlPictureConfig:
 
     name: str = attrs.field(
         default="control", metadata=doc("of the condition and of the picture that is asked for")
+    )
+    encoded: Literal["no", "x_0", "unshifted"] = attrs.field(
+        default="no",
+        metadata=doc(
+            "no: pixels, for ControlNets of UNets; x_0: drawn from the codec's posterior, for those of SD 3 "
+            "and Flux; unshifted: the same without the codec's shift, for those of SD 3 that read no pooled "
+            "text (force_zeros_for_pooled_projection)"
+        ),
     )
 
 

@@ -21,9 +21,9 @@ from glidepath.core import (
 from glidepath.plugins.diffusers.configs import NetworkConfig
 from glidepath.plugins.diffusers.control import Control
 from glidepath.plugins.diffusers.known import Network, describe
+from glidepath.plugins.diffusers.patches import PATCH, packed, positions, unpacked
 from glidepath.plugins.diffusers.wrapped import Wrapped, build_network
 
-_PATCH = 2
 _CONTROLS = "control_networks"
 
 
@@ -90,16 +90,16 @@ class DiffusersDenoiser(Wrapped, Denoiser):
             raise PartError(f"x is {list(x.shape[2:])}: {fault}")
         beside = [self._needed(conditioning.get(name), name) for name in self.known.beside]
         given = torch.cat([x, *beside], dim=1) if beside else x
-        given = (_packed(given) if self.known.patches else given).to(self.dtype)
+        given = (packed(given) if self.known.patches else given).to(self.dtype)
         time = t if self.known.time_scale == 1 else t.to(torch.float32) * self.known.time_scale
         said: dict[str, Any] = {}
         for control in self.controls:
             if step is None or control.is_asked(step):
                 picture = self._needed(conditioning.get(control.picture), control.picture)
-                said = control.add(said, given, time, arguments, picture.to(self.dtype))
+                said = control.add(said, given, time, arguments, picture.to(self.dtype), self.network)
         output = self.network(given, timestep=time, **arguments, **said, return_dict=False)[0]
         output = output.to(torch.float32)
-        return _unpacked(output, x.shape) if self.known.patches else output
+        return unpacked(output, x.shape) if self.known.patches else output
 
     def _arguments(self, conditioning: Conditioning, x: Tensor) -> dict[str, Any]:
         """What the network gets beside x and t, by argument. Entries of dictionaries are put into these."""
@@ -121,7 +121,7 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         if source == "guidance":
             return torch.full((x.shape[0],), self.distilled_guidance, device=x.device, dtype=self.dtype)
         if source == "image_ids":
-            return _positions(x.shape[2] // _PATCH, x.shape[3] // _PATCH).to(x.device)
+            return positions(x.shape[2] // PATCH, x.shape[3] // PATCH).to(x.device)
         name, _, field = source.partition(".")
         if name not in ("text", "text_ids"):
             return self._typed(self._needed(conditioning.get(name), name))
@@ -139,27 +139,3 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         if value is None:
             raise PartError(f"{self.known.name} reads {source!r}, and there is none")
         return value
-
-
-def _packed(x: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B, H/2 W/2, 4 C]: each square of 2 x 2 as one token."""
-    return (
-        x.unfold(2, _PATCH, _PATCH)
-        .unfold(3, _PATCH, _PATCH)
-        .permute(0, 2, 3, 1, 4, 5)
-        .flatten(3)
-        .flatten(1, 2)
-    )
-
-
-def _unpacked(tokens: Tensor, shape: torch.Size) -> Tensor:
-    """What `_packed` made, as [B, C, H, W] again."""
-    rows, columns = shape[2] // _PATCH, shape[3] // _PATCH
-    squares = tokens.reshape(tokens.shape[0], rows, columns, -1, _PATCH, _PATCH)
-    return squares.permute(0, 3, 1, 4, 2, 5).reshape(tokens.shape[0], -1, shape[2], shape[3])
-
-
-def _positions(rows: int, columns: int) -> Tensor:
-    """[rows x columns, 3] float32: 0, the row and the column of each token."""
-    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    return torch.stack([torch.zeros_like(row), row, column], dim=-1).reshape(-1, 3).to(torch.float32)

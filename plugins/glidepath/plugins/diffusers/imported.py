@@ -10,11 +10,12 @@ from typing import Any
 import attrs
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.diffusers.saved import read_json
+from glidepath.plugins.diffusers.saved import encoded_for, read_config, read_json
 from glidepath.plugins.diffusers.schedulers import read_schedule, read_scheduler
 from glidepath.registry import DISTRIBUTION
 
 INDEX = "model_index.json"
+_CONTROL = "controlnet"
 _WEIGHTS = re.compile(r"(?:diffusion_pytorch_)?model(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.safetensors")
 _LIBRARIES = ("diffusers", "transformers")
 _LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
@@ -40,6 +41,7 @@ class _Recipe:
     text: makes the text encoder, None for none. more: each makes another conditioner, if there is one.
     steps, scale: what the pipeline takes where nothing is asked for; a scale of 1 is no guidance.
     scales: those of other conditions than the prompt.
+    network: parameters of the denoiser.
     inpaints: it keeps what a mask covers, also where its network reads no mask.
     corrected, grid: see `read_scheduler`.
     """
@@ -49,6 +51,7 @@ class _Recipe:
     steps: int = 50
     scale: float = 7.5
     scales: Mapping[str, float] = attrs.field(factory=dict)
+    network: Mapping[str, Any] = attrs.field(factory=dict)
     inpaints: bool = False
     corrected: bool = False
     grid: str = "flow-match-euler"
@@ -67,22 +70,26 @@ class _Folder:
         return isinstance(listed, list) and len(listed) == 2 and listed[1] is not None
 
     def named(self, name: str) -> str:
-        return f"{self.prefix}/{name}" if self.prefix else name
+        return "/".join(filter(None, (self.prefix, name)))
 
-    def network(self, part: str) -> dict[str, Any]:
-        """The parameters that a part reads its network with, and its weights."""
-        weights: Any = self.named(part)
+    def network(self, part: str = "") -> dict[str, Any]:
+        """The parameters that a part reads its network with, and its weights; "": the folder is of one part."""
+        named = self.named(part)
+        weights: Any = named
         if variant := _only_variant(self.path / part):
-            weights = {"path": weights, "variant": variant}
-        return {"config": self.named(f"{part}/config.json"), "weights": weights}
+            weights = {"path": named, "variant": variant}
+        return {"config": f"{named}/config.json", "weights": weights}
 
 
-def read_folder(folder: Path, prefix: str = "", steps: int | None = None) -> Imported:
+def read_folder(
+    folder: Path, prefix: str = "", steps: int | None = None, controls: Sequence[tuple[Path, str]] = ()
+) -> Imported:
     """The spec of a folder that has a model_index.json.
 
     prefix: what stands before the paths of the spec: the folder as seen from the spec. "": they are those
         within the folder.
     steps: how many; None: as many as its pipeline takes where nothing is asked for.
+    controls: the folders of ControlNets that it is to follow, each with its prefix.
 
     Raises:
         GlidepathError: it is no such folder, asks for code of its own, or is of a pipeline that is not known.
@@ -96,9 +103,10 @@ def read_folder(folder: Path, prefix: str = "", steps: int | None = None) -> Imp
             f"{folder / INDEX} is of {name or 'a pipeline without a name'}, which is not known; known are "
             f"{', '.join(_RECIPES)}. Its parts can be named in a spec by hand"
         )
-    return _spec(
-        _Folder(folder, prefix, index), recipe if steps is None else attrs.evolve(recipe, steps=steps)
-    )
+    chosen = recipe if steps is None else attrs.evolve(recipe, steps=steps)
+    whole = _Folder(folder, prefix, index)
+    own = [(folder / _CONTROL, whole.named(_CONTROL))] if _CONTROL in index else []
+    return _spec(whole, chosen, [*own, *controls])
 
 
 def refined(base: Imported, refiner: Imported) -> Imported:
@@ -142,7 +150,7 @@ def _require_no_code(folder: Path, index: Mapping[str, Any]) -> None:
             )
 
 
-def _spec(folder: _Folder, recipe: _Recipe) -> Imported:
+def _spec(folder: _Folder, recipe: _Recipe, controls: Sequence[tuple[Path, str]]) -> Imported:
     denoiser = "transformer" if folder.has("transformer") else "unet"
     walk = read_scheduler(
         read_json(folder.path / "scheduler" / "scheduler_config.json"),
@@ -150,13 +158,19 @@ def _spec(folder: _Folder, recipe: _Recipe) -> Imported:
         corrected=recipe.corrected,
         grid=recipe.grid,
     )
-    network = {"use": "diffusers-network", **folder.network(denoiser)}
+    network: dict[str, Any] = {"use": "diffusers-network", **folder.network(denoiser), **recipe.network}
     if walk.predicts != "epsilon":
         network["predicts"] = walk.predicts
     spec: dict[str, Any] = {"schedule": dict(walk.schedule)}
     if recipe.text is not None:
         spec["text_encoder"] = recipe.text(folder)
-    if conditioners := [made for make in recipe.more if (made := make(folder)) is not None]:
+    conditioners = [made for make in recipe.more if (made := make(folder)) is not None]
+    for index, (path, prefix) in enumerate(controls, start=1):
+        name = "control" if index == 1 else f"control-{index}"
+        control, conditioner = _control(_Folder(path, prefix, {}), name)
+        network.setdefault("controls", []).append(control)
+        conditioners.append(conditioner)
+    if conditioners:
         spec["conditioners"] = conditioners
     spec["denoiser"] = network
     if recipe.scales:
@@ -174,6 +188,15 @@ def _spec(folder: _Folder, recipe: _Recipe) -> Imported:
     elif not walk.clips:
         spec["sampler"]["clip"] = False
     return Imported(spec, (*walk.notes, *notes))
+
+
+def _control(folder: _Folder, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A ControlNet, and the conditioner that has its picture, of that name."""
+    encoded = encoded_for(read_config(folder.path / "config.json"))
+    ways = {} if encoded == "no" else {"encoded": encoded}
+    picture, named = ({}, {}) if name == "control" else ({"picture": name}, {"name": name})
+    control = {"use": "controlnet", **folder.network(), **picture}
+    return control, {"use": "control-picture", **named, **ways}
 
 
 def _clip(folder: _Folder, number: str = "", **parameters: object) -> dict[str, Any]:
@@ -263,15 +286,21 @@ _STABLE_DIFFUSION = _Recipe(_clip, corrected=True)
 _RECIPES: Mapping[str, _Recipe] = {
     "StableDiffusionPipeline": _STABLE_DIFFUSION,
     "StableDiffusionImg2ImgPipeline": _STABLE_DIFFUSION,
+    "StableDiffusionControlNetPipeline": _STABLE_DIFFUSION,
     "StableDiffusionInpaintPipeline": _Recipe(_clip, (_inpainting,), inpaints=True, corrected=True),
     "StableDiffusionInstructPix2PixPipeline": _Recipe(
         _clip, (_edit_image,), steps=100, scales={"edit_image": 1.5}
     ),
     "StableDiffusionUpscalePipeline": _Recipe(_clip, (_noised_low_res,), steps=75, scale=9.0),
     "StableDiffusionXLPipeline": _Recipe(_sdxl, (_size_ids,), scale=5.0),
+    "StableDiffusionXLControlNetPipeline": _Recipe(_sdxl, (_size_ids,), scale=5.0),
     "StableDiffusionXLImg2ImgPipeline": _Recipe(_sdxl, (_size_ids,), scale=5.0),
     "StableDiffusionXLInpaintPipeline": _Recipe(_sdxl, (_size_ids, _inpainting), scale=7.5, inpaints=True),
     "StableDiffusion3Pipeline": _Recipe(_sd3, steps=28, scale=7.0),
+    "StableDiffusion3ControlNetPipeline": _Recipe(_sd3, steps=28, scale=7.0),
+    "FluxControlNetPipeline": _Recipe(
+        _flux, steps=28, scale=1.0, grid="trailing", network={"distilled_guidance": 7.0}
+    ),
     "FluxPipeline": _Recipe(_flux, steps=28, scale=1.0, grid="trailing"),
     "PixArtAlphaPipeline": _Recipe(_pixart_alpha, (_resolution,), steps=20, scale=4.5),
     "PixArtSigmaPipeline": _Recipe(_pixart_sigma, steps=20, scale=4.5),

@@ -94,6 +94,16 @@ def _saved_faults(
     return []
 
 
+def _control_faults(config: ControlNetConfig) -> list[tuple[str, str]]:
+    from glidepath.plugins.diffusers.saved import CONTROLNETS, read_config
+
+    if faults := _saved_faults(config):
+        return faults
+    name = read_config(config.config).get("_class_name")
+    known = ", ".join(CONTROLNETS)
+    return [] if name in CONTROLNETS else [("config", f"{name} is no ControlNet that is known: {known}")]
+
+
 def _codec_provides(config: AutoencoderConfig) -> dict[str, object]:
     from glidepath.plugins.diffusers.saved import latent_channels, latent_factor, read_config
 
@@ -327,9 +337,9 @@ def components() -> Iterable[Component]:
             name="controlnet",
             target=f"{_HERE}.control:ControlNet",
             config=f"{_HERE}.configs:ControlNetConfig",
-            summary="a ControlNet of a UNet",
+            summary="a ControlNet of a UNet, of SD 3 or of Flux",
             requires=(_DIFFUSERS,),
-            check=_saved_faults,
+            check=_control_faults,
             lacks=_lacks_weights,
             example=_example("controlnet"),
             references=(

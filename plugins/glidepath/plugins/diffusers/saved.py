@@ -10,6 +10,9 @@ from typing import Any
 from glidepath.core import GlidepathError
 from glidepath.registry import read_text
 
+CONTROLNETS = ("ControlNetModel", "SD3ControlNetModel", "FluxControlNetModel")
+"""Classes of ControlNets that can be asked."""
+
 
 def read_json(file: Path) -> Mapping[str, Any]:
     """A file that holds a mapping.
@@ -56,6 +59,14 @@ def latent_factor(config: Mapping[str, Any]) -> int:
     else:
         blocks = config.get("block_out_channels") or [0]
     return 1 << (len(blocks) - 1)
+
+
+def encoded_for(config: Mapping[str, Any]) -> str:
+    """How a ControlNet reads its picture, in the words of `control-picture`."""
+    if config.get("_class_name") == "SD3ControlNetModel":
+        return "unshifted" if config.get("force_zeros_for_pooled_projection", True) else "x_0"
+    is_flux = config.get("_class_name") == "FluxControlNetModel"
+    return "x_0" if is_flux and config.get("conditioning_embedding_channels") is None else "no"
 
 
 def has_projection(config: Mapping[str, Any]) -> bool:
