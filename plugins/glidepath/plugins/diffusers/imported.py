@@ -73,7 +73,7 @@ class _Folder:
         return "/".join(filter(None, (self.prefix, name)))
 
     def network(self, part: str = "") -> dict[str, Any]:
-        """The parameters that a part reads its network with, and its weights; "": the folder is of one part."""
+        """The parameters that a part reads its network with, and its weights. "": the folder is of one."""
         named = self.named(part)
         weights: Any = named
         if variant := _only_variant(self.path / part):

@@ -5,155 +5,31 @@ Imports neither torch nor these, and the parameters of a part only where it is u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from glidepath.core import GlidepathError
-from glidepath.registry import Command, Component, Extra, Kind, Need, hookimpl
-
-if TYPE_CHECKING:
-    from glidepath.plugins.diffusers.configs import (
-        AutoencoderConfig,
-        ClipTextConfig,
-        ControlNetConfig,
-        ImagePromptConfig,
-        JoinedTextConfig,
-        NetworkConfig,
-        T5TextConfig,
-        ZeroTextConfig,
-    )
+from glidepath.plugins.diffusers.contracts import (
+    MADE,
+    clip_provides,
+    codec_provides,
+    control_faults,
+    joined_provides,
+    lacks_weights,
+    network_faults,
+    network_needs,
+    network_provides,
+    saved_faults,
+    t5_provides,
+    zero_provides,
+)
+from glidepath.registry import Command, Component, Extra, Kind, hookimpl
 
 _HERE = "glidepath.plugins.diffusers"
 _INSTALL = "pip install 'glidepath-diffusion[diffusers]'"
 _DIFFUSERS = Extra(module="diffusers", install=_INSTALL)
 _TRANSFORMERS = Extra(module="transformers", install=_INSTALL)
 _FILE = "changes networks by a published file, which does not come with it"
-_WEIGHTS = ("weights", "has random numbers until it is given those of its folder")
-
-
-_MADE: Mapping[str, tuple[str, ...]] = {
-    "size-ids": ("size_ids",),
-    "resolution": ("resolution", "aspect_ratio"),
-    "inpainting": ("inpaint_mask", "inpaint_image"),
-    "edit-image": ("edit_image",),
-    "noised-low-res": ("noise_level",),
-}
-"""Which conditions the conditioners make that a network cannot do without."""
-
-
-def _network_provides(config: NetworkConfig) -> dict[str, object]:
-    from glidepath.plugins.diffusers.known import describe
-
-    known = describe(config)
-    return {
-        "image.channels": known.channels,
-        "image.size": known.size[0],
-        "image.upsamples": "low_res" in known.reads,
-        "prediction.kind": config.predicts,
-        "prediction.learned_variance": known.learned_variance,
-        **({"labels.null": True} if known.num_classes else {}),
-    }
-
-
-def _network_needs(config: NetworkConfig) -> dict[str, Need]:
-    from glidepath.plugins.diffusers.known import describe
-
-    known = describe(config)
-    needs = {}
-    if known.text_width is not None:
-        why = "so wide are the token vectors that its attention takes in"
-        needs["text.width"] = Need(value=known.text_width, field="config", why=why)
-    if known.pooled_widths:
-        why = "so wide is the pooled text that joins the timestep embedding"
-        needs["text.pooled"] = Need(value=known.pooled_widths, field="config", why=why)
-    for name in (name for names in _MADE.values() for name in names if name in known.reads):
-        needs[f"condition.{name}"] = Need(value=True, field="config", why=f"{known.name} reads it")
-    return needs
-
-
-def _network_faults(config: NetworkConfig) -> list[tuple[str, str]]:
-    from glidepath.plugins.diffusers.known import describe
-
-    try:
-        describe(config)
-    except GlidepathError as error:
-        return [("config", str(error))]
-    return []
-
-
-def _saved_faults(
-    config: AutoencoderConfig | ClipTextConfig | ControlNetConfig | ImagePromptConfig | T5TextConfig,
-) -> list[tuple[str, str]]:
-    from glidepath.plugins.diffusers.saved import read_config
-
-    try:
-        read_config(config.config)
-    except GlidepathError as error:
-        return [("config", str(error))]
-    return []
-
-
-def _control_faults(config: ControlNetConfig) -> list[tuple[str, str]]:
-    from glidepath.plugins.diffusers.saved import CONTROLNETS, read_config
-
-    if faults := _saved_faults(config):
-        return faults
-    name = read_config(config.config).get("_class_name")
-    known = ", ".join(CONTROLNETS)
-    return [] if name in CONTROLNETS else [("config", f"{name} is no ControlNet that is known: {known}")]
-
-
-def _codec_provides(config: AutoencoderConfig) -> dict[str, object]:
-    from glidepath.plugins.diffusers.saved import latent_channels, latent_factor, read_config
-
-    saved = read_config(config.config)
-    return {
-        "codec.channels": latent_channels(saved),
-        "codec.factor": latent_factor(saved),
-        "codec.bounded": False,
-    }
-
-
-def _clip_provides(config: ClipTextConfig) -> dict[str, object]:
-    from glidepath.plugins.diffusers.saved import has_projection, read_config
-
-    saved = read_config(config.config)
-    width = saved.get("hidden_size", 512)
-    pooled = saved.get("projection_dim", 512) if has_projection(saved) else width
-    return {
-        "text.width": width,
-        "text.pooled": pooled,
-        "text.context": saved.get("max_position_embeddings", 77),
-    }
-
-
-def _t5_provides(config: T5TextConfig) -> dict[str, object]:
-    from glidepath.plugins.diffusers.saved import read_config
-
-    return {"text.width": read_config(config.config).get("d_model", 512), "text.context": config.context}
-
-
-def _zero_provides(config: ZeroTextConfig) -> dict[str, object]:
-    return {"text.width": config.width, "text.context": config.context}
-
-
-def _joined_provides(
-    config: JoinedTextConfig, inner: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> dict[str, object]:
-    encoders = inner["encoders"]
-    groups = [[encoders[index] for index in group] for group in config.tokens]
-    provided: dict[str, object] = {
-        "text.width": max(sum(one["text.width"] for one in group) for group in groups),
-        "text.context": sum(group[0]["text.context"] for group in groups),
-    }
-    if config.pooled:
-        provided["text.pooled"] = sum(encoders[index]["text.pooled"] for index in config.pooled)
-    return provided
-
-
-def _lacks_weights(_config: object) -> list[tuple[str, str]]:
-    return [_WEIGHTS]
 
 
 def _example(name: str) -> Callable[[Path], Mapping[str, object]]:
@@ -182,7 +58,7 @@ def kinds() -> Iterable[Kind]:
 
 def _conditioner(name: str, target: str, summary: str, reference: str, **more: Any) -> Component:
     """The conditioner of a class X, whose parameters are XConfig."""
-    made = {f"condition.{name}": True for name in _MADE.get(name, ())}
+    made = {f"condition.{name}": True for name in MADE.get(name, ())}
     given = {"config": f"{_HERE}.configs:{target}Config", "provides": lambda _config: made, **more}
     return Component(
         kind="conditioner",
@@ -205,10 +81,10 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:NetworkConfig",
             summary="any UNet or transformer of diffusers (Stable Diffusion, SDXL, SD 3, Flux, DiT, PixArt)",
             requires=(_DIFFUSERS,),
-            provides=_network_provides,
-            needs=_network_needs,
-            check=_network_faults,
-            lacks=_lacks_weights,
+            provides=network_provides,
+            needs=network_needs,
+            check=network_faults,
+            lacks=lacks_weights,
             example=_example("network"),
             references=(
                 'Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", '
@@ -223,9 +99,9 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:AutoencoderConfig",
             summary="an autoencoder of diffusers, or a tiny one: latents in place of pixels",
             requires=(_DIFFUSERS,),
-            provides=_codec_provides,
-            check=_saved_faults,
-            lacks=_lacks_weights,
+            provides=codec_provides,
+            check=saved_faults,
+            lacks=lacks_weights,
             example=_example("autoencoder"),
             references=(
                 'Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", '
@@ -239,9 +115,9 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:ClipTextConfig",
             summary="the text encoder of a CLIP (Stable Diffusion; one of those of SDXL, SD 3, Flux)",
             requires=(_TRANSFORMERS,),
-            provides=_clip_provides,
-            check=_saved_faults,
-            lacks=_lacks_weights,
+            provides=clip_provides,
+            check=saved_faults,
+            lacks=lacks_weights,
             example=_example("clip_text"),
             references=('Radford et al. 2021, "Learning Transferable Visual Models", arXiv:2103.00020',),
         ),
@@ -252,9 +128,9 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:T5TextConfig",
             summary="the encoder of a T5 (PixArt; one of those of SD 3, Flux)",
             requires=(_TRANSFORMERS,),
-            provides=_t5_provides,
-            check=_saved_faults,
-            lacks=_lacks_weights,
+            provides=t5_provides,
+            check=saved_faults,
+            lacks=lacks_weights,
             example=_example("t5_text"),
             references=('Raffel et al. 2020, "Exploring the Limits of Transfer Learning", arXiv:1910.10683',),
         ),
@@ -264,7 +140,7 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.text:ZeroTextEncoder",
             config=f"{_HERE}.configs:ZeroTextConfig",
             summary="token vectors of zeros, in place of an encoder that is left out (the T5 of SD 3)",
-            provides=_zero_provides,
+            provides=zero_provides,
             example={"width": 32, "context": 8},
         ),
         Component(
@@ -273,7 +149,7 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.joined:JoinedTextEncoder",
             config=f"{_HERE}.configs:JoinedTextConfig",
             summary="several text encoders as one (SDXL, SD 3, Flux)",
-            provides=_joined_provides,
+            provides=joined_provides,
             example=_example("joined_text"),
             references=(
                 'Podell et al. 2023, "SDXL", arXiv:2307.01952, section 2.1',
@@ -305,8 +181,8 @@ def components() -> Iterable[Component]:
             "a picture as a prompt, for an IP-adapter",
             'Ye et al. 2023, "IP-Adapter", arXiv:2308.06721, section 3.2',
             requires=(_TRANSFORMERS,),
-            check=_saved_faults,
-            lacks=_lacks_weights,
+            check=saved_faults,
+            lacks=lacks_weights,
             example=_example("image_prompt"),
         ),
         _conditioner(
@@ -339,8 +215,8 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:ControlNetConfig",
             summary="a ControlNet of a UNet, of SD 3 or of Flux",
             requires=(_DIFFUSERS,),
-            check=_control_faults,
-            lacks=_lacks_weights,
+            check=control_faults,
+            lacks=lacks_weights,
             example=_example("controlnet"),
             references=(
                 'Zhang et al. 2023, "Adding Conditional Control to Text-to-Image Diffusion Models", '

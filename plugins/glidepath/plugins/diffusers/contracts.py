@@ -1,0 +1,147 @@
+"""What the parts provide, what they need, what is wrong with them. Imports neither torch nor parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from glidepath.core import GlidepathError
+from glidepath.registry import Need
+
+if TYPE_CHECKING:
+    from glidepath.plugins.diffusers.configs import (
+        AutoencoderConfig,
+        ClipTextConfig,
+        ControlNetConfig,
+        ImagePromptConfig,
+        JoinedTextConfig,
+        NetworkConfig,
+        T5TextConfig,
+        ZeroTextConfig,
+    )
+
+_WEIGHTS = ("weights", "has random numbers until it is given those of its folder")
+
+
+MADE: Mapping[str, tuple[str, ...]] = {
+    "size-ids": ("size_ids",),
+    "resolution": ("resolution", "aspect_ratio"),
+    "inpainting": ("inpaint_mask", "inpaint_image"),
+    "edit-image": ("edit_image",),
+    "noised-low-res": ("noise_level",),
+}
+"""Which conditions the conditioners make that a network cannot do without."""
+
+
+def network_provides(config: NetworkConfig) -> dict[str, object]:
+    from glidepath.plugins.diffusers.known import describe
+
+    known = describe(config)
+    return {
+        "image.channels": known.channels,
+        "image.size": known.size[0],
+        "image.upsamples": "low_res" in known.reads,
+        "prediction.kind": config.predicts,
+        "prediction.learned_variance": known.learned_variance,
+        **({"labels.null": True} if known.num_classes else {}),
+    }
+
+
+def network_needs(config: NetworkConfig) -> dict[str, Need]:
+    from glidepath.plugins.diffusers.known import describe
+
+    known = describe(config)
+    needs = {}
+    if known.text_width is not None:
+        why = "so wide are the token vectors that its attention takes in"
+        needs["text.width"] = Need(value=known.text_width, field="config", why=why)
+    if known.pooled_widths:
+        why = "so wide is the pooled text that joins the timestep embedding"
+        needs["text.pooled"] = Need(value=known.pooled_widths, field="config", why=why)
+    for name in (name for names in MADE.values() for name in names if name in known.reads):
+        needs[f"condition.{name}"] = Need(value=True, field="config", why=f"{known.name} reads it")
+    return needs
+
+
+def network_faults(config: NetworkConfig) -> list[tuple[str, str]]:
+    from glidepath.plugins.diffusers.known import describe
+
+    try:
+        describe(config)
+    except GlidepathError as error:
+        return [("config", str(error))]
+    return []
+
+
+def saved_faults(
+    config: AutoencoderConfig | ClipTextConfig | ControlNetConfig | ImagePromptConfig | T5TextConfig,
+) -> list[tuple[str, str]]:
+    from glidepath.plugins.diffusers.saved import read_config
+
+    try:
+        read_config(config.config)
+    except GlidepathError as error:
+        return [("config", str(error))]
+    return []
+
+
+def control_faults(config: ControlNetConfig) -> list[tuple[str, str]]:
+    from glidepath.plugins.diffusers.saved import CONTROLNETS, read_config
+
+    if faults := saved_faults(config):
+        return faults
+    name = read_config(config.config).get("_class_name")
+    known = ", ".join(CONTROLNETS)
+    return [] if name in CONTROLNETS else [("config", f"{name} is no ControlNet that is known: {known}")]
+
+
+def codec_provides(config: AutoencoderConfig) -> dict[str, object]:
+    from glidepath.plugins.diffusers.saved import latent_channels, latent_factor, read_config
+
+    saved = read_config(config.config)
+    return {
+        "codec.channels": latent_channels(saved),
+        "codec.factor": latent_factor(saved),
+        "codec.bounded": False,
+    }
+
+
+def clip_provides(config: ClipTextConfig) -> dict[str, object]:
+    from glidepath.plugins.diffusers.saved import has_projection, read_config
+
+    saved = read_config(config.config)
+    width = saved.get("hidden_size", 512)
+    pooled = saved.get("projection_dim", 512) if has_projection(saved) else width
+    return {
+        "text.width": width,
+        "text.pooled": pooled,
+        "text.context": saved.get("max_position_embeddings", 77),
+    }
+
+
+def t5_provides(config: T5TextConfig) -> dict[str, object]:
+    from glidepath.plugins.diffusers.saved import read_config
+
+    return {"text.width": read_config(config.config).get("d_model", 512), "text.context": config.context}
+
+
+def zero_provides(config: ZeroTextConfig) -> dict[str, object]:
+    return {"text.width": config.width, "text.context": config.context}
+
+
+def joined_provides(
+    config: JoinedTextConfig, inner: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, object]:
+    encoders = inner["encoders"]
+    groups = [[encoders[index] for index in group] for group in config.tokens]
+    provided: dict[str, object] = {
+        "text.width": max(sum(one["text.width"] for one in group) for group in groups),
+        "text.context": sum(group[0]["text.context"] for group in groups),
+    }
+    if config.pooled:
+        provided["text.pooled"] = sum(encoders[index]["text.pooled"] for index in config.pooled)
+    return provided
+
+
+def lacks_weights(_config: object) -> list[tuple[str, str]]:
+    return [_WEIGHTS]
