@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,12 +57,14 @@ def main(argv: Sequence[str]) -> int:
         GlidepathError: training cannot begin, or failed.
     """
     arguments = parser().parse_args(argv)
+    if arguments.processes is not None:
+        arguments.overrides.append(f"train.processes={arguments.processes}")
     catalogue, plan = open_plan(arguments)
     note_failures(catalogue)
 
     import attrs
 
-    from glidepath.plugins.train.run.trainable import build, check_trainable, guests
+    from glidepath.plugins.train.run.trainable import build, check_trainable, guests, processes_of
 
     check_trainable(plan, catalogue)
     folder = arguments.out or Path("runs") / _name(arguments.spec)
@@ -70,13 +74,30 @@ def main(argv: Sequence[str]) -> int:
     def refusal(holder: str) -> str:
         return f"{holder} is training into {folder}; stop it, or choose another"
 
-    with lock_folder(folder, refusal):
+    from glidepath.plugins.train.scale import group as groups
+    from glidepath.registry import choose_device
+
+    wanted = processes_of(plan)
+    if groups.count_of_processes() == 1 and wanted > 1:
+        from glidepath.plugins.train.scale.launch import train_together
+
+        return train_together(main, argv, wanted, folder)
+    told = shlex.join(["glidepath", "train", *argv])
+    with ExitStack() as stack:
+        device = groups.device_of_process(choose_device(plan.runtime.device))
+        group = stack.enter_context(groups.joined(device))
+        if not group.first:
+            silence = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(redirect_stderr(silence))
+            stack.enter_context(redirect_stdout(silence))
+            trainer, run = build(plan, catalogue, folder, device, group)
+            return _train(trainer, run, told, None)
+        stack.enter_context(lock_folder(folder, refusal))
         remove_partial(folder)
-        trainer, run = build(plan, catalogue, folder)
+        trainer, run = build(plan, catalogue, folder, device, group)
         subject = Subject(kind="run", name=str(folder), folder=folder, spec=run.spec)
-        told = shlex.join(["glidepath", "train", *argv])
-        with listening(subject, guests(plan, catalogue), warn) as listeners:
-            return _train(trainer, attrs.evolve(run, listeners=listeners), told, arguments.steps_now)
+        listeners = stack.enter_context(listening(subject, guests(plan, catalogue), warn))
+        return _train(trainer, attrs.evolve(run, listeners=listeners), told, arguments.steps_now)
 
 
 def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> int:
@@ -88,7 +109,8 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
     from glidepath.plugins.train.run.run import sampling_spec
     from glidepath.plugins.train.run.spec_file import SPEC, spec_text
 
-    said = "stopping after this step; once more stops at once"
+    # of several processes, the one that started them has said it
+    said = "" if run.group.count > 1 else "stopping after this step; once more stops at once"
     with TrainingDisplay() as display, count_interrupts(said) as interrupts:
 
         def began() -> None:
@@ -101,6 +123,8 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
         with heart:
             weights = trainer.train(attrs.evolve(run, listeners=listeners, stop=session.is_to_stop))
         stopped = interrupts() > 0
+    if not run.group.first:
+        return 0
     if weights is not None:
         if session.first == session.total:
             print("training was finished before; its weights are written again", file=sys.stderr)
@@ -169,6 +193,13 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FOLDER", help="where its files go (default: runs/NAME, NAME of the spec)"
     )
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps (default: as the spec says)")
+    parser.add_argument(
+        "--processes",
+        type=positive_int,
+        metavar="N",
+        help="share the rows of each batch among N processes on this machine, each with a GPU of its own "
+        "where there are any (default: train.processes of the spec)",
+    )
     parser.add_argument(
         "--steps-now", type=positive_int, metavar="N", help="stop after N more steps, with a checkpoint"
     )

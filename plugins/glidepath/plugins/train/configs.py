@@ -64,6 +64,11 @@ class TrainingConfig:
     checkpoint_every: int = attrs.field(
         default=500, validator=ge(1), metadata=doc("steps between checkpoints")
     )
+    processes: int = attrs.field(
+        default=1,
+        validator=ge(1),
+        metadata=doc("how many processes on this machine share the rows of each batch"),
+    )
     keep: int = attrs.field(default=2, validator=ge(1), metadata=doc("how many checkpoints are kept"))
     export_dtype: Literal["float32", "float16", "bfloat16"] = attrs.field(
         default="float32", metadata=doc("of the weights that are written at the end")

@@ -75,7 +75,7 @@ def count_interrupts(first: str, *more: str) -> Iterator[Callable[[], int]]:
             restore()
         with contextlib.suppress(OSError):  # Ctrl-C ends the reader of a pipe too
             # not print: the signal may have come while something was printed, and then Python refuses
-            os.write(2, f"\n{text}\n".encode())
+            os.write(2, f"\n{text}\n".encode() if text else b"")
 
     for number in before:
         signal.signal(number, note)

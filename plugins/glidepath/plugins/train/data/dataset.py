@@ -53,6 +53,15 @@ class Batch:
     def __len__(self) -> int:
         return len(self.captions)
 
+    def taken(self, rows: slice) -> Batch:
+        """Some rows of it."""
+        return Batch(
+            self.images[rows],
+            self.captions[rows],
+            {name: value[rows] for name, value in self.inputs.items()},
+            None if self.labels is None else self.labels[rows],
+        )
+
 
 @runtime_checkable
 class CaptionedDataset(Protocol):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
+from torch import Tensor
 
 STEP = 0
 """A step's timesteps, noise and dropped captions."""
@@ -38,3 +41,28 @@ def mix(seed: int, step: int, purpose: int = STEP) -> int:
 def generator(seed: int, step: int, purpose: int = STEP) -> torch.Generator:
     """A stream of its own, on the host: the draws do not depend on the device that trains."""
     return torch.Generator().manual_seed(mix(seed, step, purpose))
+
+
+class _RowsGenerator(torch.Generator):
+    """A stream of draws for a batch, of which some rows are kept."""
+
+    size: int
+    rows: slice
+
+
+def of_rows(seed: int, step: int, size: int, rows: slice) -> torch.Generator:
+    """The stream of a step for a process that trains some rows of a batch of `size`; see `drawn`."""
+    stream = _RowsGenerator()
+    stream.size, stream.rows = size, rows
+    stream.manual_seed(mix(seed, step))
+    return stream
+
+
+def drawn(draw: Callable[..., Tensor], shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """What `draw`, such as torch.randn, gives in a `shape` whose first dimension is that of the batch.
+
+    To a process that trains some rows of a batch it gives those rows of what is drawn for all of it.
+    """
+    if not isinstance(generator, _RowsGenerator):
+        return draw(shape, generator=generator)
+    return draw((generator.size, *shape[1:]), generator=generator)[generator.rows]

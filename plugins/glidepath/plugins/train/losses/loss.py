@@ -25,6 +25,7 @@ from glidepath.core import (
     TextEncoder,
 )
 from glidepath.plugins.train.data.dataset import Batch
+from glidepath.plugins.train.data.draws import drawn
 
 
 def upload(value: Tensor, device: torch.device) -> Tensor:
@@ -46,7 +47,7 @@ def encoded(
     noise = None
     if generator is not None:
         shape = (len(images), codec.channels, *codec.latent_size(images.shape[2:]))
-        noise = upload(torch.randn(shape, generator=generator), device)
+        noise = upload(drawn(torch.randn, shape, generator), device)
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         return codec.encode(((shown + 1) * 127.5).round().to(torch.uint8), noise)
 

@@ -86,6 +86,11 @@ class Learner:
                 averaged.copy_(buffer)
         self.whole = True
 
+    def forget_forward(self) -> None:
+        """Take back what a forward pass without its update has changed: buffers."""
+        for buffer, averaged in zip(self.modules.buffers(), self.averaged.buffers(), strict=True):
+            buffer.copy_(averaged)
+
     def is_finite(self) -> bool:
         """Whether all weights, averages and moments are numbers. Waits for the device, once."""
         moments = (value for state in self._optimizer.state.values() for value in state.values())

@@ -19,6 +19,7 @@ from glidepath.plugins.train.run.learner import Learner, fingerprint
 from glidepath.plugins.train.run.rates import ema_decay, rise_and_fall
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
 from glidepath.plugins.train.run.stage import TrainingStage
+from glidepath.plugins.train.scale.share import loss_of, share_of
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import TrainingConfig
@@ -48,6 +49,7 @@ class Loop:
         self._keeps_frozen = stage.steps < total
         self._frozen = "" if self._keeps_frozen else fingerprint(self.learner.frozen)
         self._autocast = _autocast(config.precision, run.device)
+        self._share, self._loss = share_of(stage, run.group), loss_of(stage, run.group)
         self._unlogged: list[Tensor] = []
         self._clock, self._timed = time.perf_counter(), 0
 
@@ -75,6 +77,7 @@ class Loop:
         except Exception as error:
             if self.step > self.saved and self.learner.whole:
                 with suppress(GlidepathError):
+                    self.learner.forget_forward()
                     self._save()
                     error.add_note(f"a checkpoint of step {self.step} is in {self.run.folder}")
             raise
@@ -99,7 +102,7 @@ class Loop:
         return self.step == end
 
     def _is_to_stop(self, stop_after: int | None) -> bool:
-        return (stop_after is not None and self.step >= stop_after) or self.run.stop()
+        return self.run.group.any((stop_after is not None and self.step >= stop_after) or self.run.stop())
 
     def _tell(self, name: str, **more: Any) -> None:
         self.run.tell(Event(name=name, step=self.step, total=self.total, stage=self.stage.name, **more))
@@ -109,10 +112,15 @@ class Loop:
         torch.manual_seed(draws.mix(seed, self.step, draws.DROPOUT))
         batch = batch_at(self.run.dataset, self.run.conditioners, seed, self.step, self.stage.batch)
         self.run.check_shape(batch.images.shape[1:])
-        with self._autocast():
-            loss = self.stage.loss(batch, draws.generator(seed, self.step))
-        self.learner.update(loss, self._learning_rate(done), ema_decay(self.config.ema, done))
-        return loss.detach()
+        share = self._share
+        if not share.whole:
+            batch = batch.taken(share.rows)
+        with share.dropout():
+            with self._autocast():
+                loss = self._loss(batch, share.generator(seed, self.step))
+            loss = share.weighed(loss)
+            self.learner.update(loss, self._learning_rate(done), ema_decay(self.config.ema, done))
+        return self.run.group.mean(loss.detach())
 
     def _learning_rate(self, done: int) -> float:
         config = self.config
@@ -162,11 +170,12 @@ class Loop:
             "distributions": dict(self.run.distributions),
             "torch": torch.__version__,
         }
-        path = checkpoints.save(
-            self.run.folder, checkpoints.TrainingCheckpoint(self.step, tensors, meta), self.config.keep
-        )
+        if self.run.group.first:
+            path = checkpoints.save(
+                self.run.folder, checkpoints.TrainingCheckpoint(self.step, tensors, meta), self.config.keep
+            )
+            self._tell("checkpoint", files={"checkpoint": path})
         self.saved = self.step
-        self._tell("checkpoint", files={"checkpoint": path})
         self._clock += time.perf_counter() - paused
 
     def _diverged(self, what: str) -> TrainingDiverged:

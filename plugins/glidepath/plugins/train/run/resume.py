@@ -24,6 +24,7 @@ FREE = frozenset(
         "train.keep",
         "train.log_every",
         "train.probe_every",
+        "train.processes",
     }
 )
 """What may be changed between a checkpoint and the resumption: no step of training depends on it."""

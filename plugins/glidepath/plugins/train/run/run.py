@@ -22,6 +22,7 @@ from glidepath.core import (
     TextEncoder,
 )
 from glidepath.plugins.train.data.dataset import CaptionedDataset
+from glidepath.plugins.train.scale.group import ALONE, Group
 
 WEIGHTS = "weights.safetensors"
 
@@ -50,6 +51,7 @@ class Run:
     contents: the hash of what is trained on, once it is known; "" of a dataset that does not lie in files.
     located: the keys of `spec` that say where the dataset lies; a run is resumed from another place as well.
     listeners: are told what happens, in this order.
+    group: this process among those that train the run; of the first one, listeners are told.
     stop: asked before each step, and while the dataset is checked; True ends the call of `train`, with a
         checkpoint if there was a step.
     """
@@ -67,11 +69,12 @@ class Run:
     contents: str = ""
     located: frozenset[str] = frozenset()
     listeners: Sequence[Listener] = ()
+    group: Group = ALONE
     stop: Callable[[], bool] = lambda: False
 
     def tell(self, event: Event) -> None:
         """Tell all listeners."""
-        for listener in self.listeners:
+        for listener in self.listeners if self.group.first else ():
             if listener.wants_steps or event.name != "step":
                 listener.tell(event)
 

@@ -22,6 +22,8 @@ class TrainingStage(ABC):
     learning_rate: at its highest; None: the trainer's.
     rates: for some of the modules a factor of the learning rate.
     only: patterns of the parameters that learn (`matching`), while the others stay; None: all learn.
+    divides: the loss is a mean over the rows of a batch, and draws by `draws.drawn`: several processes then
+        take some rows each. Otherwise each of them takes them all.
     """
 
     name: str
@@ -31,6 +33,7 @@ class TrainingStage(ABC):
     learning_rate: float | None = None
     rates: Mapping[str, float] = MappingProxyType({})
     only: Sequence[str] | None = None
+    divides: bool = False
 
     @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:

@@ -11,8 +11,11 @@ import attrs
 from glidepath.registry import PartPlan, Plan, Problem, SpecError, resolved_tree
 
 if TYPE_CHECKING:
+    import torch
+
     from glidepath.core import Listener
     from glidepath.plugins.train.run.run import Run, Trainer
+    from glidepath.plugins.train.scale.group import Group
     from glidepath.registry import Catalogue
 
 TRAINED = ("denoiser", "text_encoder")
@@ -52,7 +55,14 @@ def _obstacles(plan: Plan, catalogue: Catalogue) -> Iterator[Problem]:
         yield Problem(what=what, place=_one(plan, "train").place, path="train.init_from_weights")
 
 
-def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]:
+def processes_of(plan: Plan) -> int:
+    """How many processes a plan is to be trained by."""
+    return int(getattr(_one(plan, "train").config, "processes", 1))
+
+
+def build(
+    plan: Plan, catalogue: Catalogue, folder: Path, device: torch.device, group: Group
+) -> tuple[Trainer, Run]:
     """The trainer of a plan and what it is to train: networks on their device, initialised by the seed.
 
     Raises:
@@ -61,10 +71,9 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
     import torch
 
     from glidepath.plugins.train.run.run import Run
-    from glidepath.registry import build_parts, choose_device, load_weights
+    from glidepath.registry import build_parts, load_weights
 
     catalogue.call_hook("on_assemble", plan=plan)
-    device = choose_device(plan.runtime.device)
     seed = getattr(_one(plan, "train").config, "seed", 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -97,6 +106,7 @@ def build(plan: Plan, catalogue: Catalogue, folder: Path) -> tuple[Trainer, Run]
         spec=training_tree(plan),
         device=device,
         distributions=plan.distributions,
+        group=group,
         located=_located(plan) if hasattr(parts["data"], "contents") else frozenset(),
     )
     return parts["train"], run

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from glidepath.core import Condition, Conditioner, Denoiser, PartError, PredictionKind, TextEncoder
 from glidepath.plugins.train.data.dataset import Batch, batch_at
+from glidepath.plugins.train.data.draws import drawn
 from glidepath.plugins.train.losses.loss import (
     add_noise,
     drop_captions,
@@ -40,6 +41,7 @@ class DenoisingStage(TrainingStage):
     """The simple objective of DDPM (Ho et al. 2020, equation 14) and what the config adds to it."""
 
     name = "denoise"
+    divides = True
 
     def __init__(self, config: DiffusionTrainerConfig, run: Run) -> None:
         """Raises PartError where the config asks for what the parts cannot do."""
@@ -69,8 +71,8 @@ class DenoisingStage(TrainingStage):
         config, run = self.config, self.run
         x_0 = encoded(run.codec, batch.images, run.device, generator)
         t = self._times(len(batch), generator)
-        noise = upload(torch.randn(x_0.shape, generator=generator), run.device)
-        dropped = torch.rand(len(batch), generator=generator) < config.caption_dropout
+        noise = upload(drawn(torch.randn, x_0.shape, generator), run.device)
+        dropped = drawn(torch.rand, (len(batch),), generator) < config.caption_dropout
         text = None if run.text_encoder is None else drop_captions(run.text_encoder, batch.captions, dropped)
         x_t, step = add_noise(run.schedule, x_0, noise, t)
         low_res = self._low_res(batch.images, generator)
@@ -106,9 +108,9 @@ class DenoisingStage(TrainingStage):
         """The time of each sample, on the host."""
         config, schedule = self.config, self.run.schedule
         if config.noise_mean is None:
-            return shifted_times(torch.rand(count, generator=generator), schedule, config.shift)
+            return shifted_times(drawn(torch.rand, (count,), generator), schedule, config.shift)
         mean = config.noise_mean + math.log(config.shift)
-        return normal_times(torch.randn(count, generator=generator), schedule, mean, config.noise_std)
+        return normal_times(drawn(torch.randn, (count,), generator), schedule, mean, config.noise_std)
 
     def _weight(self, kind: PredictionKind, alpha: Tensor, sigma: Tensor) -> Tensor | None:
         """[B] what the squared error of each sample is multiplied by; None where by nothing."""
@@ -125,10 +127,9 @@ class DenoisingStage(TrainingStage):
         low_res = reduced(upload(images, self.run.device), self.config.low_res)
         if generator is None or not self.config.low_res_noise:
             return low_res
-        deviation = self.config.low_res_noise * torch.rand(
-            (len(images), *[1] * (images.ndim - 1)), generator=generator
-        )
-        noise = torch.randn(low_res.shape, generator=generator)
+        shape = (len(images), *[1] * (images.ndim - 1))
+        deviation = self.config.low_res_noise * drawn(torch.rand, shape, generator)
+        noise = drawn(torch.randn, low_res.shape, generator)
         return low_res + upload(deviation * noise, self.run.device)
 
     @torch.no_grad()

@@ -69,7 +69,7 @@ class StagedTrainer(Trainer, ABC):
         """
         devices = [run.device] if run.device.type == "cuda" else []
         # the caller's global streams stay as they were
-        with torch.random.fork_rng(devices=devices), ending(run) as (run, end):
+        with torch.random.fork_rng(devices=devices), ending(run) as (run, end), run.group.in_words():
             weights = self._train(run, stop_after)
             end(weights)
         return weights
@@ -77,8 +77,11 @@ class StagedTrainer(Trainer, ABC):
     def _train(self, run: Run, stop_after: int | None) -> Path | None:
         stages = self.stages(run)
         newest = _newest(run, stages)
-        check_captions(run, self.readers(run), self.config.seed)
-        contents = check_contents(run, newest)
+        contents = None
+        if run.group.first:
+            check_captions(run, self.readers(run), self.config.seed)
+            contents = check_contents(run, newest)
+        contents = run.group.told(contents)
         if contents is None:
             return None
         run = attrs.evolve(run, contents=contents)
@@ -93,7 +96,7 @@ class StagedTrainer(Trainer, ABC):
                 if not loop.advance(stop_after):
                     return None
             first += stage.steps
-        return self._export(run, stages[-1])
+        return self._export(run, stages[-1]) if run.group.first else run.folder / WEIGHTS
 
     def _export(self, run: Run, stage: TrainingStage) -> Path:
         """Write the averaged weights of the last checkpoint, named as a spec's `weights` expects them."""
@@ -190,6 +193,8 @@ def _resume(run: Run, newest: Newest | None, total: int) -> TrainingCheckpoint |
                 module.load_state_dict(waiting)
             except RuntimeError as error:
                 raise CheckpointError(f"{newest.path} does not fit the {slot}: {error}") from error
+    if not run.group.first:
+        return found
     newest.set_damaged_aside()
     details: dict[str, Any] = {"resumed_from": newest.path.name}
     if newest.damaged:

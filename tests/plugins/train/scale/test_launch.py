@@ -1,0 +1,166 @@
+"""`glidepath train --processes`: several processes are started, and end, as one."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from tests.plugins.train.test_command import SPEC
+
+from glidepath.plugins.train.run.checkpoint import existing
+
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes by /proc"),
+]
+
+MANY = ["--set", "train.steps=60", "--set", "train.checkpoint_every=5", "--set", "denoiser.dropout=0.1"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a spec and its images."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "images").mkdir()
+    for number in range(6):
+        colour = ("red", "green")[number % 2]
+        Image.new("RGB", (9 + number, 12), colour).save(folder / "images" / f"{number}.png")
+        (folder / "images" / f"{number}.txt").write_text(colour)
+    (folder / "tiny.yaml").write_text(SPEC)
+    return folder
+
+
+def start(place: Path, out: str, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """`glidepath train tiny.yaml --out OUT`, in a process group of its own."""
+    module = ["-m", "glidepath.registry.cli", "train", "tiny.yaml", "--out", out, *arguments]
+    return subprocess.Popen(
+        [sys.executable, *before, *module],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(process: subprocess.Popen[str], status: int = 0) -> tuple[str, str]:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == status, err
+    return out, err
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """The processes that train, in the order of their ranks."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    named = {int(it): Path(f"/proc/{it}/cmdline").read_text() for it in children}
+    return [pid for pid, words in sorted(named.items()) if "spawn_main" in words]
+
+
+def wait_for_checkpoint(folder: Path, count: int = 1) -> None:
+    for _ in range(6000):
+        if len(existing(folder)) >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError("no checkpoint came")
+
+
+@pytest.fixture(scope="module")
+def whole(place: Path) -> Path:
+    """The folder of a run of two processes that nothing stopped."""
+    finish(start(place, "whole", "--processes", "2", *MANY))
+    return place / "whole"
+
+
+def same_bits(one: Path, other: Path) -> bool:
+    ours, theirs = (load_file(folder / "weights.safetensors") for folder in (one, other))
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_two_processes_come_to_the_weights_of_one(place: Path, whole: Path) -> None:
+    out, _ = finish(start(place, "one", *MANY))
+    assert out == "one/weights.safetensors\n"
+    ours, theirs = (load_file(folder / "weights.safetensors") for folder in (whole, place / "one"))
+    for key, value in theirs.items():
+        torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
+
+
+def test_torchrun_starts_the_same_run(place: Path, whole: Path) -> None:
+    before = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0")
+    out, err = finish(start(place, "torchrun", *MANY, before=before))
+    assert out == "torchrun/weights.safetensors\n"
+    assert err.count("step 60 of 60") == 1
+    assert same_bits(place / "torchrun", whole)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_is_killed_ends_the_run_with_one_message_and_a_checkpoint(
+    place: Path, whole: Path, rank: int
+) -> None:
+    """At random moments: as often as a run is killed, it resumes to the same bits."""
+    out, moments = f"killed-{rank}", random.Random(rank)
+    for attempt in range(3):
+        process = start(place, out, "--processes", "2", *MANY)
+        if attempt == 0:
+            wait_for_checkpoint(place / out)
+        else:
+            while len(workers(process)) < 2:
+                time.sleep(0.05)
+            time.sleep(moments.uniform(0, 6))
+        pids = workers(process)
+        if len(pids) == 2:
+            os.kill(pids[rank], signal.SIGKILL)
+        _, err = process.communicate(timeout=300)
+        if process.returncode == 0:
+            break
+        (said,) = [line for line in err.splitlines() if "glidepath: error" in line]
+        assert f"process {rank} of the run was killed by SIGKILL" in said
+        assert not existing(place / out) or existing(place / out)[-1].name in said
+    finish(start(place, out, "--processes", "2", *MANY))
+    assert same_bits(place / out, whole)
+
+
+def test_fewer_processes_go_on_with_a_run(place: Path, whole: Path) -> None:
+    finish(start(place, "fewer", "--processes", "2", "--steps-now", "20", *MANY))
+    finish(start(place, "fewer", *MANY))
+    ours, theirs = (load_file(folder / "weights.safetensors") for folder in (place / "fewer", whole))
+    for key, value in theirs.items():
+        torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_by_a_signal_the_run_leaves_a_checkpoint(place: Path, whole: Path, number: int) -> None:
+    out = f"stopped-{number}"
+    process = start(place, out, "--processes", "2", *MANY)
+    wait_for_checkpoint(place / out)
+    os.killpg(process.pid, number)  # as a terminal sends Ctrl-C
+    _, err = process.communicate(timeout=300)
+    assert process.returncode in (130, 143), err
+    assert err.count("stopping after this step") == 1
+    assert "Resume with the same command" in err
+    finish(start(place, out, "--processes", "2", *MANY))
+    assert same_bits(place / out, whole)
+
+
+def test_what_is_wrong_is_said_once(place: Path) -> None:
+    _, err = finish(start(place, "wrong", "--processes", "3"), 1)
+    assert err.count("a batch of 2 cannot be divided among 3 processes") == 1
+    assert "Traceback" not in err
+    (place / "images" / "6.png").write_bytes(b"no image")
+    (place / "images" / "6.txt").write_text("red")
+    try:
+        _, err = finish(start(place, "wrong", "--processes", "2"), 1)
+    finally:
+        (place / "images" / "6.png").unlink()
+        (place / "images" / "6.txt").unlink()
+    assert err.count("1 of 7 images cannot be read") == 1
+    assert err.count("glidepath: error") == 1

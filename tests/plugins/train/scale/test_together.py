@@ -1,0 +1,75 @@
+"""A run comes to the same weights whoever trains it: one process, or several that share its batches."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.plugins.train.tiny import steps_of
+
+from glidepath.plugins.train.run.checkpoint import existing
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks, which this system cannot")
+
+ROOT = Path(__file__).parents[4]
+
+CODE = (
+    "import pathlib, sys; from tests.plugins.train.scale import together; "
+    "together.main(pathlib.Path(sys.argv[1]))"
+)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders that together.py makes."""
+    folder = tmp_path_factory.mktemp("runs")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+        "OMP_NUM_THREADS": "1",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+    }
+    command = [sys.executable, "-c", CODE, str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", ["two", "three", "fewer", "more"])
+def test_the_weights_do_not_depend_on_how_many_processes_train(runs: Path, name: str) -> None:
+    """Dropout, noise, timesteps and dropped captions included; "three" share 4 rows, 1, 1 and 2."""
+    for file in ("weights.safetensors", existing(runs / "one")[-1].name):
+        ours, theirs = load_file(runs / name / file), load_file(runs / "one" / file)
+        assert ours.keys() == theirs.keys()
+        for key, value in theirs.items():
+            torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
+
+
+@pytest.mark.parametrize("name", ["two", "three", "fewer", "more"])
+def test_the_log_is_that_of_the_whole_batch_and_written_once(runs: Path, name: str) -> None:
+    ours, theirs = steps_of(runs / name), steps_of(runs / "one")
+    assert [line["step"] for line in ours] == [line["step"] for line in theirs]
+    for line, other in zip(ours, theirs, strict=True):
+        assert line.keys() == other.keys()
+        assert line["loss"] == pytest.approx(other["loss"], abs=2e-6)
+
+
+@pytest.mark.parametrize("name", ["again", "killed-0", "killed-1"])
+def test_as_many_processes_come_to_the_same_bits_killed_or_not(runs: Path, name: str) -> None:
+    for file in ("weights.safetensors", existing(runs / "two")[-1].name):
+        ours, theirs = load_file(runs / name / file), load_file(runs / "two" / file)
+        assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
+
+
+def test_a_killed_process_ends_the_others_and_the_first_leaves_a_checkpoint(runs: Path) -> None:
+    statuses = [ast.literal_eval((runs / f"killed-{it}" / "statuses").read_text()) for it in range(2)]
+    assert statuses == [[-9, 3], [3, -9]]
+    resumed = [(runs / f"killed-{it}" / "log.jsonl").read_text() for it in range(2)]
+    assert "checkpoint-00000005" in resumed[0]  # the first itself was killed
+    assert "checkpoint-00000007" in resumed[1]
