@@ -124,18 +124,26 @@ class ImagePrompt(Wrapped, Conditioner):
         settings = transformers.CLIPVisionConfig.from_dict(dict(read_config(config.config)))
         self.network = transformers.CLIPVisionModelWithProjection(settings)
         self.processor: Any = transformers.CLIPImageProcessor.from_dict(dict(read_json(config.processor)))
-        self.name = config.name
+        self.hidden, self.name = config.hidden, config.name
         self.makes = frozenset({config.name})
         self.inputs = {config.name: Input("the picture that is a prompt", size="any")}
 
     def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
-        """[B, 1, D]; zeros stand for no picture."""
-        pictures = request.rows(self.name)
-        pixels = self.processor(list(pictures.cpu().numpy()), return_tensors="pt").pixel_values
+        """[B, 1, D], or [B, 1, L, D] where hidden vectors are read.
+
+        Zeros stand for no picture; where hidden vectors are read, those of a picture of zeros.
+        """
+        pictures = list(request.rows(self.name).cpu().numpy())
+        pixels = self.processor(pictures, return_tensors="pt").pixel_values.to(self.device, self.dtype)
+        embedded = self._embedded(pixels)
+        absent = self._embedded(torch.zeros_like(pixels[:1])) if self.hidden else torch.zeros_like(embedded)
+        return {self.name: Condition(embedded, absent)}
+
+    def _embedded(self, pixels: Tensor) -> Tensor:
         with torch.no_grad():
-            embedded: Tensor = self.network(pixels.to(self.device, self.dtype)).image_embeds
-        embedded = embedded.to(torch.float32)[:, None]
-        return {self.name: Condition(embedded, torch.zeros_like(embedded))}
+            output = self.network(pixels, output_hidden_states=self.hidden)
+        vectors: Tensor = output.hidden_states[-2] if self.hidden else output.image_embeds
+        return vectors.to(torch.float32)[:, None]
 
 
 class Inpainting(Conditioner):

@@ -247,6 +247,13 @@ class ImagePromptConfig:
         converter=Path,
         metadata=asset("preprocessor_config.json: how pictures are made to fit it"),
     )
+    hidden: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "false: one projected vector; true: those of the last layer but one, which IP-adapters plus, "
+            "plus-face and full-face read"
+        ),
+    )
     name: str = attrs.field(
         default="image_prompt", metadata=doc("of the condition and of the picture that is asked for")
     )

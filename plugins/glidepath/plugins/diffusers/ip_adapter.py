@@ -39,16 +39,29 @@ class IpAdapter(Adapter):
         self.pieces = pieces
 
     def apply(self, networks: Mapping[str, nn.Module]) -> None:
-        """Put its layers into the UNet.
+        """Put its layers into the UNet, after those of IP-adapters before it.
 
         Raises:
-            PartError: there is no UNet of diffusers, or it was given no file.
+            PartError: there is no UNet of diffusers, it was given no file, or that is of another UNet.
         """
         unet: Any = foreign_networks(networks).get("unet")
         if unet is None or not self.pieces:
             raise PartError("an IP-adapter needs a UNet of diffusers, and the file of its weights")
-        unet._load_ip_adapter_weights([self.pieces])
-        for processor in unet.attn_processors.values():
-            if hasattr(processor, "scale"):
-                processor.scale = [self.scale]
+        earlier = {name: one for name, one in unet.attn_processors.items() if hasattr(one, "to_k_ip")}
+        projections = [*unet.encoder_hid_proj.image_projection_layers] if earlier else []
+        try:
+            unet._load_ip_adapter_weights([self.pieces], low_cpu_mem_usage=False)
+        except (KeyError, RuntimeError) as error:
+            raise PartError(f"the file of the IP-adapter does not fit this UNet: {error}") from error
+        for name, processor in unet.attn_processors.items():
+            if not hasattr(processor, "to_k_ip"):
+                continue
+            processor.scale = [self.scale]
+            if before := earlier.get(name):
+                processor.to_k_ip = nn.ModuleList([*before.to_k_ip, *processor.to_k_ip])
+                processor.to_v_ip = nn.ModuleList([*before.to_v_ip, *processor.to_v_ip])
+                processor.scale = [*before.scale, self.scale]
+                processor.num_tokens = [*before.num_tokens, *processor.num_tokens]
+        layers = unet.encoder_hid_proj.image_projection_layers
+        unet.encoder_hid_proj.image_projection_layers = nn.ModuleList([*projections, *layers])
         self.pieces = {}
