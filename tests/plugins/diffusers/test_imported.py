@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from glidepath.core import GlidepathError
+from glidepath.plugins.diffusers import plugin
+from glidepath.plugins.diffusers.configs import NetworkConfig
 from glidepath.plugins.diffusers.imported import read_folder
 from glidepath.plugins.diffusers.schedulers import read_scheduler
 from glidepath.registry import PartPlan, SpecError, load_catalogue, make_plan, parse_spec, read_spec
@@ -199,6 +201,25 @@ def test_a_network_without_the_conditions_that_it_reads_is_refused(saved: Callab
     spec = parse_spec(f"extends: {saved('sdxl')}", "s.yaml", ["conditioners=null"], catalogue=catalogue)
     with pytest.raises(SpecError, match=r"needs condition\.size_ids.*(?s:.)*size-ids"):
         make_plan(spec, catalogue)
+
+
+def test_the_folder_of_a_part_is_refused_with_that_of_its_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write(tmp_path / "sd"))
+    with pytest.raises(GlidepathError, match="unet is a part of a pipeline, whose folder is .*sd: import"):
+        read_folder(Path("unet"))
+
+
+def test_a_prediction_that_the_scheduler_of_the_folder_contradicts_is_doubted(tmp_path: Path) -> None:
+    (component,) = (one for one in plugin.components() if one.name == "diffusers-network")
+    config = {"config": write(tmp_path) / "unet" / "config.json"}
+    assert [field for field, _ in component.lacks(NetworkConfig(**config))] == ["weights"]
+    _, (field, message) = component.lacks(NetworkConfig(**config, predicts="velocity"))
+    assert field == "predicts"
+    assert message.startswith("predicts velocity, and the scheduler of its folder says epsilon: ")
+    (tmp_path / "scheduler" / "scheduler_config.json").unlink()
+    assert len(component.lacks(NetworkConfig(**config, predicts="velocity"))) == 1
 
 
 def test_a_folder_is_a_spec_to_extend(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glidepath.core import NoiseSchedule
+from glidepath.core import NoiseSchedule, PartError
 from glidepath.plugins.schedules.configs import EdmConfig, FlowConfig
 from glidepath.plugins.schedules.edm import EdmSchedule
 from glidepath.plugins.schedules.flow import FlowSchedule
@@ -48,6 +48,13 @@ def test_a_dynamic_shift_grows_with_the_tokens_of_the_latent(size: tuple[int, in
     for dynamic, shift in (("exponential", math.exp(mu)), ("linear", mu)):
         alpha, sigma = flow(dynamic=dynamic).for_size(size).alpha_sigma(T)
         torch.testing.assert_close(sigma / alpha, shift * T / (1 - T))
+
+
+def test_a_size_whose_shift_leaves_nothing_but_noise_is_refused_by_its_name() -> None:
+    few = flow(dynamic="exponential", base_tokens=16, max_tokens=64)
+    assert bool((few.for_size((80, 80)).alpha_sigma(T)[0] > 0).all())
+    with pytest.raises(PartError, match=r"an x of 128x96 has 3072 patches, .* max_tokens, 64, and beyond"):
+        few.for_size((96, 128))
 
 
 def test_a_schedule_whose_noise_does_not_depend_on_the_size_is_the_same_for_every_size() -> None:

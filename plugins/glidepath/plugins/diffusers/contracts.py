@@ -143,5 +143,19 @@ def joined_provides(
     return provided
 
 
+def network_lacks(config: NetworkConfig) -> list[tuple[str, str]]:
+    """Weights; and what it predicts, where the scheduler beside it says another thing."""
+    from glidepath.plugins.diffusers.saved import read_json
+    from glidepath.plugins.diffusers.schedulers import read_scheduler
+
+    file = config.config.parent.parent / "scheduler" / "scheduler_config.json"
+    try:
+        said = read_scheduler(read_json(file), 1).predicts
+    except GlidepathError:
+        return [_WEIGHTS]
+    other = ("predicts", f"predicts {config.predicts}, and the scheduler of its folder says {said}: {file}")
+    return [_WEIGHTS, *([other] if said != config.predicts else [])]
+
+
 def lacks_weights(_config: object) -> list[tuple[str, str]]:
     return [_WEIGHTS]

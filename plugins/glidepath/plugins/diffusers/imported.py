@@ -94,6 +94,9 @@ def read_folder(
     Raises:
         GlidepathError: it is no such folder, asks for code of its own, or is of a pipeline that is not known.
     """
+    outer = folder.absolute().parent
+    if not (folder / INDEX).is_file() and (outer / INDEX).is_file():
+        raise GlidepathError(f"{folder} is a part of a pipeline, whose folder is {outer}: import that")
     index = read_json(folder / INDEX)
     _require_no_code(folder, index)
     name = str(index.get("_class_name", ""))

@@ -17,6 +17,7 @@ from glidepath.plugins.diffusers.contracts import (
     joined_provides,
     lacks_weights,
     network_faults,
+    network_lacks,
     network_needs,
     network_provides,
     saved_faults,
@@ -84,7 +85,7 @@ def components() -> Iterable[Component]:
             provides=network_provides,
             needs=network_needs,
             check=network_faults,
-            lacks=lacks_weights,
+            lacks=network_lacks,
             example=_example("network"),
             references=(
                 'Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", '

@@ -10,10 +10,11 @@ import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core import NoiseLevels, NoiseSchedule, Spacing
+from glidepath.core import NoiseLevels, NoiseSchedule, PartError, Spacing
 from glidepath.plugins.schedules.configs import FlowConfig
 
 _Time = TypeVar("_Time", float, Tensor)
+_LARGEST_MU = 34.0  # above which 1 - sigma rounds to 0 in float64
 _RHO = 7.0  # of Karras et al. 2022, appendix D.1
 _UNIPC_MARGIN = 1e-6  # by how much diffusers' UniPC begins below sigma 1, whose log SNR is infinite
 
@@ -51,11 +52,22 @@ class FlowSchedule(NoiseSchedule):
         Tokens are the patches of x. mu goes in a straight line from `base_shift` at `base_tokens` to
         `max_shift` at `max_tokens`, and on; the shift is e^mu, or mu itself where it is `linear` (Black
         Forest Labs 2024, the program published with Flux).
+
+        Raises:
+            PartError: the shift is so large that noise alone is left at every time.
         """
-        if self.config.dynamic == "none":
+        config = self.config
+        if config.dynamic == "none":
             return self
-        tokens = math.prod(side // self.config.patch for side in size)
-        return FlowSchedule(self.config, tokens)
+        tokens = math.prod(side // config.patch for side in size)
+        if _mu(config, tokens) > _LARGEST_MU and config.dynamic == "exponential":
+            sides = "x".join(map(str, reversed(size)))
+            raise PartError(
+                f"an x of {sides} has {tokens} patches, and under their dynamic shift there is nothing but "
+                f"noise at every level: it grows from base_tokens, {config.base_tokens}, to max_tokens, "
+                f"{config.max_tokens}, and beyond. Take a smaller size"
+            )
+        return FlowSchedule(config, tokens)
 
     def times(self, spacing: Spacing) -> Tensor:
         """[N] the times of a spacing, float64, from noise to image; a list of times is taken as it stands.
@@ -109,9 +121,13 @@ def _shifted(t: _Time, shift: float) -> _Time:
     return shift * t / (1 + (shift - 1) * t)
 
 
-def _grown(config: FlowConfig, tokens: int) -> float:
+def _mu(config: FlowConfig, tokens: int) -> float:
     slope = (config.max_shift - config.base_shift) / (config.max_tokens - config.base_tokens)
-    mu = config.base_shift + slope * (tokens - config.base_tokens)
+    return config.base_shift + slope * (tokens - config.base_tokens)
+
+
+def _grown(config: FlowConfig, tokens: int) -> float:
+    mu = _mu(config, tokens)
     return math.exp(mu) if config.dynamic == "exponential" else mu
 
 

@@ -117,8 +117,9 @@ class Component:
         stands earlier in the same list.
     check: config -> problems that attrs validators of single fields cannot see, as (field, message) pairs.
     lacks: config -> what must yet be given before the part can do its work, as (field, message) pairs: a
-        file of words, say. It is no problem of a spec, and `glidepath check` warns of it. The field "weights"
-        stands for the weights of a network, and is told only where a spec names none for it.
+        file of words, say; or what is doubtful of it. It is no problem of a spec, and `glidepath check` warns
+        of it. The field "weights" stands for the weights of a network, and is told only where a spec names
+        none for it.
     references: where it comes from (paper, section, equation).
     example: parameters, as a spec writes them, with which it can be tried in a moment: for a part that has no
         working defaults, or large ones. The conformance kit (`glidepath.testing`) builds it so. A function
