@@ -207,7 +207,7 @@ def test_the_folder_of_a_part_is_refused_with_that_of_its_pipeline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write(tmp_path / "sd"))
-    with pytest.raises(GlidepathError, match="unet is a part of a pipeline, whose folder is .*sd: import"):
+    with pytest.raises(GlidepathError, match=r"unet is a part of a pipeline, whose folder is .*sd: import"):
         read_folder(Path("unet"))
 
 
