@@ -98,35 +98,12 @@ class DiffusionTrainerConfig(TrainingConfig):
             "share of the captions and labels replaced by the null condition, for classifier-free guidance"
         ),
     )
-    shift: float = attrs.field(
-        default=1.0,
-        validator=gt(0),
-        metadata=doc(
-            "sigma / alpha of the timesteps drawn, relative to uniform ones; 2 trains on more noise"
-        ),
-    )
-    noise_mean: float | None = attrs.field(
+    weighting: Any = attrs.field(
         default=None,
-        metadata=doc(
-            "draw log(sigma / alpha) from a normal distribution of this mean, rather than times evenly: EDM "
-            "has -1.2, EDM2 -0.4, Stable Diffusion 3 0; none: evenly"
-        ),
+        metadata=part("weighting", "how much the error of each noise level counts; none: all alike (simple)"),
     )
-    noise_std: float = attrs.field(
-        default=1.0,
-        validator=gt(0),
-        metadata=doc("the standard deviation of that: EDM has 1.2, EDM2 and Stable Diffusion 3 1"),
-    )
-    sigma_data: float | None = attrs.field(
-        default=None,
-        validator=optional(gt(0)),
-        metadata=doc(
-            "weigh the error of x_0 as EDM does, by 1 / sigma^2 + 1 / sigma_data^2 (sigma over alpha; EDM "
-            "has 0.5); none: unweighted"
-        ),
-    )
-    min_snr_gamma: float = attrs.field(
-        default=0.0, validator=ge(0), metadata=doc("gamma of the min-SNR weighting; 0: unweighted")
+    timesteps: Any = attrs.field(
+        default=None, metadata=part("timestep_density", "how often each timestep is trained; none: uniform")
     )
     variational_weight: float = attrs.field(
         default=0.001,

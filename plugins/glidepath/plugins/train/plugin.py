@@ -1,4 +1,4 @@
-"""What this plugin supplies: datasets, their transforms, trainers, a metric, and the command `train`.
+"""What this plugin supplies: datasets, their transforms, trainers and their losses, the command `train`.
 
 Imports no torch, and the parameters of a part only where it is used.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.plugins.train.data.components import datasets, transforms
+from glidepath.plugins.train.losses.components import KINDS, objectives
 from glidepath.registry import Command, Component, Kind, Need, hookimpl
 
 if TYPE_CHECKING:
@@ -32,12 +33,6 @@ def _needs_of_trainer(config: DiffusionTrainerConfig) -> dict[str, Need]:
         why = "the dataset says what its captions say; 0 leaves the stage out"
         needs["data.facts"] = Need(value=True, field="facts_steps", why=why)
     return needs
-
-
-def _faults_of_trainer(config: DiffusionTrainerConfig) -> list[tuple[str, str]]:
-    if config.sigma_data is None or not config.min_snr_gamma:
-        return []
-    return [("sigma_data", "min_snr_gamma weighs the error already: leave one of them out")]
 
 
 def _needs_of_bits(_config: BitsConfig) -> dict[str, Need]:
@@ -89,22 +84,27 @@ def kinds() -> Iterable[Kind]:
             slot="train",
             sampling=False,
         ),
+        *KINDS,
     )
 
 
 @hookimpl
 def checks(kind: str) -> Iterable[type[Trial]]:
-    """How the conformance kit uses a dataset, and a transform."""
-    if kind not in ("dataset", "transform"):
-        return ()
-    from glidepath.plugins.train.data.conformance import DatasetTrial, TransformTrial
+    """How the conformance kit uses datasets, transforms, weightings and timestep densities."""
+    if kind in ("dataset", "transform"):
+        from glidepath.plugins.train.data.conformance import DatasetTrial, TransformTrial
 
-    return (DatasetTrial,) if kind == "dataset" else (TransformTrial,)
+        return (DatasetTrial,) if kind == "dataset" else (TransformTrial,)
+    if kind in ("weighting", "timestep_density"):
+        from glidepath.plugins.train.losses.conformance import DensityTrial, WeightingTrial
+
+        return (WeightingTrial,) if kind == "weighting" else (DensityTrial,)
+    return ()
 
 
 @hookimpl
 def components() -> Iterable[Component]:
-    """Trainers, datasets, a metric."""
+    """Trainers, datasets, what losses are made of, a metric."""
     return (
         Component(
             kind="trainer",
@@ -113,16 +113,11 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:DiffusionTrainerConfig",
             summary="trains the denoiser and its text encoder together; resumes exactly",
             needs=_needs_of_trainer,
-            check=_faults_of_trainer,
             references=(
                 'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239, algorithm 1',
                 'Nichol & Dhariwal 2021, "Improved DDPM", arXiv:2102.09672, section 3.1 (learned variance)',
                 'Ho & Salimans 2022, "Classifier-Free Diffusion Guidance", arXiv:2207.12598, algorithm 1',
-                'Hoogeboom et al. 2023, "simple diffusion", arXiv:2301.11093, equation 4 (shift)',
                 'Ho et al. 2022, "Cascaded Diffusion Models", arXiv:2106.15282, section 4 (low_res_noise)',
-                'Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting", arXiv:2303.09556',
-                'Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models", '
-                "arXiv:2206.00364, table 1 (noise_mean, noise_std, sigma_data)",
             ),
         ),
         Component(
@@ -170,6 +165,7 @@ def components() -> Iterable[Component]:
         ),
         *datasets(),
         *transforms(),
+        *objectives(),
     )
 
 

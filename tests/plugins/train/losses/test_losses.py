@@ -21,10 +21,12 @@ from glidepath.plugins.schedules.edm import EdmSchedule
 from glidepath.plugins.schedules.flow import FlowSchedule
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.data.dataset import Batch
-from glidepath.plugins.train.losses.loss import add_noise, edm_weight, min_snr_weight, predict, squared_error
+from glidepath.plugins.train.losses.configs import EdmWeightingConfig, MinSnrConfig
+from glidepath.plugins.train.losses.loss import add_noise, predict, squared_error
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.losses.timesteps import normal_times, shifted_times
 from glidepath.plugins.train.losses.variational import VariationalBound
+from glidepath.plugins.train.losses.weighting import EdmWeighting, MinSnrWeighting
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.stages.contrast import ContrastiveHead, ContrastStage
@@ -36,7 +38,7 @@ COSINE = CosineSchedule(CosineConfig())
 
 def test_without_a_shift_timesteps_are_uniform() -> None:
     uniform = (torch.arange(1000) + 0.5) / 1000
-    assert torch.equal(shifted_times(uniform, COSINE, 1.0), torch.arange(1000))
+    assert torch.equal(shifted_times((1000 * uniform).long(), COSINE, 1.0), torch.arange(1000))
 
 
 @pytest.mark.parametrize("shift", [0.5, 2.0, 3.0])
@@ -48,7 +50,7 @@ def test_shifted_timesteps_of_the_cosine_schedule_follow_its_closed_form(shift: 
     wanted = 1 / (1 + shift**2 * (1 / alpha_bar - 1))
     u = (wanted * math.cos(angle) ** 2).sqrt().acos() * 2 / math.pi * 1.008 - 0.008
     expected = (u * 1000).ceil() - 1
-    chosen = shifted_times((t + 0.5) / 1000, COSINE, shift)
+    chosen = shifted_times(t, COSINE, shift)
     inside = expected < 980
     assert inside.sum() > 600
     assert torch.equal(chosen[inside], expected[inside].long())
@@ -57,7 +59,7 @@ def test_shifted_timesteps_of_the_cosine_schedule_follow_its_closed_form(shift: 
 def test_shifted_timesteps_stay_within_the_schedule() -> None:
     uniform = torch.tensor([0.0, 0.5, 1 - 2**-24])
     for shift in (1e-6, 1e6):
-        chosen = shifted_times(uniform, COSINE, shift)
+        chosen = shifted_times((1000 * uniform).long(), COSINE, shift)
         assert 0 <= int(chosen.min()) <= int(chosen.max()) <= 999
 
 
@@ -65,7 +67,7 @@ def test_shifted_timesteps_stay_within_the_schedule() -> None:
 def test_shifted_times_of_a_flow_have_that_much_more_noise(shift: float) -> None:
     uniform = torch.tensor([0.1, 0.5, 0.9])
     alpha, sigma = FlowSchedule(FlowConfig()).alpha_sigma(
-        shifted_times(uniform, FlowSchedule(FlowConfig()), shift)
+        shifted_times(uniform.double(), FlowSchedule(FlowConfig()), shift)
     )
     torch.testing.assert_close(sigma / alpha, (shift * uniform / (1 - uniform)).double(), rtol=1e-6, atol=0)
 
@@ -94,7 +96,9 @@ def test_the_weight_of_edm_makes_the_error_of_its_network_count_alike_at_all_lev
         "velocity": off / sigma * (1 + sigma**2),
         "flow": off / sigma * (1 + sigma),
     }
-    weighed = edm_weight(kind, alpha, sigma, sigma_data) * told[kind] ** 2
+    weighed = (
+        EdmWeighting(EdmWeightingConfig(sigma_data=sigma_data)).weight(kind, alpha, sigma) * told[kind] ** 2
+    )
     torch.testing.assert_close(weighed, torch.ones_like(sigma))
 
 
@@ -132,7 +136,9 @@ def test_min_snr_weights_are_those_of_the_paper(gamma: float) -> None:
         "velocity": capped / (snr + 1),
     }
     for kind, weight in expected.items():
-        torch.testing.assert_close(min_snr_weight(kind, alpha, sigma, gamma), weight, rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            MinSnrWeighting(MinSnrConfig(gamma=gamma)).weight(kind, alpha, sigma), weight, rtol=1e-12, atol=0
+        )
 
 
 @pytest.mark.parametrize("kind", ["sample", "epsilon", "velocity", "flow"])
@@ -145,15 +151,14 @@ def test_min_snr_weighs_the_same_error_of_x_0_whatever_is_predicted(kind: Predic
         "velocity": size,
         "flow": (alpha + sigma) / sigma,
     }
-    weighed = min_snr_weight(kind, alpha, sigma, 5.0) * for_x_0_off_by_1[kind] ** 2
+    weighed = MinSnrWeighting(MinSnrConfig()).weight(kind, alpha, sigma) * for_x_0_off_by_1[kind] ** 2
     torch.testing.assert_close(weighed, (alpha / sigma).square().clamp(max=5.0))
 
 
 def test_min_snr_weights_the_loss_of_a_step() -> None:
     """Against the error of each sample, weighed one by one."""
-    changes = {"min_snr_gamma": 5.0, "caption_dropout": 0.0}
     run = make_run(NOWHERE)
-    stage = DenoisingStage(config(**changes), run)
+    stage = DenoisingStage(config(caption_dropout=0.0), run, MinSnrWeighting(MinSnrConfig()))
     images, captions = Colours().batch(0, 0, 4)
     loss = stage.loss(Batch(images, captions), draws.generator(0, 0))
     generator = draws.generator(0, 0)
@@ -336,7 +341,7 @@ def test_the_draws_of_a_step_differ_by_seed_by_step_and_by_purpose() -> None:
         torch.rand(8, generator=draws.generator(seed, step, purpose))
         for seed in range(5)
         for step in range(5)
-        for purpose in (draws.STEP, draws.DROPOUT, draws.ORDER, draws.FLIP)
+        for purpose in (draws.STEP, draws.DROPOUT, draws.ORDER, draws.SAMPLE)
     ]
     assert len({tuple(stream.tolist()) for stream in streams}) == len(streams)
     assert torch.equal(streams[0], torch.rand(8, generator=draws.generator(0, 0)))

@@ -23,7 +23,10 @@ from glidepath.plugins.schedules.edm import EdmSchedule
 from glidepath.plugins.schedules.flow import FlowSchedule
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.data.dataset import Batch, batch_at
+from glidepath.plugins.train.losses.configs import Edm2WeightingConfig, LogNormalConfig
+from glidepath.plugins.train.losses.density import LogNormalDensity
 from glidepath.plugins.train.losses.loss import add_noise, predict
+from glidepath.plugins.train.losses.weighting import Edm2Weighting
 from glidepath.plugins.train.run.checkpoint import CheckpointError, existing
 from glidepath.plugins.train.run.run import WEIGHTS, sampling_spec
 from glidepath.plugins.train.stages.denoising import DenoisingStage
@@ -104,7 +107,10 @@ def test_a_dit_learns_its_classes_as_a_flow(tmp_path: Path) -> None:
 @pytest.mark.thorough
 def test_the_network_of_edm2_learns_its_classes(tmp_path: Path) -> None:
     run = run_of(tmp_path, edm2(num_classes=4, null_class=True), schedule=EdmSchedule(EdmConfig()))
-    train(run, steps=120, batch=16, learning_rate=1e-2, noise_mean=0.5, noise_std=1.2, sigma_data=0.5)
+    weighting = Edm2Weighting(Edm2WeightingConfig())
+    density = LogNormalDensity(LogNormalConfig(mean=0.5))
+    settings = config(steps=120, batch=16, learning_rate=1e-2)
+    DiffusionTrainer(settings, weighting=weighting, timesteps=density).train(run)
     assert error_by_class(run, run.denoiser, 0) < 0.5 * error_by_class(run, run.denoiser, 1)
 
 

@@ -97,41 +97,6 @@ def _target(kind: PredictionKind, step: Step, x_0: Tensor, noise: Tensor) -> Ten
     return x_0 if kind == "sample" else step.alpha * noise - step.sigma * x_0
 
 
-def min_snr_weight(kind: PredictionKind, alpha: Tensor, sigma: Tensor, gamma: float) -> Tensor:
-    """min(SNR, gamma), a weight of the squared error of x_0, as a factor of that of what is predicted.
-
-    Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting Strategy", section 3.4: for epsilon
-    min(SNR, gamma) / SNR, and for velocity, where alpha^2 + sigma^2 = 1, min(SNR, gamma) / (SNR + 1). The
-    error of x_0 is sigma / (alpha + sigma) times that of a flow.
-    alpha, sigma: any shape; SNR = (alpha / sigma)^2.
-    """
-    snr = (alpha / sigma) ** 2
-    if kind == "sample":
-        return snr.clamp(max=gamma)
-    if kind == "epsilon":
-        return (gamma / snr).clamp(max=1)
-    return snr.clamp(max=gamma) * _error_of_x_0(kind, alpha, sigma) ** 2
-
-
-def edm_weight(kind: PredictionKind, alpha: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
-    """SNR + 1 / sigma_data^2, a weight of the squared error of x_0, as a factor of that of what is predicted.
-
-    Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models", table 1 (lambda):
-    with it the error of their network F has weight 1 at every noise level.
-    alpha, sigma: any shape; SNR = (alpha / sigma)^2.
-    """
-    if kind == "epsilon":
-        return 1 + (sigma / alpha / sigma_data) ** 2
-    return ((alpha / sigma) ** 2 + sigma_data**-2) * _error_of_x_0(kind, alpha, sigma) ** 2
-
-
-def _error_of_x_0(kind: PredictionKind, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """By how much x_0 is off for a sample, velocity or flow that is off by 1."""
-    if kind == "sample":
-        return torch.ones_like(sigma)
-    return sigma / (alpha + sigma) if kind == "flow" else sigma / (alpha**2 + sigma**2)
-
-
 def drop_captions(text_encoder: TextEncoder, captions: Sequence[str], dropped: Tensor) -> TextEmbedding:
     """The embedding of captions, with that of no prompt in place of those `dropped`: [B] bool, on the host.
 

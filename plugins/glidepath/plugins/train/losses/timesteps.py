@@ -37,15 +37,14 @@ def normal_times(normal: Tensor, schedule: NoiseSchedule, mean: float, std: floa
     return t if schedule.continuous else t.round().long()
 
 
-def shifted_times(uniform: Tensor, schedule: NoiseSchedule, shift: float) -> Tensor:
-    """Times with `shift` times the noise of uniform ones (sigma / alpha times `shift`).
+def shifted_times(t: Tensor, schedule: NoiseSchedule, shift: float) -> Tensor:
+    """Times with `shift` times the noise of times t (sigma / alpha times `shift`).
 
     Hoogeboom et al. 2023, "simple diffusion", equation 4: the log-SNR moves by -2 log(shift). A timestep is
-    the first whose log-SNR is no larger than that, or the last. Shift 1 is uniform.
+    the first whose log-SNR is no larger than that, or the last.
 
-    uniform: [B] in [0, 1); returns [B] int64, or float64 in continuous time.
+    t: [B] int64, or float64 in continuous time, as what is returned.
     """
-    t = time_at(schedule, uniform.to(torch.float64))
     if schedule.continuous:
         return t if shift == 1 else schedule.time_of(math.log(shift) - log_snr(schedule, t) / 2)
     log_snrs = log_snr(schedule, torch.arange(schedule.num_steps))

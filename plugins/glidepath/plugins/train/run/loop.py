@@ -120,6 +120,7 @@ class Loop:
                 loss = self._loss(batch, share.generator(seed, self.step))
             loss = share.weighed(loss)
             self.learner.update(loss, self._learning_rate(done), ema_decay(self.config.ema, done))
+        self.stage.stepped()
         return self.run.group.mean(loss.detach())
 
     def _learning_rate(self, done: int) -> float:

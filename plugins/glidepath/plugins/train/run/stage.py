@@ -39,6 +39,9 @@ class TrainingStage(ABC):
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The loss of a batch, a scalar on the run's device. generator: on the host, decides every draw."""
 
+    def stepped(self) -> None:  # noqa: B027 - most have nothing to do
+        """Called after each step, when the weights have changed."""
+
     def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:
         """Figures for the log that cost more than a step. `averaged` are the moving averages of `modules`."""
         return {}

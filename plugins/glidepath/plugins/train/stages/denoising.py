@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from glidepath.core import Condition, Conditioner, Denoiser, PartError, PredictionKind, TextEncoder
+from glidepath.core import Condition, Conditioner, Denoiser, PartError, TextEncoder
 from glidepath.plugins.train.data.dataset import Batch, batch_at
 from glidepath.plugins.train.data.draws import drawn
+from glidepath.plugins.train.losses.density import TimestepDensity, UniformDensity
 from glidepath.plugins.train.losses.loss import (
     add_noise,
     drop_captions,
     dropped_conditions,
-    edm_weight,
     encoded,
     label_condition,
-    min_snr_weight,
     predict,
     reduced,
     request_of,
     squared_error,
     upload,
 )
-from glidepath.plugins.train.losses.timesteps import normal_times, shifted_times, time_at
+from glidepath.plugins.train.losses.timesteps import time_at
 from glidepath.plugins.train.losses.variational import VariationalBound
+from glidepath.plugins.train.losses.weighting import SimpleWeighting, Weighting
 from glidepath.plugins.train.run.learner import matching
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
@@ -43,7 +42,13 @@ class DenoisingStage(TrainingStage):
     name = "denoise"
     divides = True
 
-    def __init__(self, config: DiffusionTrainerConfig, run: Run) -> None:
+    def __init__(
+        self,
+        config: DiffusionTrainerConfig,
+        run: Run,
+        weighting: Weighting | None = None,
+        timesteps: TimestepDensity | None = None,
+    ) -> None:
         """Raises PartError where the config asks for what the parts cannot do."""
         self.config, self.run, self.steps, self.batch = config, run, config.steps, config.batch
         self.only = config.only
@@ -57,6 +62,18 @@ class DenoisingStage(TrainingStage):
                 self.modules[name] = conditioner.requires_grad_(True)
         if "labels" in run.denoiser.reads and not hasattr(run.dataset, "labels"):
             label_condition(run.denoiser, None)
+        self.weighting, self.timesteps = weighting or SimpleWeighting(), timesteps or UniformDensity()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.weighting.attach(run.denoiser)
+            self.timesteps.attach(run.schedule)
+        for name, part in (("weighting", self.weighting), ("timesteps", self.timesteps)):
+            if part.state_dict():
+                self.modules[name] = part
+                self.only = None if self.only is None else (*self.only, name)
+        if self.timesteps.weighs and run.group.count > 1:
+            raise PartError("train.timesteps learns from the losses of a whole batch: train in one process")
+        self._observed: list[tuple[Tensor, Tensor]] = []
         self._bound: VariationalBound | None = None
         if run.denoiser.learned_variance:
             if run.schedule.continuous:
@@ -70,7 +87,7 @@ class DenoisingStage(TrainingStage):
         """The mean squared error, weighted; for a learned variance the variational bound too."""
         config, run = self.config, self.run
         x_0 = encoded(run.codec, batch.images, run.device, generator)
-        t = self._times(len(batch), generator)
+        t = self.timesteps.times(self.timesteps.uniforms(len(batch), generator), run.schedule, x_0.shape[2:])
         noise = upload(drawn(torch.randn, x_0.shape, generator), run.device)
         dropped = drawn(torch.rand, (len(batch),), generator) < config.caption_dropout
         text = None if run.text_encoder is None else drop_captions(run.text_encoder, batch.captions, dropped)
@@ -78,16 +95,22 @@ class DenoisingStage(TrainingStage):
         low_res = self._low_res(batch.images, generator)
         others = self._conditions(self.modules, batch, dropped)
         prediction = predict(run.denoiser, x_t, step, text=text, low_res=low_res, **others)
-        squared = squared_error(prediction, x_0, noise)
-        weight = self._weight(prediction.kind, *run.schedule.alpha_sigma(t))
-        if weight is not None:
-            squared = squared * upload(weight.to(squared.dtype), run.device)
-        loss = squared.mean()
+        losses = self.weighting.losses(squared_error(prediction, x_0, noise), prediction)
         if self._bound is not None:
             # the bound of the chain is a sum over its timesteps: num_steps times their mean
             weighed = config.variational_weight * run.schedule.num_steps
-            loss = loss + weighed * self._bound.of_variance(prediction, x_0, t).mean()
-        return loss
+            losses = losses + weighed * self._bound.of_variance(prediction, x_0, t)
+        if self.timesteps.weighs:
+            self._observed.append((t, losses.detach()))
+            losses = losses * upload(self.timesteps.weights(t), run.device)
+        return losses.mean()
+
+    def stepped(self) -> None:
+        """Let the timesteps know the losses of the step."""
+        if self._observed:
+            times, losses = (torch.cat(some) for some in zip(*self._observed, strict=True))
+            self._observed = []
+            self.timesteps.observe(times, losses)
 
     def _conditions(
         self, modules: nn.ModuleDict, batch: Batch, dropped: Tensor | None = None
@@ -103,22 +126,6 @@ class DenoisingStage(TrainingStage):
             with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
                 made |= asked.conditions(request_of(batch), run.codec)
         return dropped_conditions(made, run.device, dropped)
-
-    def _times(self, count: int, generator: torch.Generator) -> Tensor:
-        """The time of each sample, on the host."""
-        config, schedule = self.config, self.run.schedule
-        if config.noise_mean is None:
-            return shifted_times(drawn(torch.rand, (count,), generator), schedule, config.shift)
-        mean = config.noise_mean + math.log(config.shift)
-        return normal_times(drawn(torch.randn, (count,), generator), schedule, mean, config.noise_std)
-
-    def _weight(self, kind: PredictionKind, alpha: Tensor, sigma: Tensor) -> Tensor | None:
-        """[B] what the squared error of each sample is multiplied by; None where by nothing."""
-        if self.config.min_snr_gamma:
-            return min_snr_weight(kind, alpha, sigma, self.config.min_snr_gamma)
-        if self.config.sigma_data is not None:
-            return edm_weight(kind, alpha, sigma, self.config.sigma_data)
-        return None
 
     def _low_res(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
         """What an upsampler starts from; with a generator, as noisy as training makes it."""

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from glidepath.core import Event, require_finite
+from glidepath.plugins.train.losses.density import TimestepDensity
+from glidepath.plugins.train.losses.weighting import Weighting
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run.checkpoint import CheckpointError, Newest, TrainingCheckpoint
 from glidepath.plugins.train.run.contents import Reader, check_captions, check_contents
@@ -131,8 +133,14 @@ class DiffusionTrainer(StagedTrainer):
 
     config: DiffusionTrainerConfig
 
-    def __init__(self, config: DiffusionTrainerConfig) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: DiffusionTrainerConfig,
+        *,
+        weighting: Weighting | None = None,
+        timesteps: TimestepDensity | None = None,
+    ) -> None:
+        self.config, self.weighting, self.timesteps = config, weighting, timesteps
 
     def stages(self, run: Run) -> list[TrainingStage]:
         """Denoising, after the stages that train the text encoder alone, where the config has some."""
@@ -141,7 +149,13 @@ class DiffusionTrainer(StagedTrainer):
             stages.append(ContrastStage(self.config, run))
         if self.config.facts_steps:
             stages.append(FactsStage(self.config, run))
-        return [*stages, DenoisingStage(self.config, run)]
+        return [*stages, DenoisingStage(self.config, run, self.weighting, self.timesteps)]
+
+    def exported(self, averaged: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """All but what the loss learned for itself."""
+        return {
+            name: it for name, it in averaged.items() if not name.startswith(("weighting.", "timesteps."))
+        }
 
     def sampling_spec(self, run: Run) -> Mapping[str, Any]:
         """With the files of the conditioners that learned."""
