@@ -287,7 +287,14 @@ def sd3(folder: Path, *, t5: bool = True) -> Path:
     return _saved(made, folder)
 
 
-def flux(folder: Path, *, distilled: bool = True, levels: int = 2) -> Path:
+def flux(
+    folder: Path,
+    *,
+    distilled: bool = True,
+    levels: int = 2,
+    in_channels: int = 16,
+    pipeline: Any = diffusers.FluxPipeline,
+) -> Path:
     """Flux: pooled CLIP and a T5, a flow whose shift depends on the size; packed latents."""
     _seed()
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(
@@ -298,8 +305,9 @@ def flux(folder: Path, *, distilled: bool = True, levels: int = 2) -> Path:
         base_image_seq_len=16,
         max_image_seq_len=64,
     )
-    made = diffusers.FluxPipeline(
-        transformer=diffusers.FluxTransformer2DModel(**FLUX, guidance_embeds=distilled),
+    own = {"in_channels": in_channels, "out_channels": 16, "guidance_embeds": distilled}
+    made = pipeline(
+        transformer=diffusers.FluxTransformer2DModel(**{**FLUX, **own}),
         scheduler=scheduler,
         vae=vae(4, shift=0.1, levels=levels),
         text_encoder=clip(),
@@ -308,6 +316,16 @@ def flux(folder: Path, *, distilled: bool = True, levels: int = 2) -> Path:
         tokenizer_2=t5_tokenizer(24),
     )
     return _saved(made, folder)
+
+
+def flux_control(folder: Path) -> Path:
+    """Flux that reads a picture to follow beside x."""
+    return flux(folder, in_channels=32, pipeline=diffusers.FluxControlPipeline)
+
+
+def flux_fill(folder: Path) -> Path:
+    """Flux that reads beside x what a mask leaves of an image, and the mask: 2 x 2 pixels are a position."""
+    return flux(folder, in_channels=48, pipeline=diffusers.FluxFillPipeline)
 
 
 def flux_of_eight(folder: Path) -> Path:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from glidepath.core import Codec, Condition, Conditioner, Input, NoiseSchedule, PartError, Request
@@ -14,6 +15,7 @@ from glidepath.plugins.diffusers.autoencoder import Autoencoder
 from glidepath.plugins.diffusers.configs import (
     ControlPictureConfig,
     ImagePromptConfig,
+    InpaintingConfig,
     NoisedLowResConfig,
     SizeIdsConfig,
 )
@@ -84,7 +86,7 @@ class NoisedLowRes(Conditioner):
         """low_res [B, 3, h, w], the picture in the size of x, noised; noise_level [B] int64."""
         picture = request.rows("low_res").to(torch.float32) / 127.5 - 1
         size = codec.latent_size(_size(request))
-        picture = torch.nn.functional.interpolate(picture, size=size, mode="bilinear", antialias=True)
+        picture = F.interpolate(picture, size=size, mode="bilinear", antialias=True)
         noise = request.noise().posterior(tuple(picture.shape), picture.device)
         return {
             "low_res": Condition(self.alpha * picture + self.sigma * noise),
@@ -147,7 +149,7 @@ class ImagePrompt(Wrapped, Conditioner):
 
 
 class Inpainting(Conditioner):
-    """A mask and what it leaves of an image, for UNets that were trained for inpainting.
+    """A mask and what it leaves of an image, for networks that were trained for inpainting.
 
     The pictures are other ones than `image` and `mask`, which restore what is known at each step.
     """
@@ -160,14 +162,21 @@ class Inpainting(Conditioner):
         }
     )
 
+    def __init__(self, config: InpaintingConfig) -> None:
+        super().__init__()
+        self.folded = config.folded
+
     def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
-        """inpaint_mask [B, 1, h, w], 1 where it is made anew; inpaint_image [B, C, h, w], what is kept."""
+        """inpaint_mask [B, 1 or factor^2, h, w], 1 where it is made anew; inpaint_image [B, C, h, w]."""
         encoder = _of(codec)
         device = encoder.device
         hidden = (request.rows("inpaint_mask")[:, :1].to(device) >= 128).to(torch.float32)
         pixels = request.rows("inpaint_image").to(device) / 127.5 - 1
         kept = encoder.encode_pixels(pixels * (1 - hidden), _drawn(request, pixels, encoder))
-        mask = torch.nn.functional.interpolate(hidden, size=kept.shape[2:])
+        if self.folded:
+            mask = F.pixel_unshuffle(hidden, encoder.factor)
+        else:
+            mask = F.interpolate(hidden, size=kept.shape[2:])
         return {"inpaint_mask": Condition(mask), "inpaint_image": Condition(kept)}
 
 

@@ -208,6 +208,19 @@ class SizeIdsConfig:
 
 
 @attrs.frozen(kw_only=True)
+class InpaintingConfig:
+    """A mask and what it leaves of an image, for networks that were trained for inpainting."""
+
+    folded: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "false: the mask has one channel, a pixel of it for each position of the latent; true: a channel "
+            "for each pixel of a position, as Flux Fill reads it"
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
 class NoisedLowResConfig:
     """The picture that a latent upscaler enlarges, with noise that the network is told of."""
 

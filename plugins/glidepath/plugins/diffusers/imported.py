@@ -69,6 +69,10 @@ class _Folder:
         listed = self.index.get(part)
         return isinstance(listed, list) and len(listed) == 2 and listed[1] is not None
 
+    @property
+    def denoiser(self) -> str:
+        return "transformer" if self.has("transformer") else "unet"
+
     def named(self, name: str) -> str:
         return "/".join(filter(None, (self.prefix, name)))
 
@@ -154,14 +158,17 @@ def _require_no_code(folder: Path, index: Mapping[str, Any]) -> None:
 
 
 def _spec(folder: _Folder, recipe: _Recipe, controls: Sequence[tuple[Path, str]]) -> Imported:
-    denoiser = "transformer" if folder.has("transformer") else "unet"
     walk = read_scheduler(
         read_json(folder.path / "scheduler" / "scheduler_config.json"),
         recipe.steps,
         corrected=recipe.corrected,
         grid=recipe.grid,
     )
-    network: dict[str, Any] = {"use": "diffusers-network", **folder.network(denoiser), **recipe.network}
+    network: dict[str, Any] = {
+        "use": "diffusers-network",
+        **folder.network(folder.denoiser),
+        **recipe.network,
+    }
     if walk.predicts != "epsilon":
         network["predicts"] = walk.predicts
     spec: dict[str, Any] = {"schedule": dict(walk.schedule)}
@@ -224,7 +231,6 @@ def _joined(encoders: Sequence[object], tokens: object, pooled: object, **more: 
     return {"use": "joined-text", "tokens": tokens, "pooled": pooled, **more, "encoders": list(encoders)}
 
 
-_WITH_MASK = 9  # channels: x, what the mask leaves of an image, and the mask
 _INNER: Mapping[str, Any] = {"skip": 1, "final_norm": False}
 
 
@@ -269,11 +275,20 @@ def _resolution(folder: _Folder) -> dict[str, Any] | None:
 
 
 def _reads_mask(folder: _Folder) -> bool:
-    return read_json(folder.path / "unet" / "config.json").get("in_channels") == _WITH_MASK
+    config = read_json(folder.path / folder.denoiser / "config.json")
+    return config.get("in_channels") == 2 * int(config.get("out_channels") or 4) + 1
 
 
 def _inpainting(folder: _Folder) -> dict[str, Any] | None:
     return {"use": "inpainting"} if _reads_mask(folder) else None
+
+
+def _folded_inpainting(_folder: _Folder) -> dict[str, Any]:
+    return {"use": "inpainting", "folded": True}
+
+
+def _encoded_control(_folder: _Folder) -> dict[str, Any]:
+    return {"use": "control-picture", "encoded": "x_0"}
 
 
 def _edit_image(_folder: _Folder) -> dict[str, Any]:
@@ -286,6 +301,7 @@ def _noised_low_res(folder: _Folder) -> dict[str, Any]:
 
 
 _STABLE_DIFFUSION = _Recipe(_clip, corrected=True)
+_FLUX = _Recipe(_flux, steps=28, scale=1.0, grid="trailing")
 _RECIPES: Mapping[str, _Recipe] = {
     "StableDiffusionPipeline": _STABLE_DIFFUSION,
     "StableDiffusionImg2ImgPipeline": _STABLE_DIFFUSION,
@@ -301,10 +317,16 @@ _RECIPES: Mapping[str, _Recipe] = {
     "StableDiffusionXLInpaintPipeline": _Recipe(_sdxl, (_size_ids, _inpainting), scale=7.5, inpaints=True),
     "StableDiffusion3Pipeline": _Recipe(_sd3, steps=28, scale=7.0),
     "StableDiffusion3ControlNetPipeline": _Recipe(_sd3, steps=28, scale=7.0),
-    "FluxControlNetPipeline": _Recipe(
-        _flux, steps=28, scale=1.0, grid="trailing", network={"distilled_guidance": 7.0}
+    "StableDiffusion3Img2ImgPipeline": _Recipe(_sd3, scale=7.0),
+    "StableDiffusion3InpaintPipeline": _Recipe(_sd3, (_inpainting,), scale=7.0, inpaints=True),
+    "FluxPipeline": _FLUX,
+    "FluxControlNetPipeline": attrs.evolve(_FLUX, network={"distilled_guidance": 7.0}),
+    "FluxControlPipeline": attrs.evolve(_FLUX, more=(_encoded_control,)),
+    "FluxFillPipeline": attrs.evolve(
+        _FLUX, more=(_folded_inpainting,), steps=50, network={"distilled_guidance": 30.0}
     ),
-    "FluxPipeline": _Recipe(_flux, steps=28, scale=1.0, grid="trailing"),
+    "FluxImg2ImgPipeline": attrs.evolve(_FLUX, network={"distilled_guidance": 7.0}),
+    "FluxInpaintPipeline": attrs.evolve(_FLUX, inpaints=True, network={"distilled_guidance": 7.0}),
     "PixArtAlphaPipeline": _Recipe(_pixart_alpha, (_resolution,), steps=20, scale=4.5),
     "PixArtSigmaPipeline": _Recipe(_pixart_sigma, steps=20, scale=4.5),
     "DiTPipeline": _Recipe(None, scale=4.0),

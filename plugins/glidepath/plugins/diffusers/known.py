@@ -17,6 +17,7 @@ Source = str | tuple[str, ...]
 COMPUTED = ("image_ids", "text_ids", "guidance")
 """What is no condition: computed from the sizes of image and text, or told by a parameter."""
 
+_FLUX = "FluxTransformer2DModel"
 _LOW_RES = "low_res"
 _COLOURS = 3
 _PATCH = 2
@@ -82,7 +83,7 @@ def describe(given: NetworkConfig) -> Network:
         )
     merged = {**(known(config) if known else {}), **given.arguments}
     arguments: dict[str, Source] = {name: source for name, source in merged.items() if source is not None}
-    is_flux = name == "FluxTransformer2DModel"
+    is_flux = name == _FLUX
     patches = is_flux if given.patches is None else given.patches
     channels = _number(config, "in_channels", given)
     outputs = config.get("out_channels") or channels
@@ -164,7 +165,7 @@ _KNOWN = {
     "Transformer2DModel": _dit,
     "PixArtTransformer2DModel": _pixart,
     "SD3Transformer2DModel": _sd3,
-    "FluxTransformer2DModel": _flux,
+    _FLUX: _flux,
 }
 
 
@@ -176,14 +177,18 @@ def _number(config: Mapping[str, Any], key: str, given: NetworkConfig) -> int:
 
 
 def _beside(config: Mapping[str, Any], channels: int, outputs: int) -> tuple[str, ...]:
-    """What a UNet reads in the channels that it has beyond those of x.
+    """What a network reads in the channels that it has beyond those of x.
 
-    One for inpainting reads a mask and the image without what it hides, one that edits an image that image,
-    an upscaler a picture in colours.
+    One for inpainting reads a mask and the image without what it hides (Flux a mask of all pixels, folded),
+    one that edits an image that image, an upscaler a picture in colours, Flux with control a picture.
     """
+    if config.get("_class_name") == _FLUX:
+        if channels == 2 * outputs:
+            return ("control",)
+        return ("inpaint_image", "inpaint_mask") if channels > 2 * outputs else ()
     if channels == 2 * outputs + 1:
         return ("inpaint_mask", "inpaint_image")
-    if channels == 2 * outputs and config.get("cross_attention_dim"):
+    if channels == 2 * outputs and config.get("_class_name") == "UNet2DConditionModel":
         return ("edit_image",)
     enlarges = channels == outputs + _COLOURS and config.get("num_class_embeds")
     return (_LOW_RES,) if enlarges else ()

@@ -189,10 +189,9 @@ def components() -> Iterable[Component]:
         _conditioner(
             "inpainting",
             "Inpainting",
-            "a mask and what it leaves of an image, for UNets that were trained for inpainting",
+            "a mask and what it leaves of an image, for networks that were trained for inpainting",
             'Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", '
             "arXiv:2112.10752, section 4.5",
-            config=None,
         ),
         _conditioner(
             "edit-image",
