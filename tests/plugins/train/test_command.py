@@ -158,6 +158,15 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(
     assert same_weights(Path("run"), Path("whole"))
 
 
+def test_a_run_is_sampled_from_before_it_is_done(spec: Path) -> None:
+    """By its folder, which stands for its spec and the weights of its newest checkpoint."""
+    assert train("--steps-now", "4") == 0
+    assert main(["sample", "red", "--spec", "runs/tiny", "--out", "early.png"]) == 0
+    assert train() == 0
+    assert main(["sample", "red", "--spec", "runs/tiny", "--out", "late.png"]) == 0
+    assert Path("early.png").read_bytes() != Path("late.png").read_bytes()
+
+
 def test_a_finished_run_is_not_trained_again(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train() == 0
     Path("runs/tiny/weights.safetensors").unlink()

@@ -142,6 +142,7 @@ def config(**changes: Any) -> DiffusionTrainerConfig:
         "checkpoint_every": 5,
         "contrastive_batch": 4,
         "precision": "float32",
+        "patience": 0.0,
     }
     return DiffusionTrainerConfig(**(values | changes))
 

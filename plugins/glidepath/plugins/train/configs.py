@@ -70,6 +70,34 @@ class TrainingConfig:
         metadata=doc("how many processes on this machine share the rows of each batch"),
     )
     keep: int = attrs.field(default=2, validator=ge(1), metadata=doc("how many checkpoints are kept"))
+    keep_hours: float = attrs.field(
+        default=0.0,
+        validator=ge(0),
+        metadata=doc("besides those, one checkpoint of every so many hours is kept; 0: none"),
+    )
+    keep_best: str = attrs.field(
+        default="",
+        metadata=doc("besides those, the checkpoint is kept at which this figure of the log is lowest"),
+    )
+    spike: float = attrs.field(
+        default=10.0,
+        validator=ge(0),
+        metadata=doc("a loss above so many times the median of 100 steps is a spike; 0: none is"),
+    )
+    on_spike: Literal["tell", "rewind"] = attrs.field(
+        default="tell",
+        metadata=doc(
+            "tell: a spike is told, and a loss that is no number ends training. rewind: both are told, and "
+            "training goes on from the checkpoint before, without that batch"
+        ),
+    )
+    patience: float = attrs.field(
+        default=600.0,
+        validator=ge(0),
+        metadata=doc(
+            "seconds for which a checkpoint that cannot be written is tried again, as of a full disk"
+        ),
+    )
     export_dtype: Literal["float32", "float16", "bfloat16"] = attrs.field(
         default="float32", metadata=doc("of the weights that are written at the end")
     )

@@ -5,10 +5,10 @@ Imports no torch, and the parameters of a part only where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glidepath.plugins.train.data.components import datasets, transforms
 from glidepath.plugins.train.losses.components import KINDS, objectives
@@ -167,6 +167,13 @@ def components() -> Iterable[Component]:
         *transforms(),
         *objectives(),
     )
+
+
+@hookimpl
+def spec_of(path: Path) -> Mapping[str, Any] | None:
+    """A run's folder stands for the spec that is in it, with the weights of its newest checkpoint."""
+    files = (path / "spec.yaml", path / "events.jsonl")
+    return {"extends": "spec.yaml"} if all(file.is_file() for file in files) else None
 
 
 @hookimpl

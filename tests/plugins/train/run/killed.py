@@ -103,6 +103,7 @@ PLANS: dict[str, list[Kill]] = {
         line_half_written(2),
         at_call(trainer, "write_tensors", 1),  # the last checkpoint is there, the weights are not
         half_written(1),
+        at_call(trainer, "write_tensors", 4),  # all but the last weights are there
     ],
 }
 
@@ -149,9 +150,9 @@ def run_planned(folder: Path, kills: list[Kill]) -> None:
 
 
 def run_at_random(folder: Path, seconds: float) -> None:
-    """Kill up to 12 children, at random times of the `seconds` that an uninterrupted one takes."""
+    """Kill up to 20 children, at random times of the `seconds` that an uninterrupted one takes."""
     times = random.Random(8)
-    for _ in range(12):
+    for _ in range(20):
         process = child(folder, None)
         time.sleep(times.uniform(0, seconds / 2))
         os.kill(process, signal.SIGKILL)

@@ -83,6 +83,9 @@ class CaptionedDataset(Protocol):
     One whose batches are not all of one size says which they have, `sizes: Sequence[tuple[int, int]]`, each
     (height, width).
 
+    One that knows its images by names has `names(seed, step, size) -> Sequence[str]`, those of a batch: a bad
+    step is told with them.
+
     One that lies in files is checked before the first step, and known again when a run is resumed, by what it
     has of these:
 

@@ -84,6 +84,10 @@ class PicturedDataset(ABC):
         ]
         return torch.stack([image for image, _ in made]), [caption for _, caption in made]
 
+    def names(self, seed: int, step: int, size: int) -> list[str]:
+        """Where the pictures of a batch lie, for a person who looks for one."""
+        return [self.pictures.place(example) for example in self.chosen(seed, step, size).examples.values()]
+
     def _made(self, example: Example, size: Size, rng: np.random.Generator) -> tuple[Tensor, str]:
         caption = drawn(example.captions, self.config, rng)
         picture = decode_picture(self.pictures.read(example), self.pictures.place(example))

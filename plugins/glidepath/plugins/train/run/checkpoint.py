@@ -7,17 +7,20 @@ JSON in the header. Randomness needs no state: (seed, step) decide every draw of
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from glidepath.core import GlidepathError
-from glidepath.registry import CannotWrite, utf_8_name, write_tensors
+from glidepath.registry import CannotWrite, list_names, utf_8_name, write_tensors
 
 FORMAT = "glidepath-checkpoint-1"
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
@@ -36,8 +39,9 @@ class TrainingCheckpoint:
     """Where a training run stood after `step` steps.
 
     tensors: by name, grouped by prefix: `model.`, `ema.`, `optimizer.`.
-    meta: plain JSON: the resolved spec, the seed, the stage, the losses that were not logged yet, and the
-        versions of torch and of the distributions that supply parts.
+    meta: plain JSON: the resolved spec, the seed, the stage, the losses that were not logged yet, the steps
+        that are left out, the newest figures of the log, and the versions of torch and of the distributions
+        that supply parts.
     """
 
     step: int
@@ -69,11 +73,17 @@ class Newest:
             path.replace(path.with_name(f"{path.name}.damaged"))
 
 
-def save(folder: Path, checkpoint: TrainingCheckpoint, keep: int) -> Path:
-    """Write a checkpoint, then delete all but the newest `keep`.
+def save(
+    folder: Path, checkpoint: TrainingCheckpoint, keep: int, *, hours: float = 0.0, best: str = ""
+) -> Path:
+    """Write a checkpoint and read it back, then delete those that are not kept.
+
+    keep: so many of the newest are. hours: one of so many hours besides; 0: none.
+    best: a figure of `meta["figures"]`; the one where it is lowest is kept besides. "": none.
 
     Raises:
-        CheckpointError: it cannot be written; those before it are still there.
+        CheckpointError: it cannot be written, or is not on the disk what it was in memory; those before it
+            are still there.
     """
     path = folder / f"checkpoint-{checkpoint.step:08d}.safetensors"
     header = {"format": FORMAT, "step": str(checkpoint.step), "meta": json.dumps(dict(checkpoint.meta))}
@@ -81,9 +91,58 @@ def save(folder: Path, checkpoint: TrainingCheckpoint, keep: int) -> Path:
         write_tensors(path, checkpoint.tensors, header)
     except CannotWrite as error:
         raise CheckpointError(str(error)) from error
-    for old in existing(folder)[:-keep]:
+    _verify(path, checkpoint.tensors)
+    for old in _surplus(folder, keep, hours, best):
         old.unlink()
     return path
+
+
+def _verify(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Compare what is on the disk with what was to be written; a file that differs does not stay."""
+    if hasattr(os, "posix_fadvise"):  # from the disk, and not from memory
+        with suppress(OSError), path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    try:
+        found = load(path).tensors
+        wrong = [name for name, value in tensors.items() if not _same_bits(found[name], value.detach().cpu())]
+        if found.keys() == tensors.keys() and not wrong:
+            return
+        why = f"{list_names(wrong)} differ" if wrong else "it has other tensors"
+    except (CheckpointError, KeyError) as error:
+        why = str(error)
+    with suppress(OSError):
+        path.unlink()
+    raise CheckpointError(f"{path} was written, and what is on the disk is not what was to be there: {why}")
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    """Whether they are equal; NaN counts as itself."""
+    return one.dtype == other.dtype and torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+def _surplus(folder: Path, keep: int, hours: float, best: str) -> list[Path]:
+    """The checkpoints that are not kept."""
+    there = existing(folder)
+    kept = {*there[-keep:]}
+    last = float("-inf")
+    for path in there if hours else ():
+        written = path.stat().st_mtime
+        if written - last >= hours * 3600:
+            kept.add(path)
+            last = written
+    if best:
+        figures = {path: _figure(path, best) for path in there}
+        kept.add(min(there, key=lambda path: figures[path]))
+    return [path for path in there if path not in kept]
+
+
+def _figure(path: Path, name: str) -> float:
+    """A figure that a checkpoint carries; infinite where it has none, or cannot be read."""
+    try:
+        with utf_8_name(path) as text, safe_open(text, framework="pt") as file:
+            return float(json.loads((file.metadata() or {})["meta"])["figures"][name])
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+        return float("inf")
 
 
 def load(path: Path) -> TrainingCheckpoint:

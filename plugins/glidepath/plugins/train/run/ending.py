@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -19,18 +20,20 @@ def ending(run: Run) -> Iterator[tuple[Run, Callable[[Path | None], None]]]:
     last = _Last()
     run = attrs.evolve(run, listeners=(last, Log(run.folder), *run.listeners))
 
-    def end(name: str, message: str = "", weights: Path | None = None) -> None:
-        files = {} if weights is None else {"weights": weights}
-        run.tell(attrs.evolve(last.event, name=name, message=message, files=files))
+    def end(name: str, **more: Any) -> None:
+        run.tell(attrs.evolve(last.event, name=name, **more))
 
     try:
-        yield run, lambda weights: end("done" if weights else "stopped", weights=weights)
+        yield run, lambda path: end("done", files={"weights": path}) if path else end("stopped")
     except TrainingDiverged as error:
-        end("diverged", str(error))
+        end("diverged", message=str(error), details={"batches": list(error.batches)})
+        raise
+    except KeyboardInterrupt:
+        end("stopped", message="interrupted at once")
         raise
     except BaseException as error:
         notes = getattr(error, "__notes__", ())
-        end("error", "\n".join([f"{type(error).__name__}: {error}", *notes]))
+        end("error", message="\n".join([f"{type(error).__name__}: {error}", *notes]))
         raise
 
 

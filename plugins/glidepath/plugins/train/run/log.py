@@ -38,6 +38,8 @@ class Log(Listener):
             self._log.parent.mkdir(parents=True, exist_ok=True)
             truncate(self._log, event.step)
             _end_line(self._history)
+        if "rewound_to" in event.details:
+            truncate(self._log, event.details["rewound_to"])
         resumed = event.name == "started" and event.details
         if event.name == "logged" or resumed:
             stage = {"stage": event.stage} if event.stage else {}

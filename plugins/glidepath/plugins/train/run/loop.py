@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,20 @@ from glidepath.core import Event, GlidepathError, PartError
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.data.dataset import batch_at
 from glidepath.plugins.train.run import checkpoint as checkpoints
+from glidepath.plugins.train.run.keeping import Room, patiently
 from glidepath.plugins.train.run.learner import Learner, fingerprint
 from glidepath.plugins.train.run.rates import ema_decay, rise_and_fall
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
+from glidepath.plugins.train.run.spikes import Losses, Spike
 from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.scale.share import loss_of, share_of
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import TrainingConfig
+
+
+_MOST_LEFT_OUT = 20
+_MOST_CAPTIONS = 64
 
 
 class Loop:
@@ -50,7 +56,11 @@ class Loop:
         self._frozen = "" if self._keeps_frozen else fingerprint(self.learner.frozen)
         self._autocast = _autocast(config.precision, run.device)
         self._share, self._loss = share_of(stage, run.group), loss_of(stage, run.group)
-        self._unlogged: list[Tensor] = []
+        self._losses = Losses(config.spike)
+        self._left_out: set[int] = set()
+        self._watched = self._times_back = 0
+        self._figures: dict[str, float] = {}
+        self._room = Room(run.folder)
         self._clock, self._timed = time.perf_counter(), 0
 
     def restore(self, found: checkpoints.TrainingCheckpoint) -> None:
@@ -62,9 +72,9 @@ class Loop:
             )
         self.learner.restore(found)
         self.step = self.saved = found.step
-        self._unlogged = [
-            torch.tensor(loss, device=self.run.device) for loss in found.meta.get("unlogged", ())
-        ]
+        self._losses.restore(found.meta)
+        self._left_out |= set(found.meta.get("left_out", ()))
+        self._figures = dict(found.meta.get("figures", {}))
 
     def advance(self, stop_after: int | None) -> bool:
         """Train to the end of the stage, or until told to stop; there is a checkpoint then.
@@ -78,25 +88,34 @@ class Loop:
             if self.step > self.saved and self.learner.whole:
                 with suppress(GlidepathError):
                     self.learner.forget_forward()
-                    self._save()
+                    self._save(patience=0.0)
                     error.add_note(f"a checkpoint of step {self.step} is in {self.run.folder}")
             raise
 
     def _advance(self, stop_after: int | None) -> bool:
         config, end = self.config, self.first + self.stage.steps
         self._tell("stage")
-        while self.step < end and not self._is_to_stop(stop_after):
-            self._unlogged.append(self._one_step())
+        if config.on_spike == "rewind" and self.step == self.first:
+            self._save()  # to go back to
+        while True:
+            if self.step >= end or self._is_to_stop(stop_after):
+                if self.step == self.saved or self._save():
+                    break
+                continue  # it went back
+            if self.step not in self._left_out:
+                loss = self._one_step()
+                if self.step < self._watched and not (loss.isfinite() and self.learner.is_finite()):
+                    self._leave_out(self.step)
+                    continue
+                self._losses.add(self.step, loss)
             self.step += 1
             self._timed += 1
             self._tell("step")
             probe = self.step % config.probe_every == 0 or self.step == end
-            if probe or self.step % config.log_every == 0:
-                self._log(probe=probe)
+            if (probe or self.step % config.log_every == 0) and not self._log(probe=probe):
+                continue
             if self.step % config.checkpoint_every == 0:
                 self._save()
-        if self.step > self.saved:
-            self._save()
         if self.step == end:
             self._tell("stage-done")
         return self.step == end
@@ -128,34 +147,40 @@ class Loop:
         highest = self.stage.learning_rate or config.learning_rate
         return highest * rise_and_fall(done, self.stage.steps, config.warmup_steps, config.decay_share)
 
-    def _log(self, *, probe: bool) -> None:
-        """A line with the mean loss since the last one. Between checkpoints only this waits for a GPU."""
-        loss = float(torch.stack(self._unlogged).mean())
-        if not math.isfinite(loss):
-            raise self._diverged("loss")
+    def _log(self, *, probe: bool) -> bool:
+        """A line with the mean loss since the last one. Between checkpoints only this waits for a GPU.
+
+        Returns False where training went back instead.
+        """
+        if self._went_back():
+            return False
         rate = self._timed * self.stage.batch / (time.perf_counter() - self._clock)
         line = {
-            "loss": round(loss, 6),
             "learning_rate": self._learning_rate(self.step - 1 - self.first),
             "images_per_second": round(rate, 1),
         }
         if probe:
             figures = self.stage.probe(self.learner.averaged)
             if not all(map(math.isfinite, figures.values())):
-                raise self._diverged("state")
+                self._go_back(self.step - 1, "state")
+                return False
             line |= figures
-        self._tell("logged", figures=line)
-        self._unlogged = []
+        loss = self._losses.mean()
+        if loss is not None:
+            self._figures |= {"loss": round(loss, 6), **line}
+            self._tell("logged", figures={"loss": round(loss, 6), **line})
+        self._warn_of_room()
         self._clock, self._timed = time.perf_counter(), 0
+        return True
 
-    def _save(self) -> None:
-        """A checkpoint, unless something in it is not a number."""
+    def _save(self, patience: float | None = None) -> bool:
+        """A checkpoint, unless something in it is not a number. Returns False where training went back."""
         paused = time.perf_counter()
-        losses = torch.stack(self._unlogged).tolist() if self._unlogged else []
-        if not all(map(math.isfinite, losses)):
-            raise self._diverged("loss")
+        if self._went_back():
+            return False
         if not self.learner.is_finite():
-            raise self._diverged("state")
+            self._go_back(self.step - 1, "state")
+            return False
         tensors = self.learner.tensors(frozen=self._keeps_frozen)
         # what another stage trains is kept too: a resumed run does not depend on how it was initialised
         for slot, module in (("denoiser", self.run.denoiser), ("text_encoder", self.run.text_encoder)):
@@ -167,27 +192,130 @@ class Loop:
             "stage": self.stage.name,
             "dataset": self.run.contents,
             "frozen": self._frozen,
-            "unlogged": losses,
+            **self._losses.state(),
+            "left_out": sorted(self._left_out),
+            "figures": self._figures,
             "distributions": dict(self.run.distributions),
             "torch": torch.__version__,
         }
         if self.run.group.first:
-            path = checkpoints.save(
-                self.run.folder, checkpoints.TrainingCheckpoint(self.step, tensors, meta), self.config.keep
-            )
-            self._tell("checkpoint", files={"checkpoint": path})
+            self._write(checkpoints.TrainingCheckpoint(self.step, tensors, meta), patience)
         self.saved = self.step
         self._clock += time.perf_counter() - paused
+        return True
 
-    def _diverged(self, what: str) -> TrainingDiverged:
+    def _write(self, checkpoint: checkpoints.TrainingCheckpoint, patience: float | None) -> None:
+        config = self.config
+        path = patiently(
+            lambda: checkpoints.save(
+                self.run.folder, checkpoint, config.keep, hours=config.keep_hours, best=config.keep_best
+            ),
+            config.patience if patience is None else patience,
+            lambda why: self._tell("unwritable", message=why),
+            self.run.stop,
+        )
+        self._room.written(path)
+        self._tell("checkpoint", files={"checkpoint": path})
+        self._warn_of_room()
+
+    def _warn_of_room(self) -> None:
+        if lacks := self._room.lacks():
+            self._tell("disk-low", message=lacks)
+
+    def _went_back(self) -> bool:
+        """Look at the losses; True where one of them made training go back.
+
+        Raises:
+            TrainingDiverged: one is no number, and training does not go back for it.
+        """
+        while (spike := self._losses.look()) is not None:
+            if self.config.on_spike == "rewind" or not spike.is_finite:
+                self._go_back(spike.step, "loss", spike)
+                return True
+            what = f"{_told(spike)}; training goes on"
+            self._tell("spike", message=what, details={"batches": self._batches([spike.step])})
+        return False
+
+    def _go_back(self, bad: int, what: str, spike: Spike | None = None) -> None:
+        """To the checkpoint before a bad step, to go on without its batch.
+
+        A loss that is no number may come of weights that an earlier step has spoilt: the steps since the
+        checkpoint are done again, each looked at by itself, and the one that spoils is left out.
+
+        Raises:
+            TrainingDiverged: that is not wanted, or has not helped so far.
+        """
+        if spike is not None and spike.is_finite:
+            self._leave_out(bad, spike)
+            return
+        batches = self._batches([max(bad - 1, self.first), bad])
+        if not self._restore_newest():
+            raise self._diverged(what, bad + 1, batches)
+        self._watched = bad + 1
+        self._tell(
+            "spike",
+            message=f"the {what} of step {bad + 1} is no number; training goes back to step {self.step}, and "
+            "looks for the batch that spoils it",
+            details={"rewound_to": self.step, "batches": batches},
+        )
+
+    def _leave_out(self, bad: int, spike: Spike | None = None) -> None:
+        """Go back, and do nothing in a bad step; checkpoints have it, so a resumed run does the same."""
+        batches = self._batches([bad])
+        if len(self._left_out) >= _MOST_LEFT_OUT or not self._restore_newest():
+            raise self._diverged("state", bad + 1, batches)
+        self._left_out.add(bad)
+        told = f"step {bad + 1} spoils the weights" if spike is None else _told(spike)
+        self._tell(
+            "spike",
+            message=f"{told}; training goes on from step {self.step} without its batch",
+            details={"rewound_to": self.step, "left_out": [bad + 1], "batches": batches},
+        )
+
+    def _restore_newest(self) -> bool:
+        """Back to the newest checkpoint of this stage; False where it is not wanted, or there is none."""
+        self._times_back += 1
+        if self.config.on_spike != "rewind" or self._times_back > 3 * _MOST_LEFT_OUT:
+            return False
+        self.run.group.any(False)  # the first has written it
+        found = checkpoints.newest(self.run.folder)
+        if found is None or found.checkpoint.meta["stage"] != self.stage.name:
+            return False
+        self.restore(found.checkpoint)
+        self._timed, self._clock = 0, time.perf_counter()
+        return True
+
+    def _batches(self, steps: list[int]) -> list[dict[str, Any]]:
+        """What was trained on in some steps: names of files, where the dataset knows them, and captions."""
+        dataset, size, batches = self.run.dataset, self.stage.batch, []
+        names: Callable[..., Iterable[str]] = getattr(dataset, "names", lambda *_: [])
+        with suppress(Exception):  # what cannot be read again is not known
+            for step in steps:
+                captions = batch_at(dataset, (), self.config.seed, step, size).captions
+                named = list(names(self.config.seed, step, size))[:_MOST_CAPTIONS]
+                batches.append(
+                    {"step": step + 1, "names": named, "captions": list(captions[:_MOST_CAPTIONS])}
+                )
+        return batches
+
+    def _diverged(self, what: str, step: int, batches: list[dict[str, Any]]) -> TrainingDiverged:
         found = checkpoints.existing(self.run.folder)
         kept = f"the last good checkpoint is {found[-1]}" if found else "no checkpoint was written before"
-        return TrainingDiverged(
-            f"training diverged: the {what} of step {self.step}, or of the steps before it, is not finite; "
-            f"{kept}. Resuming would come to the same end; train into another folder with a lower "
+        if self._left_out:
+            kept += f", and {len(self._left_out)} batches were left out before"
+        error = TrainingDiverged(
+            f"training diverged: the {what} of step {step}, or of the steps before it, is not finite; "
+            f"{kept}. Resuming would come to the same end, but for train.on_spike=rewind, which leaves the "
+            "batch out; or train into another folder with a lower "
             f"train.learning_rate (now {self.config.learning_rate}), with another train.gradient_clip (now "
             f"{self.config.gradient_clip}; 0 is none), or with train.precision=float32"
         )
+        error.batches = batches
+        return error
+
+
+def _told(spike: Spike) -> str:
+    return f"the loss of step {spike.step + 1} is {spike.loss:g}, over {spike.factor:g} times the median"
 
 
 def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:

@@ -33,7 +33,12 @@ def conditioner_file(slot: str) -> str:
 
 
 class TrainingDiverged(Diverged):
-    """The loss or the weights are no longer numbers. The last good checkpoint is kept."""
+    """The loss or the weights are no longer numbers. The last good checkpoint is kept.
+
+    batches: what was trained on when it happened: step, names and captions.
+    """
+
+    batches: Sequence[Mapping[str, Any]] = ()
 
 
 @attrs.frozen(eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core import Event, require_finite
+from glidepath.core import Event, GlidepathError, Listener, require_finite
 from glidepath.plugins.train.losses.density import TimestepDensity
 from glidepath.plugins.train.losses.weighting import Weighting
 from glidepath.plugins.train.run import checkpoint as checkpoints
@@ -87,6 +88,7 @@ class StagedTrainer(Trainer, ABC):
         if contents is None:
             return None
         run = attrs.evolve(run, contents=contents)
+        run = attrs.evolve(run, listeners=(*run.listeners, _Exports(self, run, stages[-1])))
         first, total = 0, sum(stage.steps for stage in stages)
         resumed = _resume(run, newest, total)
         for stage in stages:
@@ -98,9 +100,9 @@ class StagedTrainer(Trainer, ABC):
                 if not loop.advance(stop_after):
                     return None
             first += stage.steps
-        return self._export(run, stages[-1]) if run.group.first else run.folder / WEIGHTS
+        return self.export(run, stages[-1]) if run.group.first else run.folder / WEIGHTS
 
-    def _export(self, run: Run, stage: TrainingStage) -> Path:
+    def export(self, run: Run, stage: TrainingStage) -> Path:
         """Write the averaged weights of the last checkpoint, named as a spec's `weights` expects them."""
         newest = checkpoints.newest(run.folder)
         assert newest is not None  # the last stage ends with a checkpoint
@@ -126,6 +128,18 @@ class StagedTrainer(Trainer, ABC):
         for file, tensors in _by_file(weights).items():
             write_tensors(run.folder / file, tensors, header)
         return run.folder / WEIGHTS
+
+
+class _Exports(Listener):
+    """Writes the weights so far at each checkpoint of the last stage, so that the run can be sampled from."""
+
+    def __init__(self, trainer: StagedTrainer, run: Run, stage: TrainingStage) -> None:
+        self._trainer, self._run, self._stage = trainer, run, stage
+
+    def tell(self, event: Event) -> None:
+        if event.name == "checkpoint" and event.stage == self._stage.name:
+            with suppress(GlidepathError):  # at the end it is an error
+                self._trainer.export(self._run, self._stage)
 
 
 class DiffusionTrainer(StagedTrainer):
