@@ -87,6 +87,7 @@ def test_a_spec_is_trained_and_its_weights_sample(spec: Path, capsys: pytest.Cap
         ".lock",
         "dataset.jsonl",
         "events.jsonl",
+        "heartbeat.json",
         "log.jsonl",
         "spec.yaml",
         "weights.safetensors",

@@ -103,7 +103,7 @@ PLANS: dict[str, list[Kill]] = {
         line_half_written(2),
         at_call(trainer, "write_tensors", 1),  # the last checkpoint is there, the weights are not
         half_written(1),
-        at_call(trainer, "write_tensors", 4),  # all but the last weights are there
+        at_call(trainer, "write_tensors", 3),  # all but the last weights are there
     ],
 }
 

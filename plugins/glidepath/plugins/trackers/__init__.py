@@ -1,0 +1,1 @@
+"""Trackers: figures, images and files of a run or a study, kept where others look at them."""

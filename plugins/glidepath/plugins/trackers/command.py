@@ -1,0 +1,136 @@
+"""`glidepath track`: hand a run that was trained to a tracker."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glidepath.core import Event, GlidepathError, Subject
+from glidepath.registry import (
+    CommandParser,
+    add_plugin_switches,
+    build_part,
+    open_catalogue,
+    plan_part,
+    read_lines,
+    read_text,
+)
+
+if TYPE_CHECKING:
+    from glidepath.plugins.trackers.tracker import Tracker
+
+EPILOG = """\
+The figures are those of log.jsonl in the folder, the sheets of samples those that events.jsonl names.
+
+examples:
+  glidepath track runs/photos --to tensorboard
+  glidepath track runs/photos --to mlflow --set project=photos --set weights=true
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Returns 0.
+
+    Raises:
+        GlidepathError: there is no run in the folder, or the tracker is not installed.
+        SpecError: there is no such tracker, or a parameter of it is wrong.
+    """
+    import yaml
+
+    arguments = parser().parse_args(argv)
+    parameters: dict[str, Any] = {}
+    for setting in arguments.set:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise GlidepathError(f"--set takes NAME=VALUE, and this is {setting!r}")
+        try:
+            parameters[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise GlidepathError(f"--set {setting}: the value is no YAML") from error
+    catalogue = open_catalogue(arguments)
+    tracker: Tracker = build_part(plan_part("tracker", arguments.to, parameters, catalogue), catalogue)
+    count = track(arguments.run, tracker)
+    print(f"{count} lines of {arguments.run} were handed to {arguments.to}", file=sys.stderr)
+    return 0
+
+
+def track(folder: Path, tracker: Tracker) -> int:
+    """Hand a run to a tracker; how many lines of its log there were.
+
+    Raises:
+        GlidepathError: there is no run in the folder.
+    """
+    log = folder / "log.jsonl"
+    if not log.is_file():
+        raise GlidepathError(f"{folder} is not the folder of a run: there is no log.jsonl in it")
+    tracker.open(Subject(kind="run", name=str(folder), folder=folder, spec=_spec(folder)))
+    tracker.tell(Event(name="started"))
+    count = 0
+    for event in sorted([*_logged(log), *_samples(folder / "events.jsonl")], key=lambda it: it.step):
+        tracker.tell(event)
+        count += event.name == "logged"
+    weights = folder / "weights.safetensors"
+    files = {"weights": weights} if weights.is_file() else {}
+    tracker.tell(Event(name="done" if files else "stopped", files=files))
+    tracker.close(60.0)
+    return count
+
+
+def _logged(file: Path) -> Iterator[Event]:
+    for line in _lines(file):
+        figures = {name: it for name, it in line.items() if name != "step" and isinstance(it, int | float)}
+        if "loss" in figures:
+            yield Event(
+                name="logged", step=int(line["step"]), stage=str(line.get("stage", "")), figures=figures
+            )
+
+
+def _samples(file: Path) -> Iterator[Event]:
+    for line in _lines(file) if file.is_file() else ():
+        if line.get("name") == "samples":
+            files = {name: Path(path) for name, path in line.get("files", {}).items()}
+            there = {name: path for name, path in files.items() if path.is_file()}
+            yield Event(name="samples", step=int(line.get("step", 0)), files=there)
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    for text in read_lines(file):
+        try:
+            line = json.loads(text)
+        except ValueError:  # cut short by a kill
+            continue
+        if isinstance(line, dict):
+            yield line
+
+
+def _spec(folder: Path) -> dict[str, Any]:
+    """The spec as plain data; empty where there is none that can be read."""
+    import yaml
+
+    try:
+        spec = yaml.safe_load(read_text(folder / "spec.yaml"))
+    except (OSError, yaml.YAMLError, GlidepathError):
+        return {}
+    return spec if isinstance(spec, dict) else {}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Its arguments. Completion in shells asks for them."""
+    parser = CommandParser(
+        prog="glidepath track", description="Hand a run that was trained to a tracker.", epilog=EPILOG
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument("--to", required=True, metavar="TRACKER", help="such as csv, tensorboard or mlflow")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the tracker",
+    )
+    add_plugin_switches(parser)
+    return parser
