@@ -117,7 +117,7 @@ def test_mlflow_keeps_metrics_and_artifacts_of_one_run(
 
     from glidepath.plugins.trackers.mlflow_run import MlflowTracker
 
-    config = MlflowConfig(uri=(tmp_path / "store").as_uri(), weights=True)
+    config = MlflowConfig(uri=(tmp_path / "store").as_uri(), keep_weights=True)
     tell(MlflowTracker(config), run, list(events(run, {50: 1.0}))[:-1])
     tell(MlflowTracker(config), run, events(run, {100: 0.75, 150: 0.5}, begin=50))
     client = mlflow.MlflowClient(config.uri)
@@ -156,7 +156,7 @@ def test_wandb_keeps_figures_offline(run: Subject, monkeypatch: pytest.MonkeyPat
     from glidepath.plugins.trackers.wandb_run import WandbTracker
 
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    tell(WandbTracker(WandbConfig(mode="offline", weights=True)), run, events(run, LOSSES))
+    tell(WandbTracker(WandbConfig(mode="offline", keep_weights=True)), run, events(run, LOSSES))
     (file,) = run.folder.glob("wandb/offline-run-*/run-*.wandb")
     end = time.monotonic() + 60
     kinds: list[str] = []

@@ -28,7 +28,7 @@ The figures are those of log.jsonl in the folder, the sheets of samples those th
 
 examples:
   glidepath track runs/photos --to tensorboard
-  glidepath track runs/photos --to mlflow --set project=photos --set weights=true
+  glidepath track runs/photos --to mlflow --set project=photos --set keep_weights=true
 """
 
 

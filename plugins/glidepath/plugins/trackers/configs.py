@@ -47,7 +47,7 @@ class WandbConfig(FilesConfig):
     mode: Literal["auto", "online", "offline"] = attrs.field(
         default="auto", metadata=doc("auto: as WANDB_MODE says, else online. offline: `wandb sync` sends it")
     )
-    weights: bool = attrs.field(default=False, metadata=doc("whether the trained weights are kept too"))
+    keep_weights: bool = attrs.field(default=False, metadata=doc("whether the trained weights are kept too"))
 
 
 @attrs.frozen(kw_only=True)
@@ -63,4 +63,4 @@ class MlflowConfig(FilesConfig):
         default=None,
         metadata=doc("of its server or database; none: as MLFLOW_TRACKING_URI says, else MLflow's default"),
     )
-    weights: bool = attrs.field(default=False, metadata=doc("whether the trained weights are kept too"))
+    keep_weights: bool = attrs.field(default=False, metadata=doc("whether the trained weights are kept too"))

@@ -52,7 +52,7 @@ class MlflowTracker(Tracker):
 
     def file(self, name: str, path: Path) -> None:
         """As an artifact."""
-        if self._id and (path.suffix != ".safetensors" or self.config.weights):
+        if self._id and (path.suffix != ".safetensors" or self.config.keep_weights):
             self._client.log_artifact(self._id, str(path))
 
     def end(self, state: str) -> None:

@@ -53,7 +53,7 @@ class WandbTracker(Tracker):
     def file(self, name: str, path: Path) -> None:
         """As an artifact."""
         weights = path.suffix == ".safetensors"
-        if self._run is None or (weights and not self.config.weights):
+        if self._run is None or (weights and not self.config.keep_weights):
             return
         artifact = wandb.Artifact(
             f"{plain_name(self.subject)}-{name}", type="model" if weights else "description"
