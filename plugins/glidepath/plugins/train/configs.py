@@ -69,6 +69,13 @@ class TrainingConfig:
         validator=ge(1),
         metadata=doc("how many processes on this machine share the rows of each batch"),
     )
+    shard: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "divide weights, averages and moments among the processes too (FSDP2), for networks that one GPU "
+            "has no room for"
+        ),
+    )
     keep: int = attrs.field(default=2, validator=ge(1), metadata=doc("how many checkpoints are kept"))
     keep_hours: float = attrs.field(
         default=0.0,

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks,
 
 ROOT = Path(__file__).parents[4]
 
+RUNS = ["two", "three", "fewer", "more", "shards", "three-shards"]
+
 CODE = (
     "import pathlib, sys; from tests.plugins.train.scale import together; "
     "together.main(pathlib.Path(sys.argv[1]))"
@@ -41,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["two", "three", "fewer", "more"])
+@pytest.mark.parametrize("name", RUNS)
 def test_the_weights_do_not_depend_on_how_many_processes_train(runs: Path, name: str) -> None:
     """Dropout, noise, timesteps and dropped captions included; "three" share 4 rows, 1, 1 and 2."""
     for file in ("weights.safetensors", existing(runs / "one")[-1].name):
@@ -51,7 +53,7 @@ def test_the_weights_do_not_depend_on_how_many_processes_train(runs: Path, name:
             torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
 
 
-@pytest.mark.parametrize("name", ["two", "three", "fewer", "more"])
+@pytest.mark.parametrize("name", RUNS)
 def test_the_log_is_that_of_the_whole_batch_and_written_once(runs: Path, name: str) -> None:
     ours, theirs = steps_of(runs / name), steps_of(runs / "one")
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]

@@ -94,6 +94,10 @@ def main(folder: Path) -> None:
     for name, counts in (("fewer", (2, 1)), ("more", (1, 3))):
         assert train_together(folder / name, counts[0], stop_after=7) == [0] * counts[0]
         assert train_together(folder / name, counts[1]) == [0] * counts[1]
+    assert train_together(folder / "shards", 2, shard=True) == [0, 0]
+    assert train_together(folder / "three-shards", 2, shard=True, stop_after=7) == [0, 0]
+    assert train_together(folder / "three-shards", 3, shard=True, stop_after=9) == [0, 0, 0]
+    train_alone(folder / "three-shards")
     for doomed in range(2):
         lost = train_together(folder / f"killed-{doomed}", 2, doomed=doomed, at=8)
         (folder / f"killed-{doomed}" / "statuses").write_text(repr(lost))

@@ -6,13 +6,14 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
 from glidepath.plugins.train.run.checkpoint import CheckpointError, TrainingCheckpoint
+from glidepath.plugins.train.scale.shards import own, placed
 
 
 class Learner:
@@ -27,11 +28,13 @@ class Learner:
         gradient_clip: float,
         rates: Mapping[str, float] = MappingProxyType({}),
         only: Sequence[str] | None = None,
+        divide: Callable[[nn.ModuleDict, nn.ModuleDict], None] | None = None,
     ) -> None:
         """modules: on `device`; parameters that do not require gradients stay as they are.
 
         rates: for some of the modules a factor of the learning rate.
         only: patterns of the parameters that learn (`matching`); the others stay too.
+        divide: divides modules and averages among several processes.
         """
         self.modules = modules.train()
         if only is not None:
@@ -45,6 +48,9 @@ class Learner:
         # what is frozen is its own average
         shared: dict[int, object] = {id(it): it for it in self.frozen.values()}
         self.averaged = copy.deepcopy(modules, shared).eval().requires_grad_(False)
+        if divide is not None:
+            divide(self.modules, self.averaged)
+            self.frozen = {name: it for name, it in modules.named_parameters() if not it.requires_grad}
         self._learning: list[Tensor] = [it for it in modules.parameters() if it.requires_grad]
         averaged = dict(self.averaged.named_parameters())
         self._averages: list[Tensor] = [
@@ -92,7 +98,7 @@ class Learner:
             buffer.copy_(averaged)
 
     def is_finite(self) -> bool:
-        """Whether all weights, averages and moments are numbers. Waits for the device, once."""
+        """Whether all weights, averages and moments that are here are numbers. Waits for the device, once."""
         moments = (value for state in self._optimizer.state.values() for value in state.values())
         return _all_finite([*self._learning, *self._averages]) and _all_finite(moments)
 
@@ -123,8 +129,10 @@ class Learner:
 
     def _restore(self, found: TrainingCheckpoint) -> None:
         kept = {**self.frozen, **found.group("model")}
-        self.modules.load_state_dict(kept)
-        self.averaged.load_state_dict({**{name: kept[name] for name in self.frozen}, **found.group("ema")})
+        ema = {**{name: kept[name] for name in self.frozen}, **found.group("ema")}
+        for module, values in ((self.modules, kept), (self.averaged, ema)):
+            like = module.state_dict()
+            module.load_state_dict({name: placed(it, like.get(name, it)) for name, it in values.items()})
         moments = found.group("optimizer")
         state = self._optimizer.state_dict()
         state["state"] = {
@@ -161,9 +169,9 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
     Files hold tensors row by row, and parameters may be channels-last. Fused AdamW walks the memory of both
     side by side, whatever their strides say.
     """
-    return value.clone() if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
+    return value.clone() if value.ndim == 0 else torch.empty_like(parameter).copy_(placed(value, parameter))
 
 
 def _all_finite(tensors: Iterable[Tensor]) -> bool:
-    verdicts = [tensor.isfinite().all() for tensor in tensors if tensor.ndim]
+    verdicts = [own(tensor).isfinite().all() for tensor in tensors if tensor.ndim]
     return not verdicts or bool(torch.stack(verdicts).all())

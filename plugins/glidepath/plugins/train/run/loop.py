@@ -21,6 +21,7 @@ from glidepath.plugins.train.run.rates import ema_decay, rise_and_fall
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
 from glidepath.plugins.train.run.spikes import Losses, Spike
 from glidepath.plugins.train.run.stage import TrainingStage
+from glidepath.plugins.train.scale.shards import Shards, gathered
 from glidepath.plugins.train.scale.share import loss_of, share_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Loop:
     ) -> None:
         self.config, self.run, self.stage, self.first, self.total = config, run, stage, first, total
         self.step = self.saved = first
+        sharded = config.shard and run.group.count > 1 and stage.divides
+        self._shards = Shards(stage, run.device) if sharded else None
         self.learner = Learner(
             stage.modules,
             run.device,
@@ -50,12 +53,14 @@ class Loop:
             gradient_clip=config.gradient_clip,
             rates=stage.rates,
             only=stage.only,
+            divide=self._shards.divide if self._shards else None,
         )
         # what another stage may have trained is kept, and what is as it was loaded is known again
         self._keeps_frozen = stage.steps < total
-        self._frozen = "" if self._keeps_frozen else fingerprint(self.learner.frozen)
+        self._frozen = "" if self._keeps_frozen else fingerprint(gathered(self.learner.frozen))
         self._autocast = _autocast(config.precision, run.device)
-        self._share, self._loss = share_of(stage, run.group), loss_of(stage, run.group)
+        self._share = share_of(stage, run.group)
+        self._loss = self._shards.loss if self._shards else loss_of(stage, run.group)
         self._losses = Losses(config.spike)
         self._left_out: set[int] = set()
         self._watched = self._times_back = 0
@@ -85,7 +90,8 @@ class Loop:
         try:
             return self._advance(stop_after)
         except Exception as error:
-            if self.step > self.saved and self.learner.whole:
+            # what is divided among processes is whole with all of them alone
+            if self.step > self.saved and self.learner.whole and self._shards is None:
                 with suppress(GlidepathError):
                     self.learner.forget_forward()
                     self._save(patience=0.0)
@@ -104,7 +110,7 @@ class Loop:
                 continue  # it went back
             if self.step not in self._left_out:
                 loss = self._one_step()
-                if self.step < self._watched and not (loss.isfinite() and self.learner.is_finite()):
+                if self.step < self._watched and not (loss.isfinite() and self._is_finite()):
                     self._leave_out(self.step)
                     continue
                 self._losses.add(self.step, loss)
@@ -160,7 +166,7 @@ class Loop:
             "images_per_second": round(rate, 1),
         }
         if probe:
-            figures = self.stage.probe(self.learner.averaged)
+            figures = (self._shards or self.stage).probe(self.learner.averaged)
             if not all(map(math.isfinite, figures.values())):
                 self._go_back(self.step - 1, "state")
                 return False
@@ -178,7 +184,7 @@ class Loop:
         paused = time.perf_counter()
         if self._went_back():
             return False
-        if not self.learner.is_finite():
+        if not self._is_finite():
             self._go_back(self.step - 1, "state")
             return False
         tensors = self.learner.tensors(frozen=self._keeps_frozen)
@@ -186,6 +192,7 @@ class Loop:
         for slot, module in (("denoiser", self.run.denoiser), ("text_encoder", self.run.text_encoder)):
             if module is not None and slot not in self.stage.modules:
                 tensors |= {f"waiting.{slot}.{name}": value for name, value in module.state_dict().items()}
+        tensors = gathered(tensors, kept=self.run.group.first)
         meta = {
             "spec": dict(self.run.spec),
             "seed": self.config.seed,
@@ -203,6 +210,11 @@ class Loop:
         self.saved = self.step
         self._clock += time.perf_counter() - paused
         return True
+
+    def _is_finite(self) -> bool:
+        """Whether all that the run has learned is numbers, in every process that holds a part of it."""
+        finite = self.learner.is_finite()
+        return not self.run.group.any(not finite) if self._shards else finite
 
     def _write(self, checkpoint: checkpoints.TrainingCheckpoint, patience: float | None) -> None:
         config = self.config

@@ -30,6 +30,7 @@ FREE = frozenset(
         "train.log_every",
         "train.probe_every",
         "train.processes",
+        "train.shard",
     }
 )
 """What may be changed between a checkpoint and the resumption: no step of training depends on it."""

@@ -90,16 +90,17 @@ def loss_of(stage: TrainingStage, group: Group) -> Callable[..., Tensor]:
     if group.count == 1:
         return stage.loss
     # a network may have parameters that a loss does not reach, and they stay without gradients
-    whole = DistributedDataParallel(_Loss(stage), find_unused_parameters=True)
+    whole = DistributedDataParallel(Used(stage.modules, stage.loss), find_unused_parameters=True)
     return cast(Callable[..., Tensor], whole)
 
 
-class _Loss(nn.Module):
-    """The loss of a stage as a module, which is what torch averages the gradients of."""
+class Used(nn.Module):
+    """Modules and what is done with them, as a module, which is what torch averages the gradients of."""
 
-    def __init__(self, stage: TrainingStage) -> None:
+    def __init__(self, modules: nn.ModuleDict, use: Callable[..., Any]) -> None:
         super().__init__()
-        self.stage, self.learning = stage, stage.modules
+        self.used, self._use = modules, use
 
-    def forward(self, *arguments: Any) -> Tensor:
-        return self.stage.loss(*arguments)
+    def forward(self, *arguments: Any) -> Any:
+        """What `use` gives."""
+        return self._use(*arguments)
