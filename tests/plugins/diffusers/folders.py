@@ -99,10 +99,13 @@ def sd21(folder: Path) -> Path:
     return _saved(made, folder)
 
 
-def sdxl(folder: Path, *, in_channels: int = 4) -> Path:
-    """SDXL: two CLIPs, sizes as conditions, Euler."""
+def sdxl(folder: Path, *, in_channels: int = 4, second: int = 32) -> Path:
+    """SDXL: two CLIPs, sizes as conditions, Euler. second: the width of the second CLIP."""
     _seed()
-    unet = diffusers.UNet2DConditionModel(**SDXL_UNET, in_channels=in_channels)
+    width = 32 + second
+    unet = diffusers.UNet2DConditionModel(
+        **{**SDXL_UNET, "cross_attention_dim": width}, in_channels=in_channels
+    )
     scheduler = diffusers.EulerDiscreteScheduler(**LATENT, timestep_spacing="leading", steps_offset=1)
     inpainting = in_channels == 9
     made = (
@@ -110,7 +113,7 @@ def sdxl(folder: Path, *, in_channels: int = 4) -> Path:
     )(
         vae=vae(4),
         text_encoder=clip(),
-        text_encoder_2=clip(projection=24),
+        text_encoder_2=clip(second, projection=24),
         tokenizer=clip_tokenizer(folder / "made"),
         tokenizer_2=clip_tokenizer(folder / "made", padding="!"),
         unet=unet,
@@ -141,6 +144,11 @@ def refiner(folder: Path) -> Path:
         add_watermarker=False,
     )
     return _saved(made, folder)
+
+
+def sdxl_of_two_widths(folder: Path) -> Path:
+    """SDXL whose CLIPs are told apart by their widths, as the published ones are."""
+    return sdxl(folder, second=48)
 
 
 def inpainting(folder: Path) -> Path:
@@ -270,16 +278,23 @@ def sd3_without_t5(folder: Path) -> Path:
     return sd3(folder, t5=False)
 
 
-def sd3(folder: Path, *, t5: bool = True) -> Path:
-    """SD 3: two CLIPs and a T5, a flow."""
+def sd35(folder: Path) -> Path:
+    """SD 3.5 medium: its first block attends twice, and queries and keys are normalised."""
+    return sd3(folder, second=48, first=32, qk_norm="rms_norm", dual_attention_layers=(0,))
+
+
+def sd3(folder: Path, *, t5: bool = True, second: int = 32, first: int = 16, **transformer: Any) -> Path:
+    """SD 3: two CLIPs and a T5, a flow. second: the width of the second CLIP. first: the first's pooled."""
     _seed()
     made = diffusers.StableDiffusion3Pipeline(
-        transformer=diffusers.SD3Transformer2DModel(**SD3),
+        transformer=diffusers.SD3Transformer2DModel(
+            **{**SD3, "pooled_projection_dim": first + 24, **transformer}
+        ),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=vae(16, shift=0.06),
-        text_encoder=clip(projection=16),
+        text_encoder=clip(projection=first),
         tokenizer=clip_tokenizer(folder / "made"),
-        text_encoder_2=clip(projection=24),
+        text_encoder_2=clip(second, projection=24),
         tokenizer_2=clip_tokenizer(folder / "made", padding="!"),
         text_encoder_3=t5_encoder(96) if t5 else None,
         tokenizer_3=t5_tokenizer() if t5 else None,

@@ -187,15 +187,6 @@ def test_what_was_downloaded_of_the_hub_is_imported_by_its_name(
     assert str(denoiser.weights) == "hub:acme/sd/unet"
 
 
-def test_a_single_file_is_refused_with_what_makes_a_folder_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "model.safetensors").touch()
-    assert main(["import", "model.safetensors"]) == 1
-    assert "from_single_file(FILE).save_pretrained(FOLDER)" in capsys.readouterr().err
-
-
 def test_a_network_without_the_conditions_that_it_reads_is_refused(saved: Callable[[str], Path]) -> None:
     catalogue = load_catalogue()
     spec = parse_spec(f"extends: {saved('sdxl')}", "s.yaml", ["conditioners=null"], catalogue=catalogue)

@@ -94,6 +94,40 @@ def test_files_of_older_versions_have_other_names_and_whole_numbers(saved: Saved
     assert all(torch.equal(read[name], value) for name, value in encoder.state_dict().items())
 
 
+def test_without_a_tokenizer_a_clip_reads_the_empty_prompt_and_no_other(saved: Saved) -> None:
+    """So that a preset can be planned before it has its files."""
+    folder = saved("sd3")
+    config = folder / "text_encoder_2" / "config.json"
+    whole = ClipTextEncoder(ClipTextConfig(config=config, tokenizer=folder / "tokenizer_2"))
+    without = ClipTextEncoder(ClipTextConfig(config=config, padding="!"))
+    # of published ones the marks are the last of the network's words, and ! is the first
+    without.empty = (512, 513, whole.tokenizer.convert_tokens_to_ids("!"))
+    assert all(map(torch.equal, without._tokens([""] * 2), whole._tokens([""] * 2)))
+    assert without.truncated(PROMPT) == ""
+    with pytest.raises(PartError, match="without a tokenizer reads no prompt"):
+        without([PROMPT])
+
+
+def test_without_a_tokenizer_a_t5_reads_the_empty_prompt_and_no_other(saved: Saved) -> None:
+    folder = saved("pixart")
+    config = folder / "text_encoder" / "config.json"
+    whole = T5TextEncoder(T5TextConfig(config=config, tokenizer=folder / "tokenizer"))
+    without = T5TextEncoder(T5TextConfig(config=config))
+    assert all(map(torch.equal, without._tokens([""] * 2), whole._tokens([""] * 2)))
+    with pytest.raises(PartError, match="without a tokenizer reads no prompt"):
+        without([PROMPT])
+
+
+def test_one_tokenizer_fills_prompts_up_as_each_encoder_wants_it(saved: Saved) -> None:
+    folder = saved("sdxl")
+    given = {"config": folder / "text_encoder_2" / "config.json"}
+    own = ClipTextEncoder(ClipTextConfig(**given, tokenizer=folder / "tokenizer_2"))
+    other = ClipTextEncoder(ClipTextConfig(**given, tokenizer=folder / "tokenizer", padding="!"))
+    assert torch.equal(own._tokens([PROMPT])[0], other._tokens([PROMPT])[0])
+    plain = ClipTextEncoder(ClipTextConfig(**given, tokenizer=folder / "tokenizer"))
+    assert not torch.equal(own._tokens([PROMPT])[0], plain._tokens([PROMPT])[0])
+
+
 def test_a_t5_reads_padding_or_masks_it(saved: Saved) -> None:
     folder = saved("pixart")
     config = T5TextConfig(
@@ -234,6 +268,36 @@ def test_latents_have_the_mean_and_deviation_that_the_file_says(saved: Saved, tm
     raw = z.encode(images) / json.loads((plain / "config.json").read_text()).get("scaling_factor", 1)
     assert torch.allclose(of_x_0 * x_0 + of_mean, raw, atol=1e-5)
     assert (codec.decode(x_0).int() - z.decode(z.encode(images)).int()).abs().max() <= 1
+
+
+def test_an_older_file_names_the_attention_of_an_autoencoder_otherwise(saved: Saved) -> None:
+    folder = saved("sd15") / "vae"
+    codec = autoencoder(folder)
+    old = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+    (file,) = folder.glob("*.safetensors")
+    named = load_file(file)
+    for theirs, ours in old.items():
+        named = {name.replace(theirs, ours): tensor for name, tensor in named.items()}
+    assert any(".proj_attn." in name for name in named)
+    read = codec.read_weights(named)
+    assert all(torch.equal(read[name], tensor) for name, tensor in codec.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["pixart", "dit"])
+def test_a_transformer_is_what_became_of_the_class_it_was_published_as(
+    name: str, saved: Saved, tmp_path: Path
+) -> None:
+    folder = tmp_path / "transformer"
+    shutil.copytree(saved(name) / "transformer", folder)
+    said = json.loads((folder / "config.json").read_text())
+    kind = {"pixart": "ada_norm_single", "dit": "ada_norm_zero"}[name]
+    said |= {"_class_name": "Transformer2DModel", "norm_type": kind}
+    (folder / "config.json").write_text(json.dumps(said))
+    ours = loaded(DiffusersDenoiser(NetworkConfig(config=folder / "config.json")), folder)
+    peer = diffusers.Transformer2DModel.from_pretrained(folder)
+    assert type(ours.network) is type(peer)
+    assert all(torch.equal(peer.state_dict()[key], it) for key, it in ours.network.state_dict().items())
+    assert ours.known.reads == {"pixart": {"text"}, "dit": {"labels"}}[name]
 
 
 def test_slices_decode_as_the_whole(saved: Saved) -> None:

@@ -458,7 +458,7 @@ def told(folder: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) ->
         assert hook == "spec_of"
         if isinstance(known.get("error"), Exception):
             raise known["error"]
-        return list(known.values()) if path.name in ("model", "abc123") else []
+        return list(known.values()) if path.name in ("model", "abc123", "whole.safetensors") else []
 
     monkeypatch.setattr(catalogue, "call_hook", call_hook)
     return known
@@ -501,6 +501,24 @@ def test_a_folder_that_stands_for_no_one_spec_is_a_fault(
     told.clear()
     told.update(known)
     assert problems("lib/model", catalogue)[0].what.startswith(said)
+
+
+def test_a_file_of_weights_that_a_plugin_knows_is_a_spec_whose_files_lie_beside_it(
+    folder: Path, catalogue: Catalogue, told: dict[str, object]
+) -> None:
+    write(folder, "lib/whole.safetensors", "")
+    write(folder, "lib/my.yaml", "extends: whole.safetensors\nsampler: {steps: 7}\n")
+    spec = read_spec("lib/my.yaml", catalogue=catalogue)
+    assert (spec.places["schedule"].file, spec.places["sampler.steps"].file) == (
+        "lib/whole.safetensors",
+        "lib/my.yaml",
+    )
+    assert str(make_plan(spec, catalogue).weights) == str(folder / "lib" / "unet.pt")
+    told.clear()
+    assert problems("lib/whole.safetensors", catalogue)[0].what == (
+        "lib/whole.safetensors is a file of weights, and no installed plugins know what is in it"
+    )
+    assert problems("lib/none.safetensors", catalogue)[0].what == "there is no file lib/none.safetensors"
 
 
 def test_a_repository_of_the_hub_is_read_where_it_was_downloaded(

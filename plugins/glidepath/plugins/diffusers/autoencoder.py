@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from glidepath.core import Codec
 from glidepath.plugins.diffusers.configs import AutoencoderConfig
+from glidepath.plugins.diffusers.original import vae_tensors
 from glidepath.plugins.diffusers.saved import latent_channels, latent_factor, read_config
 from glidepath.plugins.diffusers.wrapped import Wrapped, build_network
 
@@ -38,6 +40,10 @@ class Autoencoder(Wrapped, Codec):
             self.network.enable_tiling()
         if config.sliced:
             self.network.enable_slicing()
+
+    def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Its tensors in a published file, also of a whole model or under older names."""
+        return super().read_weights(vae_tensors(tensors, self.network))
 
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] uint8 -> [B, C, H / factor, W / factor] float32; noise draws from the posterior."""

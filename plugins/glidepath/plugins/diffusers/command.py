@@ -1,15 +1,20 @@
-"""`glidepath import`: a spec from the folder of a pipeline of diffusers."""
+"""`glidepath import`: a spec from the folder of a pipeline of diffusers, or from a single file."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from glidepath.core import GlidepathError
 from glidepath.registry import CommandParser, cached_repository, positive_int, write_text, yaml_block
+
+if TYPE_CHECKING:
+    from glidepath.plugins.diffusers.imported import Imported
 
 _HUB = "hub:"
 
@@ -19,8 +24,14 @@ names the folder's files, and has the schedule, sampler, number of steps and gui
 What is not known of the folder is told. hub:OWNER/NAME is what `hf download OWNER/NAME` left in the cache;
 nothing is fetched.
 
+A single file of safetensors, under the names of its authors' code (Stable Diffusion, SDXL, SD 3, Flux), is
+known by its tensors. The spec is that of the preset of its family, whose parts read the file itself. What the
+file lacks is left blank, and told: name it with --tokenizer, or give with --config a folder of diffusers of
+the same model, also one without weights.
+
 examples:
   glidepath import ./sdxl-base --out sdxl.yaml
+  glidepath import sd_xl_base_1.0.safetensors --tokenizer ./tokenizer --out sdxl.yaml
   glidepath import hub:owner/name --out sdxl.yaml
   glidepath import ./sdxl-base --refiner ./sdxl-refiner --out sdxl.yaml
   glidepath sample "a castle at dusk" --spec sdxl.yaml --set sampler=dpmpp-2m --out castle.png
@@ -31,19 +42,17 @@ def main(argv: Sequence[str]) -> int:
     """Write the spec, or print it.
 
     Raises:
-        GlidepathError: the folder cannot be read or is not known, or the spec cannot be written.
+        GlidepathError: the folder or file cannot be read or is not known, or the spec cannot be written.
     """
     arguments = parser().parse_args(argv)
-    from glidepath.plugins.diffusers.imported import read_folder, refined
+    from glidepath.plugins.diffusers.imported import controlled, refined
 
     out: Path | None = arguments.out
     beside = Path.cwd() if out is None else out.absolute().parent
     controls = [_located(name, beside) for name in arguments.control]
-    folder, prefix = _located(arguments.folder, beside)
-    imported = read_folder(folder, prefix, steps=arguments.steps, controls=controls)
+    imported = controlled(_read(arguments.model, arguments, beside), controls)
     if arguments.refiner is not None:
-        refiner = read_folder(*_located(arguments.refiner, beside), steps=arguments.steps)
-        imported = refined(imported, refiner)
+        imported = refined(imported, _read(arguments.refiner, arguments, beside))
     text = yaml_block(imported.spec) + "\n"
     if out is None:
         print(text, end="")
@@ -57,19 +66,29 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _read(name: str, arguments: Namespace, beside: Path) -> Imported:
+    """The spec of a folder or a file."""
+    from glidepath.plugins.diffusers.imported import read_folder
+    from glidepath.plugins.diffusers.single import read_file
+
+    given, named = _located(name, beside)
+    if not given.is_file():
+        return read_folder(given, named, steps=arguments.steps)
+    return read_file(
+        given,
+        named,
+        config=_located(arguments.config, beside) if arguments.config else None,
+        tokenizer=_located(arguments.tokenizer, beside)[1] if arguments.tokenizer else None,
+        steps=arguments.steps,
+    )
+
+
 def _located(name: str, beside: Path) -> tuple[Path, str]:
-    """The folder of a name, and how a spec that lies in `beside` names it.
+    """The file or folder of a name, and how a spec that lies in `beside` names it.
 
     Raises:
-        GlidepathError: it is a file, or a repository of the hub that was not downloaded.
+        GlidepathError: it is a repository of the hub that was not downloaded.
     """
-    if Path(name).is_file():
-        raise GlidepathError(
-            f"{name} is a file, and what is imported is a folder with a model_index.json. Of a file of "
-            "Stable Diffusion diffusers makes one: "
-            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER); of SDXL, "
-            "StableDiffusionXLPipeline does"
-        )
     if not name.startswith(_HUB):
         return Path(name), Path(os.path.relpath(Path(name).absolute(), beside)).as_posix()
     repository = name.removeprefix(_HUB)
@@ -86,10 +105,14 @@ def parser() -> CommandParser:
     """Its arguments."""
     parser = CommandParser(
         prog="glidepath import",
-        description="Make a spec of the folder of a pipeline of diffusers.",
+        description="Make a spec of the folder of a pipeline of diffusers, or of a single file.",
         epilog=EPILOG,
     )
-    parser.add_argument("folder", metavar="FOLDER", help="has a model_index.json; or hub:OWNER/NAME")
+    parser.add_argument(
+        "model",
+        metavar="FOLDER|FILE",
+        help="a folder with a model_index.json, hub:OWNER/NAME, or a file of safetensors",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where the spec goes (default: it is printed)"
     )
@@ -105,8 +128,14 @@ def parser() -> CommandParser:
     )
     parser.add_argument(
         "--refiner",
-        metavar="FOLDER",
+        metavar="FOLDER|FILE",
         help="of SDXL's refiner: a second stage, which goes on from the noise that the first leaves",
+    )
+    parser.add_argument(
+        "--tokenizer", metavar="FOLDER", help="of a single file: the folder of CLIP's tokenizer"
+    )
+    parser.add_argument(
+        "--config", metavar="FOLDER", help="of a single file: a folder of diffusers that has what it lacks"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     return parser

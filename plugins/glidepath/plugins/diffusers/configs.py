@@ -11,7 +11,7 @@ from attrs.validators import ge, gt, le, optional
 from glidepath.registry import asset, doc, part, parts
 
 _CONFIG = "config.json of the network, as diffusers and transformers save it"
-_TOKENIZER = "the folder of its tokenizer"
+_TOKENIZER = "the folder of its tokenizer; none: no prompt can be read until it is given"
 
 
 @attrs.frozen(kw_only=True)
@@ -110,7 +110,9 @@ class ClipTextConfig:
     """The text encoder of a CLIP, with its tokenizer."""
 
     config: Path = attrs.field(converter=Path, metadata=asset(_CONFIG))
-    tokenizer: Path = attrs.field(converter=Path, metadata=asset(_TOKENIZER))
+    tokenizer: Path | None = attrs.field(
+        default=None, converter=attrs.converters.optional(Path), metadata=asset(_TOKENIZER)
+    )
     skip: int = attrs.field(
         default=0,
         validator=ge(0),
@@ -119,6 +121,13 @@ class ClipTextConfig:
     final_norm: bool = attrs.field(
         default=True, metadata=doc("normalise the token vectors at the end; false: SDXL, SD 3")
     )
+    padding: str = attrs.field(
+        default="",
+        metadata=doc(
+            "the token that fills a prompt up: '!' for OpenCLIP's (Stable Diffusion 2, the second of SDXL "
+            "and SD 3); empty: as its tokenizer says"
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -126,7 +135,9 @@ class T5TextConfig:
     """The encoder of a T5, with its tokenizer."""
 
     config: Path = attrs.field(converter=Path, metadata=asset(_CONFIG))
-    tokenizer: Path = attrs.field(converter=Path, metadata=asset(_TOKENIZER))
+    tokenizer: Path | None = attrs.field(
+        default=None, converter=attrs.converters.optional(Path), metadata=asset(_TOKENIZER)
+    )
     context: int = attrs.field(
         default=256, validator=ge(1), metadata=doc("tokens of a prompt that are read; those after are lost")
     )

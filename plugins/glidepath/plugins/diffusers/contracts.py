@@ -159,3 +159,8 @@ def network_lacks(config: NetworkConfig) -> list[tuple[str, str]]:
 
 def lacks_weights(_config: object) -> list[tuple[str, str]]:
     return [_WEIGHTS]
+
+
+def text_lacks(config: ClipTextConfig | T5TextConfig) -> list[tuple[str, str]]:
+    what = "can read no prompt yet: give it the folder of its tokenizer, as tokenizer"
+    return [_WEIGHTS] if config.tokenizer else [_WEIGHTS, ("tokenizer", what)]

@@ -21,6 +21,7 @@ from glidepath.core import (
 from glidepath.plugins.diffusers.configs import NetworkConfig
 from glidepath.plugins.diffusers.control import Control
 from glidepath.plugins.diffusers.known import Network, describe
+from glidepath.plugins.diffusers.original import denoiser_tensors
 from glidepath.plugins.diffusers.patches import PATCH, packed, positions, unpacked
 from glidepath.plugins.diffusers.wrapped import Wrapped, build_network
 
@@ -45,10 +46,10 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         self.null_label = self.known.num_classes
 
     def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The tensors of a published file; ControlNets have files of their own, and stay as they are."""
+        """Its tensors in a published file, also of a whole model; ControlNets have files of their own."""
         controls = f"{_CONTROLS}."
         own = {name: value for name, value in self.state_dict().items() if name.startswith(controls)}
-        return {**super().read_weights(tensors), **own}
+        return {**super().read_weights(denoiser_tensors(tensors, self.network)), **own}
 
     def takes(self, size: Sequence[int]) -> str:
         """Sides that it can halve, or cut into patches, as often as it does, and has positions for."""

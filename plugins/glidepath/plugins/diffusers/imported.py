@@ -93,7 +93,7 @@ def read_folder(
     prefix: what stands before the paths of the spec: the folder as seen from the spec. "": they are those
         within the folder.
     steps: how many; None: as many as its pipeline takes where nothing is asked for.
-    controls: the folders of ControlNets that it is to follow, each with its prefix.
+    controls: as for `controlled`.
 
     Raises:
         GlidepathError: it is no such folder, asks for code of its own, or is of a pipeline that is not known.
@@ -113,7 +113,29 @@ def read_folder(
     chosen = recipe if steps is None else attrs.evolve(recipe, steps=steps)
     whole = _Folder(folder, prefix, index)
     own = [(folder / _CONTROL, whole.named(_CONTROL))] if _CONTROL in index else []
-    return _spec(whole, chosen, [*own, *controls])
+    return controlled(_spec(whole, chosen), [*own, *controls])
+
+
+def controlled(imported: Imported, controls: Sequence[tuple[Path, str]]) -> Imported:
+    """It follows ControlNets too: their folders, each with its prefix.
+
+    Raises:
+        GlidepathError: one cannot be read.
+    """
+    spec: dict[str, Any] = {}
+    for slot, part in imported.spec.items():
+        if slot != "denoiser":
+            spec[slot] = part
+            continue
+        networks, conditioners = [*part.get("controls", ())], [*imported.spec.get("conditioners", ())]
+        for path, prefix in controls:
+            name = f"control-{len(networks) + 1}" if networks else "control"
+            control, conditioner = _control(_Folder(path, prefix, {}), name)
+            networks.append(control)
+            conditioners.append(conditioner)
+        spec |= {"conditioners": conditioners} if conditioners else {}
+        spec["denoiser"] = {**part, "controls": networks} if networks else part
+    return attrs.evolve(imported, spec=spec)
 
 
 def refined(base: Imported, refiner: Imported) -> Imported:
@@ -157,7 +179,7 @@ def _require_no_code(folder: Path, index: Mapping[str, Any]) -> None:
             )
 
 
-def _spec(folder: _Folder, recipe: _Recipe, controls: Sequence[tuple[Path, str]]) -> Imported:
+def _spec(folder: _Folder, recipe: _Recipe) -> Imported:
     walk = read_scheduler(
         read_json(folder.path / "scheduler" / "scheduler_config.json"),
         recipe.steps,
@@ -175,11 +197,6 @@ def _spec(folder: _Folder, recipe: _Recipe, controls: Sequence[tuple[Path, str]]
     if recipe.text is not None:
         spec["text_encoder"] = recipe.text(folder)
     conditioners = [made for make in recipe.more if (made := make(folder)) is not None]
-    for index, (path, prefix) in enumerate(controls, start=1):
-        name = "control" if index == 1 else f"control-{index}"
-        control, conditioner = _control(_Folder(path, prefix, {}), name)
-        network.setdefault("controls", []).append(control)
-        conditioners.append(conditioner)
     if conditioners:
         spec["conditioners"] = conditioners
     spec["denoiser"] = network

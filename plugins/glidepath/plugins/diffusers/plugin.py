@@ -22,9 +22,10 @@ from glidepath.plugins.diffusers.contracts import (
     network_provides,
     saved_faults,
     t5_provides,
+    text_lacks,
     zero_provides,
 )
-from glidepath.registry import Command, Component, Extra, Kind, hookimpl
+from glidepath.registry import Command, Component, Extra, Kind, Preset, hookimpl
 
 _HERE = "glidepath.plugins.diffusers"
 _INSTALL = "pip install 'glidepath-diffusion[diffusers]'"
@@ -118,7 +119,7 @@ def components() -> Iterable[Component]:
             requires=(_TRANSFORMERS,),
             provides=clip_provides,
             check=saved_faults,
-            lacks=lacks_weights,
+            lacks=text_lacks,
             example=_example("clip_text"),
             references=('Radford et al. 2021, "Learning Transferable Visual Models", arXiv:2103.00020',),
         ),
@@ -131,7 +132,7 @@ def components() -> Iterable[Component]:
             requires=(_TRANSFORMERS,),
             provides=t5_provides,
             check=saved_faults,
-            lacks=lacks_weights,
+            lacks=text_lacks,
             example=_example("t5_text"),
             references=('Raffel et al. 2020, "Exploring the Limits of Transfer Learning", arXiv:1910.10683',),
         ),
@@ -247,10 +248,21 @@ def components() -> Iterable[Component]:
 
 
 @hookimpl
-def spec_of(path: Path) -> Mapping[str, Any] | None:
-    """The spec of the folder of a pipeline, as `glidepath import` writes it."""
-    from glidepath.plugins.diffusers.imported import INDEX, full_names, read_folder
+def presets() -> Iterable[Preset]:
+    """The published models."""
+    from glidepath.plugins.diffusers.published import published_presets
 
+    return published_presets()
+
+
+@hookimpl
+def spec_of(path: Path) -> Mapping[str, Any] | None:
+    """The spec of the folder of a pipeline, or of a single file, as `glidepath import` writes it."""
+    from glidepath.plugins.diffusers.imported import INDEX, full_names, read_folder
+    from glidepath.plugins.diffusers.single import is_known, read_file
+
+    if path.is_file():
+        return full_names(read_file(path, path.name).spec) if is_known(path) else None
     return full_names(read_folder(path).spec) if (path / INDEX).is_file() else None
 
 
@@ -261,6 +273,6 @@ def commands() -> Iterable[Command]:
         Command(
             name="import",
             target=f"{_HERE}.command:main",
-            summary="make a spec of the folder of a pipeline of diffusers",
+            summary="make a spec of the folder of a pipeline of diffusers, or of a single file",
         ),
     )

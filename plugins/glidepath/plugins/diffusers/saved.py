@@ -13,6 +13,9 @@ from glidepath.registry import read_text
 CONTROLNETS = ("ControlNetModel", "SD3ControlNetModel", "FluxControlNetModel")
 """Classes of ControlNets that can be asked."""
 
+_LEGACY = {"ada_norm_zero": "DiTTransformer2DModel", "ada_norm_single": "PixArtTransformer2DModel"}
+"""What became of `Transformer2DModel` in diffusers, by its `norm_type`; DiT and PixArt were published so."""
+
 
 def read_json(file: Path) -> Mapping[str, Any]:
     """A file that holds a mapping.
@@ -44,6 +47,8 @@ def read_config(file: Path) -> Mapping[str, Any]:
         raise GlidepathError(
             f"{file} is of quantized weights (quantization_config); use the folder of the full ones"
         )
+    if found.get("_class_name") == "Transformer2DModel" and found.get("norm_type") in _LEGACY:
+        return {**found, "_class_name": _LEGACY[found["norm_type"]]}
     return found
 
 

@@ -10,14 +10,20 @@ from torch import Tensor
 
 from glidepath.core import PartError, TextEmbedding, TextEncoder
 from glidepath.plugins.diffusers.configs import ClipTextConfig, T5TextConfig, ZeroTextConfig
+from glidepath.plugins.diffusers.original import clip_tensors, t5_tensors
 from glidepath.plugins.diffusers.saved import has_projection, read_config
 from glidepath.plugins.diffusers.wrapped import Wrapped
 
 
 class _Transformer(Wrapped, TextEncoder):
-    """An encoder with a tokenizer, whose prompts are padded to `context` tokens."""
+    """An encoder with a tokenizer, whose prompts are padded to `context` tokens.
+
+    tokenizer: None for none yet, when it reads no other prompt than the empty one. empty: the tokens of that,
+    the last of which fills it up.
+    """
 
     tokenizer: Any
+    empty: Sequence[int]
 
     def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
         """The embedding of the negative prompts; of an empty one where there are none."""
@@ -26,6 +32,8 @@ class _Transformer(Wrapped, TextEncoder):
 
     def truncated(self, prompt: str) -> str:
         """The end of a prompt that is not read."""
+        if self.tokenizer is None:
+            return ""
         ids = self.tokenizer(self._read(prompt)).input_ids
         return str(self.tokenizer.decode(ids[self.context - 1 : -1])) if len(ids) > self.context else ""
 
@@ -40,6 +48,10 @@ class _Transformer(Wrapped, TextEncoder):
     def _tokens(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """[B, L] int64 ids, and [B, L] their mask."""
         require_list(prompts)
+        if self.tokenizer is None:
+            if any(prompts):
+                raise PartError("a text encoder without a tokenizer reads no prompt; give it one: tokenizer")
+            return self._nothing(len(prompts))
         given = self.tokenizer(
             [self._read(prompt) for prompt in prompts],
             padding="max_length",
@@ -48,6 +60,13 @@ class _Transformer(Wrapped, TextEncoder):
             return_tensors="pt",
         )
         return given.input_ids.to(self.device), given.attention_mask.to(self.device)
+
+    def _nothing(self, rows: int) -> tuple[Tensor, Tensor]:
+        """The tokens of empty prompts, and their mask."""
+        *read, filling = self.empty
+        ids = torch.tensor([*read, *[filling] * (self.context - len(read))], device=self.device)
+        mask = torch.arange(self.context, device=self.device) < len(read)
+        return ids.expand(rows, -1), mask.to(torch.int64).expand(rows, -1)
 
 
 class ClipTextEncoder(_Transformer):
@@ -65,7 +84,12 @@ class ClipTextEncoder(_Transformer):
         self.projects = has_projection(saved)
         build = transformers.CLIPTextModelWithProjection if self.projects else transformers.CLIPTextModel
         self.network = build(settings)
-        self.tokenizer = transformers.CLIPTokenizer.from_pretrained(config.tokenizer, local_files_only=True)
+        filled = {"pad_token": config.padding} if config.padding else {}
+        self.tokenizer = config.tokenizer and transformers.CLIPTokenizer.from_pretrained(
+            config.tokenizer, local_files_only=True, **filled
+        )
+        begin, end = settings.vocab_size - 2, settings.vocab_size - 1
+        self.empty = (begin, end, 0 if config.padding == "!" else end)
         self.token_width = settings.hidden_size
         self.pooled_width = settings.projection_dim if self.projects else settings.hidden_size
         self.context = settings.max_position_embeddings
@@ -90,17 +114,17 @@ class ClipTextEncoder(_Transformer):
         return getattr(self.network, "text_model", self.network)
 
     def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The tensors of a published file; those of older versions of transformers have other names."""
+        """The tensors of a published file: of transformers, also of older versions, or of a whole model."""
         prefix = "text_model."
         own = any(name.startswith(prefix) for name in self.network.state_dict())
-        renamed = {}
-        for name, tensor in tensors.items():
-            if name.endswith("embeddings.position_ids"):  # a list of whole numbers, once saved
-                continue
-            bare = name.removeprefix(prefix)
-            projection = bare.startswith("text_projection.")
-            renamed[f"{prefix}{bare}" if own and not projection else bare] = tensor
-        return super().read_weights(renamed)
+        settings = self.network.config
+        found = clip_tensors(tensors, settings.hidden_size, settings.num_hidden_layers, self.projects)
+        return super().read_weights(
+            {
+                f"{prefix}{name}" if own and not name.startswith("text_projection.") else name: tensor
+                for name, tensor in found.items()
+            }
+        )
 
 
 class T5TextEncoder(_Transformer):
@@ -112,7 +136,10 @@ class T5TextEncoder(_Transformer):
         super().__init__()
         settings = transformers.T5Config.from_dict(dict(read_config(config.config)))
         self.network = transformers.T5EncoderModel(settings)
-        self.tokenizer = transformers.T5Tokenizer.from_pretrained(config.tokenizer, local_files_only=True)
+        self.tokenizer = config.tokenizer and transformers.T5Tokenizer.from_pretrained(
+            config.tokenizer, local_files_only=True
+        )
+        self.empty = (1, 0)
         self.token_width = settings.d_model
         self.pooled_width = None
         self.context = config.context
@@ -126,6 +153,7 @@ class T5TextEncoder(_Transformer):
 
     def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The tensors of a published file. The embedding stands there once, and twice in the network."""
+        tensors = t5_tensors(tensors)
         shared = tensors.get("shared.weight", tensors.get("encoder.embed_tokens.weight"))
         tied = {} if shared is None else {"shared.weight": shared, "encoder.embed_tokens.weight": shared}
         kept = {name: tensor for name, tensor in tensors.items() if name.startswith(("encoder.", "shared."))}

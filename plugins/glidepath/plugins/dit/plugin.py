@@ -87,7 +87,7 @@ def presets() -> Iterable[Preset]:
         Preset(
             name=f"dit-xl-2-{pixels}",
             file=folder / f"dit-xl-2-{pixels}.yaml",
-            summary=f"DiT-XL/2, {pixels} x {pixels}, one of 1000 classes; you give weights and codec",
+            summary=f"DiT-XL/2, {pixels} x {pixels}, one of 1000 classes; you give the weights",
         )
         for pixels in (256, 512)
     ]

@@ -84,7 +84,7 @@ def components() -> Iterable[Component]:
 
 _PRESETS = {
     "edm2-img64": "EDM2-S, 64 x 64, one of 1000 classes; you give the weights",
-    "edm2-img512": "EDM2-S, 512 x 512, one of 1000 classes; you give weights and codec",
+    "edm2-img512": "EDM2-S, 512 x 512, one of 1000 classes; you give the weights",
 }
 
 

@@ -49,9 +49,10 @@ def commands() -> Iterable[Command]:
 def spec_of(path: Path) -> Mapping[str, Any] | None:
     """The spec that a folder of another program's stands for, such as a pipeline that diffusers saved.
 
-    It is asked where `extends`, or a command, names a folder. It returns data as a YAML spec would have it:
-    parts by their full names, files relative to the folder. None: the folder is not of this plugin's kind.
-    It runs no code from the folder. A GlidepathError that it raises becomes a problem of the spec.
+    It is asked where `extends`, or a command, names a folder, or a file of safetensors. It returns data as a
+    YAML spec would have it: parts by their full names, files relative to the folder, or to that of the file.
+    None: it is not of this plugin's kind. It runs no code from the folder. A GlidepathError that it raises
+    becomes a problem of the spec.
     """
 
 

@@ -40,6 +40,7 @@ SpecSource = Layer | Sequence[Layer]
 
 _MOST_FILES = 100
 _HUB = "hub:"
+_TENSORS = ".safetensors"
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -147,7 +148,7 @@ class Layers:
                 hint = f"get it first: hf download {shlex.quote(name.removeprefix(_HUB))}"
                 raise self._stop(f"{name} is not in the cache of huggingface_hub here", place, hint)
             return _Origin(name, cached, str(cached), own)
-        if not is_file and not name.startswith((".", "/")) and not name.endswith((".yaml", ".yml")):
+        if not is_file and not name.startswith((".", "/")) and not name.endswith((".yaml", ".yml", _TENSORS)):
             try:
                 supplied = self._schema.catalogue.preset_source(name, own)
                 preset = supplied.item.file
@@ -171,9 +172,11 @@ class Layers:
             raise self._stop("extends leads in a circle", place, ring)
         key = (origin.key, origin.distribution)
         if key not in self._parsed:
-            is_folder = os.path.isdir(origin.file)
+            is_foreign = os.path.isdir(origin.file) or (
+                origin.file.suffix == _TENSORS and is_there(origin.file)
+            )
             self._parsed[key] = (
-                self._told(origin, place) if is_folder else self._parse(self._load(origin, place))
+                self._told(origin, place) if is_foreign else self._parse(self._load(origin, place))
             )
         root = self._parsed[key]
         self._size += root.size
@@ -186,18 +189,20 @@ class Layers:
             self._open.pop()
 
     def _told(self, origin: _Origin, place: Place) -> MappingNode:
-        """The spec of a folder, as the plugin says that knows what is in it."""
+        """The spec of a folder, or of a file of weights, as the plugin says that knows what is in it."""
         try:
             told = self._schema.catalogue.call_hook("spec_of", path=origin.file)
         except GlidepathError as error:
             raise self._stop(f"{origin.name} cannot be read as a spec: {error}", place) from error
         if len(told) != 1:
-            what = f"{origin.name} is a folder, and {len(told) or 'no'} installed plugins know what is in it"
+            this = "a folder" if os.path.isdir(origin.file) else "a file of weights"
+            what = f"{origin.name} is {this}, and {len(told) or 'no'} installed plugins know what is in it"
             raise self._stop(what, place, "a spec is a preset, a file, or a folder that a plugin can read")
         from glidepath.registry.text.mappings import mapping_tree  # most specs are files
 
         self._problems.files.append(origin.name)
-        return self._mapping(mapping_tree(told[0], Source(origin.name, origin.file, ""), self._problems))
+        folder = origin.file if os.path.isdir(origin.file) else origin.file.parent
+        return self._mapping(mapping_tree(told[0], Source(origin.name, folder, ""), self._problems))
 
     def _load(self, origin: _Origin, place: Place) -> Source:
         try:
