@@ -40,7 +40,7 @@ def draw(
     if isinstance(pipeline, Cascade):
         lengths = pipeline.lengths(inputs.strength, inputs.size)
     else:
-        lengths = [len(pipeline.levels(inputs.strength))]
+        lengths = [len(pipeline.levels(inputs.strength, inputs.size))]
     wanted = _frames(lengths)
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
     with tqdm(total=len(keys) * sum(lengths), bar_format=layout, file=sys.stderr, leave=False) as bar:
