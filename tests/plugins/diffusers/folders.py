@@ -333,6 +333,22 @@ def flux(
     return _saved(made, folder)
 
 
+def chroma(folder: Path) -> Path:
+    """Chroma: a T5 with its mask alone, packed latents."""
+    _seed()
+    own = ("in_channels", "num_layers", "num_single_layers", "attention_head_dim", "num_attention_heads")
+    settings = {name: FLUX[name] for name in (*own, "joint_attention_dim", "axes_dims_rope")}
+    approximator = {"approximator_num_channels": 16, "approximator_hidden_dim": 32, "approximator_layers": 1}
+    made = diffusers.ChromaPipeline(
+        transformer=diffusers.ChromaTransformer2DModel(**settings, **approximator),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=1.5),
+        vae=vae(4, shift=0.1),
+        text_encoder=t5_encoder(48),
+        tokenizer=t5_tokenizer(512),
+    )
+    return _saved(made, folder)
+
+
 def flux_control(folder: Path) -> Path:
     """Flux that reads a picture to follow beside x."""
     return flux(folder, in_channels=32, pipeline=diffusers.FluxControlPipeline)

@@ -80,8 +80,8 @@ def test_a_folder_gives_the_latents_of_its_pipeline(name: str, saved: Saved) -> 
     assert_equal(pipeline, noise, latents_of(reference, noise, guidance_scale=scale, **more))
 
 
-@pytest.mark.parametrize("name", ["flux", "schnell"])
-def test_flux_gives_the_latents_of_its_pipeline(name: str, saved: Saved) -> None:
+@pytest.mark.parametrize("name", ["flux", "schnell", "chroma"])
+def test_packed_latents_are_those_of_its_pipeline(name: str, saved: Saved) -> None:
     pipeline = ours(saved(name), denoiser={"size": 8})  # which the folder does not say
     reference = theirs(saved(name))
     noise = first_noise(pipeline)

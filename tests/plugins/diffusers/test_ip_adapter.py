@@ -14,9 +14,9 @@ from torch import Tensor
 from glidepath.core import PartError, Pipeline
 
 from .equality import assert_equal, first_noise, latents_of, ours, theirs
-from .test_steering import picture, pil
+from .test_steering import hole, picture, pil
 
-pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
+diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
 transformers = pytest.importorskip("transformers", reason="needs the extra [diffusers]")
 
 Saved = Callable[[str], Path]
@@ -133,6 +133,37 @@ def test_ip_adapters_attend_to_pictures(model: str, kinds: list[Any], saved: Sav
     given = dict(zip(["image_prompt", "style"], pictures, strict=False))
     assert_equal(pipeline, noise, expected, inputs=given)
     assert (expected - before).abs().max() > 0.1
+
+
+def test_a_mask_says_where_a_picture_has_its_say(saved: Saved, tmp_path: Path) -> None:
+    folder, encoder, reference = saved("sd15"), saved("image_encoder"), theirs(saved("sd15"))
+    made = adapter(reference.unet, plain, 0)
+    write(tmp_path / "adapter.safetensors", made)
+    pipeline = ours(
+        folder,
+        denoiser={
+            "arguments": {
+                "added_cond_kwargs.image_embeds": ["image_prompt"],
+                "cross_attention_kwargs.ip_adapter_masks": ["image_prompt_mask"],
+            }
+        },
+        conditioners=[prompt(encoder, "image_prompt", False), {"use": "prompt-mask"}],
+        adapters=[{"use": "ip-adapter", "weights": str(tmp_path / "adapter.safetensors")}],
+    )
+    noise, mask = first_noise(pipeline), hole(0, 16, 0, 6)
+    reference.unet._load_ip_adapter_weights([made])
+    reference.register_modules(
+        image_encoder=transformers.CLIPVisionModelWithProjection.from_pretrained(encoder),
+        feature_extractor=transformers.CLIPImageProcessor.from_pretrained(encoder),
+    )
+    given = {"ip_adapter_image": pil(picture(1))}
+    processed = diffusers.image_processor.IPAdapterMaskProcessor().preprocess(
+        [pil(mask).convert("L")], height=16, width=16
+    )
+    masks = {"ip_adapter_masks": [processed.reshape(1, 1, 16, 16)]}
+    expected = latents_of(reference, noise, **given, cross_attention_kwargs=masks)
+    assert_equal(pipeline, noise, expected, image_prompt=picture(1), image_prompt_mask=mask)
+    assert (expected - latents_of(reference, noise, **given)).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("change", ["another width", "a tensor less"])

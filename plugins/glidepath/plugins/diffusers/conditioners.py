@@ -17,6 +17,7 @@ from glidepath.plugins.diffusers.configs import (
     ImagePromptConfig,
     InpaintingConfig,
     NoisedLowResConfig,
+    PromptMaskConfig,
     SizeIdsConfig,
 )
 from glidepath.plugins.diffusers.saved import read_config, read_json
@@ -146,6 +147,20 @@ class ImagePrompt(Wrapped, Conditioner):
             output = self.network(pixels, output_hidden_states=self.hidden)
         vectors: Tensor = output.hidden_states[-2] if self.hidden else output.image_embeds
         return vectors.to(torch.float32)[:, None]
+
+
+class PromptMask(Conditioner):
+    """Where an image prompt has its say."""
+
+    def __init__(self, config: PromptMaskConfig) -> None:
+        super().__init__()
+        self.name = config.name
+        self.makes = frozenset({config.name})
+        self.inputs = {config.name: Input("white where the image prompt has its say")}
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        """[B, 1, H, W], 1 where it has and 0 elsewhere."""
+        return {self.name: Condition((request.rows(self.name)[:, :1] >= 128).to(torch.float32))}
 
 
 class Inpainting(Conditioner):

@@ -26,8 +26,8 @@ class NetworkConfig:
         factory=dict,
         metadata=doc(
             "which argument of the network's `forward` gets what: a condition by its name, `text.tokens`, "
-            "`text.mask`, `text.pooled`, `image_ids`, `text_ids` or `guidance`; `added_cond_kwargs.NAME` is "
-            "an entry of a dictionary, [NAME] a list of one. They are laid over those that are known of the "
+            "`text.mask`, `text.pooled`, `image_ids`, `text_ids`, `joint_mask` or `guidance`; "
+            "`added_cond_kwargs.NAME` is an entry of a dictionary, [NAME] a list of one. They are laid over those that are known of the "
             "network's class; null takes one away"
         ),
     )
@@ -259,6 +259,15 @@ class ControlPictureConfig:
             "and Flux; unshifted: the same without the codec's shift, for those of SD 3 that read no pooled "
             "text (force_zeros_for_pooled_projection)"
         ),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class PromptMaskConfig:
+    """Where an image prompt has its say."""
+
+    name: str = attrs.field(
+        default="image_prompt_mask", metadata=doc("of the condition and of the picture that is asked for")
     )
 
 

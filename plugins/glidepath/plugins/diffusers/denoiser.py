@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glidepath.core import (
@@ -124,11 +125,14 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         if source == "image_ids":
             return positions(x.shape[2] // PATCH, x.shape[3] // PATCH).to(x.device)
         name, _, field = source.partition(".")
-        if name not in ("text", "text_ids"):
+        if name not in ("text", "text_ids", "joint_mask"):
             return self._typed(self._needed(conditioning.get(name), name))
         text = self._needed(conditioning.get("text", TextEmbedding), "text")
         if source == "text_ids":
             return torch.zeros(text.tokens.shape[1], 3, device=x.device)
+        if source == "joint_mask":
+            mask, patches = self._needed(text.mask, "text.mask"), x.shape[2] * x.shape[3] // PATCH**2
+            return F.pad(_and_one_more(mask).to(self.dtype), (0, patches), value=1)
         value = getattr(text, field) if field in ("tokens", "mask", "pooled") else text.extras.get(field)
         return self._typed(self._needed(value, source))
 
@@ -140,3 +144,9 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         if value is None:
             raise PartError(f"{self.known.name} reads {source!r}, and there is none")
         return value
+
+
+def _and_one_more(mask: Tensor) -> Tensor:
+    """A mask of tokens [B, L] with the first position of the padding too, as Chroma was trained."""
+    positions = torch.arange(mask.shape[1], device=mask.device)
+    return positions <= mask.sum(dim=1, keepdim=True)

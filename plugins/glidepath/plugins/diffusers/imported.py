@@ -272,6 +272,10 @@ def _flux(folder: _Folder) -> dict[str, Any]:
     return _joined([_clip(folder), _t5(folder, "_2", context=512)], [[1]], [0])
 
 
+def _chroma(folder: _Folder) -> dict[str, Any]:
+    return _t5(folder, context=512, masked=True)
+
+
 def _pixart_alpha(folder: _Folder) -> dict[str, Any]:
     return _t5(folder, context=120, masked=True, lowercase=True)
 
@@ -344,6 +348,7 @@ _RECIPES: Mapping[str, _Recipe] = {
     ),
     "FluxImg2ImgPipeline": attrs.evolve(_FLUX, network={"distilled_guidance": 7.0}),
     "FluxInpaintPipeline": attrs.evolve(_FLUX, inpaints=True, network={"distilled_guidance": 7.0}),
+    "ChromaPipeline": _Recipe(_chroma, steps=35, scale=5.0, grid="trailing"),
     "PixArtAlphaPipeline": _Recipe(_pixart_alpha, (_resolution,), steps=20, scale=4.5),
     "PixArtSigmaPipeline": _Recipe(_pixart_sigma, steps=20, scale=4.5),
     "DiTPipeline": _Recipe(None, scale=4.0),

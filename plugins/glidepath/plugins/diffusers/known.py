@@ -14,10 +14,10 @@ from glidepath.plugins.diffusers.saved import read_config
 Source = str | tuple[str, ...]
 """What an argument gets: a condition, a field of the text, or what is computed; or a list of these."""
 
-COMPUTED = ("image_ids", "text_ids", "guidance")
-"""What is no condition: computed from the sizes of image and text, or told by a parameter."""
+COMPUTED = ("image_ids", "text_ids", "joint_mask", "guidance")
+"""What is no condition: computed from image and text, or told by a parameter."""
 
-_FLUX = "FluxTransformer2DModel"
+_IN_PATCHES = ("FluxTransformer2DModel", "ChromaTransformer2DModel")
 _LOW_RES = "low_res"
 _COLOURS = 3
 _PATCH = 2
@@ -83,8 +83,8 @@ def describe(given: NetworkConfig) -> Network:
         )
     merged = {**(known(config) if known else {}), **given.arguments}
     arguments: dict[str, Source] = {name: source for name, source in merged.items() if source is not None}
-    is_flux = name == _FLUX
-    patches = is_flux if given.patches is None else given.patches
+    in_patches = name in _IN_PATCHES
+    patches = in_patches if given.patches is None else given.patches
     channels = _number(config, "in_channels", given)
     outputs = config.get("out_channels") or channels
     beside = _beside(config, channels, int(outputs)) if given.beside is None else given.beside
@@ -101,7 +101,7 @@ def describe(given: NetworkConfig) -> Network:
         size=_size(config, given),
         beside=beside,
         patches=patches,
-        time_scale=given.time_scale or (0.001 if is_flux else 1.0),
+        time_scale=given.time_scale or (0.001 if in_patches else 1.0),
         divisor=_divisor(config, patches),
         most=_most(config),
         text_width=_first(config, "joint_attention_dim", "caption_channels", "cross_attention_dim")
@@ -158,6 +158,11 @@ def _flux(config: Mapping[str, Any]) -> dict[str, str]:
     return {**_sd3(config), "img_ids": "image_ids", "txt_ids": "text_ids", **guidance}
 
 
+def _chroma(_config: Mapping[str, Any]) -> dict[str, str]:
+    ids = {"img_ids": "image_ids", "txt_ids": "text_ids"}
+    return {"encoder_hidden_states": "text.tokens", "attention_mask": "joint_mask", **ids}
+
+
 _KNOWN = {
     "UNet2DConditionModel": _unet,
     "UNet2DModel": _plain_unet,
@@ -165,7 +170,8 @@ _KNOWN = {
     "Transformer2DModel": _dit,
     "PixArtTransformer2DModel": _pixart,
     "SD3Transformer2DModel": _sd3,
-    _FLUX: _flux,
+    "FluxTransformer2DModel": _flux,
+    "ChromaTransformer2DModel": _chroma,
 }
 
 
@@ -182,7 +188,7 @@ def _beside(config: Mapping[str, Any], channels: int, outputs: int) -> tuple[str
     One for inpainting reads a mask and the image without what it hides (Flux a mask of all pixels, folded),
     one that edits an image that image, an upscaler a picture in colours, Flux with control a picture.
     """
-    if config.get("_class_name") == _FLUX:
+    if config.get("_class_name") in _IN_PATCHES:
         if channels == 2 * outputs:
             return ("control",)
         return ("inpaint_image", "inpaint_mask") if channels > 2 * outputs else ()

@@ -188,6 +188,12 @@ def components() -> Iterable[Component]:
             example=_example("image_prompt"),
         ),
         _conditioner(
+            "prompt-mask",
+            "PromptMask",
+            "where an image prompt has its say",
+            'Ye et al. 2023, "IP-Adapter", arXiv:2308.06721',
+        ),
+        _conditioner(
             "inpainting",
             "Inpainting",
             "a mask and what it leaves of an image, for networks that were trained for inpainting",
