@@ -27,8 +27,8 @@ class NetworkConfig:
         metadata=doc(
             "which argument of the network's `forward` gets what: a condition by its name, `text.tokens`, "
             "`text.mask`, `text.pooled`, `image_ids`, `text_ids`, `joint_mask` or `guidance`; "
-            "`added_cond_kwargs.NAME` is an entry of a dictionary, [NAME] a list of one. They are laid over those "
-            "that are known of the network's class; null takes one away"
+            "`added_cond_kwargs.NAME` is an entry of a dictionary, [NAME] a list of one. They are laid over "
+            "those that are known of the network's class; null takes one away"
         ),
     )
     patches: bool | None = attrs.field(
