@@ -29,6 +29,13 @@ def test_people_name_pictures_beside_the_other_values() -> None:
     assert Request.of(request) is request
 
 
+def test_texts_are_told_from_pictures_by_what_they_are() -> None:
+    request = Request.of(["a", "b"], control=PICTURE, prompt_2="oil", negative_prompt_2=["x", "y"])
+    assert set(request.inputs) == {"control"}
+    assert request.texts == {"prompt_2": ("oil", "oil"), "negative_prompt_2": ("x", "y")}
+    assert Request(prompts=["a"], texts={"prompt_2": "oil"}).texts == {"prompt_2": ("oil",)}
+
+
 def test_a_request_may_not_be_changed() -> None:
     request = Request(prompts=["a"], inputs={"image": PICTURE})
     with pytest.raises(AttributeError):
@@ -44,7 +51,8 @@ def test_a_request_may_not_be_changed() -> None:
         ({"negative": [3]}, "a prompt is a text, not 3"),
         ({"labels": ["b"]}, "a class label is a whole number, not 'b'"),
         ({"size": (8, -8)}, r"size is \(height, width\) in pixels"),
-        ({"sed": 3}, "sed is no value of a request, and no picture either, which is a tensor: 3"),
+        ({"prompt_2": ["a", "b"]}, "2 texts prompt_2 were given for 1 prompts"),
+        ({"sed": 3}, "sed is no value of a request, no text and no picture, which is a tensor: 3"),
         ({"control": PICTURE[0]}, r"control is \[B, 3, H, W\] uint8 \(8 bits a colour\), not \[3, 4, 6\]"),
         ({"control": PICTURE.expand(2, -1, -1, -1)}, "2 rows of control were given for 1 prompts"),
     ],

@@ -17,7 +17,7 @@ from glidepath.core.errors import PartError
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.pipeline import Pipeline
-from glidepath.core.request import Input, Request, check_inputs
+from glidepath.core.request import Input, Request, check_inputs, check_texts
 from glidepath.core.sampler import State
 from glidepath.core.size import checked_size, sides
 
@@ -72,6 +72,7 @@ class Cascade:
         request = Request.of(prompts, **values)
         sizes = self.sizes(request.size)
         check_inputs(request.inputs, self.inputs, sizes[-1])
+        check_texts(request.texts, self.texts)
         if request.labels is not None and all(stage.num_classes is None for stage in self.stages.values()):
             raise PartError("labels were given, and no stage of this cascade reads any")
         requests = [self._asked(index, request, size) for index, size in enumerate(sizes)]
@@ -93,6 +94,7 @@ class Cascade:
                 for name, picture in given.items()
             },
             negative=request.negative if pipeline.text_encoder is not None else None,
+            texts={name: texts for name, texts in request.texts.items() if name in pipeline.texts},
             labels=None if pipeline.num_classes is None else request.labels,
             size=None if request.size is None else size,
             strength=None if index else request.strength,
@@ -131,6 +133,11 @@ class Cascade:
         """The pictures that it takes, by name: those of its stages, but for the images that they enlarge."""
         taken = {name: input for stage in self.stages.values() for name, input in stage.inputs.items()}
         return {name: input for name, input in taken.items() if name != "low_res"}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The names of the texts that its stages read beside prompts."""
+        return tuple(dict.fromkeys(name for stage in self.stages.values() for name in stage.texts))
 
     @property
     def first(self) -> Pipeline:

@@ -25,11 +25,11 @@ from glidepath.core.inpainting import keep_known, put_back
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise
 from glidepath.core.pictures import encoded_pictures
-from glidepath.core.request import Input, Request, check_inputs
+from glidepath.core.request import Input, Request, check_inputs, check_texts
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.size import checked_size, sides
-from glidepath.core.text_encoder import TextEncoder
+from glidepath.core.text_encoder import NEGATIVE, TextEncoder
 
 TURNS: Mapping[str, tuple[str, ...]] = {
     "text_encoder": ("text_encoder", "conditioners", "codec"),  # the codec encodes pictures
@@ -95,7 +95,8 @@ class Pipeline:
         self.denoiser = denoiser
         self.handover = handover
         networks = self.networks()
-        for adapter in adapters:
+        self.adapters = tuple(adapters)
+        for adapter in self.adapters:
             adapter.apply(networks)
         for name, network in networks.items():
             in_dtype = isinstance(network, Denoiser) or network in self.conditioners
@@ -197,6 +198,7 @@ class Pipeline:
             raise PartError("image was given, and neither a mask nor a strength says what is kept of it")
         if request.negative is not None and self.text_encoder is None:
             raise PartError("a negative prompt was given, and this pipeline reads no text")
+        check_texts(request.texts, self.texts)
         if request.labels is None:
             return
         if "labels" not in self.reads:
@@ -285,6 +287,12 @@ class Pipeline:
             **(low_res if self.denoiser.needs_low_res else {}),
             **{name: input for made in self.conditioners for name, input in made.inputs.items()},
         }
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The names of the texts that it reads beside prompts: "prompt_2", "negative_prompt_2"."""
+        names = self.text_encoder.texts if self.text_encoder is not None else ()
+        return (*names, *(f"{NEGATIVE}{name}" for name in names))
 
     @property
     def num_classes(self) -> int | None:

@@ -76,10 +76,17 @@ def _inputs(inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return MappingProxyType(checked)
 
 
+def _is_text(value: object) -> bool:
+    """Whether it is a text, or a list of some."""
+    return isinstance(value, str) or (
+        isinstance(value, list | tuple) and len(value) > 0 and all(map(_is_text, value))
+    )
+
+
 def _picture(name: str, picture: object) -> Tensor:
     if not isinstance(picture, Tensor):
         raise PartError(
-            f"{name} is no value of a request, and no picture either, which is a tensor: {picture!r}"
+            f"{name} is no value of a request, no text and no picture, which is a tensor: {picture!r}"
         )
     if picture.ndim != 4 or picture.shape[1] != 3 or picture.dtype != torch.uint8:
         raise PartError(
@@ -115,6 +122,8 @@ class Request:
     inputs: pictures by name, each [1 or B, 3, h, w] uint8. "image" is what is changed, of the size of the
         images. "mask" is [1 or B, 1, H, W], 1 where the image is known: what it covers is restored in each
         predicted x_0. "low_res" is what an upsampler starts from. Conditioners ask for others.
+    texts: other texts by name, each B, or one for all images. A text encoder that joins several reads
+        "prompt_2" in place of the prompt with its second one, and "negative_prompt_2" in place of `negative`.
     strength: how far the image is noised, above 0 to 1: the last `strength` of the steps are taken, from the
         image noised to their level (Meng et al. 2022, "SDEdit"). None: from noise alone.
 
@@ -131,6 +140,7 @@ class Request:
     labels: tuple[int, ...] | None = attrs.field(default=None, converter=_labels)
     size: tuple[int, ...] | None = attrs.field(default=None, converter=_size)
     inputs: Mapping[str, Tensor] = attrs.field(factory=dict, converter=_inputs)
+    texts: Mapping[str, str | Sequence[str]] = attrs.field(factory=dict)
     strength: float | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -140,11 +150,9 @@ class Request:
         if self.labels is not None and len(self.labels) != batch:
             raise PartError(f"{len(self.labels)} labels were given for {batch} prompts")
         if self.negative is not None:
-            for_all = isinstance(self.negative, str)
-            negative = _texts([self.negative] * batch if for_all else self.negative)
-            if len(negative) != batch:
-                raise PartError(f"{len(negative)} negative prompts were given for {batch} prompts")
-            object.__setattr__(self, "negative", negative)
+            object.__setattr__(self, "negative", _for_each(self.negative, batch, "negative prompts"))
+        texts = {name: _for_each(given, batch, f"texts {name}") for name, given in self.texts.items()}
+        object.__setattr__(self, "texts", MappingProxyType(texts))
         for name, picture in self.inputs.items():
             if len(picture) not in (1, batch):
                 raise PartError(f"{len(picture)} rows of {name} were given for {batch} prompts")
@@ -160,17 +168,20 @@ class Request:
     def of(prompts: Sequence[str] | Request, /, **values: Any) -> Request:
         """A request as people write it: `of(["a red star"], seed=3, image=picture, strength=0.6)`.
 
-        values: the fields of a request; every other name is that of a picture of `inputs`. None is absent.
+        values: the fields of a request; every other name is that of a picture of `inputs`, or, where texts
+            stand, of one of `texts`. None is absent.
         """
         if isinstance(prompts, Request):
             if values:
                 raise PartError(f"{', '.join(values)}: a request has all its values; give it alone")
             return prompts
         given = {name: value for name, value in values.items() if value is not None or name == "seed"}
-        fields = {field.name for field in attrs.fields(Request)} - {"inputs"}
-        own = {name: value for name, value in given.items() if name in fields}
-        pictures = {name: value for name, value in given.items() if name not in {*fields, "inputs"}}
-        return Request(prompts=prompts, inputs={**given.get("inputs", {}), **pictures}, **own)
+        inputs, texts = dict(given.pop("inputs", {})), dict(given.pop("texts", {}))
+        fields = {field.name for field in attrs.fields(Request)}
+        for name in [name for name in given if name not in fields]:
+            value = given.pop(name)
+            (texts if _is_text(value) else inputs)[name] = value
+        return Request(prompts=prompts, inputs=inputs, texts=texts, **given)
 
     @property
     def batch(self) -> int:
@@ -188,6 +199,13 @@ class Request:
         """A picture of `inputs`, one row for each image: a single one stands for all."""
         picture = self.inputs[name]
         return picture.expand(self.batch, *picture.shape[1:])
+
+
+def _for_each(given: str | Sequence[str], batch: int, what: str) -> tuple[str, ...]:
+    texts = _texts([given] * batch if isinstance(given, str) else given)
+    if len(texts) != batch:
+        raise PartError(f"{len(texts)} {what} were given for {batch} prompts")
+    return texts
 
 
 def check_inputs(given: Mapping[str, Tensor], wanted: Mapping[str, Input], size: Sequence[int]) -> None:
@@ -209,6 +227,18 @@ def check_inputs(given: Mapping[str, Tensor], wanted: Mapping[str, Input], size:
     for name, input in wanted.items():
         if input.required and name not in given:
             raise PartError(f"this pipeline needs {name}: {input.summary}")
+
+
+def check_texts(given: Iterable[str], read: Sequence[str]) -> None:
+    """Refuse texts that nothing reads.
+
+    Raises:
+        PartError: naming the text.
+    """
+    for name in given:
+        if name not in read:
+            known = f"it reads {', '.join(read)}" if read else "it reads none beside the prompt"
+            raise PartError(f"a text {name!r} was given, and nothing in this pipeline reads it; {known}")
 
 
 def occurrences(prompts: Sequence[str]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -14,6 +14,9 @@ from glidepath.core.conditioning import Condition, TextEmbedding, map_tensors
 from glidepath.core.errors import PartError, UnreadablePrompt
 from glidepath.core.request import Request
 
+NEGATIVE = "negative_"
+"""What stands before the name of a text of a request for its negative: "negative_prompt_2"."""
+
 
 class TextEncoder(Conditioner):
     """Turns prompts into one vector for each token, and mostly a pooled one: the condition "text".
@@ -22,12 +25,15 @@ class TextEncoder(Conditioner):
         pooled_width: D of the pooled vector; None where it makes none.
         token_width: W of the token vectors.
         context: L, the number of positions.
+        texts: the names of the texts of a request that it reads beside the prompt, or in place of it:
+            "prompt_2". Where some are given, each prompt of `forward` may be a tuple, with these after it.
     """
 
     makes = frozenset({"text"})
     pooled_width: int | None
     token_width: int
     context: int
+    texts: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(self, prompts: Sequence[str]) -> TextEmbedding:
@@ -42,10 +48,12 @@ class TextEncoder(Conditioner):
 
     def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
         """The text of each image, and its negative prompt or the absence of one."""
-        text = _each(self, request.prompts)
-        if request.negative is None:
+        text = _each(self, _beside(request.prompts, self.texts, request))
+        others = [f"{NEGATIVE}{name}" for name in self.texts]
+        if request.negative is None and not any(name in request.texts for name in others):
             return {"text": Condition(text, self.unconditional())}
-        return {"text": Condition(text, _each(self.unconditional, request.negative))}
+        negative = _beside(request.negative or ("",) * request.batch, others, request)
+        return {"text": Condition(text, _each(self.unconditional, negative))}
 
     def truncated(self, prompt: str) -> str:
         """The end of a prompt that is not read because it is too long; empty where all of it is."""
@@ -63,7 +71,14 @@ class TextEncoder(Conditioner):
         raise PartError(f"{type(self).__name__} does not say which words its positions stand for (spans)")
 
 
-def _each(embed: Callable[[Sequence[str]], TextEmbedding], prompts: Sequence[str]) -> TextEmbedding:
+def _beside(prompts: Sequence[str], names: Sequence[str], request: Request) -> Sequence[Any]:
+    """The prompts; where texts of some names are given, tuples of each and its texts."""
+    if not any(name in request.texts for name in names):
+        return prompts
+    return list(zip(prompts, *(request.texts.get(name, prompts) for name in names), strict=True))
+
+
+def _each(embed: Callable[[Sequence[Any]], TextEmbedding], prompts: Sequence[Any]) -> TextEmbedding:
     """The embedding of prompts; each different one is embedded once."""
     distinct = list(dict.fromkeys(prompts))
     text = embed(distinct)

@@ -215,8 +215,10 @@ def test_encoders_are_joined_along_width_and_positions() -> None:
     assert torch.equal(embedded.pooled, torch.full((1, 5), 3.0))
 
 
-def test_a_separator_gives_each_encoder_a_prompt_of_its_own() -> None:
-    embedded = joined(tokens=((0, 1),), pooled=(0, 1), separator="||")(["abc || de", "abcd"])
+def test_each_encoder_may_have_a_text_of_its_own() -> None:
+    encoder = joined(tokens=((0, 1),), pooled=(0, 1))
+    assert encoder.texts == ("prompt_2", "prompt_3")
+    embedded = encoder([("abc", "de", ""), "abcd"])
     assert embedded.pooled is not None
     assert embedded.pooled.tolist() == [[3, 3, 2, 2, 2], [4, 4, 4, 4, 4]]
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from glidepath.core import Request
@@ -46,6 +44,20 @@ def test_zeros_stand_for_no_prompt_of_sdxl_and_not_for_an_empty_one(
     noise = first_noise(pipeline)
     given = None if negative is None else [negative] * 2
     assert_equal(pipeline, noise, latents_of(reference, noise, negative_prompt=given), negative=given)
+
+
+@pytest.mark.parametrize("name", ["sdxl", "sd3"])
+def test_each_text_encoder_may_have_a_prompt_of_its_own(name: str, saved: Saved) -> None:
+    pipeline, reference = ours(saved(name)), theirs(saved(name))
+    noise, (guidance,) = first_noise(pipeline), pipeline.guidance
+    texts = {"prompt_2": ["oil on canvas", "a photo"], "negative_prompt_2": ["smooth", "a drawing"]}
+    if name == "sd3":
+        texts |= {"prompt_3": ["one", "two"], "negative_prompt_3": ["three", "four"]}
+    scale: float = guidance.scale  # type: ignore[attr-defined]
+    expected = latents_of(reference, noise, negative_prompt=["a", "b"], guidance_scale=scale, **texts)
+    assert_equal(pipeline, noise, expected, negative=["a", "b"], **texts)
+    plain = latents_of(reference, noise, guidance_scale=scale)
+    assert (expected - plain).abs().max() > 0.1
 
 
 def test_sizes_are_of_the_call(saved: Saved) -> None:
@@ -207,68 +219,3 @@ def test_two_controlnets_each_have_their_say(saved: Saved) -> None:
     )
     assert_equal(pipeline, noise, expected, control=picture(1), pose=picture(2))
     assert (expected - latents_of(theirs(folder), noise)).abs().max() > 0.1
-
-
-def lora_of(network: Any, part: str, rank: int = 2) -> dict[str, Tensor]:
-    """Random changes to the attention of a network, as diffusers names them."""
-    generator = torch.Generator().manual_seed(7)
-    made = {}
-    for name, layer in network.named_modules():
-        if name.endswith(("to_q", "to_v", "to_out.0", "q_proj", "proj_in")):
-            out, into = layer.weight.shape[:2]
-            kernel = (1, 1) if layer.weight.ndim == 4 else ()
-            made[f"{part}.{name}.lora_A.weight"] = torch.randn(rank, into, *kernel, generator=generator)
-            made[f"{part}.{name}.lora_B.weight"] = torch.randn(out, rank, *kernel, generator=generator) / 8
-    return made
-
-
-def kohya_names(lora: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    renamed = {}
-    for name, tensor in lora.items():
-        layer, _, end = name.removeprefix("unet.").rpartition(".lora_")
-        base = f"lora_unet_{layer.replace('.', '_')}"
-        renamed[f"{base}.lora_{'down' if end.startswith('A') else 'up'}.weight"] = tensor
-        renamed[f"{base}.alpha"] = torch.tensor(alpha)
-    return renamed
-
-
-def diffusers_names(lora: dict[str, Tensor]) -> dict[str, Tensor]:
-    ends = {"lora_A.weight": "lora.down.weight", "lora_B.weight": "lora.up.weight"}
-    return {f"{name[: -len('lora_A.weight')]}{ends[name[-13:]]}": value for name, value in lora.items()}
-
-
-@pytest.mark.parametrize("keys", ["peft", "diffusers", "kohya"])
-def test_a_lora_of_each_trainer_changes_the_latents_as_in_diffusers(
-    keys: str, saved: Saved, tmp_path: Path
-) -> None:
-    pytest.importorskip("peft", reason="diffusers merges LoRA by it")
-    folder, reference = saved("sd15"), theirs(saved("sd15"))
-    lora = lora_of(reference.unet, "unet")
-    given = {"peft": lora, "diffusers": diffusers_names(lora), "kohya": kohya_names(lora, 3.0)}[keys]
-    file = tmp_path / "lora.safetensors"
-    save_file(given, file)
-    pipeline = ours(folder, adapters=[{"use": "lora", "weights": str(file), "scale": 0.8}])
-    noise = first_noise(pipeline)
-    before = latents_of(reference, noise)
-    reference.load_lora_weights(str(file))
-    reference.set_adapters(reference.get_active_adapters(), [0.8])
-    expected = latents_of(reference, noise)
-    assert_equal(pipeline, noise, expected)
-    assert (expected - before).abs().max() > 0.1
-
-
-def test_a_lora_of_a_text_encoder_is_added_to_its_weights(saved: Saved, tmp_path: Path) -> None:
-    folder = saved("sd15")
-    plain = ours(folder)
-    lora = lora_of(plain.text_encoder.network, "text_encoder.text_model")  # type: ignore[union-attr]
-    file = tmp_path / "lora.safetensors"
-    save_file(lora, file)
-    changed = ours(folder, adapters=[{"use": "lora", "weights": str(file), "scale": 0.5}])
-    layer = "encoder.layers.1.self_attn.q_proj"
-    before, after = (
-        pipeline.text_encoder.network.get_submodule(layer).weight  # type: ignore[union-attr]
-        for pipeline in (plain, changed)
-    )
-    name = f"text_encoder.text_model.{layer}.lora"
-    product = lora[f"{name}_B.weight"] @ lora[f"{name}_A.weight"]
-    assert torch.allclose(after - before, 0.5 * product, atol=1e-6)

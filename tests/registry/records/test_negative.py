@@ -29,11 +29,18 @@ def components():
             provides=lambda _config: {"text.width": 32, "text.pooled": 128},
         ),
         Component(kind="adapter", name="lower", target="acme.parts:Lower", summary="s"),
+        Component(
+            kind="text_encoder",
+            name="pair",
+            target="acme.parts:Pair",
+            summary="s",
+            provides=lambda _config: {"text.width": 32, "text.pooled": 128},
+        ),
     ]
 """
 PARTS = """
 import torch
-from glidepath.core import Adapter, Condition, Conditioner, Input, TextEmbedding
+from glidepath.core import Adapter, Condition, Conditioner, Input, TextEmbedding, TextEncoder
 
 class Nudge(Conditioner):
     makes = frozenset({"text"})
@@ -43,6 +50,17 @@ class Nudge(Conditioner):
         mean = request.rows("swatch").float().mean((1, 2, 3)) / 255
         tokens = mean.reshape(-1, 1, 1).expand(-1, 6, 32)
         return {"text": Condition(TextEmbedding(mean[:, None].expand(-1, 128), tokens), None)}
+
+class Pair(TextEncoder):
+    pooled_width, token_width, context, texts = 128, 32, 6, ("prompt_2",)
+
+    def forward(self, prompts):
+        pairs = [(prompt, prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
+        values = torch.tensor([len(one) / 9 - len(other) / 7 for one, other in pairs]).reshape(-1, 1, 1)
+        return TextEmbedding(values[:, 0].expand(-1, 128), values.expand(-1, 6, 32))
+
+    def unconditional(self, negative=None):
+        return self.forward(negative or [""])
 
 class Lower(Adapter):
     def load(self, tensors):
@@ -125,6 +143,46 @@ def test_the_picture_of_a_conditioner_is_drawn_carried_and_replayed(
     assert "the same image, pixel for pixel" in capsys.readouterr().out
     assert sample("--spec", "swatch.yaml", "--input", "swatch=dark.png") == 0
     assert Image.open("x.png").tobytes() != made
+
+
+@pytest.fixture
+def pair(acme: Path) -> str:
+    """A spec whose text encoder reads a second text."""
+    spec = Path("swatch.yaml").read_text().replace("conditioners: [nudge]", "text_encoder: pair")
+    Path("pair.yaml").write_text(spec.replace("guidance: []", "guidance: [{use: classifier-free, scale: 2}]"))
+    return "pair.yaml"
+
+
+def test_a_second_text_is_drawn_recorded_and_replayed(pair: str, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["--text", "prompt_2=oil", "--text", "negative_prompt_2=ink", "--text", "negative_prompt_2=chalk"]
+    assert sample("a star", "a ring", "--spec", pair, *texts) == 0, capsys.readouterr().err
+    made = Image.open("x.png").tobytes()
+    _, data = read_manifest(Path("x.png"))
+    assert [shot["texts"] for shot in data["shots"]] == [
+        {"prompt_2": "oil", "negative_prompt_2": "ink"},
+        {"prompt_2": "oil", "negative_prompt_2": "chalk"},
+    ]
+    assert run("replay", "x.png") == 0
+    assert "the same image, pixel for pixel" in capsys.readouterr().out
+    assert sample("a star", "a ring", "--spec", pair) == 0
+    assert Image.open("x.png").tobytes() != made
+    assert "texts" not in read_manifest(Path("x.png"))[1]["shots"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "prompt_3=x"], "--text prompt_3: this model reads prompt_2, negative_prompt_2"),
+        (["--text", "oil"], "'oil' is no NAME=TEXT"),
+        (["--text", "prompt_2=a", "--text", "prompt_2=b"], "2 texts prompt_2 were given for 1 prompts"),
+        (["--spec", "tiny.yaml", "--text", "prompt_2=a"], "this model reads prompts alone"),
+    ],
+)
+def test_texts_that_the_model_does_not_read_are_refused(
+    pair: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sample("a star", "--spec", pair, *arguments) != 0
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -176,13 +177,6 @@ class JoinedTextConfig:
         default=False,
         metadata=doc("zeros stand for no prompt, in place of the embedding of an empty one (SDXL's base)"),
     )
-    separator: str = attrs.field(
-        default="",
-        metadata=doc(
-            "splits a prompt into one for each encoder ('||': 'a castle || oil on canvas'); where there are "
-            "fewer, the others get the first; empty: all get the whole"
-        ),
-    )
 
 
 @attrs.frozen(kw_only=True)
@@ -190,6 +184,23 @@ class LoraConfig:
     """Low-rank changes to the denoiser and the text encoders. Its weights are the file of the changes."""
 
     scale: float = attrs.field(default=1.0, metadata=doc("what the changes are multiplied by"))
+    low: float = attrs.field(
+        default=0.0,
+        validator=ge(0),
+        metadata=doc("the denoiser is changed where sigma over alpha is above this; text encoders always"),
+    )
+    high: float = attrs.field(
+        default=math.inf,
+        validator=gt(0),
+        metadata=doc("the denoiser is changed where sigma over alpha is at most this; .inf: from noise on"),
+    )
+    merge: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "add the changes to the weights once; false: compute them beside the weights in each step, as is "
+            "done anyway where low or high is set"
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)

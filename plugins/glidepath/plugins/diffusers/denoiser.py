@@ -24,7 +24,7 @@ from glidepath.plugins.diffusers.control import Control
 from glidepath.plugins.diffusers.known import Network, describe
 from glidepath.plugins.diffusers.original import denoiser_tensors
 from glidepath.plugins.diffusers.patches import PATCH, packed, positions, unpacked
-from glidepath.plugins.diffusers.wrapped import Wrapped, build_network
+from glidepath.plugins.diffusers.wrapped import Wrapped, at_step, build_network
 
 _CONTROLS = "control_networks"
 
@@ -71,7 +71,8 @@ class DiffusersDenoiser(Wrapped, Denoiser):
             if tuple(x.shape) not in arguments:
                 arguments[tuple(x.shape)] = self._arguments(conditioning, x)
             t = step.t.expand(x.shape[0])
-            output = self._run(x, t, arguments[tuple(x.shape)], conditioning, step)
+            with at_step(step):
+                output = self._run(x, t, arguments[tuple(x.shape)], conditioning, step)
             return self.interpret(output, x, step)
 
         return predict

@@ -25,16 +25,21 @@ class JoinedTextEncoder(TextEncoder):
         widths = [sum(encoder.token_width for encoder in group) for group in groups]
         self.token_width = max(widths)
         self.context = sum(group[0].context for group in groups)
+        self.texts = tuple(f"prompt_{number}" for number in range(2, len(self._all) + 1))
         pooled = [self._all[index].pooled_width for index in config.pooled]
         without = [index for index, width in zip(config.pooled, pooled, strict=True) if width is None]
         if without:
             raise PartError(f"pooled names encoder {without[0]}, which makes no pooled vector")
         self.pooled_width = sum(width for width in pooled if width is not None) if pooled else None
 
-    def forward(self, prompts: Sequence[str]) -> TextEmbedding:
-        """tokens [B, L, W] and pooled [B, D], joined; no mask: every position is read."""
+    def forward(self, prompts: Sequence[str | tuple[str, ...]]) -> TextEmbedding:
+        """tokens [B, L, W] and pooled [B, D], joined; no mask: every position is read.
+
+        prompts: B texts, each for all encoders, or tuples with a text for each.
+        """
         require_list(prompts)
-        split = [self._split(prompt) for prompt in prompts]
+        count = len(self._all)
+        split = [(prompt,) * count if isinstance(prompt, str) else prompt for prompt in prompts]
         embedded: list[TextEmbedding] = [
             encoder([texts[index] for texts in split]) for index, encoder in enumerate(self._all)
         ]
@@ -45,7 +50,7 @@ class JoinedTextEncoder(TextEncoder):
         pooled = [_pooled(embedded[index]) for index in self.config.pooled]
         return TextEmbedding(torch.cat(pooled, dim=-1) if pooled else None, torch.cat(tokens, dim=1))
 
-    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
+    def unconditional(self, negative: Sequence[str | tuple[str, ...]] | None = None) -> TextEmbedding:
         """The embedding of the negative prompts; of an empty one, or zeros, where there are none."""
         embedded = self.forward(negative or [""])
         if negative is not None or not self.config.zeros_for_none:
@@ -55,14 +60,7 @@ class JoinedTextEncoder(TextEncoder):
 
     def truncated(self, prompt: str) -> str:
         """The longest end of a prompt that one of the encoders does not read."""
-        ends = [encoder.truncated(text) for encoder, text in zip(self._all, self._split(prompt), strict=True)]
-        return max(ends, key=len)
-
-    def _split(self, prompt: str) -> list[str]:
-        """A prompt's text for each encoder."""
-        separator = self.config.separator
-        texts = [text.strip() for text in prompt.split(separator)] if separator else [prompt]
-        return [*texts, *[texts[0]] * len(self._all)][: len(self._all)]
+        return max((encoder.truncated(prompt) for encoder in self._all), key=len)
 
 
 def _pooled(embedding: TextEmbedding) -> Tensor:

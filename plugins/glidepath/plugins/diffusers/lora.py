@@ -1,55 +1,31 @@
-"""LoRA: low-rank changes to the weights of networks that are built (Hu et al. 2021)."""
+"""LoRA: low-rank changes to the weights of networks that are built (Hu et al. 2021), through peft."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
-import attrs
-import torch
 from torch import Tensor, nn
 
 from glidepath.core import Adapter, PartError
 from glidepath.plugins.diffusers.configs import LoraConfig
-from glidepath.plugins.diffusers.wrapped import Wrapped
-
-_ENDS = {
-    ".lora_A.weight": ".lora_B.weight",
-    ".lora.down.weight": ".lora.up.weight",
-    ".lora_linear_layer.down.weight": ".lora_linear_layer.up.weight",
-    "_lora.down.weight": "_lora.up.weight",
-}
-"""How the names of the two factors of a change end: the one to the low rank, and the one back."""
-
-_READERS = {
-    "UNet2DConditionModel": "StableDiffusionXLLoraLoaderMixin",
-    "SD3Transformer2DModel": "SD3LoraLoaderMixin",
-    "FluxTransformer2DModel": "FluxLoraLoaderMixin",
-}
-"""Which class of diffusers reads the keys of the trainers for each network."""
-
-
-@attrs.frozen(eq=False)
-class _Change:
-    """What is added to one weight: alpha / rank times up x down."""
-
-    down: Tensor
-    up: Tensor
-    alpha: float | None
-
-    def of(self, weight: Tensor) -> Tensor:
-        """In the shape of the weight, float32."""
-        rank = self.down.shape[0]
-        product = self.up.to(torch.float32).flatten(1) @ self.down.to(torch.float32).flatten(1)
-        factor = 1.0 if self.alpha is None else self.alpha / rank
-        return factor * product.reshape(weight.shape).to(weight.device)
+from glidepath.plugins.diffusers.lora_keys import MAIN, Change, layer_names, read_changes
+from glidepath.plugins.diffusers.wrapped import STEP, Wrapped
 
 
 class Lora(Adapter):
-    """Merges a file of low-rank changes into the denoiser and the text encoders."""
+    """A file of low-rank changes to the denoiser and the text encoders.
+
+    scale: what the changes are multiplied by. Where they are not merged it may be set at any time.
+    """
 
     def __init__(self, config: LoraConfig) -> None:
         self.scale = config.scale
+        self.low, self.high = config.low, config.high
+        self.everywhere = config.low == 0 and config.high == math.inf
+        self.merges = config.merge and self.everywhere
         self.tensors: Mapping[str, Tensor] = {}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
@@ -57,25 +33,75 @@ class Lora(Adapter):
         self.tensors = tensors
 
     def apply(self, networks: Mapping[str, nn.Module]) -> None:
-        """Add the changes to the weights.
+        """Merge the changes into the weights, or put them beside these.
 
         Raises:
-            PartError: the file does not fit the networks.
+            PartError: the file does not fit the networks, or is to act at some levels of a denoiser that does
+                not tell its level.
         """
-        merge_lora(foreign_networks(networks), self.tensors, self.scale)
+        found = foreign_networks(networks)
+        if not self.everywhere and not isinstance(networks["denoiser"], Wrapped):
+            what = type(networks["denoiser"]).__name__
+            raise PartError(f"low and high are for networks of diffusers, and the denoiser is {what}")
+        by_role = {name if name.startswith("text") else MAIN: network for name, network in found.items()}
+        names = {
+            role: layer_names(type(network).__name__, _config(network), _sizes(network))
+            for role, network in by_role.items()
+        }
+        changes = read_changes(self.tensors, names)
+        fitted = {role: _fitted(by_role[role], own) for role, own in changes.items()}
+        for role, own in fitted.items():
+            self._attach(by_role[role], own)
         self.tensors = {}
+
+    def weight(self) -> float:
+        """What multiplies the changes now: `scale`, or 0 at a step outside low < sigma / alpha <= high."""
+        step = STEP.get()
+        if self.everywhere or step is None or self.low < step.sigma_over_alpha <= self.high:
+            return self.scale
+        return 0.0
+
+    def _attach(self, network: nn.Module, changes: Mapping[str, Change]) -> None:
+        for scales_rows in (False, True):
+            own = {path: change for path, change in changes.items() if change.scales_rows == scales_rows}
+            if not own:
+                continue
+            name = _inject(network, own, scales_rows)
+            for path in own:
+                layer: Any = network.get_submodule(path)
+                layer.scaling = _Scales(layer.scaling, name, self)
+                if self.merges:
+                    layer.merge(adapter_names=[name])
+                    layer.merged_adapters.clear()  # merged for good: others may stay beside the weight
+                    layer.set_adapter([other for other in layer.scaling if other != name])
+                    layer.delete_adapter(name)
+                    if not layer.scaling:
+                        _replace(network, path, layer.get_base_layer())
+            if self.merges:
+                del network.peft_config[name]  # type: ignore[union-attr, operator]
+        for layer in _adapted(network):
+            layer.set_adapter(list(layer.scaling))
+
+
+class _Scales(dict[str, float]):
+    """alpha / rank of each change of a layer, times what the change weighs when it is asked."""
+
+    def __init__(self, given: Mapping[str, float], name: str, lora: Lora) -> None:
+        super().__init__(given)
+        self.loras: dict[str, Lora] = {**(given.loras if isinstance(given, _Scales) else {}), name: lora}
+
+    def __getitem__(self, name: str) -> float:
+        scale, lora = super().__getitem__(name), self.loras.get(name)
+        return scale if lora is None else scale * lora.weight()
 
 
 def foreign_networks(networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """The networks of diffusers and transformers in a pipeline, by the names of their folders.
+    """The networks of a pipeline by the names of their folders: `unet` or `transformer`, `text_encoder`...
 
-    Raises:
-        PartError: the denoiser is none of diffusers.
+    Those of diffusers and transformers stand without what is around them.
     """
     denoiser = networks["denoiser"]
-    if not isinstance(denoiser, Wrapped):
-        raise PartError(f"it changes networks of diffusers, and the denoiser is {type(denoiser).__name__}")
-    main: nn.Module = denoiser.network
+    main: nn.Module = denoiser.network if isinstance(denoiser, Wrapped) else denoiser
     found = {"unet" if type(main).__name__.startswith("UNet") else "transformer": main}
     encoders = networks["text_encoder"].modules() if "text_encoder" in networks else ()
     wrapped = [encoder for encoder in encoders if isinstance(encoder, Wrapped)]
@@ -84,84 +110,96 @@ def foreign_networks(networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     return found
 
 
-def merge_lora(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], scale: float) -> None:
-    """Add what a file of LoRA changes, `scale` times, to the weights.
+def _config(network: nn.Module) -> Mapping[str, object]:
+    config: Any = getattr(network, "config", {})
+    return config if isinstance(config, Mapping) else {}
 
-    networks: of diffusers and transformers by the name of their folder: `unet` or `transformer`,
-        `text_encoder`, `text_encoder_2`.
+
+def _sizes(network: nn.Module) -> dict[str, int]:
+    """How many rows the weight of each layer has that LoRA may change, by path."""
+    return {path: _weight(layer).shape[0] for path, layer in _layers(network)}
+
+
+def _layers(network: nn.Module) -> Iterable[tuple[str, nn.Module]]:
+    """Linear layers and convolutions, also with changes beside them."""
+    beside = tuple(f"{path}." for path, layer in network.named_modules() if hasattr(layer, "base_layer"))
+    for path, layer in network.named_modules():
+        is_known = isinstance(_base(layer), nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        if is_known and not path.startswith(beside):
+            yield path, layer
+
+
+def _base(layer: Any) -> nn.Module:
+    """The layer itself, under the changes beside it."""
+    found: nn.Module = getattr(layer, "base_layer", layer)
+    return found
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    weight: Tensor = _base(layer).weight  # type: ignore[assignment]
+    return weight
+
+
+def _fitted(network: nn.Module, changes: Mapping[str, Change]) -> dict[str, Change]:
+    """Changes in the shapes of the weights: trainers write convolutions of 1 x 1 as matrices, and back.
 
     Raises:
-        PartError: the file changes nothing of these networks, changes what they do not have, or changes
-            weights in another way than by a product of two factors.
+        PartError: one does not fit.
     """
-    changes = dict(_changes(networks, tensors))
-    strangers = sorted({name.partition(".")[0] for name in changes} - set(networks))
-    if strangers or not changes:
-        what = f"changes {', '.join(strangers)}" if strangers else "changes nothing"
-        raise PartError(f"the file of LoRA {what}, and there are {', '.join(networks)} here")
-    for name, change in changes.items():
-        part, _, path = name.partition(".")
-        weight = _layer(networks[part], part, path).weight
-        if change.up.shape[0] * change.down[0].numel() != weight.numel():
-            raise PartError(f"the file of LoRA does not fit {name}, a weight of {list(weight.shape)}")
-        with torch.no_grad():
-            weight.copy_(weight.to(torch.float32) + scale * change.of(weight))
+    fitted = {}
+    for path, change in changes.items():
+        weight = _weight(network.get_submodule(path))
+        down, up = change.tensors["lora_A.weight"], change.tensors["lora_B.weight"]
+        if down[0].numel() != weight[0].numel():
+            raise PartError(
+                f"the file of LoRA does not fit {path}, a weight of {list(weight.shape)}: it changes one of "
+                f"{[up.shape[0], *down.shape[1:]]}"
+            )
+        kernel = (1,) * (weight.ndim - 2)
+        shaped = {
+            **change.tensors,
+            "lora_A.weight": down.reshape(change.rank, *weight.shape[1:]),
+            "lora_B.weight": up.reshape(up.shape[0], change.rank, *kernel),
+        }
+        if change.scales_rows and kernel:
+            lengths = change.tensors["lora_magnitude_vector"]
+            shaped["lora_magnitude_vector"] = lengths.reshape(1, -1, *kernel)
+        fitted[path] = Change(shaped, change.alpha)
+    return fitted
 
 
-def _changes(
-    networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]
-) -> Iterator[tuple[str, _Change]]:
-    """Every change of a file, by part and path: "unet.mid_block.attentions.0.proj_in"."""
-    state, alphas = _read(networks, tensors)
-    rest = dict(state)
-    for name, down in state.items():
-        end = next((end for end in _ENDS if name.endswith(end)), None)
-        if end is None:
-            continue
-        bare = name.removesuffix(end)
-        up = rest.pop(bare + _ENDS[end], None)
-        if up is None:
-            raise PartError(f"the file of LoRA has {name}, and not the other factor, {bare + _ENDS[end]}")
-        del rest[name]
-        path = bare.replace(".processor.", ".")
-        path = f"{path}.0" if path.endswith(".to_out") else path
-        # readers name the alpha after the layer, or after the whole of the factor's name
-        alpha = alphas.get(f"{bare}.alpha", alphas.get(f"{name}.alpha", rest.pop(f"{bare}.alpha", None)))
-        yield path, _Change(down, up, None if alpha is None else float(alpha))
-    if rest:
-        raise PartError(
-            f"the file of LoRA has {len(rest)} tensors that are no products of two factors, such as "
-            f"{min(rest)}; only these are known"
-        )
+def _inject(network: nn.Module, changes: Mapping[str, Change], scales_rows: bool) -> str:
+    """Put changes beside the weights of a network, and say under which name."""
+    import peft
 
-
-def _read(
-    networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]
-) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
-    """The tensors under the names of diffusers, and the alphas that stand apart from them."""
-    import diffusers.loaders
-
-    main = next((network for name, network in networks.items() if not name.startswith("text")), None)
-    reader = _READERS.get(type(main).__name__)
-    if main is None or reader is None:
-        raise PartError(f"no reader of LoRA is known for {type(main).__name__}")
-    config: Any = main.config
-    # the numbers of blocks of kohya's keys are those of another program, and its layout tells which
-    about: dict[str, Any] = (
-        {"unet_config": config} if reader.startswith("StableDiffusionXL") else {"return_alphas": True}
+    taken = getattr(network, "peft_config", {})
+    name = next(name for number in range(len(taken) + 1) if (name := f"lora{number}") not in taken)
+    first = next(iter(changes.values()))
+    config = peft.LoraConfig(
+        r=first.rank,
+        lora_alpha=first.alpha,
+        target_modules=list(changes),
+        rank_pattern={f"^{path}": change.rank for path, change in changes.items()},
+        alpha_pattern={f"^{path}": change.alpha for path, change in changes.items()},
+        use_dora=scales_rows,
     )
-    if any(name.endswith(("dora_scale", "lora_magnitude_vector.weight")) for name in tensors):
-        raise PartError("the file of LoRA scales weights too (DoRA), which is not known")
-    found = getattr(diffusers.loaders, reader).lora_state_dict(dict(tensors), **about)
-    state, alphas = found if isinstance(found, tuple) else (found, {})
-    return state, alphas or {}
+    state = {
+        f"{path}.{what}": tensor
+        for path, change in changes.items()
+        for what, tensor in change.tensors.items()
+    }
+    with catch_warnings():
+        filterwarnings("ignore", "Already found a `peft_config` attribute")  # several are meant
+        peft.inject_adapter_in_model(config, network, name, low_cpu_mem_usage=True, state_dict=state)
+    peft.set_peft_model_state_dict(network, state, name, low_cpu_mem_usage=True)
+    return name
 
 
-def _layer(network: nn.Module, part: str, path: str) -> Any:
-    """A layer by its path; older files call the layers of a text encoder by another name."""
-    for tried in (path, path.removeprefix("text_model."), f"text_model.{path}"):
-        try:
-            return network.get_submodule(tried)
-        except AttributeError:
-            continue
-    raise PartError(f"the file of LoRA changes {part}.{path}, which {type(network).__name__} does not have")
+def _adapted(network: nn.Module) -> list[Any]:
+    """The layers with changes beside them."""
+    return [layer for layer in network.modules() if hasattr(layer, "base_layer")]
+
+
+def _replace(network: nn.Module, path: str, layer: nn.Module) -> None:
+    owner, _, name = path.rpartition(".")
+    setattr(network.get_submodule(owner), name, layer)

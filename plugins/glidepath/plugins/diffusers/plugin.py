@@ -30,6 +30,7 @@ from glidepath.registry import Command, Component, Extra, Kind, Preset, hookimpl
 _HERE = "glidepath.plugins.diffusers"
 _INSTALL = "pip install 'glidepath-diffusion[diffusers]'"
 _DIFFUSERS = Extra(module="diffusers", install=_INSTALL)
+_PEFT = Extra(module="peft", install=_INSTALL)
 _TRANSFORMERS = Extra(module="transformers", install=_INSTALL)
 _FILE = "changes networks by a published file, which does not come with it"
 
@@ -236,9 +237,12 @@ def components() -> Iterable[Component]:
             target=f"{_HERE}.lora:Lora",
             config=f"{_HERE}.configs:LoraConfig",
             summary="low-rank changes to the denoiser and the text encoders, of the common trainers",
-            requires=(_DIFFUSERS,),
+            requires=(_PEFT,),
             example=_FILE,
-            references=('Hu et al. 2021, "LoRA", arXiv:2106.09685, section 4.1',),
+            references=(
+                'Hu et al. 2021, "LoRA", arXiv:2106.09685, section 4.1',
+                'Liu et al. 2024, "DoRA", arXiv:2402.09353, section 4.1',
+            ),
         ),
         Component(
             kind="adapter",

@@ -174,7 +174,7 @@ class T5TextEncoder(_Transformer):
         return prompt.lower().strip() if self.lowercase else prompt
 
 
-def require_list(prompts: Sequence[str]) -> None:
+def require_list(prompts: Sequence[object]) -> None:
     """Refuse a single text, and no text at all.
 
     Raises:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from glidepath.core import PartError
+from glidepath.core import PartError, Step
+
+STEP: ContextVar[Step | None] = ContextVar("STEP", default=None)
+"""The step that a denoiser is asked for, for layers in it that change with the noise level."""
 
 _INSIDE = "network."
 
@@ -36,6 +41,16 @@ class Wrapped(nn.Module):
         """Where the network is."""
         device: torch.device = next(self.network.parameters()).device
         return device
+
+
+@contextmanager
+def at_step(step: Step | None) -> Iterator[None]:
+    """Tell the layers of a denoiser which step it is asked for."""
+    token = STEP.set(step)
+    try:
+        yield
+    finally:
+        STEP.reset(token)
 
 
 def build_network(config: Mapping[str, Any]) -> Any:

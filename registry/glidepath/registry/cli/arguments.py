@@ -104,6 +104,14 @@ def named_file(text: str) -> tuple[str, Path]:
     return name, Path(file)
 
 
+def named_text(text: str) -> tuple[str, str]:
+    """The `type` of an argument that is a text with its name, NAME=TEXT."""
+    name, equals, said = text.partition("=")
+    if not equals or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=TEXT, such as prompt_2=oil")
+    return name, said
+
+
 def pixel_size(text: str) -> tuple[int, int]:
     """The `type` of an argument that is a size in pixels: WIDTHxHEIGHT, given as (height, width)."""
     try:

@@ -45,7 +45,9 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     if arguments.noise_film is not None and not arguments.noise_film.exists():
         raise GlidepathError(f"--noise-film: there is no file {arguments.noise_film}")
     prompts = len(arguments.prompts)
-    for what, count in (("labels", len(arguments.labels)), ("negative prompts", len(arguments.negatives))):
+    counts = {"labels": len(arguments.labels), "negative prompts": len(arguments.negatives)}
+    counts |= {f"texts {name}": len(texts) for name, texts in _texts(arguments).items()}
+    for what, count in counts.items():
         if prompts and count not in (0, 1, prompts):
             raise GlidepathError(
                 f"{count} {what} were given for {prompts} prompts; give one for all, or one for each"
@@ -68,8 +70,16 @@ def picture_files(arguments: argparse.Namespace) -> dict[str, Path]:
     return files
 
 
-Wish = tuple[str, int | None, str | None]
-"""The prompt, the class and the negative prompt of an image."""
+Wish = tuple[str, int | None, str | None, tuple[tuple[str, str], ...]]
+"""The prompt, the class, the negative prompt and the other texts of an image."""
+
+
+def _texts(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """The texts that are given beside prompts, by name."""
+    texts: dict[str, list[str]] = {}
+    for name, text in arguments.texts:
+        texts.setdefault(name, []).append(text)
+    return texts
 
 
 def requested(arguments: argparse.Namespace, plan: Plan) -> list[Wish]:
@@ -87,11 +97,13 @@ def requested(arguments: argparse.Namespace, plan: Plan) -> list[Wish]:
                 'there is nothing to draw; give a prompt, such as: glidepath sample "a green star"'
             )
     count = len(prompts) or len(labels) or 1
+    texts = {name: _for_each(given, count) for name, given in _texts(arguments).items()}
     return list(
         zip(
             prompts or [""] * count,
             _for_each(labels, count) if labels else [None] * count,
             _for_each(negatives, count) if negatives else [None] * count,
+            [tuple((name, given[index]) for name, given in texts.items()) for index in range(count)],
             strict=True,
         )
     )
@@ -124,6 +136,10 @@ def check_model(pipeline: Pipeline | Cascade, arguments: argparse.Namespace) -> 
         raise GlidepathError("--label is for a model of classes, and this one knows none")
     if arguments.negatives and all(stage.text_encoder is None for stage in stages.values()):
         raise GlidepathError("--negative is for a model that reads prompts, and this one reads none")
+    for name in _texts(arguments):
+        if name not in pipeline.texts:
+            known = f"reads {', '.join(pipeline.texts)}" if pipeline.texts else "reads prompts alone"
+            raise GlidepathError(f"--text {name}: this model {known}")
     if not arguments.prompts and not arguments.labels and arguments.noise_film is not None:
         return
     for name, input in taken.items():

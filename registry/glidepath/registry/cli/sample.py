@@ -14,6 +14,7 @@ from glidepath.registry.cli.arguments import (
     CommandParser,
     fraction,
     named_file,
+    named_text,
     natural_int,
     pixel_size,
     positive_int,
@@ -131,6 +132,16 @@ def parser() -> CommandParser:
         help="what the image is not to show, for guidance to move away from; may be repeated: one for all "
         "prompts, or one for each",
     )
+    parser.add_argument(
+        "--text",
+        dest="texts",
+        type=named_text,
+        action="append",
+        default=[],
+        metavar="NAME=TEXT",
+        help="what another text encoder of the model reads in place of the prompt, such as prompt_2=TEXT, or "
+        "negative_prompt_2=TEXT; may be repeated: for one NAME, one for all prompts, or one for each",
+    )
     add_device_options(parser)
     _add_input_options(parser)
     parser.add_argument(
@@ -244,15 +255,16 @@ def _sample(
 
     stages = stages_of(pipeline)
     check_model(pipeline, arguments)
-    warn_of_unread_words(stages, [*arguments.prompts, *arguments.negatives])
+    said = [text for _, text in arguments.texts]
+    warn_of_unread_words(stages, [*arguments.prompts, *arguments.negatives, *said])
     pixels = arguments.size or pipeline.image_size
     fitted = pictures.fitted(pixels, pipeline.inputs)
     inputs = Inputs(pictures=fitted, strength=arguments.strength, size=arguments.size)
     scale = arguments.scale or default_scale(max(pixels), len(prompts) * arguments.count)
     images = Images(
         keys=[
-            ImageKey(prompt, arguments.seed, sample, label, negative)
-            for prompt, label, negative in prompts
+            ImageKey(prompt, arguments.seed, sample, label, negative, texts)
+            for prompt, label, negative, texts in prompts
             for sample in range(arguments.count)
         ],
         columns=grid_columns(len(prompts), arguments.count),

@@ -23,7 +23,7 @@ ABSENT: Any = _Absent()
 """In place of a value that one side does not have."""
 
 _NOT_PARAMETERS = ("use", "weights")
-_KEYS = ("prompt", "seed", "sample", "label", "negative")
+_KEYS = {f"{name}s": name for name in ("prompt", "seed", "sample", "label", "negative")} | {"texts": "texts"}
 
 
 _TITLES = {
@@ -103,7 +103,7 @@ def _of_images(images: Images | None) -> dict[str, Any] | None:
     if images is None:
         return None
     return {
-        **{f"{name}s": [getattr(key, name) for key in images.keys] for name in _KEYS},
+        **{said: [key.to_json().get(name) for key in images.keys] for said, name in _KEYS.items()},
         "strength": images.strength,
         "size": images.size,
         **{name: picture.sha256 for name, picture in images.pictures.items()},

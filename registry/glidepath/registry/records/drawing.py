@@ -101,6 +101,7 @@ def _request(keys: Sequence[ImageKey], inputs: Inputs) -> Request:
         samples=[key.sample for key in keys],
         labels=labels or None,
         size=inputs.size,
+        texts={name: [dict(key.texts)[name] for key in keys] for name, _ in keys[0].texts},
         inputs={name: picture.pixels for name, picture in inputs.pictures.items()},
         strength=inputs.strength,
     )

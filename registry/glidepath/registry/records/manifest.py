@@ -40,6 +40,7 @@ class ImageKey:
     """Which image: a prompt, a seed, the how-manieth image of that prompt and seed.
 
     label: its class. negative: its negative prompt. None for none.
+    texts: what else its text encoders read, by name ("prompt_2").
     """
 
     prompt: str
@@ -47,10 +48,12 @@ class ImageKey:
     sample: int
     label: int | None = None
     negative: str | None = None
+    texts: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, without a label or a negative that is none."""
-        return attrs.asdict(self, filter=lambda _, value: value is not None)
+        """Plain values, without those that are absent."""
+        plain = attrs.asdict(self, filter=lambda _, value: value not in (None, ()))
+        return {**plain, "texts": dict(self.texts)} if self.texts else plain
 
 
 @attrs.frozen(kw_only=True)
@@ -215,6 +218,8 @@ def _images(data: Mapping[str, Any]) -> Images:
     )
     if not all(_INPUT.fullmatch(name) for name in images.pictures):
         raise ValueError("it holds pictures whose names are none")
+    if len({tuple(name for name, _ in key.texts) for key in (*keys, *images.batch)}) > 1:
+        raise ValueError("its images do not have the same texts")
     if images.batch and not (set(keys) <= set(images.batch) and len(images.batch) <= _MOST_IMAGES):
         raise ValueError("its images are not of the batch that it names")
     if not 0 < len(keys) <= _MOST_IMAGES:
@@ -229,6 +234,7 @@ def _key(data: Mapping[str, Any]) -> ImageKey:
         sample=_whole(data, "sample", -_LARGEST_SEED, _LARGEST_SEED),
         label=None if data.get("label") is None else _whole(data, "label", 0, _MOST_CLASSES - 1),
         negative=None if data.get("negative") is None else str(data["negative"]),
+        texts=tuple(_texts(data.get("texts", {})).items()),
     )
 
 
