@@ -29,5 +29,5 @@ def planted_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
     for name in (str(folder), str(HERE)):
         sys.path.remove(name)
-    for module in ("planted", "planted_plugin"):
+    for module in ("planted", "planted_changes", "planted_plugin"):
         sys.modules.pop(module, None)

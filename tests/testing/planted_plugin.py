@@ -57,6 +57,13 @@ FAULTS = {
     "codec/unbounded": "bounds",
     "codec/knows-all": "masks",
     "codec/lossy": "keeps-images",
+    "adapter/explodes": "shapes",
+    "adapter/rounds": "dtypes",
+    "adapter/takes-anything": "bad-input",
+    "handover/keeps-its-size": "shapes",
+    "handover/takes-all-and-more": "shapes",
+    "handover/hands-halves": "dtypes",
+    "handover/boasts": "provides",
     "metric/sideways": "shapes",
     "metric/one-for-each-prompt": "shapes",
     "metric/paints-over": "shapes",
@@ -128,7 +135,8 @@ _ODD = Need(test=lambda _: "", optional=True, field="widht")
 
 
 def _part(kind: str, name: str, target: str, **more: Any) -> Component:
-    return Component(kind=kind, name=name, target=f"planted:{target}", summary="planted", **more)
+    where = "planted_changes" if kind in ("adapter", "handover") else "planted"
+    return Component(kind=kind, name=name, target=f"{where}:{target}", summary="planted", **more)
 
 
 @hookimpl
@@ -207,6 +215,15 @@ def components() -> Iterable[Component]:
         _part("codec", "unbounded", "Unbounded"),
         _part("codec", "knows-all", "KnowsAll"),
         _part("codec", "lossy", "Lossy", provides=lambda _: {"image.chanels": 3}),
+        _part("adapter", "sound", "SoundAdapter"),
+        _part("adapter", "explodes", "Explodes"),
+        _part("adapter", "rounds", "Rounds"),
+        _part("adapter", "takes-anything", "TakesAnything"),
+        _part("handover", "sound", "SoundHandover"),
+        _part("handover", "keeps-its-size", "KeepsItsSize"),
+        _part("handover", "takes-all-and-more", "TakesAllAndMore"),
+        _part("handover", "hands-halves", "HandsHalves"),
+        _part("handover", "boasts", "SoundHandover", provides=lambda _: {"handover.level": 0.5}),
         _part("metric", "sound", "SoundMetric"),
         _part("metric", "sound-set", "SoundSetMetric", provides=whole),
         _part("metric", "sideways", "Sideways"),

@@ -18,7 +18,7 @@ SOUND = [
     f"{kind}/sound"
     for kind in (
         *("schedule", "sampler", "guidance", "text_encoder", "conditioner", "denoiser", "tokenizer"),
-        "codec",
+        *("codec", "adapter", "handover"),
     )
 ]
 

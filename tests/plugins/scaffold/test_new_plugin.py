@@ -57,7 +57,7 @@ def _module(folder: Path, name: str) -> Any:
 
 def test_there_is_a_template_for_every_kind_of_glidepath_itself_for_datasets_and_for_metrics() -> None:
     """A conditioner needs a denoiser that reads it: a package with both is in examples/."""
-    known = {kind.name for kind in CORE_KINDS} - {"conditioner", "adapter", "handover"}
+    known = {kind.name for kind in CORE_KINDS} - {"conditioner"}
     assert {*known, "dataset", "metric"} == set(KINDS)
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from glidepath.testing.check import Check
 from glidepath.testing.kinds import (
+    adapters,
     codecs,
     conditioners,
     denoisers,
     guidances,
+    handovers,
     samplers,
     schedules,
     text_encoders,
@@ -26,6 +28,8 @@ TRIALS: Mapping[str, type[Trial]] = {
     "guidance": guidances.GuidanceTrial,
     "sampler": samplers.SamplerTrial,
     "codec": codecs.CodecTrial,
+    "adapter": adapters.AdapterTrial,
+    "handover": handovers.HandoverTrial,
 }
 
 CHECKS: Mapping[str, tuple[Check, ...]] = {
