@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from glidepath.core import PartError, Request, Step
 from glidepath.plugins.diffusers.configs import LoraConfig
 from glidepath.plugins.diffusers.lora import Lora
 from glidepath.plugins.diffusers.wrapped import at_step
+from glidepath.registry import SpecError, load_catalogue, make_plan, parse_spec
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
 pytest.importorskip("peft", reason="needs the extra [diffusers]")
@@ -21,7 +23,9 @@ pytest.importorskip("transformers", reason="needs the extra [diffusers]")
 
 from .equality import GivenNoise, assert_equal, first_noise, latents_of, ours, theirs  # noqa: E402
 from .loras import (  # noqa: E402
+    ALL,
     Given,
+    assert_added,
     changed,
     factors,
     named,
@@ -186,3 +190,19 @@ def test_a_range_is_for_a_denoiser_that_tells_its_level() -> None:
     lora.load(named(factors(unet()), "unet.", ".lora_A", ".lora_B"))
     with pytest.raises(PartError, match="low and high are for networks of diffusers"):
         lora.apply({"denoiser": unet()})
+
+
+def test_a_range_without_a_noise_level_is_refused_with_its_place(saved: Saved) -> None:
+    lora = "adapters=[{use: lora, low: 2, high: 1}]"
+    spec = parse_spec(f"extends: {saved('sd15')}", "s.yaml", [lora], catalogue=load_catalogue())
+    with pytest.raises(SpecError, match=r"low must be below high.*(?s:.)*adapters\[0\]"):
+        make_plan(spec, load_catalogue())
+
+
+def test_a_network_of_another_kind_is_changed_by_the_names_of_its_layers() -> None:
+    network = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(3, 5)])})
+    plain, made = copy.deepcopy(network), factors(network, ALL)
+    lora = Lora(LoraConfig())
+    lora.load(named(made, "", ".lora_A", ".lora_B"))
+    lora.apply({"denoiser": network})
+    assert_added(plain, network, {path: product(pair) for path, pair in made.items()})

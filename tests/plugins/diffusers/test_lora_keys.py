@@ -69,6 +69,24 @@ def test_attention_processors_of_old_files_stand_for_their_layers() -> None:
     assert_added(unet(), network, {path: product(pair) for path, pair in made.items()})
 
 
+def test_factors_of_16_bits_are_multiplied_in_32() -> None:
+    network, made = unet(), factors(unet(), ("to_q", "proj_in"))
+    made = {path: {name: it.half() for name, it in pair.items()} for path, pair in made.items()}
+    changed(network, named(made, "unet.", ".lora_A", ".lora_B"))
+    expected = {path: product({name: it.float() for name, it in pair.items()}) for path, pair in made.items()}
+    assert_added(unet(), network, expected)
+
+
+def test_matrices_stand_for_convolutions_of_one_pixel_and_these_for_matrices() -> None:
+    network, made = unet(), factors(unet(), ("to_q", "proj_in"))
+    reshaped = {
+        path: {name: it.flatten(1) if it.ndim == 4 else it[..., None, None] for name, it in pair.items()}
+        for path, pair in made.items()
+    }
+    changed(network, named(reshaped, "unet.", ".lora_A", ".lora_B"))
+    assert_added(unet(), network, {path: product(pair) for path, pair in made.items()})
+
+
 def test_ranks_and_alphas_are_those_of_each_layer() -> None:
     network, made = unet(), factors(unet(), ("to_q",), rank=2) | factors(unet(), ("to_k",), rank=3)
     tensors = {}

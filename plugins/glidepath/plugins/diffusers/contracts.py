@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ControlNetConfig,
         ImagePromptConfig,
         JoinedTextConfig,
+        LoraConfig,
         NetworkConfig,
         T5TextConfig,
         ZeroTextConfig,
@@ -93,6 +94,13 @@ def control_faults(config: ControlNetConfig) -> list[tuple[str, str]]:
     name = read_config(config.config).get("_class_name")
     known = ", ".join(CONTROLNETS)
     return [] if name in CONTROLNETS else [("config", f"{name} is no ControlNet that is known: {known}")]
+
+
+def lora_faults(config: LoraConfig) -> list[tuple[str, str]]:
+    """A range that holds no noise level."""
+    if config.low < config.high:
+        return []
+    return [("low", f"low must be below high: no noise level is above {config.low} and up to {config.high}")]
 
 
 def codec_provides(config: AutoencoderConfig) -> dict[str, object]:

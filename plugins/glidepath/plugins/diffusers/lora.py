@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from warnings import catch_warnings, filterwarnings
 
+import torch
 from torch import Tensor, nn
 
 from glidepath.core import Adapter, PartError
@@ -141,7 +142,7 @@ def _weight(layer: nn.Module) -> Tensor:
 
 
 def _fitted(network: nn.Module, changes: Mapping[str, Change]) -> dict[str, Change]:
-    """Changes in the shapes of the weights: trainers write convolutions of 1 x 1 as matrices, and back.
+    """Changes in float32 and in the shapes of the weights: some write convolutions of 1 x 1 as matrices.
 
     Raises:
         PartError: one does not fit.
@@ -157,14 +158,14 @@ def _fitted(network: nn.Module, changes: Mapping[str, Change]) -> dict[str, Chan
             )
         kernel = (1,) * (weight.ndim - 2)
         shaped = {
-            **change.tensors,
             "lora_A.weight": down.reshape(change.rank, *weight.shape[1:]),
             "lora_B.weight": up.reshape(up.shape[0], change.rank, *kernel),
         }
-        if change.scales_rows and kernel:
+        if change.scales_rows:
             lengths = change.tensors["lora_magnitude_vector"]
-            shaped["lora_magnitude_vector"] = lengths.reshape(1, -1, *kernel)
-        fitted[path] = Change(shaped, change.alpha)
+            shaped["lora_magnitude_vector"] = lengths.reshape(1, -1, *kernel) if kernel else lengths
+        in_full = {name: tensor.to(torch.float32) for name, tensor in shaped.items()}
+        fitted[path] = Change(in_full, change.alpha)
     return fitted
 
 

@@ -16,6 +16,7 @@ from glidepath.plugins.diffusers.contracts import (
     control_faults,
     joined_provides,
     lacks_weights,
+    lora_faults,
     network_faults,
     network_lacks,
     network_needs,
@@ -238,6 +239,7 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:LoraConfig",
             summary="low-rank changes to the denoiser and the text encoders, of the common trainers",
             requires=(_PEFT,),
+            check=lora_faults,
             example=_FILE,
             references=(
                 'Hu et al. 2021, "LoRA", arXiv:2106.09685, section 4.1',
