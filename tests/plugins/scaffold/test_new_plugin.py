@@ -272,7 +272,8 @@ def test_a_name_that_would_not_work_is_refused(name: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("samplr", "did you mean 'sampler'"), ("weather", "there are templates for adapter, codec")]
+    ("kind", "said"),
+    [("samplr", "did you mean 'sampler'"), ("weather", "there are templates for adapter, codec")],
 )
 def test_a_kind_without_a_template_is_refused(kind: str, said: str) -> None:
     with pytest.raises(GlidepathError, match=said):

@@ -26,8 +26,10 @@ class TwoLayers(Denoiser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(3, 4, 3, padding=1)
-        self.leave = nn.Conv2d(4, 3, 3, padding=1)
+        with torch.device("meta"):  # where initialising draws from no generator
+            self.enter = nn.Conv2d(3, 4, 3, padding=1)
+            self.leave = nn.Conv2d(4, 3, 3, padding=1)
+        self.to_empty(device="cpu")
         with torch.no_grad():
             for stream, parameter in enumerate(self.parameters()):
                 parameter.copy_(random_rows([0], parameter.shape, stream)[0] / 4)
