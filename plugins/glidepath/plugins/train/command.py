@@ -78,6 +78,8 @@ def main(argv: Sequence[str]) -> int:
     from glidepath.registry import choose_device
 
     wanted = processes_of(plan)
+    if arguments.engine and not groups.is_started():
+        return _on_cluster(arguments, argv, wanted, folder)
     if groups.count_of_processes() == 1 and wanted > 1:
         from glidepath.plugins.train.scale.launch import train_together
 
@@ -98,6 +100,17 @@ def main(argv: Sequence[str]) -> int:
         subject = Subject(kind="run", name=str(folder), folder=folder, spec=run.spec)
         listeners = stack.enter_context(listening(subject, guests(plan, catalogue), warn))
         return _train(trainer, attrs.evolve(run, listeners=listeners), told, arguments.steps_now)
+
+
+def _on_cluster(arguments: argparse.Namespace, argv: Sequence[str], count: int, folder: Path) -> int:
+    from glidepath.plugins.train.scale.clusters import Work, settings_of, submit_to_slurm, train_by_ray
+
+    work, settings = Work(main, tuple(argv), str(Path.cwd())), settings_of(arguments.engine_set)
+    if arguments.engine == "slurm":
+        print(submit_to_slurm(work, count, folder / "slurm", settings), file=sys.stderr)
+    else:
+        train_by_ray(work, count, folder / "ray", settings)
+    return 0
 
 
 def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> int:
@@ -199,6 +212,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="share the rows of each batch among N processes on this machine, each with a GPU of its own "
         "where there are any (default: train.processes of the spec)",
+    )
+    parser.add_argument(
+        "--engine", choices=("ray", "slurm"), help="start the processes on a cluster, by Ray Train or Slurm"
+    )
+    parser.add_argument(
+        "--engine-set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a setting of that engine, such as slurm_partition=gpu or use_gpu=true; may be repeated",
     )
     parser.add_argument(
         "--steps-now", type=positive_int, metavar="N", help="stop after N more steps, with a checkpoint"

@@ -60,6 +60,16 @@ def test_images_come_with_their_own_captions(greys: Path) -> None:
     assert levels(images) == [int(caption) for caption in captions]
 
 
+def test_a_part_of_a_batch_is_some_of_its_rows_and_reads_no_other(greys: Path) -> None:
+    dataset = dataset_of(greys)
+    images, captions = dataset.batch(seed=3, step=2, size=4)
+    for caption in captions[:1] + captions[3:]:
+        (greys / f"{caption}.png").unlink()
+    some, said = dataset.part(3, 2, 4, slice(1, 3))
+    assert torch.equal(some, images[1:3])
+    assert said == captions[1:3]
+
+
 def test_every_example_comes_once_in_each_epoch_whatever_the_batch_size(greys: Path) -> None:
     for size in (1, 3, 4, 10):
         dataset = dataset_of(greys)

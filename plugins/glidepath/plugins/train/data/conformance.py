@@ -41,6 +41,10 @@ class DatasetTrial(Trial):
         size, channels = self.part.provided("data.size"), self.part.provided("data.channels")
         require(size is None or images.shape[-1] == size, f"images are not of data.size, {size}")
         require(channels is None or images.shape[1] == channels, f"images have not data.channels, {channels}")
+        if hasattr(built, "part"):
+            some, said = built.part(_SEED, 0, 3, slice(1, 3))
+            alike = torch.equal(some, images[1:]) and list(said) == list(captions[1:])
+            require(alike, "`part` gives other rows than those of `batch`")
 
     def require_dtypes(self, built: CaptionedDataset) -> None:
         """float32, on the host."""

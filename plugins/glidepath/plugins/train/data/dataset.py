@@ -53,15 +53,6 @@ class Batch:
     def __len__(self) -> int:
         return len(self.captions)
 
-    def taken(self, rows: slice) -> Batch:
-        """Some rows of it."""
-        return Batch(
-            self.images[rows],
-            self.captions[rows],
-            {name: value[rows] for name, value in self.inputs.items()},
-            None if self.labels is None else self.labels[rows],
-        )
-
 
 @runtime_checkable
 class CaptionedDataset(Protocol):
@@ -82,6 +73,9 @@ class CaptionedDataset(Protocol):
 
     One whose batches are not all of one size says which they have, `sizes: Sequence[tuple[int, int]]`, each
     (height, width).
+
+    One that can read some rows of a batch alone has `part(seed, step, size, rows: slice)`, which returns
+    those of `batch(seed, step, size)`: several processes that train together then read each image once.
 
     One that knows its images by names has `names(seed, step, size) -> Sequence[str]`, those of a batch: a bad
     step is told with them.
@@ -117,16 +111,28 @@ class FactualDataset(CaptionedDataset, Protocol):
 
 
 def batch_at(
-    dataset: CaptionedDataset, conditioners: Iterable[Conditioner], seed: int, step: int, size: int
+    dataset: CaptionedDataset,
+    conditioners: Iterable[Conditioner],
+    seed: int,
+    step: int,
+    size: int,
+    rows: slice | None = None,
 ) -> Batch:
     """The batch of a step, with its class labels and the pictures that conditioners take.
+
+    rows: which of it; None: all.
 
     Raises:
         PartError: the dataset has not all that the conditioners need.
     """
-    images, captions = dataset.batch(seed, step, size)
-    labels = dataset.labels(seed, step, size) if hasattr(dataset, "labels") else None
-    return Batch(images, captions, inputs_of(dataset, conditioners, seed, step, size), labels)
+    rows = rows or slice(0, size)
+    if rows != slice(0, size) and hasattr(dataset, "part"):
+        images, captions = dataset.part(seed, step, size, rows)
+    else:
+        images, captions = (some[rows] for some in dataset.batch(seed, step, size))
+    labels = dataset.labels(seed, step, size)[rows] if hasattr(dataset, "labels") else None
+    inputs = inputs_of(dataset, conditioners, seed, step, size)
+    return Batch(images, captions, {name: value[rows] for name, value in inputs.items()}, labels)
 
 
 def inputs_of(

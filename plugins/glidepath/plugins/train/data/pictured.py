@@ -77,10 +77,18 @@ class PicturedDataset(ABC):
         Raises:
             ImageError: an image cannot be read.
         """
+        return self.part(seed, step, size, slice(size))
+
+    def part(self, seed: int, step: int, size: int, rows: slice) -> tuple[Tensor, list[str]]:
+        """Some rows of the batch of a step; the others are not read.
+
+        Raises:
+            ImageError: an image cannot be read.
+        """
         chosen = self.chosen(seed, step, size)
         made = [
             self._made(example, chosen.size, np.random.default_rng((seed, draws.SAMPLE, *key)))
-            for key, example in chosen.examples.items()
+            for key, example in [*chosen.examples.items()][rows]
         ]
         return torch.stack([image for image, _ in made]), [caption for _, caption in made]
 

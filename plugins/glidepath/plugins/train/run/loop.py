@@ -135,11 +135,9 @@ class Loop:
     def _one_step(self) -> Tensor:
         seed, done = self.config.seed, self.step - self.first
         torch.manual_seed(draws.mix(seed, self.step, draws.DROPOUT))
-        batch = batch_at(self.run.dataset, self.run.conditioners, seed, self.step, self.stage.batch)
-        self.run.check_shape(batch.images.shape[1:])
-        share = self._share
-        if not share.whole:
-            batch = batch.taken(share.rows)
+        share, run = self._share, self.run
+        batch = batch_at(run.dataset, run.conditioners, seed, self.step, self.stage.batch, share.rows)
+        run.check_shape(batch.images.shape[1:])
         with share.dropout():
             with self._autocast():
                 loss = self._loss(batch, share.generator(seed, self.step))

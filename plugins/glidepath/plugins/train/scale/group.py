@@ -91,12 +91,12 @@ ALONE = Group()
 
 def count_of_processes() -> int:
     """How many processes this one was started among, by `glidepath train --processes` or by torchrun."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    return int(os.environ.get("WORLD_SIZE", "1")) if is_started() else 1
 
 
-def rank_of_process() -> int:
-    """The place of this process among them, from 0."""
-    return int(os.environ.get("RANK", "0"))
+def is_started() -> bool:
+    """Whether this process is one of those that something started to train a run."""
+    return "RANK" in os.environ
 
 
 def device_of_process(device: torch.device) -> torch.device:
@@ -124,6 +124,9 @@ def joined(device: torch.device) -> Iterator[Group]:
     """Within it this process is one of those that it was started among; alone, if it was started alone."""
     if count_of_processes() == 1:
         yield ALONE
+        return
+    if dist.is_initialized():  # by Ray Train
+        yield Group(dist.get_rank(), dist.get_world_size())
         return
     # what lies on the host goes by gloo, so that to agree on stopping waits for no GPU
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_LONGEST)
