@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from glidepath.core import Request
+from glidepath.core import Cascade, Request
+from glidepath.plugins.diffusers.imported import read_folder
+from glidepath.registry import assemble
 
 from .equality import NEAR, PROMPTS, STEPS, assert_equal, first_noise, latents_of, ours, theirs
 
@@ -177,6 +179,21 @@ def test_an_image_and_an_instruction_each_have_a_scale(saved: Saved) -> None:
     noise, image, negative = first_noise(pipeline), picture(1), ["blurry", "a crowd"]
     expected = latents_of(reference, noise, image=[pil(image)] * 2, negative_prompt=negative)
     assert_equal(pipeline, noise, expected, edit_image=image, negative=negative)
+
+
+def test_an_upscaler_stands_after_another_stage(saved: Saved) -> None:
+    names = {"base": saved("sd15"), "up": saved("upscaler")}
+    stages: dict[str, Any] = {
+        name: dict(read_folder(folder, str(folder), steps=2).spec) for name, folder in names.items()
+    }
+    stages["up"]["denoiser"] = {**stages["up"]["denoiser"], "size": 16}  # as large as the images of the base
+    cascade = assemble({"stages": stages})
+    assert isinstance(cascade, Cascade)
+    images = cascade(["a castle"], seed=3)
+    assert images.shape == (1, 3, 32, 32)
+    before = cascade.first(["a castle"], noise=Request.of(["a castle"], seed=3).noise(0))
+    noise = Request.of(["a castle"], seed=3).noise(1)
+    assert torch.equal(images, cascade.last(["a castle"], seed=3, low_res=before, noise=noise))
 
 
 def test_an_upscaler_enlarges_a_picture_with_noise(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
