@@ -103,6 +103,7 @@ from glidepath.registry.plan.resolved import plain_value as plain_value
 from glidepath.registry.plan.resolved import resolved_tree as resolved_tree
 from glidepath.registry.plan.variants import Variant as Variant
 from glidepath.registry.plan.variants import VariantPlanner as VariantPlanner
+from glidepath.registry.records.images import grid as grid
 from glidepath.registry.records.images import read_manifest as read_manifest
 from glidepath.registry.records.images import save_png as save_png
 from glidepath.registry.records.images import to_pil as to_pil

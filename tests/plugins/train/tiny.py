@@ -173,9 +173,10 @@ def train(run: Run, stop_after: int | None = None, **changes: Any) -> Path | Non
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log, without what depends on the clock."""
+    """The lines of a run's log, without what depends on the clock and the machine."""
     lines = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+    clocked = ("images_per_second", "memory_gb")
+    return [{key: value for key, value in line.items() if key not in clocked} for line in lines]
 
 
 def steps_of(folder: Path) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ def main() -> int:
         if line:
             event = Event(**json.loads(line))
             moved, stuck = time.monotonic(), False
-            under_way = under_way or event.name in ("stage", "trial-done", "trial-failed")
+            under_way = under_way or event.name == "stage"  # a trial may take hours
             ended = event.name in ENDS
             for message in rules.of(event):
                 outbox.add(message)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core import Event, GlidepathError, Subject
+from glidepath.plugins.trackers.runs import json_lines, read_spec_tree
 from glidepath.registry import (
     CommandParser,
     add_plugin_switches,
     build_part,
     open_catalogue,
     plan_part,
-    read_lines,
-    read_text,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ def track(folder: Path, tracker: Tracker) -> int:
     log = folder / "log.jsonl"
     if not log.is_file():
         raise GlidepathError(f"{folder} is not the folder of a run: there is no log.jsonl in it")
-    tracker.open(Subject(kind="run", name=str(folder), folder=folder, spec=_spec(folder)))
+    tracker.open(Subject(kind="run", name=str(folder), folder=folder, spec=read_spec_tree(folder)))
     tracker.tell(Event(name="started"))
     count = 0
     for event in sorted([*_logged(log), *_samples(folder / "events.jsonl")], key=lambda it: it.step):
@@ -81,7 +79,7 @@ def track(folder: Path, tracker: Tracker) -> int:
 
 
 def _logged(file: Path) -> Iterator[Event]:
-    for line in _lines(file):
+    for line in json_lines(file):
         figures = {name: it for name, it in line.items() if name != "step" and isinstance(it, int | float)}
         if "loss" in figures:
             yield Event(
@@ -90,32 +88,11 @@ def _logged(file: Path) -> Iterator[Event]:
 
 
 def _samples(file: Path) -> Iterator[Event]:
-    for line in _lines(file) if file.is_file() else ():
+    for line in json_lines(file):
         if line.get("name") == "samples":
             files = {name: Path(path) for name, path in line.get("files", {}).items()}
             there = {name: path for name, path in files.items() if path.is_file()}
             yield Event(name="samples", step=int(line.get("step", 0)), files=there)
-
-
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    for text in read_lines(file):
-        try:
-            line = json.loads(text)
-        except ValueError:  # cut short by a kill
-            continue
-        if isinstance(line, dict):
-            yield line
-
-
-def _spec(folder: Path) -> dict[str, Any]:
-    """The spec as plain data; empty where there is none that can be read."""
-    import yaml
-
-    try:
-        spec = yaml.safe_load(read_text(folder / "spec.yaml"))
-    except (OSError, yaml.YAMLError, GlidepathError):
-        return {}
-    return spec if isinstance(spec, dict) else {}
 
 
 def parser() -> argparse.ArgumentParser:

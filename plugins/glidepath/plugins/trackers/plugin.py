@@ -1,4 +1,4 @@
-"""What this plugin supplies: the kind `tracker`, parts of it, and the command `track`. Imports no torch."""
+"""What this plugin supplies: the kind `tracker`, its parts, the commands `track` and `runs`. No torch."""
 
 from __future__ import annotations
 
@@ -76,11 +76,16 @@ def _extra(name: str) -> Extra:
 
 @hookimpl
 def commands() -> Iterable[Command]:
-    """`glidepath track`."""
+    """`glidepath track` and `glidepath runs`."""
     return (
         Command(
             name="track",
             target=f"{_HERE}.command:main",
             summary="hand a run that was trained to a tracker",
+        ),
+        Command(
+            name="runs",
+            target=f"{_HERE}.runs_command:main",
+            summary="list runs of training, compare them, draw their curves, or make a page of one",
         ),
     )

@@ -114,8 +114,38 @@ class TrainingConfig:
 
 
 @attrs.frozen(kw_only=True)
+class Samples:
+    """Images at fixed prompts and noise, with the spec's sampler and guidance, while a model is trained."""
+
+    prompts: tuple[str, ...] = attrs.field(default=(), metadata=doc("what they show, one image of each"))
+    labels: tuple[int, ...] = attrs.field(
+        default=(), metadata=doc("their classes, for a denoiser that reads class labels")
+    )
+    every: int = attrs.field(default=1000, validator=ge(1), metadata=doc("steps between sheets"))
+    every_images: int | None = attrs.field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata=doc("images trained on between sheets, in place of steps"),
+    )
+    columns: int | None = attrs.field(
+        default=None, validator=optional(ge(1)), metadata=doc("of a sheet; none: about as many as rows")
+    )
+    seed: int = attrs.field(default=0, validator=ge(0), metadata=doc("of their noise"))
+
+    def __attrs_post_init__(self) -> None:
+        if not self.prompts and not self.labels:
+            raise ValueError("samples need prompts, or labels")
+        if self.prompts and self.labels and len(self.prompts) != len(self.labels):
+            raise ValueError(f"samples have {len(self.prompts)} prompts, and {len(self.labels)} labels")
+
+
+@attrs.frozen(kw_only=True)
 class DiffusionTrainerConfig(TrainingConfig):
     """How a denoiser and its text encoder are trained."""
+
+    samples: Samples | None = attrs.field(
+        default=None, metadata=doc("sheets of samples, drawn while it is trained; none: none are")
+    )
 
     only: tuple[str, ...] | None = attrs.field(
         default=None,

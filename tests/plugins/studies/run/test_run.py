@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from glidepath.core import Event, Listener
 from glidepath.plugins.studies.run.collect import _title, collect
-from glidepath.plugins.studies.run.driver import STOP_REQUESTED, Driver, RunOutcome, RunProgress
+from glidepath.plugins.studies.run.driver import STOP_REQUESTED, Driver, RunOutcome
 from glidepath.plugins.studies.store.files import write_json
 from glidepath.plugins.studies.store.store import STOP, Store
 from glidepath.plugins.studies.study.graph import Graph, build_graph
@@ -258,15 +259,36 @@ def test_a_run_that_is_told_to_stop_begins_nothing_more_and_resumes(small: Path)
     study, graph, store = open_study(small, STUDY)
     store.folder.mkdir()
 
-    def tell(progress: RunProgress) -> None:
-        if progress.done == 2:
-            write_json(store.folder / STOP, {"now": False})
+    class Stops(Listener):
+        def tell(self, event: Event) -> None:
+            told.append((event.name, event.step, event.total))
+            if event.step == 2:
+                write_json(store.folder / STOP, {"now": False})
+
+    told: list[tuple[str, int, int]] = []
 
     engine = build_part(study.engine, load_catalogue())
-    outcome = Driver(study, graph, store, engine, report=tell).run()
+    outcome = Driver(study, graph, store, engine, listeners=[Stops()]).run()
     assert outcome.stopped == STOP_REQUESTED
     assert outcome.ran == 3  # the embedding, and the trial that was under way
+    done = [("trial-done", step, 5) for step in (1, 2, 3)]
+    assert told == [("started", 0, 5), *done, ("stopped", 3, 5)]
     assert run(small, STUDY).ran == 2
+
+
+def test_trackers_and_alerts_of_a_study_are_told(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (small / "study.yaml").write_text(STUDY + "trackers: [csv]\n")
+    assert main(["study", "run", "study.yaml"]) == 0
+    (table,) = small.rglob("metrics.csv")
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert any(name.endswith("/seconds") for name in rows[0])
+    monkeypatch.delenv("NO_SUCH_HOOK", raising=False)
+    (small / "study.yaml").write_text(STUDY + "alerts: [{use: webhook, url_env: NO_SUCH_HOOK}]\n")
+    assert main(["study", "run", "study.yaml"]) == 1
+    (small / "study.yaml").write_text(STUDY + "alerts: [{use: webhok}]\n")
+    assert main(["study", "run", "study.yaml"]) == 2
 
 
 def test_an_interrupted_run_begins_nothing(small: Path) -> None:

@@ -8,12 +8,14 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from glidepath.plugins.studies.run.driver import RunProgress
+from glidepath.core import Event, Listener
 from glidepath.registry import count_interrupts, shorten
 
 
-class StudyDisplay:
+class StudyDisplay(Listener):
     """A bar on the standard error: stages that are done, and the time left; a line for each failure."""
+
+    wants_steps = True
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -27,23 +29,24 @@ class StudyDisplay:
         if self._bar is not None:
             self._bar.close()
 
-    def report(self, progress: RunProgress) -> None:
+    def tell(self, event: Event) -> None:
         """Show where the run stands."""
         from tqdm import tqdm
 
         if self._bar is None:
             layout = "{n_fmt} of {total_fmt} |{bar}| {elapsed} gone, {remaining} left, {desc}"
             self._bar = tqdm(
-                total=progress.total, initial=progress.done, bar_format=layout, file=sys.stderr, leave=False
+                total=event.total, initial=event.step, bar_format=layout, file=sys.stderr, leave=False
             )
-        last = progress.last
-        if last is not None and last.state != "done":
-            line = f"{progress.label}: {last.state} at attempt {last.number}: {shorten(last.message, 100)}"
+        details = event.details
+        if event.name == "trial-failed":
+            tried = f"{details['state']} at attempt {details['attempt']}"
+            line = f"{event.stage}: {tried}: {shorten(event.message, 100)}"
             self._bar.write(line, file=sys.stderr)
-        stages = ", ".join(f"{stage} {done}/{count}" for stage, (done, count) in progress.by_stage.items())
-        failed = f", {progress.failed} failed" if progress.failed else ""
+        stages = ", ".join(f"{stage} {done}/{count}" for stage, (done, count) in details["stages"].items())
+        failed = f", {details['failed']} failed" if details["failed"] else ""
         self._bar.set_description_str(stages + failed, refresh=False)
-        self._bar.update(progress.done - self._bar.n)
+        self._bar.update(event.step - self._bar.n)
         self._bar.refresh()
 
 

@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack, redirect_stdout
 from typing import TYPE_CHECKING
 
-from glidepath.core import GlidepathError
+from glidepath.core import GlidepathError, Subject, listening
 from glidepath.plugins.studies.commands.opening import find_store, open_graph, store_of
 from glidepath.plugins.studies.store.files import lock_study, write_json
 from glidepath.plugins.studies.store.store import STOP
@@ -64,12 +64,15 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
         store.close_unfinished()
         interrupted = stack.enter_context(interrupts())
         display = stack.enter_context(StudyDisplay())
+        guests = [build_part(part, catalogue) for part in study.listeners]
+        subject = Subject(kind="study", name=study.name, folder=store.folder, spec={"study": study.text})
+        listeners = stack.enter_context(listening(subject, guests, _warn))
         driver = Driver(
             study,
             graph,
             store,
             build_part(study.engine, catalogue),
-            report=display.report,
+            listeners=(display, *listeners),
             interrupted=interrupted,
             go_on=ask,
             no_plugins=arguments.no_plugins,
@@ -99,3 +102,7 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
         print(f"stopped: {outcome.stopped}. The same command goes on from here.", file=sys.stderr)
         return 130 if outcome.stopped == STOP_REQUESTED else 1
     return 1 if outcome.failed else 0
+
+
+def _warn(sentence: str) -> None:
+    print(f"glidepath: warning: {sentence}", file=sys.stderr)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
+from glidepath.core import Event, Listener
 from glidepath.plugins.studies.engines.tasks import order_of
 from glidepath.plugins.studies.interface import Engine, Task
 from glidepath.plugins.studies.store.files import read_json, write_json
@@ -33,26 +35,6 @@ from glidepath.registry import write_whole
 STOP_REQUESTED = "a stop was requested"
 """Why a run ended that somebody stopped."""
 _TICK = 0.5
-
-
-@attrs.frozen
-class RunProgress:
-    """Where a run stands.
-
-    done, failed, blocked, running, total: nodes that have a result, that failed for good, that wait for
-        those, that are being run, and all.
-    by_stage: (done, all) of each stage. seconds: since the run began.
-    """
-
-    done: int
-    failed: int
-    blocked: int
-    running: int
-    total: int
-    by_stage: Mapping[str, tuple[int, int]]
-    seconds: float
-    last: Attempt | None = None
-    label: str = ""
 
 
 @attrs.frozen
@@ -87,7 +69,8 @@ class _Running:
 class Driver:
     """Runs the nodes of a study that have no result. Retries are decided here: engines retry nothing.
 
-    report: called when something has changed.
+    listeners: are told what happens: "started", "trial-done" and "trial-failed" (of each node, which is the
+        `stage` of the event), "step" when a node begins, "done", "stopped" and "error".
     interrupted: polled while the study runs; 1 lets running tasks finish, 2 kills them.
     go_on: called when the budget is spent, where the study says `on_exceed: ask`.
     """
@@ -99,13 +82,13 @@ class Driver:
         store: Store,
         engine: Engine,
         *,
-        report: Callable[[RunProgress], object] = lambda _progress: None,
+        listeners: Sequence[Listener] = (),
         interrupted: Callable[[], int] = lambda: 0,
         go_on: Callable[[], bool] = lambda: False,
         no_plugins: bool = False,
     ) -> None:
         self.study, self.graph, self.store, self.engine = study, graph, store, engine
-        self._report, self._interrupted, self._go_on = report, interrupted, go_on
+        self._listeners, self._interrupted, self._go_on = tuple(listeners), interrupted, go_on
         self._no_plugins = no_plugins
         self._order = self._balanced()
         self._done: set[str] = set()
@@ -130,6 +113,15 @@ class Driver:
         Raises:
             CannotWrite, StoreError: the store cannot be written; what it holds is whole.
         """
+        try:
+            outcome = self._run()
+        except BaseException as error:
+            self._tell("error", message=f"{type(error).__name__}: {error}")
+            raise
+        self._tell("stopped" if outcome.stopped else "done", message=outcome.stopped)
+        return outcome
+
+    def _run(self) -> RunOutcome:
         write_graph(self.study, self.graph, self.store)
         (self.store.folder / STOP).unlink(missing_ok=True)
         for key in self.graph.nodes:
@@ -138,7 +130,7 @@ class Driver:
             else:
                 self._note_failures(key)
         self._found = len(self._done)
-        self._report_progress()
+        self._tell("started")
         try:
             while True:
                 self._look_for_stops()
@@ -227,7 +219,7 @@ class Driver:
         make_folder(task.order.parent)
         write_json(task.order, order)
         self._running[task.id] = _Running(nodes, numbers, time.monotonic())
-        self._report_progress()
+        self._tell("step")
         self.engine.submit(task)
         self._running[task.id].since = time.monotonic()
 
@@ -247,13 +239,15 @@ class Driver:
             ended.append(attempt)
         labels = {node.key: node.label for node in running.nodes}
         for attempt in ended:
+            stage, details = labels[attempt.key], {"attempt": attempt.number, "state": attempt.state}
             if attempt.state == "done":
                 self._finish(attempt.key)
                 self._ran += 1
+                self._tell("trial-done", stage=stage, figures=_figures(attempt), details=details)
             else:
                 self._note_failures(attempt.key)
                 self._remember(attempt)
-            self._report_progress(attempt, labels[attempt.key])
+                self._tell("trial-failed", stage=stage, message=attempt.message, details=details)
 
     def _remember(self, attempt: Attempt) -> None:
         """Stop the run when many nodes fail with the same traceback."""
@@ -307,22 +301,40 @@ class Driver:
         self._done.add(key)
         self._counts[self.graph.nodes[key].stage] += 1
 
-    def _report_progress(self, last: Attempt | None = None, label: str = "") -> None:
-        self._report(
-            RunProgress(
-                done=len(self._done),
-                failed=len(self._failed),
-                blocked=len(self._blocked()),
-                running=sum(len(running.nodes) for running in self._running.values()),
-                total=len(self.graph.nodes),
-                by_stage={
-                    stage: (self._counts[stage], total) for stage, total in self._totals.items() if total
-                },
-                seconds=time.monotonic() - self._began,
-                last=last,
-                label=label,
-            )
+    def _tell(
+        self,
+        name: str,
+        *,
+        stage: str = "",
+        figures: Mapping[str, float] = MappingProxyType({}),
+        message: str = "",
+        details: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Tell the listeners, and where the run stands besides: nodes done of all, and of each stage."""
+        stages = {stage: [self._counts[stage], total] for stage, total in self._totals.items() if total}
+        stands = {"failed": len(self._failed), "blocked": len(self._blocked()), "stages": stages}
+        event = Event(
+            name=name,
+            step=len(self._done),
+            total=len(self.graph.nodes),
+            stage=stage,
+            figures=figures,
+            message=message,
+            details={**stands, **details},
         )
+        for listener in self._listeners:
+            if listener.wants_steps or name != "step":
+                listener.tell(event)
+
+
+def _figures(attempt: Attempt) -> dict[str, float]:
+    """How long a node took; of a measurement the mean score."""
+    record = attempt.record
+    figures = {"seconds": float(record.get("seconds", 0.0))}
+    scores = [score for score in record.get("scores", ()) if score is not None]
+    if scores:
+        figures[str(record.get("name", "score"))] = sum(scores) / len(scores)
+    return figures
 
 
 def _lost(why: str, status: int, seconds: float, said: str) -> dict[str, Any]:

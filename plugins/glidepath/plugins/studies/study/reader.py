@@ -31,8 +31,10 @@ from glidepath.registry import (
     Broken,
     Catalogue,
     Document,
+    ListNode,
     MappingNode,
     Override,
+    PartPlan,
     Problems,
     VariantPlanner,
     describe_node,
@@ -44,7 +46,7 @@ from glidepath.registry import (
 
 KEYS = (
     *("study", "base", "arms", "where", "exclude", "baseline", "compare", "seeds", "data"),
-    *("metrics", "stats", "budget", "engine", "failures"),
+    *("metrics", "stats", "budget", "engine", "failures", "alerts", "trackers"),
 )
 T = TypeVar("T")
 
@@ -75,6 +77,7 @@ def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, ca
     failures = document.section("failures", Failures)
     metrics = _metrics(document)
     engine = document.part(document.node("engine"), "engine", "engine", default=_DEFAULT_ENGINE)
+    listeners = _listeners(document)
     prompts = read_prompts(data, document) if data is not None else ()
     grammar = Grammar(document.problems)
     drafts = grammar.arms(document.node("arms"), document.root.place)
@@ -120,6 +123,7 @@ def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, ca
         budget=_read(budget, document),
         engine=_read(engine, document),
         failures=_read(failures, document),
+        listeners=listeners,
         warnings=[*grammar.warnings, *_idle_overrides(document, overrides, drafts, arms)],
     )
 
@@ -206,6 +210,25 @@ def _metrics(document: Document) -> list[MetricPlan]:
     if not metrics and len(problems) == before:
         problems.add("a study needs metrics", node.place, "metrics", hint, families)
     return metrics
+
+
+def _listeners(document: Document) -> list[PartPlan]:
+    """The alerts and trackers, if plugins are installed that supply some."""
+    found: list[PartPlan] = []
+    for key in ("alerts", "trackers"):
+        node = document.node(key)
+        kind = document.catalogue.slots.get(key)
+        if node is None or isinstance(node, Broken):
+            continue
+        if kind is None:
+            document.problems.add(f"no installed plugin supplies {key}", node.place, key)
+            continue
+        items = node.items if isinstance(node, ListNode) else (node,)
+        for index, item in enumerate(items):
+            part = document.part(item, kind.name, f"{key}[{index}]")
+            if part is not None:
+                found.append(part)
+    return found
 
 
 def _check_counts(document: Document, metrics: Sequence[MetricPlan], data: Data) -> None:

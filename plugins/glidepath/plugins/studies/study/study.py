@@ -62,6 +62,7 @@ class Study:
     file, text: as it was read. arms: in the order of the file; baseline is one of them.
     questions: the differences that it names. excluded: the arms that `where` and `exclude` leave out.
     prompts: the texts, without duplicates. train_seeds: empty where nothing is trained.
+    listeners: alerts and trackers, which are told how the study goes.
     warnings: for a person, before the study runs.
     """
 
@@ -81,6 +82,7 @@ class Study:
     budget: Budget
     engine: PartPlan
     failures: Failures
+    listeners: Sequence[PartPlan] = ()
     warnings: Sequence[str] = ()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -19,13 +20,14 @@ from glidepath.plugins.train.run.keeping import Room, patiently
 from glidepath.plugins.train.run.learner import Learner, fingerprint
 from glidepath.plugins.train.run.rates import ema_decay, rise_and_fall
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
+from glidepath.plugins.train.run.sheets import Sheets
 from glidepath.plugins.train.run.spikes import Losses, Spike
 from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.scale.shards import Shards, gathered
 from glidepath.plugins.train.scale.share import loss_of, share_of
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.configs import TrainingConfig
+    from glidepath.plugins.train.configs import Samples, TrainingConfig
 
 
 _MOST_LEFT_OUT = 20
@@ -66,6 +68,7 @@ class Loop:
         self._watched = self._times_back = 0
         self._figures: dict[str, float] = {}
         self._room = Room(run.folder)
+        self._sheets = self._sheets_of(run, getattr(config, "samples", None))
         self._clock, self._timed = time.perf_counter(), 0
 
     def restore(self, found: checkpoints.TrainingCheckpoint) -> None:
@@ -117,6 +120,8 @@ class Loop:
             self.step += 1
             self._timed += 1
             self._tell("step")
+            if self._sheets is not None and self._sheets.due(self.step, self.stage.batch):
+                self._draw(self._sheets)
             probe = self.step % config.probe_every == 0 or self.step == end
             if (probe or self.step % config.log_every == 0) and not self._log(probe=probe):
                 continue
@@ -151,6 +156,24 @@ class Loop:
         highest = self.stage.learning_rate or config.learning_rate
         return highest * rise_and_fall(done, self.stage.steps, config.warmup_steps, config.decay_share)
 
+    def _sheets_of(self, run: Run, samples: Samples | None) -> Sheets | None:
+        """Of the stage that trains the denoiser, by the first process."""
+        if samples is None or run.pipeline_of is None or not run.group.first:
+            return None
+        averaged = self.learner.averaged
+        return Sheets(samples, run.pipeline_of, averaged) if "denoiser" in averaged else None
+
+    def _draw(self, sheets: Sheets) -> None:
+        """A sheet of samples. One that fails is told, and costs no step."""
+        paused = time.perf_counter()
+        try:
+            path = sheets.draw(self.run.folder, self.step)
+        except GlidepathError as error:
+            self._tell("warning", message=f"samples could not be drawn: {error}")
+        else:
+            self._tell("samples", files={"samples": path})
+        self._clock += time.perf_counter() - paused
+
     def _log(self, *, probe: bool) -> bool:
         """A line with the mean loss since the last one. Between checkpoints only this waits for a GPU.
 
@@ -162,6 +185,7 @@ class Loop:
         line = {
             "learning_rate": self._learning_rate(self.step - 1 - self.first),
             "images_per_second": round(rate, 1),
+            "memory_gb": round(_peak_bytes(self.run.device) / 1e9, 3),
         }
         if probe:
             figures = (self._shards or self.stage).probe(self.learner.averaged)
@@ -322,6 +346,18 @@ class Loop:
         )
         error.batches = batches
         return error
+
+
+def _peak_bytes(device: torch.device) -> int:
+    """The most memory that was in use: of the GPU, or of the process; 0 where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _told(spike: Spike) -> str:

@@ -26,6 +26,7 @@ FREE = frozenset(
         "train.keep_hours",
         "train.on_spike",
         "train.patience",
+        "train.samples",
         "train.spike",
         "train.log_every",
         "train.probe_every",

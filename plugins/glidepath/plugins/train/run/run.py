@@ -22,6 +22,7 @@ from glidepath.core import (
     TextEncoder,
 )
 from glidepath.plugins.train.data.dataset import CaptionedDataset
+from glidepath.plugins.train.run.sheets import PipelineOf
 from glidepath.plugins.train.scale.group import ALONE, Group
 
 WEIGHTS = "weights.safetensors"
@@ -55,6 +56,7 @@ class Run:
     codec: what makes x_0 of images; it learns nothing. Pixels are x_0 themselves where it is the identity.
     contents: the hash of what is trained on, once it is known; "" of a dataset that does not lie in files.
     located: the keys of `spec` that say where the dataset lies; a run is resumed from another place as well.
+    pipeline_of: the spec's pipeline around modules by name, for samples on the way; None: none are drawn.
     listeners: are told what happens, in this order.
     group: this process among those that train the run; of the first one, listeners are told.
     stop: asked before each step, and while the dataset is checked; True ends the call of `train`, with a
@@ -73,6 +75,7 @@ class Run:
     distributions: Mapping[str, str] = attrs.field(factory=dict)
     contents: str = ""
     located: frozenset[str] = frozenset()
+    pipeline_of: PipelineOf | None = None
     listeners: Sequence[Listener] = ()
     group: Group = ALONE
     stop: Callable[[], bool] = lambda: False

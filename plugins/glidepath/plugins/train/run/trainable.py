@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -12,9 +12,11 @@ from glidepath.registry import PartPlan, Plan, Problem, SpecError, resolved_tree
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
-    from glidepath.core import Listener
+    from glidepath.core import Conditioner, Listener
     from glidepath.plugins.train.run.run import Run, Trainer
+    from glidepath.plugins.train.run.sheets import PipelineOf
     from glidepath.plugins.train.scale.group import Group
     from glidepath.registry import Catalogue
 
@@ -107,9 +109,41 @@ def build(
         device=device,
         distributions=plan.distributions,
         group=group,
+        pipeline_of=_pipeline_of(plan, catalogue, device, parts, networks, conditioners),
         located=_located(plan) if hasattr(parts["data"], "contents") else frozenset(),
     )
     return parts["train"], run
+
+
+def _pipeline_of(
+    plan: Plan,
+    catalogue: Catalogue,
+    device: torch.device,
+    parts: Mapping[str, Any],
+    networks: Mapping[str, nn.Module],
+    conditioners: Mapping[str, Any],
+) -> PipelineOf:
+    """What makes the spec's pipeline around some modules; its sampler and guidance are built when it does."""
+    from glidepath.core import Pipeline
+    from glidepath.plugins.train.stages.denoising import named
+    from glidepath.registry import build_parts, load_weights
+
+    def made(modules: Mapping[str, nn.Module]) -> Pipeline:
+        others = build_parts(plan, ("sampler", "guidance"), catalogue)
+        load_weights(attrs.evolve(plan, weights=None), others, catalogue)
+        there: dict[str, Any] = {slot: modules.get(slot, network) for slot, network in networks.items()}
+        conditions = named(conditioners.get("conditioners", ()))
+        return Pipeline(
+            **others,
+            **there,
+            schedule=parts["schedule"],
+            codec=parts["codec"],
+            conditioners=[cast("Conditioner", modules.get(name, it)) for name, it in conditions],
+            device=device,
+            channels_last=plan.runtime.channels_last is not False,
+        )
+
+    return made
 
 
 def guests(plan: Plan, catalogue: Catalogue) -> list[Listener]:
