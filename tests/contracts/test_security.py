@@ -348,6 +348,21 @@ def test_code_of_a_study_is_run_by_a_run_alone(refused: Any, capsys: pytest.Capt
     assert not Path("it-ran").exists()
 
 
+@holds("S13")
+@pytest.mark.parametrize(
+    "part",
+    [
+        "alerts=[{use: webhook, url: http://example.org/}]",
+        "alerts=[{use: apprise, urls: mailto://example.org}]",
+        "trackers=[{use: mlflow, uri: http://example.org/}]",
+        "trackers=[{use: wandb, api_key: x}]",
+    ],
+)
+def test_a_spec_names_no_address_that_alerts_or_trackers_send_to(part: str, capsys: Any) -> None:
+    assert main(["check", "shapes", "--set", part]) == 2
+    assert "parameter" in capsys.readouterr().err
+
+
 @pytest.fixture
 def image(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """What `replay` says of an image that it refuses, whose spec is changed."""

@@ -117,10 +117,11 @@ def test_mlflow_keeps_metrics_and_artifacts_of_one_run(
 
     from glidepath.plugins.trackers.mlflow_run import MlflowTracker
 
-    config = MlflowConfig(uri=(tmp_path / "store").as_uri(), keep_weights=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    config = MlflowConfig(keep_weights=True)
     tell(MlflowTracker(config), run, list(events(run, {50: 1.0}))[:-1])
     tell(MlflowTracker(config), run, events(run, {100: 0.75, 150: 0.5}, begin=50))
-    client = mlflow.MlflowClient(config.uri)
+    client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("glidepath")
     (found,) = client.search_runs([experiment.experiment_id])
     assert found.info.status == "FINISHED"

@@ -57,10 +57,6 @@ class TrackioConfig(FilesConfig):
 
 @attrs.frozen(kw_only=True)
 class MlflowConfig(FilesConfig):
-    """An experiment is what MLflow calls a project."""
+    """Where MLFLOW_TRACKING_URI says, else MLflow's default. An experiment is what it calls a project."""
 
-    uri: str | None = attrs.field(
-        default=None,
-        metadata=doc("of its server or database; none: as MLFLOW_TRACKING_URI says, else MLflow's default"),
-    )
     keep_weights: bool = attrs.field(default=False, metadata=doc("whether the trained weights are kept too"))

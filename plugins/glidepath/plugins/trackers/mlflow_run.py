@@ -24,7 +24,7 @@ class MlflowTracker(Tracker):
 
     def begin(self, step: int) -> None:
         """Begin a run, or go on with it."""
-        self._client = mlflow.MlflowClient(self.config.uri)
+        self._client = mlflow.MlflowClient()
         known = known_as(self.subject.folder, "mlflow") if step else ""
         if known:
             self._client.update_run(known, status="RUNNING")
