@@ -100,7 +100,8 @@ def test_the_checks_install_every_extra_that_is_not_large() -> None:
     (extras,) = re.findall(r'^pip install -c constraints\.txt -e "\.\[(bench.*)\]"$', CI, re.MULTILINE)
     installed = set(extras.split(","))
     within = {name for name in EXTRAS for line in EXTRAS["test"] if line == f"{PROJECT['name']}[{name}]"}
-    assert installed | within == set(EXTRAS) - {"ray"}
+    # trackio asks for an older Pillow than everything else is tested with
+    assert installed | within == set(EXTRAS) - {"ray", "trackio"}
 
 
 def test_the_checks_can_be_started() -> None:
