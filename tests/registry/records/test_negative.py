@@ -14,6 +14,7 @@ from tests.registry.tiny import SPEC, write_tiny
 from glidepath.registry import assemble
 from glidepath.registry.cli import main
 from glidepath.registry.records.images import read_manifest
+from glidepath.registry.records.manifest import FORMAT, Manifest, ManifestError
 
 PLUGIN = """
 from glidepath.registry import Component, hookimpl
@@ -216,3 +217,15 @@ def test_the_file_of_an_adapter_is_loaded_and_recorded(acme: Path) -> None:
     save_file({"factor": torch.tensor(torch.nan)}, "half.safetensors")
     with pytest.raises(Exception, match="adapters"):
         assemble("tiny.yaml", adapted)
+
+
+def test_texts_that_are_not_those_of_every_image_are_no_manifest() -> None:
+    key = {"prompt": "a", "seed": 0, "sample": 0}
+    rest = {"format": FORMAT, "spec": {}, "environment": {}, "distributions": {}, "weights": {}}
+    shots = [{**key, "texts": {"prompt_2": "x"}}, {**key, "sample": 1}]
+    with pytest.raises(ManifestError, match="its images do not have the same texts"):
+        Manifest.from_json({**rest, "columns": 1, "scale": 1, "shots": shots})
+    whole = Manifest.from_json({**rest, "columns": 1, "scale": 1, "shots": shots[:1]})
+    assert whole.images is not None
+    assert whole.images.keys[0].texts == (("prompt_2", "x"),)
+    assert whole.to_json()["shots"] == shots[:1]
