@@ -71,6 +71,7 @@ class DiffusersDenoiser(Wrapped, Denoiser):
             if tuple(x.shape) not in arguments:
                 arguments[tuple(x.shape)] = self._arguments(conditioning, x)
             t = step.t.expand(x.shape[0])
+            # what a layer gives may change from level to level, where LoRA has a range of them
             with at_step(step):
                 output = self._run(x, t, arguments[tuple(x.shape)], conditioning, step)
             return self.interpret(output, x, step)
