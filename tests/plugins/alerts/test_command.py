@@ -196,3 +196,35 @@ def test_a_run_that_is_killed_is_told_of_and_goes_on_from_its_checkpoint(spec: P
             process.kill()
             process.wait()
     assert main([*endless, "--steps-now", "1"]) == 0
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGTERM")
+def test_a_run_that_a_scheduler_stops_says_so_and_leaves_a_checkpoint(spec: Path, posts: Posts) -> None:
+    command = [sys.executable, "-c", "import sys; from glidepath.registry import main; sys.exit(main())"]
+    run = subprocess.Popen([*command, "train", "tiny.yaml", "--set", "train.steps=1000000"])
+    folder, end = Path("runs/tiny"), time.monotonic() + 120
+    while not list(folder.glob("checkpoint-*")):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    run.terminate()
+    assert run.wait(60) == 130
+    message = posts.wait(lambda it: it["condition"] == "stopped", 10)
+    newest = max(int(path.stem.partition("-")[2]) for path in folder.glob("checkpoint-*"))
+    assert message["step"] == newest
+    assert json.loads((folder / HEARTBEAT).read_text())["state"] == "stopped"
+
+
+@pytest.mark.thorough
+def test_a_batch_that_spoils_training_is_told_with_its_files(spec: Path, posts: Posts) -> None:
+    """The learning rate is such that the loss soon is no number."""
+    changes = ["train.learning_rate=1e20", "train.warmup_steps=1", "train.gradient_clip=0", "train.steps=40"]
+    told = "alerts=[{use: webhook, tell: [nan, spike]}]"
+    settings = [word for change in (*changes, told) for word in ("--set", change)]
+    assert main(["train", "tiny.yaml", *settings]) == 1
+    message = posts.wait(lambda it: it["condition"] == "nan", 10)
+    assert "training diverged" in message["body"]
+    batch = message["details"]["batches"][-1]
+    assert {Path(name).name for name in batch["names"]} <= {"red.png", "green.png"}
+    assert set(batch["captions"]) <= {"red", "green"}
+    assert "png: " in message["body"]

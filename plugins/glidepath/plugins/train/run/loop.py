@@ -160,6 +160,9 @@ class Loop:
         """Of the stage that trains the denoiser, by the first process."""
         if samples is None or run.pipeline_of is None or not run.group.first:
             return None
+        if self._shards:
+            run.warn("no samples are drawn while each process holds a part of the weights")
+            return None
         averaged = self.learner.averaged
         return Sheets(samples, run.pipeline_of, averaged) if "denoiser" in averaged else None
 
