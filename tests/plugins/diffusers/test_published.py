@@ -15,9 +15,10 @@ import yaml
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.diffusers.imported import read_folder
+from glidepath.plugins.diffusers.places import ClipPlace, clip_place
 from glidepath.plugins.diffusers.published import PRESETS, preset_file
 from glidepath.plugins.diffusers.single import family, read_file
-from glidepath.registry import Address, PartPlan, load_catalogue, make_plan, read_spec
+from glidepath.registry import Address, PartPlan, build_parts, load_catalogue, make_plan, read_spec
 from glidepath.registry.cli import main
 
 MODELS = preset_file("sdxl").parent.parent / "models"
@@ -118,6 +119,31 @@ def test_an_autoencoder_has_the_parameters_of_the_published_one(name: str) -> No
     diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
     with torch.device("meta"):
         assert count(diffusers.AutoencoderKL.from_config(saved(name))) == AUTOENCODERS[name]
+
+
+@pytest.mark.parametrize(
+    ("preset", "parameters", "scales"),
+    [
+        # that of DiT counts its table of positions, which is computed here
+        ("dit-xl-2-256", 675_129_632 - 256 * 1152, [0.18215]),
+        ("dit-xl-2-512", 675_129_632 - 256 * 1152, [0.18215]),
+        ("edm2-img512", 280_212_837, [0.5 / 4.17, 0.5 / 4.62, 0.5 / 3.71, 0.5 / 3.28]),
+    ],
+)
+def test_presets_of_latent_networks_of_classes_have_their_codec(
+    preset: str, parameters: int, scales: list[float]
+) -> None:
+    pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
+    catalogue = load_catalogue()
+    plan = make_plan(read_spec(preset, catalogue=catalogue), catalogue)
+    with torch.device("meta"):
+        built = build_parts(plan, ("denoiser",), catalogue, load=False)["denoiser"]
+    codec = plan.parts["codec"]
+    assert isinstance(codec, PartPlan)
+    said = json.loads(codec.config.config.read_text())
+    std = said.get("latents_std", [1.0])
+    assert [said["scaling_factor"] / one for one in std] == pytest.approx(scales)
+    assert count(built) == parameters
 
 
 CLIP, CLIPS = ["transformers", "CLIPTextModel"], ["transformers", "CLIPTextModelWithProjection"]
@@ -292,6 +318,28 @@ def test_a_single_file_becomes_a_spec_that_names_it_once(
     )
 
 
+def test_base_and_refiner_are_two_single_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    header(Path("xl.safetensors"), XL)
+    refiner = {
+        "model.diffusion_model.input_blocks.0.0.weight": (384, 4, 3, 3),
+        "model.diffusion_model.middle_block.1.transformer_blocks.3.attn2.to_k.weight": (1536, 1280),
+        "conditioner.embedders.0.model.token_embedding.weight": (49408, 1280),
+    }
+    header(Path("refiner.safetensors"), refiner)
+    Path("depth").mkdir()
+    Path("depth/config.json").write_text('{"_class_name": "ControlNetModel", "in_channels": 4}')
+    command = ["import", "xl.safetensors", "--refiner", "refiner.safetensors", "--control", "depth"]
+    assert main([*command, "--tokenizer", "words", "--out", "both.yaml"]) == 0
+    stages = yaml.safe_load(Path("both.yaml").read_text())["stages"]
+    preset = yaml.safe_load(preset_file("sdxl-refined").read_text())["stages"]
+    assert stages["refiner"]["handover"] == preset["refiner"]["handover"]
+    assert stages["refiner"]["denoiser"]["weights"] == "refiner.safetensors"
+    assert stages["refiner"]["text_encoder"]["encoders"][0]["tokenizer"] == "words"
+    assert stages["base"]["denoiser"]["controls"][0]["weights"] == "depth"
+    assert [one["use"] for one in stages["base"]["conditioners"]] == ["size-ids", "control-picture"]
+
+
 def test_what_a_single_file_lacks_is_left_blank_and_told(tmp_path: Path) -> None:
     own = {name.removeprefix("model.diffusion_model."): it for name, it in XL.items()}
     alone = {name: it for name, it in own.items() if "blocks" in name}
@@ -303,6 +351,16 @@ def test_what_a_single_file_lacks_is_left_blank_and_told(tmp_path: Path) -> None
         "text_encoder.encoders[0].tokenizer is blank: no file of weights has one",
         "text_encoder.encoders[1].weights is blank: the file does not hold this clip-text in 16 bits or more",
     )
+
+
+def test_a_clip_is_found_by_its_width_also_where_a_merged_model_has_shorter_names() -> None:
+    names = ["cond_stage_model.transformer.", "conditioner.embedders.0.transformer."]
+    for prefix in names:
+        for inner in ("text_model.", ""):
+            shapes = {**XL, f"{prefix}{inner}embeddings.token_embedding.weight": (49408, 1024)}
+            assert clip_place(shapes, 1024) == ClipPlace(prefix, False)
+    assert clip_place(XL, 1280) == ClipPlace("conditioner.embedders.1.model.", True)
+    assert clip_place(XL, 1024) is None
 
 
 def test_what_a_single_file_does_not_say_is_told(tmp_path: Path) -> None:

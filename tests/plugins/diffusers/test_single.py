@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from glidepath.core import Pipeline
 from glidepath.plugins.diffusers.single import read_file
@@ -105,3 +106,21 @@ def test_diffusers_reads_the_same_of_these_files(name: str, saved: Saved, tmp_pa
     (guidance,) = pipeline.guidance
     scale: float = guidance.scale  # type: ignore[attr-defined]
     assert_equal(pipeline, noise, latents_of(peer, noise, guidance_scale=scale))
+
+
+@pytest.mark.parametrize("name", ["sd15", "sd21", "sdxl_of_two_widths", "sd35", "flux"])
+def test_tensors_are_cut_and_renamed_and_not_copied(name: str, saved: Saved, tmp_path: Path) -> None:
+    """But for shift and scale, which stand in another order, and a projection that a file lacks."""
+    pipeline = single(name, saved, tmp_path)
+    tensors = load_file(tmp_path / "whole" / "model.safetensors")
+    there = {tensor.untyped_storage().data_ptr() for tensor in tensors.values()}
+    text: Any = pipeline.text_encoder
+    parts: list[Any] = [pipeline.denoiser]
+    if name != "flux":  # whose file has nothing else
+        parts += [pipeline.codec, *getattr(text, "encoders", [text])]
+    for part in parts:
+        read = part.read_weights(tensors)
+        assert read.keys() == part.state_dict().keys()
+        copied = {key for key, tensor in read.items() if tensor.untyped_storage().data_ptr() not in there}
+        allowed = ("norm_out.linear", "norm1_context.linear", "text_projection")
+        assert all(any(one in key for one in allowed) for key in copied)

@@ -52,8 +52,9 @@ def clip_place(shapes: Shapes, width: int) -> ClipPlace | None:
         if _width(shapes, f"{prefix}token_embedding.weight") == width:
             return ClipPlace(prefix, True)
     for prefix in _CLIP:
-        if _width(shapes, f"{prefix}text_model.embeddings.token_embedding.weight") == width:
-            return ClipPlace(prefix, False)
+        for inner in ("text_model.", ""):  # which some merged models have not
+            if _width(shapes, f"{prefix}{inner}embeddings.token_embedding.weight") == width:
+                return ClipPlace(prefix, False)
     return None
 
 
