@@ -43,6 +43,7 @@ SCHEDULERS = [
     Case("DDIMScheduler", {"clip_sample": False}),
     Case("DDIMScheduler", {"clip_sample": False, "timestep_spacing": "trailing"}),
     Case("PNDMScheduler"),
+    Case("PNDMScheduler", {"timestep_spacing": "trailing"}),
     Case("EulerDiscreteScheduler", {"timestep_spacing": "leading"}),
     Case("EulerDiscreteScheduler", {"timestep_spacing": "trailing"}),
     Case("EulerDiscreteScheduler", {"timestep_spacing": "linspace"}),

@@ -130,10 +130,17 @@ def test_an_inpainting_unet_reads_a_mask_and_what_it_leaves(
     assert_equal(pipeline, noise, expected, inpaint_image=image, inpaint_mask=mask)
 
 
-@pytest.mark.parametrize("strength", [1.0, 0.6])
 @pytest.mark.parametrize(
-    "scheduler",
-    ["DDIMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"],
+    ("scheduler", "strength"),
+    [
+        ("PNDMScheduler", 1.0),  # and not 0.6, for its warm-up counts as a step there
+        ("DDIMScheduler", 0.6),
+        ("EulerDiscreteScheduler", 1.0),
+        ("EulerDiscreteScheduler", 0.6),
+        ("HeunDiscreteScheduler", 1.0),
+        ("DPMSolverMultistepScheduler", 0.6),
+        ("UniPCMultistepScheduler", 1.0),
+    ],
 )
 def test_a_unet_of_plain_images_inpaints_as_in_diffusers(
     scheduler: str, strength: float, saved: Saved, monkeypatch: pytest.MonkeyPatch

@@ -184,7 +184,7 @@ def _ddpm(given: Mapping[str, Any], steps: int) -> dict[str, Any]:
 def _pndm(given: Mapping[str, Any], steps: int) -> dict[str, Any]:
     return {
         "use": "pndm",
-        "steps": _leading(steps, given.get("steps_offset", 0)),
+        "steps": _spacing(given, steps),
         "warm_up": "heun" if given["skip_prk_steps"] else None,
         "end": None if given["set_alpha_to_one"] else "first",
     }
@@ -245,7 +245,7 @@ _Read = Callable[[Mapping[str, Any], int], Mapping[str, Any]]
 _SCHEDULERS: Mapping[str, tuple[_Read, Mapping[str, Any]]] = {
     "DDIM": (_ddim, {"timestep_spacing": "leading", "set_alpha_to_one": True, "clip_sample": True}),
     "DDPM": (_ddpm, {"timestep_spacing": "leading", "clip_sample": True}),
-    "PNDM": (_pndm, {"set_alpha_to_one": False, "skip_prk_steps": False}),
+    "PNDM": (_pndm, {"timestep_spacing": "leading", "set_alpha_to_one": False, "skip_prk_steps": False}),
     "EulerDiscrete": (_euler, {"timestep_spacing": "linspace"}),
     "EulerAncestralDiscrete": (_euler_ancestral, {"timestep_spacing": "linspace"}),
     "HeunDiscrete": (_heun, {"timestep_spacing": "linspace"}),
