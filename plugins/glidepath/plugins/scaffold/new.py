@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     plugin = new_plugin(arguments.name, arguments.kind, open_catalogue(arguments))
     folder: Path = arguments.out or Path(plugin.distribution)
     write(plugin, folder)
-    print(f"{folder}: a {plugin.kind_words} named {plugin.part}. Next:")
+    print(f"{folder}: {plugin.a_kind} named {plugin.part}. Next:")
     print(f'  pip install -e "{folder}[test]"')
     print(f"  pytest {folder}")
     print(f"  {plugin.command(folder / 'example.yaml')}")

@@ -93,6 +93,11 @@ class NewPlugin:
         return self.kind.replace("_", " ")
 
     @property
+    def a_kind(self) -> str:
+        """The same with its article, "an adapter"."""
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind_words}"
+
+    @property
     def named_by(self) -> str:
         """What names its part: "A spec", "A study"."""
         return self._use["named_by"]
@@ -186,6 +191,8 @@ def _values(plugin: NewPlugin) -> dict[str, str]:
         "stem": plugin.stem,
         "kind": plugin.kind,
         "kind_words": plugin.kind_words,
+        "a_kind": plugin.a_kind,
+        "A_kind": plugin.a_kind[0].upper() + plugin.a_kind[1:],
         "named_by": plugin.named_by,
         "command": plugin.command(Path("example.yaml")),
         "glidepath_range": _range(),
