@@ -91,12 +91,15 @@ class MPConv(nn.Module):
     def __init__(self, inputs: int, outputs: int, *kernel: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, *kernel))
+        self._unit = -1  # the version of the weight that is of unit magnitude
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
         """[B, inputs, *spatial] -> [B, outputs, *spatial], in the dtype of x."""
-        if self.training:
+        # once for each change of the weight: a forward pass may be done in parts, or again for its gradient
+        if self.training and self.weight._version != self._unit:
             with torch.no_grad():
                 self.weight.copy_(normalized(self.weight))
+            self._unit = self.weight._version
         weight = normalized(self.weight.float()) * (gain / math.sqrt(self.weight[0].numel()))
         weight = weight.to(x.dtype)
         if weight.ndim == 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import ge, gt, le, lt, min_len, optional
+from attrs.validators import and_, deep_iterable, ge, gt, le, lt, min_len, optional
 
 from glidepath.registry import doc, part
 
@@ -20,8 +20,32 @@ class TrainingConfig:
         metadata=doc("optimizer steps (of the last stage, where there are several)"),
     )
     batch: int = attrs.field(default=64, validator=ge(1), metadata=doc("images in a step"))
+    accumulate: int = attrs.field(
+        default=1,
+        validator=ge(1),
+        metadata=doc(
+            "parts into which a batch is cut, one after the other, for less memory; the numbers are those of "
+            "the whole batch"
+        ),
+    )
+    optimizer: Literal["adamw", "adam", "sgd", "adafactor", "muon"] = attrs.field(
+        default="adamw", metadata=doc("torch's; muon is of matrices, and AdamW of everything else beside it")
+    )
+    betas: tuple[float, float] = attrs.field(
+        default=(0.9, 0.99),
+        validator=deep_iterable(and_(ge(0), lt(1))),
+        metadata=doc("decays of both moments of Adam and AdamW; the first is the momentum of sgd and muon"),
+    )
+    weight_decay: float = attrs.field(default=0.0, validator=ge(0), metadata=doc("of the optimizer"))
     learning_rate: float = attrs.field(
-        default=1e-4, validator=gt(0), metadata=doc("of AdamW at its highest, after the warm-up")
+        default=1e-4, validator=gt(0), metadata=doc("at its highest, after the warm-up")
+    )
+    rate: Literal["rise-and-fall", "constant", "linear", "cosine", "inverse-sqrt"] = attrs.field(
+        default="rise-and-fall",
+        metadata=doc(
+            "how the learning rate goes after its rise: rise-and-fall stays and falls over `decay_share`; "
+            "linear and cosine fall to zero over all the steps; inverse-sqrt falls after `constant_steps`"
+        ),
     )
     warmup_steps: int = attrs.field(
         default=500, validator=ge(0), metadata=doc("steps over which the learning rate rises from zero")
@@ -29,9 +53,13 @@ class TrainingConfig:
     decay_share: float = attrs.field(
         default=0.2,
         validator=[ge(0), le(1)],
-        metadata=doc("share of the steps, at the end, over which the learning rate falls to zero"),
+        metadata=doc("of rise-and-fall: share of the steps, at the end, over which it falls to zero"),
     )
-    weight_decay: float = attrs.field(default=0.0, validator=ge(0), metadata=doc("of AdamW"))
+    constant_steps: int = attrs.field(
+        default=10_000,
+        validator=ge(1),
+        metadata=doc("of inverse-sqrt: steps before it falls; EDM2 has 35,000 to 70,000"),
+    )
     gradient_clip: float = attrs.field(
         default=1.0,
         validator=ge(0),
@@ -44,11 +72,32 @@ class TrainingConfig:
         validator=[ge(0), lt(1)],
         metadata=doc("decay of the moving average of the weights, which is what is kept in the end"),
     )
-    precision: Literal["auto", "float32", "bfloat16"] = attrs.field(
+    ema_lengths: tuple[float, ...] = attrs.field(
+        default=(),
+        validator=deep_iterable(and_(gt(0), lt(0.28))),
+        metadata=doc(
+            "lengths of power-function averages that are kept too, relative to all steps, such as 0.05 and "
+            "0.1; `glidepath ema` then makes one of any length"
+        ),
+    )
+    ema_every: int = attrs.field(
+        default=1000, validator=ge(1), metadata=doc("steps between files of those averages")
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = attrs.field(
         default="auto",
         metadata=doc(
-            "of the forward pass: auto is bfloat16 on a GPU that has it; weights and optimizer are float32"
+            "of the forward pass: auto is bfloat16 on a GPU that has it; weights and optimizer are float32; "
+            "float16 scales its losses"
         ),
+    )
+    checkpointing: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "compute activations again for their gradients, and do not keep them: less memory, a third slower"
+        ),
+    )
+    compile: bool = attrs.field(
+        default=False, metadata=doc("have torch compile the denoiser, which takes minutes at first")
     )
     seed: int = attrs.field(
         default=0,

@@ -178,12 +178,17 @@ def spec_of(path: Path) -> Mapping[str, Any] | None:
 
 @hookimpl
 def commands() -> Iterable[Command]:
-    """`glidepath train`."""
+    """`glidepath train` and what belongs to it."""
     return (
         Command(
             name="train",
             target=f"{_HERE}.command:main",
             summary="train the denoiser and the text encoder of a spec",
             makes_weights="from data",
+        ),
+        Command(
+            name="ema",
+            target=f"{_HERE}.averages.command:main",
+            summary="the weights of a run as a moving average of another length",
         ),
     )

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from tests.plugins.train.tiny import config
 from torch import nn
 
 from glidepath.plugins.train.run.learner import Learner
@@ -15,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def learner_of(modules: nn.ModuleDict, gradient_clip: float = 0.0) -> Learner:
-    return Learner(modules, CPU, weight_decay=0.0, gradient_clip=gradient_clip)
+    return Learner(modules, CPU, config(gradient_clip=gradient_clip))
 
 
 def test_the_moving_average_is_the_sum_of_its_closed_form() -> None:
@@ -25,7 +26,7 @@ def test_the_moving_average_is_the_sum_of_its_closed_form() -> None:
     decays = [ema_decay(0.8, done) for done in range(20)]
     weights = [modules["a"].weight.detach().double()]  # type: ignore[union-attr, operator]
     for decay in decays:
-        learner.update(modules["a"](torch.randn(4, 3)).square().mean(), 0.05, decay)
+        learner.update([modules["a"](torch.randn(4, 3)).square().mean()], 0.05, decay)
         weights.append(modules["a"].weight.detach().double())  # type: ignore[union-attr, operator]
     shares = [math.prod(decays)] + [(1 - decays[k]) * math.prod(decays[k + 1 :]) for k in range(20)]
     assert sum(shares) == pytest.approx(1)
@@ -38,7 +39,7 @@ def test_buffers_are_taken_over_into_the_average() -> None:
     modules = nn.ModuleDict({"a": nn.BatchNorm1d(3)})
     learner = learner_of(modules)
     for _ in range(3):
-        learner.update(modules["a"](torch.randn(8, 3) + 5).square().mean(), 0.01, 0.9)
+        learner.update([modules["a"](torch.randn(8, 3) + 5).square().mean()], 0.01, 0.9)
     ours, theirs = dict(learner.averaged.named_buffers()), dict(modules.named_buffers())
     assert float(theirs["a.running_mean"].abs().min()) > 0.5
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -49,7 +50,7 @@ def test_frozen_parameters_stay_as_they_are() -> None:
     modules["a"].requires_grad_(False)
     before = modules["a"].weight.clone()  # type: ignore[union-attr, operator]
     learner = learner_of(modules)
-    learner.update(modules["b"](modules["a"](torch.randn(4, 3))).square().mean(), 0.1, 0.5)
+    learner.update([modules["b"](modules["a"](torch.randn(4, 3))).square().mean()], 0.1, 0.5)
     averaged = dict(learner.averaged.named_parameters())["a.weight"]
     assert torch.equal(modules["a"].weight, before)  # type: ignore[arg-type]
     assert torch.equal(averaged, before)
@@ -60,7 +61,7 @@ def test_gradients_are_clipped_to_their_common_norm(clip: float, expected: float
     modules = nn.ModuleDict({"a": nn.Linear(1, 1, bias=False), "b": nn.Linear(1, 1, bias=False)})
     learner = learner_of(modules, gradient_clip=clip)
     a, b = modules["a"].weight, modules["b"].weight
-    learner.update((300 * a + 400 * b).sum(), 0.1, 0.5)  # type: ignore[operator]
+    learner.update([(300 * a + 400 * b).sum()], 0.1, 0.5)  # type: ignore[operator]
     gradients = torch.cat([value.grad.flatten() for value in modules.parameters() if value.grad is not None])
     assert float(gradients.norm()) == pytest.approx(expected, rel=1e-4)
     assert float(gradients[0] / gradients[1]) == pytest.approx(0.75)
@@ -69,14 +70,14 @@ def test_gradients_are_clipped_to_their_common_norm(clip: float, expected: float
 def test_a_step_is_that_of_adamw() -> None:
     """Loshchilov & Hutter 2019, algorithm 2, written out."""
     modules = nn.ModuleDict({"a": nn.Linear(3, 1, bias=False)})
-    learner = Learner(modules, CPU, weight_decay=0.1, gradient_clip=0.0)
+    learner = Learner(modules, CPU, config(weight_decay=0.1, gradient_clip=0.0))
     (weight,) = modules.parameters()
     expected = weight.detach().double().clone()
     m = v = torch.zeros(1, 3, dtype=torch.float64)
     for step in range(1, 6):
         x = torch.randn(1, 3)
         rate = 0.1 / step
-        learner.update((weight * x).sum(), rate, 0.9)
+        learner.update([(weight * x).sum()], rate, 0.9)
         m, v = 0.9 * m + 0.1 * x.double(), 0.99 * v + 0.01 * x.double() ** 2
         m_hat, v_hat = m / (1 - 0.9**step), v / (1 - 0.99**step)
         expected = expected - rate * 0.1 * expected - rate * m_hat / (v_hat.sqrt() + 1e-8)
@@ -102,10 +103,10 @@ def test_a_rate_scales_the_steps_of_its_module_alone() -> None:
     """The first step of AdamW is the learning rate times the sign of the gradient."""
     modules = nn.ModuleDict({"a": nn.Linear(3, 2), "b": nn.Linear(3, 2)})
     rates = {"b": 0.25}
-    learner = Learner(modules, CPU, weight_decay=0.0, gradient_clip=0.0, rates=rates)
+    learner = Learner(modules, CPU, config(gradient_clip=0.0), rates=rates)
     before = {name: value.detach().clone() for name, value in modules.named_parameters()}
     x = torch.randn(5, 3)
-    learner.update((modules["a"](x) + modules["b"](x)).square().mean(), 0.01, 0.5)
+    learner.update([(modules["a"](x) + modules["b"](x)).square().mean()], 0.01, 0.5)
     moved = {name: (value.detach() - before[name]).abs() for name, value in modules.named_parameters()}
     torch.testing.assert_close(moved["a.weight"], torch.full((2, 3), 0.01), rtol=1e-3, atol=0)
     torch.testing.assert_close(moved["b.weight"], torch.full((2, 3), 0.0025), rtol=1e-3, atol=0)

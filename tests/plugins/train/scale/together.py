@@ -69,14 +69,14 @@ def train_together(folder: Path, count: int, *, doomed: int = -1, at: int = 0, *
         if group.rank == doomed:
             original, calls = Learner.update, 0
 
-            def counted(*arguments: Any) -> None:
+            def counted(*arguments: Any) -> Any:
                 nonlocal calls
                 calls += 1
                 if calls == at:
                     os.kill(os.getpid(), signal.SIGKILL)
-                original(*arguments)
+                return original(*arguments)
 
-            Learner.update = counted  # type: ignore[assignment]
+            Learner.update = counted  # type: ignore[method-assign]
         run = make_run(folder, denoiser={"dropout": 0.2}, dataset=KnownColours(), group=group)
         # what the others are initialised with, and asked, is the first one's
         stop_after = changes.pop("stop_after", None)

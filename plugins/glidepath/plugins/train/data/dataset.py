@@ -10,7 +10,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from glidepath.core import Conditioner, PartError
+from glidepath.core import Conditioner, PartError, map_tensors
 
 #: In place of an answer: the caption leaves the question open.
 OPEN: Final = -1
@@ -52,6 +52,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.captions)
+
+    def taken(self, rows: slice) -> Batch:
+        """Some rows of it."""
+        part = map_tensors(lambda tensor: tensor[rows], self)
+        return attrs.evolve(part, captions=self.captions[rows])
 
 
 @runtime_checkable

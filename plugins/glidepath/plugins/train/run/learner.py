@@ -6,32 +6,42 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from glidepath.plugins.train.run.activations import checkpoint_blocks
 from glidepath.plugins.train.run.checkpoint import CheckpointError, TrainingCheckpoint
+from glidepath.plugins.train.run.optimizers import build_optimizers, check_state
 from glidepath.plugins.train.scale.shards import own, placed
+
+if TYPE_CHECKING:
+    from glidepath.plugins.train.configs import TrainingConfig
+
+_SCALER = ("scale", "_growth_tracker")
+"""What changes of the scale of losses in float16."""
 
 
 class Learner:
-    """Weights that learn, by AdamW (Loshchilov & Hutter 2019), and their exponential moving average."""
+    """Weights that learn, and their exponential moving average."""
 
     def __init__(
         self,
         modules: nn.ModuleDict,
         device: torch.device,
+        config: TrainingConfig,
         *,
-        weight_decay: float,
-        gradient_clip: float,
         rates: Mapping[str, float] = MappingProxyType({}),
         only: Sequence[str] | None = None,
         divide: Callable[[nn.ModuleDict, nn.ModuleDict], None] | None = None,
     ) -> None:
         """modules: on `device`; parameters that do not require gradients stay as they are.
 
+        config: says the optimizer and its options, what gradients are clipped to, and in which precision
+            losses are computed.
         rates: for some of the modules a factor of the learning rate.
         only: patterns of the parameters that learn (`matching`); the others stay too.
         divide: divides modules and averages among several processes.
@@ -56,41 +66,56 @@ class Learner:
         self._averages: list[Tensor] = [
             averaged[name] for name, it in modules.named_parameters() if it.requires_grad
         ]
-        self.gradient_clip = gradient_clip
+        self.gradient_clip = config.gradient_clip
         self.whole = True  # false while weights and average are of different steps
         self._named: dict[str, nn.Parameter] = {}
         groups = []
         for name, module in modules.items():
             own = {f"{name}.{key}": it for key, it in module.named_parameters() if it.requires_grad}
             self._named |= own
-            if own:
-                groups.append({"params": list(own.values()), "rate": rates.get(name, 1.0)})
-        self._optimizer = torch.optim.AdamW(
-            groups,
-            betas=(0.9, 0.99),
-            weight_decay=weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
+            groups.append((list(own.values()), rates.get(name, 1.0)))
+        self._optimizers = build_optimizers(config, groups, device)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+        if config.checkpointing:
+            for module in modules.values():
+                checkpoint_blocks(module)
+        if config.compile and "denoiser" in modules:
+            modules["denoiser"].compile()
 
-    def update(self, loss: Tensor, learning_rate: float, decay: float) -> None:
-        """One step down the gradient of `loss`; then averaged = decay averaged + (1 - decay) weights.
+    def update(self, losses: Iterable[Tensor], learning_rate: float, decay: float) -> Tensor:
+        """One step down the gradient of the sum of `losses`; averaged = decay averaged + (1 - decay) weights.
 
-        Gradients whose norm, over all parameters together, exceeds `gradient_clip` are scaled down to it; 0:
-        never.
+        Each loss is differentiated before the next is computed. Gradients whose norm, over all parameters
+        together, exceeds `gradient_clip` are scaled down to it; 0: never. Returns the sum, without gradients.
         """
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["rate"] * learning_rate
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * learning_rate
+            optimizer.zero_grad(set_to_none=True)
+        total: Tensor | None = None
+        for loss in losses:
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None  # a batch has a loss
+        for optimizer in self._optimizers:
+            self._scaler.unscale_(optimizer)
         if self.gradient_clip:
             nn.utils.clip_grad_norm_(self._named.values(), self.gradient_clip)
         self.whole = False
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            self._scaler.step(optimizer)
+        self._scaler.update()
         with torch.no_grad():
             torch._foreach_lerp_(self._averages, self._learning, 1 - decay)
             for averaged, buffer in zip(self.averaged.buffers(), self.modules.buffers(), strict=True):
                 averaged.copy_(buffer)
         self.whole = True
+        return total
+
+    @property
+    def learning(self) -> dict[str, Tensor]:
+        """The parameters that learn, by name."""
+        return dict(self._named)
 
     def forget_forward(self) -> None:
         """Take back what a forward pass without its update has changed: buffers."""
@@ -99,8 +124,14 @@ class Learner:
 
     def is_finite(self) -> bool:
         """Whether all weights, averages and moments that are here are numbers. Waits for the device, once."""
-        moments = (value for state in self._optimizer.state.values() for value in state.values())
+        moments = (value for _, state in self._states() for value in state.values())
         return _all_finite([*self._learning, *self._averages]) and _all_finite(moments)
+
+    def _states(self) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """What optimizers remember of each parameter that ever had a gradient."""
+        for optimizer in self._optimizers:
+            for parameter, state in optimizer.state.items():
+                yield parameter, {key: it for key, it in state.items() if isinstance(it, Tensor)}
 
     def tensors(self, *, frozen: bool = True) -> dict[str, Tensor]:
         """All of the state, as checkpoints name it. frozen: with the parameters that do not learn."""
@@ -111,9 +142,12 @@ class Learner:
             for name, value in values.items()
             if name not in self.frozen or (frozen and group == "model")
         }
-        for name, parameter in self._named.items():
-            for key, value in self._optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{key}"] = value
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self._named.items()}
+        for parameter, state in self._states():
+            tensors |= {f"optimizer.{names[parameter]}.{key}": value for key, value in state.items()}
+        if self._scaler.is_enabled():
+            scaler = self._scaler.state_dict()
+            tensors |= {f"scaler.{key}": torch.tensor(float(scaler[key])) for key in _SCALER}
         return tensors
 
     def restore(self, found: TrainingCheckpoint) -> None:
@@ -133,17 +167,26 @@ class Learner:
         for module, values in ((self.modules, kept), (self.averaged, ema)):
             like = module.state_dict()
             module.load_state_dict({name: placed(it, like.get(name, it)) for name, it in values.items()})
-        moments = found.group("optimizer")
-        state = self._optimizer.state_dict()
-        state["state"] = {
-            index: {
-                key: _laid_out_as(parameter, moments[f"{name}.{key}"])
-                for key in ("step", "exp_avg", "exp_avg_sq")
-            }
-            for index, (name, parameter) in enumerate(self._named.items())
-            if f"{name}.step" in moments  # a parameter that never had a gradient has no state
-        }
-        self._optimizer.load_state_dict(state)
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self._named.items()}
+        moments: dict[str, dict[str, Tensor]] = {}
+        for key, value in found.group("optimizer").items():
+            name, _, what = key.rpartition(".")
+            moments.setdefault(name, {})[what] = _laid_out_as(self._named[name], value)
+        for optimizer in self._optimizers:
+            mine = [it for group in optimizer.param_groups for it in group["params"]]
+            state = optimizer.state_dict()
+            # a parameter that never had a gradient has no state
+            known = {index: moments.get(names[parameter]) for index, parameter in enumerate(mine)}
+            state["state"] = {index: it for index, it in known.items() if it is not None}
+            for index, it in state["state"].items():
+                check_state(optimizer, mine[index], it)
+            optimizer.load_state_dict(state)
+        if self._scaler.is_enabled():
+            scaler = {key: value.item() for key, value in found.group("scaler").items()}
+            kinds = {key: type(value) for key, value in self._scaler.state_dict().items()}
+            self._scaler.load_state_dict(
+                {**self._scaler.state_dict(), **{key: kinds[key](scaler[key]) for key in _SCALER}}
+            )
 
 
 def matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
@@ -167,9 +210,11 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
     """A copy of `value` in the memory layout of `parameter`.
 
     Files hold tensors row by row, and parameters may be channels-last. Fused AdamW walks the memory of both
-    side by side, whatever their strides say.
+    side by side, whatever their strides say. What has another shape has no layout to take over.
     """
-    return value.clone() if value.ndim == 0 else torch.empty_like(parameter).copy_(placed(value, parameter))
+    if value.shape != parameter.shape:
+        return value.clone()
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(placed(value, parameter))
 
 
 def _all_finite(tensors: Iterable[Tensor]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from glidepath.core import Event, GlidepathError, PartError
+from glidepath.plugins.train.averages.power import PowerAverages
+from glidepath.plugins.train.averages.snapshots import write_snapshot
 from glidepath.plugins.train.data import draws
-from glidepath.plugins.train.data.dataset import batch_at
+from glidepath.plugins.train.data.dataset import Batch, batch_at
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run.keeping import Room, patiently
 from glidepath.plugins.train.run.learner import Learner, fingerprint
-from glidepath.plugins.train.run.rates import ema_decay, rise_and_fall
+from glidepath.plugins.train.run.rates import ema_decay, rate_share
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
 from glidepath.plugins.train.run.sheets import Sheets
 from glidepath.plugins.train.run.spikes import Losses, Spike
@@ -42,8 +44,15 @@ class Loop:
     """
 
     def __init__(
-        self, config: TrainingConfig, run: Run, stage: TrainingStage, first: int, total: int
+        self,
+        config: TrainingConfig,
+        run: Run,
+        stage: TrainingStage,
+        first: int,
+        total: int,
+        exported: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict,
     ) -> None:
+        """exported: which weights of the stage are kept, and under which names."""
         self.config, self.run, self.stage, self.first, self.total = config, run, stage, first, total
         self.step = self.saved = first
         sharded = config.shard and run.group.count > 1 and stage.divides
@@ -51,8 +60,7 @@ class Loop:
         self.learner = Learner(
             stage.modules,
             run.device,
-            weight_decay=config.weight_decay,
-            gradient_clip=config.gradient_clip,
+            config,
             rates=stage.rates,
             only=stage.only,
             divide=self._shards.divide if self._shards else None,
@@ -62,7 +70,10 @@ class Loop:
         self._frozen = "" if self._keeps_frozen else fingerprint(gathered(self.learner.frozen))
         self._autocast = _autocast(config.precision, run.device)
         self._share = share_of(stage, run.group)
+        self._parts = self._share.parts(config.accumulate if stage.divides else 1)
         self._loss = self._shards.loss if self._shards else loss_of(stage, run.group)
+        lengths = config.ema_lengths if first + stage.steps == total else ()
+        self._averages, self._exported = PowerAverages(lengths, self.learner.learning), exported
         self._losses = Losses(config.spike)
         self._left_out: set[int] = set()
         self._watched = self._times_back = 0
@@ -79,6 +90,7 @@ class Loop:
                 "(train.only) than those here: bring them back to resume, or choose another folder"
             )
         self.learner.restore(found)
+        self._averages.restore(found.group("average"))
         self.step = self.saved = found.step
         self._losses.restore(found.meta)
         self._left_out |= set(found.meta.get("left_out", ()))
@@ -119,6 +131,7 @@ class Loop:
                 self._losses.add(self.step, loss)
             self.step += 1
             self._timed += 1
+            self._average()
             self._tell("step")
             if self._sheets is not None and self._sheets.due(self.step, self.stage.batch):
                 self._draw(self._sheets)
@@ -131,6 +144,16 @@ class Loop:
             self._tell("stage-done")
         return self.step == end
 
+    def _average(self) -> None:
+        done = self.step - self.first
+        self._averages.update(done)
+        if done % self.config.ema_every == 0 or done == self.stage.steps:
+            first = self.run.group.first
+            for length, average in zip(self._averages.lengths, self._averages.averages, strict=True):
+                whole = gathered(average, kept=first)
+                if first:
+                    write_snapshot(self.run.folder, done, length, self._exported(whole))
+
     def _is_to_stop(self, stop_after: int | None) -> bool:
         return self.run.group.any((stop_after is not None and self.step >= stop_after) or self.run.stop())
 
@@ -139,22 +162,30 @@ class Loop:
 
     def _one_step(self) -> Tensor:
         seed, done = self.config.seed, self.step - self.first
-        torch.manual_seed(draws.mix(seed, self.step, draws.DROPOUT))
         share, run = self._share, self.run
         batch = batch_at(run.dataset, run.conditioners, seed, self.step, self.stage.batch, share.rows)
         run.check_shape(batch.images.shape[1:])
-        with share.dropout():
-            with self._autocast():
-                loss = self._loss(batch, share.generator(seed, self.step))
-            loss = share.weighed(loss)
-            self.learner.update(loss, self._learning_rate(done), ema_decay(self.config.ema, done))
+        decay = ema_decay(self.config.ema, done)
+        loss = self.learner.update(self._in_parts(batch), self._learning_rate(done), decay)
         self.stage.stepped()
-        return self.run.group.mean(loss.detach())
+        return self.run.group.mean(loss)
+
+    def _in_parts(self, batch: Batch) -> Iterator[Tensor]:
+        """Those of the parts of this process's rows, whose sum is the loss; each is computed when asked."""
+        seed, first = self.config.seed, self._share.rows.start
+        for share in self._parts:
+            torch.manual_seed(draws.mix(seed, self.step, draws.DROPOUT))
+            rows = slice(share.rows.start - first, share.rows.stop - first)
+            some = batch if len(share) == len(batch) else batch.taken(rows)
+            with share.dropout():
+                with self._autocast():
+                    loss = self._loss(some, share.generator(seed, self.step))
+                yield share.weighed(loss)
 
     def _learning_rate(self, done: int) -> float:
         config = self.config
         highest = self.stage.learning_rate or config.learning_rate
-        return highest * rise_and_fall(done, self.stage.steps, config.warmup_steps, config.decay_share)
+        return highest * rate_share(config, done, self.stage.steps)
 
     def _sheets_of(self, run: Run, samples: Samples | None) -> Sheets | None:
         """Of the stage that trains the denoiser, by the first process."""
@@ -213,6 +244,7 @@ class Loop:
             self._go_back(self.step - 1, "state")
             return False
         tensors = self.learner.tensors(frozen=self._keeps_frozen)
+        tensors |= self._averages.tensors()
         # what another stage trains is kept too: a resumed run does not depend on how it was initialised
         for slot, module in (("denoiser", self.run.denoiser), ("text_encoder", self.run.text_encoder)):
             if module is not None and slot not in self.stage.modules:
@@ -370,8 +402,8 @@ def _told(spike: Spike) -> str:
 def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
     if precision == "auto":
         precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    if precision not in ("float32", "bfloat16"):
-        raise PartError(f"train.precision is auto, float32 or bfloat16, not {precision!r}")
+    if precision not in ("float32", "bfloat16", "float16"):
+        raise PartError(f"train.precision is auto, float32, bfloat16 or float16, not {precision!r}")
     if precision == "float32":
         return nullcontext
-    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    return lambda: torch.autocast(device.type, dtype=getattr(torch, precision))

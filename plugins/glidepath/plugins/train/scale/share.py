@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, cast
 
 import attrs
@@ -36,6 +37,12 @@ class Share:
 
     def __len__(self) -> int:
         return int(self.rows.stop - self.rows.start)
+
+    def parts(self, count: int) -> list[Share]:
+        """Its rows in `count` parts, or in one for each row where there are fewer."""
+        rows, first = min(count, len(self)), self.rows.start
+        ends = [first + len(self) * index // rows for index in range(rows + 1)]
+        return [attrs.evolve(self, rows=slice(*both)) for both in pairwise(ends)]
 
     def generator(self, seed: int, step: int) -> torch.Generator:
         """The stream of a step's draws, for `draws.drawn`."""

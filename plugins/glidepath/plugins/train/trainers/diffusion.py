@@ -93,7 +93,7 @@ class StagedTrainer(Trainer, ABC):
         resumed = _resume(run, newest, total)
         for stage in stages:
             if resumed is None or resumed.meta["stage"] == stage.name:
-                loop = Loop(self.config, run, stage, first, total)
+                loop = Loop(self.config, run, stage, first, total, self.exported)
                 if resumed is not None:
                     loop.restore(resumed)
                     resumed = None
