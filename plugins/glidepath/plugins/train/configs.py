@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
@@ -154,6 +155,27 @@ class TrainingConfig:
             "seconds for which a checkpoint that cannot be written is tried again, as of a full disk"
         ),
     )
+    cache: Path | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Path),
+        metadata=doc(
+            "a folder that `glidepath cache` has written for this spec: its latents, and embeddings of "
+            "captions where no stage trains the text encoder, are read in place of the networks"
+        ),
+    )
+    workers: int = attrs.field(
+        default=0,
+        validator=ge(0),
+        metadata=doc(
+            "processes that make batches ahead; 0: none, each is made when its step begins. Batches are the "
+            "same, however many there are"
+        ),
+    )
+    worker_timeout: float = attrs.field(
+        default=600.0,
+        validator=gt(0),
+        metadata=doc("seconds that a batch of theirs may take to come, before training ends with an error"),
+    )
     export_dtype: Literal["float32", "float16", "bfloat16"] = attrs.field(
         default="float32", metadata=doc("of the weights that are written at the end")
     )
@@ -203,6 +225,14 @@ class DiffusionTrainerConfig(TrainingConfig):
             "what the last stage trains, while everything else stays as it is: slots or names of parameters, "
             "as denoiser, conditioners[0] or denoiser.blocks.*.attn; `*` and `?` stand for any letters; "
             "none: denoiser and text encoder"
+        ),
+    )
+    validation: int = attrs.field(
+        default=64,
+        validator=ge(0),
+        metadata=doc(
+            "of the images that the dataset holds out, how many each probe takes the loss of, at five noise "
+            "levels; 0: none"
         ),
     )
     caption_dropout: float = attrs.field(

@@ -191,4 +191,14 @@ def commands() -> Iterable[Command]:
             target=f"{_HERE}.averages.command:main",
             summary="the weights of a run as a moving average of another length",
         ),
+        Command(
+            name="data",
+            target=f"{_HERE}.data.command:main",
+            summary="tell what a spec's dataset holds: duplicates, damaged pictures, long captions",
+        ),
+        Command(
+            name="cache",
+            target=f"{_HERE}.cache.command:main",
+            summary="compute the latents and text embeddings of a dataset once, for training",
+        ),
     )

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.registry import Component, Need
+from glidepath.registry import Component, Extra, Inner, Need
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.data.configs import ListedConfig, PicturesConfig
+    from glidepath.plugins.train.data.configs import ListedConfig, MixtureConfig, PicturesConfig
 
 _HERE = "glidepath.plugins.train.data"
 
@@ -36,6 +36,46 @@ def datasets() -> Iterable[Component]:
         needs=_needs_of_pictures,
         example=_table,
     )
+
+    yield Component(
+        kind="dataset",
+        name="webdataset",
+        target=f"{_HERE}.webdataset:WebDataset",
+        config=f"{_HERE}.configs:WebDatasetConfig",
+        summary="shards of images and their captions (tar files, here or by fsspec), streamed",
+        provides=_provides_of_pictures,
+        needs=_needs_of_pictures,
+        example=_shards,
+    )
+    yield Component(
+        kind="dataset",
+        name="huggingface",
+        target=f"{_HERE}.huggingface:HuggingfaceDataset",
+        config=f"{_HERE}.configs:HuggingfaceConfig",
+        summary="images and their captions as the package datasets saves them",
+        requires=(Extra(module="datasets", install="pip install 'glidepath-diffusion[datasets]'"),),
+        provides=_provides_of_list,
+        needs=_needs_of_pictures,
+        example="it reads a folder that the package datasets has written, and none comes with it",
+    )
+    yield Component(
+        kind="dataset",
+        name="mixture",
+        target=f"{_HERE}.mixture:Mixture",
+        config=f"{_HERE}.configs:MixtureConfig",
+        summary="several datasets as one, in proportions",
+        provides=_mixed,
+        example=_mixture,
+    )
+
+
+def _mixed(_config: MixtureConfig, inner: Inner) -> dict[str, object]:
+    """What all of them provide alike."""
+    first, *others = inner.get("datasets") or ({"data.size": None},)
+    keys = ("data.channels", "data.size")
+    return {
+        key: first[key] for key in keys if key in first and all(it.get(key) == first[key] for it in others)
+    }
 
 
 def transforms() -> Iterable[Component]:
@@ -89,3 +129,19 @@ def _table(folder: Path) -> dict[str, object]:
     _folder(folder)
     (folder / "table.csv").write_text("file_name,text\nred.png,a red picture\nblue.png,a blue one\n")
     return {"file": str(folder / "table.csv"), "size": 8}
+
+
+def _shards(folder: Path) -> dict[str, object]:
+    """A shard of two pictures."""
+    import tarfile
+
+    _folder(folder)
+    with tarfile.open(folder / "0.tar", "w") as archive:
+        for name in ("blue.png", "blue.txt", "red.png", "red.txt"):
+            archive.add(folder / name, name)
+    return {"shards": [str(folder / "*.tar")], "size": 8}
+
+
+def _mixture(folder: Path) -> dict[str, object]:
+    """A table and a folder."""
+    return {"datasets": [{"use": "table", **_table(folder)}, {"use": "captioned-folder", **_folder(folder)}]}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import deep_iterable, ge, gt, le, lt, matches_re, optional
+from attrs.validators import deep_iterable, ge, gt, le, lt, matches_re, min_len, optional
 
 from glidepath.registry import doc, parts
 
@@ -43,22 +43,33 @@ class PicturesConfig:
 
 
 @attrs.frozen(kw_only=True)
-class ListedConfig(PicturesConfig):
-    """Captioned pictures that are listed: what the columns of the list are called."""
+class ColumnsConfig(PicturesConfig):
+    """What is said of a picture: what the columns are called, or the endings of files."""
 
     text: str = attrs.field(
         default="text", metadata=doc("the column of the caption; several of one picture may stand in a list")
     )
+    label: str = attrs.field(
+        default="",
+        metadata=doc('a column of classes, as numbers from 0 or as names, which are sorted; "": none'),
+    )
+    held_out_share: float = attrs.field(
+        default=0.0,
+        validator=[ge(0), lt(1)],
+        metadata=doc("share of the pictures that is kept from training, by a hash of their names"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ListedConfig(ColumnsConfig):
+    """Captioned pictures that are listed."""
+
     weight: str = attrs.field(
         default="",
         metadata=doc(
             'a column of numbers: a picture of weight 2 comes twice as often as one of weight 1; "": all '
             "come alike"
         ),
-    )
-    label: str = attrs.field(
-        default="",
-        metadata=doc('a column of classes, as numbers from 0 or as names, which are sorted; "": none'),
     )
     facts: tuple[str, ...] = attrs.field(
         default=(),
@@ -83,11 +94,6 @@ class ListedConfig(PicturesConfig):
     held_out: str = attrs.field(
         default="",
         metadata=doc('a column that is true where a picture is kept from training; "": none is marked'),
-    )
-    held_out_share: float = attrs.field(
-        default=0.0,
-        validator=[ge(0), lt(1)],
-        metadata=doc("share of the pictures that is kept from training too, by a hash of their names"),
     )
 
 
@@ -117,6 +123,56 @@ class TableConfig(ListedConfig):
         metadata=doc(
             "the column of the pictures: paths from the folder of the table on; in Parquet their bytes too"
         ),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class HuggingfaceConfig(ListedConfig):
+    """A dataset of the package datasets, as it saves them or of files here. Nothing is downloaded."""
+
+    folder: Path = attrs.field(
+        converter=Path, metadata=doc("what `save_to_disk` has written: a dataset, or several by their splits")
+    )
+    split: str = attrs.field(default="train", metadata=doc("which of them, where there are several"))
+    image: str = attrs.field(default="image", metadata=doc("the column of the pictures"))
+
+
+@attrs.frozen(kw_only=True)
+class WebDatasetConfig(ColumnsConfig):
+    """Tar files of pictures, with a caption for each in a file of the same name: a.png, a.txt or a.json."""
+
+    LOCATED = ("shards",)  # what says where it lies: a run knows it by what it holds
+
+    shards: tuple[str, ...] = attrs.field(
+        validator=min_len(1),
+        metadata=doc(
+            "tar files: paths, with {000..099} for numbers and * for any letters; addresses that fsspec "
+            "reads (s3://, https://; simplecache::s3:// keeps what it has read), with the extra [remote]"
+        ),
+    )
+    text: str = attrs.field(
+        default="txt",
+        metadata=doc("the ending of the file of the caption, or a key of the JSON in the .json file"),
+    )
+    label: str = attrs.field(
+        default="", metadata=doc('likewise, of the class, a number from 0, such as cls; "": none')
+    )
+    window: int = attrs.field(
+        default=8,
+        validator=ge(1),
+        metadata=doc("shards whose samples are shuffled together, and that are open at once"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class MixtureConfig:
+    """Several datasets as one."""
+
+    datasets: Any = attrs.field(metadata=parts("dataset", "those that are mixed; of images of one size"))
+    proportions: tuple[float, ...] = attrs.field(
+        default=(),
+        validator=deep_iterable(gt(0)),
+        metadata=doc("how often each comes, in proportion; none: all alike"),
     )
 
 

@@ -85,6 +85,12 @@ class CaptionedDataset(Protocol):
     One that knows its images by names has `names(seed, step, size) -> Sequence[str]`, those of a batch: a bad
     step is told with them.
 
+    One that keeps some from training has `validation`, a dataset of these of which `batch` draws nothing but
+    the order; or None.
+
+    One that can list all it may ever give, for a cache, has `outcomes() -> Iterable[Tensor]`, images
+    [C, H, W], and `texts() -> Iterable[str]`, captions. Each raises PartError where there is no end of them.
+
     One that lies in files is checked before the first step, and known again when a run is resumed, by what it
     has of these:
 

@@ -28,6 +28,9 @@ WEIGHTS = 5
 BUCKETS = 6
 """The order of the batches of an epoch, where each is of one size; the epoch stands for the step."""
 
+MIXTURE = 7
+"""Which dataset of a mixture a sample is of; a round of samples stands for the step."""
+
 
 def mix(seed: int, step: int, purpose: int = STEP) -> int:
     """A seed for torch.

@@ -16,7 +16,7 @@ from glidepath.core import PartError
 from glidepath.registry import did_you_mean, list_names
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.data.configs import ListedConfig
+    from glidepath.plugins.train.data.configs import ColumnsConfig, ListedConfig
 
 MOST = 10
 """Problems that are told, each with the nearest of so many names."""
@@ -62,22 +62,31 @@ class Example:
 
 
 def example_of(
-    row: Mapping[str, Any], config: ListedConfig, name: str, place: str, chunk: int = 0
+    row: Mapping[str, Any], config: ColumnsConfig, name: str, place: str, chunk: int = 0
 ) -> Example:
-    """What a row says of a picture.
+    """What a row says of a picture: its captions and its class.
 
     Raises:
         RowError: a column is missing, or does not hold what it is for.
     """
-    return Example(
-        name,
-        _captions(_value(row, config.text), config.text),
-        place,
-        _weight(_value(row, config.weight), config.weight) if config.weight else 1.0,
-        _label(_value(row, config.label), config.label) if config.label else None,
-        tuple(_fact(row.get(column), column) for column in config.facts),
-        bool(config.held_out) and _held(row.get(config.held_out), config.held_out),
-        chunk,
+    captions = _captions(_value(row, config.text), config.text)
+    label = _label(_value(row, config.label), config.label) if config.label else None
+    return Example(name, captions, place, label=label, chunk=chunk)
+
+
+def listed_example_of(
+    row: Mapping[str, Any], config: ListedConfig, name: str, place: str, chunk: int = 0
+) -> Example:
+    """What a row of a list says of a picture.
+
+    Raises:
+        RowError: a column is missing, or does not hold what it is for.
+    """
+    return attrs.evolve(
+        example_of(row, config, name, place, chunk),
+        weight=_weight(_value(row, config.weight), config.weight) if config.weight else 1.0,
+        facts=tuple(_fact(row.get(column), column) for column in config.facts),
+        held=bool(config.held_out) and _held(row.get(config.held_out), config.held_out),
     )
 
 
@@ -88,7 +97,7 @@ def finished(examples: Iterable[Example], config: ListedConfig, where: str) -> l
         PartError: the columns do not fit together, or nothing is left to train on.
     """
     share = config.held_out_share
-    found = [attrs.evolve(it, held=True) if share and _fraction(it.name) < share else it for it in examples]
+    found = [attrs.evolve(it, held=True) if held_by_name(it.name, share) else it for it in examples]
     names = {it.label for it in found}
     if any(isinstance(label, str) for label in names):
         if not all(isinstance(label, str) for label in names):
@@ -101,6 +110,12 @@ def finished(examples: Iterable[Example], config: ListedConfig, where: str) -> l
     if not any(it.weight for it in found if not it.held):
         raise PartError(f"{where}: nothing is left to train on; every picture is held out or has no weight")
     return found
+
+
+def held_by_name(name: str, share: float) -> bool:
+    """Whether a name is among the share that is held out: what others there are changes nothing."""
+    hashed = hashlib.sha256(composed(name).encode(errors="surrogateescape")).digest()
+    return bool(share) and int.from_bytes(hashed[:7]) < share * 2**56
 
 
 def raise_all(problems: Sequence[str]) -> None:
@@ -181,10 +196,3 @@ def _held(value: Any, column: str) -> bool:
     if held is None:
         raise RowError(f"{column!r} is true or false, and not {value!r}")
     return held
-
-
-def _fraction(name: str) -> float:
-    """A number from 0 to 1 that the name decides."""
-    return (
-        int.from_bytes(hashlib.sha256(composed(name).encode(errors="surrogateescape")).digest()[:7]) / 2**56
-    )

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core import PartError
-from glidepath.plugins.train.data.examples import Example, RowError, example_of
+from glidepath.plugins.train.data.examples import Example, RowError, listed_example_of
 from glidepath.plugins.train.data.rows import Row
 from glidepath.registry import ImageError, list_names, picture_sides
 
@@ -75,7 +75,7 @@ def examples_with_bytes(table: Any, config: TableConfig, path: Path) -> tuple[li
         for row in table.read_row_group(group, columns=_columns(config)).to_pylist():
             place = f"{path.name}:{(number := number + 1)}"
             try:
-                examples.append(example_of(row, config, place, place, group))
+                examples.append(listed_example_of(row, config, place, place, group))
             except RowError as error:
                 problems.append(f"{path.parent / place}: {error}")
     return examples, problems

@@ -44,9 +44,6 @@ class Pictures(Protocol):
     def read(self, example: Example) -> bytes:
         """The bytes of a picture. Raises ImageError."""
 
-    def sides(self, example: Example) -> tuple[int, int]:
-        """Its width and height, turned as its EXIF says. Raises ImageError."""
-
 
 @attrs.frozen
 class Chosen:
@@ -54,6 +51,13 @@ class Chosen:
 
     examples: Mapping[tuple[int, ...], Example]
     size: Size
+
+
+class SizedPictures(Pictures, Protocol):
+    """Pictures whose sizes are known before they are decoded."""
+
+    def sides(self, example: Example) -> tuple[int, int]:
+        """Width and height, turned as its EXIF says. Raises ImageError."""
 
 
 class PicturedDataset(ABC):
@@ -96,6 +100,54 @@ class PicturedDataset(ABC):
         """Where the pictures of a batch lie, for a person who looks for one."""
         return [self.pictures.place(example) for example in self.chosen(seed, step, size).examples.values()]
 
+    @abstractmethod
+    def everything(self) -> Iterator[tuple[Example, Size]]:
+        """Every example, those that are held out too, and the size that its image has."""
+
+    def outcomes(self) -> Iterator[Tensor]:
+        """All images [3, H, W] that there may be, for a cache; some come more than once.
+
+        Raises:
+            PartError: there is no end of them, as a transform draws.
+        """
+        for example, size in self.everything():
+            picture = decode_picture(self.pictures.read(example), self.pictures.place(example))
+            for caption in whole(example.captions, self.config):
+                for image, _ in self._outcomes(picture, caption, size):
+                    yield as_tensor(fitted(image, size))
+
+    def texts(self) -> Iterator[str]:
+        """All captions that there may be, for a cache.
+
+        Raises:
+            PartError: parts of them are left out, in too many ways to list.
+        """
+        if self.config.part_dropout:
+            raise PartError("part_dropout leaves out parts of captions: there is no list of all captions")
+        blank = Image.new("RGB", (2, 2))
+        for example, size in self.everything():
+            for caption in whole(example.captions, self.config):
+                made = self._outcomes(blank, caption, size, endless=True)
+                yield from dict.fromkeys(said for _, said in made)
+
+    def _outcomes(
+        self, picture: Image.Image, caption: str, size: Size, *, endless: bool = False
+    ) -> list[tuple[Image.Image, str]]:
+        """endless: a transform that draws without end is passed over."""
+        made = [(picture, caption)]
+        for transform in self.transforms:
+            found: list[tuple[Image.Image, str]] = []
+            for image, said in made:
+                outcomes = transform.outcomes(image, said, size)
+                if outcomes is None and not endless:
+                    raise PartError(
+                        f"{type(transform).__name__} draws without end what it does with a picture: there is "
+                        "no list of all images"
+                    )
+                found += [(image, said)] if outcomes is None else outcomes
+            made = found
+        return made
+
     def _made(self, example: Example, size: Size, rng: np.random.Generator) -> tuple[Tensor, str]:
         caption = drawn(example.captions, self.config, rng)
         picture = decode_picture(self.pictures.read(example), self.pictures.place(example))
@@ -108,6 +160,7 @@ class ListedDataset(PicturedDataset):
     """Pictures of which there is a list in memory."""
 
     config: ListedConfig
+    pictures: SizedPictures
 
     def __init__(
         self,
@@ -115,13 +168,22 @@ class ListedDataset(PicturedDataset):
         where: Path,
         examples: Sequence[Example],
         notes: Sequence[str],
-        pictures: Pictures,
+        pictures: SizedPictures,
         transforms: Sequence[Transform] = (),
+        *,
+        held: bool = False,
     ) -> None:
-        """where: the folder that places start from."""
+        """where: the folder that places start from. held: of those that are held out, and not of the others.
+
+        Nothing is drawn for those that are held out: `validation` has them as they are.
+        """
         self.config, self.where, self.notes, self.pictures = config, where, notes, pictures
         self.examples, self.transforms = examples, transforms
-        trained = [example for example in examples if example.weight and not example.held]
+        trained = [example for example in examples if example.weight and example.held == held]
+        self.validation: ListedDataset | None = None
+        if not held and any(example.weight and example.held for example in examples):
+            plain = attrs.evolve(config, part_dropout=0.0, templates=config.templates[:1])
+            self.validation = ListedDataset(plain, where, examples, (), pictures, held=True)
         self.sizes: Sequence[Size] = [(config.size, config.size)]
         self._buckets = [trained]
         if config.bucket_step:
@@ -134,8 +196,15 @@ class ListedDataset(PicturedDataset):
         if config.label:
             self.labels = self._labels
 
+    def everything(self) -> Iterator[tuple[Example, Size]]:
+        """Every example, those that are held out too, and the size that its image has."""
+        for size, bucket in zip(self.sizes, self._buckets, strict=True):
+            yield from ((example, size) for example in bucket)
+        if self.validation is not None:
+            yield from self.validation.everything()
+
     def chosen(self, seed: int, step: int, size: int) -> Chosen:
-        """What the batch of a step is of, of what is not held out."""
+        """What the batch of a step is of."""
         bucket, number = (0, step) if len(self.sizes) == 1 else self._batches.at(seed, step, size)
         order, examples = self._orders[bucket], self._buckets[bucket]
         return Chosen(

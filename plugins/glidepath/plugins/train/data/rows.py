@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core import PartError
-from glidepath.plugins.train.data.examples import MOST, Example, RowError, example_of, missing
+from glidepath.plugins.train.data.examples import MOST, Example, RowError, listed_example_of, missing
 from glidepath.registry import read_lines, read_text
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def examples_of(
             name = row.get(column)
             if not isinstance(name, str) or not name or "\0" in name:
                 raise RowError(f"{column!r} is the name of a picture, and not {name!r}")
-            example = example_of(row, config, find(name), place)
+            example = listed_example_of(row, config, find(name), place)
         except RowError as error:
             problems.append(f"{where / place}: {form}: {error}")
             continue

@@ -10,7 +10,7 @@ from glidepath.plugins.train.data.configs import TableConfig
 from glidepath.plugins.train.data.examples import Example, RowError, finished, normal, raise_all
 from glidepath.plugins.train.data.folder import FilePictures
 from glidepath.plugins.train.data.listing import outside_or_absent
-from glidepath.plugins.train.data.pictured import ListedDataset, Pictures
+from glidepath.plugins.train.data.pictured import ListedDataset, SizedPictures
 from glidepath.plugins.train.data.rows import Row, csv_rows, examples_of, json_rows
 from glidepath.plugins.train.data.transform import Transform
 
@@ -38,10 +38,10 @@ class CaptionedTable(ListedDataset):
         super().__init__(config, config.file.parent, examples, (), pictures, transforms)
 
 
-def _read(config: TableConfig) -> tuple[list[Example], Pictures]:
+def _read(config: TableConfig) -> tuple[list[Example], SizedPictures]:
     path, folder = config.file, config.file.parent
     suffix = path.suffix.lower()
-    pictures: Pictures = FilePictures(folder)
+    pictures: SizedPictures = FilePictures(folder)
     if suffix == ".parquet":
         from glidepath.plugins.train.data import parquet
 

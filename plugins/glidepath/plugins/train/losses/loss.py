@@ -24,6 +24,7 @@ from glidepath.core import (
     TextEmbedding,
     TextEncoder,
 )
+from glidepath.plugins.train.cache.cached import CachedLatents, CachedTexts
 from glidepath.plugins.train.data.dataset import Batch
 from glidepath.plugins.train.data.draws import drawn
 
@@ -35,21 +36,28 @@ def upload(value: Tensor, device: torch.device) -> Tensor:
 
 
 def encoded(
-    codec: Codec, images: Tensor, device: torch.device, generator: torch.Generator | None = None
+    codec: Codec,
+    images: Tensor,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+    cache: CachedLatents | None = None,
 ) -> Tensor:
     """Images [B, 3, H, W] in [-1, 1], on the host, as x_0 on the device, without gradients.
 
     generator: decides what is drawn of a codec's distributions; None: their mode. Pixels are x_0 themselves.
+    cache: has latents that need not be computed.
     """
-    shown = upload(images, device)
     if type(codec) is IdentityCodec:
-        return shown
+        return upload(images, device)
+    levels = ((images + 1) * 127.5).round().to(torch.uint8)
     noise = None
     if generator is not None:
         shape = (len(images), codec.channels, *codec.latent_size(images.shape[2:]))
-        noise = upload(drawn(torch.randn, shape, generator), device)
+        noise = drawn(torch.randn, shape, generator)
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        return codec.encode(((shown + 1) * 127.5).round().to(torch.uint8), noise)
+        if cache is not None:
+            return cache.encode(levels, noise, device)
+        return codec.encode(upload(levels, device), None if noise is None else upload(noise, device))
 
 
 def add_noise(schedule: NoiseSchedule, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Step]:
@@ -97,7 +105,9 @@ def _target(kind: PredictionKind, step: Step, x_0: Tensor, noise: Tensor) -> Ten
     return x_0 if kind == "sample" else step.alpha * noise - step.sigma * x_0
 
 
-def drop_captions(text_encoder: TextEncoder, captions: Sequence[str], dropped: Tensor) -> TextEmbedding:
+def drop_captions(
+    text_encoder: TextEncoder | CachedTexts, captions: Sequence[str], dropped: Tensor
+) -> TextEmbedding:
     """The embedding of captions, with that of no prompt in place of those `dropped`: [B] bool, on the host.
 
     So the denoiser learns the null condition of classifier-free guidance (Ho & Salimans 2021,

@@ -16,6 +16,7 @@ from glidepath.core import Event, GlidepathError, PartError
 from glidepath.plugins.train.averages.power import PowerAverages
 from glidepath.plugins.train.averages.snapshots import write_snapshot
 from glidepath.plugins.train.data import draws
+from glidepath.plugins.train.data.batches import Batches
 from glidepath.plugins.train.data.dataset import Batch, batch_at
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run.keeping import Room, patiently
@@ -80,6 +81,16 @@ class Loop:
         self._figures: dict[str, float] = {}
         self._room = Room(run.folder)
         self._sheets = self._sheets_of(run, getattr(config, "samples", None))
+        self._ahead = Batches(
+            run.dataset,
+            run.conditioners,
+            config.seed,
+            stage.batch,
+            first + stage.steps,
+            rows=self._share.rows,
+            workers=config.workers,
+            timeout=config.worker_timeout,
+        )
         self._clock, self._timed = time.perf_counter(), 0
 
     def restore(self, found: checkpoints.TrainingCheckpoint) -> None:
@@ -112,6 +123,8 @@ class Loop:
                     self._save(patience=0.0)
                     error.add_note(f"a checkpoint of step {self.step} is in {self.run.folder}")
             raise
+        finally:
+            self._ahead.close()
 
     def _advance(self, stop_after: int | None) -> bool:
         config, end = self.config, self.first + self.stage.steps
@@ -161,10 +174,9 @@ class Loop:
         self.run.tell(Event(name=name, step=self.step, total=self.total, stage=self.stage.name, **more))
 
     def _one_step(self) -> Tensor:
-        seed, done = self.config.seed, self.step - self.first
-        share, run = self._share, self.run
-        batch = batch_at(run.dataset, run.conditioners, seed, self.step, self.stage.batch, share.rows)
-        run.check_shape(batch.images.shape[1:])
+        done = self.step - self.first
+        batch = self._ahead.at(self.step)
+        self.run.check_shape(batch.images.shape[1:])
         decay = ema_decay(self.config.ema, done)
         loss = self.learner.update(self._in_parts(batch), self._learning_rate(done), decay)
         self.stage.stepped()

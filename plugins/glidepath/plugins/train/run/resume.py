@@ -32,6 +32,9 @@ FREE = frozenset(
         "train.probe_every",
         "train.processes",
         "train.shard",
+        "train.validation",
+        "train.worker_timeout",
+        "train.workers",
     }
 )
 """What may be changed between a checkpoint and the resumption: no step of training depends on it."""

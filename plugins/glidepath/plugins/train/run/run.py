@@ -21,6 +21,7 @@ from glidepath.core import (
     PartError,
     TextEncoder,
 )
+from glidepath.plugins.train.cache.cached import Caches
 from glidepath.plugins.train.data.dataset import CaptionedDataset
 from glidepath.plugins.train.run.sheets import PipelineOf
 from glidepath.plugins.train.scale.group import ALONE, Group
@@ -54,6 +55,7 @@ class Run:
         alike.
     distributions: the version of each distribution that supplies a part; checkpoints and weights carry them.
     codec: what makes x_0 of images; it learns nothing. Pixels are x_0 themselves where it is the identity.
+    caches: of what the codec makes, and the text encoder where it does not learn.
     contents: the hash of what is trained on, once it is known; "" of a dataset that does not lie in files.
     located: the keys of `spec` that say where the dataset lies; a run is resumed from another place as well.
     pipeline_of: the spec's pipeline around modules by name, for samples on the way; None: none are drawn.
@@ -73,6 +75,7 @@ class Run:
     codec: Codec = attrs.field(factory=IdentityCodec)
     conditioners: Sequence[Conditioner] = ()
     distributions: Mapping[str, str] = attrs.field(factory=dict)
+    caches: Caches = attrs.field(factory=Caches)
     contents: str = ""
     located: frozenset[str] = frozenset()
     pipeline_of: PipelineOf | None = None

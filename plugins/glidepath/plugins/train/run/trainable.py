@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from glidepath.core import Conditioner, Listener
+    from glidepath.core import Codec, Conditioner, Listener, TextEncoder
+    from glidepath.plugins.train.cache.cached import Caches
     from glidepath.plugins.train.run.run import Run, Trainer
     from glidepath.plugins.train.run.sheets import PipelineOf
     from glidepath.plugins.train.scale.group import Group
@@ -63,9 +64,17 @@ def processes_of(plan: Plan) -> int:
 
 
 def build(
-    plan: Plan, catalogue: Catalogue, folder: Path, device: torch.device, group: Group
+    plan: Plan,
+    catalogue: Catalogue,
+    folder: Path,
+    device: torch.device,
+    group: Group,
+    *,
+    caching: bool = False,
 ) -> tuple[Trainer, Run]:
     """The trainer of a plan and what it is to train: networks on their device, initialised by the seed.
+
+    caching: `train.cache` is about to be made, and is not read.
 
     Raises:
         GlidepathError: a part could not be built, or weights do not fit.
@@ -110,6 +119,7 @@ def build(
         distributions=plan.distributions,
         group=group,
         pipeline_of=_pipeline_of(plan, catalogue, device, parts, networks, conditioners),
+        caches=_caches(plan, codec, networks.get("text_encoder"), None if caching else _cache(plan), device),
         located=_located(plan) if hasattr(parts["data"], "contents") else frozenset(),
     )
     return parts["train"], run
@@ -146,6 +156,45 @@ def _pipeline_of(
     return made
 
 
+def _cache(plan: Plan) -> Path | None:
+    return getattr(_one(plan, "train").config, "cache", None)
+
+
+def _caches(
+    plan: Plan, codec: Codec, text_encoder: TextEncoder | None, folder: Path | None, device: torch.device
+) -> Caches:
+    """What a folder holds of the codec and of a text encoder that nothing trains.
+
+    Raises:
+        CacheError: it is of other parts, or of parts that have changed since.
+    """
+    from glidepath.core import IdentityCodec
+    from glidepath.plugins.train.cache.cached import CachedLatents, CachedTexts, Caches, store_of
+    from glidepath.plugins.train.cache.identity import identity_of
+
+    if folder is None:
+        return Caches()
+    latents = texts = None
+    if type(codec) is not IdentityCodec:
+        latents = CachedLatents(store_of(folder, "latents", identity_of(plan, "codec", codec)), codec)
+    if text_encoder is not None and _keeps_text_encoder(_one(plan, "train").config, text_encoder):
+        found = store_of(folder, "texts", identity_of(plan, "text_encoder", text_encoder))
+        texts = CachedTexts(found, text_encoder, device)
+    return Caches(latents, texts)
+
+
+def _keeps_text_encoder(config: Any, text_encoder: TextEncoder) -> bool:
+    """Whether no stage trains the text encoder."""
+    from glidepath.plugins.train.run.learner import matching
+
+    if getattr(config, "contrastive_steps", 0) or getattr(config, "facts_steps", 0):
+        return False
+    only = getattr(config, "only", None)
+    names = [f"text_encoder.{name}" for name, _ in text_encoder.named_parameters()]
+    frozen = only is not None and not matching(names, only)
+    return frozen or getattr(config, "text_encoder_rate", 1.0) == 0
+
+
 def guests(plan: Plan, catalogue: Catalogue) -> list[Listener]:
     """The parts of a spec that are told what happens: alerts, trackers, and what other plugins add.
 
@@ -176,10 +225,21 @@ def training_tree(plan: Plan) -> dict[str, Any]:
 
 
 def _located(plan: Plan) -> frozenset[str]:
-    """The keys of the paths among the parameters of the dataset."""
-    config = _one(plan, "data").config
-    names = [] if config is None else [field.name for field in attrs.fields(type(config))]
-    return frozenset(f"data.{name}" for name in names if isinstance(getattr(config, name), Path))
+    """The keys of what says where the dataset lies, and those inside it."""
+    return frozenset(_places(_one(plan, "data"), "data"))
+
+
+def _places(part: PartPlan, key: str) -> Iterator[str]:
+    config = part.config
+    for field in () if config is None else attrs.fields(type(config)):
+        if isinstance(getattr(config, field.name), Path) or field.name in getattr(config, "LOCATED", ()):
+            yield f"{key}.{field.name}"
+    for name, inner in part.parts.items():
+        if isinstance(inner, PartPlan):
+            yield from _places(inner, f"{key}.{name}")
+        else:
+            for index, one in enumerate(inner):
+                yield from _places(one, f"{key}.{name}[{index}]")
 
 
 def _one(plan: Plan, slot: str) -> PartPlan:

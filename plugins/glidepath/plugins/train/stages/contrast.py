@@ -64,7 +64,7 @@ class ContrastStage(TrainingStage):
         """Symmetric cross-entropy of images, more often lightly noised than not, against their captions."""
         run = self.run
         captions = batch.captions
-        x_0 = encoded(run.codec, batch.images, run.device, generator)
+        x_0 = encoded(run.codec, batch.images, run.device, generator, run.caches.latents)
         t = time_at(run.schedule, torch.rand(len(captions), generator=generator).square())
         noise = upload(torch.randn(x_0.shape, generator=generator), run.device)
         x_t, _ = add_noise(run.schedule, x_0, noise, t)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from glidepath.core import Condition, Conditioner, Denoiser, PartError, TextEncoder
 from glidepath.plugins.train.data.dataset import Batch, batch_at
-from glidepath.plugins.train.data.draws import drawn
+from glidepath.plugins.train.data.draws import drawn, generator
 from glidepath.plugins.train.losses.density import TimestepDensity, UniformDensity
 from glidepath.plugins.train.losses.loss import (
     add_noise,
@@ -34,6 +34,10 @@ from glidepath.registry import list_names
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import DiffusionTrainerConfig
+
+
+HELD_OUT_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Where the loss of held-out images is taken, as shares of the schedule's times."""
 
 
 class DenoisingStage(TrainingStage):
@@ -86,11 +90,15 @@ class DenoisingStage(TrainingStage):
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The mean squared error, weighted; for a learned variance the variational bound too."""
         config, run = self.config, self.run
-        x_0 = encoded(run.codec, batch.images, run.device, generator)
+        x_0 = encoded(run.codec, batch.images, run.device, generator, run.caches.latents)
         t = self.timesteps.times(self.timesteps.uniforms(len(batch), generator), run.schedule, x_0.shape[2:])
         noise = upload(drawn(torch.randn, x_0.shape, generator), run.device)
         dropped = drawn(torch.rand, (len(batch),), generator) < config.caption_dropout
-        text = None if run.text_encoder is None else drop_captions(run.text_encoder, batch.captions, dropped)
+        text = (
+            None
+            if run.text_encoder is None
+            else drop_captions(run.caches.texts or run.text_encoder, batch.captions, dropped)
+        )
         x_t, step = add_noise(run.schedule, x_0, noise, t)
         low_res = self._low_res(batch.images, generator)
         others = self._conditions(self.modules, batch, dropped)
@@ -141,20 +149,51 @@ class DenoisingStage(TrainingStage):
 
     @torch.no_grad()
     def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:
+        """Whether the caption is heard, and the loss of what is held out from training."""
+        heard = {} if self.run.text_encoder is None else self._heard(averaged)
+        return {**heard, **self._held_out(averaged)}
+
+    def _held_out(self, averaged: nn.ModuleDict) -> dict[str, float]:
+        """The squared error of held-out images at five noise levels, and its mean; {} where there are none.
+
+        The images, the noise and the times are the same at each probe.
+        """
+        run, validation = self.run, getattr(self.run.dataset, "validation", None)
+        if validation is None or not self.config.validation:
+            return {}
+        size = min(self.config.batch, self.config.validation)
+        errors: dict[float, list[Tensor]] = {level: [] for level in HELD_OUT_LEVELS}
+        for index in range(-(-self.config.validation // size)):
+            batch = batch_at(validation, run.conditioners, self.config.seed, index, size)
+            x_0 = encoded(run.codec, batch.images, run.device, cache=run.caches.latents)
+            noise = upload(torch.randn(x_0.shape, generator=generator(0, index)), run.device)
+            embed = run.caches.texts or averaged["text_encoder"] if run.text_encoder is not None else None
+            text = None if embed is None else embed(batch.captions)
+            others = self._conditions(averaged, batch)
+            for level, found in errors.items():
+                t = time_at(run.schedule, torch.full((size,), level, dtype=torch.float64))
+                x_t, step = add_noise(run.schedule, x_0, noise, t)
+                low_res = self._low_res(batch.images)
+                denoiser = cast(Denoiser, averaged["denoiser"])
+                prediction = predict(denoiser, x_t, step, text=text, low_res=low_res, **others)
+                found.append(squared_error(prediction, x_0, noise))
+        means = {level: float(torch.cat(found).mean()) for level, found in errors.items()}
+        figures = {f"held_out_at_{level}": round(mean, 6) for level, mean in means.items()}
+        return {"held_out": round(sum(means.values()) / len(means), 6), **figures}
+
+    def _heard(self, averaged: nn.ModuleDict) -> dict[str, float]:
         """The error at t = 0.9 N under the true caption and under another's: does the model listen?
 
         A text encoder that is ignored makes no difference to the loss for long. The images and the noise are
         the same each time.
         """
         run = self.run
-        if run.text_encoder is None:
-            return {}
         denoiser, text_encoder = averaged["denoiser"], averaged["text_encoder"]
         assert isinstance(denoiser, Denoiser)
         assert isinstance(text_encoder, TextEncoder)
         batch = batch_at(run.dataset, run.conditioners, self.config.seed + 1, 0, min(self.config.batch, 64))
         captions = batch.captions
-        x_0 = encoded(run.codec, batch.images, run.device)
+        x_0 = encoded(run.codec, batch.images, run.device, cache=run.caches.latents)
         noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(self.config.seed))
         noise = upload(noise, run.device)
         t = time_at(run.schedule, torch.full((len(captions),), 0.9, dtype=torch.float64))
