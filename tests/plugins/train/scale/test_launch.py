@@ -54,7 +54,7 @@ def start(place: Path, out: str, *arguments: str, before: tuple[str, ...] = ()) 
 
 
 def finish(process: subprocess.Popen[str], status: int = 0) -> tuple[str, str]:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=1200)
     assert process.returncode == status, err
     return out, err
 
@@ -119,7 +119,7 @@ def test_a_process_that_is_killed_ends_the_run_with_one_message_and_a_checkpoint
         pids = workers(process)
         if len(pids) == 2:
             os.kill(pids[rank], signal.SIGKILL)
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=1200)
         if process.returncode == 0:
             break
         (said,) = [line for line in err.splitlines() if "glidepath: error" in line]
@@ -143,12 +143,28 @@ def test_stopped_by_a_signal_the_run_leaves_a_checkpoint(place: Path, whole: Pat
     process = start(place, out, "--processes", "2", *MANY)
     wait_for_checkpoint(place / out)
     os.killpg(process.pid, number)  # as a terminal sends Ctrl-C
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=1200)
     assert process.returncode in (130, 143), err
     assert err.count("stopping after this step") == 1
     assert "Resume with the same command" in err
     finish(start(place, out, "--processes", "2", *MANY))
     assert same_bits(place / out, whole)
+
+
+def test_if_what_started_them_is_killed_they_stop_with_a_checkpoint(place: Path, whole: Path) -> None:
+    process = start(place, "orphans", "--processes", "2", *MANY)
+    wait_for_checkpoint(place / "orphans")
+    pids = workers(process)
+    process.kill()
+    process.wait()
+    for _ in range(3000):
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            break
+        time.sleep(0.02)
+    else:
+        raise AssertionError("processes are left")
+    finish(start(place, "orphans", "--processes", "2", *MANY))
+    assert same_bits(place / "orphans", whole)
 
 
 def test_what_is_wrong_is_said_once(place: Path) -> None:

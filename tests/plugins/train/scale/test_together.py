@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks,
 
 ROOT = Path(__file__).parents[4]
 
-RUNS = ["two", "three", "fewer", "more", "shards", "three-shards"]
+RUNS = [f"{name}{shards}" for name in ("two", "three", "changing") for shards in ("", "-shards")]
 
 CODE = (
     "import pathlib, sys; from tests.plugins.train.scale import together; "
@@ -38,14 +38,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "TORCH_CPP_LOG_LEVEL": "ERROR",
     }
     command = [sys.executable, "-c", CODE, str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_weights_do_not_depend_on_how_many_processes_train(runs: Path, name: str) -> None:
-    """Dropout, noise, timesteps and dropped captions included; "three" share 4 rows, 1, 1 and 2."""
+    """Dropout, noise, timesteps and dropped captions included.
+
+    "three" share 4 rows, 1, 1 and 2; "changing" are two, then three, then one.
+    """
     for file in ("weights.safetensors", existing(runs / "one")[-1].name):
         ours, theirs = load_file(runs / name / file), load_file(runs / "one" / file)
         assert ours.keys() == theirs.keys()
@@ -62,7 +65,7 @@ def test_the_log_is_that_of_the_whole_batch_and_written_once(runs: Path, name: s
         assert line["loss"] == pytest.approx(other["loss"], abs=2e-6)
 
 
-@pytest.mark.parametrize("name", ["again", "killed-0", "killed-1"])
+@pytest.mark.parametrize("name", ["killed-0", "killed-1"])
 def test_as_many_processes_come_to_the_same_bits_killed_or_not(runs: Path, name: str) -> None:
     for file in ("weights.safetensors", existing(runs / "two")[-1].name):
         ours, theirs = load_file(runs / name / file), load_file(runs / "two" / file)
@@ -74,4 +77,4 @@ def test_a_killed_process_ends_the_others_and_the_first_leaves_a_checkpoint(runs
     assert statuses == [[-9, 3], [3, -9]]
     resumed = [(runs / f"killed-{it}" / "log.jsonl").read_text() for it in range(2)]
     assert "checkpoint-00000005" in resumed[0]  # the first itself was killed
-    assert "checkpoint-00000007" in resumed[1]
+    assert "checkpoint-00000006" in resumed[1]

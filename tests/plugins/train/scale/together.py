@@ -21,8 +21,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from glidepath.plugins.train.run.learner import Learner
 from glidepath.plugins.train.scale.group import Group, ProcessLost, joined
 
-STAGES: dict[str, Any] = {"contrastive_steps": 2, "facts_steps": 2, "steps": 8, "checkpoint_every": 5}
-LAST = 12
+STAGES: dict[str, Any] = {"contrastive_steps": 2, "facts_steps": 2, "steps": 6, "checkpoint_every": 5}
 CPU = torch.device("cpu")
 
 
@@ -88,17 +87,14 @@ def train_together(folder: Path, count: int, *, doomed: int = -1, at: int = 0, *
 def main(folder: Path) -> None:
     torch.set_num_threads(1)  # no pool of threads, which a fork would not take along
     train_alone(folder / "one")
-    for name, count in (("two", 2), ("three", 3)):
-        assert train_together(folder / name, count) == [0] * count
-    assert train_together(folder / "again", 2) == [0, 0]
-    for name, counts in (("fewer", (2, 1)), ("more", (1, 3))):
-        assert train_together(folder / name, counts[0], stop_after=7) == [0] * counts[0]
-        assert train_together(folder / name, counts[1]) == [0] * counts[1]
-    assert train_together(folder / "shards", 2, shard=True) == [0, 0]
-    assert train_together(folder / "three-shards", 2, shard=True, stop_after=7) == [0, 0]
-    assert train_together(folder / "three-shards", 3, shard=True, stop_after=9) == [0, 0, 0]
-    train_alone(folder / "three-shards")
+    for name, changes in (("", {}), ("-shards", {"shard": True})):
+        assert train_together(folder / f"two{name}", 2, **changes) == [0, 0]
+        assert train_together(folder / f"three{name}", 3, **changes) == [0, 0, 0]
+        for count, until in ((2, 5), (3, 7)):
+            ended = train_together(folder / f"changing{name}", count, stop_after=until, **changes)
+            assert ended == [0] * count
+        train_alone(folder / f"changing{name}")
     for doomed in range(2):
-        lost = train_together(folder / f"killed-{doomed}", 2, doomed=doomed, at=8)
+        lost = train_together(folder / f"killed-{doomed}", 2, doomed=doomed, at=7)
         (folder / f"killed-{doomed}" / "statuses").write_text(repr(lost))
         assert train_together(folder / f"killed-{doomed}", 2) == [0, 0]
