@@ -23,6 +23,14 @@ def test_every_row_of_a_batch_is_one_process_s() -> None:
     assert [len(it) for it in SHARES] == [2, 2, 3]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_rows_are_divided_into_as_many_parts_by_each_process(count: int) -> None:
+    """Gradients are averaged after each part, by all of them."""
+    divided = [it.parts(count) for it in SHARES]
+    assert {len(parts) for parts in divided} == {min(count, 2)}
+    assert [row for parts in divided for it in parts for row in range(7)[it.rows]] == list(range(7))
+
+
 @pytest.mark.parametrize("draw", [torch.rand, torch.randn])
 def test_draws_for_rows_are_rows_of_the_draws(draw) -> None:  # type: ignore[no-untyped-def]
     stream = generator(5, 9)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from tests.plugins.train.tiny import steps_of
 
@@ -63,6 +64,12 @@ def test_the_log_is_that_of_the_whole_batch_and_written_once(runs: Path, name: s
     for line, other in zip(ours, theirs, strict=True):
         assert line.keys() == other.keys()
         assert line["loss"] == pytest.approx(other["loss"], abs=2e-6)
+
+
+@pytest.mark.parametrize("name", ["two", "two-shards"])
+def test_samples_are_drawn_with_the_averages_of_one_process(runs: Path, name: str) -> None:
+    ours, theirs = (Image.open(runs / it / "samples" / "00000008.png").convert("RGB") for it in (name, "one"))
+    assert ours.tobytes() == theirs.tobytes()
 
 
 @pytest.mark.parametrize("name", ["killed-0", "killed-1"])

@@ -9,25 +9,44 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch._dynamo  # making an optimizer imports it; here it is done before the forks
 from tests.plugins.train.tiny import KnownColours, make_run, train
+from torch import nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from glidepath.plugins.train.configs import Samples
 from glidepath.plugins.train.run.learner import Learner
+from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.scale.group import Group, ProcessLost, joined
 
 STAGES: dict[str, Any] = {"contrastive_steps": 2, "facts_steps": 2, "steps": 6, "checkpoint_every": 5}
+STAGES["samples"] = Samples(prompts=("red", "blue"), every=8)
 CPU = torch.device("cpu")
 
 
+class Painter:
+    """In place of a pipeline: an image of one colour, which the weights decide."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self.modules = modules
+
+    def __call__(self, prompts: Sequence[str], **_: Any) -> torch.Tensor:
+        total = sum(float(it.double().abs().sum()) for it in self.modules["denoiser"].parameters())
+        return torch.full((len(prompts), 3, 1, 1), int(total * 100) % 256, dtype=torch.uint8)
+
+
+def tiny_run(folder: Path, **changes: Any) -> Run:
+    values: dict[str, Any] = {"dataset": KnownColours(), "pipeline_of": Painter}
+    return make_run(folder, denoiser={"dropout": 0.2}, **(values | changes))
+
+
 def train_alone(folder: Path, **changes: Any) -> None:
-    run = make_run(folder, denoiser={"dropout": 0.2}, dataset=KnownColours())
-    train(run, **(STAGES | changes))
+    train(tiny_run(folder), **(STAGES | changes))
 
 
 def forked(count: int, work: Callable[[Group], object]) -> list[int]:
@@ -76,7 +95,7 @@ def train_together(folder: Path, count: int, *, doomed: int = -1, at: int = 0, *
                 return original(*arguments)
 
             Learner.update = counted  # type: ignore[method-assign]
-        run = make_run(folder, denoiser={"dropout": 0.2}, dataset=KnownColours(), group=group)
+        run = tiny_run(folder, group=group)
         # what the others are initialised with, and asked, is the first one's
         stop_after = changes.pop("stop_after", None)
         train(run, stop_after if group.first else None, **(STAGES | changes))

@@ -200,11 +200,8 @@ class Loop:
         return highest * rate_share(config, done, self.stage.steps)
 
     def _sheets_of(self, run: Run, samples: Samples | None) -> Sheets | None:
-        """Of the stage that trains the denoiser, by the first process."""
-        if samples is None or run.pipeline_of is None or not run.group.first:
-            return None
-        if self._shards:
-            run.warn("no samples are drawn while each process holds a part of the weights")
+        """Of the stage that trains the denoiser, by the first process; divided averages need them all."""
+        if samples is None or run.pipeline_of is None or not (run.group.first or self._shards):
             return None
         averaged = self.learner.averaged
         return Sheets(samples, run.pipeline_of, averaged) if "denoiser" in averaged else None
@@ -212,12 +209,14 @@ class Loop:
     def _draw(self, sheets: Sheets) -> None:
         """A sheet of samples. One that fails is told, and costs no step."""
         paused = time.perf_counter()
-        try:
-            path = sheets.draw(self.run.folder, self.step)
-        except GlidepathError as error:
-            self._tell("warning", message=f"samples could not be drawn: {error}")
-        else:
-            self._tell("samples", files={"samples": path})
+        with self._shards.averages() if self._shards else nullcontext():
+            if self.run.group.first:
+                try:
+                    path = sheets.draw(self.run.folder, self.step)
+                except GlidepathError as error:
+                    self._tell("warning", message=f"samples could not be drawn: {error}")
+                else:
+                    self._tell("samples", files={"samples": path})
         self._clock += time.perf_counter() - paused
 
     def _log(self, *, probe: bool) -> bool:

@@ -6,7 +6,8 @@ and what is left of them is the part again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,6 +51,15 @@ class Shards:
         """The stage's figures of the averages."""
         figures: dict[str, float] = self._of_probe(averaged)
         return figures
+
+    @contextmanager
+    def averages(self) -> Iterator[None]:
+        """Within it the averages are whole; every process has to enter it."""
+        self._of_probe.unshard()
+        try:
+            yield
+        finally:
+            self._of_probe.reshard()
 
 
 def gathered(tensors: Mapping[str, Tensor], *, kept: bool = True) -> dict[str, Tensor]:

@@ -39,9 +39,9 @@ class Share:
         return int(self.rows.stop - self.rows.start)
 
     def parts(self, count: int) -> list[Share]:
-        """Its rows in `count` parts, or in one for each row where there are fewer."""
-        rows, first = min(count, len(self)), self.rows.start
-        ends = [first + len(self) * index // rows for index in range(rows + 1)]
+        """Its rows in `count` parts, or in fewer where a process has fewer rows: in as many by each process."""
+        parts, first = min(count, self.size // self.count), self.rows.start
+        ends = [first + len(self) * index // parts for index in range(parts + 1)]
         return [attrs.evolve(self, rows=slice(*both)) for both in pairwise(ends)]
 
     def generator(self, seed: int, step: int) -> torch.Generator:
