@@ -54,7 +54,8 @@ def test_the_weights_do_not_depend_on_how_many_processes_train(runs: Path, name:
         ours, theirs = load_file(runs / name / file), load_file(runs / "one" / file)
         assert ours.keys() == theirs.keys()
         for key, value in theirs.items():
-            torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
+            if not key.endswith(".calls"):  # forward passes: one row is not divided into two parts
+                torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -25,6 +25,7 @@ from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.scale.group import Group, ProcessLost, joined
 
 STAGES: dict[str, Any] = {"contrastive_steps": 2, "facts_steps": 2, "steps": 6, "checkpoint_every": 5}
+STAGES["accumulate"] = 2
 STAGES["samples"] = Samples(prompts=("red", "blue"), every=8)
 CPU = torch.device("cpu")
 

@@ -57,6 +57,8 @@ class Loop:
         self.config, self.run, self.stage, self.first, self.total = config, run, stage, first, total
         self.step = self.saved = first
         sharded = config.shard and run.group.count > 1 and stage.divides
+        if sharded and config.precision == "float16":
+            raise PartError("train.shard is for float32 and bfloat16: set train.precision to one of them")
         self._shards = Shards(stage, run.device) if sharded else None
         self.learner = Learner(
             stage.modules,

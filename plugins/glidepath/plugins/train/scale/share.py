@@ -39,7 +39,7 @@ class Share:
         return int(self.rows.stop - self.rows.start)
 
     def parts(self, count: int) -> list[Share]:
-        """Its rows in `count` parts, or in fewer where a process has fewer rows: in as many by each process."""
+        """Its rows in `count` parts; in fewer, and each process in as many, where one has fewer rows."""
         parts, first = min(count, self.size // self.count), self.rows.start
         ends = [first + len(self) * index // parts for index in range(parts + 1)]
         return [attrs.evolve(self, rows=slice(*both)) for both in pairwise(ends)]
