@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -21,6 +20,7 @@ from glidepath.plugins.train.data.dataset import Batch, batch_at
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run.keeping import Room, patiently
 from glidepath.plugins.train.run.learner import Learner, fingerprint
+from glidepath.plugins.train.run.memory import peak_bytes
 from glidepath.plugins.train.run.rates import ema_decay, rate_share
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
 from glidepath.plugins.train.run.sheets import Sheets
@@ -232,7 +232,7 @@ class Loop:
         line = {
             "learning_rate": self._learning_rate(self.step - 1 - self.first),
             "images_per_second": round(rate, 1),
-            "memory_gb": round(_peak_bytes(self.run.device) / 1e9, 3),
+            "memory_gb": round(peak_bytes(self.run.device) / 1e9, 3),
         }
         if probe:
             figures = (self._shards or self.stage).probe(self.learner.averaged)
@@ -394,18 +394,6 @@ class Loop:
         )
         error.batches = batches
         return error
-
-
-def _peak_bytes(device: torch.device) -> int:
-    """The most memory that was in use: of the GPU, or of the process; 0 where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _told(spike: Spike) -> str:
