@@ -7,56 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import torch
 import transformers
 
-UNET = {
-    "sample_size": 8,
-    "block_out_channels": (16, 32),
-    "layers_per_block": 1,
-    "norm_num_groups": 8,
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-    "cross_attention_dim": 32,
-    "attention_head_dim": 4,
-}
-SDXL_UNET = {
-    **UNET,
-    "cross_attention_dim": 64,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 8,
-    "projection_class_embeddings_input_dim": 6 * 8 + 24,
-    "transformer_layers_per_block": (1, 2),
-}
-SD3 = {
-    "sample_size": 8,
-    "patch_size": 2,
-    "in_channels": 16,
-    "num_layers": 2,
-    "attention_head_dim": 8,
-    "num_attention_heads": 4,
-    "joint_attention_dim": 96,
-    "caption_projection_dim": 32,
-    "pooled_projection_dim": 40,
-    "out_channels": 16,
-    "pos_embed_max_size": 16,
-}
-FLUX = {
-    "in_channels": 16,
-    "num_layers": 1,
-    "num_single_layers": 1,
-    "attention_head_dim": 16,
-    "num_attention_heads": 2,
-    "joint_attention_dim": 48,
-    "pooled_projection_dim": 32,
-    "axes_dims_rope": (4, 6, 6),
-}
-LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+from .pieces import (
+    FLUX,
+    LATENT,
+    SD3,
+    SDXL_UNET,
+    UNET,
+    clip,
+    clip_tokenizer,
+    saved,
+    seed,
+    spread,
+    t5_encoder,
+    t5_tokenizer,
+    vae,
+)
 
 
 def sd15(folder: Path, *, in_channels: int = 4, **scheduler: Any) -> Path:
     """Stable Diffusion 1.5: one CLIP, epsilon, PNDM."""
-    _seed()
+    seed()
     unet = diffusers.UNet2DConditionModel(**UNET, in_channels=in_channels)
     chosen = diffusers.PNDMScheduler(
         **{**LATENT, "skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1, **scheduler}
@@ -72,12 +44,12 @@ def sd15(folder: Path, *, in_channels: int = 4, **scheduler: Any) -> Path:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    return _saved(made, folder)
+    return saved(made, folder)
 
 
 def sd21(folder: Path) -> Path:
     """Stable Diffusion 2.1: velocity, with a terminal SNR of zero."""
-    _seed()
+    seed()
     scheduler = diffusers.DDIMScheduler(
         **LATENT,
         prediction_type="v_prediction",
@@ -96,21 +68,19 @@ def sd21(folder: Path) -> Path:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    return _saved(made, folder)
+    return saved(made, folder)
 
 
 def sdxl(folder: Path, *, in_channels: int = 4, second: int = 32) -> Path:
     """SDXL: two CLIPs, sizes as conditions, Euler. second: the width of the second CLIP."""
-    _seed()
+    seed()
     width = 32 + second
     unet = diffusers.UNet2DConditionModel(
         **{**SDXL_UNET, "cross_attention_dim": width}, in_channels=in_channels
     )
     scheduler = diffusers.EulerDiscreteScheduler(**LATENT, timestep_spacing="leading", steps_offset=1)
-    inpainting = in_channels == 9
-    made = (
-        diffusers.StableDiffusionXLInpaintPipeline if inpainting else diffusers.StableDiffusionXLPipeline
-    )(
+    kind = "StableDiffusionXLInpaintPipeline" if in_channels == 9 else "StableDiffusionXLPipeline"
+    made = getattr(diffusers, kind)(
         vae=vae(4),
         text_encoder=clip(),
         text_encoder_2=clip(second, projection=24),
@@ -120,12 +90,12 @@ def sdxl(folder: Path, *, in_channels: int = 4, second: int = 32) -> Path:
         scheduler=scheduler,
         add_watermarker=False,
     )
-    return _saved(made, folder)
+    return saved(made, folder)
 
 
 def refiner(folder: Path) -> Path:
     """SDXL's refiner: the second CLIP alone, and a score in place of the image's size."""
-    _seed()
+    seed()
     unet = diffusers.UNet2DConditionModel(
         **{**UNET, "cross_attention_dim": 32},
         addition_embed_type="text_time",
@@ -143,7 +113,7 @@ def refiner(folder: Path) -> Path:
         requires_aesthetics_score=True,
         add_watermarker=False,
     )
-    return _saved(made, folder)
+    return saved(made, folder)
 
 
 def sdxl_of_two_widths(folder: Path) -> Path:
@@ -163,7 +133,7 @@ def sdxl_inpainting(folder: Path) -> Path:
 
 def pix2pix(folder: Path) -> Path:
     """InstructPix2Pix: an image beside x."""
-    _seed()
+    seed()
     made = diffusers.StableDiffusionInstructPix2PixPipeline(
         vae=vae(4),
         text_encoder=clip(),
@@ -174,12 +144,12 @@ def pix2pix(folder: Path) -> Path:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    return _saved(made, folder)
+    return saved(made, folder)
 
 
 def upscaler(folder: Path) -> Path:
     """Stable Diffusion's upscaler: pixels beside x, and the level of the noise in them as a label."""
-    _seed()
+    seed()
     made = diffusers.StableDiffusionUpscalePipeline(
         vae=vae(4, scale=0.08333),
         text_encoder=clip(),
@@ -198,35 +168,35 @@ def upscaler(folder: Path) -> Path:
             steps_offset=1,
         ),
     )
-    return _saved(made, folder)
+    return saved(made, folder)
 
 
 def controlnet(folder: Path) -> Path:
     """A ControlNet of the UNet of `sd15`."""
-    _seed()
+    seed()
     unet = diffusers.UNet2DConditionModel(**UNET)
     made = diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 8))
-    _spread(made)
+    spread(made)
     made.save_pretrained(folder)
     return folder
 
 
 def sdxl_controlnet(folder: Path) -> Path:
     """A ControlNet of the UNet of `sdxl`, which is told of sizes too."""
-    _seed()
+    seed()
     unet = diffusers.UNet2DConditionModel(**SDXL_UNET)
     made = diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 8))
-    _spread(made)
+    spread(made)
     made.save_pretrained(folder)
     return folder
 
 
 def sd3_controlnet(folder: Path, **settings: Any) -> Path:
     """A ControlNet of `sd3` that reads no pooled text, as InstantX trained them."""
-    _seed()
+    seed()
     given = {**SD3, "num_layers": 1, **settings}
     made = diffusers.SD3ControlNetModel(**given)
-    _spread(made)
+    spread(made)
     made.save_pretrained(folder)
     return folder
 
@@ -239,10 +209,10 @@ def sd35_controlnet(folder: Path) -> Path:
 
 def flux_controlnet(folder: Path, **settings: Any) -> Path:
     """A ControlNet of `flux`, several in one."""
-    _seed()
+    seed()
     given = {**FLUX, "num_mode": 3, "guidance_embeds": True, **settings}
     made = diffusers.FluxControlNetModel(**given)
-    _spread(made)
+    spread(made)
     made.save_pretrained(folder)
     return folder
 
@@ -255,7 +225,7 @@ def flux_pixel_controlnet(folder: Path) -> Path:
 
 def image_encoder(folder: Path) -> Path:
     """A CLIP for pictures of 16 pixels, and what makes pictures fit it."""
-    _seed()
+    seed()
     config = transformers.CLIPVisionConfig(
         hidden_size=32,
         intermediate_size=48,
@@ -285,7 +255,7 @@ def sd35(folder: Path) -> Path:
 
 def sd3(folder: Path, *, t5: bool = True, second: int = 32, first: int = 16, **transformer: Any) -> Path:
     """SD 3: two CLIPs and a T5, a flow. second: the width of the second CLIP. first: the first's pooled."""
-    _seed()
+    seed()
     made = diffusers.StableDiffusion3Pipeline(
         transformer=diffusers.SD3Transformer2DModel(
             **{**SD3, "pooled_projection_dim": first + 24, **transformer}
@@ -299,7 +269,7 @@ def sd3(folder: Path, *, t5: bool = True, second: int = 32, first: int = 16, **t
         text_encoder_3=t5_encoder(96) if t5 else None,
         tokenizer_3=t5_tokenizer() if t5 else None,
     )
-    return _saved(made, folder)
+    return saved(made, folder)
 
 
 def flux(
@@ -311,7 +281,7 @@ def flux(
     pipeline: Any = diffusers.FluxPipeline,
 ) -> Path:
     """Flux: pooled CLIP and a T5, a flow whose shift depends on the size; packed latents."""
-    _seed()
+    seed()
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(
         shift=3.0 if distilled else 1.0,
         use_dynamic_shifting=distilled,
@@ -330,12 +300,12 @@ def flux(
         text_encoder_2=t5_encoder(48),
         tokenizer_2=t5_tokenizer(24),
     )
-    return _saved(made, folder)
+    return saved(made, folder)
 
 
 def chroma(folder: Path) -> Path:
     """Chroma: a T5 with its mask alone, packed latents."""
-    _seed()
+    seed()
     own = ("in_channels", "num_layers", "num_single_layers", "attention_head_dim", "num_attention_heads")
     settings = {name: FLUX[name] for name in (*own, "joint_attention_dim", "axes_dims_rope")}
     approximator = {"approximator_num_channels": 16, "approximator_hidden_dim": 32, "approximator_layers": 1}
@@ -346,7 +316,7 @@ def chroma(folder: Path) -> Path:
         text_encoder=t5_encoder(48),
         tokenizer=t5_tokenizer(512),
     )
-    return _saved(made, folder)
+    return saved(made, folder)
 
 
 def flux_control(folder: Path) -> Path:
@@ -371,7 +341,7 @@ def schnell(folder: Path) -> Path:
 
 def pixels(folder: Path) -> Path:
     """A UNet of pixels, steered by nothing."""
-    _seed()
+    seed()
     unet = diffusers.UNet2DModel(
         sample_size=8,
         block_out_channels=(16, 32),
@@ -381,12 +351,12 @@ def pixels(folder: Path) -> Path:
         up_block_types=("AttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=8,
     )
-    return _saved(diffusers.DDIMPipeline(unet=unet, scheduler=diffusers.DDIMScheduler()), folder)
+    return saved(diffusers.DDIMPipeline(unet=unet, scheduler=diffusers.DDIMScheduler()), folder)
 
 
 def dit(folder: Path) -> Path:
     """DiT: class labels, a learned variance."""
-    _seed()
+    seed()
     made = diffusers.DiTPipeline(
         transformer=diffusers.DiTTransformer2DModel(
             sample_size=8,
@@ -402,12 +372,12 @@ def dit(folder: Path) -> Path:
         vae=vae(4),
         scheduler=diffusers.DDIMScheduler(clip_sample=False),
     )
-    return _saved(made, folder)
+    return saved(made, folder)
 
 
 def pixart(folder: Path) -> Path:
     """PixArt-Sigma: a T5 with its mask, a learned variance that its pipeline drops."""
-    _seed()
+    seed()
     made = diffusers.PixArtSigmaPipeline(
         transformer=diffusers.PixArtTransformer2DModel(
             sample_size=8,
@@ -426,98 +396,4 @@ def pixart(folder: Path) -> Path:
         text_encoder=t5_encoder(48),
         tokenizer=t5_tokenizer(300),
     )
-    return _saved(made, folder)
-
-
-def vae(channels: int, shift: float | None = None, scale: float = 0.3, levels: int = 2) -> Any:
-    """An autoencoder that halves the size, at each level but one."""
-    return diffusers.AutoencoderKL(
-        block_out_channels=(8, *(16,) * (levels - 1)),
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        latent_channels=channels,
-        norm_num_groups=4,
-        sample_size=16,
-        scaling_factor=scale,
-        shift_factor=shift,
-    )
-
-
-def clip(width: int = 32, projection: int | None = None) -> Any:
-    """A CLIP of three layers."""
-    config = transformers.CLIPTextConfig(
-        vocab_size=600,
-        hidden_size=width,
-        intermediate_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=77,
-        projection_dim=projection or width,
-        bos_token_id=512,
-        eos_token_id=513,
-        hidden_act="gelu" if projection else "quick_gelu",
-    )
-    if projection:
-        return transformers.CLIPTextModelWithProjection(config)
-    return transformers.CLIPTextModel(config)
-
-
-def t5_encoder(width: int) -> Any:
-    """A T5 of two layers, its encoder alone."""
-    config = transformers.T5Config(
-        vocab_size=200,
-        d_model=width,
-        d_kv=8,
-        d_ff=32,
-        num_layers=2,
-        num_heads=4,
-        feed_forward_proj="gated-gelu",
-    )
-    return transformers.T5EncoderModel(config)
-
-
-def clip_tokenizer(folder: Path, padding: str = "<|endoftext|>") -> Any:
-    """CLIP's byte-pair encoding that merges nothing: a token is a byte, or a byte that ends a word."""
-    folder.mkdir(parents=True, exist_ok=True)
-    letters = sorted(_bytes_to_text().values())
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {word: index for index, word in enumerate(words)}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return transformers.CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), pad_token=padding, model_max_length=77
-    )
-
-
-def t5_tokenizer(length: int = 512) -> Any:
-    """A unigram tokenizer of letters."""
-    letters = [(letter, -3.0) for letter in "▁abcdefghijklmnopqrstuvwxyz,."]
-    words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *letters]
-    return transformers.T5Tokenizer(vocab=words, extra_ids=0, model_max_length=length)
-
-
-def _bytes_to_text() -> dict[int, str]:
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in plain]
-    return {**{b: chr(b) for b in plain}, **{b: chr(256 + i) for i, b in enumerate(others)}}
-
-
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
-def _saved(pipeline: Any, folder: Path) -> Path:
-    for part in pipeline.components.values():
-        if isinstance(part, torch.nn.Module):
-            _spread(part)
-    pipeline.save_pretrained(folder)
-    return folder
-
-
-def _spread(network: torch.nn.Module) -> None:
-    """Weights that leave no layer without effect: published initialisations have zeros at many ends."""
-    for name, parameter in network.named_parameters():
-        if parameter.ndim > 1 and not bool(parameter.any()):
-            torch.nn.init.normal_(parameter, std=0.05)
-        elif name.endswith("bias"):
-            torch.nn.init.normal_(parameter, std=0.02)
+    return saved(made, folder)

@@ -13,7 +13,7 @@ from glidepath.plugins.diffusers.configs import LoraConfig
 from glidepath.plugins.diffusers.lora import Lora
 from glidepath.plugins.diffusers.wrapped import Wrapped
 
-from . import folders
+from .pieces import UNET
 
 Given = dict[str, Tensor]
 ATTENTION = ("to_q", "to_v", "to_out.0", "q_proj", "proj_in")
@@ -22,7 +22,7 @@ ALL = ("",)
 
 def unet(**more: Any) -> Any:
     torch.manual_seed(0)
-    return diffusers.UNet2DConditionModel(**{**folders.UNET, **more})
+    return diffusers.UNet2DConditionModel(**{**UNET, **more})
 
 
 def flux() -> Any:

@@ -21,7 +21,6 @@ diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]
 pytest.importorskip("peft", reason="needs the extra [diffusers]")
 pytest.importorskip("transformers", reason="needs the extra [diffusers]")
 
-from . import folders  # noqa: E402
 from .loras import (  # noqa: E402
     ALL,
     Given,
@@ -37,6 +36,7 @@ from .loras import (  # noqa: E402
     weights,
     wrapped,
 )
+from .pieces import clip, t5_encoder  # noqa: E402
 
 Saved = Callable[[str], Path]
 
@@ -206,7 +206,7 @@ def test_a_text_encoder_is_changed_by_the_names_of_each_trainer(
     prefix: str, down: str, up: str, projection: int | None
 ) -> None:
     torch.manual_seed(0)
-    network = folders.clip(projection=projection)
+    network = clip(projection=projection)
     plain = copy.deepcopy(network)
     whole = factors(network, ("q_proj", "out_proj", "fc1"))
     made = {path.removeprefix("text_model."): pair for path, pair in whole.items()}
@@ -218,7 +218,7 @@ def test_a_text_encoder_is_changed_by_the_names_of_each_trainer(
 
 
 def test_encoders_are_numbered_as_their_folders_are() -> None:
-    encoders = [folders.clip(), folders.clip(projection=24), folders.t5_encoder(48)]
+    encoders = [clip(), clip(projection=24), t5_encoder(48)]
     plain, expected, tensors = copy.deepcopy(encoders), [], {}
     for number, (network, ends) in enumerate(zip(encoders, ("k_proj", "k_proj", "wo"), strict=True), start=1):
         made = factors(network, (ends,))
