@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +21,7 @@ from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run.keeping import Room, patiently
 from glidepath.plugins.train.run.learner import Learner, fingerprint
 from glidepath.plugins.train.run.memory import peak_bytes
+from glidepath.plugins.train.run.precision import autocast
 from glidepath.plugins.train.run.rates import ema_decay, rate_share
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
 from glidepath.plugins.train.run.sheets import Sheets
@@ -71,7 +72,7 @@ class Loop:
         # what another stage may have trained is kept, and what is as it was loaded is known again
         self._keeps_frozen = stage.steps < total
         self._frozen = "" if self._keeps_frozen else fingerprint(gathered(self.learner.frozen))
-        self._autocast = _autocast(config.precision, run.device)
+        self._autocast = autocast(config.precision, run.device)
         self._share = share_of(stage, run.group)
         self._parts = self._share.parts(config.accumulate if stage.divides else 1)
         self._loss = self._shards.loss if self._shards else loss_of(stage, run.group)
@@ -398,13 +399,3 @@ class Loop:
 
 def _told(spike: Spike) -> str:
     return f"the loss of step {spike.step + 1} is {spike.loss:g}, over {spike.factor:g} times the median"
-
-
-def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    if precision == "auto":
-        precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    if precision not in ("float32", "bfloat16", "float16"):
-        raise PartError(f"train.precision is auto, float32, bfloat16 or float16, not {precision!r}")
-    if precision == "float32":
-        return nullcontext
-    return lambda: torch.autocast(device.type, dtype=getattr(torch, precision))
