@@ -164,10 +164,9 @@ class Loop:
         done = self.step - self.first
         self._averages.update(done)
         if done % self.config.ema_every == 0 or done == self.stage.steps:
-            first = self.run.group.first
             for length, average in zip(self._averages.lengths, self._averages.averages, strict=True):
-                whole = gathered(average, kept=first)
-                if first:
+                whole = gathered(average, kept=self.run.group.first)
+                if self.run.group.first:
                     write_snapshot(self.run.folder, done, length, self._exported(whole))
 
     def _is_to_stop(self, stop_after: int | None) -> bool:
