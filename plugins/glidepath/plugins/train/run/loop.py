@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from glidepath.plugins.train.averages.power import PowerAverages
 from glidepath.plugins.train.averages.snapshots import write_snapshot
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.data.batches import Batches
-from glidepath.plugins.train.data.dataset import Batch, batch_at
+from glidepath.plugins.train.data.dataset import Batch
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run.keeping import Room, patiently
 from glidepath.plugins.train.run.learner import Learner, fingerprint
@@ -25,7 +25,7 @@ from glidepath.plugins.train.run.precision import autocast
 from glidepath.plugins.train.run.rates import ema_decay, rate_share
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
 from glidepath.plugins.train.run.sheets import Sheets
-from glidepath.plugins.train.run.spikes import Losses, Spike
+from glidepath.plugins.train.run.spikes import Losses, Spike, batches_of
 from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.scale.shards import Shards, gathered
 from glidepath.plugins.train.scale.share import loss_of, share_of
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 
 _MOST_LEFT_OUT = 20
-_MOST_CAPTIONS = 64
 
 
 class Loop:
@@ -368,17 +367,7 @@ class Loop:
         return True
 
     def _batches(self, steps: list[int]) -> list[dict[str, Any]]:
-        """What was trained on in some steps: names of files, where the dataset knows them, and captions."""
-        dataset, size, batches = self.run.dataset, self.stage.batch, []
-        names: Callable[..., Iterable[str]] = getattr(dataset, "names", lambda *_: [])
-        with suppress(Exception):  # what cannot be read again is not known
-            for step in steps:
-                captions = batch_at(dataset, (), self.config.seed, step, size).captions
-                named = list(names(self.config.seed, step, size))[:_MOST_CAPTIONS]
-                batches.append(
-                    {"step": step + 1, "names": named, "captions": list(captions[:_MOST_CAPTIONS])}
-                )
-        return batches
+        return batches_of(self.run.dataset, self.config.seed, self.stage.batch, steps)
 
     def _diverged(self, what: str, step: int, batches: list[dict[str, Any]]) -> TrainingDiverged:
         found = checkpoints.existing(self.run.folder)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from statistics import median
 from typing import Any
 
@@ -12,8 +13,11 @@ import attrs
 import torch
 from torch import Tensor
 
+from glidepath.plugins.train.data.dataset import CaptionedDataset, batch_at
+
 _RECENT = 100
 _FEWEST = 20
+_MOST_CAPTIONS = 64
 
 
 @attrs.frozen
@@ -81,3 +85,15 @@ class Losses:
         self._waiting, self._found = [], []
         self._unlogged = list(meta.get("unlogged", ()))
         self._recent = deque(map(float, meta.get("recent", ())), maxlen=_RECENT)
+
+
+def batches_of(dataset: CaptionedDataset, seed: int, size: int, steps: Iterable[int]) -> list[dict[str, Any]]:
+    """What was trained on in some steps: names of files, where the dataset knows them, and captions."""
+    names: Callable[..., Iterable[str]] = getattr(dataset, "names", lambda *_: [])
+    batches: list[dict[str, Any]] = []
+    with suppress(Exception):  # what cannot be read again is not known
+        for step in steps:
+            captions = list(batch_at(dataset, (), seed, step, size).captions[:_MOST_CAPTIONS])
+            named = list(names(seed, step, size))[:_MOST_CAPTIONS]
+            batches.append({"step": step + 1, "names": named, "captions": captions})
+    return batches
