@@ -8,6 +8,7 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import and_, deep_iterable, ge, gt, le, lt, min_len, optional
 
+from glidepath.plugins.train.stages.configs import LoraTraining
 from glidepath.registry import doc, part
 
 
@@ -234,6 +235,20 @@ class DiffusionTrainerConfig(TrainingConfig):
             "of the images that the dataset holds out, how many each probe takes the loss of, at five noise "
             "levels; 0: none"
         ),
+    )
+    lora: LoraTraining | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "train low-rank changes instead of the weights, which are those of the spec; they are written to "
+            "lora.safetensors"
+        ),
+    )
+    prior: Any = attrs.field(
+        default=None,
+        metadata=part("dataset", "images that are not to be forgotten, a half of each batch (DreamBooth)"),
+    )
+    prior_weight: float = attrs.field(
+        default=1.0, validator=ge(0), metadata=doc("of the loss of that half, beside the other's")
     )
     caption_dropout: float = attrs.field(
         default=0.2,

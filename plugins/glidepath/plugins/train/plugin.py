@@ -5,7 +5,7 @@ Imports no torch, and the parameters of a part only where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,20 @@ def _needs_of_trainer(config: DiffusionTrainerConfig) -> dict[str, Need]:
         why = "the dataset says what its captions say; 0 leaves the stage out"
         needs["data.facts"] = Need(value=True, field="facts_steps", why=why)
     return needs
+
+
+def _faults_of_trainer(config: DiffusionTrainerConfig) -> Sequence[tuple[str, str]]:
+    if config.lora is None:
+        return []
+    faults = []
+    if not config.init_from_weights:
+        faults.append(("lora", "it changes weights that are there: init_from_weights: true"))
+    if config.lora.keys == "kohya" and config.lora.text_targets:
+        faults.append(("lora", "keys: kohya is of the denoiser alone: leave text_targets out"))
+    for field in ("only", "ema_lengths"):
+        if getattr(config, field):
+            faults.append((field, "lora says what is trained, and keeps it alone: leave this out"))
+    return faults
 
 
 def _needs_of_bits(_config: BitsConfig) -> dict[str, Need]:
@@ -113,10 +127,13 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.configs:DiffusionTrainerConfig",
             summary="trains the denoiser and its text encoder together; resumes exactly",
             needs=_needs_of_trainer,
+            check=_faults_of_trainer,
             references=(
                 'Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239, algorithm 1',
                 'Nichol & Dhariwal 2021, "Improved DDPM", arXiv:2102.09672, section 3.1 (learned variance)',
                 'Ho & Salimans 2022, "Classifier-Free Diffusion Guidance", arXiv:2207.12598, algorithm 1',
+                'Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685',
+                'Ruiz et al. 2023, "DreamBooth", arXiv:2208.12242, equation 2 (prior)',
                 'Ho et al. 2022, "Cascaded Diffusion Models", arXiv:2106.15282, section 4 (low_res_noise)',
             ),
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.train.averages.power import LONGEST, shares_of
+from glidepath.plugins.train.averages.power import LONGEST, PowerAverages, shares_of
+from glidepath.plugins.train.scale.shards import gathered
 from glidepath.registry import utf_8_name, write_tensors
 
 FOLDER = "averages"
@@ -29,17 +30,28 @@ class Snapshot:
     path: Path
 
 
-def write_snapshot(folder: Path, step: int, length: float, tensors: Mapping[str, Tensor]) -> None:
-    """Write what a run of this folder averaged.
+def keep(
+    folder: Path,
+    step: int,
+    averages: PowerAverages,
+    exported: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]],
+    *,
+    writes: bool = True,
+) -> None:
+    """Write what a run of this folder averaged until a step; every process of the run has to ask.
+
+    exported: which weights are kept, and under which names. writes: whether this process writes.
 
     Raises:
-        CannotWrite: it cannot be written.
+        CannotWrite: a file cannot be written.
     """
-    path = folder / FOLDER / f"average-{length:g}-step-{step:08d}.safetensors"
-    path.parent.mkdir(exist_ok=True)
-    write_tensors(
-        path, tensors, {"format": "glidepath-average-1", "step": str(step), "length": f"{length:g}"}
-    )
+    for length, average in zip(averages.lengths, averages.averages, strict=True):
+        whole = gathered(average, kept=writes)
+        if writes:
+            path = folder / FOLDER / f"average-{length:g}-step-{step:08d}.safetensors"
+            path.parent.mkdir(exist_ok=True)
+            header = {"format": "glidepath-average-1", "step": str(step), "length": f"{length:g}"}
+            write_tensors(path, exported(whole), header)
 
 
 def snapshots(folder: Path) -> list[Snapshot]:

@@ -43,12 +43,14 @@ class Batch:
     captions: B texts.
     inputs: the pictures that conditioners take, each [B, 3, h, w] uint8.
     labels: [B] int64 class labels; None of a dataset without.
+    weights: [B] float32, of the loss of each; None where all are 1.
     """
 
     images: Tensor
     captions: list[str]
     inputs: Mapping[str, Tensor] = MappingProxyType({})
     labels: Tensor | None = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -74,7 +76,8 @@ class CaptionedDataset(Protocol):
     [size, 3, h, w] uint8 on the host, as `Request.inputs` of glidepath has them.
 
     One whose images are of classes has `labels(seed, step, size) -> Tensor`: those of the images of that
-    batch, [size] int64 from 0 on, on the host.
+    batch, [size] int64 from 0 on, on the host. One whose rows do not count alike has
+    `loss_weights(size) -> Tensor`, [size] float32: what their losses are multiplied by.
 
     One whose batches are not all of one size says which they have, `sizes: Sequence[tuple[int, int]]`, each
     (height, width).
@@ -143,7 +146,8 @@ def batch_at(
         images, captions = (some[rows] for some in dataset.batch(seed, step, size))
     labels = dataset.labels(seed, step, size)[rows] if hasattr(dataset, "labels") else None
     inputs = inputs_of(dataset, conditioners, seed, step, size)
-    return Batch(images, captions, {name: value[rows] for name, value in inputs.items()}, labels)
+    weights = dataset.loss_weights(size)[rows] if hasattr(dataset, "loss_weights") else None
+    return Batch(images, captions, {name: value[rows] for name, value in inputs.items()}, labels, weights)
 
 
 def inputs_of(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from glidepath.core import Event, GlidepathError, PartError
 from glidepath.plugins.train.averages.power import PowerAverages
-from glidepath.plugins.train.averages.snapshots import write_snapshot
+from glidepath.plugins.train.averages.snapshots import keep
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.data.batches import Batches
 from glidepath.plugins.train.data.dataset import Batch
@@ -163,10 +163,7 @@ class Loop:
         done = self.step - self.first
         self._averages.update(done)
         if done % self.config.ema_every == 0 or done == self.stage.steps:
-            for length, average in zip(self._averages.lengths, self._averages.averages, strict=True):
-                whole = gathered(average, kept=self.run.group.first)
-                if self.run.group.first:
-                    write_snapshot(self.run.folder, done, length, self._exported(whole))
+            keep(self.run.folder, done, self._averages, self._exported, writes=self.run.group.first)
 
     def _is_to_stop(self, stop_after: int | None) -> bool:
         return self.run.group.any((stop_after is not None and self.step >= stop_after) or self.run.stop())

@@ -12,6 +12,7 @@ from glidepath.plugins.train.run.checkpoint import CheckpointError
 FREE = frozenset(
     {
         "alerts",
+        "adapters",
         "extends",
         "guidance",
         "plugins",

@@ -215,11 +215,15 @@ def guests(plan: Plan, catalogue: Catalogue) -> list[Listener]:
 
 
 def training_tree(plan: Plan) -> dict[str, Any]:
-    """The plan's tree without weights of what is trained, with absolute paths: it holds in any folder."""
-    tree = resolved_tree(plan.parts, plan.runtime)
+    """The plan's tree without weights of what is trained, with absolute paths: it holds in any folder.
+
+    Under `train.lora` the weights stay, and so does what says where they are.
+    """
+    stays = getattr(_one(plan, "train").config, "lora", None) is not None
+    tree = resolved_tree(plan.parts, plan.runtime, plan.weights if stays else None)
     if "plugins" in plan.tree:
         tree["plugins"] = plan.tree["plugins"]
-    for slot in TRAINED:
+    for slot in () if stays else TRAINED:
         tree.get(slot, {}).pop("weights", None)
     return tree
 

@@ -30,6 +30,7 @@ from glidepath.plugins.train.losses.weighting import SimpleWeighting, Weighting
 from glidepath.plugins.train.run.learner import matching
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.run.stage import TrainingStage
+from glidepath.plugins.train.stages.lora import LEARNS, add_lora
 from glidepath.registry import list_names
 
 if TYPE_CHECKING:
@@ -60,7 +61,12 @@ class DenoisingStage(TrainingStage):
         if run.text_encoder is not None:
             self.modules["text_encoder"] = run.text_encoder
             self.rates = {"text_encoder": config.text_encoder_rate}
-        if self.only is not None:
+        if config.lora is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(config.seed)
+                add_lora(self.modules, config.lora)
+            self.only = LEARNS
+        elif self.only is not None:
             _check_patterns(self.only, [*self.modules.items(), *named(run.conditioners)])
             for name, conditioner in learning_conditioners(run.conditioners, self.only).items():
                 self.modules[name] = conditioner.requires_grad_(True)
@@ -111,6 +117,8 @@ class DenoisingStage(TrainingStage):
         if self.timesteps.weighs:
             self._observed.append((t, losses.detach()))
             losses = losses * upload(self.timesteps.weights(t), run.device)
+        if batch.weights is not None:
+            losses = losses * upload(batch.weights, run.device)
         return losses.mean()
 
     def stepped(self) -> None:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from glidepath.core import Event, GlidepathError, Listener, require_finite
+from glidepath.plugins.train.data.dataset import CaptionedDataset
+from glidepath.plugins.train.data.prior import WithPrior
 from glidepath.plugins.train.losses.density import TimestepDensity
 from glidepath.plugins.train.losses.weighting import Weighting
 from glidepath.plugins.train.run import checkpoint as checkpoints
@@ -27,6 +29,7 @@ from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.stages.contrast import ContrastStage
 from glidepath.plugins.train.stages.denoising import DenoisingStage, learning_conditioners, named
 from glidepath.plugins.train.stages.facts import FactsStage
+from glidepath.plugins.train.stages.lora import LORA, lora_tensors
 from glidepath.registry import write_tensors
 
 if TYPE_CHECKING:
@@ -109,14 +112,14 @@ class StagedTrainer(Trainer, ABC):
         found = newest.checkpoint
         averaged = {**stage.modules.state_dict(), **found.group("model"), **found.group("ema")}
         dtype = getattr(torch, self.config.export_dtype)
-        weights = {
-            name: value.to(dtype) if value.is_floating_point() else value
-            for name, value in self.exported(averaged).items()
+        files = {
+            file: {name: it.to(dtype) if it.is_floating_point() else it for name, it in tensors.items()}
+            for file, tensors in self.files(run, stage, averaged).items()
         }
-        if getattr(self, "trains_spec", True) and "weights" not in run.spec.get("codec", {}):
-            # the file is the whole spec's: it has what no other file has
-            weights |= {f"codec.{name}": value.cpu() for name, value in run.codec.state_dict().items()}
-        require_finite(weights, f"the trained weights, cast to train.export_dtype {self.config.export_dtype}")
+        for tensors in files.values():
+            require_finite(
+                tensors, f"the trained weights, cast to train.export_dtype {self.config.export_dtype}"
+            )
         header = {
             "format": "glidepath-weights-1",
             "step": str(found.step),
@@ -125,9 +128,19 @@ class StagedTrainer(Trainer, ABC):
             "distributions": json.dumps(dict(run.distributions)),
             "torch": torch.__version__,
         }
-        for file, tensors in _by_file(weights).items():
+        for file, tensors in files.items():
             write_tensors(run.folder / file, tensors, header)
-        return run.folder / WEIGHTS
+        return run.folder / next(iter(files))
+
+    def files(
+        self, run: Run, stage: TrainingStage, averaged: Mapping[str, Tensor]
+    ) -> dict[str, dict[str, Tensor]]:
+        """What is written at the end, by file; the first is what training is for."""
+        weights = dict(self.exported(averaged))
+        if getattr(self, "trains_spec", True) and "weights" not in run.spec.get("codec", {}):
+            # the file is the whole spec's: it has what no other file has
+            weights |= {f"codec.{name}": value.cpu() for name, value in run.codec.state_dict().items()}
+        return _by_file(weights)
 
 
 class _Exports(Listener):
@@ -153,8 +166,16 @@ class DiffusionTrainer(StagedTrainer):
         *,
         weighting: Weighting | None = None,
         timesteps: TimestepDensity | None = None,
+        prior: CaptionedDataset | None = None,
     ) -> None:
-        self.config, self.weighting, self.timesteps = config, weighting, timesteps
+        self.config, self.weighting, self.timesteps, self.prior = config, weighting, timesteps, prior
+
+    def train(self, run: Run, *, stop_after: int | None = None) -> Path | None:
+        """See StagedTrainer.train. Where there is a prior, each batch is of both datasets."""
+        if self.prior is not None:
+            both = WithPrior(run.dataset, self.prior, self.config.prior_weight)
+            run = attrs.evolve(run, dataset=both)
+        return super().train(run, stop_after=stop_after)
 
     def stages(self, run: Run) -> list[TrainingStage]:
         """Denoising, after the stages that train the text encoder alone, where the config has some."""
@@ -171,8 +192,19 @@ class DiffusionTrainer(StagedTrainer):
             name: it for name, it in averaged.items() if not name.startswith(("weighting.", "timesteps."))
         }
 
+    def files(
+        self, run: Run, stage: TrainingStage, averaged: Mapping[str, Tensor]
+    ) -> dict[str, dict[str, Tensor]]:
+        """Of LoRA its changes alone."""
+        if self.config.lora is None:
+            return super().files(run, stage, averaged)
+        return {LORA: lora_tensors(stage.modules, averaged, self.config.lora)}
+
     def sampling_spec(self, run: Run) -> Mapping[str, Any]:
-        """With the files of the conditioners that learned."""
+        """With the files of the conditioners that learned, or with an adapter for LoRA."""
+        if self.config.lora is not None:
+            adapter = {"use": "glidepath-diffusion/lora", "weights": LORA}
+            return {**run.spec, "adapters": [*run.spec.get("adapters", ()), adapter]}
         tree = {**run.spec, "weights": WEIGHTS}
         learned = learning_conditioners(run.conditioners, self.config.only or ())
         if learned:

@@ -1,0 +1,178 @@
+"""LoRA that `glidepath train` writes: read by diffusers and by the adapter `lora` to the same images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from glidepath.core import GlidepathError, Pipeline
+from glidepath.plugins.train.command import main
+from glidepath.registry import assemble
+
+Saved = Callable[[str], Path]
+
+pytest.importorskip("peft", reason="needs peft, of the extra [diffusers]")
+
+TARGETS = ["to_q", "to_v", "to_out.0"]
+
+
+def pictures(folder: Path, count: int, size: int) -> Path:
+    folder.mkdir()
+    for index in range(count):
+        pixels = np.random.default_rng(index).integers(0, 255, (size, size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+        (folder / f"{index}.txt").write_text("a red circle")
+    return folder
+
+
+def spec_of(folder: Path, tmp_path: Path, **train: Any) -> Path:
+    """A spec that trains LoRA of a folder of diffusers."""
+    from .equality import STEPS, ours
+
+    size = ours(folder).image_size[0]
+    data = {"use": "captioned-folder", "size": size}
+    images = pictures(tmp_path / "images", 3, size)
+    values = {
+        "use": "diffusion",
+        "steps": 4,
+        "batch": 2,
+        "learning_rate": 0.05,
+        "warmup_steps": 0,
+        "init_from_weights": True,
+        "ema": 0.0,
+        "checkpoint_every": 2,
+        **train,
+    }
+    tree = {
+        "extends": str(folder),
+        "sampler": {"steps": STEPS},
+        "data": {**data, "folder": str(images)},
+        "train": values,
+    }
+    file = tmp_path / "lora.yaml"
+    file.write_text(json.dumps(tree))
+    return file
+
+
+@pytest.mark.parametrize(("keys", "text"), [("diffusers", False), ("diffusers", True), ("kohya", False)])
+def test_what_was_trained_is_read_by_diffusers_to_the_same_images(
+    saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: str, text: bool
+) -> None:
+    from .equality import STEPS, assert_equal, first_noise, latents_of, ours, theirs
+
+    monkeypatch.chdir(tmp_path)
+    folder = saved("sd15")
+    lora = {"rank": 2, "alpha": 6.0, "targets": TARGETS, "keys": keys}
+    lora |= {"text_targets": ["q_proj", "v_proj"]} if text else {}
+    assert main([str(spec_of(folder, tmp_path, lora=lora)), "--out", "run"]) == 0
+    file = tmp_path / "run" / "lora.safetensors"
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+    reference, plain = theirs(folder), ours(folder)
+    noise = first_noise(plain)
+    before = latents_of(reference, noise)
+    reference.load_lora_weights(str(file))
+    expected = latents_of(reference, noise)
+    assert (expected - before).abs().max() > 0.05
+    assert_equal(ours(folder, adapters=[{"use": "lora", "weights": str(file)}]), noise, expected)
+    # the run's own spec has the adapter
+    own, same = (
+        assemble(str(tmp_path / "run" / "spec.yaml")),
+        assemble(
+            {
+                "extends": str(folder),
+                "sampler": {"steps": STEPS},
+                "adapters": [{"use": "lora", "weights": str(file)}],
+            }
+        ),
+    )
+    assert isinstance(own, Pipeline)
+    assert isinstance(same, Pipeline)
+    assert torch.equal(*(last_of(pipeline) for pipeline in (own, same)))
+
+
+def last_of(pipeline: Pipeline) -> torch.Tensor:
+    *_, last = pipeline.states(["a red circle"])
+    return last.x
+
+
+def test_a_transformer_is_trained_too(saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from .equality import assert_equal, first_noise, latents_of, ours, theirs
+
+    monkeypatch.chdir(tmp_path)
+    folder = saved("sd3")
+    assert main([str(spec_of(folder, tmp_path, lora={"rank": 2}, learning_rate=0.01)), "--out", "run"]) == 0
+    file = tmp_path / "run" / "lora.safetensors"
+    assert all(name.startswith("transformer.") for name in load_file(file))
+    reference = theirs(folder)
+    noise = first_noise(ours(folder))
+    before = latents_of(reference, noise)
+    reference.load_lora_weights(str(file))
+    expected = latents_of(reference, noise)
+    assert (expected - before).abs().max() > 0.01
+    assert_equal(ours(folder, adapters=[{"use": "lora", "weights": str(file)}]), noise, expected)
+
+
+def test_checkpoints_hold_changes_alone_and_a_run_resumes_exactly(
+    saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = spec_of(saved("sd15"), tmp_path, lora={"rank": 2, "targets": TARGETS})
+    assert main([str(spec), "--out", "whole"]) == 0
+    assert main([str(spec), "--out", "cut", "--steps-now", "3"]) == 0
+    with safe_open(tmp_path / "cut" / "checkpoint-00000003.safetensors", "pt") as file:
+        names = [name for name in file.keys() if not name.startswith("optimizer.")]  # noqa: SIM118
+    assert names
+    assert all(".lora_" in name for name in names)
+    assert main([str(spec), "--out", "cut"]) == 0
+    one, other = (load_file(tmp_path / name / "lora.safetensors") for name in ("whole", "cut"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_prior_is_a_half_of_each_batch(
+    saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a weight of 0 the other half changes nothing; with one of 1 it does."""
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for index, weight in enumerate((0.0, 0.0, 1.0)):
+        here = tmp_path / str(index)
+        here.mkdir()
+        folder = saved("sd15")
+        prior = {"use": "captioned-folder"}
+        spec = spec_of(folder, here, lora={"rank": 2, "targets": TARGETS}, prior_weight=weight)
+        tree = json.loads(spec.read_text())
+        others = pictures(here / "others", 2 + index, tree["data"]["size"])  # other images each time
+        tree["train"]["prior"] = {**prior, "size": tree["data"]["size"], "folder": str(others)}
+        spec.write_text(json.dumps(tree))
+        assert main([str(spec), "--out", str(here / "run")]) == 0
+        found.append(load_file(here / "run" / "lora.safetensors"))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+    assert not all(torch.equal(found[0][name], found[2][name]) for name in found[0])
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ({"lora": {"rank": 2}, "init_from_weights": False}, "init_from_weights"),
+        ({"lora": {"rank": 2}, "only": ["denoiser"]}, "leave this out"),
+        ({"lora": {"targets": ["nothing"]}}, "no layers to change"),
+        ({"lora": {"keys": "kohya", "text_targets": ["q_proj"]}}, "of the denoiser alone"),
+        ({"lora": {"rank": 0}}, "rank"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: dict[str, Any], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GlidepathError, match=said):
+        main([str(spec_of(saved("sd15"), tmp_path, **train)), "--out", "run"])
