@@ -22,6 +22,7 @@ from glidepath.plugins.train.data.dataset import Batch
 from glidepath.plugins.train.run.log import LOG
 from glidepath.plugins.train.run.run import Trainer
 from glidepath.plugins.train.run.trainable import build, check_trainable
+from glidepath.plugins.train.scale.group import ALONE
 from glidepath.plugins.train.trainers.contrastive import ContrastiveStage, ContrastiveTrainer
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import WeightsError
@@ -167,8 +168,8 @@ def test_a_clip_is_trained_from_its_weights_when_told_and_else_from_scratch(
     plan = make_plan(read_spec("shapes-clip-training", options, catalogue=catalogue), catalogue)
     check_trainable(plan, catalogue)
     if anew:
-        trainer, _run = build(plan, catalogue, tmp_path)
+        trainer, _run = build(plan, catalogue, tmp_path, torch.device("cpu"), ALONE)
         assert isinstance(trainer, ContrastiveTrainer)
     else:
         with pytest.raises(WeightsError, match="nowhere"):
-            build(plan, catalogue, tmp_path)
+            build(plan, catalogue, tmp_path, torch.device("cpu"), ALONE)
