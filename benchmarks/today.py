@@ -3,11 +3,16 @@
     pip install -c constraints.txt -e ".[bench,diffusers]"
     OMP_NUM_THREADS=1 python benchmarks/today.py
 
-Two networks of diffusers with random weights and 32x32 latents: a UNet like Stable Diffusion 1.5's of 27 M
-parameters, and a transformer like PixArt's of 36 M. One image, DDIM with classifier-free guidance, so two
-rows a step; the attention is torch's in both. Each pipeline has a network of its own with the same weights.
-The loops take turns step by step, so that what else the machine does falls on both alike; their first steps,
-in which things are prepared, are left out.
+Networks of diffusers with random weights and 32x32 latents, as images of 256x256 pixels have:
+
+UNet         27 M parameters, like Stable Diffusion 1.5's; 77 tokens of text
+ControlNet   the same, with a ControlNet of its own shape
+transformer  36 M parameters, like PixArt-alpha's; 120 tokens of text
+PixArt-Sigma four layers, each as wide as one of its 28, and its 300 tokens of text
+
+One image, DDIM with classifier-free guidance, so two rows a step; the attention is torch's in both. Each
+pipeline has a network of its own with the same weights. The loops take turns step by step, so that what else
+the machine does falls on both alike; their first steps, in which things are prepared, are left out.
 
 ms/step     median over all steps
 of theirs   glidepath's step over diffusers' step beside it; the median and the middle half of all pairs
@@ -47,7 +52,7 @@ class Model:
     """A network of diffusers and its pipeline there.
 
     text: positions and width of the text that it reads. masked: whether the text has a mask.
-    layouts: memory formats that diffusers' network is measured in.
+    layouts: memory formats that diffusers' network is measured in. control: whether it has a ControlNet.
     """
 
     network: str
@@ -56,10 +61,13 @@ class Model:
     text: tuple[int, int]
     masked: bool
     layouts: Mapping[str, torch.memory_format]
+    control: bool = False
 
 
-def _stable_diffusion(network: Any, scheduler: Any) -> Any:
-    return diffusers.StableDiffusionPipeline(
+def _stable_diffusion(network: Any, scheduler: Any, **more: Any) -> Any:
+    kind = diffusers.StableDiffusionControlNetPipeline if more else diffusers.StableDiffusionPipeline
+    return kind(
+        **more,
         vae=diffusers.AutoencoderKL(),
         text_encoder=None,
         tokenizer=None,
@@ -81,17 +89,18 @@ def _pixart(network: Any, scheduler: Any) -> Any:
     )
 
 
+UNET = {
+    "sample_size": 32,
+    "block_out_channels": (96, 192, 256),
+    "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    "cross_attention_dim": 768,
+    "attention_head_dim": 8,
+}
 MODELS = {
     "UNet": Model(
         network="UNet2DConditionModel",
-        config={
-            "sample_size": 32,
-            "block_out_channels": (96, 192, 256),
-            "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            "cross_attention_dim": 768,
-            "attention_head_dim": 8,
-        },
+        config=UNET,
         pipeline=_stable_diffusion,
         text=(77, 768),
         masked=False,
@@ -99,6 +108,15 @@ MODELS = {
             "diffusers": torch.contiguous_format,
             "diffusers, channels_last": torch.channels_last,
         },
+    ),
+    "ControlNet": Model(
+        network="UNet2DConditionModel",
+        config=UNET,
+        pipeline=_stable_diffusion,
+        text=(77, 768),
+        masked=False,
+        layouts={"diffusers, channels_last": torch.channels_last},
+        control=True,
     ),
     "transformer": Model(
         network="PixArtTransformer2DModel",
@@ -119,6 +137,25 @@ MODELS = {
         masked=True,
         layouts={"diffusers": torch.contiguous_format},
     ),
+    "PixArt-Sigma": Model(
+        network="PixArtTransformer2DModel",
+        config={
+            "sample_size": 32,
+            "patch_size": 2,
+            "in_channels": 4,
+            "out_channels": 8,
+            "num_layers": 4,
+            "attention_head_dim": 72,
+            "num_attention_heads": 16,
+            "cross_attention_dim": 1152,
+            "caption_channels": 64,  # not 4096: its share is to be that beside 28 layers
+            "use_additional_conditions": False,
+        },
+        pipeline=_pixart,
+        text=(300, 64),
+        masked=True,
+        layouts={"diffusers": torch.contiguous_format},
+    ),
 }
 SCHEDULER = {
     "beta_start": 0.00085,
@@ -130,18 +167,17 @@ SCHEDULER = {
 }
 
 
-class GivenText(Conditioner):
-    """Text that was embedded beforehand."""
+class Given(Conditioner):
+    """A condition that was made beforehand."""
 
-    makes = frozenset({"text"})
-
-    def __init__(self, text: Condition) -> None:
+    def __init__(self, name: str, condition: Condition) -> None:
         super().__init__()
-        self.text = text
+        self.makes = frozenset({name})
+        self.given = {name: condition}
 
     def conditions(self, *_: object) -> Mapping[str, Condition]:
-        """The text, whatever is asked for."""
-        return {"text": self.text}
+        """It, whatever is asked for."""
+        return self.given
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -177,14 +213,16 @@ def _measure(
     both = torch.randn(2, *model.text)
     texts = [TextEmbedding(None, row, _mask(row) if model.masked else None) for row in both[:, None]]
     scheduler = diffusers.DDIMScheduler(**SCHEDULER)
-    ours = _ours(network, texts, options.steps)
+    control, picture = _control(network) if model.control else (None, None)
+    ours = _ours(network, texts, options.steps, control, picture)
     network.to(memory_format=memory_format)
-    theirs = model.pipeline(network, scheduler)
+    more = {} if control is None else {"controlnet": control.to(memory_format=memory_format)}
+    theirs = model.pipeline(network, scheduler, **more)
     theirs.set_progress_bar_config(disable=True)
     noise = torch.randn(1, *ours.denoiser.image_shape)
     pairs: list[tuple[float, float]] = []
     for _ in range(options.rounds):
-        taken, ends = _walk(ours, theirs, texts, noise, options.steps, clock)
+        taken, ends = _walk(ours, theirs, texts, noise, options.steps, clock, picture)
         pairs += taken
     ratios = [our / their for our, their in pairs]
     quarters = statistics.quantiles(ratios, n=4)
@@ -198,19 +236,45 @@ def _measure(
     }
 
 
-def _ours(network: Any, texts: Sequence[TextEmbedding], steps: int) -> Pipeline:
-    """The pipeline that a spec of the network makes, with its weights, and with text that is given."""
+def _control(network: Any) -> tuple[Any, Tensor]:
+    """A ControlNet of a UNet, with a say, and a picture [1, 3, H, W] in [0, 1] for it."""
+    control = diffusers.ControlNetModel.from_unet(network).eval().requires_grad_(False)
+    for parameter in control.parameters():
+        if not parameter.any():  # what joins the UNet is zero before training
+            torch.nn.init.normal_(parameter, std=0.01)
+    return control, torch.rand(1, 3, *(8 * side for side in [network.config.sample_size] * 2))
+
+
+def _ours(
+    network: Any,
+    texts: Sequence[TextEmbedding],
+    steps: int,
+    control: Any = None,
+    picture: Tensor | None = None,
+) -> Pipeline:
+    """The pipeline that a spec of the network makes, with its weights, and with conditions that are given."""
     with TemporaryDirectory() as folder:
         network.save_pretrained(folder)
+        controls: list[Mapping[str, Any]] = []
+        if control is not None:
+            beside = f"{folder}/control"
+            control.save_pretrained(beside)
+            controls = [{"use": "controlnet", "config": f"{beside}/config.json", "weights": beside}]
         vae = f"{folder}/vae"
         diffusers.AutoencoderKL(block_out_channels=[32]).save_pretrained(vae)
         spec = {
             "schedule": {"use": "quadratic", "beta_start": 0.00085, "beta_end": 0.012, "num_steps": 1000},
-            "denoiser": {"use": "diffusers-network", "config": f"{folder}/config.json", "weights": folder},
+            "denoiser": {
+                "use": "diffusers-network",
+                "config": f"{folder}/config.json",
+                "weights": f"{folder}/diffusion_pytorch_model.safetensors",
+                "controls": controls,
+            },
             "sampler": {"use": "ddim", "steps": f"trailing{steps}"},
             "codec": {"use": "autoencoder", "config": f"{vae}/config.json", "weights": vae},
             "text_encoder": {"use": "zero-text", "width": texts[0].tokens.shape[-1]},
             "guidance": [{"use": "classifier-free", "scale": SCALE}],
+            "conditioners": [{"use": "control-picture"}] if controls else [],
             "runtime": {"device": "cpu", "dtype": "float32"},
         }
         built = assemble(spec)
@@ -218,7 +282,10 @@ def _ours(network: Any, texts: Sequence[TextEmbedding], steps: int) -> Pipeline:
         schedule=built.schedule,
         denoiser=built.denoiser,
         sampler=built.sampler,
-        conditioners=[GivenText(Condition(*texts))],
+        conditioners=[
+            Given("text", Condition(*texts)),
+            *([] if picture is None else [Given("control", Condition(picture))]),
+        ],
         guidance=built.guidance,
         codec=built.codec,
     )
@@ -230,7 +297,13 @@ def _mask(tokens: Tensor) -> Tensor:
 
 
 def _walk(
-    ours: Pipeline, theirs: Any, texts: Sequence[TextEmbedding], noise: Tensor, steps: int, clock: Clock
+    ours: Pipeline,
+    theirs: Any,
+    texts: Sequence[TextEmbedding],
+    noise: Tensor,
+    steps: int,
+    clock: Clock,
+    picture: Tensor | None,
 ) -> tuple[list[tuple[float, float]], tuple[Tensor, Tensor]]:
     """Seconds of our and of their step, without the first, and where both end."""
     states = ours.states([""], noise=GivenNoise(noise))
@@ -250,6 +323,8 @@ def _walk(
         return result
 
     given: dict[str, Any] = {"prompt_embeds": texts[0].tokens, "negative_prompt_embeds": texts[1].tokens}
+    if picture is not None:
+        given["image"] = picture
     if texts[0].mask is not None:
         given |= {
             "prompt": None,

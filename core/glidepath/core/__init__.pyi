@@ -36,6 +36,7 @@ from glidepath.core.levels import Step as Step
 from glidepath.core.noise import Noise as Noise
 from glidepath.core.noise import PerSampleNoise as PerSampleNoise
 from glidepath.core.noise import ReferenceNoise as ReferenceNoise
+from glidepath.core.offload import ByLayers as ByLayers
 from glidepath.core.pipeline import Pipeline as Pipeline
 from glidepath.core.prediction import Prediction as Prediction
 from glidepath.core.prediction import PredictionKind as PredictionKind

@@ -64,7 +64,7 @@ def ours(
         walk = read_scheduler(scheduler, steps, corrected=True)
         spec |= {"schedule": walk.schedule, "sampler": walk.sampler}
     for slot, parameters in more.items():
-        spec[slot] = {**spec[slot], **parameters} if isinstance(parameters, dict) else parameters
+        spec[slot] = {**spec.get(slot, {}), **parameters} if isinstance(parameters, dict) else parameters
     built = assemble(spec)
     assert isinstance(built, Pipeline)
     return built

@@ -10,9 +10,12 @@ import attrs
 import pytest
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+UNET = {"block_out_channels": (32, 32, 32), "layers_per_block": 1, "sample_size": 8}
 SMALL = {
-    "UNet": {"block_out_channels": (32, 32, 32), "layers_per_block": 1, "sample_size": 8},
+    "UNet": UNET,
+    "ControlNet": UNET,
     "transformer": {"num_layers": 1, "sample_size": 8},
+    "PixArt-Sigma": {"num_layers": 1, "sample_size": 8},
 }
 
 
@@ -31,5 +34,5 @@ def test_both_loops_of_the_benchmark_end_at_the_same_latents(
     assert today.main(["--rounds", "1", "--steps", "5", "--threads", "1", "--json", str(written)]) == 0
     models = json.loads(written.read_text())["models"]
     found = [measured["difference"] for rows in models.values() for measured in rows.values()]
-    assert len(found) == 3
+    assert len(found) == 5
     assert max(found) < 1e-4

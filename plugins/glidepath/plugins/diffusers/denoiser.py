@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from glidepath.plugins.diffusers.control import Control
 from glidepath.plugins.diffusers.known import Network, describe
 from glidepath.plugins.diffusers.original import denoiser_tensors
 from glidepath.plugins.diffusers.patches import PATCH, packed, positions, unpacked
+from glidepath.plugins.diffusers.prepared import Prepared, can_prepare
 from glidepath.plugins.diffusers.wrapped import Wrapped, at_step, build_network
 
 _CONTROLS = "control_networks"
@@ -61,19 +62,40 @@ class DiffusersDenoiser(Wrapped, Denoiser):
 
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """[B, C or 2C, H, W] float32 from x [B, C, H, W], t [B] and what the network reads."""
-        return self._run(x, t, self._arguments(conditioning, x), conditioning, None)
+        return self._run(x, t, self._arguments(conditioning, x), conditioning, self.controls)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the network, which `forward` and predictors share. Arguments: `torch.compile`'s."""
+        self.network.compile(*args, **kwargs)
 
     def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
-        """The conditions are sorted to their arguments once."""
-        arguments: dict[tuple[int, ...], dict[str, Any]] = {}
+        """The conditions are sorted to their arguments once, and what x does not reach is computed once."""
+        known: dict[tuple[int, ...], tuple[dict[str, Any], Tensor]] = {}
+        prepared: dict[object, Prepared] = {}
+        plain = not can_prepare((self.network, self.control_networks))
+        scales = list(_scales(self.network))
 
         def predict(x: Tensor, step: Step) -> Prediction:
-            if tuple(x.shape) not in arguments:
-                arguments[tuple(x.shape)] = self._arguments(conditioning, x)
+            shape = tuple(x.shape)
+            if shape not in known:
+                known[shape] = (self._arguments(conditioning, x), self._time(levels.asked.to(x.device)))
+            arguments, times = known[shape]
+            asked = tuple(control for control in self.controls if control.is_asked(step))
+
+            def around(run: Callable[[], Tensor], given: Tensor, time: Tensor) -> Tensor:
+                if plain:
+                    return run()
+                # controls may have a say in some steps only, and so may LoRA
+                state = (shape, asked, tuple(scale[name] for scale in scales for name in scale))
+                if state not in prepared:
+                    prepared.clear()
+                    prepared[state] = Prepared((self.network, *asked), times)
+                return prepared[state](run, given, time, step.row)
+
             t = step.t.expand(x.shape[0])
             # what a layer gives may change from level to level, where LoRA has a range of them
             with at_step(step):
-                output = self._run(x, t, arguments[tuple(x.shape)], conditioning, step)
+                output = self._run(x, t, arguments, conditioning, asked, around)
             return self.interpret(output, x, step)
 
         return predict
@@ -84,8 +106,10 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         t: Tensor,
         arguments: Mapping[str, Any],
         conditioning: Conditioning,
-        step: Step | None,
+        controls: Sequence[Control],
+        around: Callable[[Callable[[], Tensor], Tensor, Tensor], Tensor] = lambda run, _x, _t: run(),
     ) -> Tensor:
+        """`forward`, with arguments that are sorted. around: calls the networks, given their x and t."""
         if x.shape[1] != self.known.channels:
             raise PartError(
                 f"{self.known.name} takes an x of {self.known.channels} channels, not {x.shape[1]}"
@@ -95,15 +119,25 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         beside = [self._needed(conditioning.get(name), name) for name in self.known.beside]
         given = torch.cat([x, *beside], dim=1) if beside else x
         given = (packed(given) if self.known.patches else given).to(self.dtype)
-        time = t if self.known.time_scale == 1 else t.to(torch.float32) * self.known.time_scale
-        said: dict[str, Any] = {}
-        for control in self.controls:
-            if step is None or control.is_asked(step):
-                picture = self._needed(conditioning.get(control.picture), control.picture)
-                said = control.add(said, given, time, arguments, picture.to(self.dtype), self.network)
-        output = self.network(given, timestep=time, **arguments, **said, return_dict=False)[0]
-        output = output.to(torch.float32)
+        time = self._time(t)
+        pictures = [self._needed(conditioning.get(control.picture), control.picture) for control in controls]
+        pictures = [picture.to(self.dtype) for picture in pictures]
+
+        def run() -> Tensor:
+            said: dict[str, Any] = {}
+            for control, picture in zip(controls, pictures, strict=True):
+                said = control.add(said, given, time, arguments, picture, self.network)
+            output: Tensor = self.network(given, timestep=time, **arguments, **said, return_dict=False)[0]
+            return output
+
+        output = around(run, given, time).to(torch.float32)
         return unpacked(output, x.shape) if self.known.patches else output
+
+    def _time(self, t: Tensor) -> Tensor:
+        """t as the network takes it."""
+        if self.known.time_scale == 1:
+            return t.to(torch.float32) if t.dtype == torch.float64 else t
+        return t.to(torch.float32) * self.known.time_scale
 
     def _arguments(self, conditioning: Conditioning, x: Tensor) -> dict[str, Any]:
         """What the network gets beside x and t, by argument. Entries of dictionaries are put into these."""
@@ -152,3 +186,10 @@ def _and_one_more(mask: Tensor) -> Tensor:
     """A mask of tokens [B, L] with the first position of the padding too, as Chroma was trained."""
     positions = torch.arange(mask.shape[1], device=mask.device)
     return positions <= mask.sum(dim=1, keepdim=True)
+
+
+def _scales(network: nn.Module) -> Iterator[Mapping[str, float]]:
+    """What the layers of LoRA that stand beside weights are multiplied by, by name."""
+    for module in network.modules():
+        if isinstance(scaling := getattr(module, "scaling", None), dict):
+            yield scaling

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glidepath.core import PartError, Step
+from glidepath.core import ByLayers, PartError, Step
 
 STEP: ContextVar[Step | None] = ContextVar("STEP", default=None)
 """The step that a denoiser is asked for, for layers in it that change with the noise level."""
@@ -18,13 +18,14 @@ STEP: ContextVar[Step | None] = ContextVar("STEP", default=None)
 _INSIDE = "network."
 
 
-class Wrapped(nn.Module):
+class Wrapped(nn.Module, ByLayers):
     """A module around a foreign one, whose published weights do not know of the wrapper.
 
     network: the foreign module.
     """
 
     network: Any
+    _runs_on: torch.device | None = None
 
     def read_weights(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The tensors of a published file under the names that they have here."""
@@ -38,9 +39,30 @@ class Wrapped(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Where the network runs."""
         device: torch.device = next(self.network.parameters()).device
-        return device
+        return self._runs_on or device
+
+    def offload_layers(self, device: torch.device) -> None:
+        """From now on each layer is on the device while it runs, by the hooks of diffusers."""
+        try:
+            from diffusers.hooks import apply_group_offloading
+        except ImportError as error:
+            raise PartError(
+                "runtime.offload: layers needs diffusers: pip install 'glidepath-diffusion[diffusers]'"
+            ) from error
+        apply_group_offloading(self.network, onload_device=device, offload_type="leaf_level")
+        self._runs_on = device
+
+    def _apply(self, change: Any, recurse: bool = True) -> Any:
+        """What `to` does to the module: not to a network whose layers are moved one by one."""
+        modules = self._modules
+        if self._runs_on is not None:
+            self._modules = {name: module for name, module in modules.items() if name != "network"}
+        try:
+            return super()._apply(change, recurse)  # type: ignore[no-untyped-call]
+        finally:
+            self._modules = modules
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from glidepath.registry.assembly import weights
 from glidepath.registry.assembly.assets import located_config
 from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.assembly.filling import Sparing
+from glidepath.registry.assembly.reduced import quantize, wait_by_layers
 from glidepath.registry.assembly.warnings import TrainedOtherwise, missing_inputs, training_mismatches
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.import_errors import import_problem, import_remedy
@@ -175,13 +176,21 @@ def _parts_by_stage(
 def _pipeline(plan: Plan, parts: Mapping[str, Any], device: torch.device, catalogue: Catalogue) -> Pipeline:
     from glidepath.core.pipeline import Pipeline
 
+    offloads, quantizes = plan.runtime.offload != "none", plan.runtime.quantize != "none"
     pipeline = Pipeline(
         **parts,
         device=device,
         dtype=choose_dtype(plan.runtime.dtype, device),
         channels_last=plan.runtime.channels_last is not False,
-        offload=plan.runtime.offload == "parts",
+        offload=offloads or quantizes,  # until they are small
     )
+    if quantizes:
+        quantize(pipeline)
+    if plan.runtime.offload == "layers":
+        wait_by_layers(pipeline)
+    if quantizes and not offloads:
+        pipeline.bring(*{name.partition("[")[0] for name in pipeline.networks()})
+        pipeline.offload = False
     if plan.runtime.compile:
         pipeline.denoiser.compile(dynamic=False)
     catalogue.call_hook("on_built", pipeline=pipeline, plan=plan)

@@ -11,7 +11,6 @@ import attrs
 from glidepath.core.errors import GlidepathError
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from glidepath.core.request import Request
     from glidepath.core.sampler import State
     from glidepath.registry.discovery.catalogue import Catalogue
+    from glidepath.registry.plan.parts import Runtime
     from glidepath.registry.plan.plan import Plan
 
 _NETWORKS = ("text_encoder", "conditioners", "denoiser", "guidance", "codec")
@@ -52,6 +52,7 @@ class Measurement:
         CLIP.
     gradient_flops: how much of one evaluation is.
     offloaded_bytes: the most bytes of weights and activations at a time with `runtime.offload: parts`.
+    layer_bytes: the same with `layers`.
     """
 
     parameters: Mapping[str, int]
@@ -66,6 +67,7 @@ class Measurement:
     gradient_bytes: int = 0
     gradient_flops: int = 0
     offloaded_bytes: int = 0
+    layer_bytes: int = 0
 
     @property
     def weight_bytes(self) -> int:
@@ -76,6 +78,11 @@ class Measurement:
     def activation_bytes(self) -> int:
         """The most bytes that are held at a time beside the weights."""
         return max(self.activations.values())
+
+    @property
+    def memory_bytes(self) -> int:
+        """The most bytes that are held at a time, all networks being there."""
+        return self.weight_bytes + self.activation_bytes
 
     @property
     def total_flops(self) -> int:
@@ -121,7 +128,7 @@ def measure(plan: Plan, catalogue: Catalogue, size: Sequence[int] | None = None)
         fake = FakeTensorMode(allow_non_fake_inputs=True)
         try:
             _pretend_cpu(pipelines[name], fake)
-            costs[name] = _measure(pipelines[name], fake, own, levels, stage.runtime.device)
+            costs[name] = _measure(pipelines[name], fake, own, levels, stage.runtime)
         except Exception as error:
             raise CannotMeasure(f"this plan cannot be measured: {type(error).__name__}: {error}") from error
     return costs
@@ -158,19 +165,35 @@ def _pretend_cpu(pipeline: Pipeline, fake: FakeTensorMode) -> None:
 
 
 def _measure(
-    pipeline: Pipeline, fake: FakeTensorMode, size: Sequence[int] | None, levels: NoiseLevels, device: str
+    pipeline: Pipeline,
+    fake: FakeTensorMode,
+    size: Sequence[int] | None,
+    levels: NoiseLevels,
+    runtime: Runtime,
 ) -> Measurement:
     from glidepath.core.pipeline import TURNS
     from glidepath.registry.assembly.build import choose_device
+    from glidepath.registry.assembly.reduced import bytes_by_layers, bytes_of
 
-    weights = {name: held for name, part in pipeline.networks().items() if (held := _bytes_of(part))}
-    cost = _walked(pipeline, pipeline.guidance, fake, size, levels)
+    device, quantized = choose_device(runtime.device), runtime.quantize != "none"
+    cpu = device.type == "cpu"
+    networks = pipeline.networks().items()
+    weights = {name: held for name, part in networks if (held := bytes_of(part, quantized))}
+    by_layers = {name: bytes_by_layers(part, quantized) for name, part in networks}
+
+    def at_most(held: Mapping[str, int]) -> int:
+        return max(
+            cost.peaks[turn] + sum(size for name, size in held.items() if name.partition("[")[0] in slots)
+            for turn, slots in TURNS.items()
+        )
+
+    cost = _walked(pipeline, pipeline.guidance, fake, size, levels, cpu)
     without = list(_without_gradients(pipeline.guidance))
     differentiates = len(without) < len(pipeline.guidance)
-    plain = _walked(pipeline, without, fake, size, levels) if differentiates else cost
+    plain = _walked(pipeline, without, fake, size, levels, cpu) if differentiates else cost
     return Measurement(
         parameters=pipeline.parameters(),
-        device=str(choose_device(device)),
+        device=str(device),
         dtype=str(pipeline.dtype).removeprefix("torch."),
         weights=weights,
         activations=cost.peaks,
@@ -180,16 +203,9 @@ def _measure(
         flops=cost.flops,
         gradient_bytes=max(0, cost.peaks["denoiser"] - plain.peaks["denoiser"]),
         gradient_flops=max(0, cost.flops["denoiser"] - plain.flops["denoiser"]),
-        offloaded_bytes=max(
-            cost.peaks[turn] + sum(held for name, held in weights.items() if name.partition("[")[0] in slots)
-            for turn, slots in TURNS.items()
-        ),
+        offloaded_bytes=at_most(weights),
+        layer_bytes=at_most(by_layers),
     )
-
-
-def _bytes_of(network: torch.nn.Module) -> int:
-    tensors = (*network.parameters(), *network.buffers())
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 @attrs.frozen(kw_only=True)
@@ -207,12 +223,14 @@ def _walked(
     fake: FakeTensorMode,
     size: Sequence[int] | None,
     levels: NoiseLevels,
+    cpu: bool,
 ) -> _Cost:
     """The cost of a walk under some guidances, from an evaluation, or three where it varies by step."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from glidepath.core.guidance import GuidanceModifier, fold
+    from glidepath.registry.assembly.held import watch
 
     # torch counts attention on accelerators, and not what the CPU has for it
     attention = {
@@ -242,16 +260,18 @@ def _walked(
     with fake, torch.no_grad() if differentiates else torch.inference_mode():
         x = torch.empty((1, *pipeline.latent_shape(size)))
         request = _request(pipeline, levels, size)
-        with _watch() as memory, counter:
+        with watch(cpu) as memory, counter:
             conditioning = pipeline.conditioning(request)
             text, peaks = counter.get_total_flops(), {"text_encoder": memory.peak()}
             predict = fold(guidances, bind, levels)(conditioning)
-            prepare = counter.get_total_flops() - text
-            evaluation = rows = 0
+            evaluations = []
             for index in visited:
+                predict(x, steps[index])  # what is prepared in a first evaluation is not in others
                 before, seen = counter.get_total_flops(), 0
                 predict(x, steps[index])
-                evaluation, rows = max((evaluation, rows), (counter.get_total_flops() - before, seen))
+                evaluations.append((counter.get_total_flops() - before, seen))
+            evaluation, rows = max(evaluations)
+            prepare = counter.get_total_flops() - text - 2 * sum(flops for flops, _ in evaluations)
             peaks["denoiser"] = memory.peak()
             del predict, conditioning  # a pipeline holds neither when it decodes
             before = counter.get_total_flops()
@@ -340,44 +360,3 @@ def _evaluations(pipeline: Pipeline, levels: NoiseLevels) -> int:
     x = torch.zeros((1,) * (1 + len(pipeline.denoiser.image_shape)))
     states: list[State] = list(pipeline.sampler.states(predict, x, levels, PerSampleNoise([(0, 0)])))
     return calls if states else 0
-
-
-def _watch() -> Any:
-    """A context whose `peak()` is the most bytes that its tensors held at a time since it was last asked."""
-    import weakref
-
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
-
-    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __init__(self) -> None:
-            super().__init__()  # type: ignore[no-untyped-call]
-            self.living = 0
-            self.most = 0
-            self.seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
-
-        def peak(self) -> int:
-            most, self.most = self.most, self.living
-            return most
-
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            for tensor in tree_leaves((args, kwargs)):
-                if isinstance(tensor, torch.Tensor):
-                    self.seen.add(tensor.untyped_storage())  # a weight, or counted when it was made
-            result = func(*args, **(kwargs or {}))
-            for tensor in tree_leaves(result):
-                if isinstance(tensor, torch.Tensor) and tensor.untyped_storage() not in self.seen:
-                    self._count(tensor.untyped_storage())
-            return result
-
-        def _count(self, storage: torch.UntypedStorage) -> None:
-            self.seen.add(storage)
-            self.living += storage.nbytes()
-            self.most = max(self.most, self.living)
-            weakref.finalize(storage, self._free, storage.nbytes())
-
-        def _free(self, size: int) -> None:
-            self.living -= size
-
-    return Watch()

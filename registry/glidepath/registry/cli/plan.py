@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from glidepath.registry.plan.parts import PartPlan
     from glidepath.registry.plan.plan import Plan
 
-_TOTALS = ("weight_bytes", "activation_bytes", "total_flops")
+_TOTALS = ("weight_bytes", "activation_bytes", "memory_bytes", "total_flops")
 
 EPILOG = """\
 Memory and FLOPs come from the shapes of the networks: no weights are read, and no accelerator is needed. They
@@ -78,8 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(_text(plan), flush=True)
     if not arguments.quick:
         costs, reason = _measure(plan, catalogue, arguments.size)
-        offloads = plan.runtime.offload == "parts"
-        print(f"\n{_costs_text(costs, offloads) if costs else reason}")
+        print(f"\n{_costs_text(costs) if costs else reason}")
     return 0
 
 
@@ -139,9 +138,9 @@ def _text(plan: Plan) -> str:
     return "\n".join(blocks)
 
 
-def _costs_text(costs: Mapping[str, Measurement], offloads: bool) -> str:
+def _costs_text(costs: Mapping[str, Measurement]) -> str:
     blocks = [
-        f"cost of one image{f', stage {name}' if name else ''}\n{_cost_text(cost, offloads)}"
+        f"cost of one image{f', stage {name}' if name else ''}\n{_cost_text(cost)}"
         for name, cost in costs.items()
     ]
     if len(costs) > 1:
@@ -156,7 +155,7 @@ def _costs_text(costs: Mapping[str, Measurement], offloads: bool) -> str:
     return "\n".join(blocks)
 
 
-def _cost_text(cost: Measurement, offloads: bool) -> str:
+def _cost_text(cost: Measurement) -> str:
     rows = [
         (slot, f"{count:,} parameters, {_bytes(cost.weights.get(slot, 0))}")
         for slot, count in cost.parameters.items()
@@ -170,7 +169,7 @@ def _cost_text(cost: Measurement, offloads: bool) -> str:
         ("parameters in all", f"{sum(cost.parameters.values()):,}"),
         ("weights", f"{_bytes(cost.weight_bytes)} in {cost.dtype} on {cost.device}"),
         ("activations", f"{_bytes(cost.activation_bytes)} at the most: {_peaks(cost.activations)}"),
-        *([("offloaded", f"{_bytes(cost.offloaded_bytes)} of both at the most")] if offloads else []),
+        ("memory", f"{_bytes(cost.memory_bytes)}; with offload: {_offloaded(cost)}"),
         ("steps", f"{cost.steps}, {asked}{width}"),
         ("one evaluation", _flops(cost.flops["denoiser"])),
         *([("for gradients", gradients)] if cost.gradient_flops or cost.gradient_bytes else []),
@@ -178,6 +177,10 @@ def _cost_text(cost: Measurement, offloads: bool) -> str:
         ("in all", _flops(cost.total_flops)),
     ]
     return indent(text_table(rows))
+
+
+def _offloaded(cost: Measurement) -> str:
+    return f"parts {_bytes(cost.offloaded_bytes)}, layers {_bytes(cost.layer_bytes)}"
 
 
 def _peaks(activations: Mapping[str, int]) -> str:

@@ -30,7 +30,7 @@ class _Device:
 
 @attrs.frozen(kw_only=True)
 class Runtime:
-    """Where and how a pipeline runs; it changes what an image costs, not what it shows."""
+    """Where and how a pipeline runs; but for `quantize` it changes what an image costs, not what it shows."""
 
     device: str = attrs.field(
         default="auto", validator=_Device(), metadata=doc("where; auto takes a GPU when there is one")
@@ -42,9 +42,18 @@ class Runtime:
     channels_last: Literal["auto"] | bool = attrs.field(
         default="auto", metadata=doc("memory layout of images; auto takes what the device is fast at")
     )
-    offload: Literal["none", "parts"] = attrs.field(
+    offload: Literal["none", "parts", "layers"] = attrs.field(
         default="none",
-        metadata=doc("parts: networks are on the device while it is their turn, and wait on the CPU"),
+        metadata=doc(
+            "parts: networks are on the device while it is their turn, and wait on the CPU; layers: those of "
+            "diffusers and transformers layer by layer"
+        ),
+    )
+    quantize: Literal["none", "int8"] = attrs.field(
+        default="none",
+        metadata=doc(
+            "int8: linear layers of denoisers and text encoders in 8 bits, which changes images a little"
+        ),
     )
 
 
