@@ -98,9 +98,6 @@ class TrainingConfig:
             "compute activations again for their gradients, and do not keep them: less memory, a third slower"
         ),
     )
-    compile: bool = attrs.field(
-        default=False, metadata=doc("have torch compile the denoiser, which takes minutes at first")
-    )
     seed: int = attrs.field(
         default=0,
         validator=[ge(0), lt(2**63)],

@@ -283,14 +283,3 @@ def test_the_rate_of_edm2() -> None:
         rise = min(seen / 10e6, 1.0)
         found = 0.012 * rise * rate_share(settings, seen / 2048, 10**9)  # type: ignore[arg-type]
         assert found == pytest.approx(wanted, rel=1e-9)
-
-
-@pytest.mark.thorough
-def test_a_compiled_denoiser_is_trained_to_the_same_weights(tmp_path: Path) -> None:
-    for compiled in (False, True):
-        torch.manual_seed(3)
-        values = {"optimizer": "sgd", "learning_rate": 0.05, "compile": compiled}
-        weights_after(tmp_path / str(compiled), dit(num_classes=4), **values)
-    one, other = (load_file(tmp_path / str(it) / WEIGHTS) for it in (False, True))
-    for key in one:
-        torch.testing.assert_close(other[key], one[key], rtol=1e-4, atol=1e-5)

@@ -79,8 +79,6 @@ class Learner:
         if config.checkpointing:
             for module in modules.values():
                 checkpoint_blocks(module)
-        if config.compile and "denoiser" in modules:
-            modules["denoiser"].compile()
 
     def update(self, losses: Iterable[Tensor], learning_rate: float, decay: float) -> Tensor:
         """One step down the gradient of the sum of `losses`; averaged = decay averaged + (1 - decay) weights.
