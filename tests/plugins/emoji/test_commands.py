@@ -108,6 +108,8 @@ def test_a_table_of_other_things_than_the_judges_is_refused(tmp_path: Path) -> N
         measure_command.main(["my.yaml", "--table", str(tmp_path / "t.safetensors")])
 
 
-def test_a_model_that_is_not_trained_is_not_measured() -> None:
-    with pytest.raises(GlidepathError, match="emoji-training names no weights"):
-        measure_command.main(["emoji-training"])
+def test_a_model_that_is_not_trained_is_not_measured(tmp_path: Path) -> None:
+    spec = tmp_path / "mine.yaml"
+    spec.write_text("extends: emoji\nweights: null\n", encoding="utf-8")
+    with pytest.raises(GlidepathError, match=r"mine.yaml names no weights"):
+        measure_command.main([str(spec)])

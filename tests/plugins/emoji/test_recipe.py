@@ -12,7 +12,7 @@ from glidepath.registry import load_catalogue, main, make_plan, read_spec
 from .tiny import written
 
 SMALL = """
-extends: emoji-training
+extends: emoji
 text_encoder: {width: 32, layers: 1, heads: 2, pooled_width: 128}
 denoiser:
   image_size: 8
@@ -20,6 +20,7 @@ denoiser:
   channel_mult: [1, 2]
   attention_resolutions: [2]
   head_channels: 8
+weights: null
 data: {table: TABLE, size: 8}
 train: {steps: 2, batch: 4, facts_steps: 2, facts_batch: 4, warmup_steps: 1}
 """
@@ -27,7 +28,7 @@ train: {steps: 2, batch: 4, facts_steps: 2, facts_batch: 4, warmup_steps: 1}
 
 def test_the_recipe_can_be_planned_without_a_table() -> None:
     catalogue = load_catalogue()
-    plan = make_plan(read_spec("emoji-training", catalogue=catalogue), catalogue)
+    plan = make_plan(read_spec("emoji", catalogue=catalogue), catalogue)
     assert {"denoiser", "text_encoder", "schedule", "sampler", "data", "train"} <= set(plan.parts)
 
 

@@ -1,4 +1,4 @@
-"""The plugin `emoji`: captioned art of real things, a judge of such images, and the recipe of a small model.
+"""The plugin `emoji`: captioned art of real things, a judge of such images, and a small model of them.
 
 Imports no torch, and the parameters of a part only where it is used.
 """
@@ -57,12 +57,12 @@ def _metrics() -> Iterable[Component]:
 
 @hookimpl
 def presets() -> Iterable[Preset]:
-    """How a model is trained."""
+    """The embedded model."""
     return (
         Preset(
-            name="emoji-training",
-            file=Path(__file__).with_name("emoji-training.yaml"),
-            summary="how a small model of emoji is trained, in three styles, 32 x 32: for `glidepath train`",
+            name="emoji",
+            file=Path(__file__).with_name("emoji.yaml"),
+            summary="a small model that comes with glidepath: real things in three styles, 32 x 32",
         ),
     )
 
