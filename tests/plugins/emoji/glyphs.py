@@ -1,4 +1,4 @@
-"""Letters of Pillow's own font as captioned pictures in three styles: learnt in a minute, and no package is needed."""
+"""Letters of the font in Pillow as captioned pictures in three styles: learnt soon, without any package."""
 
 from __future__ import annotations
 
