@@ -33,6 +33,8 @@ def class_of(name: str) -> type:
 @pytest.mark.parametrize("component", COMPONENTS.values(), ids=COMPONENTS)
 def test_a_descriptor_names_its_class_and_every_parameter_says_what_it_means(component: Component) -> None:
     assert component.summary
+    for extra in component.requires:
+        pytest.importorskip(extra.module, reason=f"{extra.module} is not installed: {extra.install}")
     assert isinstance(class_of(component.target), type)
     if component.config is not None:
         fields = attrs.fields(class_of(str(component.config)))

@@ -44,7 +44,7 @@ def words(line: str) -> set[str]:
 def test_commands_are_completed_those_of_plugins_too() -> None:
     assert words("") >= {*BUILTIN_COMMANDS, "train", "convert", "schema"}
     assert words("sam") == {"sample"}
-    assert words("--no-plugins tr") == {"train"}
+    assert words("--no-plugins tra") == {"track", "train"}
 
 
 def test_options_are_completed() -> None:
