@@ -21,8 +21,9 @@ ROOT = Path(__file__).parents[2]
 _LONGEST = 300.0
 _END = "=== end of block:"
 
-# The project itself is installed already: what a test can hold is that its names are right. A package that
-# the page has written is built and installed, without its requirements, into a folder of the page.
+# The project itself is installed already, and so is what its extra `test` names: what a test can hold is that
+# names are right. A package that the page has written is built and installed, without its requirements, into
+# a folder of the page.
 _PIP = """
 import pathlib, re, subprocess, sys, tomllib
 arguments = [it for it in sys.argv[2:] if it != "-e"]
@@ -31,9 +32,11 @@ if "-c" in arguments:
     assert arguments.pop(arguments.index("-c") + 1) == "constraints.txt"
     arguments.remove("-c")
 [target] = arguments
+project = tomllib.loads(pathlib.Path(ROOT, "pyproject.toml").read_text())["project"]
+if target in {re.split(r"[^\\w-]", it)[0] for it in project["optional-dependencies"]["test"]}:
+    sys.exit()
 folder, extras = re.fullmatch(r"([./\\w-]+)(?:\\[([\\w,-]+)\\])?", target).groups()
 if extras or not pathlib.Path(folder, "pyproject.toml").exists():
-    project = tomllib.loads(pathlib.Path(ROOT, "pyproject.toml").read_text())["project"]
     known = project["optional-dependencies"]
     assert folder == "." and set((extras or "test").split(",")) <= set(known), target
     assert pathlib.Path(ROOT, "constraints.txt").is_file()
