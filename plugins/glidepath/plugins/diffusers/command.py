@@ -72,6 +72,8 @@ def _read(name: str, arguments: Namespace, beside: Path) -> Imported:
     from glidepath.plugins.diffusers.single import read_file
 
     given, named = _located(name, beside)
+    if not given.exists():
+        raise GlidepathError(f"there is no folder or file {name}")
     if not given.is_file():
         return read_folder(given, named, steps=arguments.steps)
     return read_file(

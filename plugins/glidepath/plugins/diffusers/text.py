@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ class ClipTextEncoder(_Transformer):
         self.network = build(settings)
         filled = {"pad_token": config.padding} if config.padding else {}
         self.tokenizer = config.tokenizer and transformers.CLIPTokenizer.from_pretrained(
-            config.tokenizer, local_files_only=True, **filled
+            _folder(config.tokenizer), local_files_only=True, **filled
         )
         begin, end = settings.vocab_size - 2, settings.vocab_size - 1
         self.empty = (begin, end, 0 if config.padding == "!" else end)
@@ -137,7 +138,7 @@ class T5TextEncoder(_Transformer):
         settings = transformers.T5Config.from_dict(dict(read_config(config.config)))
         self.network = transformers.T5EncoderModel(settings)
         self.tokenizer = config.tokenizer and transformers.T5Tokenizer.from_pretrained(
-            config.tokenizer, local_files_only=True
+            _folder(config.tokenizer), local_files_only=True
         )
         self.empty = (1, 0)
         self.token_width = settings.d_model
@@ -172,6 +173,13 @@ class T5TextEncoder(_Transformer):
 
     def _read(self, prompt: str) -> str:
         return prompt.lower().strip() if self.lowercase else prompt
+
+
+def _folder(tokenizer: Path) -> Path:
+    """The folder, where there is one: of another name transformers would say that no repository has it."""
+    if not tokenizer.is_dir():
+        raise PartError(f"there is no folder {tokenizer}, where the tokenizer should be")
+    return tokenizer
 
 
 def require_list(prompts: Sequence[object]) -> None:

@@ -72,7 +72,7 @@ class ConfigReader:
             if key not in known and key not in reserved:
                 what = f"{owner} has no parameter {quoted(key)}" + ("" if known else ", nor any other")
                 hint = elsewhere.get(key, "") or missing_space(key, (*known, *reserved))
-                near = None if hint else (key, known)
+                near = None if hint else (key, (*known, *reserved))
                 self._problems.add(what, entry.key, join_path(path, key), hint, known, near)
         reading = _Reading(config, known, about, node, path, owner, self._problems, supplier, self._asset)
         value = reading.value()

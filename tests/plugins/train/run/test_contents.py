@@ -18,6 +18,7 @@ from tests.plugins.train.tiny import SIZE, WORDS, Colours, TinyTextEncoder, log_
 from torch import Tensor
 
 from glidepath.core import Event, GlidepathError, Listener, UnreadablePrompt
+from glidepath.plugins.train.configs import Samples
 from glidepath.plugins.train.data.configs import CaptionedFolderConfig
 from glidepath.plugins.train.data.folder import CaptionedFolder
 from glidepath.plugins.train.run.checkpoint import CheckpointError, existing
@@ -88,6 +89,15 @@ def test_captions_that_cannot_be_read_are_named_before_the_first_step(photos: Pa
         f"{photos / 'blue.txt'}: light was never taught",
         f"{photos / 'green.txt'}, {photos / 'red.txt'}: pale was never taught",
     ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_prompts_of_samples_that_cannot_be_read_are_named_before_the_first_step(
+    photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UnreadablePrompt) as caught:
+        train(run_of(tmp_path / "run", photos)[0], samples=Samples(prompts=("red", "pale red")))
+    assert list(caught.value.problems) == ["train.samples: pale was never taught"]
     assert not (tmp_path / "run").exists()
 
 

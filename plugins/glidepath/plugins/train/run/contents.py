@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -31,8 +32,10 @@ class Reader(Protocol):
         """The end of a caption that is not read because it is too long; empty where all of it is."""
 
 
-def check_captions(run: Run, readers: Sequence[Reader], seed: int) -> None:
+def check_captions(run: Run, readers: Sequence[Reader], seed: int, samples: Sequence[str] = ()) -> None:
     """Tell what is left out of the dataset, and how many captions are not read, or not to their end.
+
+    samples: prompts of the sheets of samples, which are to be readable too.
 
     Raises:
         UnreadablePrompt: captions have words that cannot be read; the first are named with their places.
@@ -45,7 +48,8 @@ def check_captions(run: Run, readers: Sequence[Reader], seed: int) -> None:
     unreadable: dict[str, tuple[UnreadablePrompt, list[str]]] = {}
     cut: list[str] = []
     empty: list[str] = []
-    for place, caption in _shown(captions_of(run.dataset, seed), "checking captions"):
+    prompts = (("train.samples", prompt) for prompt in samples)
+    for place, caption in chain(prompts, _shown(captions_of(run.dataset, seed), "checking captions")):
         if caption not in rests and caption not in unreadable:
             try:
                 rests[caption] = next(filter(None, (reader.truncated(caption) for reader in readers)), "")
