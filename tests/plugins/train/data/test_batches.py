@@ -18,6 +18,12 @@ from glidepath.core import GlidepathError, PartError
 from glidepath.plugins.train.data.batches import Batches, WorkerLost
 
 
+@pytest.fixture(autouse=True)
+def found_by_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process imports is looked for where the tests lie, also after a test that changed the path."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[4])
+
+
 class Odd(Colours):
     """Colours, with an accident at one step."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,8 @@ def test_on_a_processor_precision_auto_is_float32(tmp_path: Path) -> None:
 
 
 def test_another_precision_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PartError, match="float16"):
-        train(make_run(tmp_path), precision="float16")
+    with pytest.raises(PartError, match="float64"):
+        train(make_run(tmp_path), precision="float64")
 
 
 def test_images_of_another_size_than_the_denoisers_are_refused(tmp_path: Path) -> None:
@@ -120,9 +121,9 @@ def test_learning_rate_and_average_begin_anew_in_each_stage(
     update = Learner.update
     seen: list[tuple[float, float]] = []
 
-    def watched(self: Learner, loss: Tensor, learning_rate: float, decay: float) -> None:
+    def watched(self: Learner, losses: Iterable[Tensor], learning_rate: float, decay: float) -> Tensor:
         seen.append((learning_rate, decay))
-        update(self, loss, learning_rate, decay)
+        return update(self, losses, learning_rate, decay)
 
     monkeypatch.setattr(Learner, "update", watched)
     settings = {"learning_rate": 0.01, "warmup_steps": 3, "decay_share": 0.5, "ema": 0.3}

@@ -125,17 +125,17 @@ class Edm2Weighting(EdmWeighting):
 
     def __init__(self, config: Edm2WeightingConfig) -> None:
         super().__init__(config)
-        self.channels = config.channels
         self._asked: list[_Uncertain] = []  # in a list, it is no module of this one
+        self.waves, self.linear = LogWaves(config.channels), nn.Linear(config.channels, 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
 
     def attach(self, denoiser: Denoiser) -> None:
         """Ask the denoiser for u, if it knows."""
         if hasattr(denoiser, "log_variance"):
             self._asked = [cast(_Uncertain, denoiser)]
+            del self.waves, self.linear
         else:
-            self.waves, self.linear = LogWaves(self.channels), nn.Linear(self.channels, 1)
-            nn.init.zeros_(self.linear.weight)
-            nn.init.zeros_(self.linear.bias)
             self.to(next(denoiser.parameters()).device)
 
     def losses(self, squared: Tensor, prediction: Prediction) -> Tensor:
