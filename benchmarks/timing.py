@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import argparse
+import platform
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 
 Clock = Callable[[], float]
 
@@ -80,3 +84,50 @@ def replaced(thing: object, name: str, value: Any) -> Iterator[None]:
 
 
 _ABSENT = object()
+
+
+def machine(options: argparse.Namespace) -> dict[str, Any]:
+    """Where and how figures were measured, for those who compare them."""
+    return {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": options.threads,
+        "clock": options.clock,
+        "rounds": options.rounds,
+        "steps": options.steps,
+    }
+
+
+def read_options(
+    arguments: Sequence[str] | None,
+    description: str | None,
+    models: Sequence[str],
+    *,
+    steps: int,
+    rounds: int,
+    of: str,
+    least_steps: int = 1,
+) -> argparse.Namespace:
+    """The options of a benchmark whose loops take turns. of: what steps are of."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", choices=models, default=models)
+    parser.add_argument("--steps", type=int, default=steps, help=f"of {of} (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="cpu",
+        help="cpu: processor time of one thread, for a machine that is busy with other things too",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    options = parser.parse_args(arguments)
+    if options.clock == "cpu" and options.threads != 1:
+        parser.error("--clock cpu is for one thread; use it with --threads 1")
+    if options.rounds < 1 or options.steps < least_steps:
+        parser.error(f"--rounds is at least 1, and --steps at least {least_steps}")
+    return options

@@ -25,12 +25,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -38,7 +36,7 @@ import attrs
 import diffusers
 import torch
 from ours import GivenNoise
-from timing import Clock, replaced
+from timing import Clock, machine, read_options, replaced
 from torch import Tensor
 
 from glidepath.core import Condition, Conditioner, Pipeline, TextEmbedding
@@ -182,10 +180,13 @@ class Given(Conditioner):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    options = _options(arguments)
+    options = read_options(arguments, __doc__, list(MODELS), steps=20, rounds=3, of="DDIM", least_steps=4)
     torch.set_num_threads(options.threads)
     clock: Clock = time.thread_time if options.clock == "cpu" else time.perf_counter
-    report: dict[str, Any] = {"machine": _machine(options), "models": {}}
+    report: dict[str, Any] = {
+        "machine": {"diffusers": diffusers.__version__, **machine(options)},
+        "models": {},
+    }
     print("  ".join(f"{name} {value}" for name, value in report["machine"].items()))
     heads = f"{'M parameters':>13}{'ms/step':>9}{'theirs':>9}{'of theirs':>11}{'middle half':>15}"
     print(f"\n{'':40}{heads}{'difference':>12}")
@@ -338,43 +339,6 @@ def _walk(
             num_inference_steps=steps, guidance_scale=SCALE, latents=noise, output_type="latent", **given
         ).images
     return pairs[1:], (x, end)
-
-
-def _machine(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "torch": torch.__version__,
-        "diffusers": diffusers.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": options.threads,
-        "clock": options.clock,
-        "rounds": options.rounds,
-        "steps": options.steps,
-    }
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
-    parser.add_argument("--steps", type=int, default=20, help="of DDIM (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--clock",
-        choices=["wall", "cpu"],
-        default="cpu",
-        help="cpu: processor time of the thread, for a machine that is busy with other things too",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
-    options = parser.parse_args(arguments)
-    if options.clock == "cpu" and options.threads != 1:
-        parser.error("--clock cpu sees one thread alone; use it with --threads 1")
-    if options.rounds < 1 or options.steps < 4:
-        parser.error("--rounds is at least 1, and --steps at least 4")
-    return options
 
 
 if __name__ == "__main__":

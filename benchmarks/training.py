@@ -26,20 +26,19 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import sampling
 import torch
 from loops import Loop, Model, loops_of, parts_of
 from ours import parameters
+from timing import machine, read_options
 
 from glidepath.plugins.train.run.memory import peak_bytes
 
@@ -58,8 +57,8 @@ MODELS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    options = _options(arguments)
-    report: dict[str, Any] = {"machine": _machine(options), "models": {}}
+    options = read_options(arguments, __doc__, list(MODELS), steps=2, rounds=10, of="a turn")
+    report: dict[str, Any] = {"machine": machine(options), "models": {}}
     print("  ".join(f"{name} {value}" for name, value in report["machine"].items()))
     for name in options.models:
         report["models"][name] = measured = _measure(MODELS[name], options)
@@ -157,42 +156,6 @@ def _sizes(model: Model, loops: Mapping[str, Loop]) -> dict[str, int]:
 
     peers = {peer: parameters(Peer(**arguments).network()) for peer, arguments in model.peers.items()}
     return {name: peers.get(name.removesuffix(", channels_last"), ours) for name in loops}
-
-
-def _machine(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": options.threads,
-        "clock": options.clock,
-        "rounds": options.rounds,
-        "steps": options.steps,
-    }
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
-    parser.add_argument("--steps", type=int, default=2, help="of a turn (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--clock",
-        choices=["wall", "cpu"],
-        default="cpu",
-        help="cpu: processor time of the process, for a machine that is busy with other things too",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
-    options = parser.parse_args(arguments)
-    if options.clock == "cpu" and options.threads != 1:
-        parser.error("--clock cpu adds up the time of all threads; use it with --threads 1")
-    if options.rounds < 1 or options.steps < 1:
-        parser.error("--rounds and --steps are at least 1")
-    return options
 
 
 if __name__ == "__main__":

@@ -15,38 +15,22 @@ from typing import Any
 import pytest
 from PIL import Image
 from tests.plugins.alerts.servers import Posts, webhook
+from tests.plugins.train.tiny import PARTS
 
 from glidepath.plugins.alerts.configs import WebhookConfig
 from glidepath.plugins.alerts.switch import HEARTBEAT, Switch, watch_all
 from glidepath.plugins.alerts.webhook import WebhookAlert
 from glidepath.registry import main
 
-SPEC = """
-schedule: {use: cosine, num_steps: 50}
-text_encoder:
-  use: transformer
-  width: 16
-  layers: 1
-  heads: 2
-  context: 4
-  pooled_width: 128
-  tokenizer: {use: words, vocabulary: [red, green]}
-denoiser:
-  use: adm-unet
-  image_size: 8
-  channels: 32
-  channel_mult: [1]
-  res_blocks: 1
-  attention_resolutions: []
-  text_width: 16
-  head_channels: 16
-  learned_variance: false
-sampler: {use: ddim, steps: 2}
+SPEC = (
+    PARTS
+    + """\
 data: {use: captioned-folder, folder: images, size: 8}
 train: {use: diffusion, steps: 6, batch: 2, log_every: 2, checkpoint_every: 4, probe_every: 6}
 alerts: [{use: webhook, tell: [crashed, done, stopped, stage-done]}]
 runtime: {device: cpu}
 """
+)
 
 
 @pytest.fixture

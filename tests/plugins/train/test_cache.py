@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tests.plugins.train.tiny import PARTS
 from torch import Tensor
 
 from glidepath.core import Codec, PartError
@@ -18,29 +19,9 @@ from glidepath.plugins.train.cache.cached import CachedLatents, store_of
 from glidepath.plugins.train.cache.store import CacheError, Store
 from glidepath.registry.cli import main
 
-SPEC = """
-schedule: {use: cosine, num_steps: 50}
-text_encoder:
-  use: transformer
-  width: 16
-  layers: 1
-  heads: 2
-  context: 4
-  pooled_width: 128
-  tokenizer: {use: words, vocabulary: [red, green, left, right]}
-denoiser:
-  use: adm-unet
-  image_size: 8
-  channels: 32
-  channel_mult: [1]
-  res_blocks: 1
-  attention_resolutions: []
-  text_width: 16
-  head_channels: 16
-  learned_variance: false
-  CHANNELS
-guidance: [classifier-free]
-sampler: {use: ddim, steps: 2}
+SPEC = (
+    PARTS.replace("learned_variance: false", "learned_variance: false\n  CHANNELS")
+    + """\
 data:
   use: captioned-folder
   folder: images
@@ -49,6 +30,7 @@ data:
 train: {use: diffusion, steps: 4, batch: 4, log_every: 1, text_encoder_rate: 0}
 runtime: {device: cpu}
 """
+)
 
 
 class Drawing(Codec):

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tests.plugins.train.tiny import PARTS
 
 from glidepath.core.events import Event
 from glidepath.plugins.train.run.checkpoint import existing
@@ -27,32 +28,14 @@ from glidepath.registry.spec.spec import read_spec
 
 pytestmark = pytest.mark.thorough
 
-SPEC = """
-schedule: {use: cosine, num_steps: 50}
-text_encoder:
-  use: transformer
-  width: 16
-  layers: 1
-  heads: 2
-  context: 4
-  pooled_width: 128
-  tokenizer: {use: words, vocabulary: [red, green, "on"]}
-denoiser:
-  use: adm-unet
-  image_size: 8
-  channels: 32
-  channel_mult: [1]
-  res_blocks: 1
-  attention_resolutions: []
-  text_width: 16
-  head_channels: 16
-  learned_variance: false
-guidance: [classifier-free]
-sampler: {use: ddim, steps: 2}
+SPEC = (
+    PARTS
+    + """\
 data: {use: captioned-folder, folder: images, size: 8}
 train: {use: diffusion, steps: 6, batch: 2, log_every: 2, checkpoint_every: 4, probe_every: 6}
 runtime: {device: cpu}
 """
+)
 
 
 @pytest.fixture
@@ -111,7 +94,7 @@ def test_the_written_spec_stands_for_the_same_run_from_any_folder(
     tree = make_plan(read_spec(written, catalogue=catalogue), catalogue).tree
     assert tree["train"]["learning_rate"] == 1e-5
     assert tree["data"]["folder"] == str(spec.parent / "images")
-    assert tree["text_encoder"]["tokenizer"]["vocabulary"] == ["red", "green", "on"]
+    assert tree["text_encoder"]["tokenizer"]["vocabulary"] == ["red", "green", "on", "left", "right"]
     assert main(["train", str(written), "--out", str(written.parent)]) == 0
     pipeline = assemble(written)
     weights = load_file(written.with_name("weights.safetensors"))

@@ -24,6 +24,31 @@ from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.trainers.diffusion import DiffusionTrainer
 
 SIZE = 8
+
+PARTS = """
+schedule: {use: cosine, num_steps: 50}
+text_encoder:
+  use: transformer
+  width: 16
+  layers: 1
+  heads: 2
+  context: 4
+  pooled_width: 128
+  tokenizer: {use: words, vocabulary: [red, green, "on", left, right]}
+denoiser:
+  use: adm-unet
+  image_size: 8
+  channels: 32
+  channel_mult: [1]
+  res_blocks: 1
+  attention_resolutions: []
+  text_width: 16
+  head_channels: 16
+  learned_variance: false
+guidance: [classifier-free]
+sampler: {use: ddim, steps: 2}
+"""
+"""A pipeline of pixels from words, for specs that train it."""
 WORDS = ("red", "green", "blue", "grey")
 COLOURS = torch.tensor([[0.8, -0.8, -0.8], [-0.8, 0.8, -0.8], [-0.8, -0.8, 0.8], [0.0, 0.0, 0.0]])
 

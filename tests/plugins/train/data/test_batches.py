@@ -20,7 +20,7 @@ from glidepath.plugins.train.data.batches import Batches, WorkerLost
 
 @pytest.fixture(autouse=True)
 def found_by_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process imports is looked for where the tests lie, also after a test that changed the path."""
+    """A process that is spawned imports these classes, and pytest imports tests without a path to them."""
     monkeypatch.syspath_prepend(Path(__file__).parents[4])
 
 
