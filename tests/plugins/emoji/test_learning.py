@@ -33,6 +33,7 @@ train:
   precision: float32
   facts_steps: 200
   facts_batch: 32
+  samples: null
 """
 
 
