@@ -111,6 +111,11 @@ from glidepath.registry.records.manifest import ImageKey as ImageKey
 from glidepath.registry.records.manifest import Images as Images
 from glidepath.registry.records.manifest import Manifest as Manifest
 from glidepath.registry.records.recording import describe_images as describe_images
+from glidepath.registry.serving.guard import MissingServer as MissingServer
+from glidepath.registry.serving.guard import guarded as guarded
+from glidepath.registry.serving.server import fresh_token as fresh_token
+from glidepath.registry.serving.server import is_local as is_local
+from glidepath.registry.serving.server import serve as serve
 from glidepath.registry.spec.layers import SpecSource as SpecSource
 from glidepath.registry.spec.overrides import Change as Change
 from glidepath.registry.spec.overrides import Override as Override
