@@ -101,7 +101,6 @@ from glidepath.registry.plan.planner import make_plan as make_plan
 from glidepath.registry.plan.resolved import part_tree as part_tree
 from glidepath.registry.plan.resolved import plain_value as plain_value
 from glidepath.registry.plan.resolved import resolved_tree as resolved_tree
-from glidepath.registry.plan.variants import Variant as Variant
 from glidepath.registry.plan.variants import VariantPlanner as VariantPlanner
 from glidepath.registry.records.images import grid as grid
 from glidepath.registry.records.images import read_manifest as read_manifest

@@ -10,9 +10,9 @@ import attrs
 from glidepath.registry.cli.arguments import CommandParser
 from glidepath.registry.cli.opening import add_json_argument, open_catalogue
 from glidepath.registry.cli.printing import indent, print_json, text_table
-from glidepath.registry.discovery.catalogue import Catalogue, PluginFailures
+from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.diagnosis import examine
-from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
+from glidepath.registry.discovery.plugin_record import PluginFailures, PluginProblem, PluginRecord
 from glidepath.registry.discovery.scan import own_version, unreadable
 
 EPILOG = """\

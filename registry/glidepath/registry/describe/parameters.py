@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import attrs
@@ -42,10 +43,16 @@ class Parameter:
 
 def parameters(config: type[Any] | None) -> tuple[Parameter, ...]:
     """The parameters of a config class, in the order in which it states them."""
-    return tuple(_parameters(config)) if config is not None else ()
+    known: Any = config
+    return _parameters(known) if config is not None else ()
 
 
-def _parameters(config: type[Any]) -> Iterator[Parameter]:
+@cache
+def _parameters(config: Any) -> tuple[Parameter, ...]:
+    return tuple(_described(config))
+
+
+def _described(config: type[Any]) -> Iterator[Parameter]:
     try:
         hints = {field.attribute.name: field.hint for field in fields(config).values()}
     except Exception:  # an annotation that only a type checker can resolve is shown as it is written

@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import Any
 import attrs
 from pluggy import PluginManager
 
-from glidepath.core.errors import GlidepathError
 from glidepath.registry.describe.component import RESERVED, Command, Kind, Preset
 from glidepath.registry.describe.kinds import CORE_KINDS
 from glidepath.registry.discovery.components import (
@@ -30,25 +30,12 @@ from glidepath.registry.discovery.components import (
 from glidepath.registry.discovery.import_errors import import_problem, import_remedy
 from glidepath.registry.discovery.loading import Loaded, call, load, plugin_manager
 from glidepath.registry.discovery.metadata import canonical
-from glidepath.registry.discovery.plugin_record import PluginRecord
+from glidepath.registry.discovery.plugin_record import PluginFailures, PluginRecord
 from glidepath.registry.discovery.scan import DISTRIBUTION, Scan, install_remedy, scan
 from glidepath.registry.discovery.slow import naming_slow
 from glidepath.registry.discovery.switches import Switch, switches
 from glidepath.registry.files.process_state import used
 from glidepath.registry.text.problems import did_you_mean
-
-
-class PluginFailures(GlidepathError):
-    """Plugins that are installed do not work, and were asked to (`--strict`)."""
-
-    def __init__(self, records: Iterable[PluginRecord]) -> None:
-        self.records = tuple(records)
-        lines = [
-            f"{record.title}: {problem.stage}: {problem.error}"
-            for record in self.records
-            for problem in record.problems
-        ]
-        super().__init__("plugins fail, and --strict was given:\n    " + "\n    ".join(lines))
 
 
 class Catalogue:
@@ -105,6 +92,7 @@ class Catalogue:
             for kind, entries in groupby(self._components, key=lambda entry: entry.component.kind)
         }
         self._namesakes = Counter((entry.component.kind, entry.name) for entry in self._components)
+        self._configs: dict[tuple[str, str], type[Any]] = {}
         self._presets = tuple(
             Supplied(preset, plugin.record) for plugin in self._plugins for preset in plugin.presets
         )
@@ -212,6 +200,12 @@ class Catalogue:
         config = registered.component.config
         if config is None or isinstance(config, type):
             return config
+        key = (registered.distribution, config)
+        if key not in self._configs:
+            self._configs[key] = self._read_config(registered, config)
+        return self._configs[key]
+
+    def _read_config(self, registered: Registered, config: str) -> type[Any]:
         module, _, name = config.partition(":")
         supplier = (registered.distribution, registered.version)
         unread = f"the parameters of {registered.full_name} cannot be read: {config!r}"
@@ -300,8 +294,7 @@ class Catalogue:
         Raises:
             NotFound: no working plugin is in that package.
         """
-        folders = {name: folder for record in self.records for name, folder in _package_folders(record)}
-        words = package.split(".")
+        words, folders = package.split("."), self._package_folders
         for length in range(len(words), 0, -1):
             folder = folders.get(".".join(words[:length]))
             if folder is not None and all(word.isidentifier() for word in words[length:]):
@@ -317,6 +310,10 @@ class Catalogue:
         ]
         hint = "; ".join(filter(None, [*failed, did_you_mean(package, folders)]))
         raise NotFound(f"no working plugin is in a package {package!r}", hint, sorted(folders))
+
+    @cached_property
+    def _package_folders(self) -> Mapping[str, Path]:
+        return {name: folder for record in self.records for name, folder in _package_folders(record)}
 
     def checks(self, kind: str) -> list[Callable[[Any], None]]:
         """The conformance checks that plugins supply for parts of a kind."""

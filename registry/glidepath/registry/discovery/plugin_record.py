@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
+
+from glidepath.core.errors import GlidepathError
 
 NOT_LOADED = ("scan", "requires", "import", "register")
 """Stages of which a problem means that nothing of the plugin can be used."""
@@ -82,3 +86,16 @@ class PluginRecord:
         """The plugin as messages name it."""
         release = f"{self.distribution} {self.version}".strip()
         return f"plugin {self.name!r} of {release}" if self.name else release
+
+
+class PluginFailures(GlidepathError):
+    """Plugins that are installed do not work, and were asked to (`--strict`)."""
+
+    def __init__(self, records: Iterable[PluginRecord]) -> None:
+        self.records = tuple(records)
+        lines = [
+            f"{record.title}: {problem.stage}: {problem.error}"
+            for record in self.records
+            for problem in record.problems
+        ]
+        super().__init__("plugins fail, and --strict was given:\n    " + "\n    ".join(lines))

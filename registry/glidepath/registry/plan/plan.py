@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
 
@@ -51,13 +51,12 @@ class Plan:
         """The tree as an image carries it, with files named as in `portable_names`."""
         weights = [Path(it.value) for it in self.all_weights().values() if it.scheme == "file"]
         assets = [path for part in self.all_parts() for _, path in part.asset_paths()]
-        written = portable_names([*weights, *assets])
-        return resolved_tree(self.parts, self.runtime, self.weights, self.plugins, written, self.stage_parts)
+        return self.tree_with(portable_names([*weights, *assets]))
 
-    @property
-    def stage_parts(self) -> Mapping[str, tuple[Parts, Address | None]]:
-        """The parts of each stage, and its file of weights."""
-        return {name: (stage.parts, stage.weights) for name, stage in self.stages.items()}
+    def tree_with(self, written: Callable[[PurePath], str]) -> dict[str, Any]:
+        """The tree with files named otherwise: `str` for their absolute paths."""
+        stages = {name: (stage.parts, stage.weights) for name, stage in self.stages.items()}
+        return resolved_tree(self.parts, self.runtime, self.weights, self.plugins, written, stages)
 
     def pipelines(self) -> Mapping[str, Plan]:
         """The plan of each pipeline by its stage's name; that of a spec without stages, under ""."""

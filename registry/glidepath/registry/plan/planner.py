@@ -52,25 +52,20 @@ def make_plan(spec: Spec, catalogue: Catalogue, *, need_weights: bool = False) -
     """
     problems = Problems(spec.files, spec.lent)
     problems.extend(spec.problems)
-    plan = Planner(catalogue, problems, complete=spec.complete, need_weights=need_weights).plan(spec)
+    plan = Planner(PartPlanner(catalogue, problems, spec.complete, need_weights)).plan(spec)
     if plan is None:
         raise problems.error()
     return plan
 
 
 class Planner:
-    """Makes a plan, or adds all that is in its way to `problems`.
+    """Makes a plan, or adds all that is in its way to the problems of `parts`, which plans its parts."""
 
-    complete: False when some of the spec could not be read, so that nothing is said about what is missing.
-    """
-
-    def __init__(
-        self, catalogue: Catalogue, problems: Problems, *, complete: bool = True, need_weights: bool = False
-    ) -> None:
-        self._catalogue = catalogue
-        self._problems = problems
-        self._complete = complete
-        self._parts = PartPlanner(catalogue, problems, complete, need_weights)
+    def __init__(self, parts: PartPlanner) -> None:
+        self._catalogue = parts.catalogue
+        self._problems = parts.problems
+        self._complete = parts.complete
+        self._parts = parts
 
     def plan(self, spec: Spec) -> Plan | None:
         """The plan, None when there are problems."""

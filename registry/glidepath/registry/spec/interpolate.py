@@ -110,10 +110,13 @@ class _Interpolation:
                 key: Entry(entry.key, self.resolve(entry.node, (*at, key)))
                 for key, entry in node.items.items()
             }
-            return MappingNode(items, node.place, node.source)
+            # what refers to nothing stays the object that it is
+            same = all(entry.node is items[key].node for key, entry in node.items.items())
+            return node if same else MappingNode(items, node.place, node.source)
         if isinstance(node, ListNode):
-            nodes = [self.resolve(item, (*at, index)) for index, item in enumerate(node.items)]
-            return ListNode(tuple(nodes), node.place, node.source)
+            nodes = tuple(self.resolve(item, (*at, index)) for index, item in enumerate(node.items))
+            same = all(old is new for old, new in zip(node.items, nodes, strict=True))
+            return node if same else ListNode(nodes, node.place, node.source)
         try:
             return self.scalar(node, at)
         except _Stop:

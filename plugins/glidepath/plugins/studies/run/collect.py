@@ -347,7 +347,7 @@ def _provenance(study: Study, attempts: list[Attempt], command: str) -> Provenan
     packages = {name: {str(it[name]) for it in environments if it.get(name)} for name in ("torch", "python")}
     distributions: dict[str, str] = {}
     for arm in study.arms:
-        distributions.update(arm.common.distributions)
+        distributions.update(arm.plan.distributions)
     began = [float(attempt.record.get("began", 0.0)) for attempt in attempts]
     ended = [start + attempt.seconds for start, attempt in zip(began, attempts, strict=True)]
     return Provenance(

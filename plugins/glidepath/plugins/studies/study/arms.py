@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from glidepath.plugins.studies.study.drafts import Draft
-from glidepath.registry import Parts, Plan, Value, Variant, VariantPlanner, quoted
+from glidepath.registry import Parts, Plan, Value, VariantPlanner, canonical_json, quoted
 
 _LONGEST_NAME = 60
 
@@ -24,39 +24,34 @@ class ArmPlan:
 
     name: str
     factors: Mapping[str, Value]
-    variant: Variant
+    plan: Plan
     also: tuple[str, ...] = ()
     also_factors: tuple[Mapping[str, Value], ...] = ()
 
     @property
     def parts(self) -> Parts:
-        """The parts by slot, as of `Variant`."""
-        return self.variant.parts
-
-    @property
-    def common(self) -> Plan:
-        """The plan of an arm with the same runtime, weights and plugins, as of `Variant`."""
-        return self.variant.common
+        """The parts by slot; none of a cascade, whose parts are those of its stages."""
+        return self.plan.parts
 
     @property
     def pipelines(self) -> Mapping[str, Parts]:
         """The parts of each stage of a cascade by its name; of a spec without stages, under ""."""
-        return self.variant.pipelines
+        return {name: plan.parts for name, plan in self.plan.pipelines().items()}
 
     def tree(self) -> dict[str, Any]:
         """The arm as an ordinary spec with every default written out; files have absolute paths."""
-        return self.variant.tree()
+        return self.plan.tree_with(str)
 
 
 def plan_arms(planner: VariantPlanner, drafts: Sequence[Draft]) -> list[ArmPlan]:
     """The arms of drafts. Drafts of one spec are one arm; a draft with problems has none."""
-    arms: dict[Hashable, ArmPlan] = {}
-    contents: dict[str, Hashable] = {}
+    arms: dict[bytes, ArmPlan] = {}
+    contents: dict[str, bytes] = {}
     for draft in drafts:
-        variant = planner.plan(draft.changes)
-        if variant is None:
+        plan = planner.plan(draft.changes)
+        if plan is None:
             continue
-        name, content = short(draft.name), variant.content
+        name, content = short(draft.name), hashlib.sha256(canonical_json(plan.tree).encode()).digest()
         if name in (".", ".."):
             what = f"an arm has a folder of its name, and {quoted(name)} is the name of another one"
             planner.problems.add(what, draft.place, hint="give it a name of letters: case: NAME")
@@ -67,7 +62,7 @@ def plan_arms(planner: VariantPlanner, drafts: Sequence[Draft]) -> list[ArmPlan]
             continue
         first = arms.get(content)
         if first is None:
-            arms[content] = ArmPlan(name, draft.factors, variant)
+            arms[content] = ArmPlan(name, draft.factors, plan)
         else:
             known = name in (first.name, *first.also)
             also = first.also if known else (*first.also, name)

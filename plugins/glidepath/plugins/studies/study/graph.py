@@ -221,9 +221,9 @@ class _Building:
         return digest([*whole, data.size] if at and data.size else whole)
 
     def _runtime(self, arm: ArmPlan) -> str:
-        key = id(arm.common)
+        key = id(arm.plan)
         if key not in self._runtimes:
-            runtime = {**attrs.asdict(arm.common.runtime), **self._resolved(arm)}
+            runtime = {**attrs.asdict(arm.plan.runtime), **self._resolved(arm)}
             if runtime["device"] != "cuda":
                 runtime["threads"] = self.study.threads
             self._runtimes[key] = self._keep(runtime)
@@ -231,7 +231,7 @@ class _Building:
 
     def _resolved(self, arm: ArmPlan) -> dict[str, str]:
         """What "auto" stands for; the number of a device does not matter."""
-        runtime = arm.common.runtime
+        runtime = arm.plan.runtime
         device = self.runtime["device"] if runtime.device == "auto" else runtime.device.partition(":")[0]
         if runtime.dtype != "auto":
             return {"device": device, "dtype": runtime.dtype}
@@ -295,12 +295,12 @@ class _Building:
                     yield path, self._digest(part, without_weights=made_here and slot in TRAINED)
         if asks_networks and not made_here:
             yield from self._weights(arm).items()
-        if arm.common.stages:
-            yield "stages", self._keep(list(arm.common.stages))
+        if arm.plan.stages:
+            yield "stages", self._keep(list(arm.plan.stages))
 
     def _weights(self, arm: ArmPlan) -> Mapping[str, str]:
         """The files of weights that belong to no single part, by digest."""
-        plan = arm.common
+        plan = arm.plan
         if id(plan) not in self._files:
             self._files[id(plan)] = {
                 f"{one.path}.weights" if one.path else "weights": weights_digest(one.weights, self.catalogue)
@@ -371,7 +371,7 @@ def begins_with_weights(arm: ArmPlan) -> bool:
 
 def resolved_runtime(study: Study) -> dict[str, str]:
     """What "auto" stands for on this machine. Imports torch only where an arm asks."""
-    if all(arm.common.runtime.device not in ("auto", "cuda") for arm in study.arms):
+    if all(arm.plan.runtime.device not in ("auto", "cuda") for arm in study.arms):
         return {"device": "cpu", "dtype": "float32"}
     from glidepath.registry import choose_device, choose_dtype
 

@@ -272,7 +272,7 @@ def _check_training(document: Document, arms: Sequence[ArmPlan], seeds: Seeds) -
         return
     for arm in arms:
         missing = [slot for slot in ("data", "train") if slot not in arm.parts]
-        if arm.common.stages:
+        if arm.plan.stages:
             what = f"arm {arm.name} is a cascade, whose stages are trained one at a time"
         elif missing:
             what = f"arm {arm.name} cannot be trained: its spec has no {' and no '.join(missing)}"
