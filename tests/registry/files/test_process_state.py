@@ -6,7 +6,9 @@ import locale
 import os
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -128,3 +130,21 @@ def test_the_state_of_torch_is_known_where_the_plugin_is_the_first_to_import_it(
         timeout=120,
     )
     assert done.stdout.split() == ["1", "torch.float32", "warn", "[]", "5"], done.stderr
+
+
+def test_a_module_that_another_thread_imports_is_let_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read of torch imports more of it: two threads that do so at once break each other's import."""
+
+    class Halfway(ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            read.append(name)
+            raise AttributeError(name)
+
+    read: list[str] = []
+    module = Halfway("torch")
+    module.__spec__ = ModuleSpec("torch", None)
+    monkeypatch.setattr(module.__spec__, "_initializing", True, raising=False)
+    monkeypatch.setitem(sys.modules, "torch", module)
+    with used("acme"):
+        pass
+    assert not read

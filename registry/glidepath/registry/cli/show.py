@@ -126,30 +126,9 @@ def _show_part(catalogue: Catalogue, part: Registered, *, as_json: bool) -> None
     }
     spelling = catalogue.spelling(part)
     piece = example(kind, spelling, described, names)
-    try:
-        catalogue.find(kind.name, part.full_name)
-        missing_extras = ""
-    except NotFound as unknown:
-        missing_extras = "; ".join(filter(None, (unknown.what, unknown.hint)))
+    missing_extras = _unusable(catalogue, part)
     if as_json:
-        print_json(
-            {
-                "kind": component.kind,
-                "name": component.name,
-                "use": spelling,
-                "summary": component.summary,
-                "distribution": part.distribution,
-                "version": part.version,
-                "plugin": part.plugin,
-                "file": part.file,
-                "target": component.target,
-                "requires": [extra.module for extra in component.requires],
-                "unusable": missing_extras,
-                "references": list(component.references),
-                "parameters": [_as_json(parameter) for parameter in described],
-                "example": piece,
-            }
-        )
+        print_json({**part_document(catalogue, part), "example": piece})
         return
     facts = [
         ("from", f"{part.distribution} {part.version}, plugin {part.plugin}"),
@@ -171,6 +150,39 @@ def _show_part(catalogue: Catalogue, part: Registered, *, as_json: bool) -> None
     else:
         print("It has no parameters.")
     print(f"\nin a spec:\n{indent(piece)}")
+
+
+def part_document(catalogue: Catalogue, part: Registered) -> dict[str, object]:
+    """What is known of a part, as `glidepath show --json` prints it, but for the example.
+
+    Raises:
+        NotFound: its parameters cannot be read.
+    """
+    component = part.component
+    return {
+        "kind": component.kind,
+        "name": component.name,
+        "use": catalogue.spelling(part),
+        "summary": component.summary,
+        "distribution": part.distribution,
+        "version": part.version,
+        "plugin": part.plugin,
+        "file": part.file,
+        "target": component.target,
+        "requires": [extra.module for extra in component.requires],
+        "unusable": _unusable(catalogue, part),
+        "references": list(component.references),
+        "parameters": [_as_json(parameter) for parameter in parameters(catalogue.config_class(part))],
+    }
+
+
+def _unusable(catalogue: Catalogue, part: Registered) -> str:
+    """Why a part cannot be used here; "" where it can."""
+    try:
+        catalogue.find(part.component.kind, part.full_name)
+    except NotFound as unknown:
+        return "; ".join(filter(None, (unknown.what, unknown.hint)))
+    return ""
 
 
 def _docstring(config: type | None) -> str:

@@ -238,12 +238,17 @@ def _read(of: str = "") -> dict[str, Any]:
     state: dict[str, Any] = {}
     for setting in _SETTINGS:
         module = sys.modules.get(setting.of)
-        if module is not None and of in ("", setting.of):
+        if module is not None and (of == setting.of or (not of and not _is_being_imported(module))):
             try:
                 state[setting.name] = setting.read(module)
-            except Exception:  # a folder that was deleted, an import that is not done
+            except Exception:  # a folder that was deleted
                 continue
     return state
+
+
+def _is_being_imported(module: ModuleType) -> bool:
+    """Whether another thread is at it: what is read of torch then imports more of it, and breaks both."""
+    return bool(getattr(module.__spec__, "_initializing", False))
 
 
 def _put_back(before: Mapping[str, Any], *, left_too: bool) -> dict[str, str]:

@@ -48,7 +48,7 @@ def draw(
             some = keys[first : first + batch]
             states: list[State] = []
             last = None
-            for state in pipeline.states(_request(some, inputs)):
+            for state in pipeline.states(image_request(some, inputs)):
                 if last is None or last.stage != state.stage:
                     _describe(bar, first, len(keys), tuple(stages)[state.stage])
                 last = state
@@ -89,7 +89,8 @@ def noise_film(pipeline: Pipeline, image: Tensor, seed: int, scale: int) -> tupl
     return grid(frames, len(frames), max(1, scale // 2)), times.tolist()
 
 
-def _request(keys: Sequence[ImageKey], inputs: Inputs) -> Request:
+def image_request(keys: Sequence[ImageKey], inputs: Inputs) -> Request:
+    """What is asked of a pipeline for some images, which have one seed."""
     from glidepath.core.request import Request
 
     labels = [key.label for key in keys if key.label is not None]

@@ -86,7 +86,12 @@ def read_manifest(path: Path) -> tuple[Image.Image, dict[str, Any]]:
     Raises:
         ImageError: the file is not a PNG that glidepath made.
     """
-    picture = decode_picture(picture_bytes(path), str(path), formats=("PNG",))
+    return manifest_in(picture_bytes(path), str(path))
+
+
+def manifest_in(data: bytes, path: str) -> tuple[Image.Image, dict[str, Any]]:
+    """The same of the bytes of a file. path: as messages call it."""
+    picture = decode_picture(data, path, formats=("PNG",))
     text = picture.info.get(KEY)
     if not isinstance(text, str):
         raise ImageError(

@@ -15,8 +15,8 @@ import attrs
 
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.core.size import checked_size
-from glidepath.registry.files.pictures import MOST_PIXELS, ImageError
-from glidepath.registry.records.images import read_manifest
+from glidepath.registry.files.pictures import MOST_PIXELS, ImageError, picture_bytes
+from glidepath.registry.records.images import manifest_in
 from glidepath.registry.records.pictures import Carried, Inputs, carried_pictures
 
 if TYPE_CHECKING:
@@ -179,7 +179,12 @@ def read_image(path: Path) -> tuple[Image, Manifest, bool]:
         ImageError: the file is no such picture, or is a film of noise, which no spec made.
         ManifestError: its manifest is not one that this version reads.
     """
-    picture, data = read_manifest(path)
+    return image_in(picture_bytes(path), str(path))
+
+
+def image_in(content: bytes, path: str) -> tuple[Image, Manifest, bool]:
+    """The same of the bytes of a file. path: as messages call it."""
+    picture, data = manifest_in(content, path)
     if "timesteps" in data:
         raise ImageError(f"{path} is a noise film: `glidepath sample --noise-film` makes it again")
     is_film = isinstance(data.get("film"), dict)

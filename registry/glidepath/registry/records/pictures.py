@@ -86,7 +86,7 @@ class Inputs:
 class Opened:
     """Pictures as their files hold them, before they are fitted to a model."""
 
-    files: Mapping[str, tuple[Path, Image.Image, str]]
+    files: Mapping[str, tuple[str, Image.Image, str]]
 
     def fitted(self, size: Sequence[int], wanted: Mapping[str, Input]) -> dict[str, Picture]:
         """What a model that makes images of a size (H, W) in pixels sees of them: their middles.
@@ -127,7 +127,12 @@ def open_pictures(paths: Mapping[str, Path]) -> Opened:
     Raises:
         ImageError: a file cannot be read as an image, or the mask does not fit the image.
     """
-    files = {name: _read(path, name) for name, path in paths.items()}
+    return decode_pictures({name: (str(path), picture_bytes(path)) for name, path in paths.items()})
+
+
+def decode_pictures(given: Mapping[str, tuple[str, bytes]]) -> Opened:
+    """The same of the bytes of files, each behind the name that messages have for it."""
+    files = {name: _read(path, data, name) for name, (path, data) in given.items()}
     if "mask" in files and "image" in files:
         _check_mask(files["mask"][1], files["mask"][0], files["image"][1], files["image"][0])
     return Opened(files)
@@ -149,13 +154,12 @@ def carried_pictures(carried: Mapping[str, Carried]) -> dict[str, Picture]:
     return {name: Picture(_pixels(it.png or "", name), it.sha256) for name, it in carried.items()}
 
 
-def _read(path: Path, name: str) -> tuple[Path, Image.Image, str]:
-    data = picture_bytes(path)
-    whole = decode_picture(data, str(path), "black" if name == "mask" else "white")
+def _read(path: str, data: bytes, name: str) -> tuple[str, Image.Image, str]:
+    whole = decode_picture(data, path, "black" if name == "mask" else "white")
     return path, whole, hashlib.sha256(data).hexdigest()
 
 
-def _check_mask(mask: Image.Image, path: Path, image: Image.Image, image_path: Path) -> None:
+def _check_mask(mask: Image.Image, path: str, image: Image.Image, image_path: str) -> None:
     if mask.size != image.size:
         sizes = "x".join(map(str, mask.size)), "x".join(map(str, image.size))
         raise ImageError(

@@ -57,11 +57,15 @@ class _Origin:
 class Layers:
     """Reads a spec's own text and all that it extends.
 
+    bases: what a stranger's text may extend, by the names that it has for it; None: nothing.
     complete: False once a layer could not be read: what is missing may have been in it.
     """
 
-    def __init__(self, schema: Schema, problems: Problems) -> None:
+    def __init__(
+        self, schema: Schema, problems: Problems, bases: Mapping[str, str | Path] | None = None
+    ) -> None:
         self.complete = True
+        self._bases = bases
         self._schema = schema
         self._problems = problems
         self._open: list[_Origin] = []
@@ -112,7 +116,7 @@ class Layers:
         """The spec in a text. Raises as `read` does."""
         self._problems.files.append(source.name)
         root = self._parse(self._bounded(source))
-        return self._extend(root) if source.trusted else self._alone(root)
+        return self._extend(root) if source.trusted or self._bases is not None else self._alone(root)
 
     def from_tree(self, root: MappingNode) -> MappingNode:
         """A spec that stands inside another file, on what its `extends` names. Raises as `read` does."""
@@ -247,9 +251,7 @@ class Layers:
         base: Node | None = None
         for name in self._extended(own.get("extends")):
             try:
-                folder = name.source.folder or Path()
-                origin = self._find(name.text, folder, name.place, own=name.source.distribution)
-                layer = self._read(origin, name.place)
+                layer = self._read(self._named(name), name.place)
             except Unreadable:
                 continue
             if path:
@@ -261,6 +263,18 @@ class Layers:
         merged = own if base is None else merge(base, own, self._schema, Level.SPEC)
         assert isinstance(merged, MappingNode)
         return merged
+
+    def _named(self, name: Scalar) -> _Origin:
+        """What a text extends by a name."""
+        if name.source.trusted:
+            folder = name.source.folder or Path()
+            return self._find(name.text, folder, name.place, own=name.source.distribution)
+        bases = self._bases or {}
+        if name.text not in bases:
+            what = f"there is no spec {quoted(name.text)} that this one may extend"
+            raise self._stop(what, name.place, did_you_mean(name.text, bases), tuple(bases))
+        base = bases[name.text]
+        return self._find(str(base), Path(), name.place, is_file=isinstance(base, Path))
 
     def _extended(self, node: Node | None) -> list[Scalar]:
         names = []

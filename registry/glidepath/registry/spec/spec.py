@@ -122,19 +122,22 @@ def parse_spec(
     beside: Path | None = None,
     allow_env: bool = False,
     untrusted: bool = False,
+    bases: Mapping[str, str | Path] | None = None,
 ) -> Spec:
     """The spec in a text.
 
     name: what places call the text.
     folder: what its relative paths are relative to; None: it may name no file.
     beside: a second folder, for files that are not in the first; there the bare name will do.
+    bases: what an untrusted text may extend all the same: presets by name and files by path, under the names
+        that it has for them. These are trusted. None: nothing.
     The rest is as for `read_spec`.
 
     Raises:
         SpecError: as for `read_spec`.
     """
     source = Source(name, folder, text.removeprefix("\ufeff"), trusted=not untrusted, beside=beside)
-    return _Reading(catalogue, overrides, allow_env).spec(lambda layers: layers.from_text(source))
+    return _Reading(catalogue, overrides, allow_env, bases).spec(lambda layers: layers.from_text(source))
 
 
 def plugin_switches(source: SpecSource, overrides: Sequence[str | Override] = ()) -> PluginsSection:
@@ -172,15 +175,22 @@ def _require_source(source: object) -> None:
 class _Reading:
     """One reading of one spec."""
 
-    def __init__(self, catalogue: Catalogue, overrides: Sequence[str | Override], allow_env: bool) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        overrides: Sequence[str | Override],
+        allow_env: bool,
+        bases: Mapping[str, str | Path] | None = None,
+    ) -> None:
         self.catalogue = catalogue
         self.overrides = as_overrides(overrides)
         self.allow_env = allow_env
+        self.bases = bases
         self.problems = Problems()
         self.schema = Schema(catalogue)
 
     def spec(self, read: Callable[[Layers], MappingNode]) -> Spec:
-        layers = Layers(self.schema, self.problems)
+        layers = Layers(self.schema, self.problems, self.bases)
         try:
             root = self.settle(read(layers))
         except Unreadable:

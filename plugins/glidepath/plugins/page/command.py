@@ -1,0 +1,99 @@
+"""`glidepath page`: a page in the browser."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from glidepath.core import GlidepathError
+from glidepath.registry import (
+    CommandParser,
+    add_plugin_switches,
+    fresh_token,
+    natural_int,
+    open_catalogue,
+    serve,
+)
+
+PORT = 8440
+
+EPILOG = """\
+The page is for you, on this machine: nothing else reaches it, and it asks nothing of other hosts. With
+--host it listens elsewhere; its address then has a token, and whoever has the address can use your machine.
+
+examples:
+  glidepath page
+  glidepath page --spec my.yaml --out images/tuesday
+  glidepath page --host 0.0.0.0 --port 8000 --allow-host lab.example
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve the page until it is interrupted; returns 0.
+
+    Raises:
+        GlidepathError: a file is not there, the port is in use, or the extra `page` is not installed.
+    """
+    arguments = parser().parse_args(argv)
+    for file in arguments.specs:
+        if not file.is_file():
+            raise GlidepathError(f"--spec {file}: there is no such file")
+    names = [file.name for file in arguments.specs]
+    if len(set(names)) < len(names):
+        raise GlidepathError("two files of --spec have one name; the page knows them by it")
+
+    from glidepath.plugins.page.routes import application
+    from glidepath.plugins.page.state import Desk
+
+    desk = Desk(open_catalogue(arguments), files=arguments.specs, out=arguments.out)
+    token = fresh_token(arguments.host)
+    app = application(desk, token=token, hosts=set(arguments.hosts))
+    serve(
+        app,
+        host=arguments.host,
+        port=arguments.port,
+        token=token,
+        open_browser=not arguments.no_browser,
+    )
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Its arguments. Completion in shells asks for them."""
+    parser = CommandParser(
+        prog="glidepath page",
+        description="Mix parts, make images and compare them on a page in the browser.",
+        epilog=EPILOG,
+    )
+    parser.add_argument(
+        "--spec",
+        dest="specs",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a spec of yours that those of the page may extend; may be repeated",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("images"),
+        metavar="DIR",
+        help="where images go (default: %(default)s)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=natural_int, default=PORT, help="0 for one that is free (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--allow-host",
+        dest="hosts",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which the page is opened, beside localhost and addresses of digits; may be repeated",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    add_plugin_switches(parser)
+    return parser

@@ -1,0 +1,108 @@
+"""The images that were made, as their folder has them: all that is remembered when the page is closed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from glidepath.core import GlidepathError
+from glidepath.plugins.page.jobs import Job
+from glidepath.registry import Manifest, image_in, picture_bytes
+
+PAGE = 60
+"""How many images are told of at once."""
+
+_NAME = re.compile(r"[\w-][\w. -]{0,199}\.png")
+
+
+class History:
+    """A folder of images."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[tuple[str, int, int], Mapping[str, Any] | None] = {}
+
+    def new(self, job: Job, index: int) -> Path:
+        """A file for an image of a job. Names sort by time."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(job.created))
+        return self.folder / f"{stamp}-{job.id[:8]}-{index:02d}.png"
+
+    def file(self, name: str) -> Path:
+        """An image of the folder by its name, which is no path.
+
+        Raises:
+            GlidepathError: there is no such image.
+        """
+        path = self.folder / name
+        if not _NAME.fullmatch(name) or path.is_symlink() or not path.is_file():
+            raise GlidepathError("there is no such image")
+        return path
+
+    def listed(self, before: str = "") -> list[Mapping[str, Any]]:
+        """What the newest images tell of themselves. before: those older than this one."""
+        found: list[tuple[float, Path]] = []
+        if self.folder.is_dir():
+            for path in self.folder.glob("*.png"):
+                if _NAME.fullmatch(path.name) and not path.is_symlink() and path.is_file():
+                    found.append((path.stat().st_mtime, path))
+        found.sort(key=lambda it: (it[0], it[1].name), reverse=True)
+        names = [path.name for _, path in found]
+        start = names.index(before) + 1 if before in names else 0
+        documents: list[Mapping[str, Any]] = []
+        for _, path in found[start:]:
+            if len(documents) == PAGE:
+                break
+            document = self._document(path)
+            if document is not None:
+                documents.append(document)
+        return documents
+
+    def _document(self, path: Path) -> Mapping[str, Any] | None:
+        stat = path.stat()
+        key = (path.name, stat.st_mtime_ns, stat.st_size)
+        if key not in self._known:
+            try:
+                picture, manifest, is_film = image_in(picture_bytes(path), path.name)
+            except GlidepathError:
+                self._known[key] = None
+            else:
+                self._known[key] = (
+                    None
+                    if is_film
+                    else {"file": path.name, "made": stat.st_mtime, **told(manifest, picture.size)}
+                )
+        return self._known[key]
+
+
+def told(manifest: Manifest, size: Sequence[int]) -> dict[str, Any]:
+    """What a page shows of an image's manifest. size: width and height of its file."""
+    images = manifest.images
+    assert images is not None  # `image_in` saw to it
+    first = images.keys[0]
+    return {
+        "prompts": list(dict.fromkeys(key.prompt for key in images.keys)),
+        "negative": first.negative,
+        "seed": first.seed,
+        "first": first.sample,
+        "labels": [key.label for key in images.keys if key.label is not None],
+        "images": len(images.keys),
+        "width": size[0],
+        "height": size[1],
+        "sampler": _use(manifest.spec, "sampler"),
+        "denoiser": _use(manifest.spec, "denoiser"),
+    }
+
+
+def _use(spec: Mapping[str, Any], slot: str) -> str:
+    """The short name of a part of a resolved spec; of the first stage of a cascade."""
+    stages = spec.get("stages")
+    if isinstance(stages, dict) and stages:
+        first = next(iter(stages.values()))
+        spec = first if isinstance(first, dict) else {}
+    part = spec.get(slot)
+    name = part.get("use") if isinstance(part, dict) else part
+    return str(name or "").rpartition("/")[2]

@@ -1,0 +1,132 @@
+"""The addresses of the page: its files, and what it asks for as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from glidepath.core import GlidepathError
+from glidepath.plugins.page.jobs import TooMany
+from glidepath.plugins.page.news import News
+from glidepath.plugins.page.state import Desk
+from glidepath.registry import guarded
+
+MOST_BYTES = 24 * 2**20
+"""Of one request, its pictures in base64 among it."""
+
+STATIC = Path(__file__).parent / "static"
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def application(desk: Desk, *, token: str = "", hosts: frozenset[str] | set[str] = frozenset()) -> Any:
+    """The application of ASGI that answers for a desk.
+
+    Raises:
+        MissingServer: starlette is not installed.
+    """
+    return guarded(
+        _routes(desk) if find_spec("starlette") else (),
+        token=token,
+        hosts=hosts,
+        most_bytes=MOST_BYTES,
+        lifespan=_lifespan(desk),
+    )
+
+
+def _lifespan(desk: Desk) -> Callable[[Any], Any]:
+    @asynccontextmanager
+    async def lifespan(_app: Any) -> AsyncIterator[None]:
+        desk.start()
+        try:
+            yield
+        finally:
+            desk.close()
+
+    return lifespan
+
+
+def _routes(desk: Desk) -> list[Any]:
+    from starlette.responses import Response, StreamingResponse
+    from starlette.routing import Route
+
+    news = News(desk.queue)
+    files = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in _KINDS}
+
+    def static(request: Any) -> Any:
+        name = request.path_params.get("name", "index.html")
+        if name not in files:
+            return Response("there is no such file", 404)
+        return Response(files[name], media_type=_KINDS[Path(name).suffix])
+
+    def image(request: Any) -> Any:
+        file = desk.history.file(request.path_params["name"])
+        headers = {"cache-control": "private, max-age=31536000, immutable"}
+        if "download" in request.query_params:
+            headers["content-disposition"] = f'attachment; filename="{file.name}"'
+        return Response(file.read_bytes(), media_type="image/png", headers=headers)
+
+    def frame(request: Any) -> Any:
+        given = request.path_params
+        data = desk.frame(given["id"], given["index"], given["what"])
+        kind = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
+        return Response(data, media_type=kind, headers={"cache-control": "private, max-age=3600"})
+
+    async def events(_request: Any) -> Any:
+        return StreamingResponse(
+            news.watch(), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
+        )
+
+    return [
+        Route("/", static),
+        Route("/static/{name}", static),
+        _asking("/api/begin", lambda _: desk.begin(), "GET"),
+        _asking("/api/check", desk.check),
+        _asking("/api/edit", desk.edit),
+        _asking("/api/fits", desk.fits),
+        _asking("/api/plan", desk.plan),
+        _asking("/api/make", desk.make),
+        _asking("/api/noise", desk.noise),
+        _asking("/api/restore", desk.restore),
+        _asking("/api/replay", desk.replay),
+        _asking("/api/jobs/{id}", lambda data: desk.cancel(data["id"]), "DELETE"),
+        _asking("/api/images", lambda data: {"images": desk.history.listed(data.get("before", ""))}, "GET"),
+        Route("/api/events", events),
+        Route("/api/jobs/{id}/{index:int}/{what}", frame),
+        Route("/images/{name}", image),
+    ]
+
+
+def _asking(path: str, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]], method: str = "POST") -> Any:
+    """A route whose answer is JSON: of a JSON object, or of what stands in its address."""
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def endpoint(request: Any) -> Any:
+        if method == "POST":
+            data = _json(request.headers.get("content-type", ""), await request.body())
+        else:
+            data = {**request.query_params, **request.path_params}
+        try:
+            return JSONResponse(await run_in_threadpool(answer, data))
+        except TooMany as error:
+            return JSONResponse({"problem": str(error)}, 429)
+
+    return Route(path, endpoint, methods=[method])
+
+
+def _json(kind: str, body: bytes) -> Mapping[str, Any]:
+    """What a JSON object holds. The kind of content is asked for: a form of another site cannot send it."""
+    if kind.partition(";")[0].strip().lower() != "application/json":
+        raise GlidepathError("what is asked is JSON: content-type: application/json")
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise GlidepathError(f"what is asked is no JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise GlidepathError("what is asked is a JSON object")
+    return data
