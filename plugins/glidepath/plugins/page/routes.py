@@ -90,6 +90,8 @@ def _routes(desk: Desk) -> list[Any]:
         _asking("/api/plan", desk.plan),
         _asking("/api/make", desk.make),
         _asking("/api/noise", desk.noise),
+        _asking("/api/compare", desk.compare),
+        _asking("/api/study", desk.study),
         _asking("/api/restore", desk.restore),
         _asking("/api/replay", desk.replay),
         _asking("/api/jobs/{id}", lambda data: desk.cancel(data["id"]), "DELETE"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -9,15 +10,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+import yaml
+
 from glidepath.core import GlidepathError
 from glidepath.plugins.page.asked import Asked, decoded, read_asked
+from glidepath.plugins.page.comparing import read_axes, study, variants
 from glidepath.plugins.page.descriptors import catalogue_document
 from glidepath.plugins.page.editing import REMOVED
 from glidepath.plugins.page.history import History
 from glidepath.plugins.page.jobs import Job, Queue
 from glidepath.plugins.page.restoring import Restorer
 from glidepath.plugins.page.specs import Specs
-from glidepath.registry import Catalogue, Plan, canonical_json, picture_bytes
+from glidepath.registry import Catalogue, Plan, SpecError, canonical_json, picture_bytes
 
 if TYPE_CHECKING:
     from glidepath.plugins.page.making import Maker
@@ -89,6 +94,8 @@ class Desk:
         path, value = data.get("path"), REMOVED if data.get("remove") else data.get("value")
         if not isinstance(path, str):
             raise GlidepathError("which value is to be changed is missing: path")
+        if isinstance(written := data.get("yaml"), str):
+            value = _yaml(written)
         text = self.specs.edit(_text(data), path, value)
         return {"text": text, "check": self.specs.check(text)}
 
@@ -151,6 +158,25 @@ class Desk:
 
         return Job("make", asked.title, do, group=group, label=label)
 
+    def compare(self, data: Json) -> Json:
+        """Have the variants of a spec made on the same prompts and noise; returns a job for each."""
+        asked, axes = read_asked(data), read_axes(str(data.get("axes", "")))
+        group, jobs = secrets.token_hex(8), []
+        for variant in variants(self.specs, asked.text, axes):
+            own = attrs.evolve(asked, text=variant.text)
+            try:
+                plan = self.specs.plan(own.text, need_weights=True)
+            except SpecError as error:
+                raise GlidepathError(f"{variant.label}: {error}") from error
+            jobs.append(self.job(own, plan, group, variant.label))
+        self.queue.add(*jobs)
+        return {"group": group, "jobs": [job.document() for job in jobs]}
+
+    def study(self, data: Json) -> Json:
+        """The file of a study that makes the same comparison."""
+        asked, axes = read_asked(data), read_axes(str(data.get("axes", "")))
+        return {"text": study(self.specs, asked, axes), "name": "comparison.yaml"}
+
     def noise(self, data: Json) -> Json:
         """Have the forward chain of a picture made; returns the job."""
         asked = read_asked(data)
@@ -210,6 +236,16 @@ def _text(data: Json) -> str:
     if not isinstance(text, str):
         raise GlidepathError("the text of the spec is missing: text")
     return text
+
+
+def _yaml(written: str) -> Any:
+    """A value as a person writes it in a field of the form."""
+    try:
+        if len(written) > 10_000 or ("*" in written and "&" in written):
+            raise ValueError("it is too long, or has aliases")
+        return yaml.safe_load(written)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise GlidepathError(f"{written[:60]!r} is no value of YAML; quotes make a text of it") from error
 
 
 def _cost_key(plan: Plan, asked: Asked) -> str:
