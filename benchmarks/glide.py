@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import platform
 import statistics
 import sys
 import time
@@ -32,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from ours import PROMPT, GivenNoise, Ours
 from published import Published
-from timing import Clock
+from timing import Clock, checked_options, machine, option_parser
 from torch import Tensor
 
 SPEC = Path(__file__).with_name("glide-like.yaml")
@@ -58,7 +57,7 @@ PARTS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     options = _options(arguments)
-    report: dict[str, Any] = {"machine": _machine(options), "threads": {}}
+    report: dict[str, Any] = {"machine": machine(options), "threads": {}}
     print("  ".join(f"{name} {value}" for name, value in report["machine"].items()))
     for threads in options.threads:
         report["threads"][threads] = measured = _measure(options, threads)
@@ -260,41 +259,14 @@ def _print(threads: int, measured: dict[str, Any]) -> None:
         print(f"a step in {dtype}, ms: {parts}")
 
 
-def _machine(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "clock": options.clock,
-        "rounds": options.rounds,
-        "steps": options.steps,
-    }
-
-
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__, rounds=5, clock="wall")
     parser.add_argument(
         "--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"]
     )
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--steps", type=int, default=10, help="of DDIM (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--clock",
-        choices=["wall", "cpu"],
-        default="wall",
-        help="cpu: processor time of the thread, for a machine that is busy with other things too",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
-    options = parser.parse_args(arguments)
-    if options.clock == "cpu" and options.threads != [1]:
-        parser.error("--clock cpu sees one thread alone; use it with --threads 1")
-    if options.rounds < 1 or options.steps < 3:
-        parser.error("--rounds is at least 1, and --steps at least 3")
-    return options
+    return checked_options(parser, arguments, least_steps=3)
 
 
 if __name__ == "__main__":

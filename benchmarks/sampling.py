@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
@@ -32,7 +31,7 @@ from typing import Any, Protocol
 import attrs
 import torch
 from ours import Ours
-from timing import Clock, Timing
+from timing import Clock, Timing, checked_options, machine, option_parser
 
 from glidepath.core import GlidepathError
 
@@ -113,13 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     torch.set_num_threads(options.threads)
     clock = time.thread_time if options.clock == "cpu" else time.perf_counter
-    report: dict[str, Any] = {"machine": _machine(options), "models": {}}
+    report: dict[str, Any] = {"machine": machine(options), "models": {}}
     print("  ".join(f"{name} {value}" for name, value in report["machine"].items()))
     for name in options.models:
         report["models"][name] = measured = _measure(MODELS[name], options, clock)
         _print(name, MODELS[name], measured)
     if options.json:
-        Path(options.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
@@ -220,43 +219,16 @@ def _print(name: str, model: Model, measured: dict[str, Any]) -> None:
         print(f"{network:26}{said['parameters']:>17,}{said['gigaflops_a_step']:>12.2f}   {ratios}")
 
 
-def _machine(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": options.threads,
-        "clock": options.clock,
-        "rounds": options.rounds,
-    }
-
-
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__, rounds=3, clock="wall")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument(
         "--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"]
     )
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16], metavar="B")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--clock",
-        choices=["wall", "cpu"],
-        default="wall",
-        help="cpu: processor time of the thread, for a machine that is busy with other things too",
-    )
     parser.add_argument("--alone", action="store_true", help="without diffusers")
-    parser.add_argument("--json", metavar="FILE", help="write all figures there too")
-    options = parser.parse_args(arguments)
-    if options.clock == "cpu" and options.threads != 1:
-        parser.error("--clock cpu sees one thread alone; use it with --threads 1")
-    if options.rounds < 1:
-        parser.error("--rounds is at least 1")
-    return options
+    return checked_options(parser, arguments)
 
 
 if __name__ == "__main__":

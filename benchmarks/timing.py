@@ -86,6 +86,9 @@ def replaced(thing: object, name: str, value: Any) -> Iterator[None]:
 _ABSENT = object()
 
 
+_OF_RUNS = ("threads", "clock", "rounds", "steps")
+
+
 def machine(options: argparse.Namespace) -> dict[str, Any]:
     """Where and how figures were measured, for those who compare them."""
     return {
@@ -93,10 +96,7 @@ def machine(options: argparse.Namespace) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": options.threads,
-        "clock": options.clock,
-        "rounds": options.rounds,
-        "steps": options.steps,
+        **{name: value for name, value in vars(options).items() if name in _OF_RUNS},
     }
 
 
@@ -111,23 +111,37 @@ def read_options(
     least_steps: int = 1,
 ) -> argparse.Namespace:
     """The options of a benchmark whose loops take turns. of: what steps are of."""
+    parser = option_parser(description, rounds=rounds, clock="cpu")
+    parser.add_argument("--models", nargs="+", choices=models, default=models)
+    parser.add_argument("--steps", type=int, default=steps, help=f"of {of} (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1)
+    return checked_options(parser, arguments, least_steps=least_steps)
+
+
+def option_parser(description: str | None, *, rounds: int, clock: str) -> argparse.ArgumentParser:
+    """The options of every benchmark that times rounds; `--threads` and `--steps` are its own."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", nargs="+", choices=models, default=models)
-    parser.add_argument("--steps", type=int, default=steps, help=f"of {of} (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--clock",
         choices=["wall", "cpu"],
-        default="cpu",
-        help="cpu: processor time of one thread, for a machine that is busy with other things too",
+        default=clock,
+        help="cpu: processor time of one thread, for a machine that is busy with other things too "
+        "(default: %(default)s)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    return parser
+
+
+def checked_options(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, *, least_steps: int = 1
+) -> argparse.Namespace:
+    """What was given, unless it makes no sense together."""
     options = parser.parse_args(arguments)
-    if options.clock == "cpu" and options.threads != 1:
+    if options.clock == "cpu" and options.threads not in (1, [1]):
         parser.error("--clock cpu is for one thread; use it with --threads 1")
-    if options.rounds < 1 or options.steps < least_steps:
+    if options.rounds < 1 or getattr(options, "steps", least_steps) < least_steps:
         parser.error(f"--rounds is at least 1, and --steps at least {least_steps}")
     return options

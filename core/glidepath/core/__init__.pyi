@@ -1,5 +1,4 @@
 from glidepath.core.adapter import Adapter as Adapter
-from glidepath.core.background import listening as listening
 from glidepath.core.cascade import Cascade as Cascade
 from glidepath.core.cascade import stages_of as stages_of
 from glidepath.core.codec import Codec as Codec

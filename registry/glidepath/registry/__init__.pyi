@@ -58,6 +58,7 @@ from glidepath.registry.discovery.components import NotFound as NotFound
 from glidepath.registry.discovery.components import Registered as Registered
 from glidepath.registry.discovery.plugin_record import PluginRecord as PluginRecord
 from glidepath.registry.discovery.scan import DISTRIBUTION as DISTRIBUTION
+from glidepath.registry.files.background import listening as listening
 from glidepath.registry.files.folder_lock import FolderInUse as FolderInUse
 from glidepath.registry.files.folder_lock import lock_file as lock_file
 from glidepath.registry.files.folder_lock import lock_folder as lock_folder
@@ -74,6 +75,7 @@ from glidepath.registry.files.reading import files_of as files_of
 from glidepath.registry.files.reading import open_file as open_file
 from glidepath.registry.files.reading import read_bytes as read_bytes
 from glidepath.registry.files.shards import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIONS
+from glidepath.registry.files.shards import is_index as is_index
 from glidepath.registry.files.shards import read_index as read_index
 from glidepath.registry.files.shards import read_together as read_together
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from tests.plugins.alerts.servers import Posts, smtp, webhook
 
-from glidepath.core import Event, GlidepathError, Subject, listening
+from glidepath.core import Event, GlidepathError, Subject
 from glidepath.plugins.alerts.alert import LOG
 from glidepath.plugins.alerts.configs import AppriseConfig, WebhookConfig
 from glidepath.plugins.alerts.message import Message, Undelivered
 from glidepath.plugins.alerts.webhook import WebhookAlert
+from glidepath.registry import listening
 
 ALL = ("crashed", "nan", "spike", "stuck", "disk", "done", "stopped", "started", "stage-done", "warning")
 
@@ -150,7 +151,8 @@ def test_chats_get_what_their_webhooks_take(posts: Posts, tmp_path: Path, format
 CHILD = """
 import os, signal, sys, time
 from pathlib import Path
-from glidepath.core import Event, Subject, listening
+from glidepath.core import Event, Subject
+from glidepath.registry import listening
 from glidepath.plugins.alerts.configs import WebhookConfig
 from glidepath.plugins.alerts.webhook import WebhookAlert
 alert = WebhookAlert(WebhookConfig(tell=("crashed", "started", "stuck"), stuck_after=float(sys.argv[2])))

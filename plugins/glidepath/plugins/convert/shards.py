@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core import GlidepathError
-from glidepath.registry import list_names, read_index, read_state_dicts, read_together
+from glidepath.registry import is_index, list_names, read_index, read_state_dicts, read_together
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _SHARD = re.compile(r"(.+?)[-_.](\d+)[-_.]of[-_.](\d+)(\.\w+)")
-_INDEX = ".index.json"
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Mapping[str, Mapping[str, Tensor]]]]:
@@ -24,12 +23,12 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Mapping[str, Mappi
         GlidepathError: a file cannot be read, or shards are missing.
     """
     given = list(dict.fromkeys(paths))
-    indexes = {path: read_index(path) for path in given if path.name.endswith(_INDEX)}
+    indexes = {path: read_index(path) for path in given if is_index(path.name)}
     indexed = {path.parent / name for path, files in indexes.items() for name in files}
     shards: dict[Path, dict[int, Path]] = {}
     for path in given:
         if path in indexes:
-            whole = path.with_name(path.name.removesuffix(_INDEX))
+            whole = path.with_name(path.name.rpartition(".index.")[0])
             files = {path.parent / name: keys for name, keys in indexes[path].items()}
             yield whole, {"": read_together(files)}
         elif path not in indexed and (found := _SHARD.fullmatch(path.name)) and int(found[3]) > 1:

@@ -12,13 +12,14 @@ from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.core import Event, GlidepathError, Listener, Subject, listening
+from glidepath.core import Event, GlidepathError, Listener, Subject
 from glidepath.registry import (
     CommandParser,
     add_locked_option,
     add_plugin_switches,
     add_spec_arguments,
     count_interrupts,
+    listening,
     lock_folder,
     note_failures,
     open_plan,

@@ -181,6 +181,11 @@ class TrainingConfig:
         default=False, metadata=doc("begin with the spec's weights; false: from scratch, ignoring them")
     )
 
+    @property
+    def samples(self) -> Samples | None:
+        """The sheets that are drawn while it is trained: none, unless a trainer has a parameter for them."""
+        return None
+
 
 @attrs.frozen(kw_only=True)
 class Samples:

@@ -7,11 +7,11 @@ import sys
 from contextlib import ExitStack, redirect_stdout
 from typing import TYPE_CHECKING
 
-from glidepath.core import GlidepathError, Subject, listening
+from glidepath.core import GlidepathError, Subject
 from glidepath.plugins.studies.commands.opening import find_store, open_graph, store_of
 from glidepath.plugins.studies.store.files import lock_study, write_json
 from glidepath.plugins.studies.store.store import STOP
-from glidepath.registry import print_json, shorten
+from glidepath.registry import listening, print_json, shorten
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.study.graph import Graph

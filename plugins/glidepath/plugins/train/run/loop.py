@@ -82,7 +82,7 @@ class Loop:
         self._watched = self._times_back = 0
         self._figures: dict[str, float] = {}
         self._room = Room(run.folder)
-        self._sheets = self._sheets_of(run, getattr(config, "samples", None))
+        self._sheets = self._sheets_of(run, config.samples)
         self._ahead = Batches(
             run.dataset,
             run.conditioners,

@@ -33,7 +33,7 @@ from glidepath.plugins.train.stages.lora import LORA, lora_tensors
 from glidepath.registry import write_tensors
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.configs import DiffusionTrainerConfig, Samples, TrainingConfig
+    from glidepath.plugins.train.configs import DiffusionTrainerConfig, TrainingConfig
 
 
 class StagedTrainer(Trainer, ABC):
@@ -85,7 +85,7 @@ class StagedTrainer(Trainer, ABC):
         newest = _newest(run, stages)
         contents = None
         if run.group.first:
-            samples: Samples | None = getattr(self.config, "samples", None)
+            samples = self.config.samples
             prompts = samples.prompts if samples else ()
             check_captions(run, self.readers(run), self.config.seed, prompts)
             contents = check_contents(run, newest)
