@@ -46,7 +46,13 @@ def main(argv: Sequence[str]) -> int:
     from glidepath.plugins.page.routes import application
     from glidepath.plugins.page.state import Desk
 
-    desk = Desk(open_catalogue(arguments), files=arguments.specs, out=arguments.out)
+    desk = Desk(
+        open_catalogue(arguments),
+        files=arguments.specs,
+        out=arguments.out,
+        studies=arguments.studies,
+        runs=arguments.runs,
+    )
     token = fresh_token(arguments.host)
     app = application(desk, token=token, hosts=set(arguments.hosts))
     serve(
@@ -82,6 +88,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where images go (default: %(default)s)",
     )
+    for name, default in (("studies", Path("runs/studies")), ("runs", Path("runs"))):
+        parser.add_argument(
+            f"--{name}",
+            type=Path,
+            default=default,
+            metavar="DIR",
+            help=f"the folder of {name} (default: %(default)s)",
+        )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
     parser.add_argument(
         "--port", type=natural_int, default=PORT, help="0 for one that is free (default: %(default)s)"

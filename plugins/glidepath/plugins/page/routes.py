@@ -75,6 +75,20 @@ def _routes(desk: Desk) -> list[Any]:
         kind = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
         return Response(data, media_type=kind, headers={"cache-control": "private, max-age=3600"})
 
+    def sheet(request: Any) -> Any:
+        given = request.path_params
+        return Response(desk.work.sheet(given["name"], given["file"]), media_type="image/png")
+
+    def report(request: Any) -> Any:
+        # what is in it is a study's: it runs nothing, and asks nothing of this server
+        rules = (
+            "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+        )
+        headers = {"content-security-policy": rules}
+        return Response(
+            desk.work.report(request.path_params["name"]), media_type="text/html", headers=headers
+        )
+
     async def events(_request: Any) -> Any:
         return StreamingResponse(
             news.watch(), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
@@ -96,6 +110,14 @@ def _routes(desk: Desk) -> list[Any]:
         _asking("/api/replay", desk.replay),
         _asking("/api/jobs/{id}", lambda data: desk.cancel(data["id"]), "DELETE"),
         _asking("/api/images", lambda data: {"images": desk.history.listed(data.get("before", ""))}, "GET"),
+        _asking("/api/studies", lambda _: desk.work.studies(), "GET"),
+        _asking("/api/runs", lambda _: desk.work.runs(), "GET"),
+        _asking("/api/studies/stop", lambda data: desk.work.stop(str(data.get("name")))),
+        _asking(
+            "/api/studies/begin", lambda data: desk.work.begin(str(data.get("name")), str(data.get("what")))
+        ),
+        Route("/studies/{name:path}/report", report),
+        Route("/runs/{name:path}/sheets/{file}", sheet),
         Route("/api/events", events),
         Route("/api/jobs/{id}/{index:int}/{what}", frame),
         Route("/images/{name}", image),

@@ -22,6 +22,7 @@ from glidepath.plugins.page.history import History
 from glidepath.plugins.page.jobs import Job, Queue
 from glidepath.plugins.page.restoring import Restorer
 from glidepath.plugins.page.specs import Specs
+from glidepath.plugins.page.work import Work
 from glidepath.registry import Catalogue, Plan, SpecError, canonical_json, picture_bytes
 
 if TYPE_CHECKING:
@@ -35,14 +36,26 @@ class Desk:
     """Answers what browsers ask. Every method takes plain values and returns plain values.
 
     files: specs of the server, which those of browsers may extend. out: the folder of images.
+    studies, runs: the folders of what is watched.
     """
 
-    def __init__(self, catalogue: Catalogue, *, files: Sequence[Path] = (), out: Path) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        files: Sequence[Path] = (),
+        out: Path,
+        studies: Path = Path("runs/studies"),
+        runs: Path = Path("runs"),
+    ) -> None:
         self.catalogue = catalogue
         self.specs = Specs(catalogue, files)
         self.history = History(out)
+        self.work = Work(catalogue, studies=studies, runs=runs)
         self.queue = Queue(describe)
         self._restorer = Restorer(self.specs)
+        self._describing = threading.Lock()
+        self._described: Json | None = None
         self._measuring = threading.Lock()
         self._measured: dict[str, Mapping[str, Measurement]] = {}
         self._rate = 0.0
@@ -59,6 +72,7 @@ class Desk:
         self.queue.close()
 
     def _warm(self) -> None:
+        _ = self.known
         self._wanted.wait(timeout=2)
         time.sleep(0.2)  # what the page asks for first is answered first
         try:
@@ -72,10 +86,13 @@ class Desk:
 
         return Maker(self.catalogue, Pipelines(self.catalogue), self.history.new)
 
-    @cached_property
+    @property
     def known(self) -> Json:
         """Kinds, parts, parameters, presets."""
-        return catalogue_document(self.catalogue)
+        with self._describing:
+            if self._described is None:
+                self._described = catalogue_document(self.catalogue)
+        return self._described
 
     def begin(self) -> Json:
         """What a page needs to begin."""

@@ -9,6 +9,7 @@ import * as paint from "./paint.js";
 import * as make from "./make.js";
 import * as compare from "./compare.js";
 import * as history from "./history.js";
+import * as work from "./work.js";
 
 const tabs = [...document.querySelectorAll("[role=tab]")];
 
@@ -75,6 +76,7 @@ async function begin() {
   make.start();
   compare.start();
   history.start();
+  work.start();
   jobs.start();
   drops();
   document.documentElement.dataset.ready = "true";

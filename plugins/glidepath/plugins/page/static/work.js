@@ -1,0 +1,106 @@
+// Studies and runs: how far they are, as the server reads their folders.
+
+import { $, ask, el, say } from "./tools.js";
+
+let timer = 0;
+
+export function start() {
+  $("tab-work").addEventListener("click", look);
+  for (const tab of document.querySelectorAll("[role=tab]")) {
+    if (tab.id !== "tab-work") tab.addEventListener("click", () => clearTimeout(timer));
+  }
+}
+
+async function look() {
+  clearTimeout(timer);
+  const again = await Promise.all([
+    read("studies", study, "No study has run yet: `glidepath study run FILE` begins one."),
+    read("runs", run, "Nothing has been trained yet: `glidepath train SPEC` begins a run."),
+  ]);
+  if (!$("view-work").hidden) timer = setTimeout(look, 1000 * Math.max(...again));
+}
+
+async function read(what, card, empty) {
+  try {
+    const answer = await ask(`/api/${what}`);
+    const open = new Set([...$(what).querySelectorAll("details[open]")].map((node) => node.id));
+    $(what).replaceChildren(...answer[what].map(card));
+    for (const node of $(what).querySelectorAll("details")) node.open = open.has(node.id);
+    say(`${what}-said`, answer[what].length ? "" : empty);
+    return answer.again;
+  } catch (error) {
+    say(`${what}-said`, error.message, true);
+    return 10;
+  }
+}
+
+function table(head, rows) {
+  return el("table", {},
+    el("thead", {}, el("tr", {}, head.map((text) => el("th", { scope: "col", textContent: text })))),
+    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((text) => el("td", { textContent: text }))))));
+}
+
+function study(it) {
+  if (it.problem) return el("article", { class: "work" }, el("h3", {}, it.name), el("p", { class: "said bad", textContent: it.problem }));
+  const counts = Object.values(it.stages);
+  const sum = (state) => counts.reduce((all, stage) => all + (stage[state] ?? 0), 0);
+  const all = ["done", "running", "failed", "waiting"].reduce((total, state) => total + sum(state), 0);
+  const act = (text, path, data) => el("button", { type: "button", class: "plain", textContent: text,
+    onclick: async () => {
+      try {
+        say("studies-said", (await ask(path, { name: it.name, ...data })).said);
+      } catch (error) {
+        say("studies-said", error.message, true);
+      }
+    } });
+  return el("article", { class: "work" },
+    el("div", { class: "row" }, el("h3", {}, it.study ?? it.name),
+      el("span", { class: `chip ${it.running ? "" : sum("failed") ? "bad" : sum("done") === all ? "good" : "warn"}`,
+        textContent: it.running ? "running" : sum("failed") ? `${sum("failed")} failed` : sum("done") === all ? "done" : "stopped" })),
+    el("progress", { max: all || 1, value: sum("done"), "aria-label": `${sum("done")} of ${all} done` }),
+    el("p", { class: "quiet small", textContent: `${sum("done")} of ${all} nodes, ${it.trials} trials` }),
+    el("details", { id: `stages-${it.name}` }, el("summary", {}, "Stages and arms"),
+      table(["stage", "done", "running", "failed", "waiting"], Object.entries(it.stages).map(([stage, found]) =>
+        [stage, ...["done", "running", "failed", "waiting"].map((state) => found[state] ?? 0)])),
+      table(["arm", "done", "failed", "all"], Object.entries(it.arms).map(([arm, found]) => [arm, found.done, found.failed, found.all]))),
+    it.failures.length ? el("details", { id: `failures-${it.name}` }, el("summary", {}, "What failed"),
+      el("pre", { textContent: it.failures.map((one) => `${one.stage} ${one.key.slice(0, 12)}: ${one.class} after ${one.attempts}\n${one.message}`).join("\n\n") })) : null,
+    el("p", { class: "buttons" },
+      it.running ? act("Stop", "/api/studies/stop", {}) : null,
+      !it.running && sum("failed") ? act("Try again what failed", "/api/studies/begin", { what: "retry" }) : null,
+      !it.running && sum("done") ? act("Write the report", "/api/studies/begin", { what: "report" }) : null,
+      it.report ? el("a", { href: `/studies/${path(it.name)}/report`, target: "_blank", rel: "noopener", textContent: "Open the report" }) : null));
+}
+
+const path = (name) => name.split("/").map(encodeURIComponent).join("/");
+
+function run(it) {
+  const figures = Object.entries(it.figures).filter(([, value]) => typeof value === "number");
+  return el("article", { class: "work" },
+    el("div", { class: "row" }, el("h3", {}, it.name),
+      el("span", { class: `chip ${{ done: "good", running: "", stopped: "warn" }[it.state] ?? "bad"}`, textContent: it.state })),
+    el("progress", { max: it.total || 1, value: it.step, "aria-label": `step ${it.step} of ${it.total}` }),
+    el("p", { class: "quiet small", textContent: [`step ${it.step} of ${it.total}`, it.stage,
+      ...figures.filter(([name]) => name !== "step").slice(0, 4).map(([name, value]) => `${name.replaceAll("_", " ")} ${Number(value.toPrecision(4))}`)].filter(Boolean).join(" · ") }),
+    it.curves.loss ? curve("loss", it.curves.loss) : null,
+    el("details", { id: `curves-${it.name}` }, el("summary", {}, "All curves"),
+      Object.entries(it.curves).filter(([name]) => name !== "loss").map(([name, points]) => curve(name, points))),
+    it.sheets.length ? el("details", { id: `sheets-${it.name}` }, el("summary", {}, `Sheets of samples (${it.sheets.length})`),
+      it.sheets.toReversed().map((file) => el("div", { class: "stage" }, el("img", { src: `/runs/${path(it.name)}/sheets/${encodeURIComponent(file)}`, alt: `samples, ${file}`, loading: "lazy" })))) : null,
+    el("details", { id: `events-${it.name}` }, el("summary", {}, "What happened"), el("pre", { textContent: it.events.join("\n") })));
+}
+
+function curve(name, points) {
+  const made = (tag, given) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [key, value] of Object.entries(given)) node.setAttribute(key, value);
+    return node;
+  };
+  const [xs, ys] = [points.map((it) => it[0]), points.map((it) => it[1])];
+  const [left, right, low, high] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+  const place = ([x, y]) => `${(((x - left) / (right - left || 1)) * 300).toFixed(1)} ${(97 - ((y - low) / (high - low || 1)) * 94).toFixed(1)}`;
+  const told = `${name.replaceAll("_", " ")}: ${Number(low.toPrecision(4))} to ${Number(high.toPrecision(4))}, last ${Number(ys.at(-1).toPrecision(4))}`;
+  const picture = made("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img", "aria-label": told });
+  picture.append(made("path", { d: `M${points.map(place).join("L")}` }));
+  return el("figure", {}, picture, el("figcaption", { class: "quiet small", textContent: told }));
+}

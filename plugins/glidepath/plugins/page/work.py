@@ -1,0 +1,228 @@
+"""Studies and runs of training, as their folders tell of them: the page reads, and others do the work.
+
+How far they are is what `glidepath study list`, `study status` and `runs` print as JSON. They are asked in
+this process, and seldom: what asking costs is a small share of the time, however many pages watch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from glidepath.core import GlidepathError
+from glidepath.registry import Catalogue, NotFound, read_lines
+
+LOG, EVENTS, SHEETS, REPORT, GRAPH = (
+    "log.jsonl",
+    "events.jsonl",
+    "samples",
+    "report/report.html",
+    "graph.json",
+)
+
+_SHARE = 0.01
+"""Of the time of one processor, that looking at studies and runs may take."""
+
+_SHORTEST = 2.0
+_POINTS = 300
+_LAST = 40
+_SHEET = re.compile(r"[\w-]+\.png")
+
+Json = Mapping[str, Any]
+
+
+class Work:
+    """The studies and runs below two folders. What a browser names is one of those that were listed."""
+
+    def __init__(self, catalogue: Catalogue, *, studies: Path, runs: Path) -> None:
+        self._catalogue = catalogue
+        self._folders = {"study": studies, "run": runs}
+        self._asking = threading.Lock()
+        self._known: dict[str, tuple[float, float, Any]] = {}
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def studies(self) -> Json:
+        """Every study with its stages, arms and failures."""
+        return self._seldom("studies", self._read_studies)
+
+    def _read_studies(self) -> Json:
+        folder = self._folders["study"]
+        listed = self._printed("study", "list", str(folder), "--json") if folder.is_dir() else []
+        found = []
+        for row in listed:
+            place = Path(row["folder"])
+            try:
+                status = self._printed("study", "status", str(place), "--json")
+            except GlidepathError as error:
+                status = {"problem": str(error)}
+            known = {key: value for key, value in status.items() if key != "folder"}
+            report = (place / REPORT).is_file()
+            found.append({**known, "name": _name(place, folder), "trials": row["trials"], "report": report})
+        return {"studies": found}
+
+    def runs(self) -> Json:
+        """Every run with its state, its last figures, its curves, its newest sheet and what happened last."""
+        return self._seldom("runs", self._read_runs)
+
+    def _read_runs(self) -> Json:
+        folder = self._folders["run"]
+        if not folder.is_dir() or not any(folder.glob(f"*/{LOG}")):
+            return {"runs": []}
+        found = []
+        for row in self._printed("runs", str(folder), "--json"):
+            place = Path(row["run"])
+            sheets = sorted(it.name for it in (place / SHEETS).glob("*.png") if _SHEET.fullmatch(it.name))
+            found.append(
+                {
+                    **{key: value for key, value in row.items() if key != "run"},
+                    "name": _name(place, folder),
+                    "curves": curves(_lines(place / LOG)),
+                    "events": [_told(event) for event in _lines(place / EVENTS)[-_LAST:]],
+                    "sheets": sheets[-12:],
+                }
+            )
+        return {"runs": found}
+
+    def sheet(self, name: str, file: str) -> bytes:
+        """A sheet of samples of a run. Raises GlidepathError: there is none."""
+        path = self._folder("run", name) / SHEETS / file
+        if not _SHEET.fullmatch(file) or path.is_symlink() or not path.is_file():
+            raise GlidepathError("there is no such sheet")
+        return path.read_bytes()
+
+    def report(self, name: str) -> bytes:
+        """The report of a study, one page of HTML. Raises GlidepathError: there is none."""
+        path = self._folder("study", name) / REPORT
+        if not path.is_file():
+            raise GlidepathError("this study has no report yet")
+        return path.read_bytes()
+
+    def stop(self, name: str) -> Json:
+        """Let a running study end."""
+        said = self._said("study", "stop", str(self._folder("study", name)))
+        self._known.clear()
+        return {"said": said.strip()}
+
+    def begin(self, name: str, what: str) -> Json:
+        """Have a study try again what failed, or write its report, in a process of its own.
+
+        Raises:
+            GlidepathError: the file that the study was run from is not there any more.
+        """
+        if what not in ("retry", "report"):
+            raise GlidepathError("a study is tried again, or reported")
+        graph = self._folder("study", name) / GRAPH
+        try:
+            file = Path(str(json.loads(graph.read_text(encoding="utf-8"))["file"]))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise GlidepathError(f"{name} does not say which file it was run from") from error
+        if not file.is_file():
+            raise GlidepathError(f"the file of {name}, {file.name}, is not where it was")
+        self._started = [it for it in self._started if it.poll() is None]
+        if len(self._started) >= 2:
+            raise GlidepathError("two such processes run already; wait until one has ended")
+        command = [sys.executable, "-m", "glidepath.registry.cli", "study", what, str(file)]
+        store = ["--store", str(self._folder("study", name))]
+        self._started.append(
+            subprocess.Popen(
+                [*command, *store],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        )
+        return {"said": f"glidepath study {what} has begun; it goes on when this page is closed"}
+
+    def _folder(self, kind: str, name: str) -> Path:
+        """The folder of a study or run that was listed by this name."""
+        listed = self.studies()["studies"] if kind == "study" else self.runs()["runs"]
+        if name not in [it["name"] for it in listed]:
+            raise GlidepathError(f"there is no {kind} of that name")
+        return self._folders[kind] / name
+
+    def _seldom(self, key: str, read: Callable[[], Json]) -> Json:
+        """What was read last, or anew where that is long enough ago for what it costs."""
+        with self._asking:
+            until, _, answer = self._known.get(key, (0.0, 0.0, None))
+            if answer is None or time.monotonic() >= until:
+                began = time.thread_time()
+                answer = read()
+                cost = time.thread_time() - began
+                self._known[key] = (time.monotonic() + max(_SHORTEST, cost / _SHARE), cost, answer)
+        return {**answer, "again": max(_SHORTEST, self._known[key][1] / _SHARE)}
+
+    def _printed(self, *arguments: str) -> Any:
+        """What a command prints as JSON."""
+        return json.loads(self._said(*arguments), parse_constant=lambda _: None)  # NaN is no JSON
+
+    def _said(self, *arguments: str) -> str:
+        """What a command prints.
+
+        Raises:
+            GlidepathError: it failed, or no plugin supplies it.
+        """
+        try:
+            command = self._catalogue.command_source(arguments[0]).item
+        except NotFound as unknown:
+            raise GlidepathError(f"no installed plugin supplies `glidepath {arguments[0]}`") from unknown
+        module, _, name = command.target.partition(":")
+        said, told = io.StringIO(), io.StringIO()
+        try:
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
+                getattr(import_module(module), name)(list(arguments[1:]))
+        except SystemExit as error:
+            raise GlidepathError(told.getvalue().strip() or f"it ended with {error.code}") from error
+        return said.getvalue()
+
+
+def curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
+    """The figures of a log, as points of step and value, thinned to some hundreds."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for line in lines:
+        step = line.get("step")
+        for name, value in line.items():
+            if name != "step" and _is_number(value) and _is_number(step):
+                found.setdefault(name, []).append((float(step), float(value)))  # type: ignore[arg-type]
+    thinned = {name: points[:: -(-len(points) // _POINTS)] for name, points in found.items()}
+    return {name: points for name, points in thinned.items() if len(points) > 1}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file that are JSON objects; a kill may have cut one short."""
+    found = []
+    with contextlib.suppress(OSError, GlidepathError):
+        for text in read_lines(file):
+            with contextlib.suppress(ValueError):
+                line = json.loads(text)
+                if isinstance(line, dict):
+                    found.append(line)
+    return found
+
+
+def _told(event: Mapping[str, Any]) -> str:
+    """An event in a line, without the files that it names."""
+    parts = [f"step {event['step']}" if event.get("step") else "", event.get("name"), event.get("message")]
+    return ": ".join(str(part)[:300] for part in parts if part)
+
+
+def _name(place: Path, folder: Path) -> str:
+    """A study or run by its folder's place below the folder of all."""
+    try:
+        return place.resolve().relative_to(folder.resolve()).as_posix()
+    except ValueError:
+        return place.name

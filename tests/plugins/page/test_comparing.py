@@ -1,0 +1,108 @@
+"""Variants side by side: an axis in a study's grammar, the same noise, and the file of the same study."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from glidepath.core import GlidepathError
+from glidepath.plugins.page.comparing import read_axes, variants
+from glidepath.plugins.page.state import Desk
+from glidepath.registry import image_in
+
+from .conftest import QUICK
+
+
+def test_axes_are_written_as_in_a_study(desk: Desk) -> None:
+    axes = read_axes("sampler: [ddim, dpmpp-2m]\nscale: {at: 'guidance[0].scale', values: {low: 1, high: 4}}")
+    labels = [variant.label for variant in variants(desk.specs, QUICK, axes)]
+    assert labels == [
+        f"sampler {sampler}, scale {scale}" for sampler in ("ddim", "dpmpp-2m") for scale in ("low", "high")
+    ]
+    last = desk.specs.plan(variants(desk.specs, QUICK, axes)[-1].text)
+    assert last.tree["sampler"]["use"].endswith("/dpmpp-2m")
+    assert last.tree["guidance"][0]["scale"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "mapping of paths to lists"),
+        ("- a", "mapping of paths to lists"),
+        ("sampler: ddim", "a list, or a mapping"),
+        ("sampler: [ddim]", "1 variants"),
+        ("a.b: [1, 2, 3, 4]\nc.d: [1, 2, 3]", "12 variants"),
+        ("a.b: []", "no values"),
+        ("../x: [1, 2]", "no place in a spec"),
+        ("x: {zip: {a: [1]}}", "no zip"),
+        ("a: &x [1, 2]\nb: *x", "no aliases"),
+        ("a: [", "no YAML"),
+        ("x" * 5_000, "at most 4,000"),
+    ],
+)
+def test_what_is_no_axis_is_told(text: str, reason: str) -> None:
+    with pytest.raises(GlidepathError, match=reason):
+        read_axes(text)
+
+
+def test_a_variant_names_no_file(client: Any) -> None:
+    asked = {"text": QUICK, "prompts": ["a red circle"], "axes": "weights: [/etc/passwd.safetensors, x.pt]"}
+    answer = client.post("/api/compare", json=asked)
+    assert answer.status_code == 400
+    assert "may name no file" in answer.json()["problem"]
+
+
+@pytest.mark.thorough
+def test_variants_are_made_of_one_noise(client: Any, desk: Desk, finished: Any) -> None:
+    asked = {"text": QUICK, "prompts": ["a red circle"], "seed": 5, "axes": "sampler.steps: [1, 2]"}
+    answer = client.post("/api/compare", json=asked)
+
+    class Each:
+        status_code = 200
+
+        def __init__(self, job: Any) -> None:
+            self.json = lambda: job
+
+    jobs = [finished(Each(job)) for job in answer.json()["jobs"]]
+    assert [job["state"] for job in jobs] == ["done", "done"]
+    assert {job["group"] for job in jobs} == {answer.json()["group"]}
+    manifests = [image_in(client.get(f"/images/{job['result']['files'][0]}").content, "x")[1] for job in jobs]
+    assert len({manifest.images.keys[0] for manifest in manifests if manifest.images}) == 1
+    assert [manifest.spec["sampler"]["steps"] for manifest in manifests] == [1, 2]
+
+
+@pytest.mark.thorough
+def test_the_same_comparison_is_a_study_that_glidepath_plans(client: Any, tmp_path: Path) -> None:
+    asked = {
+        "text": "extends: shapes\nsampler: {steps: 3}\n",
+        "prompts": ["a red circle", "a blue star"],
+        "seed": 5,
+        "count": 2,
+        "axes": "sampler: [ddim, dpmpp-2m]\nscale: {at: 'guidance[0].scale', values: [1, 3]}",
+    }
+    answer = client.post("/api/study", json=asked).json()
+    (tmp_path / answer["name"]).write_text(answer["text"])
+    done = subprocess.run(
+        [sys.executable, "-m", "glidepath.registry.cli", "study", "plan", answer["name"], "--no-probe"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "4 arms, 4 trials" in done.stdout
+    assert yaml.safe_load(io.StringIO(answer["text"]))["seeds"] == {"sample": [5]}
+
+
+def test_what_no_study_draws_is_told(client: Any) -> None:
+    asked = {"text": QUICK, "prompts": ["x"], "axes": "sampler.steps: [1, 2]", "labels": [3]}
+    assert "from classes" in client.post("/api/study", json=asked).json()["problem"]
+    asked = {**asked, "labels": [], "pictures": {"image": "AAAA"}, "strength": 0.5}
+    assert "from a picture" in client.post("/api/study", json=asked).json()["problem"]

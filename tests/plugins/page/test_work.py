@@ -1,0 +1,95 @@
+"""Studies and runs as the page tells of them: what commands print, seldom asked, and no other files."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glidepath.core import GlidepathError
+from glidepath.plugins.page import work
+from glidepath.plugins.page.work import Work, curves
+from glidepath.registry import load_catalogue
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Work:
+    run = tmp_path / "runs" / "one"
+    (run / "samples").mkdir(parents=True)
+    lines = [{"step": step, "loss": 1 / step, "note": "x"} for step in range(1, 1001)]
+    (run / "log.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 10')
+    event = {"name": "done", "step": 1000, "total": 1000, "message": "<b>", "files": {"weights": "/secret"}}
+    (run / "events.jsonl").write_text(json.dumps(event) + "\n")
+    (run / "samples" / "00001.png").write_bytes(b"\x89PNG sheet")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (run / "samples" / "link.png").symlink_to(tmp_path / "secret.png")
+    return Work(load_catalogue(), studies=tmp_path / "runs" / "studies", runs=tmp_path / "runs")
+
+
+def test_a_run_is_told_with_its_curves_its_sheets_and_what_happened(watched: Work) -> None:
+    (run,) = watched.runs()["runs"]
+    assert (run["name"], run["state"], run["step"], run["total"]) == ("one", "done", 1000, 1000)
+    assert 200 <= len(run["curves"]["loss"]) <= 300
+    assert run["curves"]["loss"][0] == (1.0, 1.0)
+    assert run["events"] == ["step 1000: done: <b>"]
+    assert watched.sheet("one", "00001.png") == b"\x89PNG sheet"
+    assert "secret" not in json.dumps(run["events"])
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("one", "link.png"),
+        ("one", "../log.jsonl"),
+        ("..", "secret.png"),
+        ("../one", "00001.png"),
+        ("", "a.png"),
+    ],
+)
+def test_nothing_else_is_read(watched: Work, name: str, file: str) -> None:
+    with pytest.raises(GlidepathError, match="there is no"):
+        watched.sheet(name, file)
+    with pytest.raises(GlidepathError, match="there is no"):
+        watched.report(name)
+    with pytest.raises(GlidepathError, match="there is no"):
+        watched.begin(name, "retry")
+
+
+def test_where_nothing_has_run_nothing_is_told(tmp_path: Path) -> None:
+    nothing = Work(load_catalogue(), studies=tmp_path / "a", runs=tmp_path / "b")
+    assert nothing.studies()["studies"] == []
+    assert nothing.runs()["runs"] == []
+
+
+def test_however_many_watch_folders_are_read_seldom(watched: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred times what it costs passes before they are read again: 1 % of a processor."""
+    read: list[float] = []
+
+    def slowly() -> dict[str, Any]:
+        begun = time.thread_time()
+        while time.thread_time() - begun < 0.05:
+            pass
+        read.append(begun)
+        return {"runs": []}
+
+    monkeypatch.setattr(watched, "_read_runs", slowly)
+    answers = [watched.runs() for _ in range(20)]
+    assert len(read) == 1
+    assert all(answer["again"] >= 0.05 / work._SHARE for answer in answers)
+
+
+def test_curves_leave_out_what_is_no_number() -> None:
+    lines = [{"step": 1, "loss": 2.0, "ok": True}, {"step": 2, "loss": float("nan")}, {"step": 3, "loss": 1}]
+    assert curves(lines) == {"loss": [(1.0, 2.0), (3.0, 1.0)]}
+
+
+def test_commands_of_plugins_that_are_not_there_are_named(tmp_path: Path) -> None:
+    from glidepath.registry import Catalogue
+
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "log.jsonl").write_text("{}")
+    with pytest.raises(GlidepathError, match="no installed plugin supplies `glidepath runs`"):
+        Work(Catalogue(), studies=tmp_path, runs=tmp_path).runs()
