@@ -25,13 +25,17 @@ from glidepath.core.extrapolated import ExtrapolatedGuidance as ExtrapolatedGuid
 from glidepath.core.extrapolated import PredictPair as PredictPair
 from glidepath.core.extrapolated import cond_and_uncond as cond_and_uncond
 from glidepath.core.finite import require_finite as require_finite
+from glidepath.core.generator import Generator as Generator
+from glidepath.core.generator import GeneratorPipeline as GeneratorPipeline
 from glidepath.core.guidance import Guidance as Guidance
 from glidepath.core.guidance import GuidanceModifier as GuidanceModifier
 from glidepath.core.guidance import Weight as Weight
 from glidepath.core.guidance import fold as fold
 from glidepath.core.handover import Handover as Handover
+from glidepath.core.image_pipeline import ImagePipeline as ImagePipeline
 from glidepath.core.levels import NoiseLevels as NoiseLevels
 from glidepath.core.levels import Step as Step
+from glidepath.core.model import ConditionalModel as ConditionalModel
 from glidepath.core.noise import Noise as Noise
 from glidepath.core.noise import PerSampleNoise as PerSampleNoise
 from glidepath.core.noise import ReferenceNoise as ReferenceNoise

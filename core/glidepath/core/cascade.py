@@ -14,6 +14,7 @@ from torch import Tensor
 
 from glidepath.core.defaults import torch_defaults
 from glidepath.core.errors import PartError
+from glidepath.core.image_pipeline import ImagePipeline
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.pipeline import Pipeline
@@ -210,7 +211,7 @@ def _handed_over(
     return x_0
 
 
-def stages_of(pipeline: Pipeline | Cascade) -> Mapping[str, Pipeline]:
+def stages_of(pipeline: ImagePipeline | Cascade) -> Mapping[str, ImagePipeline]:
     """The pipelines of a cascade by name; a pipeline by itself under ""."""
     return pipeline.stages if isinstance(pipeline, Cascade) else {"": pipeline}
 

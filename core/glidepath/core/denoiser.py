@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.levels import NoiseLevels, Step
+from glidepath.core.model import ConditionalModel
 from glidepath.core.prediction import Prediction, PredictionKind
-from glidepath.core.size import sides
 
 Predict = Callable[[Tensor, Step], Prediction]
 """(x [B, C, *spatial], Step) -> Prediction: a denoiser with its conditioning and levels bound."""
@@ -19,41 +19,18 @@ Bind = Callable[[Conditioning], Predict]
 """Conditioning -> Predict: what a guidance wraps."""
 
 
-class Denoiser(nn.Module, ABC):
+class Denoiser(ConditionalModel):
     """Predicts epsilon, x_0, the velocity or the flow from x_t.
 
-    Subclasses set, in their constructor:
+    Subclasses set, in their constructor, what a `ConditionalModel` has, and:
         predicts: what `forward` returns in its first C channels.
         learned_variance: whether `forward` returns 2C channels, of which the second C are v in [-1, 1]
             between the two bounds of the log-variance (Nichol & Dhariwal 2021).
-        image_shape: (C, *spatial) of the x that the denoiser was made for; `takes` says which other sizes
-            it takes. Of images in pixels, the pipeline knows the size.
-        reads: the names of the conditions that it reads; it is given no others. One that reads "low_res" is
-            an upsampler, and cannot predict without.
-        num_classes: how many class labels it knows; None for a denoiser that takes no label.
-        null_label: the label that stands for no class, where it was trained with one; for classifier-free
-            guidance.
     """
 
     predicts: PredictionKind
     learned_variance: bool
-    image_shape: tuple[int, ...]
-    reads: frozenset[str] = frozenset()
-    num_classes: int | None = None
-    null_label: int | None = None
-
-    @property
-    def needs_low_res(self) -> bool:
-        """Whether it is an upsampler."""
-        return "low_res" in self.reads
-
-    def takes(self, size: Sequence[int]) -> str:
-        """What is wrong with an x of a spatial size other than it was made for; "" if nothing is.
-
-        Here: every other size is. A denoiser that runs on others overrides it.
-        """
-        made = self.image_shape[1:]
-        return "" if tuple(size) == made else f"the denoiser takes an x of {sides(made)} alone"
+    role = "denoiser"
 
     @abstractmethod
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:

@@ -219,7 +219,8 @@ def check_inputs(given: Mapping[str, Tensor], wanted: Mapping[str, Input], size:
     for name, picture in given.items():
         if name not in wanted:
             raise PartError(
-                f"{name} was given, and nothing in this pipeline reads it; it takes {', '.join(wanted)}"
+                f"{name} was given, and nothing in this pipeline reads it; "
+                f"it takes {', '.join(wanted) or 'no pictures'}"
             )
         if wanted[name].size == "image" and tuple(picture.shape[2:]) != tuple(size):
             given_size = sides(picture.shape[2:])

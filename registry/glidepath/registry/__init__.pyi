@@ -1,4 +1,3 @@
-from glidepath.registry.assembly.build import PIPELINE_SLOTS as PIPELINE_SLOTS
 from glidepath.registry.assembly.build import assemble as assemble
 from glidepath.registry.assembly.build import build_part as build_part
 from glidepath.registry.assembly.build import build_parts as build_parts
@@ -9,6 +8,7 @@ from glidepath.registry.assembly.build import load_weights as load_weights
 from glidepath.registry.assembly.cost import Measurement as Measurement
 from glidepath.registry.assembly.cost import measure as measure
 from glidepath.registry.assembly.error_notes import naming_the_part as naming_the_part
+from glidepath.registry.assembly.pipelines import pipeline_of as pipeline_of
 from glidepath.registry.assembly.warnings import doubts as doubts
 from glidepath.registry.assembly.weights import load_module as load_module
 from glidepath.registry.assembly.weights import locate_weights as locate_weights
@@ -47,6 +47,7 @@ from glidepath.registry.describe.fields import Field as Field
 from glidepath.registry.describe.fields import Slot as Slot
 from glidepath.registry.describe.fields import fields as fields
 from glidepath.registry.describe.hooks import hookimpl as hookimpl
+from glidepath.registry.describe.kinds import PIPELINE_SLOTS as PIPELINE_SLOTS
 from glidepath.registry.describe.parameters import Limit as Limit
 from glidepath.registry.describe.parameters import limits as limits
 from glidepath.registry.describe.parameters import markdown_table as markdown_table

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from glidepath.registry.assembly.build import PIPELINE_SLOTS, build_parts
+from glidepath.registry.assembly.build import build_parts
+from glidepath.registry.describe.kinds import PIPELINE_SLOTS
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import parse_spec

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tests.registry.tiny import CASCADE, write_cascade
 
 from glidepath.core.cascade import Cascade
+from glidepath.core.image_pipeline import TURNS
 from glidepath.core.pipeline import Pipeline
 from glidepath.registry import SpecError, assemble
 from glidepath.registry.assembly.weights import WeightsError
@@ -63,7 +64,7 @@ def test_a_cascade_that_offloads_sends_a_stage_away_before_the_next_begins(
     made = assemble(cascade, ["runtime.offload=parts"])
     image = made(["a green star"], seed=3)
     changes = [slots for before, slots in zip([None, *turns], turns, strict=False) if slots != before]
-    text, walk, codec = ("text_encoder", "conditioners", "codec"), ("denoiser", "guidance"), ("codec",)
+    text, walk, codec = TURNS.values()
     assert changes == [text, walk, codec, (), text, walk, codec]
     assert all(stage.offload for stage in made.stages.values())
     assert torch.equal(image, assemble(cascade)(["a green star"], seed=3))

@@ -17,7 +17,7 @@ import attrs
 from torch import Tensor
 from tqdm import tqdm
 
-from glidepath.core import Cascade, Pipeline
+from glidepath.core import Cascade, ImagePipeline
 from glidepath.plugins.shapes.draws import prompts
 from glidepath.plugins.shapes.judge import Judgement, judge
 from glidepath.plugins.shapes.scenes import render
@@ -55,7 +55,9 @@ class ShapesScore:
         return middle - half, middle + half
 
 
-def measure(pipeline: Pipeline | Cascade, *, count: int, seed: int = 0, batch: int = 50) -> list[ShapesScore]:
+def measure(
+    pipeline: ImagePipeline | Cascade, *, count: int, seed: int = 0, batch: int = 50
+) -> list[ShapesScore]:
     """Score `count` prompts of each split and number of objects; image i is sample i, of its own noise."""
     scores = []
     with tqdm(total=len(SPLITS) * 2 * count, unit="image", file=sys.stderr, leave=False) as bar:

@@ -14,8 +14,10 @@ from glidepath.registry.assembly import weights
 from glidepath.registry.assembly.assets import located_config
 from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.assembly.filling import Sparing
+from glidepath.registry.assembly.pipelines import pipeline_of
 from glidepath.registry.assembly.reduced import quantize, wait_by_layers
 from glidepath.registry.assembly.warnings import TrainedOtherwise, missing_inputs, training_mismatches
+from glidepath.registry.describe.kinds import PIPELINE_SLOTS
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.discovery.import_errors import import_problem, import_remedy
 from glidepath.registry.discovery.scan import unreadable_metadata
@@ -33,19 +35,7 @@ if TYPE_CHECKING:
     import torch
 
     from glidepath.core.cascade import Cascade
-    from glidepath.core.pipeline import Pipeline
-
-PIPELINE_SLOTS = (
-    "schedule",
-    "text_encoder",
-    "conditioners",
-    "denoiser",
-    "guidance",
-    "sampler",
-    "codec",
-    "adapters",
-    "handover",
-)
+    from glidepath.core.image_pipeline import ImagePipeline
 
 
 class AssemblyError(GlidepathError):
@@ -58,7 +48,7 @@ def assemble(
     *,
     weights: str | Path | None = None,
     catalogue: Catalogue | None = None,
-) -> Pipeline | Cascade:
+) -> ImagePipeline | Cascade:
     """A pipeline from a spec, or a cascade: `assemble("my.yaml", overrides=["sampler.steps=27"])`.
 
     source: a preset's name, a file, a mapping or a `DictConfig`; or a list of these, later ones on top.
@@ -86,7 +76,7 @@ def assemble(
     return build_pipeline(plan, catalogue)
 
 
-def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pipeline | Cascade:
+def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> ImagePipeline | Cascade:
     """The pipeline of a plan, or its cascade.
 
     load: False leaves the networks as they were initialised, from a fixed seed.
@@ -97,6 +87,7 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
     try:
         from glidepath.core.cascade import Cascade
         from glidepath.core.defaults import torch_defaults
+        from glidepath.core.pipeline import Pipeline
     except Exception as error:
         if reason := unreadable_metadata(error):
             raise AssemblyError(reason) from error
@@ -109,7 +100,9 @@ def build_pipeline(plan: Plan, catalogue: Catalogue, *, load: bool = True) -> Pi
             catalogue.call_hook("on_assemble", plan=stage)
         built = _parts(plan, catalogue, load)
         pipelines = {name: _pipeline(stage, built[name], device, catalogue) for name, stage in plans.items()}
-    return Cascade(pipelines) if plan.stages else pipelines[""]
+    if not plan.stages:
+        return pipelines[""]
+    return Cascade({name: stage for name, stage in pipelines.items() if isinstance(stage, Pipeline)})
 
 
 def require_fit(plan: Plan, catalogue: Catalogue) -> None:
@@ -140,7 +133,7 @@ def _parts(plan: Plan, catalogue: Catalogue, load: bool) -> dict[str, dict[str, 
     """
     if load and plan.all_weights():
         try:
-            dtype = choose_dtype(plan.runtime.dtype, choose_device(plan.runtime.device))
+            dtype = dtype_of(plan, choose_device(plan.runtime.device))
             sparing = Sparing(dtype, plan.runtime.channels_last is not False)
             parts = _parts_by_stage(plan, catalogue, load, sparing)
             sparing.require_values()
@@ -163,9 +156,8 @@ def _parts_by_stage(
             # What has no weights starts from the same ones each time, and nobody's stream is moved.
             torch.manual_seed(0)
             covered = pipeline.weights is not None or plan.weights is not None
-            built[name] = build_parts(
-                pipeline, PIPELINE_SLOTS, catalogue, load=load, sparing=sparing, covered=covered
-            )
+            slots = (*PIPELINE_SLOTS, pipeline.model_slot)
+            built[name] = build_parts(pipeline, slots, catalogue, load=load, sparing=sparing, covered=covered)
         if load:
             load_weights(pipeline, built[name], catalogue)
     if load and plan.stages:
@@ -173,14 +165,15 @@ def _parts_by_stage(
     return built
 
 
-def _pipeline(plan: Plan, parts: Mapping[str, Any], device: torch.device, catalogue: Catalogue) -> Pipeline:
-    from glidepath.core.pipeline import Pipeline
-
+def _pipeline(
+    plan: Plan, parts: Mapping[str, Any], device: torch.device, catalogue: Catalogue
+) -> ImagePipeline:
     offloads, quantizes = plan.runtime.offload != "none", plan.runtime.quantize != "none"
-    pipeline = Pipeline(
-        **parts,
+    pipeline = pipeline_of(
+        parts,
+        plan.model_slot,
         device=device,
-        dtype=choose_dtype(plan.runtime.dtype, device),
+        dtype=dtype_of(plan, device),
         channels_last=plan.runtime.channels_last is not False,
         offload=offloads or quantizes,  # until they are small
     )
@@ -192,7 +185,7 @@ def _pipeline(plan: Plan, parts: Mapping[str, Any], device: torch.device, catalo
         pipeline.bring(*{name.partition("[")[0] for name in pipeline.networks()})
         pipeline.offload = False
     if plan.runtime.compile:
-        pipeline.denoiser.compile(dynamic=False)
+        pipeline.model.compile(dynamic=False)
     catalogue.call_hook("on_built", pipeline=pipeline, plan=plan)
     return pipeline
 
@@ -212,7 +205,7 @@ def build_parts(
     sparing, covered: as for `build_part`.
     """
     built: dict[str, Any] = {}
-    for slot in slots:
+    for slot in dict.fromkeys(slots):
         planned = plan.parts.get(slot)
         # of a slot that takes a list, no file of several parts holds any
         if isinstance(planned, PartPlan):
@@ -363,6 +356,12 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if fast else torch.float32
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def dtype_of(plan: Plan, device: torch.device) -> torch.dtype:
+    """The dtype of a plan's networks; `auto` is float32 where there is a generator: it may be exact."""
+    exact = plan.runtime.dtype == "auto" and plan.model_slot != "denoiser"
+    return choose_dtype("float32" if exact else plan.runtime.dtype, device)
 
 
 def _load_own(part: PartPlan, built: Any, catalogue: Catalogue) -> None:

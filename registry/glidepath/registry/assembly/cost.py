@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.assembly.flops import flop_counter
+from glidepath.registry.assembly.pipelines import pipeline_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from glidepath.core.conditioning import Conditioning
     from glidepath.core.denoiser import Predict
+    from glidepath.core.generator import Generator
     from glidepath.core.guidance import Guidance
+    from glidepath.core.image_pipeline import ImagePipeline
     from glidepath.core.levels import NoiseLevels
     from glidepath.core.pipeline import Pipeline
     from glidepath.core.request import Request
@@ -111,10 +114,12 @@ def measure(plan: Plan, catalogue: Catalogue, size: Sequence[int] | None = None)
 
     from glidepath.core.cascade import Cascade
     from glidepath.core.errors import PartError
+    from glidepath.core.pipeline import Pipeline
 
     pipelines = {name: _without_memory(stage, catalogue) for name, stage in plan.pipelines().items()}
     sizes: list[Sequence[int] | None] = [size] * len(pipelines)
-    cascade = Cascade(pipelines) if plan.stages else None
+    diffusing = {name: one for name, one in pipelines.items() if isinstance(one, Pipeline)}
+    cascade = Cascade(diffusing) if plan.stages else None
     if size is not None:
         try:
             sizes = [*cascade.sizes(size)] if cascade else sizes
@@ -122,40 +127,44 @@ def measure(plan: Plan, catalogue: Catalogue, size: Sequence[int] | None = None)
                 pipeline.latent_shape(own)
         except PartError as error:
             raise WrongSize(str(error)) from error
-    grids = cascade.grids(size=size) if cascade else [pipelines[""].levels(None, size)]
     costs = {}
-    for (name, stage), own, levels in zip(plan.pipelines().items(), sizes, grids, strict=True):
-        fake = FakeTensorMode(allow_non_fake_inputs=True)
+    for index, (name, stage) in enumerate(plan.pipelines().items()):
+        pipeline, own, fake = pipelines[name], sizes[index], FakeTensorMode(allow_non_fake_inputs=True)
         try:
-            _pretend_cpu(pipelines[name], fake)
-            costs[name] = _measure(pipelines[name], fake, own, levels, stage.runtime)
+            _pretend_cpu(pipeline, fake)
+            if isinstance(pipeline, Pipeline):
+                levels = cascade.grids(size=size)[index] if cascade else pipeline.levels(None, size)
+                costs[name] = _measure(pipeline, fake, own, levels, stage.runtime)
+            else:
+                costs[name] = _measure_generator(pipeline, fake, own, stage.runtime)
         except Exception as error:
             raise CannotMeasure(f"this plan cannot be measured: {type(error).__name__}: {error}") from error
     return costs
 
 
-def _without_memory(plan: Plan, catalogue: Catalogue) -> Pipeline:
+def _without_memory(plan: Plan, catalogue: Catalogue) -> ImagePipeline:
     """The pipeline of a plan without stages, with networks on the device `meta`."""
     import torch
 
-    from glidepath.core.pipeline import Pipeline
-    from glidepath.registry.assembly.build import build_parts, choose_device, choose_dtype
+    from glidepath.registry.assembly.build import build_parts, choose_device, dtype_of
 
-    dtype = choose_dtype(plan.runtime.dtype, choose_device(plan.runtime.device))
+    dtype = dtype_of(plan, choose_device(plan.runtime.device))
     parts = build_parts(plan, _OTHERS, catalogue, load=False)
     with torch.device("meta"):
-        parts |= build_parts(plan, _NETWORKS, catalogue, load=False)
-    return Pipeline(**parts, device="meta", dtype=dtype)
+        slots = (*_NETWORKS, plan.model_slot)
+        parts |= build_parts(plan, slots, catalogue, load=False)
+    return pipeline_of(parts, plan.model_slot, device="meta", dtype=dtype)
 
 
-def _pretend_cpu(pipeline: Pipeline, fake: FakeTensorMode) -> None:
+def _pretend_cpu(pipeline: ImagePipeline, fake: FakeTensorMode) -> None:
     """Give the networks tensors that have no memory and say that they are on the CPU.
 
     Those of the device `meta` would do, but for networks that switch autocast off: it knows no `meta`.
     """
     import torch
 
-    holders = [pipeline.denoiser, *pipeline.conditioners, pipeline.codec, *pipeline.guidance]
+    guidance = getattr(pipeline, "guidance", ())
+    holders = [pipeline.model, *pipeline.conditioners, pipeline.codec, *guidance]
     with fake:
         for holder in holders:
             for module in (holder, *getattr(holder, "__dict__", {}).values()):
@@ -171,15 +180,67 @@ def _measure(
     levels: NoiseLevels,
     runtime: Runtime,
 ) -> Measurement:
-    from glidepath.core.pipeline import TURNS
+    from glidepath.registry.assembly.build import choose_device
+
+    cpu = choose_device(runtime.device).type == "cpu"
+    cost = _walked(pipeline, pipeline.guidance, fake, size, levels, cpu)
+    without = list(_without_gradients(pipeline.guidance))
+    differentiates = len(without) < len(pipeline.guidance)
+    plain = _walked(pipeline, without, fake, size, levels, cpu) if differentiates else cost
+    return attrs.evolve(
+        _of_networks(pipeline, cost, runtime),
+        steps=len(levels),
+        evaluations=_evaluations(pipeline, levels),
+        gradient_bytes=max(0, cost.peaks["denoiser"] - plain.peaks["denoiser"]),
+        gradient_flops=max(0, cost.flops["denoiser"] - plain.flops["denoiser"]),
+    )
+
+
+def _measure_generator(
+    pipeline: ImagePipeline, fake: FakeTensorMode, size: Sequence[int] | None, runtime: Runtime
+) -> Measurement:
+    """All that a generator does counts as one evaluation."""
+    import torch
+
+    from glidepath.registry.assembly.build import choose_device
+    from glidepath.registry.assembly.held import watch
+
+    counter = flop_counter()
+    model = cast("Generator", pipeline.model)
+    with fake, torch.inference_mode(), watch(choose_device(runtime.device).type == "cpu") as memory, counter:
+        conditioning = pipeline.conditioning(_request(pipeline, None, size)).only(model.reads)
+        text, peaks = counter.get_total_flops(), {"text_encoder": memory.peak()}
+        x = torch.empty((1, *pipeline.latent_shape(size)))
+        *_, last = model.states(conditioning, x, _NoNoise())
+        made, peaks["denoiser"] = counter.get_total_flops() - text, memory.peak()
+        pipeline.codec.decode(last.x)
+        codec, peaks["codec"] = counter.get_total_flops() - text - made, memory.peak()
+    flops = {"text_encoder": text, "prepare": 0, "denoiser": made, "codec": codec}
+    cost = _Cost(flops=flops, rows=1, peaks=peaks)
+    return attrs.evolve(_of_networks(pipeline, cost, runtime), steps=last.total)
+
+
+class _NoNoise:
+    """Zeros in place of noise: what it is made of is not counted."""
+
+    def initial(self, shape: tuple[int, ...], device: Any) -> Tensor:
+        raise NotImplementedError("the first noise is given")
+
+    def step(self, index: int, like: Tensor) -> Tensor:
+        return like.new_zeros(like.shape)
+
+    def skip(self, index: int, like: Tensor) -> None:
+        pass
+
+
+def _of_networks(pipeline: ImagePipeline, cost: _Cost, runtime: Runtime) -> Measurement:
+    """What the networks of a pipeline take, of which one evaluation costs so much."""
+    from glidepath.core.image_pipeline import TURNS
     from glidepath.registry.assembly.build import choose_device
     from glidepath.registry.assembly.reduced import bytes_by_layers, bytes_of
 
-    device, quantized = choose_device(runtime.device), runtime.quantize != "none"
-    cpu = device.type == "cpu"
-    networks = pipeline.networks().items()
+    networks, quantized = pipeline.networks().items(), runtime.quantize != "none"
     weights = {name: held for name, part in networks if (held := bytes_of(part, quantized))}
-    by_layers = {name: bytes_by_layers(part, quantized) for name, part in networks}
 
     def at_most(held: Mapping[str, int]) -> int:
         return max(
@@ -187,24 +248,18 @@ def _measure(
             for turn, slots in TURNS.items()
         )
 
-    cost = _walked(pipeline, pipeline.guidance, fake, size, levels, cpu)
-    without = list(_without_gradients(pipeline.guidance))
-    differentiates = len(without) < len(pipeline.guidance)
-    plain = _walked(pipeline, without, fake, size, levels, cpu) if differentiates else cost
     return Measurement(
         parameters=pipeline.parameters(),
-        device=str(device),
+        device=str(choose_device(runtime.device)),
         dtype=str(pipeline.dtype).removeprefix("torch."),
         weights=weights,
         activations=cost.peaks,
-        steps=len(levels),
-        evaluations=_evaluations(pipeline, levels),
+        steps=1,
+        evaluations=1,
         rows=cost.rows,
         flops=cost.flops,
-        gradient_bytes=max(0, cost.peaks["denoiser"] - plain.peaks["denoiser"]),
-        gradient_flops=max(0, cost.flops["denoiser"] - plain.flops["denoiser"]),
         offloaded_bytes=at_most(weights),
-        layer_bytes=at_most(by_layers),
+        layer_bytes=at_most({name: bytes_by_layers(part, quantized) for name, part in networks}),
     )
 
 
@@ -227,19 +282,11 @@ def _walked(
 ) -> _Cost:
     """The cost of a walk under some guidances, from an evaluation, or three where it varies by step."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from glidepath.core.guidance import GuidanceModifier, fold
     from glidepath.registry.assembly.held import watch
 
-    # torch counts attention on accelerators, and not what the CPU has for it
-    attention = {
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
-    }
-    counter: Any = FlopCounterMode(display=False, custom_mapping=attention)
-    counter.mod_tracker = _NoModules()
-
+    counter = flop_counter()
     seen = 0
 
     def bind(conditioning: Conditioning) -> Predict:
@@ -293,7 +340,7 @@ def _without_gradients(guidances: Iterable[Guidance]) -> Iterator[Guidance]:
             yield guidance
 
 
-def _request(pipeline: Pipeline, levels: NoiseLevels, size: Sequence[int] | None) -> Request:
+def _request(pipeline: ImagePipeline, levels: NoiseLevels | None, size: Sequence[int] | None) -> Request:
     """One image, with the pictures that it cannot be made without, those of any size a quarter of its own.
 
     With a class label where there are classes, or for a denoiser that refuses to go without one.
@@ -314,31 +361,12 @@ def _request(pipeline: Pipeline, levels: NoiseLevels, size: Sequence[int] | None
     labelled = attrs.evolve(request, labels=[0])
     if pipeline.num_classes is None:
         try:
-            pipeline.prepare(pipeline.conditioning(request), levels)
+            if levels is not None:
+                cast("Pipeline", pipeline).prepare(pipeline.conditioning(request), levels)
         except PartError:
             return labelled
         return request
     return labelled
-
-
-def _attention_flops(q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **__: Any) -> int:
-    """Of shapes [B, H, L, c]: the products q k^T, and those of the weights with v."""
-    batch, heads, queries, width = q
-    return 2 * batch * heads * queries * k[-2] * (width + v[-1])
-
-
-def _attention_backward_flops(
-    _grad: Any, q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **__: Any
-) -> int:
-    """Five products where forward has two: q k^T again, and one for each gradient, of the weights too."""
-    batch, heads, queries, width = q
-    return 2 * batch * heads * queries * k[-2] * (3 * width + 2 * v[-1])
-
-
-class _NoModules(nullcontext[None]):
-    """In place of what tells a counter which module runs: torch's refuses gradients of a module's input."""
-
-    parents = ("Global",)
 
 
 def _evaluations(pipeline: Pipeline, levels: NoiseLevels) -> int:

@@ -85,12 +85,13 @@ class Sparing:
         from torch import nn
 
         from glidepath.core.denoiser import Denoiser
+        from glidepath.core.model import ConditionalModel
         from glidepath.core.text_encoder import TextEncoder
 
         if isinstance(built, nn.Module):
             self._built.append(built)
         # as the pipeline would later, when each tensor would be there twice
-        if isinstance(built, Denoiser | TextEncoder):
+        if isinstance(built, ConditionalModel | TextEncoder):
             built.to(self._dtype)
         if self._channels_last and isinstance(built, Denoiser) and len(built.image_shape) == 3:
             built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from glidepath.core.image_pipeline import ImagePipeline
     from glidepath.core.offload import ByLayers
-    from glidepath.core.pipeline import Pipeline
 
 _SCALE_BYTES = 4
 
 
-def quantize(pipeline: Pipeline) -> None:
+def quantize(pipeline: ImagePipeline) -> None:
     """Give the matrices of linear layers 8 bits, with a scale for each row, through torchao.
 
     Of denoisers and of what makes conditions; a codec stays as it is, and so do convolutions, embeddings and
@@ -46,14 +46,15 @@ def linear_layers(network: nn.Module) -> Iterator[nn.Linear]:
     from torch import nn
 
     from glidepath.core.conditioner import Conditioner
-    from glidepath.core.denoiser import Denoiser
+    from glidepath.core.model import ConditionalModel
 
-    for name, module in network.named_modules():
-        if isinstance(network, Denoiser | Conditioner) and type(module) is nn.Linear and "lora_" not in name:
+    is_made_smaller = isinstance(network, ConditionalModel | Conditioner)
+    for name, module in network.named_modules() if is_made_smaller else ():
+        if type(module) is nn.Linear and "lora_" not in name:
             yield module
 
 
-def wait_by_layers(pipeline: Pipeline) -> None:
+def wait_by_layers(pipeline: ImagePipeline) -> None:
     """Have the networks that can do so wait on the CPU layer by layer, while it is their part's turn too.
 
     Raises:

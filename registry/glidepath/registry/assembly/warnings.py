@@ -173,7 +173,7 @@ def _differences(plan: Plan, path: str, recorded: Mapping[str, Any]) -> Iterator
     """What differs for the weights that belong to `path`: a pipeline, or a part."""
     for pipeline in plan.pipelines().values():
         if path == pipeline.path:
-            for slot in TRAINED_SLOTS:
+            for slot in dict.fromkeys((*TRAINED_SLOTS, pipeline.model_slot)):
                 part = _single(pipeline, slot)
                 if part is not None and part.weights is None:
                     yield from _part(recorded.get(slot), part)

@@ -13,7 +13,7 @@ from glidepath.registry.records.filenames import picture_option
 
 if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade
-    from glidepath.core.pipeline import Pipeline
+    from glidepath.core.image_pipeline import ImagePipeline
     from glidepath.core.text_encoder import TextEncoder
     from glidepath.registry.plan.plan import Plan
 
@@ -113,7 +113,7 @@ def _for_each(values: list[Value], count: int) -> list[Value]:
     return values * count if len(values) == 1 else values
 
 
-def check_model(pipeline: Pipeline | Cascade, arguments: argparse.Namespace) -> None:
+def check_model(pipeline: ImagePipeline | Cascade, arguments: argparse.Namespace) -> None:
     """Refuse what the model cannot do, before it begins.
 
     Raises:
@@ -156,7 +156,7 @@ def check_model(pipeline: Pipeline | Cascade, arguments: argparse.Namespace) -> 
             raise GlidepathError(f"--label {label}: the classes of this model are 0 to {min(counts) - 1}")
 
 
-def warn_of_unread_words(stages: Mapping[str, Pipeline], prompts: Sequence[str]) -> None:
+def warn_of_unread_words(stages: Mapping[str, ImagePipeline], prompts: Sequence[str]) -> None:
     """Say which words are not read, for want of room, and of which prompts nothing is.
 
     Raises:

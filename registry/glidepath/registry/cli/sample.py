@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from glidepath.core.cascade import Cascade
-    from glidepath.core.pipeline import Pipeline
+    from glidepath.core.image_pipeline import ImagePipeline
     from glidepath.registry.discovery.catalogue import Catalogue
     from glidepath.registry.plan.plan import Plan
     from glidepath.registry.records.manifest import Images, Manifest
@@ -241,7 +241,7 @@ def _warn_of_doubts(plan: Plan, catalogue: Catalogue) -> None:
 
 def _sample(
     plan: Plan,
-    pipeline: Pipeline | Cascade,
+    pipeline: ImagePipeline | Cascade,
     catalogue: Catalogue,
     prompts: Sequence[Wish],
     pictures: Opened,
@@ -305,7 +305,7 @@ def _warn_of_what_is_not_carried(images: Images) -> None:
 
 
 def _make(
-    pipeline: Pipeline | Cascade, manifest: Manifest, inputs: Inputs, arguments: argparse.Namespace
+    pipeline: ImagePipeline | Cascade, manifest: Manifest, inputs: Inputs, arguments: argparse.Namespace
 ) -> int:
     assert manifest.images is not None
     keys = manifest.images.keys
@@ -367,10 +367,13 @@ def _write(
     return files
 
 
-def _write_noise_film(pipeline: Pipeline, arguments: argparse.Namespace, scale: int) -> None:
+def _write_noise_film(pipeline: ImagePipeline, arguments: argparse.Namespace, scale: int) -> None:
     """Write the strip of the forward chain: to `--out` itself where nothing else is made."""
+    from glidepath.core.pipeline import Pipeline
     from glidepath.registry.records.images import load_image, save_png
 
+    if not isinstance(pipeline, Pipeline):
+        raise GlidepathError("--noise-film shows the noise of a schedule, and this spec has none")
     pipeline.latent_shape(arguments.size)  # it refuses a size that it does not take
     image = load_image(arguments.noise_film, arguments.size or pipeline.image_size)
     strip, timesteps = noise_film(pipeline, image, arguments.seed, scale)

@@ -159,6 +159,8 @@ class Kind:
     required: a spec without it is a problem.
     default: the part that stands in an absent slot, "" for none.
     sampling: whether the slot takes part in `sample`; others (training data, say) are checked and not built.
+    instead_of: the slots in whose place its part stands, ("schedule", "denoiser", "sampler") at the least: a
+        spec that has it has none of theirs. Its interface derives from `glidepath.core.Generator`.
     template: a folder of files from which `glidepath new-plugin` writes a package that supplies such a part
         (glidepath.plugins.scaffold.package says how); None for none.
     """
@@ -171,6 +173,7 @@ class Kind:
     required: bool = False
     default: str = ""
     sampling: bool = True
+    instead_of: Sequence[str] = ()
     template: Path | None = None
 
 

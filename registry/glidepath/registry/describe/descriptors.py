@@ -11,7 +11,7 @@ import attrs
 from glidepath.registry.describe.commands import BUILTIN_COMMANDS
 from glidepath.registry.describe.component import RESERVED, Command, Component, Extra, Kind, Preset
 from glidepath.registry.describe.fields import SECTIONS
-from glidepath.registry.describe.kinds import RESERVED_KINDS
+from glidepath.registry.describe.kinds import MODEL_SLOTS, RESERVED_KINDS
 from glidepath.registry.text.problems import did_you_mean
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -79,6 +79,10 @@ def kind_problems(kind: object) -> list[str]:
         problems.append(f"the slot {kind.slot!r} is taken by glidepath")
     if not _is(_TARGET, kind.interface):
         problems.append(f"interface {kind.interface!r} is not of the form 'package.module:Class'")
+    if not _is_list_of(str, kind.instead_of):
+        problems.append(f"instead_of {kind.instead_of!r} is not a list of slots")
+    elif kind.instead_of and (lacks := [slot for slot in MODEL_SLOTS if slot not in kind.instead_of]):
+        problems.append(f"instead_of leaves out {', '.join(lacks)}, which diffuse beside a denoiser")
     if kind.template is not None and not (isinstance(kind.template, Path) and kind.template.is_dir()):
         problems.append(f"template {kind.template!r} is not the path of a folder")
     return [f"kind {kind.name!r}: {problem}" for problem in problems]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from glidepath.registry.describe.component import Kind
 
 CORE_KINDS: tuple[Kind, ...] = (
@@ -76,3 +78,23 @@ CORE_KINDS: tuple[Kind, ...] = (
 
 RESERVED_KINDS = frozenset({"preset", "command"})
 """What `glidepath list` and `glidepath show` name beside the kinds of part."""
+
+PIPELINE_SLOTS = (
+    "schedule",
+    "text_encoder",
+    "conditioners",
+    "denoiser",
+    "guidance",
+    "sampler",
+    "codec",
+    "adapters",
+    "handover",
+)
+
+MODEL_SLOTS = ("schedule", "denoiser", "sampler")
+"""What makes x where no other kind stands in their place."""
+
+
+def generator_slots(slots: Mapping[str, Kind]) -> tuple[str, ...]:
+    """The slots whose parts make x in place of a denoiser and what belongs to it."""
+    return tuple(slot for slot, kind in slots.items() if kind.instead_of)

@@ -10,6 +10,7 @@ import attrs
 
 from glidepath.registry.describe.component import Need
 from glidepath.registry.describe.fields import fields
+from glidepath.registry.describe.kinds import generator_slots
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.text.problems import Problems
@@ -42,7 +43,7 @@ def check_contracts(
     top = f"{path}." if path else ""
     provided = {part.path: _provided(part, problems) for part in parts}
     answering = _answering(parts)
-    if maker := _Maker.among(parts, path, problems):
+    if maker := _Maker.among(parts, path, problems, generator_slots(catalogue.slots)):
         _check_codec(maker, problems)
         if maker.pixels is not None:
             provided[maker.part.path] = {**provided[maker.part.path], PIXELS: maker.pixels}
@@ -92,7 +93,7 @@ def check_cascade(stages: Mapping[str, Sequence[PartPlan]], problems: Problems) 
 
 @attrs.frozen
 class _Maker:
-    """What makes the images of a stage: its denoiser, what that provides, and the codec that decodes them."""
+    """What makes the images of a stage: denoiser or generator, what it provides, the codec that decodes."""
 
     part: PartPlan
     provides: Mapping[str, Any]
@@ -103,9 +104,12 @@ class _Maker:
     hands: Mapping[str, Any]
 
     @classmethod
-    def among(cls, parts: Sequence[PartPlan], path: str, problems: Problems) -> _Maker | None:
+    def among(
+        cls, parts: Sequence[PartPlan], path: str, problems: Problems, generators: Sequence[str] = ()
+    ) -> _Maker | None:
         slots = {part.path: part for part in parts}
-        part, codec = slots.get(join_path(path, "denoiser")), slots.get(join_path(path, "codec"))
+        found = (slots.get(join_path(path, slot)) for slot in ("denoiser", *generators))
+        part, codec = next(filter(None, found), None), slots.get(join_path(path, "codec"))
         if part is None or codec is None:
             return None
         # what is inside a denoiser, a schedule say, speaks for it where it says nothing itself

@@ -35,6 +35,7 @@ class Plan:
     plugins: which plugins the spec lets in.
     stages: of a cascade, in order: a plan for each, with the cascade's runtime.
     path: where it stands in the spec: "", or "stages.NAME".
+    model_slot: of what makes x: "denoiser", or that of a generator.
     """
 
     parts: Parts
@@ -46,6 +47,7 @@ class Plan:
     plugins: PluginsSection = attrs.field(factory=PluginsSection)
     stages: Mapping[str, Plan] = MappingProxyType({})
     path: str = ""
+    model_slot: str = "denoiser"
 
     def portable_tree(self) -> Mapping[str, Any]:
         """The tree as an image carries it, with files named as in `portable_names`."""

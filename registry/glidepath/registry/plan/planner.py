@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 
 from glidepath.registry.describe.fields import Slot
+from glidepath.registry.describe.kinds import generator_slots
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.plan.address import Address
 from glidepath.registry.plan.contracts import check_cascade, check_contracts
@@ -133,6 +134,7 @@ class Planner:
             distributions=dict(sorted(versions.items())),
             stages=stages,
             path=path,
+            model_slot=next(filter(parts.get, generator_slots(self._catalogue.slots)), "denoiser"),
         )
 
     def _stages(self, node: Node) -> dict[str, tuple[Address | None, Parts]]:
@@ -171,8 +173,15 @@ class Planner:
 
     def _slots(self, root: MappingNode, path: str) -> Parts:
         parts: dict[str, PartPlan | tuple[PartPlan, ...]] = {}
+        instead = self._instead(root, path)
         for key, kind in self._catalogue.slots.items():
             node = present(root.get(key))
+            if key in instead:
+                if node is not None:
+                    what = f"a {'stage' if path else 'spec'} with a {instead[key]} has no {key}"
+                    hint = f"the {instead[key]} stands in its place: leave one of them out ({key}: null)"
+                    self._problems.add(what, root.items[key].key, join_path(path, key), hint)
+                continue
             if node is None and kind.default:
                 node = node_of(kind.default, _DEFAULT, root.source)
             if node is not None:
@@ -188,6 +197,18 @@ class Planner:
                     self._problems.add(what, place, join_path(path, key), hint, self._parts.names(kind.name))
                 self._parts.whole = False
         return parts
+
+    def _instead(self, root: MappingNode, path: str) -> dict[str, str]:
+        """The slots that stay empty, and the key of the part that stands in their place."""
+        slots = self._catalogue.slots
+        there = [key for key in generator_slots(slots) if present(root.get(key)) is not None]
+        for key in there if path else ():
+            what = f"a stage of a cascade has no {key}"
+            self._problems.add(what, root.items[key].key, join_path(path, key), "its stages diffuse")
+        for key in there[1:]:
+            what = f"a spec with a {there[0]} has no {key}: both would make its images"
+            self._problems.add(what, root.items[key].key, key)
+        return {slot: key for key in there for slot in slots[key].instead_of}
 
 
 def _below(folder: Path | None) -> Callable[[PurePath], str]:

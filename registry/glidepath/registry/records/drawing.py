@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from glidepath.core.cascade import Cascade
+    from glidepath.core.image_pipeline import ImagePipeline
     from glidepath.core.pipeline import Pipeline
     from glidepath.core.request import Request
     from glidepath.core.sampler import State
@@ -22,7 +23,7 @@ FILM_FRAMES = 10
 
 
 def draw(
-    pipeline: Pipeline | Cascade,
+    pipeline: ImagePipeline | Cascade,
     keys: Sequence[ImageKey],
     batch: int,
     inputs: Inputs,
@@ -34,13 +35,10 @@ def draw(
     """
     from tqdm import tqdm
 
-    from glidepath.core.cascade import Cascade, stages_of
+    from glidepath.core.cascade import stages_of
 
     stages = stages_of(pipeline)
-    if isinstance(pipeline, Cascade):
-        lengths = pipeline.lengths(inputs.strength, inputs.size)
-    else:
-        lengths = [len(pipeline.levels(inputs.strength, inputs.size))]
+    lengths = pipeline.lengths(inputs.strength, inputs.size)
     wanted = _frames(lengths)
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
     with tqdm(total=len(keys) * sum(lengths), bar_format=layout, file=sys.stderr, leave=False) as bar:

@@ -21,7 +21,7 @@ from glidepath.registry.text.canonical_json import canonical_json
 
 if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade
-    from glidepath.core.pipeline import Pipeline
+    from glidepath.core.image_pipeline import ImagePipeline
     from glidepath.registry.discovery.catalogue import Catalogue
     from glidepath.registry.plan.parts import PartPlan
     from glidepath.registry.plan.plan import Plan
@@ -33,7 +33,7 @@ _OWN = ("glidepath.core", "glidepath.registry", "glidepath.testing")
 
 
 def describe_images(
-    plan: Plan, pipeline: Pipeline | Cascade, catalogue: Catalogue, images: Images
+    plan: Plan, pipeline: ImagePipeline | Cascade, catalogue: Catalogue, images: Images
 ) -> Manifest:
     """The manifest of images that a pipeline makes. Its paths are relative to the current folder."""
     import torch

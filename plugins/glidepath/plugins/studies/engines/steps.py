@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from glidepath.core import Cascade, Denoiser, GlidepathError, Pipeline, Request, stages_of
+from glidepath.core import (
+    Cascade,
+    Denoiser,
+    Generator,
+    GlidepathError,
+    ImagePipeline,
+    Request,
+    State,
+    stages_of,
+)
 from glidepath.plugins.studies.engines.tasks import EMBEDDINGS, MANIFEST, WEIGHTS
 from glidepath.plugins.studies.engines.text_cache import record, replay
 from glidepath.plugins.studies.interface import Drawn
@@ -190,7 +199,7 @@ class Steps:
             seed=step["drawn_seed"],
         )
 
-    def pipeline(self, step: Mapping[str, Any]) -> tuple[Pipeline | Cascade, Plan]:
+    def pipeline(self, step: Mapping[str, Any]) -> tuple[ImagePipeline | Cascade, Plan]:
         """The arm's pipeline, with its weights."""
         catalogue = self._catalogue(step["spec"])
         plan = _plan(step["spec"], catalogue, Path(step["attempt"]))
@@ -214,21 +223,25 @@ class _Built:
     """A pipeline, of which stage and spec it is, and the counter of its network's evaluations."""
 
     of: tuple[str, Mapping[str, Any]]
-    pipeline: Pipeline | Cascade
+    pipeline: ImagePipeline | Cascade
     plan: Plan
     asked: _Counter
 
 
 class _Counter:
-    """Counts the images that denoisers are asked for. Classifier-free guidance asks for two at a time."""
+    """Counts the images that denoisers are asked for, and the states that generators yield of each image.
 
-    def __init__(self, pipeline: Pipeline | Cascade) -> None:
+    Classifier-free guidance asks for two at a time.
+    """
+
+    def __init__(self, pipeline: ImagePipeline | Cascade) -> None:
         self.rows = 0
         for stage in stages_of(pipeline).values():
-            networks = [network for guidance in stage.guidance for network in guidance.networks().values()]
-            for denoiser in (stage.denoiser, *networks):
-                if isinstance(denoiser, Denoiser):
-                    self._watch(denoiser)
+            for network in stage.making().values():
+                if isinstance(network, Denoiser):
+                    self._watch(network)
+                elif isinstance(network, Generator):
+                    self._watch_states(network)
 
     def _watch(self, denoiser: Denoiser) -> None:
         prepare = denoiser.prepare
@@ -244,6 +257,16 @@ class _Counter:
 
         denoiser.prepare = counted  # type: ignore[method-assign]
 
+    def _watch_states(self, generator: Generator) -> None:
+        states = generator.states
+
+        def counted(conditioning: Any, x: Tensor, noise: Any) -> Iterator[State]:
+            for state in states(conditioning, x, noise):
+                self.rows += len(x)
+                yield state
+
+        generator.states = counted  # type: ignore[method-assign]
+
 
 def _save_array(path: Path, values: npt.NDArray[np.generic]) -> None:
     """As `numpy.save`, which would give a name without its own ending another."""
@@ -251,7 +274,7 @@ def _save_array(path: Path, values: npt.NDArray[np.generic]) -> None:
         np.save(file, values, allow_pickle=False)
 
 
-def _drawn(pipeline: Pipeline | Cascade, request: Request) -> Tensor:
+def _drawn(pipeline: ImagePipeline | Cascade, request: Request) -> Tensor:
     """Images of a batch, [B, 3, H, W] uint8 on the host."""
     (last,) = deque(pipeline.states(request), maxlen=1)
     return pipeline.images(last).cpu()

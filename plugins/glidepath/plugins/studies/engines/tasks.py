@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from glidepath.plugins.studies.store.store import Store
-from glidepath.plugins.studies.study.graph import TRAINED, Node, begins_with_weights
+from glidepath.plugins.studies.study.graph import Node, begins_with_weights, is_trained
 from glidepath.plugins.studies.study.study import MetricPlan, Study
 from glidepath.registry import part_tree
 
@@ -82,9 +82,9 @@ def spec_of(node: Node, study: Study, trained: Path | None) -> dict[str, Any]:
             return tree
     if study.trains:
         tree.pop("weights", None)
-        for slot in TRAINED:
-            if isinstance(tree.get(slot), dict):
-                tree[slot].pop("weights", None)
+        for slot, part in tree.items():
+            if is_trained(slot) and isinstance(part, dict):
+                part.pop("weights", None)
     if trained is not None:
         tree["weights"] = str(trained / WEIGHTS)
     return tree

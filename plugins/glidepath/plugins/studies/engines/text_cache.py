@@ -16,7 +16,7 @@ from torch import Tensor
 from glidepath.core import (
     Cascade,
     GlidepathError,
-    Pipeline,
+    ImagePipeline,
     TextEmbedding,
     TextEncoder,
     map_tensors,
@@ -58,7 +58,7 @@ class CachedTextEncoder(TextEncoder):
 
 
 def record(
-    pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], negative: str | None, path: Path
+    pipeline: ImagePipeline | Cascade, batches: Sequence[Sequence[str]], negative: str | None, path: Path
 ) -> None:
     """Embed the prompts of batches with every text encoder of a pipeline, and keep what they say.
 
@@ -79,7 +79,7 @@ def record(
 
 
 def replay(
-    pipeline: Pipeline | Cascade, batches: Sequence[Sequence[str]], negative: str | None, path: Path
+    pipeline: ImagePipeline | Cascade, batches: Sequence[Sequence[str]], negative: str | None, path: Path
 ) -> None:
     """Let a pipeline take the embeddings of known batches, and of a negative prompt, from a file."""
     tensors, groups = read_tensors(path), _groups(batches)

@@ -165,7 +165,7 @@ class _Probing:
         draw = ends[-1]
         if not isinstance(pipeline, Cascade) and len(ends) > 1:
             each = (ends[-1] - ends[0]) / (len(ends) - 1)
-            draw = ends[0] + each * (len(pipeline.levels(size=asked.size)) - 1)
+            draw = ends[0] + each * (pipeline.lengths(size=asked.size)[0] - 1)
         per_image = (draw + decoded) / len(self.texts)
         if self._drawn is None:
             self._keep(images, draw, folder)

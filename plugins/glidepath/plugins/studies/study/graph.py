@@ -39,10 +39,12 @@ READS: Mapping[Stage, tuple[str, ...]] = {
 VERSIONS: Mapping[Stage, int] = {"train": 1, "embed": 2, "sample": 2, "measure": 1}
 """Raised where the code of a stage changes what it makes."""
 
-TRAINED = ("denoiser", "text_encoder")
-"""The slots whose weights training makes."""
-
 _DECLARED = frozenset(slot for slots in READS.values() for slot in slots)
+
+
+def is_trained(slot: str) -> bool:
+    """Whether training makes the weights of a slot: of a denoiser, a text encoder, a generator."""
+    return slot in ("denoiser", "text_encoder") or slot not in _DECLARED
 
 
 @attrs.frozen(eq=False)
@@ -292,7 +294,7 @@ class _Building:
             for slot, part in parts.items():
                 if slot in slots or slot not in _DECLARED:
                     path = f"stages.{name}.{slot}" if name else slot
-                    yield path, self._digest(part, without_weights=made_here and slot in TRAINED)
+                    yield path, self._digest(part, without_weights=made_here and is_trained(slot))
         if asks_networks and not made_here:
             yield from self._weights(arm).items()
         if arm.plan.stages:

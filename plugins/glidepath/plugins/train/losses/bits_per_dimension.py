@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from glidepath.core import Cascade, GlidepathError, NoiseLevels, Pipeline, Request
+from glidepath.core import GlidepathError, NoiseLevels, Pipeline, Request
 from glidepath.plugins.train.configs import BitsConfig
 from glidepath.plugins.train.losses.variational import VariationalBound
 
@@ -55,8 +55,8 @@ class BitsPerDimension:
         if drawn.dataset is None or drawn.pipeline is None:
             raise GlidepathError("bits per dimension are of real images, and this spec has no `data`")
         pipeline = drawn.pipeline()
-        if isinstance(pipeline, Cascade) or pipeline.denoiser.needs_low_res:
-            raise GlidepathError("bits per dimension are of a model that draws from noise alone")
+        if not isinstance(pipeline, Pipeline) or pipeline.denoiser.needs_low_res:
+            raise GlidepathError("bits per dimension are of a model that denoises from noise alone")
         images, captions = drawn.dataset().batch(self.config.seed, drawn.seed, self.config.images)
         return bits_per_dimension(
             pipeline,

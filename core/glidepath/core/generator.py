@@ -1,0 +1,123 @@
+"""Models that make images in another way than diffusion, and the pipeline around one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glidepath.core.adapter import Adapter
+from glidepath.core.codec import Codec
+from glidepath.core.conditioner import Conditioner
+from glidepath.core.conditioning import Conditioning
+from glidepath.core.defaults import torch_defaults
+from glidepath.core.finite import FiniteWatch
+from glidepath.core.image_pipeline import TURNS, ImagePipeline
+from glidepath.core.model import ConditionalModel
+from glidepath.core.noise import Noise
+from glidepath.core.request import Request
+from glidepath.core.sampler import State
+from glidepath.core.text_encoder import TextEncoder
+
+
+class Generator(ConditionalModel):
+    """Makes x_0 of noise and conditions by itself: no schedule, no sampler, no guidance stand beside it.
+
+    A plugin's kind of generators derives from this class, and says by `Kind.instead_of` that its slot stands
+    in place of theirs.
+
+    steps: how many states `states` yields.
+    """
+
+    role = "generator"
+    steps: int = 1
+
+    @abstractmethod
+    def states(self, conditioning: Conditioning, x: Tensor, noise: Noise) -> Iterator[State]:
+        """Make x_0; yields a State for each of `steps`, of which the last holds it.
+
+        conditioning: the conditions of B images that it reads, on its device.
+        x: [B, C, *spatial] float32, standard normal: the first noise of each image.
+        noise: what else is drawn comes from `noise.step`, so that an image does not depend on its batch.
+        """
+
+
+class GeneratorPipeline(ImagePipeline):
+    """Makes images with a generator. It is called as a `Pipeline` is.
+
+    Args:
+        generator: what makes x_0.
+        others: as of a `Pipeline`. Without guidance a negative prompt is for the generator to hear.
+
+    Raises:
+        PartError: weights do not fit the dtype, or conditions are made that nothing reads.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: Generator,
+        text_encoder: TextEncoder | None = None,
+        conditioners: Sequence[Conditioner] = (),
+        codec: Codec | None = None,
+        adapters: Sequence[Adapter] = (),
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = True,
+        offload: bool = False,
+    ) -> None:
+        self.generator = generator
+        super().__init__(
+            text_encoder=text_encoder,
+            conditioners=conditioners,
+            codec=codec,
+            adapters=adapters,
+            device=device,
+            dtype=dtype,
+            channels_last=channels_last,
+            offload=offload,
+        )
+
+    @property
+    def model(self) -> Generator:
+        """The generator."""
+        return self.generator
+
+    @torch_defaults()
+    def states(
+        self, prompts: Sequence[str] | Request, *, noise: Noise | None = None, **values: Any
+    ) -> Iterator[State]:
+        """The states that the generator yields; see `ImagePipeline.states`."""
+        request = Request.of(prompts, **values)
+        self.check(request)
+        return self._states(request, noise or request.noise())
+
+    def _states(self, request: Request, noise: Noise) -> Iterator[State]:
+        watch, last = FiniteWatch(), None
+        # The modes are entered anew for each step: a generator that held them would leak them to its caller.
+        with torch_defaults(), torch.inference_mode():
+            conditioning = self.conditioning(request, noise).only(self.generator.reads)
+            self.bring(*TURNS["denoiser"])
+            x = noise.initial((request.batch, *self.latent_shape(request.size)), self.device)
+            states = self.generator.states(conditioning, x, noise)
+        while True:
+            with torch_defaults(), torch.inference_mode():
+                self.bring(*TURNS["denoiser"])  # again: a preview has decoded since
+                state = next(states, None)
+            if state is None:
+                break
+            last = state
+            yield state
+        if last is not None:
+            watch.require_finite(last.x, last.total, self.dtype)
+
+    def lengths(self, strength: float | None = None, size: Sequence[int] | None = None) -> list[int]:
+        """How many states its generator yields, in a list of one."""
+        return [self.generator.steps]
+
+    def making(self) -> dict[str, nn.Module]:
+        """The generator."""
+        return {"generator": self.generator}
