@@ -147,7 +147,7 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
             print("name them as `weights` of the part that was trained", file=sys.stderr)
             return 0
         first = batch_at(run.dataset, (), 0, 0, 1)
-        labels = first.labels if "labels" in run.denoiser.reads else None
+        labels = first.labels if "labels" in run.model.reads else None
         asked = [] if labels is None else ["--label", str(int(labels[0]))]
         asked += first.captions if run.text_encoder is not None or not asked else []
         sample = ["glidepath", "sample", *asked, "--spec", str(run.folder / SPEC)]

@@ -9,7 +9,7 @@ import attrs
 from attrs.validators import and_, deep_iterable, ge, gt, le, lt, min_len, optional
 
 from glidepath.plugins.train.stages.configs import LoraTraining
-from glidepath.registry import doc, part
+from glidepath.registry import doc, part, parts
 
 
 @attrs.frozen(kw_only=True)
@@ -315,6 +315,28 @@ class DiffusionTrainerConfig(TrainingConfig):
             "learning rate of the text encoder while the denoiser learns, as a factor of learning_rate; less "
             "than 1 keeps what a first stage taught it, 0 freezes it"
         ),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ObjectivesTrainerConfig(TrainingConfig):
+    """How a generator is trained, through a stage for each objective."""
+
+    objectives: Any = attrs.field(
+        metadata=parts("objective", "what it learns from, one after the other; the last for `steps`")
+    )
+    samples: Samples | None = attrs.field(
+        default=None, metadata=doc("sheets of samples, drawn while it is trained; none: none are")
+    )
+    caption_dropout: float = attrs.field(
+        default=0.1,
+        validator=[ge(0), le(1)],
+        metadata=doc("share of the captions and labels replaced by what stands for their absence"),
+    )
+    text_encoder_rate: float = attrs.field(
+        default=1.0,
+        validator=ge(0),
+        metadata=doc("learning rate of the text encoder, as a factor of learning_rate; 0 freezes it"),
     )
 
 

@@ -98,6 +98,12 @@ def kinds() -> Iterable[Kind]:
             slot="train",
             sampling=False,
         ),
+        Kind(
+            name="objective",
+            interface=f"{_HERE}.run.objective:Objective",
+            summary="what a generator learns from",
+            sampling=False,
+        ),
         *KINDS,
     )
 
@@ -136,6 +142,14 @@ def components() -> Iterable[Component]:
                 'Ruiz et al. 2023, "DreamBooth", arXiv:2208.12242, equation 2 (prior)',
                 'Ho et al. 2022, "Cascaded Diffusion Models", arXiv:2106.15282, section 4 (low_res_noise)',
             ),
+        ),
+        Component(
+            kind="trainer",
+            name="objectives",
+            target=f"{_HERE}.trainers.objectives:ObjectivesTrainer",
+            config=f"{_HERE}.configs:ObjectivesTrainerConfig",
+            summary="trains a generator and its text encoder by its objectives; resumes exactly",
+            example="no generator comes with glidepath, and so no objective",
         ),
         Component(
             kind="trainer",

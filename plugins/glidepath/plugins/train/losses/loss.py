@@ -12,6 +12,7 @@ from torch import Tensor
 from glidepath.core import (
     Codec,
     Condition,
+    ConditionalModel,
     Conditioning,
     Denoiser,
     IdentityCodec,
@@ -139,17 +140,17 @@ def dropped_conditions(
     return {name: it if it.null is None else it.drop(rows) for name, it in placed.items()}
 
 
-def label_condition(denoiser: Denoiser, labels: Tensor | None) -> Condition:
+def label_condition(model: ConditionalModel, labels: Tensor | None) -> Condition:
     """The class labels [B] of a batch, on the host, with the one that stands for none if there is one.
 
     Raises:
-        PartError: there are none, or one is of no class that the denoiser knows.
+        PartError: there are none, or one is of no class that the model knows.
     """
     if labels is None:
         raise PartError("the denoiser reads class labels, and the dataset has none of its images (`labels`)")
-    known = denoiser.num_classes
+    known = model.num_classes
     wrong = [] if known is None else [it for it in labels.tolist() if not 0 <= it < known]
     if wrong and known is not None:
         raise PartError(f"the dataset gives label {wrong[0]}, and the denoiser has classes 0 to {known - 1}")
-    null = denoiser.null_label
+    null = model.null_label
     return Condition(labels, None if null is None else torch.full_like(labels, null))

@@ -47,10 +47,12 @@ class Learner:
         divide: divides modules and averages among several processes.
         """
         self.modules = modules.train()
+        self._stilled: list[Tensor] = []
         if only is not None:
             learns = matching([name for name, _ in modules.named_parameters()], only)
             for name, parameter in modules.named_parameters():
-                parameter.requires_grad_(parameter.requires_grad and name in learns)
+                if parameter.requires_grad and name not in learns:
+                    self._stilled.append(parameter.requires_grad_(False))
         for module in modules.values():
             if not any(parameter.requires_grad for parameter in module.parameters()):
                 module.eval()
@@ -109,6 +111,11 @@ class Learner:
                 averaged.copy_(buffer)
         self.whole = True
         return total
+
+    def release(self) -> None:
+        """Let learn again what stayed because of `only`: another stage may train it."""
+        for parameter in self._stilled:
+            parameter.requires_grad_(True)
 
     @property
     def learning(self) -> dict[str, Tensor]:

@@ -127,6 +127,7 @@ class Loop:
             raise
         finally:
             self._ahead.close()
+            self.learner.release()
 
     def _advance(self, stop_after: int | None) -> bool:
         config, end = self.config, self.first + self.stage.steps
@@ -198,11 +199,11 @@ class Loop:
         return highest * rate_share(config, done, self.stage.steps)
 
     def _sheets_of(self, run: Run, samples: Samples | None) -> Sheets | None:
-        """Of the stage that trains the denoiser, by the first process; divided averages need them all."""
+        """Of the stage that trains the model, by the first process; divided averages need them all."""
         if samples is None or run.pipeline_of is None or not (run.group.first or self._shards):
             return None
         averaged = self.learner.averaged
-        return Sheets(samples, run.pipeline_of, averaged) if "denoiser" in averaged else None
+        return Sheets(samples, run.pipeline_of, averaged) if run.slot in averaged else None
 
     def _draw(self, sheets: Sheets) -> None:
         """A sheet of samples. One that fails is told, and costs no step."""
@@ -255,8 +256,8 @@ class Loop:
         tensors = self.learner.tensors(frozen=self._keeps_frozen)
         tensors |= self._averages.tensors()
         # what another stage trains is kept too: a resumed run does not depend on how it was initialised
-        for slot, module in (("denoiser", self.run.denoiser), ("text_encoder", self.run.text_encoder)):
-            if module is not None and slot not in self.stage.modules:
+        for slot, module in self.run.networks.items():
+            if slot not in self.stage.modules:
                 tensors |= {f"waiting.{slot}.{name}": value for name, value in module.state_dict().items()}
         tensors = gathered(tensors, kept=self.run.group.first)
         meta = {

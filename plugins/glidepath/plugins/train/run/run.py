@@ -8,13 +8,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import torch
+from torch import nn
 
 from glidepath.core import (
     Codec,
+    ConditionalModel,
     Conditioner,
     Denoiser,
     Diverged,
     Event,
+    Generator,
     IdentityCodec,
     Listener,
     NoiseSchedule,
@@ -47,7 +50,8 @@ class TrainingDiverged(Diverged):
 class Run:
     """What is trained, on what, and where its files go.
 
-    denoiser, text_encoder: on `device`, in float32; None for a denoiser without text.
+    schedule, denoiser: None where there is a generator.
+    denoiser, text_encoder: on `device`, in float32; None for a model without text.
     conditioners: make other conditions of a batch; they are not trained.
     folder: receives `log.jsonl`, checkpoints and at the end `weights.safetensors`. One process at a time
         writes to it.
@@ -60,13 +64,14 @@ class Run:
     located: the keys of `spec` that say where the dataset lies; a run is resumed from another place as well.
     pipeline_of: the spec's pipeline around modules by name, for samples on the way; None: none are drawn.
     listeners: are told what happens, in this order.
+    generator, slot: what makes images in place of schedule and denoiser, and its slot in the spec.
     group: this process among those that train the run; of the first one, listeners are told.
     stop: asked before each step, and while the dataset is checked; True ends the call of `train`, with a
         checkpoint if there was a step.
     """
 
-    schedule: NoiseSchedule
-    denoiser: Denoiser
+    _schedule: NoiseSchedule | None
+    _denoiser: Denoiser | None
     text_encoder: TextEncoder | None
     dataset: CaptionedDataset
     folder: Path
@@ -82,6 +87,41 @@ class Run:
     listeners: Sequence[Listener] = ()
     group: Group = ALONE
     stop: Callable[[], bool] = lambda: False
+    generator: Generator | None = None
+    slot: str = "denoiser"
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The denoiser, for what trains one.
+
+        Raises:
+            PartError: the spec has a generator.
+        """
+        if self._denoiser is None:
+            raise PartError(f"this trainer trains a denoiser, and the spec has a {self.slot} in its place")
+        return self._denoiser
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The schedule, for what trains a denoiser along it.
+
+        Raises:
+            PartError: the spec has a generator.
+        """
+        if self._schedule is None:
+            raise PartError(f"this trainer needs a schedule, and the spec has a {self.slot} in its place")
+        return self._schedule
+
+    @property
+    def model(self) -> ConditionalModel:
+        """The denoiser, or the generator."""
+        return self.generator if self.generator is not None else self.denoiser
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """What training may change, by slot."""
+        text = {} if self.text_encoder is None else {"text_encoder": self.text_encoder}
+        return {self.slot: self.model, **text}
 
     def tell(self, event: Event) -> None:
         """Tell all listeners."""
@@ -94,29 +134,29 @@ class Run:
         self.tell(Event(name="warning", message=sentence))
 
     def check_shape(self, shape: Sequence[int]) -> None:
-        """Refuse images [C, *spatial] that the denoiser does not take, or the dataset does not announce.
+        """Refuse images [C, *spatial] that the model does not take, or the dataset does not announce.
 
         Raises:
-            PartError: it is of another shape than the denoiser is made for, and not one of `dataset.sizes`;
-                or the denoiser or the codec does not take that size.
+            PartError: it is of another shape than the model is made for, and not one of `dataset.sizes`;
+                or the model or the codec does not take that size.
         """
         announced = [tuple(size) for size in getattr(self.dataset, "sizes", ())]
         if tuple(shape) == self.image_shape:
             return
         if tuple(shape[1:]) not in announced or shape[0] != self.image_shape[0]:
             raise PartError(
-                f"the dataset gives images of {list(shape)} (channels, height, width), and the denoiser is "
-                f"made for {list(self.image_shape)}"
+                f"the dataset gives images of {list(shape)} (channels, height, width), and the {self.slot} "
+                f"is made for {list(self.image_shape)}"
             )
-        if fault := self.denoiser.takes(self.codec.latent_size(shape[1:])):
+        if fault := self.model.takes(self.codec.latent_size(shape[1:])):
             raise PartError(f"the dataset gives images of {list(shape[1:])} (height, width): {fault}")
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """(3, H, W) of the images that it is trained on; of what is no image, what the denoiser takes."""
+        """(3, H, W) of the images that it is trained on; of what is no image, what the model takes."""
         if type(self.codec) is IdentityCodec:
-            return self.denoiser.image_shape
-        return (3, *self.codec.image_size(self.denoiser.image_shape[1:]))
+            return self.model.image_shape
+        return (3, *self.codec.image_size(self.model.image_shape[1:]))
 
 
 @runtime_checkable

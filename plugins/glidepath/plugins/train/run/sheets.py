@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from glidepath.core import Pipeline
+from glidepath.core import ImagePipeline
 from glidepath.registry import grid, write_whole
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FOLDER = "samples"
 
-PipelineOf = Callable[[Mapping[str, nn.Module]], Pipeline]
+PipelineOf = Callable[[Mapping[str, nn.Module]], ImagePipeline]
 """The pipeline of a spec with other modules in place of its own, by the names that checkpoints give them."""
 
 
@@ -26,7 +26,7 @@ class Sheets:
     def __init__(self, samples: Samples, pipeline_of: PipelineOf, averaged: nn.ModuleDict) -> None:
         self._samples = samples
         self._pipeline_of, self._averaged = pipeline_of, averaged
-        self._pipeline: Pipeline | None = None
+        self._pipeline: ImagePipeline | None = None
 
     def due(self, step: int, batch: int) -> bool:
         """Whether one is drawn after `step` steps of `batch` images."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from glidepath.core import Codec, Conditioner, Listener, TextEncoder
+    from glidepath.core import Codec, ImagePipeline, Listener, TextEncoder
     from glidepath.plugins.train.cache.cached import Caches
     from glidepath.plugins.train.run.run import Run, Trainer
     from glidepath.plugins.train.run.sheets import PipelineOf
     from glidepath.plugins.train.scale.group import Group
     from glidepath.registry import Catalogue
 
-TRAINED = ("denoiser", "text_encoder")
-"""The slots whose parts training changes."""
+
+def trained_slots(plan: Plan) -> tuple[str, str]:
+    """The slots whose parts training changes: of what makes images, and of the text encoder."""
+    return (plan.model_slot, "text_encoder")
 
 
 def check_trainable(plan: Plan, catalogue: Catalogue) -> None:
@@ -92,7 +94,7 @@ def build(
         parts = build_parts(plan, ("train",), catalogue, load=not anew)
         parts |= build_parts(plan, ("data", "schedule", "codec"), catalogue)
         torch.manual_seed(seed)
-        networks = build_parts(plan, TRAINED, catalogue)
+        networks = build_parts(plan, trained_slots(plan), catalogue)
         conditioners = build_parts(plan, ("conditioners",), catalogue)
     codec = parts["codec"].to(device).eval().requires_grad_(False)
     if _begins_with_weights(plan):
@@ -101,12 +103,14 @@ def build(
         load_weights(attrs.evolve(plan, weights=None), {"codec": codec, **conditioners}, catalogue)
     for network in networks.values():
         network.to(device, torch.float32)
-    denoiser = networks["denoiser"]
-    if plan.runtime.channels_last is not False and len(denoiser.image_shape) == 3:
+    denoiser = networks.get("denoiser")
+    if denoiser is not None and plan.runtime.channels_last is not False and len(denoiser.image_shape) == 3:
         denoiser.to(memory_format=torch.channels_last)
     run = Run(
-        schedule=parts["schedule"],
+        schedule=parts.get("schedule"),
         denoiser=denoiser,
+        generator=networks[plan.model_slot] if denoiser is None else None,
+        slot=plan.model_slot,
         text_encoder=networks.get("text_encoder"),
         conditioners=[
             made.to(device).eval().requires_grad_(False) for made in conditioners.get("conditioners", ())
@@ -134,21 +138,19 @@ def _pipeline_of(
     conditioners: Mapping[str, Any],
 ) -> PipelineOf:
     """What makes the spec's pipeline around some modules; its sampler and guidance are built when it does."""
-    from glidepath.core import Pipeline
     from glidepath.plugins.train.stages.denoising import named
-    from glidepath.registry import build_parts, load_weights
+    from glidepath.registry import build_parts, load_weights, pipeline_of
 
-    def made(modules: Mapping[str, nn.Module]) -> Pipeline:
+    def made(modules: Mapping[str, nn.Module]) -> ImagePipeline:
         others = build_parts(plan, ("sampler", "guidance"), catalogue)
         load_weights(attrs.evolve(plan, weights=None), others, catalogue)
         there: dict[str, Any] = {slot: modules.get(slot, network) for slot, network in networks.items()}
         conditions = named(conditioners.get("conditioners", ()))
-        return Pipeline(
-            **others,
-            **there,
-            schedule=parts["schedule"],
-            codec=parts["codec"],
-            conditioners=[cast("Conditioner", modules.get(name, it)) for name, it in conditions],
+        there |= {slot: parts[slot] for slot in ("schedule", "codec") if slot in parts}
+        there["conditioners"] = [modules.get(name, it) for name, it in conditions]
+        return pipeline_of(
+            {**others, **there},
+            plan.model_slot,
             device=device,
             channels_last=plan.runtime.channels_last is not False,
         )
@@ -223,7 +225,7 @@ def training_tree(plan: Plan) -> dict[str, Any]:
     tree = resolved_tree(plan.parts, plan.runtime, plan.weights if stays else None)
     if "plugins" in plan.tree:
         tree["plugins"] = plan.tree["plugins"]
-    for slot in () if stays else TRAINED:
+    for slot in () if stays else trained_slots(plan):
         tree.get(slot, {}).pop("weights", None)
     return tree
 
@@ -257,7 +259,7 @@ def _begins_with_weights(plan: Plan) -> bool:
 
 
 def _has_weights(plan: Plan) -> bool:
-    own = [_one(plan, slot).weights for slot in TRAINED if slot in plan.parts]
+    own = [_one(plan, slot).weights for slot in trained_slots(plan) if slot in plan.parts]
     inner = _one(plan, "train").parts.values()
     own += [part.weights for part in inner if isinstance(part, PartPlan)]
     return plan.weights is not None or any(own)

@@ -248,9 +248,9 @@ def _resume(run: Run, newest: Newest | None, total: int) -> TrainingCheckpoint |
         run.tell(Event(name="started", total=total))
         return None
     found = newest.checkpoint
-    for slot, module in (("denoiser", run.denoiser), ("text_encoder", run.text_encoder)):
+    for slot, module in run.networks.items():
         waiting = found.group(f"waiting.{slot}")
-        if module is not None and waiting:
+        if waiting:
             try:
                 module.load_state_dict(waiting)
             except RuntimeError as error:
