@@ -108,7 +108,7 @@ def test_its_dtype_is_float32_unless_another_is_asked_for(acme: Catalogue) -> No
 
 
 def test_its_images_are_sampled_and_replayed(
-    acme: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    acme: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("glidepath.registry.cli.opening.load_catalogue", lambda **_: acme)
@@ -117,3 +117,5 @@ def test_its_images_are_sampled_and_replayed(
     _, manifest = read_manifest(Path("x.png"))
     assert manifest["spec"]["maker"]["use"] == "acme/paint"
     assert main(["replay", "x.png"]) == 0
+    assert main(["sample", "--spec", "spec.yaml", "--noise-film", "x.png", "--out", "y.png"]) != 0
+    assert "a film of noise is made along a schedule" in capsys.readouterr().err

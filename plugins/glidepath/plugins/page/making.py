@@ -6,13 +6,13 @@ import base64
 import io
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from glidepath.core import Cascade, GlidepathError, Pipeline, State, stages_of
+from glidepath.core import Cascade, GlidepathError, ImagePipeline, State, stages_of
 from glidepath.plugins.page.asked import Asked
 from glidepath.plugins.page.jobs import Job
 from glidepath.registry import (
@@ -58,9 +58,9 @@ class Pipelines:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._built: OrderedDict[str, Pipeline | Cascade] = OrderedDict()
+        self._built: OrderedDict[str, ImagePipeline | Cascade] = OrderedDict()
 
-    def of(self, plan: Plan) -> Pipeline | Cascade:
+    def of(self, plan: Plan) -> ImagePipeline | Cascade:
         """The pipeline of a plan. Raises as `build_pipeline` does."""
         key = canonical_json(plan.tree)
         if key in self._built:
@@ -128,7 +128,7 @@ class Maker:
             file = self.name(job, index)
             save_png(to_pil(image, images.scale), file, alone.to_json())
             files.append(file.name)
-        return {"files": files, "evaluated": sum(map(len, _grids(pipeline, asked)))}
+        return {"files": files, "evaluated": sum(pipeline.lengths(asked.strength, asked.size))}
 
     def noised(self, job: Job, plan: Plan, asked: Asked) -> Mapping[str, Any]:
         """The forward chain of a picture, ever noisier, as frames of the job."""
@@ -163,7 +163,7 @@ def _keys(asked: Asked) -> Iterator[ImageKey]:
             yield ImageKey(prompt, asked.seed, sample, label, asked.negative, texts)
 
 
-def _check(pipeline: Pipeline | Cascade, asked: Asked) -> None:
+def _check(pipeline: ImagePipeline | Cascade, asked: Asked) -> None:
     counts = [it for stage in stages_of(pipeline).values() if (it := stage.num_classes) is not None]
     if counts and not asked.labels:
         raise GlidepathError(f"this model is one of classes: choose one from 0 to {min(counts) - 1}")
@@ -173,16 +173,10 @@ def _columns(count: int) -> int:
     return next(columns for columns in range(1, count + 1) if columns * columns >= count)
 
 
-def _grids(pipeline: Pipeline | Cascade, asked: Asked) -> Sequence[Any]:
-    if isinstance(pipeline, Cascade):
-        return pipeline.grids(asked.strength, asked.size)
-    return [pipeline.levels(asked.strength, asked.size)]
-
-
 class _Walk:
     """What is shown of a walk: the predicted x_0 after each step, as far as there is time, and x_t."""
 
-    def __init__(self, job: Job, pipeline: Pipeline | Cascade, images: Images) -> None:
+    def __init__(self, job: Job, pipeline: ImagePipeline | Cascade, images: Images) -> None:
         self._job, self._pipeline, self._images = job, pipeline, images
         self._names = tuple(stages_of(pipeline))
         self._before = time.perf_counter()

@@ -369,11 +369,8 @@ def _write(
 
 def _write_noise_film(pipeline: ImagePipeline, arguments: argparse.Namespace, scale: int) -> None:
     """Write the strip of the forward chain: to `--out` itself where nothing else is made."""
-    from glidepath.core.pipeline import Pipeline
     from glidepath.registry.records.images import load_image, save_png
 
-    if not isinstance(pipeline, Pipeline):
-        raise GlidepathError("--noise-film shows the noise of a schedule, and this spec has none")
     pipeline.latent_shape(arguments.size)  # it refuses a size that it does not take
     image = load_image(arguments.noise_film, arguments.size or pipeline.image_size)
     strip, timesteps = noise_film(pipeline, image, arguments.seed, scale)

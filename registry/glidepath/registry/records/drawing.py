@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from glidepath.core.cascade import Cascade
     from glidepath.core.image_pipeline import ImagePipeline
-    from glidepath.core.pipeline import Pipeline
     from glidepath.core.request import Request
     from glidepath.core.sampler import State
     from glidepath.registry.records.manifest import ImageKey
@@ -69,13 +68,21 @@ def film_strips(film: Sequence[Sequence[Tensor]], scale: int) -> Image:
     return grid([frame for row in film for frame in row], len(film[0]), max(1, scale // 2))
 
 
-def noise_film(pipeline: Pipeline, image: Tensor, seed: int, scale: int) -> tuple[Image, list[int]]:
-    """A strip of the forward chain of an image [1, 3, H, W], ever noisier, and its timesteps."""
+def noise_film(pipeline: ImagePipeline, image: Tensor, seed: int, scale: int) -> tuple[Image, list[int]]:
+    """A strip of the forward chain of an image [1, 3, H, W], ever noisier, and its timesteps.
+
+    Raises:
+        PartError: the pipeline has no schedule.
+    """
     import torch
 
+    from glidepath.core.errors import PartError
     from glidepath.core.noise import PerSampleNoise
+    from glidepath.core.pipeline import Pipeline
     from glidepath.registry.records.images import grid
 
+    if not isinstance(pipeline, Pipeline):
+        raise PartError("a film of noise is made along a schedule, and this spec has none")
     pipeline.bring("codec")
     x_0 = pipeline.codec.encode(image.to(pipeline.device))
     noise = PerSampleNoise([(seed, 0)]).initial(tuple(x_0.shape), pipeline.device)
