@@ -6,7 +6,7 @@ import collections.abc
 import enum
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,23 +62,47 @@ def _is_writable(hint: Any) -> bool:
 
 
 @attrs.frozen(eq=False)
-class BadDefault:
-    """A default that no spec could write: the fault of whoever wrote the config class, not of a spec.
+class Refusal:
+    """A value of a parameter that its validator refuses.
 
-    name: of the parameter. why: a clause, "which is out of range". right: what its validator asks, where that
-        can be put in words.
+    name: of the parameter. says: what the validator raised. options: the values of an `in_` among validators.
+    limits: what else it asks, where that can be put in words.
     """
 
     name: str
     value: object
-    why: str
-    right: tuple[str, ...]
+    says: str
+    options: tuple[str, ...]
+    limits: str
+
+    @property
+    def right(self) -> tuple[str, ...]:
+        """What would do, in words; () where that is not known."""
+        return self.options or ((self.limits,) if self.limits else ())
+
+    @property
+    def why(self) -> str:
+        """A clause behind the value: "which is out of range"."""
+        if not self.right:
+            return f"of which its validator says: {self.says}"
+        return "which is not one of its values" if self.options else "which is out of range"
 
 
-def bad_defaults(config: type[Any]) -> Iterator[BadDefault]:
+def bad_defaults(config: type[Any]) -> Iterator[Refusal]:
     """The defaults of a config class that are refused where a spec writes nothing.
 
-    A validator that also looks at a parameter without a default cannot be asked, and says nothing.
+    They are the fault of whoever wrote the class, not of a spec. Raises as `refused` does.
+    """
+    known = fields(config)
+    defaults = {name: field.default for name, field in known.items() if field.default is not attrs.NOTHING}
+    return refused(config, defaults, [name for name in defaults if known[name].slot is None])
+
+
+def refused(config: type[Any], values: Mapping[str, object], asked: Collection[str]) -> Iterator[Refusal]:
+    """Values that the validators of a config class refuse, each asked by itself: a constructor stops at one.
+
+    values: of parameters. asked: those whose validators are asked. One that also looks at a parameter without
+        a value cannot be asked, and says nothing.
 
     Raises:
         NameError, TypeError, ...: an annotation that cannot be resolved.
@@ -86,32 +110,22 @@ def bad_defaults(config: type[Any]) -> Iterator[BadDefault]:
     known = fields(config)
     limits = {parameter.name: parameter.limits for parameter in parameters(config)}
     draft = object.__new__(config)
-    for field in known.values():
-        if field.default is not attrs.NOTHING:
-            object.__setattr__(draft, field.attribute.name, converted(field, field.default))
-    for name, field in known.items():
-        validator = field.attribute.validator
-        if validator is None or field.slot is not None or field.default is attrs.NOTHING:
-            continue
-        value = getattr(draft, field.attribute.name)
+    for name, value in values.items():
+        object.__setattr__(draft, known[name].attribute.name, _converted(known[name], value))
+    for name in asked:
+        attribute = known[name].attribute
+        value = getattr(draft, attribute.name)
         try:
-            validator(draft, field.attribute, value)
+            if attribute.validator is not None:
+                attribute.validator(draft, attribute, value)
         except AttributeError:
             continue
         except Exception as error:
-            limit = limits.get(field.attribute.name, "")
-            allowed = tuple(options(validator)) or ((limit,) if limit else ())
-            yield BadDefault(name, value, refusal(validator, allowed, error), allowed)
+            choices = tuple(_options(attribute.validator))
+            yield Refusal(name, value, message(error), choices, limits.get(attribute.name, ""))
 
 
-def refusal(validator: Any, right: tuple[str, ...], error: Exception) -> str:
-    """Why a validator refuses a value, as a clause behind the value. right: what it asks, in words."""
-    if not right:
-        return f"of which its validator says: {message(error)}"
-    return "which is not one of its values" if any(options(validator)) else "which is out of range"
-
-
-def converted(field: Field, value: object) -> object:
+def _converted(field: Field, value: object) -> object:
     """A value as the constructor would hold it; as it is where the converter fails or needs the object."""
     convert = field.attribute.converter
     if convert is None or isinstance(convert, attrs.Converter):
@@ -122,10 +136,9 @@ def converted(field: Field, value: object) -> object:
         return value
 
 
-def options(validator: Any) -> Iterator[str]:
-    """The values of an `in_` among validators."""
+def _options(validator: Any) -> Iterator[str]:
     for inner in getattr(validator, "_validators", ()):
-        yield from options(inner)
+        yield from _options(inner)
     yield from map(str, getattr(validator, "options", ()))
 
 

@@ -99,36 +99,9 @@ def _headers(info: Path) -> str:
 
 
 def read_metadata(info: str | Path, name: str) -> bytes:
-    """A file of a distribution's metadata, which may be in a zip file; nothing where there is none."""
+    """A file of a distribution's metadata; nothing where there is none."""
     try:
         with open(f"{info}/{name}", "rb", buffering=0) as file:
             return file.read()
-    except NotADirectoryError:
-        return _read_archived(Path(info, name))
     except OSError:
-        return b""
-
-
-def zipped_names(path: str) -> set[str]:
-    """What is at the top of a zip file; nothing where it is none."""
-    from zipfile import BadZipFile, ZipFile
-
-    try:
-        with ZipFile(path) as archive:
-            return {name.partition("/")[0] for name in archive.namelist()}
-    except (OSError, BadZipFile):
-        return set()
-
-
-def _read_archived(path: Path) -> bytes:
-    """A file in a zip file; and the .egg-info of distutils, which is a PKG-INFO itself."""
-    from zipfile import BadZipFile, ZipFile
-
-    file = next(parent for parent in path.parents if parent.exists())
-    try:
-        if file.name.endswith(".egg-info"):
-            return file.read_bytes() if path.name == "PKG-INFO" else b""
-        with ZipFile(file) as archive:
-            return archive.read(path.relative_to(file).as_posix())
-    except (OSError, BadZipFile, KeyError):
         return b""

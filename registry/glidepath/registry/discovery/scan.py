@@ -20,7 +20,7 @@ import attrs
 from entrypoints import BadEntryPoint, CaseSensitiveConfigParser, Distribution, EntryPoint
 
 from glidepath.registry.describe.hooks import GROUP
-from glidepath.registry.discovery.metadata import canonical, read_metadata, stated, zipped_names
+from glidepath.registry.discovery.metadata import canonical, read_metadata, stated
 from glidepath.registry.discovery.plugin_record import PluginProblem, PluginRecord
 
 DISTRIBUTION = "glidepath-diffusion"
@@ -95,7 +95,7 @@ class Scan:
 def scan(path: Sequence[str] | None = None) -> Scan:
     """Read the entry points of the distributions on `path` (sys.path unless given).
 
-    Folders, eggs and zip files are looked into. Of a distribution that is there twice, the one that Python
+    Of a distribution that is there twice, the one that Python
     would import counts: the first. A folder of metadata that an upgrade left without its METADATA is none.
     """
     plugins: list[InstalledPlugin] = []
@@ -226,11 +226,9 @@ def _distributions(path: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _listed(folder: str) -> Iterable[str]:
-    """What is at the top of a folder of the path, or of a zip file."""
+    """What is at the top of a folder of the path; nothing of a zip file."""
     try:
         return os.listdir(folder)
-    except NotADirectoryError:
-        return zipped_names(folder)
     except OSError:
         return ()
 

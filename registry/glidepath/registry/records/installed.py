@@ -21,8 +21,7 @@ def installed_files(name: str, modules: Collection[str]) -> Mapping[str, Path]:
     """
     try:
         installed = distribution(name)
-        in_folder = isinstance(installed.locate_file(""), Path)  # and not in a zip file
-        recorded = installed.read_text("RECORD") if in_folder and not _is_editable(installed) else None
+        recorded = None if _is_editable(installed) else installed.read_text("RECORD")
     except PackageNotFoundError:
         recorded = None
     if recorded:
@@ -66,9 +65,6 @@ def _sources(module: str) -> Iterator[tuple[str, Path]]:
         except (ImportError, ValueError):
             return
         if spec is None:
-            return
-        if archive := getattr(spec.loader, "archive", ""):  # a zip file on sys.path
-            yield Path(archive).name, Path(archive)
             return
         folders = spec.submodule_search_locations
         if spec.has_location and spec.origin:

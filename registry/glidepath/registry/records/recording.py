@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from glidepath.registry.assembly.assets import asset_hashes
 from glidepath.registry.assembly.weights import read_sha256, weights_sha256
-from glidepath.registry.discovery.scan import DISTRIBUTION, own_version
+from glidepath.registry.discovery.scan import DISTRIBUTION, installed_version, own_version
 from glidepath.registry.files.hashing import file_sha256
 from glidepath.registry.files.process_state import changed_by_parts
 from glidepath.registry.plan.parts import flat_parts
@@ -98,7 +97,7 @@ def describe_plan(plan: Plan, catalogue: Catalogue) -> Manifest:
             path: NOT_THERE if path in missing else weights_sha256(address, catalogue)
             for path, address in plan.all_weights().items()
         },
-        environment={"python": platform.python_version(), "torch": _torch_version()},
+        environment={"python": platform.python_version(), "torch": installed_version("torch") or "unknown"},
         files=_files(plan.all_parts()),
     )
 
@@ -128,10 +127,3 @@ def _modules(name: str, catalogue: Catalogue) -> list[str]:
     own = _OWN if name == DISTRIBUTION else ()
     modules = dict.fromkeys([*own, *plugins, *(target.partition(":")[0] for target in targets)])
     return [module for module in modules if module]
-
-
-def _torch_version() -> str:
-    try:
-        return version("torch")
-    except PackageNotFoundError:
-        return "unknown"

@@ -11,7 +11,7 @@ import attrs
 from glidepath.registry.describe.component import RESERVED
 from glidepath.registry.describe.fields import Field, fields
 from glidepath.registry.describe.parameters import Parameter, parameters, type_text
-from glidepath.registry.describe.validation import bad_defaults, converted, message, options
+from glidepath.registry.describe.validation import Refusal, bad_defaults, message, refused
 from glidepath.registry.spec.typed import FAILED, ReadsAsset, Typing
 from glidepath.registry.text.problems import Place, Problems, quoted
 from glidepath.registry.text.tree import Broken, MappingNode, Node, Scalar, describe_node, join_path, present
@@ -155,21 +155,15 @@ class _Reading:
         return reader.read(config, node, path, name, supplier=self.supplier, reserved=()).value
 
     def _validate(self, values: Mapping[str, Any]) -> None:
-        """Ask the validators of each field by themselves: a constructor stops at its first problem."""
-        partly = object.__new__(self.config)
-        for field in self.known.values():
-            value = field.default if values[field.name] is attrs.NOTHING else values[field.name]
-            if value is not FAILED and value is not attrs.NOTHING:
-                object.__setattr__(partly, field.attribute.name, converted(field, value))
-        for field in self.known.values():
-            written, validator = self.node.get(field.name), field.attribute.validator
-            if written is None or validator is None or field.slot or values[field.name] is FAILED:
-                continue
-            value = getattr(partly, field.attribute.name)
-            try:
-                validator(partly, field.attribute, value)
-            except Exception as error:
-                self._out_of_range(field, value, written, error)
+        """Add the values that are written and that validators refuse."""
+        known = {
+            name: field.default if values[name] is attrs.NOTHING else values[name]
+            for name, field in self.known.items()
+        }
+        given = {name: it for name, it in known.items() if it is not FAILED and it is not attrs.NOTHING}
+        written = [name for name in given if name in self.node.items and not self.known[name].slot]
+        for refusal in refused(self.config, given, written):
+            self._out_of_range(refusal, self.node.items[refusal.name].node)
 
     def _blame_defaults(self) -> None:
         """Add the defaults that stand where nothing is written, and that no spec could write."""
@@ -185,20 +179,14 @@ class _Reading:
                     bad.right,
                 )
 
-    def _out_of_range(self, field: Field, value: object, node: Node, error: Exception) -> None:
-        about = self.about.get(field.attribute.name)
-        limits = about.limits if about else ""
-        choices = list(options(field.attribute.validator))
-        text = node.text if isinstance(node, Scalar) else yaml_text(value)
-        why = "not one of its values" if choices else "out of range"
-        known = choices or limits
+    def _out_of_range(self, refusal: Refusal, node: Node) -> None:
+        name, about = refusal.name, self.about.get(self.known[refusal.name].attribute.name)
+        text = node.text if isinstance(node, Scalar) else yaml_text(refusal.value)
         self.problems.add(
-            f"{field.name} is {text}, which is {why}"
-            if known
-            else f"{field.name} is {text}: {message(error)}",
+            f"{name} is {text}, {refusal.why}" if refusal.right else f"{name} is {text}: {refusal.says}",
             node.place,
-            join_path(self.path, field.name),
-            f"{field.name}: {about.doc}" if about and about.doc else "",
-            choices or ([limits] if limits else []),
-            (str(value), choices) if choices else None,
+            join_path(self.path, name),
+            f"{name}: {about.doc}" if about and about.doc else "",
+            refusal.right,
+            (str(refusal.value), refusal.options) if refusal.options else None,
         )

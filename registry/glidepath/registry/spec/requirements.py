@@ -8,7 +8,7 @@ import attrs
 
 from glidepath.registry.describe.component import doc
 from glidepath.registry.discovery.metadata import canonical
-from glidepath.registry.discovery.scan import install_remedy, installed_names
+from glidepath.registry.discovery.scan import install_remedy, installed_names, installed_version
 from glidepath.registry.discovery.switches import switches
 from glidepath.registry.text.problems import Problems, did_you_mean, quoted
 from glidepath.registry.text.tree import Entry, MappingNode, Scalar, join_path
@@ -72,12 +72,7 @@ def _installed(name: str, catalogue: Catalogue) -> str | None:
     for record in catalogue.records:
         if record.distribution == canonical(name) and record.version:
             return record.version
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(name)
-    except (PackageNotFoundError, ValueError):
-        return None
+    return installed_version(name) or None
 
 
 def refused_by(section: PluginsSection, registered: Registered) -> str:
