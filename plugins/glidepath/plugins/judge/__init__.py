@@ -1,0 +1,1 @@
+"""Blind judgements of pictures by people, and what follows from them."""
