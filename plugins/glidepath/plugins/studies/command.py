@@ -108,7 +108,15 @@ def parser() -> CommandParser:
     add("status", inspecting.status, "how far a study is", reads=False)
     stop = add("stop", running.stop, "let a running study end: what runs is finished first", reads=False)
     stop.add_argument("--now", action="store_true", help="kill what runs")
-    export = add("export", reporting.export, "every score of a study as CSV or Parquet", reads=False)
+    export = add(
+        "export", reporting.export, "every score of a study as CSV or Parquet, or its images", reads=False
+    )
+    export.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="write every image there, each with what made it, and a list of them",
+    )
     export.add_argument("--out", type=Path, metavar="FILE", help="default: the standard output")
     export.add_argument(
         "--format",

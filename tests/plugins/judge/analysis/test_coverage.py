@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import expit, logit, ndtr
+from tests.plugins.judge.simulated import World
 
 from glidepath.plugins.judge.analysis.bradley_terry import fit
 from glidepath.plugins.judge.analysis.clusters import Clusters
 from glidepath.plugins.judge.analysis.power import Design, judgements_for, power
 from glidepath.plugins.judge.analysis.rates import logit_influence, share
 from glidepath.plugins.judge.analysis.sequential import bounds
-
-from ..simulated import World
 
 pytestmark = pytest.mark.thorough
 
@@ -129,7 +128,7 @@ def test_looking_five_times_errs_no_more_often_than_once(spending: str, world: s
     clusters = judged.clusters(generator)
     answers = judged.answers(clusters, count, generator)
     order = generator.permutation(answers.shape[1])  # raters answer side by side
-    shares = [(look + 1) / looks for look in range(looks)]
+    shares = tuple((look + 1) / looks for look in range(looks))
     stopped = np.zeros(count, dtype=bool)
     once = 0.0
     for share_, bound in zip(shares, bounds(shares, 0.05, spending), strict=True):  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""From answers to numbers: rates and strengths with intervals, agreement, exclusion, power, early stopping."""
+"""From answers to numbers: rates, strengths, agreement; who is left out; power, and stopping early."""

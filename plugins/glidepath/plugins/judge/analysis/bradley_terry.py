@@ -7,9 +7,8 @@ equation 2.3; nu = 0 is Bradley and Terry 1952, doi:10.1093/biomet/39.3-4.324),
 
 Bradley and Terry's model has no ties: each is counted as half a win for both. The log-likelihoods are
 concave in s and log nu, and Newton's method finds their maximum. Strengths are log-odds, of mean 0 over the
-arms. An arm that always won or always lost against a group of the others has no finite maximum; half an answer
-is then spread over the pairs that were asked, won and lost alike (Firth-like, as Agresti adds to counts), and
-`separated` says so.
+arms. Where some arms always won against the others there is no finite maximum: half an answer for each pair
+that was asked, won and lost alike, then makes it finite, and `separated` says so.
 """
 
 from __future__ import annotations
@@ -42,10 +41,7 @@ class Strengths:
 
     def elo(self) -> tuple[Interval, ...]:
         """The strengths on the scale of Elo: 1000 + 400 log10(pi), the mean of the arms being 1000."""
-        return tuple(
-            Interval(*(1000 + ELO * it for it in (one.value, one.low, one.high)), one.raters, one.prompts)
-            for one in self.strengths
-        )
+        return tuple(it.mapped(lambda strength: 1000 + ELO * strength) for it in self.strengths)
 
 
 def log_likelihood(
@@ -98,8 +94,7 @@ def fit(
     )
     nu = None
     if ties:
-        of_log = interval(unit[arms])
-        nu = Interval(*(float(np.exp(it)) for it in (of_log.value, of_log.low, of_log.high)), *counts)
+        nu = interval(unit[arms]).mapped(lambda log: float(np.exp(log)))
     return Strengths(strengths, differences, nu, separated)
 
 
@@ -115,11 +110,9 @@ def _probabilities(
     return win / total, lose / total, equal / total
 
 
-def _scores(
-    theta: Array, first: Groups, second: Groups, outcome: Array, arms: int, *, ties: bool
-) -> Array:
+def _scores(theta: Array, first: Groups, second: Groups, outcome: Array, arms: int, *, ties: bool) -> Array:
     """The gradient of the log-likelihood of each answer, [n, parameters]."""
-    win, lose, tie = _probabilities(theta, first, second, arms, ties=ties)
+    win, _, tie = _probabilities(theta, first, second, arms, ties=ties)
     scores = np.zeros((len(first), len(theta)))
     rows = np.arange(len(first))
     # of the difference of both strengths, in halves as the model has them where there are ties
@@ -151,7 +144,7 @@ def _hessian(theta: Array, first: Groups, second: Groups, weights: Array, arms: 
 def _maximum(
     first: Groups, second: Groups, outcome: Array, arms: int, *, ties: bool
 ) -> tuple[Array, Array, bool]:
-    """The parameters of the highest likelihood, its second derivatives there, and whether it was made finite."""
+    """The parameters of the highest likelihood, second derivatives there, and whether it was made finite."""
     weights = np.ones(len(first))
     separated = not _connected(first, second, outcome, arms) or (ties and not _all_kinds(outcome))
     if separated:
@@ -178,7 +171,7 @@ def _all_kinds(outcome: Array) -> bool:
 
 
 def _connected(first: Groups, second: Groups, outcome: Array, arms: int) -> bool:
-    """Whether from each arm a chain of wins (and ties) leads to each: else a strength is infinite (Ford 1957)."""
+    """Whether wins and ties lead from each arm to each: else a strength is infinite (Ford 1957)."""
     beats = np.eye(arms, dtype=bool)
     beats[first[outcome > 0], second[outcome > 0]] = True
     beats[second[outcome < 1], first[outcome < 1]] = True

@@ -12,14 +12,15 @@ and McCaffrey 2002; G / (G - 1) for equal groups).
 
 Two things are of few groups. V is compared with t, whose degrees of freedom follow from those of its terms
 (Satterthwaite 1946): V^2 / (V_raters^2 / d_raters + V_prompts^2 / d_prompts), d being the effective number of
-groups less 1. And V may fall below V_answers by chance, where neither raters nor prompts matter; it is then at
-least `_LEAST` of it, with the degrees of freedom of single answers. The intervals were measured: see
-docs/judging.md, and tests/plugins/judge/analysis/test_coverage.py.
+groups less 1. And V may fall below V_answers by chance, where neither raters nor prompts matter; it is then
+at least `_LEAST` of it, with the degrees of freedom of single answers. What these intervals cover was
+measured (docs/judging.md).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -32,6 +33,8 @@ Array = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
 
 _LEAST = 0.8
+_NOTHING = 1e-24
+"""A variance of rounding."""
 
 
 @attrs.frozen
@@ -43,6 +46,11 @@ class Interval:
     high: float
     raters: int = 0
     prompts: int = 0
+
+    def mapped(self, rising: Callable[[float], float]) -> Interval:
+        """The same on another scale, by a function that rises."""
+        value, low, high = (rising(it) for it in (self.value, self.low, self.high))
+        return Interval(value, low, high, self.raters, self.prompts)
 
     def contains(self, value: float) -> bool:
         """Whether a value lies within."""
@@ -85,18 +93,20 @@ class Clusters:
         return np.maximum(total, _LEAST * single), np.clip(degrees, 1, max(n - 1, 1))
 
     def half_width(self, influence: Array, level: float) -> Array:
-        """Half the width of the interval of an estimate, at a level such as 0.95."""
+        """Half the width of the interval of an estimate, at a level such as 0.95.
+
+        Infinite where no answer differs from the others: nothing tells how much they could.
+        """
         variance, degrees = self.variance(influence)
         quantile = special().stdtrit(degrees, (1 + level) / 2)
-        width: Array = quantile * np.sqrt(variance)
+        width: Array = np.where(variance > _NOTHING, quantile * np.sqrt(variance), np.inf)
         return width
 
     def p_value(self, value: Any, influence: Array) -> Array:
-        """Two-sided, of an estimate whose true value is 0."""
+        """Two-sided, that the true value is 0; 1 where no answer differs from the others."""
         variance, degrees = self.variance(influence)
         with np.errstate(divide="ignore", invalid="ignore"):
-            statistic = np.where(variance > 0, np.abs(value) / np.sqrt(variance), np.inf)
-        statistic = np.where(np.asarray(value) == 0, 0.0, statistic)
+            statistic = np.where(variance > _NOTHING, np.abs(value) / np.sqrt(variance), 0.0)
         found: Array = 2 * special().stdtr(degrees, -statistic)
         return found
 

@@ -26,9 +26,13 @@ class Rules:
         metadata=doc("a rater is left out who has less than this share of the attention checks right"),
     )
     repeats_same: float = attrs.field(
-        default=0.5,
+        default=0.25,
         validator=and_(ge(0), le(1)),
-        metadata=doc("a rater is left out who answers less than this share of the repeated ones alike"),
+        metadata=doc(
+            "a rater is left out who answers less than this share of the repeated ones alike: not for the "
+            "other picture, or by a rating further off than 1. One who sees no difference answers half of "
+            "them alike"
+        ),
     )
     least: int = attrs.field(
         default=3,

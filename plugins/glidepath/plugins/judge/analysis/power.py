@@ -32,9 +32,7 @@ class Design:
 
     def groups(self, judgements: int) -> tuple[int, int]:
         """How many raters and pairs so many judgements take."""
-        raters, pairs = (
-            max(_GROUPS, math.ceil(judgements / per)) for per in (self.per_rater, self.per_pair)
-        )
+        raters, pairs = (max(_GROUPS, math.ceil(judgements / per)) for per in (self.per_rater, self.per_pair))
         return raters, pairs
 
 

@@ -54,9 +54,7 @@ def difference(values: Array, second: Array, clusters: Clusters, level: float) -
     if chosen.all() or not chosen.any():
         return Interval(math.nan, math.nan, math.nan)
     means = values[chosen].mean(), values[~chosen].mean()
-    influence = np.where(
-        chosen, (values - means[0]) / chosen.sum(), -(values - means[1]) / (~chosen).sum()
-    )
+    influence = np.where(chosen, (values - means[0]) / chosen.sum(), -(values - means[1]) / (~chosen).sum())
     found = float(means[0] - means[1])
     width = float(clusters.half_width(influence, level))
     return Interval(found, found - width, found + width, *clusters.counts)

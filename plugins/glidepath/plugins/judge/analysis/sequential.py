@@ -16,7 +16,7 @@ looks are more alike than that, and the error is less than alpha.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -38,7 +38,8 @@ def spent(share: float, alpha: float, spending: Spending) -> float:
     return 2 * (2 - 2 * float(special().ndtr(z / math.sqrt(share))))
 
 
-def bounds(shares: Sequence[float], alpha: float, spending: Spending) -> list[float]:
+@lru_cache
+def bounds(shares: tuple[float, ...], alpha: float, spending: Spending) -> tuple[float, ...]:
     """The statistic, as a standard normal, that decides at each look.
 
     shares: of the planned answers at the looks, rising, the last 1.
@@ -64,12 +65,9 @@ def bounds(shares: Sequence[float], alpha: float, spending: Spending) -> list[fl
         found.append(high)
         edge = high * math.sqrt(share)
         grown = edge * nodes
-        kernel = np.exp(-(((grown[:, None] - points[None]) / step) ** 2) / 2) / (step * math.sqrt(2 * math.pi))
+        kernel = np.exp(-(((grown[:, None] - points[None]) / step) ** 2) / 2) / (
+            step * math.sqrt(2 * math.pi)
+        )
         points, density = grown, (kernel @ density) * weights * edge
         before, last = before + wanted, share
-    return found
-
-
-def statistic(p: float) -> float:
-    """A two-sided p as the standard normal that has it."""
-    return float(-special().ndtri(max(p, 1e-300) / 2))
+    return tuple(found)

@@ -50,8 +50,16 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """`study export`: every score as CSV or Parquet."""
+    """`study export`: every score as CSV or Parquet, or every image."""
     store = existing_store(arguments)
+    if arguments.pictures is not None:
+        if arguments.out is not None or arguments.format is not None:
+            raise GlidepathError("--out and --format are of scores: export --pictures by itself")
+        from glidepath.plugins.studies.run.pictures import export_pictures
+
+        count = export_pictures(store, arguments.pictures)
+        print(f"{count} images: {arguments.pictures}", file=sys.stderr)
+        return 0
     from glidepath.plugins.studies.run.exporting import format_of, write_csv, write_file
     from glidepath.plugins.studies.store.summary import read_summary
 

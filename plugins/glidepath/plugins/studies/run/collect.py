@@ -14,6 +14,7 @@ import numpy as np
 
 from glidepath.plugins.studies.engines.environment import machine_name
 from glidepath.plugins.studies.engines.tasks import MANIFEST
+from glidepath.plugins.studies.run.pictures import manifest_of, write_png
 from glidepath.plugins.studies.run.weights_used import weights_used
 from glidepath.plugins.studies.statistics.changed_pairs import changed_pairs, judged
 from glidepath.plugins.studies.statistics.results import (
@@ -33,7 +34,6 @@ from glidepath.plugins.studies.study.cache_keys import digest
 from glidepath.plugins.studies.study.graph import Graph, TrialNodes
 from glidepath.plugins.studies.study.sections import CANCELLED
 from glidepath.plugins.studies.study.study import Study
-from glidepath.registry import Manifest, save_png
 
 _MOST_PICTURED = 8
 
@@ -261,8 +261,8 @@ class _Reading:
             if place >= len(images):
                 raise StoreError(f"{attempt.folder / IMAGES} is damaged: it has {len(images)} images")
             try:
-                alone = _manifest_of(manifest, place, self.study.data.batch)
-                _write_png(images[place], alone, file)
+                alone = manifest_of(manifest, place, self.study.data.batch)
+                write_png(images[place], alone, file)
             except ValueError as error:  # or of a number that JSON does not know
                 raise StoreError(f"{attempt.folder / MANIFEST} is damaged: {error}") from error
         yield ArmImage(
@@ -312,21 +312,6 @@ def _pareto(study: Study, reading: _Reading) -> tuple[str, ...]:
     """What the study weighs against each other, once all of it has been measured."""
     measured = {metric.name for metric in reading.metrics()}
     return study.stats.pareto if measured.issuperset(study.stats.pareto) else ()
-
-
-def _manifest_of(whole: Mapping[str, Any], place: int, size: int) -> dict[str, Any]:
-    """What one image of an attempt carries, with those of its batch, so that it comes out bit for bit."""
-    manifest = Manifest.from_json(whole)
-    if manifest.images is None:
-        raise ValueError("it tells of no images")
-    return attrs.evolve(manifest, images=manifest.images.alone(place, size)).to_json()
-
-
-def _write_png(pixels: Any, manifest: Mapping[str, Any], file: Path) -> None:
-    from PIL import Image
-
-    picture = Image.fromarray(np.ascontiguousarray(np.transpose(pixels, (1, 2, 0))))
-    save_png(picture, file, manifest)
 
 
 def _axes(study: Study) -> Iterator[Axis]:

@@ -1,0 +1,84 @@
+"""`judge new`, `judge link` and `judge serve`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from glidepath.core import GlidepathError
+from glidepath.plugins.judge.protocol.folder import (
+    Judgement,
+    Rater,
+    make_judgement,
+    open_judgement,
+    remove_unfinished,
+)
+from glidepath.plugins.judge.protocol.pictures import collect, temporary_folder
+from glidepath.plugins.judge.protocol.rules import DEFAULTS, read_rules
+from glidepath.registry import did_you_mean, open_catalogue, option_override
+
+
+def new(arguments: argparse.Namespace) -> int:
+    """`judge new`."""
+    catalogue = open_catalogue(arguments)
+    overrides = list(arguments.overrides)
+    if arguments.question:
+        overrides.insert(0, option_override("judgement.question", "--question", arguments.question))
+    rules = read_rules(arguments.rules or DEFAULTS, overrides, catalogue=catalogue)
+    folder: Path = arguments.out
+    with temporary_folder() as scratch:
+        sources = collect(arguments.sources, Path(scratch), catalogue)
+        arms = sorted({it.arm for it in sources})
+        for arm in arguments.arms or ():
+            if arm not in arms:
+                raise GlidepathError(f"there is no arm {arm!r}; {did_you_mean(arm, arms) or 'see --arm'}")
+        chosen = [it for it in sources if not arguments.arms or it.arm in arguments.arms]
+        empty = not folder.exists() or not any(folder.iterdir())
+        try:
+            judgement = make_judgement(folder, rules, chosen)
+        except BaseException:
+            if empty and folder.is_dir():
+                remove_unfinished(folder)
+            raise
+    count = judgement.raters_needed() if arguments.raters is None else arguments.raters
+    raters = judgement.add_raters(count)
+    asked = sum(not it.check for it in judgement.items)
+    what = "pairs" if rules.judgement.kind == "pairs" else "pictures"
+    print(f"{asked} {what} of {len(judgement.arms)} arms, {rules.design.per_pair} answers to each")
+    alone = len(chosen) - len({place for it in judgement.items if not it.check for place in it.pictures})
+    if alone:
+        print(f"{alone} pictures have no other arm's beside them, and are left out")
+    print(f"{len(raters)} raters; `glidepath judge serve {folder}` prints their links")
+    return 0
+
+
+def link(arguments: argparse.Namespace) -> int:
+    """`judge link`."""
+    from glidepath.plugins.judge.analysis.votes import excluded
+
+    judgement = open_judgement(arguments.folder, open_catalogue(arguments))
+    out = list(excluded(judgement, judgement.raters(), judgement.answers()[0]))
+    for rater in judgement.add_raters(arguments.raters, left_out=out):
+        print(f"{rater.name}  {path_of(judgement, rater)}")
+    return 0
+
+
+def serve_raters(arguments: argparse.Namespace) -> int:
+    """`judge serve`."""
+    from glidepath.plugins.judge.serving.app import application
+    from glidepath.registry import serve
+
+    judgement = open_judgement(arguments.folder, open_catalogue(arguments))
+    with judgement.lock():
+        app = application(judgement, hosts=arguments.names)
+        print("links of raters, behind the address below; `judge serve` has to run while they judge")
+        for rater in judgement.raters():
+            if rater.kind == "person":
+                print(f"  {rater.name}  {path_of(judgement, rater)}")
+        serve(app, host=arguments.host, port=arguments.port, open_browser=False)
+    return 0
+
+
+def path_of(judgement: Judgement, rater: Rater) -> str:
+    """The path of a rater's page: nobody can guess it who has not the folder."""
+    return f"/r/{judgement.sign('rater', rater.name)}"
