@@ -34,7 +34,7 @@ class Judged:
         self.unit = "share" if about.kind == "pairs" else ""
         raters = judgement.raters()
         answers, _ = judgement.answers()
-        groups = grouped(raters)
+        groups = grouped(raters, answers)
         if config.by not in groups:
             known = ", ".join(groups) or "nobody yet"
             raise GlidepathError(f"{config.folder} was judged by {known}, and not by {config.by!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -148,3 +149,30 @@ def test_an_image_without_its_batch_says_that_it_is_damaged(
     save_png(image, small / "x.png", {**said, "batch": said["batch"][1:]})
     assert main(["replay", "x.png"]) == 1
     assert "its images are not of the batch that it names" in capsys.readouterr().err
+
+
+def test_all_images_are_exported_with_what_made_them_and_a_list(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, store = kept(small, STUDY, "data.per_prompt=3", "data.batch=2")
+    export = ["study", "export", str(store.folder), "--pictures"]
+    assert main([*export, "pictures"]) == 0
+    lines = [json.loads(line) for line in Path("pictures/pictures.jsonl").read_text().splitlines()]
+    assert len(lines) == 3 * len(store.graph()["trials"]) * len(store.graph()["prompts"])
+    assert len({line["file"] for line in lines}) == len(lines)
+    by_noise: dict[tuple[str, int, int], set[str]] = {}
+    for line in lines:
+        _, data = read_manifest(Path("pictures", line["file"]))
+        (shot,) = data["shots"]
+        assert [shot[key] for key in ("prompt", "seed", "sample")] == [
+            line[key] for key in ("prompt", "seed", "sample")
+        ]
+        by_noise.setdefault((line["prompt"], line["seed"], line["sample"]), set()).add(line["arm"])
+    arms = {arm["name"] for arm in store.graph()["arms"]}
+    assert all(some == arms for some in by_noise.values())
+    # one from the middle of a batch of a prompt whose images take two
+    assert main(["replay", f"pictures/{lines[1]['file']}", "--out", "again.png"]) == 0
+    assert "the same image, pixel for pixel" in capsys.readouterr().out
+    assert main([*export, "pictures"]) == 1
+    assert "name a folder without pictures" in capsys.readouterr().err
+    assert main([*export, "p", "--out", "scores.csv"]) == 1

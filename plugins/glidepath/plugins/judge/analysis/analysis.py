@@ -114,10 +114,9 @@ def analyse(judgement: Judgement) -> Analysis:
     if judgement.rules_changed():
         notes.append("the rules were changed after the judgement was made: they were not stated beforehand")
     groups = []
-    for name, some in grouped(raters).items():
+    for name, some in grouped(raters, answers).items():
         counted = [rater for rater in some if rater.name not in out]
-        if any(answer.rater in {it.name for it in some} for answer in answers):
-            groups.append(_group(judgement, name, counted, answers, some))
+        groups.append(_group(judgement, name, counted, answers, some))
     of: dict[str, list[Answer]] = {}
     for answer in answers:
         of.setdefault(answer.rater, []).append(answer)
@@ -133,10 +132,11 @@ def analyse(judgement: Judgement) -> Analysis:
     return Analysis(judgement=judgement, groups=tuple(groups), raters=facts, notes=tuple(notes))
 
 
-def grouped(raters: Sequence[Rater]) -> dict[str, list[Rater]]:
-    """Raters whose answers are analysed together: people, simulated ones, and each model by itself."""
+def grouped(raters: Sequence[Rater], answers: Sequence[Answer]) -> dict[str, list[Rater]]:
+    """Who has answered, by whose answers are analysed together: people, simulated raters, each model."""
     found: dict[str, list[Rater]] = {}
-    for rater in raters:
+    who = {answer.rater for answer in answers}
+    for rater in (it for it in raters if it.name in who):
         name = {"person": PEOPLE, "imported": PEOPLE, "simulated": SIMULATED}.get(rater.kind, rater.name)
         found.setdefault(name, []).append(rater)
     return dict(sorted(found.items(), key=lambda it: (it[0] != PEOPLE, it[0] != SIMULATED, it[0])))
@@ -147,7 +147,7 @@ def decided(judgement: Judgement, raters: Sequence[Rater], answers: Sequence[Ans
 
     What is decided stays so: the log before a look does not change, and no later answer counts for it.
     """
-    people = grouped(raters).get(PEOPLE, [])
+    people = grouped(raters, answers).get(PEOPLE, [])
     return any(look.decided for look in _looks(judgement, people, answers))
 
 

@@ -69,19 +69,20 @@ def document(analysis: Analysis) -> Document:
 def as_json(analysis: Analysis) -> dict[str, Any]:
     """All of it as plain values; what is not known is null."""
     judgement = analysis.judgement
+    groups = [attrs.asdict(it) for it in analysis.groups]
+    for group, written in zip(analysis.groups, groups, strict=True):
+        if group.bradley_terry is not None:
+            written["elo"] = [attrs.asdict(it) for it in group.bradley_terry.elo()]
     plain = {
         "judgement": judgement.folder.resolve().name,
         "question": judgement.rules.judgement.question,
         "arms": judgement.arms,
         "planned": judgement.planned,
         "rules": attrs.asdict(judgement.rules),
-        "groups": [attrs.asdict(it) for it in analysis.groups],
+        "groups": groups,
         "raters": [attrs.asdict(it) for it in analysis.raters],
         "notes": list(analysis.notes),
     }
-    for group, written in zip(analysis.groups, plain["groups"], strict=True):
-        if group.bradley_terry is not None:
-            written["elo"] = [attrs.asdict(it) for it in group.bradley_terry.elo()]
     found = _finite(plain)
     assert isinstance(found, dict)
     return found

@@ -91,10 +91,10 @@ def preferences(judgement: Judgement, by: str) -> list[dict[str, Any]]:
     if judgement.rules.judgement.kind != "pairs":
         raise GlidepathError("preferences are of pairs, and this judgement has ratings")
     raters = judgement.raters()
-    groups = grouped(raters)
+    answers, _ = judgement.answers()
+    groups = grouped(raters, answers)
     if by not in groups:
         raise GlidepathError(f"--by {by}: these have judged: {', '.join(groups) or 'nobody'}")
-    answers, _ = judgement.answers()
     out = excluded(judgement, raters, answers)
     counted = {rater.name: rater for rater in groups[by] if rater.name not in out}
     won: dict[str, Counter[int]] = {}
