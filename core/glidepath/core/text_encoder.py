@@ -39,12 +39,15 @@ class TextEncoder(Conditioner):
     def forward(self, prompts: Sequence[str]) -> TextEmbedding:
         """Embed B prompts; each row depends on its own prompt alone."""
 
-    @abstractmethod
     def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
         """What classifier-free guidance compares with: the embedding of no prompt, as one row (B = 1).
 
+        It is that of the empty prompt, unless a subclass says otherwise.
+
         negative: prompts in its place, with a row for each. It may have another length than other texts.
         """
+        embedded: TextEmbedding = self([""] if negative is None else negative)
+        return embedded
 
     def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
         """The text of each image, and its negative prompt or the absence of one."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from glidepath.plugins.adm import kernels
 from glidepath.plugins.adm.kernels import Kernels
+from glidepath.plugins.adm.layers import convolved_upsampled, upsample
 
 
 def given(
@@ -26,7 +27,7 @@ def exact(x: Tensor, convolution: nn.Conv2d) -> Tensor:
 
 
 def error(made: Tensor, wanted: Tensor) -> float:
-    return float((made - wanted).abs().max() / wanted.abs().max())
+    return float(((made - wanted).abs().max() / wanted.abs().max()).detach())
 
 
 @torch.inference_mode()
@@ -107,3 +108,24 @@ def test_kernels_beyond_the_memory_they_may_take_are_not_made(monkeypatch: pytes
     made.convolve(x, first)
     assert made.suit(x, first)
     assert not made.suit(x, second)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_upsampled_convolution_learns_what_it_learns_as_it_is_written(
+    bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its value and its derivatives, beside those in float64."""
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(64, 32, 3, padding=1, bias=bias)
+    x = torch.randn(2, 64, 8, 12).to(memory_format=torch.channels_last).requires_grad_()
+    learning = [x, *convolution.parameters()]
+    wide = [it.detach().double().requires_grad_() for it in learning]
+    expected = F.conv2d(upsample(wide[0]), *wide[1:], padding=1)
+    monkeypatch.delattr(F, "conv2d")  # as it is written
+    made = convolved_upsampled(x, convolution, None)
+    assert error(made, expected) < 2e-6
+    along = torch.randn_like(made)
+    derivatives = torch.autograd.grad(made, learning, along)
+    exactly = torch.autograd.grad(expected, wide, along.double())
+    for derivative, wanted in zip(derivatives, exactly, strict=True):
+        assert error(derivative, wanted) < 5e-6

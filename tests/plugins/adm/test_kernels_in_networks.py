@@ -1,6 +1,6 @@
 """Networks wide enough for every kernel: sampling in float32 gives what two renderings in float64 give.
 
-One rendering is our own network as it trains, which knows no kernels; the other shares no code with it. The
+One rendering is our own network in float64, which knows no kernels; the other shares no code with it. The
 bound is that of the recorded networks of the same make, five times their own float32 noise.
 """
 

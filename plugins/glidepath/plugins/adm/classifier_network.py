@@ -16,7 +16,6 @@ from glidepath.plugins.adm.classifier import Classifier
 from glidepath.plugins.adm.classifier_config import AdmClassifierConfig
 from glidepath.plugins.adm.faults import classifier_faults
 from glidepath.plugins.adm.layers import (
-    GroupNorm,
     Pointwise,
     ResBlock,
     attend,
@@ -25,6 +24,7 @@ from glidepath.plugins.adm.layers import (
     timestep_embedding,
     zeroed,
 )
+from glidepath.plugins.adm.norm import GroupNorm
 from glidepath.plugins.adm.stages import Stage, build_down, build_middle
 
 HIDDEN = 2048

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 POSITIONS = 256
 """Images of fewer elements are convolved as written: the weights, not the images, take the time."""
 
+LEARNED_POSITIONS = 64
+"""In training an upsampled image of fewer elements, before it is upsampled, is convolved as written."""
+
 CHANNELS = 128
 """So are those of fewer channels, in or out: moving them takes as long as multiplying them."""
 
@@ -29,6 +32,31 @@ MOST_BYTES = 2**30
 
 TILED_BY = "AVX2"
 """The instructions with which tiles are sooner than oneDNN's convolutions; with AVX-512 they gain nothing."""
+
+
+def learns_upsampled(x: Tensor, convolution: nn.Module) -> bool:
+    """Whether x [B, C, H, W] upsampled is convolved and differentiated sooner by `convolve_upsampled`."""
+    return (
+        torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+        and type(convolution) is nn.Conv2d
+        and convolution.kernel_size == (3, 3)
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and x.shape[2] * x.shape[3] >= LEARNED_POSITIONS
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def convolve_upsampled(x: Tensor, convolution: nn.Module) -> Tensor:
+    """The convolution of x with each element doubled: [B, C_in, H, W] -> [B, C_out, 2H, 2W].
+
+    Of the three elements that an output sees along a dimension two are one element of x. With their weights
+    summed it is a transposed convolution of kernel 4 and stride 2, with 4/9 of the work.
+    """
+    assert isinstance(convolution, nn.Conv2d)
+    return F.conv_transpose2d(x, _summed(convolution.weight), convolution.bias, stride=2, padding=1)
 
 
 class Kernels:
@@ -77,11 +105,7 @@ class Kernels:
         return result.view(batch, height, width, outputs).permute(0, 3, 1, 2)
 
     def convolve_upsampled(self, x: Tensor, convolution: nn.Module) -> Tensor:
-        """The convolution of x with each element doubled: [B, C_in, H, W] -> [B, C_out, 2H, 2W].
-
-        Of the three elements that an output sees along a dimension two are one element of x. With their
-        weights summed it is a transposed convolution of kernel 4 and stride 2, with 4/9 of the work.
-        """
+        """See the function `convolve_upsampled`."""
         kernel, bias = self._kernel(convolution, _summed)
         return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
 

@@ -14,15 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glidepath.plugins.adm.faults import GROUPS
-from glidepath.plugins.adm.kernels import Kernels
+from glidepath.plugins.adm.kernels import Kernels, convolve_upsampled, learns_upsampled
+from glidepath.plugins.adm.norm import GroupNorm
 
 AttentionOrder = Literal["legacy", "new"]
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values of a text, [1 or B, H, L, c] each."""
-
-_MANY_POSITIONS = 256
-"""From so many on, norms from the moments of channels are sooner than norms in float64."""
 
 _CONV: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _AVERAGE_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -78,56 +75,6 @@ class WideEmbedding(Wide, nn.Embedding):
     """A table that stays in float32."""
 
 
-class GroupNorm(nn.GroupNorm):
-    """GroupNorm with statistics in float32, in and out in the dtype of the activations.
-
-    Autocast would widen the activations and leave them wide. The kernels sum in float32 by themselves. That
-    of the CPU for channels-last activations takes E[x]^2 from E[x^2], where digits cancel: 100 times as much
-    as elsewhere where the mean is 5 standard deviations. There each channel's own moments are put together,
-    or, for small images, all is done in float64: neither takes longer than that kernel.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(GROUPS, channels, eps=1e-5)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """[B, C, *spatial] -> the same."""
-        if torch.is_autocast_enabled(input.device.type):
-            with torch.autocast(input.device.type, enabled=False):
-                return self._normalised(input)
-        return self._normalised(input)
-
-    def _normalised(self, x: Tensor) -> Tensor:
-        if _cancels(x) and x[0, 0].numel() >= _MANY_POSITIONS:
-            return self._of_channels(x)
-        dtype = torch.float64 if _cancels(x) else x.dtype
-        weight, bias = self.weight.to(dtype), self.bias.to(dtype)
-        return F.group_norm(x.to(dtype), self.num_groups, weight, bias, self.eps).to(x.dtype)
-
-    def _of_channels(self, x: Tensor) -> Tensor:
-        """From the mean and variance of each channel, which the kernel of batch norm takes in two passes."""
-        shape = (*x.shape[:2], 1, 1)
-        groups = (len(x), self.num_groups, -1)
-        moments = [torch.batch_norm_update_stats(sample, None, None, 0.0) for sample in x.chunk(len(x))]
-        means, variances = (torch.cat(both).view(groups) for both in zip(*moments, strict=True))
-        between, centre = torch.var_mean(means, 2, correction=0, keepdim=True)
-        scale = (variances.mean(2, keepdim=True) + between + self.eps).rsqrt() * self.weight.view(groups[1:])
-        offset = torch.addcmul(self.bias.view(groups[1:]), centre, scale, value=-1)
-        return torch.addcmul(offset.view(shape), x, scale.view(shape))
-
-
-def _cancels(x: Tensor) -> bool:
-    """Whether PyTorch's own kernel would lose digits, and none of them has to be differentiated."""
-    return (
-        x.device.type == "cpu"
-        and x.ndim == 4
-        and x.dtype == torch.float32
-        and not (torch.is_grad_enabled() and x.requires_grad)
-        and not x.is_contiguous()
-        and x.is_contiguous(memory_format=torch.channels_last)
-    )
-
-
 def upsample(x: Tensor) -> Tensor:
     """Each element twice along every spatial dimension, of three along the inner two (nearest neighbour)."""
     return F.interpolate(x, scale_factor=(1.0, 2.0, 2.0) if x.ndim == 5 else 2.0, mode="nearest")
@@ -145,6 +92,8 @@ def convolved_upsampled(x: Tensor, convolution: nn.Module, kernels: Kernels | No
     """`convolution(upsample(x))`, sooner where there are kernels that suit it."""
     if kernels is not None and kernels.suit(x, convolution, upsampled=True):
         return kernels.convolve_upsampled(x, convolution)
+    if learns_upsampled(x, convolution):
+        return convolve_upsampled(x, convolution)
     result: Tensor = convolution(upsample(x))
     return result
 
@@ -241,11 +190,7 @@ class ResBlock(nn.Module):
         else:
             h = convolved(h, in_conv, kernels)
         embedding = embedding.to(h.dtype)[(...,) + (None,) * (h.ndim - 2)]
-        if self.scale_shift:
-            scale, shift = embedding.chunk(2, dim=1)
-            h = out_norm(h).mul_(1 + scale).add_(shift)
-        else:
-            h = out_norm(h + embedding)
+        h = out_norm(h, *embedding.chunk(2, dim=1)) if self.scale_shift else out_norm(h + embedding)
         h = convolved(dropout(out_activation(h)), out_conv, kernels)
         return h.add_(self.skip_connection(x))
 

@@ -29,7 +29,6 @@ from glidepath.plugins.adm.faults import unet_faults
 from glidepath.plugins.adm.kernels import Kernels
 from glidepath.plugins.adm.layers import (
     AttentionBlock,
-    GroupNorm,
     KeysValues,
     ResBlock,
     WideEmbedding,
@@ -38,6 +37,7 @@ from glidepath.plugins.adm.layers import (
     timestep_embedding,
     zeroed,
 )
+from glidepath.plugins.adm.norm import GroupNorm
 from glidepath.plugins.adm.pictures import check_pictures, picture_channels, picture_size
 from glidepath.plugins.adm.stages import Stage, build
 

@@ -26,11 +26,6 @@ class _Transformer(Wrapped, TextEncoder):
     tokenizer: Any
     empty: Sequence[int]
 
-    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
-        """The embedding of the negative prompts; of an empty one where there are none."""
-        embedded: TextEmbedding = self(negative or [""])
-        return embedded
-
     def truncated(self, prompt: str) -> str:
         """The end of a prompt that is not read."""
         if self.tokenizer is None:
@@ -205,7 +200,3 @@ class ZeroTextEncoder(TextEncoder):
         require_list(prompts)
         zero: Tensor = self.get_buffer("zero")
         return TextEmbedding(None, zero.expand(len(prompts), self.context, self.token_width))
-
-    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
-        """The same, one row."""
-        return self.forward(negative or [""])

@@ -56,10 +56,6 @@ class TransformerTextEncoder(TextEncoder):
         device = self.positional_embedding.device
         return self.embed(ids.to(device), mask.to(device))
 
-    def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
-        """The embedding of the empty prompt, which is padding alone, or of negative ones."""
-        return self.forward([""] if negative is None else negative)
-
     def embed(self, ids: Tensor, mask: Tensor) -> TextEmbedding:
         """Embed tokens, on the encoder's device: ids [B, L] int64, mask [B, L] bool, True on real tokens."""
         x = self.token_embedding(ids) + self.positional_embedding

@@ -9,12 +9,21 @@ from typing import Any
 
 import pytest
 import torch
-from tests.plugins.train.tiny import SIZE, WORDS, Colours, TinyDenoiser, config, make_run
+from tests.plugins.train.tiny import (
+    SIZE,
+    WORDS,
+    Colours,
+    TinyDenoiser,
+    TinyTextEncoder,
+    config,
+    make_run,
+)
 from torch import Tensor
 
 from glidepath.core.conditioning import Condition, Conditioning, TextEmbedding
 from glidepath.core.errors import PartError
 from glidepath.core.prediction import PredictionKind
+from glidepath.core.text_encoder import TextEncoder
 from glidepath.plugins.schedules.configs import CosineConfig, EdmConfig, FlowConfig
 from glidepath.plugins.schedules.cosine import CosineSchedule
 from glidepath.plugins.schedules.edm import EdmSchedule
@@ -22,7 +31,7 @@ from glidepath.plugins.schedules.flow import FlowSchedule
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.data.dataset import Batch
 from glidepath.plugins.train.losses.configs import EdmWeightingConfig, MinSnrConfig
-from glidepath.plugins.train.losses.loss import add_noise, predict, squared_error
+from glidepath.plugins.train.losses.loss import add_noise, drop_captions, predict, squared_error
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.losses.timesteps import normal_times, shifted_times
 from glidepath.plugins.train.losses.variational import VariationalBound
@@ -223,6 +232,25 @@ def test_a_dropped_caption_trains_the_null_condition_that_guidance_samples_with(
         one_loss(DenoisingStage(config(caption_dropout=share), run), run).backward()  # type: ignore[no-untyped-call]
         null = dict(run.text_encoder.named_parameters())["null"]  # type: ignore[union-attr]
         assert (null.grad is not None and bool(null.grad.abs().sum() > 0)) == trained
+
+
+def test_where_no_prompt_is_an_empty_one_a_batch_is_embedded_at_once() -> None:
+    """One call, with what dropping each caption after its embedding gives."""
+    asked: list[list[str]] = []
+
+    class Plain(TinyTextEncoder):
+        unconditional = TextEncoder.unconditional
+
+        def forward(self, prompts: Sequence[str]) -> TextEmbedding:
+            asked.append([*prompts])
+            return super().forward(prompts)
+
+    encoder, captions, dropped = Plain(), ["red", "green", "red"], torch.tensor([False, True, True])
+    made = drop_captions(encoder, captions, dropped)
+    assert asked == [["red", "", ""]]
+    expected = Condition(encoder(captions), encoder.unconditional()).drop(dropped).value
+    assert torch.equal(made.tokens, expected.tokens)
+    assert torch.equal(made.pooled, expected.pooled)
 
 
 def test_denoiser_and_text_encoder_both_learn_from_the_loss() -> None:

@@ -113,7 +113,11 @@ def drop_captions(
 
     So the denoiser learns the null condition of classifier-free guidance (Ho & Salimans 2021,
     "Classifier-Free Diffusion Guidance", algorithm 1; GLIDE, Nichol et al. 2021, section 2.3, drops 20 %).
+    Where that of no prompt is that of an empty one, all are embedded together.
     """
+    if getattr(type(text_encoder), "unconditional", None) is TextEncoder.unconditional:
+        said = ["" if drops else caption for caption, drops in zip(captions, dropped.tolist(), strict=True)]
+        return text_encoder(said)
     text = Condition(text_encoder(captions), text_encoder.unconditional())
     dropped_text: TextEmbedding = text.drop(upload(dropped, text.value.tokens.device)).value
     return dropped_text

@@ -20,7 +20,7 @@ from glidepath.plugins.train.data.dataset import Batch
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run.keeping import Room, patiently
 from glidepath.plugins.train.run.learner import Learner, fingerprint
-from glidepath.plugins.train.run.memory import peak_bytes
+from glidepath.plugins.train.run.memory import keep_freed, peak_bytes
 from glidepath.plugins.train.run.precision import autocast
 from glidepath.plugins.train.run.rates import ema_decay, rate_share
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
@@ -54,6 +54,7 @@ class Loop:
         exported: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict,
     ) -> None:
         """exported: which weights of the stage are kept, and under which names."""
+        keep_freed(run.device)
         self.config, self.run, self.stage, self.first, self.total = config, run, stage, first, total
         self.step = self.saved = first
         sharded = config.shard and run.group.count > 1 and stage.divides
