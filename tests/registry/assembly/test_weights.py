@@ -418,18 +418,19 @@ def endpoint() -> Iterator[str]:
     thread.join()
 
 
-def fetch(endpoint: str, home: Path, value: str = FILE, **address: str) -> str:
-    """What `locate` gives or says in a process whose hub is at an address of this machine."""
+def fetched(endpoint: str, home: Path, *addresses: dict[str, str]) -> list[str]:
+    """What `locate_weights` gives or says of each in a process whose hub is at an address of this machine."""
     code = (
-        "import json, sys\n"
+        "import json, sys, time\n"
         "from glidepath.registry.plan.address import Address\n"
         "from glidepath.registry.discovery.catalogue import load_catalogue\n"
         "from glidepath.registry.assembly.weights import WeightsError, locate_weights\n"
-        "value, address = json.loads(sys.argv[1])\n"
-        "try:\n"
-        "    print(*locate_weights(Address('hub', value, **address), load_catalogue()))\n"
-        "except WeightsError as error:\n"
-        "    print('refused:', error)\n"
+        "time.sleep = lambda _seconds: None  # a hub that does not answer is asked again at once\n"
+        "for address in json.loads(sys.argv[1]):\n"
+        "    try:\n"
+        "        print(*locate_weights(Address('hub', **address), load_catalogue()))\n"
+        "    except WeightsError as error:\n"
+        "        print('refused:', error)\n"
     )
     environment = {
         **os.environ,
@@ -440,10 +441,11 @@ def fetch(endpoint: str, home: Path, value: str = FILE, **address: str) -> str:
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
         "NO_PROXY": "127.0.0.1",
     }
-    command = [sys.executable, "-c", code, json.dumps([value, {"revision": "v1", **address}])]
+    asked = json.dumps([{"value": FILE, "revision": "v1", **address} for address in addresses])
+    command = [sys.executable, "-c", code, asked]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
+    return ran.stdout.splitlines()
 
 
 def test_huggingface_hub_fetches_from_a_server_and_its_errors_are_understood(
@@ -451,14 +453,30 @@ def test_huggingface_hub_fetches_from_a_server_and_its_errors_are_understood(
 ) -> None:
     pytest.importorskip("huggingface_hub", reason="the extra [hub] is not installed")
     right = hashlib.sha256(CONTENT).hexdigest()
-    assert Path(fetch(endpoint, tmp_path, sha256=right)).read_bytes() == CONTENT
-    assert f"has sha256 {right}, and the spec expects {'1' * 64}" in fetch(
-        endpoint, tmp_path, sha256="1" * 64
+    found, *refused = fetched(
+        endpoint,
+        tmp_path,
+        {"sha256": right},
+        {"sha256": "1" * 64},
+        {"revision": "v2"},
+        {"value": "owner/name/x.safetensors"},
+        {"value": "owner/other/w.safetensors"},
     )
-    assert "has no such branch, tag or commit" in fetch(endpoint, tmp_path, revision="v2")
-    assert "owner/name has no file x.safetensors" in fetch(endpoint, tmp_path, "owner/name/x.safetensors")
-    assert "the hub has no repository owner/other" in fetch(endpoint, tmp_path, "owner/other/w.safetensors")
+    assert Path(found).read_bytes() == CONTENT
+    for said, expected in zip(
+        refused,
+        (
+            f"has sha256 {right}, and the spec expects {'1' * 64}",
+            "has no such branch, tag or commit",
+            "owner/name has no file x.safetensors",
+            "the hub has no repository owner/other",
+        ),
+        strict=True,
+    ):
+        assert expected in said
     nobody = "http://127.0.0.1:1"
-    assert "the hub cannot be reached" in fetch(nobody, tmp_path / "empty")
+    (said,) = fetched(nobody, tmp_path / "empty", {})
+    assert "the hub cannot be reached" in said
     # what is in the cache needs no hub
-    assert Path(fetch(nobody, tmp_path, revision=COMMIT)).read_bytes() == CONTENT
+    (found,) = fetched(nobody, tmp_path, {"revision": COMMIT})
+    assert Path(found).read_bytes() == CONTENT

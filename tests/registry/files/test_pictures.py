@@ -194,7 +194,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(size: tuple[int, in
 
 @pytest.mark.parametrize("chunk", [b"iTXt", b"zTXt", b"iCCP"])
 def test_text_that_inflates_is_refused(chunk: bytes) -> None:
-    packed = zlib.compress(bytes(2**26))
+    packed = zlib.compress(bytes(2**22))
     head = {b"iTXt": b"k\0\1\0\0\0", b"zTXt": b"k\0\0", b"iCCP": b"k\0\0"}[chunk]
     with pytest.raises(ImageError, match="Decompressed data too large"):
         decode_picture(png(8, 0, b"\0\0", (chunk, head + packed)), "it")
