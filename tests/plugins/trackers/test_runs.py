@@ -7,6 +7,9 @@ import io
 import json
 import os
 import re
+import socket
+import subprocess
+import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -77,6 +80,20 @@ def test_a_heartbeat_that_is_old_is_that_of_a_run_that_is_gone(runs: Path) -> No
     assert read_run(folder).state == "gone"
     file.write_text(json.dumps({"state": "failed", "step": 120, "total": 150}))
     assert read_run(folder).state == "failed"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are asked for as POSIX does")
+def test_a_run_whose_process_was_killed_on_this_machine_is_gone_at_once(runs: Path) -> None:
+    folder, file = Path("runs/b"), Path("runs/b/heartbeat.json")
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    beat = {"state": "running", "step": 7, "total": 9, "process": child.pid, "machine": socket.gethostname()}
+    file.write_text(json.dumps(beat))
+    assert read_run(folder).state == "running"
+    child.kill()
+    child.communicate()
+    assert read_run(folder).state == "gone"
+    file.write_text(json.dumps({**beat, "machine": "another"}))
+    assert read_run(folder).state == "running"
 
 
 def test_what_differs_between_specs_is_told(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +24,8 @@ _SILENT = 60.0
 class Recorded:
     """A run.
 
-    state: running, done, stopped, failed; gone: it says that it runs, and its heart does not beat.
+    state: running, done, stopped, failed; gone: it says that it runs, and its process is no more, or (of
+        another machine) its heart does not beat.
     figures: the lines of its log that have a loss, in order. events: all that happened, in order.
     spec: as plain data, empty where it cannot be read.
     """
@@ -140,7 +143,21 @@ def _state(folder: Path, beat: Mapping[str, Any], events: Sequence[Mapping[str, 
             silent = time.time() - (folder / HEARTBEAT).stat().st_mtime
         except OSError:
             silent = 0.0
-        return "gone" if silent > _SILENT else "running"
+        return "gone" if silent > _SILENT or _is_dead(beat) else "running"
     ends = {"done": "done", "stopped": "stopped", "diverged": "failed", "error": "failed"}
     named = [ends[event["name"]] for event in events if event.get("name") in ends]
     return str(beat.get("state") or (named[-1] if named else "unknown"))
+
+
+def _is_dead(beat: Mapping[str, Any]) -> bool:
+    """Whether the process of a heartbeat was on this machine, and is no more."""
+    process = beat.get("process")
+    if os.name != "posix" or beat.get("machine") != socket.gethostname() or not isinstance(process, int):
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False

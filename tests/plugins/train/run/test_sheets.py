@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tests.plugins.train.tiny import SIZE, Heard, TinyDenoiser, make_run, train
+from tests.plugins.train.tiny import Heard, TinyDenoiser, make_run, train
 from torch import nn
 
 from glidepath.core import Conditioning, GlidepathError, NoiseLevels, Pipeline, Predict, Prediction
@@ -18,6 +19,7 @@ from glidepath.plugins.samplers.configs import DdimConfig
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.train.configs import Samples
 from glidepath.plugins.train.run.run import Run
+from glidepath.plugins.train.run.sheets import Sheets
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +54,34 @@ def test_sheets_are_drawn_at_their_interval_and_training_is_the_same(tmp_path: P
     assert [event.files["samples"] for event in told] == files
     for file in files:
         with Image.open(file) as picture:
-            assert min(picture.size) > 2 * SIZE - 1  # two rows of two
+            assert min(picture.size) > 2 * 128  # two rows of two, which are enlarged
     ours, theirs = (load_file(tmp_path / name / "weights.safetensors") for name in ("seen", "unseen"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert files[0].read_bytes() != files[1].read_bytes()
+
+
+@pytest.mark.parametrize("size", [(8, 8), (200, 300)])
+def test_a_sheet_shows_each_image_over_what_was_asked(size: tuple[int, int], tmp_path: Path) -> None:
+    """Small ones enlarged by a whole factor, large ones as they are."""
+    images = torch.randint(256, (3, 3, *size), dtype=torch.uint8)
+    sheets = Sheets(
+        Samples(prompts=("one", "", "three"), columns=3),
+        lambda _modules: lambda *_, **__: images,  # type: ignore[arg-type, return-value]
+        nn.ModuleDict(),
+    )
+    with Image.open(sheets.draw(tmp_path, 1)) as picture:
+        sheet = np.asarray(picture)
+    cell = max(128, *size)
+    factor = cell // max(size)
+    height, width = (side * factor for side in size)
+    beneath = []
+    for index, image in enumerate(images):
+        left = 6 + index * (cell + 6)
+        top, inset = 6 + (cell - height) // 2, left + (cell - width) // 2
+        shown = sheet[top : top + height : factor, inset : inset + width : factor]
+        assert np.array_equal(shown, image.permute(1, 2, 0).numpy())
+        beneath.append((sheet[6 + cell :, left : left + cell] < 128).any())
+    assert beneath == [True, False, True]
 
 
 def test_the_interval_may_be_one_of_images(tmp_path: Path) -> None:

@@ -81,10 +81,12 @@ def test_the_mean_over_processes_of_weighed_means_is_the_mean_over_the_batch() -
     torch.testing.assert_close(weighed.mean(), losses.mean())
 
 
-def test_a_loss_that_compares_rows_is_computed_whole_by_each(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_each_process_takes_its_rows_unless_a_stage_says_nothing_of_dividing(tmp_path) -> None:  # type: ignore[no-untyped-def]
     run = make_run(tmp_path)
-    assert share_of(ContrastStage(config(contrastive_steps=1), run), Group(1, 2)).whole
-    assert share_of(DenoisingStage(config(), run), Group(1, 2)).rows == slice(2, 4)
+    for stage in (ContrastStage(config(contrastive_steps=1), run), DenoisingStage(config(), run)):
+        assert share_of(stage, Group(1, 2)).rows == slice(2, 4)
+    stage.divides = False
+    assert share_of(stage, Group(1, 2)).whole
 
 
 def test_more_processes_than_rows_are_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]

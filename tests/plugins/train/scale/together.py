@@ -13,21 +13,40 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import torch
 import torch._dynamo  # making an optimizer imports it; here it is done before the forks
-from tests.plugins.train.tiny import KnownColours, make_run, train
+from tests.plugins.train.tiny import WORDS, KnownColours, config, make_run, train
+from tests.plugins.train.trainers.test_contrastive import clip
+from tests.plugins.train.trainers.test_contrastive import config as clip_config
 from torch import nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from glidepath.plugins.schedules.configs import CosineConfig
+from glidepath.plugins.schedules.cosine import CosineSchedule
 from glidepath.plugins.train.configs import Samples
+from glidepath.plugins.train.losses.configs import ImportanceConfig
+from glidepath.plugins.train.losses.density import ImportanceDensity
 from glidepath.plugins.train.run.learner import Learner
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.scale.group import Group, ProcessLost, joined
+from glidepath.plugins.train.trainers.contrastive import ContrastiveTrainer
+from glidepath.plugins.train.trainers.diffusion import DiffusionTrainer
 
 STAGES: dict[str, Any] = {"contrastive_steps": 2, "facts_steps": 2, "steps": 6, "checkpoint_every": 5}
 STAGES["accumulate"] = 2
 STAGES["samples"] = Samples(prompts=("red", "blue"), every=8)
 CPU = torch.device("cpu")
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    name: {
+        "optimizer": name,
+        "shard": True,
+        "ema_lengths": (0.05, 0.1),
+        "ema_every": 3,
+        "contrastive_steps": 0,
+    }
+    for name in ("adam", "sgd", "muon")
+}
 
 
 class Painter:
@@ -41,13 +60,36 @@ class Painter:
         return torch.full((len(prompts), 3, 1, 1), int(total * 100) % 256, dtype=torch.uint8)
 
 
+class MistakenColours(KnownColours):
+    """With captions that are nearly right: which, all captions of a batch decide together."""
+
+    def near_misses(self, captions: Sequence[str], seed: int) -> list[str]:
+        shift = seed + sum(map(WORDS.index, captions))
+        return [WORDS[(WORDS.index(it) + 1 + shift % 3) % len(WORDS)] for it in captions]
+
+
 def tiny_run(folder: Path, **changes: Any) -> Run:
-    values: dict[str, Any] = {"dataset": KnownColours(), "pipeline_of": Painter}
+    values: dict[str, Any] = {"dataset": MistakenColours(), "pipeline_of": Painter}
     return make_run(folder, denoiser={"dropout": 0.2}, **(values | changes))
 
 
+def train_tiny(run: Run, stop_after: int | None = None, *, trains: str = "", **changes: Any) -> None:
+    """trains: "clip", a CLIP in place of the pipeline; "importance": where the loss is large."""
+    if trains == "clip":
+        of_clip = clip_config(batch=4, steps=6, accumulate=2, **changes)
+        ContrastiveTrainer(of_clip, clip=clip()).train(run, stop_after=stop_after)
+    elif trains:
+        run = attrs.evolve(run, schedule=CosineSchedule(CosineConfig(num_steps=4)))
+        density = ImportanceDensity(ImportanceConfig(history=1))
+        made = config(steps=12, batch=4, accumulate=2, **changes)
+        DiffusionTrainer(made, timesteps=density).train(run, stop_after=stop_after)
+        assert len(set(density.probabilities.tolist())) > 1
+    else:
+        train(run, stop_after, **(STAGES | changes))
+
+
 def train_alone(folder: Path, **changes: Any) -> None:
-    train(tiny_run(folder), **(STAGES | changes))
+    train_tiny(tiny_run(folder), **changes)
 
 
 def forked(count: int, work: Callable[[Group], object]) -> list[int]:
@@ -99,7 +141,7 @@ def train_together(folder: Path, count: int, *, doomed: int = -1, at: int = 0, *
         run = tiny_run(folder, group=group)
         # what the others are initialised with, and asked, is the first one's
         stop_after = changes.pop("stop_after", None)
-        train(run, stop_after if group.first else None, **(STAGES | changes))
+        train_tiny(run, stop_after if group.first else None, **changes)
 
     return forked(count, work)
 
@@ -114,6 +156,15 @@ def main(folder: Path) -> None:
             ended = train_together(folder / f"changing{name}", count, stop_after=until, **changes)
             assert ended == [0] * count
         train_alone(folder / f"changing{name}")
+    for trains in ("clip", "importance"):
+        train_alone(folder / f"one-{trains}", trains=trains)
+        assert train_together(folder / f"two-{trains}", 2, trains=trains) == [0, 0]
+        assert train_together(folder / f"three-{trains}", 3, trains=trains, shard=True) == [0, 0, 0]
+    for name, changes in OPTIMIZERS.items():
+        train_alone(folder / f"one-{name}", **changes)
+        assert train_together(folder / f"two-{name}", 2, **changes) == [0, 0]
+        train_tiny(tiny_run(folder / f"then-two-{name}"), 5, **changes)
+        assert train_together(folder / f"then-two-{name}", 2, **changes) == [0, 0]
     for doomed in range(2):
         lost = train_together(folder / f"killed-{doomed}", 2, doomed=doomed, at=7)
         (folder / f"killed-{doomed}" / "statuses").write_text(repr(lost))

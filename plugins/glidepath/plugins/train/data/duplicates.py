@@ -48,27 +48,27 @@ def near(looks: Sequence[Bits]) -> list[list[int]]:
             index = parents[index]
         return index
 
-    for one, other in _candidates(table):
-        first, second = table[one], table[other]
-        bits = int(np.unpackbits(first[:16] ^ second[:16]).sum())
-        levels = int(np.abs(first[16:].astype(int) - second[16:]).max())
-        if bits <= _MOST_BITS and levels <= _MOST_LEVELS:
-            parents[root(other)] = root(one)
+    for one, other in _alike(table):
+        parents[root(other)] = root(one)
     groups = defaultdict(list)
     for index in range(len(table)):
         groups[root(index)].append(index)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _candidates(table: Bits) -> Iterator[tuple[int, int]]:
-    """Pairs with a band of bits in common; of many in one place, neighbours by colour alone."""
+def _alike(table: Bits) -> Iterator[tuple[int, int]]:
+    """Pairs that are near, among those with a band of bits in common; of many, neighbours by colour alone."""
     width = 16 // _BANDS
+    bits, colours = table[:, :16], table[:, 16:].astype(int)
     for band in range(_BANDS):
-        places = defaultdict(list)
-        for index, key in enumerate(table[:, band * width : (band + 1) * width]):
-            places[key.tobytes()].append(index)
-        for there in places.values():
-            there.sort(key=lambda index: bytes(table[index, 16:]) + bytes(table[index, :16]))
-            for at, one in enumerate(there):
-                for other in there[at + 1 : at + 1 + _NEIGHBOURS]:
-                    yield one, other
+        first = slice(band * width, (band + 1) * width)
+        # lexsort reads its keys from the last on
+        order = np.lexsort([*bits.T[::-1], *table[:, 16:].T[::-1], *bits[:, first].T])
+        for away in range(1, min(_NEIGHBOURS + 1, len(order))):
+            one, other = order[:-away], order[away:]
+            near = (bits[one, first] == bits[other, first]).all(axis=1)
+            one, other = one[near], other[near]
+            near = np.abs(colours[one] - colours[other]).max(axis=1, initial=0) <= _MOST_LEVELS
+            one, other = one[near], other[near]
+            near = np.unpackbits(bits[one] ^ bits[other], axis=1).sum(axis=1) <= _MOST_BITS
+            yield from zip(one[near].tolist(), other[near].tolist(), strict=True)

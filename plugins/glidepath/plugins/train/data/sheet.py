@@ -1,4 +1,4 @@
-"""A contact sheet: pictures as they are trained on, each over its caption."""
+"""A contact sheet: pictures, each over its caption."""
 
 from __future__ import annotations
 
@@ -15,39 +15,47 @@ _MARGIN = 6
 _LETTERS = 22
 
 
-def contact_sheet(images: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
-    """Images [3, H, W] in [-1, 1] of any sizes, eight in a row; small ones are enlarged by whole factors."""
-    height = _CELL + _LINES * _LINE + _MARGIN
-    rows = -(-len(images) // _ACROSS)
-    across = min(_ACROSS, len(images))
+def contact_sheet(
+    images: Sequence[Tensor], captions: Sequence[str], columns: int = _ACROSS, *, shrinks: bool = True
+) -> Image.Image:
+    """Images [3, H, W] of any sizes, uint8 or in [-1, 1], `columns` in a row.
+
+    Small ones are enlarged by whole factors. shrinks: large ones are made smaller.
+    """
+    cell = _CELL if shrinks else max(_CELL, *(side for image in images for side in image.shape[1:]))
+    letters = _LETTERS * cell // _CELL
+    height = cell + _LINES * _LINE + _MARGIN
+    across = min(columns, len(images))
+    rows = -(-len(images) // across)
     sheet = Image.new(
-        "RGB", (across * (_CELL + _MARGIN) + _MARGIN, rows * (height + _MARGIN) + _MARGIN), "white"
+        "RGB", (across * (cell + _MARGIN) + _MARGIN, rows * (height + _MARGIN) + _MARGIN), "white"
     )
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        row, column = divmod(number, _ACROSS)
-        left, top = _MARGIN + column * (_CELL + _MARGIN), _MARGIN + row * (height + _MARGIN)
-        picture = _in_cell(_picture(image))
-        sheet.paste(picture, (left + (_CELL - picture.width) // 2, top + (_CELL - picture.height) // 2))
-        lines = textwrap.wrap(caption, _LETTERS) or [""]
+        row, column = divmod(number, across)
+        left, top = _MARGIN + column * (cell + _MARGIN), _MARGIN + row * (height + _MARGIN)
+        picture = _in_cell(_picture(image), cell)
+        sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
+        lines = textwrap.wrap(caption, letters) or [""]
         if len(lines) > _LINES:
-            lines = [*lines[: _LINES - 1], lines[_LINES - 1][: _LETTERS - 3] + "..."]
+            lines = [*lines[: _LINES - 1], lines[_LINES - 1][: letters - 3] + "..."]
         for line, text in enumerate(lines):
-            draw.text((left, top + _CELL + 2 + line * _LINE), text, fill="black", font=font)
+            draw.text((left, top + cell + 2 + line * _LINE), text, fill="black", font=font)
     return sheet
 
 
 def _picture(image: Tensor) -> Image.Image:
-    levels = ((image + 1) * 127.5).round().clamp(0, 255).byte()
+    levels = ((image + 1) * 127.5).round().clamp(0, 255) if image.is_floating_point() else image
+    levels = levels.byte().cpu()
     return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
 
 
-def _in_cell(picture: Image.Image) -> Image.Image:
+def _in_cell(picture: Image.Image, cell: int) -> Image.Image:
     longest = max(picture.size)
-    if longest <= _CELL:
-        factor = _CELL // longest
+    if longest <= cell:
+        factor = cell // longest
         return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
     return picture.resize(
-        tuple(max(1, side * _CELL // longest) for side in picture.size),  # type: ignore[arg-type]
+        tuple(max(1, side * cell // longest) for side in picture.size),  # type: ignore[arg-type]
         Image.Resampling.LANCZOS,
     )

@@ -48,12 +48,12 @@ class Heartbeat(Listener):
 
     def tell(self, event: Event) -> None:
         """Note where the run stands. The first beat comes when the folder is the run's to write to."""
-        if event.name == "started":
-            self._thread.start()
         self._at = time.monotonic()
         if event.total:
             self._last = event
         self._state = ENDS.get(event.name, self._state)
+        if event.name == "started":
+            self._thread.start()
 
     def _beat(self) -> None:
         over = False

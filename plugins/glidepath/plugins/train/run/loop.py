@@ -57,9 +57,13 @@ class Loop:
         keep_freed(run.device)
         self.config, self.run, self.stage, self.first, self.total = config, run, stage, first, total
         self.step = self.saved = first
-        sharded = config.shard and run.group.count > 1 and stage.divides
+        sharded = config.shard and run.group.count > 1 and stage.divides and not stage.compares
         if sharded and config.precision == "float16":
             raise PartError("train.shard is for float32 and bfloat16: set train.precision to one of them")
+        if sharded and config.optimizer == "adafactor":
+            raise PartError(
+                "train.shard: torch's Adafactor takes no divided tensors; set train.optimizer to another"
+            )
         self._shards = Shards(stage, run.device) if sharded else None
         self.learner = Learner(
             stage.modules,
@@ -74,7 +78,7 @@ class Loop:
         self._frozen = "" if self._keeps_frozen else fingerprint(gathered(self.learner.frozen))
         self._autocast = autocast(config.precision, run.device)
         self._share = share_of(stage, run.group)
-        self._parts = self._share.parts(config.accumulate if stage.divides else 1)
+        self._parts = self._share.parts(config.accumulate if stage.divides and not stage.compares else 1)
         self._loss = self._shards.loss if self._shards else loss_of(stage, run.group)
         lengths = config.ema_lengths if first + stage.steps == total else ()
         self._averages, self._exported = PowerAverages(lengths, self.learner.learning), exported
@@ -192,7 +196,7 @@ class Loop:
             with share.dropout():
                 with self._autocast():
                     loss = self._loss(some, share.generator(seed, self.step))
-                yield share.weighed(loss)
+                yield loss if self.stage.compares else share.weighed(loss)
 
     def _learning_rate(self, done: int) -> float:
         config = self.config

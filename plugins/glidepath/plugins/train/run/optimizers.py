@@ -37,11 +37,13 @@ def build_optimizers(
         PartError: torch does not have it.
     """
     fused = device.type in ("cpu", "cuda")
+    # torch has no fused SGD of tensors that are divided among processes
+    divided = any(hasattr(it, "full_tensor") for some, _ in groups for it in some)
     decay: dict[str, Any] = {"lr": 0.0, "weight_decay": config.weight_decay}
     adams: dict[str, Any] = {**decay, "betas": config.betas, "fused": fused}
     if config.optimizer == "sgd":
         momentum = config.betas[0]
-        return [torch.optim.SGD(_named(groups), momentum=momentum, fused=fused, **decay)]
+        return [torch.optim.SGD(_named(groups), momentum=momentum, fused=fused and not divided, **decay)]
     if config.optimizer == "adam":
         return [torch.optim.Adam(_named(groups), **adams)]
     if config.optimizer == "adafactor":

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from glidepath.core import ImagePipeline
-from glidepath.registry import grid, write_whole
+from glidepath.plugins.train.data.sheet import contact_sheet
+from glidepath.registry import write_whole
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import Samples
@@ -36,7 +37,7 @@ class Sheets:
         return step % self._samples.every == 0
 
     def draw(self, folder: Path, step: int) -> Path:
-        """Draw one; the file of it, `samples/STEP.png` in the run's folder.
+        """Draw one, each image over what was asked; the file of it, `samples/STEP.png` in the run's folder.
 
         Raises:
             GlidepathError: the spec cannot make these images, or the file cannot be written.
@@ -46,7 +47,9 @@ class Sheets:
         samples = self._samples
         prompts = samples.prompts or ("",) * len(samples.labels)
         images = self._pipeline(prompts, seed=samples.seed, labels=samples.labels or None)
-        sheet = grid(list(images), samples.columns or max(1, round(len(images) ** 0.5)))
+        asked = samples.prompts or [f"label {label}" for label in samples.labels]
+        columns = samples.columns or max(1, round(len(images) ** 0.5))
+        sheet = contact_sheet(list(images), asked, columns, shrinks=False)
         path = folder / FOLDER / f"{step:08d}.png"
         write_whole(path, lambda partial: sheet.save(partial, format="PNG"))
         return path

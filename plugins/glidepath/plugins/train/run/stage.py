@@ -22,8 +22,11 @@ class TrainingStage(ABC):
     learning_rate: at its highest; None: the trainer's.
     rates: for some of the modules a factor of the learning rate.
     only: patterns of the parameters that learn (`matching`), while the others stay; None: all learn.
-    divides: the loss is a mean over the rows of a batch, and draws by `draws.drawn`: several processes then
-        take some rows each. Otherwise each of them takes them all.
+    divides: several processes take some rows of a batch each, and `loss` draws for them by `draws.drawn`.
+        Otherwise each of them takes them all.
+    compares: the loss is no mean over rows. Each process computes what costs something of its rows, and
+        puts it together with that of the others by `Group.together`: the loss is that of the whole batch.
+        Such a batch is not cut into parts (`accumulate`), and weights are not divided (`shard`).
     """
 
     name: str
@@ -34,6 +37,7 @@ class TrainingStage(ABC):
     rates: Mapping[str, float] = MappingProxyType({})
     only: Sequence[str] | None = None
     divides: bool = False
+    compares: bool = False
 
     @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:

@@ -7,9 +7,11 @@ loss of its rows of a batch; their gradients are averaged. The first alone write
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import chain
+from typing import Any
 
 import attrs
 import torch
@@ -64,6 +66,29 @@ class Group:
         dist.all_reduce(total)
         return total / self.count
 
+    def together(self, rows: Tensor, size: int) -> Tensor:
+        """The rows of all processes as those of a batch of `size`: [rows, ...] to [size, ...].
+
+        Where every process then computes one loss of them all, each has the gradient of the sum of these
+        losses; the mean over the processes, which is taken of gradients, is that of the one loss.
+        """
+        if self.count == 1:
+            return rows
+        padding = [0, 0] * (rows.ndim - 1)
+        mine = self.rows(size)
+        # rows of zeros in the place of the others', so that processes may have unequal numbers of rows
+        padded = torch.nn.functional.pad(rows, [*padding, mine.start, size - mine.stop])
+        whole: Tensor = _Sum.apply(padded)  # type: ignore[no-untyped-call]
+        return whole
+
+    def texts(self, rows: Sequence[str]) -> list[str]:
+        """The texts of all processes' rows, in the order of the batch."""
+        if self.count == 1:
+            return list(rows)
+        found: list[list[str]] = [[] for _ in range(self.count)]
+        dist.all_gather_object(found, list(rows))
+        return list(chain(*found))
+
     def told(self, value: str | None) -> str | None:
         """What the first process has as `value`."""
         if self.count == 1:
@@ -84,6 +109,22 @@ class Group:
             for note in getattr(error, "__notes__", ()):
                 lost.add_note(note)
             raise lost from error
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(_ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
 
 
 ALONE = Group()

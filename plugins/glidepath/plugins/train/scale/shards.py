@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from glidepath.core import PartError
 from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.scale.share import Used
+from glidepath.registry import list_names
 
 
 class Shards:
@@ -34,7 +35,16 @@ class Shards:
         self._of_probe: Any = None
 
     def divide(self, modules: nn.ModuleDict, averaged: nn.ModuleDict) -> None:
-        """Divide modules and their averages, in place: their parameters are others from now on."""
+        """Divide modules and their averages, in place: their parameters are others from now on.
+
+        Raises:
+            PartError: a parameter is a single number, which torch does not divide.
+        """
+        if numbers := [name for name, parameter in modules.named_parameters() if not parameter.ndim]:
+            raise PartError(
+                f"train.shard: {list_names(numbers)} are single numbers, which torch's fully_shard does not "
+                "divide: train without it"
+            )
         for learning in (modules, averaged):
             learning.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self._of_loss = self._shard(Used(modules, self._stage.loss), mesh=self._mesh)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from glidepath.core import PartError
 from glidepath.plugins.train.data.dataset import Batch, near_misses
+from glidepath.plugins.train.data.draws import drawn
 from glidepath.plugins.train.losses.loss import add_noise, encoded, upload
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.losses.timesteps import log_snr, time_at
@@ -35,6 +36,7 @@ class ContrastStage(TrainingStage):
     """The text encoder learns what captions mean, against noisy images."""
 
     name = "contrast"
+    divides = compares = True
 
     def __init__(self, config: DiffusionTrainerConfig, run: Run) -> None:
         """Raises PartError where the run has no text encoder, or its samples are no images."""
@@ -63,14 +65,19 @@ class ContrastStage(TrainingStage):
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Symmetric cross-entropy of images, more often lightly noised than not, against their captions."""
         run = self.run
-        captions = batch.captions
+        captions = run.group.texts(batch.captions)
         x_0 = encoded(run.codec, batch.images, run.device, generator, run.caches.latents)
-        t = time_at(run.schedule, torch.rand(len(captions), generator=generator).square())
-        noise = upload(torch.randn(x_0.shape, generator=generator), run.device)
+        t = time_at(run.schedule, drawn(torch.rand, (len(batch),), generator).square())
+        noise = upload(drawn(torch.randn, x_0.shape, generator), run.device)
         x_t, _ = add_noise(run.schedule, x_0, noise, t)
         log_snrs = upload(log_snr(run.schedule, t).to(torch.float32), run.device)
         wrong = near_misses(run.dataset, captions, generator) or []
-        logits = self.head(x_t, log_snrs, self.text_encoder([*captions, *wrong]).pooled)
+        features = [self.head.of_images(x_t, log_snrs)]
+        for texts in (batch.captions, wrong[run.group.rows(len(captions))]):
+            if texts:
+                features.append(self.head.of_texts(self.text_encoder(texts).pooled))
+        images, *said = (run.group.together(it, len(captions)) for it in features)
+        logits = self.head.logits(images, torch.cat(said))
         return symmetric_cross_entropy(logits, upload(says_the_same(captions, wrong), run.device))
 
 
@@ -85,8 +92,19 @@ class ContrastiveHead(nn.Module):
 
     def forward(self, x_t: Tensor, log_snr: Tensor, pooled: Tensor) -> Tensor:
         """How well B images (rows) fit B or more captions (columns): logits, [B, B or more]."""
-        images = self.image_encoder(x_t, log_snr)
-        texts = F.normalize(self.project(pooled).float(), dim=1)
+        return self.logits(self.of_images(x_t, log_snr), self.of_texts(pooled))
+
+    def of_images(self, x_t: Tensor, log_snr: Tensor) -> Tensor:
+        """Noisy images [B, C, H, W] and their log-SNRs [B] as unit vectors [B, width]."""
+        images: Tensor = self.image_encoder(x_t, log_snr)
+        return images
+
+    def of_texts(self, pooled: Tensor) -> Tensor:
+        """Pooled vectors of captions as unit vectors [B, width]."""
+        return F.normalize(self.project(pooled).float(), dim=1)
+
+    def logits(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Of unit vectors, the images' as rows."""
         logits: Tensor = self.log_scale.exp().clamp(max=100) * images @ texts.T
         return logits
 

@@ -81,8 +81,6 @@ class DenoisingStage(TrainingStage):
             if part.state_dict():
                 self.modules[name] = part
                 self.only = None if self.only is None else (*self.only, name)
-        if self.timesteps.weighs and run.group.count > 1:
-            raise PartError("train.timesteps learns from the losses of a whole batch: train in one process")
         self._observed: list[tuple[Tensor, Tensor]] = []
         self._bound: VariationalBound | None = None
         if run.denoiser.learned_variance:
@@ -124,7 +122,10 @@ class DenoisingStage(TrainingStage):
     def stepped(self) -> None:
         """Let the timesteps know the losses of the step."""
         if self._observed:
-            times, losses = (torch.cat(some) for some in zip(*self._observed, strict=True))
+            times, losses = (
+                self.run.group.together(torch.cat(some), self.batch)
+                for some in zip(*self._observed, strict=True)
+            )
             self._observed = []
             self.timesteps.observe(times, losses)
 

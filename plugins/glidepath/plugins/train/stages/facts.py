@@ -29,6 +29,7 @@ class FactsStage(TrainingStage):
     """The text encoder learns to answer questions about captions; the images are not looked at."""
 
     name = "facts"
+    divides = compares = True
 
     def __init__(self, config: DiffusionTrainerConfig, run: Run) -> None:
         """Raises PartError where the run has no text encoder, or its dataset no facts."""
@@ -44,7 +45,7 @@ class FactsStage(TrainingStage):
                 "train.facts_steps asks the dataset what its captions say, and this one has no `facts`; "
                 "set it to 0"
             )
-        self.config, self.dataset, self.device = config, run.dataset, run.device
+        self.config, self.dataset, self.device, self.group = config, run.dataset, run.device, run.group
         self.steps, self.batch, self.learning_rate = (
             config.facts_steps,
             config.facts_batch,
@@ -57,7 +58,9 @@ class FactsStage(TrainingStage):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The mean cross-entropy of the answers, over all questions that the captions do not leave open."""
-        logits, facts = self._answered(self.modules, batch.captions)
+        logits, facts = (
+            self.group.together(it, self.batch) for it in self._answered(self.modules, batch.captions)
+        )
         return cross_entropy(logits, facts, self.dataset.answers)
 
     @torch.no_grad()

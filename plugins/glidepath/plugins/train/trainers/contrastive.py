@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from glidepath.core import PartError
 from glidepath.plugins.train.data.dataset import Batch, near_misses
+from glidepath.plugins.train.data.draws import drawn
 from glidepath.plugins.train.losses.loss import add_noise, upload
 from glidepath.plugins.train.losses.symmetric import says_the_same, symmetric_cross_entropy
 from glidepath.plugins.train.run.contents import Reader
@@ -67,6 +69,7 @@ class ContrastiveStage(TrainingStage):
     """The symmetric loss of CLIP (Radford et al. 2021, figure 3), on noised images for a noised one."""
 
     name = "contrastive"
+    divides = compares = True
 
     def __init__(self, config: ContrastiveTrainerConfig, run: Run, clip: nn.Module) -> None:
         """Raises PartError where the CLIP is made for images of another size than the run's."""
@@ -80,7 +83,19 @@ class ContrastiveStage(TrainingStage):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Cross-entropy of images against captions and of captions against images, in equal parts."""
-        return symmetric_cross_entropy(*self._compared(self.clip, batch.images, batch.captions, generator))
+        group = self.run.group
+        captions = group.texts(batch.captions)
+        noised = self._noised(batch.images, generator)
+        wrong = near_misses(self.run.dataset, captions, generator) or []
+        features = [self.clip.embed_images(*noised)]
+        for texts in (batch.captions, wrong[group.rows(len(captions))]):
+            if texts:
+                features.append(self.clip.embed_texts(texts))
+        images, *said = (group.together(it, len(captions)) for it in features)
+        logits = self.clip.logit_scale * images @ torch.cat(said).T
+        return symmetric_cross_entropy(
+            logits.float(), upload(says_the_same(captions, wrong), self.run.device)
+        )
 
     @torch.no_grad()
     def probe(self, averaged: nn.ModuleDict) -> dict[str, float]:
@@ -91,33 +106,25 @@ class ContrastiveStage(TrainingStage):
         for name, t in (("right", 0), ("right_at_0.9", int(0.9 * last)))[: 2 if self.clip.noised else 1]:
             generator = torch.Generator().manual_seed(self.config.seed)
             compared = cast(Comparer, averaged["clip"])
-            logits, same = self._compared(compared, images, captions, generator, t)
-            best = logits.argmax(1)
-            right = same[torch.arange(len(best), device=best.device), best]
+            logits = (
+                compared.embed_images(*self._noised(images, generator, t)) @ compared.embed_texts(captions).T
+            )
+            best = logits.argmax(1).cpu()
+            right = says_the_same(captions)[torch.arange(len(best)), best]
             figures[name] = round(float(right.float().mean()), 4)
         return figures
 
-    def _compared(
-        self,
-        clip: Comparer,
-        images: Tensor,
-        captions: list[str],
-        generator: torch.Generator,
-        at: int | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """[B, B or more] logits of each image (row) and caption, and which captions are that image's.
-
-        In training the columns after the first B are of captions that are nearly right, where there are any.
-        """
-        run: Run = self.run
-        x = upload(images, run.device)
-        t = None
-        if self.clip.noised:
-            times = torch.randint(run.schedule.num_steps, (len(captions),), generator=generator)
-            times = times if at is None else torch.full_like(times, at)
-            noise = upload(torch.randn(images.shape, generator=generator), run.device)
-            x, _ = add_noise(run.schedule, x, noise, times)
-            t = upload(times, run.device)
-        wrong = (near_misses(run.dataset, captions, generator) or []) if at is None else []
-        logits = self.clip.logit_scale * clip.embed_images(x, t) @ clip.embed_texts([*captions, *wrong]).T
-        return logits.float(), upload(says_the_same(captions, wrong), run.device)
+    def _noised(
+        self, images: Tensor, generator: torch.Generator, at: int | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Images as the CLIP reads them: for a noised one x_t and t, at a timestep that is drawn, or `at`."""
+        x = upload(images, self.run.device)
+        if not self.clip.noised:
+            return x, None
+        schedule, shape = self.run.schedule, (len(images),)
+        if at is None:
+            t = drawn(partial(torch.randint, schedule.num_steps), shape, generator)
+        else:
+            t = torch.full(shape, at)
+        noise = upload(drawn(torch.randn, images.shape, generator), self.run.device)
+        return add_noise(schedule, x, noise, t)[0], upload(t, self.run.device)
