@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from glidepath.plugins.train.run.checkpoint import CheckpointError
+from glidepath.plugins.train.run.checkpoint import CheckpointError, existing
 
 _PAUSE = 10.0
 _TICK = 0.5
@@ -44,14 +44,35 @@ def patiently(
 
 
 class Room:
-    """Whether the disk has room for the checkpoints to come."""
+    """Whether the disk is there, and has room for the checkpoints to come."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._size, self._told = folder, 0, False
+        self._newest: Path | None = next(reversed(existing(folder)), None)
+        self._device = self._device_now()
 
     def written(self, path: Path) -> None:
-        """Note how large a checkpoint is."""
+        """Note how large a checkpoint is, and on which disk."""
         self._size = path.stat().st_size
+        self._newest, self._device = path, self._device_now()
+
+    def require(self) -> None:
+        """Refuse to write where the folder is no more than the place that a disk was mounted at.
+
+        Raises:
+            CheckpointError: the newest checkpoint is gone, and the folder is on another disk than it was.
+        """
+        if self._newest is not None and not self._newest.exists() and self._device_now() != self._device:
+            raise CheckpointError(
+                f"{self._newest} is gone, and {self._folder} is not on the disk that it was on: a mount is "
+                "lost"
+            )
+
+    def _device_now(self) -> int | None:
+        try:
+            return self._folder.stat().st_dev
+        except OSError:
+            return None
 
     def lacks(self) -> str:
         """What to tell when there is no room for two more; "" when there is, or it was told already."""

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -290,10 +291,15 @@ class Loop:
 
     def _write(self, checkpoint: checkpoints.TrainingCheckpoint, patience: float | None) -> None:
         config = self.config
-        path = patiently(
-            lambda: checkpoints.save(
+
+        def save() -> Path:
+            self._room.require()
+            return checkpoints.save(
                 self.run.folder, checkpoint, config.keep, hours=config.keep_hours, best=config.keep_best
-            ),
+            )
+
+        path = patiently(
+            save,
             config.patience if patience is None else patience,
             lambda why: self._tell("unwritable", message=why),
             self.run.stop,
