@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from tests.registry.tiny import run
 from torch import Tensor
 
 from glidepath.core import PartError, PerSampleNoise, Pipeline
 from glidepath.plugins.train.losses.loss import encoded
 from glidepath.registry.assembly.build import assemble
-from glidepath.registry.cli import main
 from glidepath.registry.text.problems import SpecError
 from glidepath.testing import Suite
 
@@ -24,10 +24,6 @@ def built(*overrides: str) -> Pipeline:
     pipeline = assemble("latent.yaml", overrides)
     assert isinstance(pipeline, Pipeline)
     return pipeline
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def shown(path: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from glidepath.registry.assembly.build import build_parts
+from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
@@ -92,3 +93,8 @@ def _random(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Matrices that keep the size of what they map; gains around 1; no zero anywhere."""
     noise = torch.randn(value.shape, generator=generator)
     return noise / value[0].numel() ** 0.5 if value.ndim > 1 else value + 0.2 * noise
+
+
+def run(*arguments: object) -> int:
+    """The exit status of a command."""
+    return main([str(argument) for argument in arguments])

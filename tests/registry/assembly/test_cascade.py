@@ -10,14 +10,13 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tests.registry.tiny import CASCADE, write_cascade
+from tests.registry.tiny import CASCADE, run, write_cascade
 
 from glidepath.core.cascade import Cascade
 from glidepath.core.image_pipeline import TURNS
 from glidepath.core.pipeline import Pipeline
 from glidepath.registry import SpecError, assemble
 from glidepath.registry.assembly.weights import WeightsError
-from glidepath.registry.cli import main
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.records.images import read_manifest
@@ -28,10 +27,6 @@ from glidepath.registry.spec.spec import read_spec
 def cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return write_cascade(tmp_path)
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def test_a_spec_with_stages_becomes_a_cascade_that_makes_images(cascade: Path) -> None:

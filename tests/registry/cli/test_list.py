@@ -3,30 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-OTHER = """
-@hookimpl
-def components():
-    return [Component(kind="sampler", name="ddim", target="other.x:Y", summary="another")]
-"""
-
-
-ROOT = Path(__file__).parents[3]
-
-
-def _python(site: Any, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Another Python, with the same distributions."""
-    folders = [*site.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)} | settings.pop("environ", {})
-    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
-    return subprocess.run([sys.executable, *arguments], env=environ, text=True, timeout=120, **settings)
+from tests.registry.cli.processes import OTHER, python
 
 
 def test_list_shows_every_part_with_its_distribution(acme: Any, glidepath: Any) -> None:
@@ -103,7 +83,7 @@ status = main(sys.argv[1:])
 heavy = {"torch", "omegaconf", "yaml", "importlib.metadata", "numpy", "packaging"} & set(sys.modules)
 raise SystemExit(f"imported {heavy}" if heavy else status)
 """
-    done = _python(acme, "-c", code, *command)
+    done = python(acme, "-c", code, *command)
     assert done.returncode == 0, done.stderr
 
 

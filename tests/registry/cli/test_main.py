@@ -10,24 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.registry.cli.processes import environment, python
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.describe.commands import BUILTIN_COMMANDS
 from glidepath.registry.text.problems import Place, Problem, SpecError
-
-ROOT = Path(__file__).parents[3]
-
-
-def _python(site: Any, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Another Python, with the same distributions."""
-    environ = _environ(site) | settings.pop("environ", {})
-    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
-    return subprocess.run([sys.executable, *arguments], env=environ, text=True, timeout=120, **settings)
-
-
-def _environ(site: Any) -> dict[str, str]:
-    folders = [*site.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 def test_help_lists_commands_and_whose_they_are(acme: Any, glidepath: Any) -> None:
@@ -170,7 +157,7 @@ def test_the_notes_of_an_error_are_told(acme: Any, glidepath: Any, monkeypatch: 
 def test_a_reader_that_goes_away_is_no_error(acme: Any, unbuffered: tuple[str, ...]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = _python(acme, *unbuffered, "-m", "glidepath.registry.cli", "list", stdout=writer)
+    done = python(acme, *unbuffered, "-m", "glidepath.registry.cli", "list", stdout=writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -178,7 +165,7 @@ def test_a_reader_that_goes_away_is_no_error(acme: Any, unbuffered: tuple[str, .
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
 def test_a_full_disk_is_told_in_a_line(acme: Any) -> None:
     with Path("/dev/full").open("w") as full:
-        done = _python(acme, "-m", "glidepath.registry.cli", "list", stdout=full)
+        done = python(acme, "-m", "glidepath.registry.cli", "list", stdout=full)
     assert (done.returncode, done.stderr) == (
         1,
         "glidepath: error: cannot write: No space left on device\n",
@@ -192,7 +179,7 @@ def test_letters_that_an_encoding_lacks_are_escaped(acme: Any, tmp_path: Path, e
     command = ("-m", "glidepath.registry.cli", "check", "faulty.yaml", "--json")
     done = subprocess.run(
         [sys.executable, *command],
-        env={**_environ(acme), "PYTHONIOENCODING": encoding},
+        env={**environment(acme), "PYTHONIOENCODING": encoding},
         capture_output=True,
         cwd=tmp_path,
         timeout=120,
@@ -205,7 +192,7 @@ def test_letters_that_an_encoding_lacks_are_escaped(acme: Any, tmp_path: Path, e
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_standard_stream_that_is_missing_is_no_error(acme: Any, closed: str) -> None:
     command = f"exec {sys.executable} -m glidepath.registry.cli list {closed}"
-    done = subprocess.run(["sh", "-c", command], env=_environ(acme), capture_output=True, timeout=120)
+    done = subprocess.run(["sh", "-c", command], env=environment(acme), capture_output=True, timeout=120)
     assert done.returncode == 0
     assert (b"implicit sampler" in done.stdout) is (">&- " not in f" {closed} ".replace("2>&-", ""))
 
@@ -229,6 +216,6 @@ sys.stdout.close()
 
 def test_nothing_that_a_plugin_prints_gets_into_a_json_document(site: Any) -> None:
     site.plugin("noisy", NOISE + "@hookimpl\ndef components():\n    print('a hook')\n    return []\n")
-    done = _python(site, "-m", "glidepath.registry.cli", "plugins", "--json")
+    done = python(site, "-m", "glidepath.registry.cli", "plugins", "--json")
     assert "noisy" in {record["name"] for record in json.loads(done.stdout)["plugins"]}
     assert all(said in done.stderr for said in ("at the end", "from C", "a hook", "thread"))

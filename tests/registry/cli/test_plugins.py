@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-OTHER = """
-@hookimpl
-def components():
-    return [Component(kind="sampler", name="ddim", target="other.x:Y", summary="another")]
-"""
-
-
-ROOT = Path(__file__).parents[3]
-
-
-def _python(site: Any, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Another Python, with the same distributions."""
-    folders = [*site.path, *(str(ROOT / name) for name in ("core", "registry", "plugins"))]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)} | settings.pop("environ", {})
-    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
-    return subprocess.run([sys.executable, *arguments], env=environ, text=True, timeout=120, **settings)
+from tests.registry.cli.processes import OTHER, python
 
 
 def test_a_switch_that_names_nothing_is_noted(
@@ -134,9 +116,9 @@ def test_what_a_plugin_prints_stays_out_of_json(acme: Any, glidepath: Any) -> No
 def test_a_variable_keeps_a_plugin_from_being_imported_by_a_command(acme: Any) -> None:
     acme.plugin("bomb", "import os\nos._exit(99)")
     command = ("-m", "glidepath.registry.cli", "list")
-    assert _python(acme, *command).returncode == 99
+    assert python(acme, *command).returncode == 99
     for variables in ({"GLIDEPATH_DISABLE": "bomb"}, {"GLIDEPATH_PLUGINS": "acme"}):
-        done = _python(acme, *command, environ=variables)
+        done = python(acme, *command, environ=variables)
         assert done.returncode == 0
         assert "ddim" in done.stdout
-    assert _python(acme, *command, "--no-plugins").returncode == 0
+    assert python(acme, *command, "--no-plugins").returncode == 0

@@ -14,13 +14,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tests.registry.tiny import SPEC, write_tiny
+from tests.registry.tiny import SPEC, run, write_tiny
 
 from glidepath.core.errors import PartError
 from glidepath.core.pipeline import Pipeline
 from glidepath.registry.assembly.build import assemble
 from glidepath.registry.assembly.warnings import TrainedOtherwise
-from glidepath.registry.cli import main
 from glidepath.registry.files.writing import CannotWrite
 from glidepath.registry.records.images import (
     ImageError,
@@ -38,10 +37,6 @@ from glidepath.registry.records.manifest import FORMAT, Manifest
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return write_tiny(tmp_path)
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def failing(error: Exception) -> Callable[..., None]:

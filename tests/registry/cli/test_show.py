@@ -6,12 +6,7 @@ import json
 from typing import Any
 
 import pytest
-
-OTHER = """
-@hookimpl
-def components():
-    return [Component(kind="sampler", name="ddim", target="other.x:Y", summary="another")]
-"""
+from tests.registry.cli.processes import OTHER
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ from typing import Any
 import attrs
 import pytest
 from safetensors.torch import load_file, save_file
-from tests.registry.tiny import SPEC, write_tiny
+from tests.registry.tiny import SPEC, run, write_tiny
 
 from glidepath.registry import assemble
 from glidepath.registry.assembly import assets
 from glidepath.registry.assembly.warnings import missing_inputs
-from glidepath.registry.cli import main
 from glidepath.registry.describe.component import asset, doc
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import WeightsError
@@ -61,10 +60,6 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         .replace("weights: tiny.safetensors\n", "")
     )
     return folder.parent
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def sample() -> dict[str, Any]:

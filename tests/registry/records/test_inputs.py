@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tests.registry.tiny import SPEC, write_cascade
+from tests.registry.tiny import SPEC, run, write_cascade
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry import assemble
-from glidepath.registry.cli import main
 from glidepath.registry.records.images import read_manifest, save_png
 from glidepath.registry.records.manifest import Manifest
 from glidepath.registry.records.pictures import Inputs, Picture, carried_pictures, open_pictures
@@ -51,10 +50,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mask.paste(255, (12, 0, 24, 16))
     mask.save("mask.png")
     return tmp_path
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def sample(*arguments: object, spec: str = "tiny.yaml", out: str = "x.png") -> int:

@@ -9,10 +9,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tests.registry.tiny import SPEC, write_tiny
+from tests.registry.tiny import SPEC, run, write_tiny
 
 from glidepath.registry import assemble
-from glidepath.registry.cli import main
 from glidepath.registry.records.images import read_manifest
 from glidepath.registry.records.manifest import FORMAT, Manifest, ManifestError
 
@@ -99,10 +98,6 @@ def acme(site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("RGB", (3, 2), (200, 10, 10)).save("red.png")
     Image.new("RGB", (3, 2), (20, 20, 20)).save("dark.png")
     return tmp_path
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def sample(*arguments: object) -> int:

@@ -9,10 +9,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tests.registry.tiny import SPEC, write_tiny
+from tests.registry.tiny import SPEC, run, write_tiny
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.cli import main
 from glidepath.registry.records.images import (
     ImageError,
     read_manifest,
@@ -25,10 +24,6 @@ from glidepath.registry.records.manifest import FORMAT, Manifest
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return write_tiny(tmp_path)
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def trained(folder: Path) -> Path:
