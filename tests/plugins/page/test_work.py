@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.page import work
+from glidepath.plugins.page.asking import answer
 from glidepath.plugins.page.work import Work, curves
-from glidepath.registry import load_catalogue
+from glidepath.registry import Catalogue, load_catalogue
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Work:
+def watched(tmp_path: Path) -> Iterator[Work]:
     run = tmp_path / "runs" / "one"
     (run / "samples").mkdir(parents=True)
     lines = [{"step": step, "loss": 1 / step, "note": "x"} for step in range(1, 1001)]
@@ -26,7 +28,9 @@ def watched(tmp_path: Path) -> Work:
     (run / "samples" / "00001.png").write_bytes(b"\x89PNG sheet")
     (tmp_path / "secret.png").write_bytes(b"secret")
     (run / "samples" / "link.png").symlink_to(tmp_path / "secret.png")
-    return Work(load_catalogue(), studies=tmp_path / "runs" / "studies", runs=tmp_path / "runs")
+    watched = Work(studies=tmp_path / "runs" / "studies", runs=tmp_path / "runs")
+    yield watched
+    watched.close()
 
 
 def test_a_run_is_told_with_its_curves_its_sheets_and_what_happened(watched: Work) -> None:
@@ -59,7 +63,7 @@ def test_nothing_else_is_read(watched: Work, name: str, file: str) -> None:
 
 
 def test_where_nothing_has_run_nothing_is_told(tmp_path: Path) -> None:
-    nothing = Work(load_catalogue(), studies=tmp_path / "a", runs=tmp_path / "b")
+    nothing = Work(studies=tmp_path / "a", runs=tmp_path / "b")
     assert nothing.studies()["studies"] == []
     assert nothing.runs()["runs"] == []
 
@@ -86,10 +90,10 @@ def test_curves_leave_out_what_is_no_number() -> None:
     assert curves(lines) == {"loss": [(1.0, 2.0), (3.0, 1.0)]}
 
 
-def test_commands_of_plugins_that_are_not_there_are_named(tmp_path: Path) -> None:
-    from glidepath.registry import Catalogue
-
-    (tmp_path / "x").mkdir()
-    (tmp_path / "x" / "log.jsonl").write_text("{}")
-    with pytest.raises(GlidepathError, match="no installed plugin supplies `glidepath runs`"):
-        Work(Catalogue(), studies=tmp_path, runs=tmp_path).runs()
+def test_a_command_that_fails_is_told_and_the_next_one_answered() -> None:
+    assert answer(["runs", "--json"], Catalogue()) == {
+        "problem": "no installed plugin supplies `glidepath runs`"
+    }
+    catalogue = load_catalogue()
+    assert "there is no log.jsonl" in answer(["runs", "/nowhere", "--json"], catalogue)["problem"]
+    assert "unrecognized" in answer(["runs", "--no-such-option"], catalogue)["problem"]

@@ -51,7 +51,7 @@ class Desk:
         self.catalogue = catalogue
         self.specs = Specs(catalogue, files)
         self.history = History(out)
-        self.work = Work(catalogue, studies=studies, runs=runs)
+        self.work = Work(studies=studies, runs=runs)
         self.queue = Queue(describe)
         self._restorer = Restorer(self.specs)
         self._describing = threading.Lock()
@@ -70,6 +70,7 @@ class Desk:
         """Cancel what is under way."""
         self._wanted.set()
         self.queue.close()
+        self.work.close()
 
     def _warm(self) -> None:
         _ = self.known

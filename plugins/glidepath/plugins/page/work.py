@@ -1,13 +1,12 @@
 """Studies and runs of training, as their folders tell of them: the page reads, and others do the work.
 
 How far they are is what `glidepath study list`, `study status` and `runs` print as JSON. They are asked in
-this process, and seldom: what asking costs is a small share of the time, however many pages watch.
+one process beside, and seldom: what asking costs is a small share of the time, however many pages watch.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import re
 import subprocess
@@ -15,12 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from glidepath.core import GlidepathError
-from glidepath.registry import Catalogue, NotFound, read_lines
+from glidepath.plugins.page.asking import Commands
+from glidepath.registry import read_lines
 
 LOG, EVENTS, SHEETS, REPORT, GRAPH = (
     "log.jsonl",
@@ -44,12 +43,17 @@ Json = Mapping[str, Any]
 class Work:
     """The studies and runs below two folders. What a browser names is one of those that were listed."""
 
-    def __init__(self, catalogue: Catalogue, *, studies: Path, runs: Path) -> None:
-        self._catalogue = catalogue
+    def __init__(self, *, studies: Path, runs: Path) -> None:
+        self._commands = Commands()
         self._folders = {"study": studies, "run": runs}
         self._asking = threading.Lock()
         self._known: dict[str, tuple[float, float, Any]] = {}
+        self._cost = 0.0
         self._started: list[subprocess.Popen[bytes]] = []
+
+    def close(self) -> None:
+        """End the process that answers."""
+        self._commands.close()
 
     def studies(self) -> Json:
         """Every study with its stages, arms and failures."""
@@ -109,8 +113,10 @@ class Work:
 
     def stop(self, name: str) -> Json:
         """Let a running study end."""
-        said = self._said("study", "stop", str(self._folder("study", name)))
-        self._known.clear()
+        folder = self._folder("study", name)
+        with self._asking:
+            said = self._said("study", "stop", str(folder))
+            self._known.clear()
         return {"said": said.strip()}
 
     def begin(self, name: str, what: str) -> Json:
@@ -156,9 +162,9 @@ class Work:
         with self._asking:
             until, _, answer = self._known.get(key, (0.0, 0.0, None))
             if answer is None or time.monotonic() >= until:
-                began = time.thread_time()
+                self._cost = -time.thread_time()
                 answer = read()
-                cost = time.thread_time() - began
+                cost = self._cost + time.thread_time()
                 self._known[key] = (time.monotonic() + max(_SHORTEST, cost / _SHARE), cost, answer)
         return {**answer, "again": max(_SHORTEST, self._known[key][1] / _SHARE)}
 
@@ -172,18 +178,9 @@ class Work:
         Raises:
             GlidepathError: it failed, or no plugin supplies it.
         """
-        try:
-            command = self._catalogue.command_source(arguments[0]).item
-        except NotFound as unknown:
-            raise GlidepathError(f"no installed plugin supplies `glidepath {arguments[0]}`") from unknown
-        module, _, name = command.target.partition(":")
-        said, told = io.StringIO(), io.StringIO()
-        try:
-            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
-                getattr(import_module(module), name)(list(arguments[1:]))
-        except SystemExit as error:
-            raise GlidepathError(told.getvalue().strip() or f"it ended with {error.code}") from error
-        return said.getvalue()
+        said, seconds = self._commands.ask(*arguments)
+        self._cost += seconds
+        return said
 
 
 def curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:

@@ -41,8 +41,8 @@ export function start() {
 
 export function keep(job) {
   const known = jobs.get(job.id);
-  if (known && ended(known) && !ended(job)) return; // an answer that came after the end
-  jobs.set(job.id, Object.assign(known ?? {}, job));
+  const late = known && ended(known) && !ended(job); // an answer that came after the end
+  if (!late) jobs.set(job.id, Object.assign(known ?? {}, job));
   tell(jobs.get(job.id));
 }
 
