@@ -184,23 +184,20 @@ class _Walk:
 
     def show(self, state: State) -> None:
         """Tell of a state, with a preview."""
-        now = time.perf_counter()
+        now, done = time.perf_counter(), time.time()
         stage = self._names[state.stage]
         is_due = now - self._before >= self._spent * (1 / _BUSY - 1) or state.index == state.total
         if not is_due:
             self._job.step(state.index, state.total, stage)
             return
-        frame = {"x_0": encoded(self._grid(attrs.evolve(state, x=state.sample)))}
-        one = time.perf_counter() - now
-        if one < 0.02:
-            frame["x"] = encoded(self._grid(state))
+        x_0 = encoded(self._grid(attrs.evolve(state, x=state.sample)))
+        self._job.step(state.index, state.total, stage, preview=data_url(x_0), at=done)
         if len(self._job.frames) >= _FRAMES:
             for index in sorted(self._job.frames)[1::2]:
                 del self._job.frames[index]
-        self._job.frames[state.index] = frame
+        self._job.frames[state.index] = {"x_0": x_0, "x": encoded(self._grid(state))}
         self._before = time.perf_counter()
         self._spent = self._before - now
-        self._job.step(state.index, state.total, stage, preview=data_url(frame["x_0"]), at=time.time())
 
     def _grid(self, state: State) -> Image:
         drawn: Tensor = self._pipeline.images(state).cpu()

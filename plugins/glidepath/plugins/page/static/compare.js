@@ -4,6 +4,7 @@ import { $, ask, duration, el, loaded, save, say } from "./tools.js";
 import { ended, jobs, keep, onJob } from "./jobs.js";
 import { drawSeed, request } from "./make.js";
 
+const READ = { willReadFrequently: true };
 const state = { group: "", order: [], pictures: new Map() };
 
 export function start() {
@@ -70,7 +71,7 @@ async function put(job, addresses) {
   const [width, height] = [images[0].naturalWidth, images[0].naturalHeight];
   Object.assign(canvas, { width: columns * width, height: Math.ceil(images.length / columns) * height });
   images.forEach((image, index) =>
-    canvas.getContext("2d").drawImage(image, (index % columns) * width, Math.floor(index / columns) * height));
+    canvas.getContext("2d", READ).drawImage(image, (index % columns) * width, Math.floor(index / columns) * height));
   state.pictures.set(job.id, canvas);
   draw();
 }
@@ -96,8 +97,8 @@ function draw() {
 }
 
 function difference(one, other, gain) {
-  const a = one.getContext("2d").getImageData(0, 0, one.width, one.height);
-  const b = other.getContext("2d").getImageData(0, 0, one.width, one.height);
+  const a = one.getContext("2d", READ).getImageData(0, 0, one.width, one.height);
+  const b = other.getContext("2d", READ).getImageData(0, 0, one.width, one.height);
   let sum = 0;
   for (let index = 0; index < a.data.length; index += 1) {
     if (index % 4 === 3) continue;

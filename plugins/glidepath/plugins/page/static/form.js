@@ -17,8 +17,8 @@ export function start() {
   draw();
 }
 
-function kinds() {
-  return spec.known.kinds.filter((kind) => kind.slot && kind.sampling);
+function kinds(sampling) {
+  return spec.known.kinds.filter((kind) => kind.slot && kind.sampling === sampling);
 }
 
 // Draws the form anew, and keeps the field that has the focus.
@@ -34,7 +34,10 @@ function draw() {
     ? Object.entries(stages).map(([name, stage]) =>
       el("fieldset", { class: "slot" }, el("legend", {}, `Stage ${name}`), slots(stage ?? {}, `stages.${name}.`)))
     : slots(spec.check.tree, "");
-  $("form").replaceChildren(...drawn, section("runtime", "Where and how it runs", spec.known.runtime));
+  const rest = el("details", { id: "rest", open: open.has("rest") }, el("summary", {}, "What takes no part in an image"),
+    slots(spec.check.tree, "", false));
+  rest.addEventListener("toggle", () => (rest.open ? open.add("rest") : open.delete("rest")));
+  $("form").replaceChildren(...drawn, section("runtime", "Where and how it runs", spec.known.runtime), rest);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
@@ -42,8 +45,8 @@ function extendsOf(text) {
   return /^extends:\s*([\w./-]+)/m.exec(text)?.[1] ?? "";
 }
 
-function slots(tree, prefix) {
-  return kinds()
+function slots(tree, prefix, sampling = true) {
+  return kinds(sampling)
     .filter((kind) => kind.required || kind.parts.length || tree[kind.slot])
     .map((kind) => (kind.many ? list : single)(kind, `${prefix}${kind.slot}`, tree[kind.slot], kind.summary));
 }

@@ -177,12 +177,12 @@ async function showFrame() {
   const index = job.frames[Number($("walk-slider").value)];
   const wanted = job.kind === "noise" ? "x" : document.querySelector("input[name=what]:checked").value;
   mark(job, index);
-  for (const what of new Set([wanted, "x_0"])) {
-    const address = `/api/jobs/${job.id}/${index}/${what}`;
-    try {
-      await loaded(address);
-      return picture(address, `${what} at step ${index}`);
-    } catch { /* of a large model x_t is not kept */ }
+  const address = `/api/jobs/${job.id}/${index}/${wanted}`;
+  try {
+    await loaded(address);
+    picture(address, `${wanted} at step ${index}`);
+  } catch {
+    say("said", "This walk is not kept any more: Replay or Generate makes it again.", true);
   }
 }
 
