@@ -209,7 +209,7 @@ def test_an_image_is_made_walked_through_downloaded_and_restored(page: Any, tmp_
     page.fill("#prompts", "a red circle")
     page.fill("#seed", "11")
     _generate(page)
-    _expect(page.locator("#made img")).to_have_count(1)
+    _expect(page.locator("#made li")).to_have_count(1)
     page.locator("#walk-slider").fill("0")
     _expect(page.locator("#walk-at")).to_have_text("step 1 of 4")
     page.locator("input[name=what][value=x]").check()

@@ -151,6 +151,7 @@ function finished(job) {
     return say("said", job.result.difference || "Made again: the same image, pixel for pixel.", Boolean(job.result.difference));
   }
   say("said", `Done in ${duration(job.result.seconds)}.`);
+  planAgain(); // it knows now how fast this machine is
   const files = job.result.files ?? [];
   $("made").replaceChildren(...files.map((file) => card({ file, prompts: [job.title] })));
   if (files.length === 1) picture(`/images/${encodeURIComponent(files[0])}`, job.title);
