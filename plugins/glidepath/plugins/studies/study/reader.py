@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 _BASE = "base"
 _DEFAULT_ENGINE = "glidepath-diffusion/local"
-_MOST_COMPARED = 1000
+_MOST_COMPARED = 200
 """In a study of more arms nothing is said of overrides that change none of them."""
 
 
