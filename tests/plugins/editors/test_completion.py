@@ -172,12 +172,10 @@ def test_without_argcomplete_the_error_names_the_extra(monkeypatch: pytest.Monke
 
 LINES = {
     "sam": ["sample"],
-    "sample x --spec adm-256-u": ["adm-256-uncond"],
-    "show sampler/ddi": ["sampler/ddim"],
     "sample --set sampler=ddi": ["ddim"],  # bash breaks words at "=", and replaces what is behind it
     "sample --set sampler.ste": ["sampler.steps="],
 }
-"""What may stand at the end of a line, behind `glidepath `."""
+"""What may stand at the end of a line, behind `glidepath `: each a process. Other lines are tried above."""
 BASH = """
 compopt() { :; }
 source script
