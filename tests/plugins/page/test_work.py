@@ -80,9 +80,28 @@ def test_however_many_watch_folders_are_read_seldom(watched: Work, monkeypatch: 
         return {"runs": []}
 
     monkeypatch.setattr(watched, "_read_runs", slowly)
+    watched._known["runs"] = (0.0, 0.0, {"runs": []})
     answers = [watched.runs() for _ in range(20)]
     assert len(read) == 1
     assert all(answer["again"] >= 0.05 / work._SHARE for answer in answers)
+
+
+def test_what_is_begun_for_a_study_tells_how_it_ended(watched: Work, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("study: {name: wrong}\n")
+    folder = tmp_path / "runs" / "studies" / "wrong"
+    folder.mkdir(parents=True)
+    graph = {"study": "wrong", "file": str(file), "arms": [], "trials": [], "prompts": [], "nodes": {}}
+    (folder / "graph.json").write_text(json.dumps(graph))
+    watched.begin("wrong", "report")
+    watched._started["wrong"].process.wait(timeout=60)
+    (study,) = watched.studies()["studies"]
+    assert "glidepath study report ended with status 2" in study["told"]
+    file.unlink()
+    with pytest.raises(GlidepathError, match=r"wrong.yaml, is not where it was"):
+        watched.begin("wrong", "retry")
+    with pytest.raises(GlidepathError, match="tried again, or reported"):
+        watched.begin("wrong", "run")
 
 
 def test_curves_leave_out_what_is_no_number() -> None:

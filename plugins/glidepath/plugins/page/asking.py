@@ -73,12 +73,13 @@ class Commands:
 
 def answer(words: Sequence[str], catalogue: Catalogue) -> dict[str, Any]:
     """What a command prints, as a process says it."""
-    began = time.process_time()
     said, told = io.StringIO(), io.StringIO()
     try:
         module, _, name = catalogue.command_source(words[0]).item.target.partition(":")
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
-            getattr(import_module(module), name)(list(words[1:]))
+            run = getattr(import_module(module), name)
+            began = time.process_time()
+            run(list(words[1:]))
     except NotFound:
         return {"problem": f"no installed plugin supplies `glidepath {words[0]}`"}
     except GlidepathError as error:

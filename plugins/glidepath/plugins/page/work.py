@@ -11,11 +11,14 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import attrs
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.page.asking import Commands
@@ -40,6 +43,26 @@ _SHEET = re.compile(r"[\w-]+\.png")
 Json = Mapping[str, Any]
 
 
+@attrs.frozen(eq=False)
+class _Started:
+    """A process that was begun for a study, and what it says."""
+
+    what: str
+    process: subprocess.Popen[bytes]
+    said: IO[bytes]
+
+    def told(self) -> str:
+        """How it stands, in a few words."""
+        status = self.process.poll()
+        if status is None:
+            return f"glidepath study {self.what} is running"
+        if not status:
+            return f"glidepath study {self.what} is done"
+        self.said.seek(0)
+        last = self.said.read()[-600:].decode("utf-8", "replace").strip()
+        return f"glidepath study {self.what} ended with status {status}: {last}"
+
+
 class Work:
     """The studies and runs below two folders. What a browser names is one of those that were listed."""
 
@@ -49,7 +72,7 @@ class Work:
         self._asking = threading.Lock()
         self._known: dict[str, tuple[float, float, Any]] = {}
         self._cost = 0.0
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: dict[str, _Started] = {}
 
     def close(self) -> None:
         """End the process that answers."""
@@ -57,7 +80,13 @@ class Work:
 
     def studies(self) -> Json:
         """Every study with its stages, arms and failures."""
-        return self._seldom("studies", self._read_studies)
+        answer = self._seldom("studies", self._read_studies)
+        told = [{**study, "told": self._told(study["name"])} for study in answer["studies"]]
+        return {**answer, "studies": told}
+
+    def _told(self, name: str) -> str:
+        """How the process that was begun for a study stands; "" where there is none."""
+        return self._started[name].told() if name in self._started else ""
 
     def _read_studies(self) -> Json:
         folder = self._folders["study"]
@@ -134,20 +163,19 @@ class Work:
             raise GlidepathError(f"{name} does not say which file it was run from") from error
         if not file.is_file():
             raise GlidepathError(f"the file of {name}, {file.name}, is not where it was")
-        self._started = [it for it in self._started if it.poll() is None]
-        if len(self._started) >= 2:
+        if sum(it.process.poll() is None for it in self._started.values()) >= 2:
             raise GlidepathError("two such processes run already; wait until one has ended")
         command = [sys.executable, "-m", "glidepath.registry.cli", "study", what, str(file)]
         store = ["--store", str(self._folder("study", name))]
-        self._started.append(
-            subprocess.Popen(
-                [*command, *store],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        said = tempfile.TemporaryFile()  # noqa: SIM115 - it is read when the process has ended
+        process = subprocess.Popen(
+            [*command, *store],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
         )
+        self._started[name] = _Started(what, process, said)
         return {"said": f"glidepath study {what} has begun; it goes on when this page is closed"}
 
     def _folder(self, kind: str, name: str) -> Path:
@@ -161,10 +189,11 @@ class Work:
         """What was read last, or anew where that is long enough ago for what it costs."""
         with self._asking:
             until, _, answer = self._known.get(key, (0.0, 0.0, None))
-            if answer is None or time.monotonic() >= until:
+            is_first = answer is None  # what is imported then counts for nothing
+            if is_first or time.monotonic() >= until:
                 self._cost = -time.thread_time()
                 answer = read()
-                cost = self._cost + time.thread_time()
+                cost = 0.0 if is_first else self._cost + time.thread_time()
                 self._known[key] = (time.monotonic() + max(_SHORTEST, cost / _SHARE), cost, answer)
         return {**answer, "again": max(_SHORTEST, self._known[key][1] / _SHARE)}
 

@@ -63,6 +63,7 @@ function study(it) {
       table(["stage", "done", "running", "failed", "waiting"], Object.entries(it.stages).map(([stage, found]) =>
         [stage, ...["done", "running", "failed", "waiting"].map((state) => found[state] ?? 0)])),
       table(["arm", "done", "failed", "all"], Object.entries(it.arms).map(([arm, found]) => [arm, found.done, found.failed, found.all]))),
+    it.told ? el("p", { class: `said${it.told.includes("ended with") ? " bad" : ""}`, textContent: it.told }) : null,
     it.failures.length ? el("details", { id: `failures-${it.name}` }, el("summary", {}, "What failed"),
       el("pre", { textContent: it.failures.map((one) => `${one.stage} ${one.key.slice(0, 12)}: ${one.class} after ${one.attempts}\n${one.message}`).join("\n\n") })) : null,
     el("p", { class: "buttons" },
