@@ -15,8 +15,8 @@ from glidepath.plugins.judge.protocol.folder import Judgement, Rater
 class Habits:
     """How simulated raters answer.
 
-    sees: how often one answers by the scores; else by chance. spammers: how many of them look at nothing,
-        answer at once, and always the same. seed: of all draws.
+    sees: how often one answers by the scores, equal ones being alike; else by chance.
+    spammers: how many of them look at nothing, answer at once, and always the same. seed: of all draws.
     """
 
     sees: float = 0.7
@@ -75,5 +75,7 @@ def _answer(
     left, right = (scores[it] for it in task.shown)
     if attentive and left != right:
         return "left" if left > right else "right"
+    if attentive and about.ties:
+        return "tie"
     chance = ("left", "right", "tie") if about.ties else ("left", "right")
     return draw.choice(chance)

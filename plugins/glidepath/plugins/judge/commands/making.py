@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from glidepath.core import GlidepathError
+from glidepath.plugins.judge.commands import counted
 from glidepath.plugins.judge.protocol.folder import (
     Judgement,
     Rater,
@@ -44,11 +45,11 @@ def new(arguments: argparse.Namespace) -> int:
     raters = judgement.add_raters(count)
     asked = sum(not it.check for it in judgement.items)
     what = "pairs" if rules.judgement.kind == "pairs" else "pictures"
-    print(f"{asked} {what} of {len(judgement.arms)} arms, {rules.design.per_pair} answers to each")
+    print(f"{asked} {what} of {len(judgement.arms)} arms, {counted(rules.design.per_pair, 'answer')} to each")
     alone = len(chosen) - len({place for it in judgement.items if not it.check for place in it.pictures})
     if alone:
         print(f"{alone} pictures have no other arm's beside them, and are left out")
-    print(f"{len(raters)} raters; `glidepath judge serve {folder}` prints their links")
+    print(f"{counted(len(raters), 'rater')}; `glidepath judge serve {folder}` prints their links")
     return 0
 
 

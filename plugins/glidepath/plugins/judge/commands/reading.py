@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from glidepath.core import GlidepathError
+from glidepath.plugins.judge.commands import counted
 from glidepath.plugins.judge.protocol.folder import open_judgement
 from glidepath.registry import open_catalogue, print_json, text_table
 
@@ -94,7 +95,7 @@ def power_of(arguments: argparse.Namespace) -> int:
         return 0
     print(
         f"{found} judgements find a rate of {arguments.rate:g} in {promised:.0%} of judgements like this: "
-        f"{pairs} pairs, {arguments.per_pair} answers to each, of {raters} raters with "
+        f"{pairs} pairs, {counted(arguments.per_pair, 'answer')} to each, of {raters} raters with "
         f"{arguments.per_rater} each"
     )
     return 0

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from glidepath.core import GlidepathError
+from glidepath.plugins.judge.commands import counted
 from glidepath.plugins.judge.protocol.folder import Judgement, check_rater_name, open_judgement
 from glidepath.registry import open_catalogue
 
@@ -24,7 +25,8 @@ def import_answers(arguments: argparse.Namespace) -> int:
         for rater, _ in found:
             judgement.write_rater(rater)
         judgement.append([answer for _, answers in found for answer in answers])
-    print(f"{sum(len(answers) for _, answers in found)} answers of {len(found)} raters")
+    count = sum(len(answers) for _, answers in found)
+    print(f"{counted(count, 'answer')} of {counted(len(found), 'rater')}")
     return 0
 
 
@@ -61,7 +63,7 @@ def simulated(arguments: argparse.Namespace) -> int:
         raters = judgement.add_raters(arguments.raters or judgement.raters_needed(), "simulated")
         answers = simulate(judgement, raters, scores, habits)
         judgement.append(answers)
-    print(f"{len(answers)} answers of {len(raters)} simulated raters")
+    print(f"{counted(len(answers), 'answer')} of {counted(len(raters), 'simulated rater')}")
     return 0
 
 

@@ -130,8 +130,11 @@ def _group(analysis: Analysis, group: Group) -> Iterator[Block]:
     if group.name == SIMULATED:
         yield "No person gave these answers: `glidepath judge simulate` made them."
     elif group.name != PEOPLE:
-        yield "No person gave these answers. They say how the model would choose, and count for nobody else."
-    yield f"{group.answers} answers of {group.raters} raters count."
+        yield (
+            "No person gave these answers. They say how the model would choose, and count for nobody else; "
+            "intervals are over prompts."
+        )
+    yield f"{group.answers} answers of {group.raters} rater{'s' * (group.raters != 1)} count."
     if not group.answers:
         return
     arms = analysis.judgement.arms
@@ -207,7 +210,7 @@ def _strengths(arms: list[str], group: Group) -> Table:
 def _manners(group: Group) -> Iterator[str]:
     if group.ties is not None:
         yield f"Ties: {_interval(group.ties, '.1%')} of the answers."
-    if group.left is not None and math.isfinite(group.left.value):
+    if group.left is not None and math.isfinite(group.left.value) and group.raters > 1:
         yield f"The left side won {_interval(group.left, '.1%')} of the others; sides are balanced."
 
 
