@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +95,19 @@ def test_the_loops_take_turns_in_processes_of_their_own(
     assert plain["middle_half"][0] <= plain["speed_up"] <= plain["middle_half"][1]
     assert ours["parameters"] == plain["parameters"] > 0
     assert min(ours["seconds"], plain["seconds"], ours["peak_bytes"], plain["peak_bytes"]) > 0
+
+
+@pytest.mark.parametrize("kind", ["captioned-folder", "table", "webdataset"])
+def test_the_benchmark_of_the_input_pipeline_reads_each_kind_of_dataset(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    made = importlib.import_module("input")
+    options = argparse.Namespace(side=16, size=8, format="png", batch=4, steps=2)
+    dataset = made.DATASETS[kind](tmp_path, options)
+    images, captions = dataset.batch(0, 0, 4)
+    assert images.shape == (4, 3, 8, 8)
+    assert all(caption.startswith("picture ") for caption in captions)
+    seconds, busy = made.measured(dataset, options, 0, pause=0.05, clock=time.perf_counter)
+    assert seconds >= 0.05 / 4
+    assert 0 < busy < 1
