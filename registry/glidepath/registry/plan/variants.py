@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -64,7 +65,7 @@ class VariantPlanner:
         self._name, self._folder = name, folder
         self._told: set[Problem] = set()
         self._known: dict[tuple[str, int, str], tuple[Node, _Planned]] = {}
-        self._parts: dict[tuple[str, str], _Planned] = {}
+        self._parts: dict[tuple[str, str], tuple[_Planned, Any]] = {}
 
     def plan(self, changes: Sequence[Change] = ()) -> Plan | None:
         """The base with changes applied, in order; None where it has problems, which are added.
@@ -90,9 +91,9 @@ class VariantPlanner:
         return None if plan is None else self._sharing(plan)
 
     def _sharing(self, plan: Plan) -> Plan:
-        parts = {
-            slot: self._parts.setdefault((join_path(plan.path, slot), canonical_json(plan.tree[slot])), part)
-            for slot, part in plan.parts.items()
-        }
+        parts, tree = dict(plan.parts), dict(plan.tree)
+        for slot, part in plan.parts.items():
+            key = join_path(plan.path, slot), canonical_json(tree[slot])
+            parts[slot], tree[slot] = self._parts.setdefault(key, (part, tree[slot]))
         stages = {name: self._sharing(stage) for name, stage in plan.stages.items()}
-        return attrs.evolve(plan, parts=parts, stages=stages)
+        return attrs.evolve(plan, parts=parts, tree=tree, stages=stages)
