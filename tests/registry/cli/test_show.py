@@ -88,7 +88,7 @@ def test_show_of_a_name_that_two_have_asks_which(acme: Any, glidepath: Any) -> N
     [
         ("ddin", "did you mean 'ddim'?"),
         ("sampler/ddin", "did you mean 'ddim'?"),
-        ("samplr/ddim", "did you mean 'sampler'?"),
+        ("samplr/ddim", "did you mean 'sampler/ddim'?"),
         ("sampler", "`glidepath list sampler` names those that there are"),
         ("preset", "`glidepath list preset` names those that there are"),
         ("zzzzzz", "`glidepath list` names all parts"),

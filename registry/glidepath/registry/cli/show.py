@@ -80,7 +80,8 @@ def _find(catalogue: Catalogue, name: str) -> Registered | Supplied[Preset]:
     if name in (*catalogue.kinds, "preset"):
         raise NotFound(f"{name!r} is a kind of part", f"`glidepath list {name}` names those that there are")
     kinds = [*catalogue.kinds, "preset"] if slash else []
-    near = did_you_mean(kind, kinds) or did_you_mean(name, [*known, *map(_name, known.values())])
+    near = did_you_mean(name, list(known)) if slash else ""
+    near = near or did_you_mean(kind, kinds) or did_you_mean(name, [*known, *map(_name, known.values())])
     raise NotFound(f"no part is named {name!r}", near or "`glidepath list` names all parts")
 
 

@@ -273,3 +273,34 @@ def test_training_begins_to_tell_captions_and_standardises(
     found = features(shapes.batch(50, 0, 256)[0], probe)
     assert np.abs(found.mean(0)).max() < 0.35
     assert (np.abs(found.std(0) - 1) < 0.3).all()
+
+
+class Grey:
+    """Flat grey images: bright ones to train on, dark ones held out, if any are."""
+
+    def __init__(self, levels: tuple[float, float], validation: Any = None) -> None:
+        self.levels, self.validation = levels, validation
+
+    def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, list[str]]:
+        generator = torch.Generator().manual_seed(seed + step)
+        low, high = self.levels
+        levels = low + (high - low) * torch.rand(size, 1, 1, 1, generator=generator)
+        return levels.expand(size, 3, 4, 4), [""] * size
+
+
+def test_features_may_be_of_a_file_and_real_images_are_those_held_out(tmp_path: Path) -> None:
+    """Every dark image lies among the held-out ones, and no bright one does."""
+    file = tmp_path / "greys.py"
+    file.write_text("def features(images):\n    return images.float().mean((1, 2, 3))[:, None] / 255\n")
+    dataset = Grey((0.5, 1.0), Grey((-1.0, -0.5)))
+    metric = Precision(NeighbourConfig(images=200, features=file))
+    assert metric.name.startswith("precision (greys-")
+    for levels, share in (((-0.9, -0.6), 1.0), ((0.6, 0.9), 0.0)):
+        images, _ = Grey(levels).batch(3, 0, 20)
+        assert metric.whole_set(drawn(images, lambda: dataset)) == share
+    file.write_text("def features(images):\n    return images.float().mean()\n")
+    with pytest.raises(GlidepathError, match=r"is to give \[N, D\] finite numbers of 200 images, not \[\]"):
+        Precision(NeighbourConfig(images=200, features=file)).whole_set(drawn(images, lambda: dataset))
+    file.write_text("feature = 1\n")
+    with pytest.raises(ValueError, match=r"the file does not define features\(images\)"):
+        FeatureConfig(features=file)

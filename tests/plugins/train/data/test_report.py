@@ -105,7 +105,8 @@ def test_a_report_counts_what_is_there(photos: Path) -> None:
         "1 group of pictures with the same bytes:\n  1.png, copy.png",
         "1 picture cannot be read:",
         "6 captions of 1 to 6 (half of them 2 to 5) words",
-        "the text encoder reads 3 tokens: 3 are cut, 0 have words that it does not know",
+        "the text encoder reads 3 tokens: 3 are cut, 0 have words that it does not know\n  cut: ",
+        "metadata.jsonl:4",
     ):
         assert said in text
 

@@ -119,7 +119,10 @@ def test_a_row_without_a_picture_is_named(folder: Path) -> None:
         ("", "names the columns"),
         ('file_name,text\n"in/0.png,a', "cannot read"),
         ("file_name,text\n", "has no rows"),
-        ("file,text\nin/0.png,a\n", "'file_name' is the name of a picture, and not None"),
+        (
+            "file,text\nin/0.png,a\n",
+            r"no column 'file_name' \(data\.image\); its first line names file, text",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_table_is_told_with_its_line(text: str, said: str, folder: Path) -> None:
@@ -246,3 +249,10 @@ def test_what_a_column_says_is_part_of_what_a_run_is_trained_on(folder: Path) ->
     [plain], [weighed] = table(path).contents({}), table(path, weight="w").contents({})
     assert plain.caption == "a"
     assert plain.caption != weighed.caption
+
+
+def test_what_is_wrong_with_a_csv_is_not_told_in_json(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("file_name,text\n,red\n")
+    with pytest.raises(PartError, match=r"t\.csv:2: 'file_name' is the name of a picture") as caught:
+        CaptionedTable(TableConfig(file=tmp_path / "t.csv"))
+    assert "{" not in str(caught.value)

@@ -96,3 +96,21 @@ def test_what_cannot_be_written_waits_for_the_next_event(tmp_path: Path) -> None
     log.tell(Event(name="logged", step=2, stage="denoise", figures={"loss": 0.5}))
     assert [line["loss"] for line in log_of(tmp_path / "run")] == [1.0, 0.5]
     assert LOG in {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_the_end_has_the_figures_that_were_logged_last(tmp_path: Path) -> None:
+    heard = Heard()
+    train(make_run(tmp_path, listeners=[heard]))
+    logged = [event.figures for event in heard.events if event.name == "logged"]
+    (done,) = [event for event in heard.events if event.name == "done"]
+    assert done.figures == logged[-1]
+    assert "loss" in done.figures
+
+
+def test_that_captions_are_not_read_from_a_cache_is_told(tmp_path: Path) -> None:
+    heard = Heard()
+    train(make_run(tmp_path / "run", listeners=[heard]), cache=tmp_path, steps=1)
+    (said,) = [event.message for event in heard.events if event.name == "warning"]
+    assert said.startswith(
+        "train.cache: embeddings of captions are not read from it, as the text encoder learns"
+    )

@@ -15,6 +15,10 @@ def whole_set(_config: object) -> dict[str, object]:
     return {"metric.whole_set": True}
 
 
+def _against_real(config: Any) -> dict[str, object]:
+    return {**whole_set(config), "metric.runs_code": config.features is not None}
+
+
 def given(_config: object) -> dict[str, object]:
     """Said of a number for all images of a trial that the spec decides: it is shown, and not tested."""
     return {"metric.whole_set": True, "metric.given": True}
@@ -31,7 +35,7 @@ def _of_whole_set(name: str, target: str, config: str, summary: str, reference: 
         name=name,
         target=f"{_TARGET}:{target}",
         config=f"{_CONFIGS}:{config}",
-        provides=whole_set,
+        provides=_against_real,
         example={"images": 8},
         summary=summary,
         references=(reference,),

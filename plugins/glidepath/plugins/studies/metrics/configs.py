@@ -27,18 +27,33 @@ class ClipScoreConfig:
 
 @attrs.frozen(kw_only=True)
 class FeatureConfig:
-    """A comparison with real images, by features of the probe."""
+    """A comparison with real images, by features."""
 
     images: int = attrs.field(
         default=2048,
         validator=ge(2),
-        metadata=doc("real images of the spec's dataset that are compared with; part of what a value means"),
+        metadata=doc(
+            "real images of the spec's dataset that are compared with, held-out ones where it holds some "
+            "out; part of what a value means"
+        ),
+    )
+    features: Path | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "a Python file of yours that defines features(images): [N, 3, H, W] uint8 to [N, D] numbers; "
+            "none: the probe that comes with glidepath. Its contents are part of the key"
+        ),
     )
     seed: int = attrs.field(
         default=1_000_003,
         validator=ge(0),
         metadata=doc("of the real images; another than that of training, so that none was trained on"),
     )
+
+    @features.validator
+    def _defines_features(self, _attribute: object, value: Path | None) -> None:
+        if value is not None and "features" not in defined(value):
+            raise ValueError("the file does not define features(images)")
 
 
 @attrs.frozen(kw_only=True)

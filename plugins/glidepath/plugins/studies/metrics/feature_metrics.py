@@ -7,6 +7,7 @@ a share.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from glidepath.core import GlidepathError
 from glidepath.plugins.studies.interface import Direction, Drawn
 from glidepath.plugins.studies.metrics.configs import DiversityConfig, FeatureConfig, NeighbourConfig
 from glidepath.plugins.studies.metrics.features import features, load_probe, probe_name
+from glidepath.plugins.studies.metrics.own_code import run_file
+from glidepath.registry import file_sha256
 
 Array = npt.NDArray[np.float64]
 
@@ -90,6 +93,26 @@ def spread(points: Array) -> Array:
     return means
 
 
+def _looking(config: FeatureConfig) -> tuple[Callable[[Tensor], Array], str]:
+    """Images [N, 3, H, W] uint8 to features [N, D] float64, and what these are called."""
+    if config.features is None:
+        probe = load_probe()
+        return lambda images: features(images, probe), probe_name()
+    found = run_file(config.features).features
+    name = f"{config.features.stem}-{file_sha256(config.features)[:12]}"
+
+    def own(images: Tensor) -> Array:
+        numbers = np.asarray(found(images), dtype=np.float64)
+        if numbers.ndim != 2 or len(numbers) != len(images) or not np.isfinite(numbers).all():
+            raise GlidepathError(
+                f"{config.features}: features(images) is to give [N, D] finite numbers of {len(images)} "
+                f"images, not {list(numbers.shape)}"
+            )
+        return numbers
+
+    return own, name
+
+
 class _AgainstReal:
     """A number for a set of images and a set of real ones."""
 
@@ -99,9 +122,9 @@ class _AgainstReal:
 
     def __init__(self, config: FeatureConfig) -> None:
         self.config = config
-        self.probe = load_probe()
-        # features of another probe are another metric
-        self.name = f"{self.title} ({probe_name()})"
+        self._features, source = _looking(config)
+        # features of another network are another metric
+        self.name = f"{self.title} ({source})"
 
     def whole_set(self, drawn: Drawn) -> float:
         """The value of what was drawn, against real images of the spec's dataset.
@@ -119,13 +142,16 @@ class _AgainstReal:
                 f"{self.title} needs {self.least} images or more of an arm and a sampling seed, not "
                 f"{len(drawn.images)}"
             )
-        real = self._real(drawn.dataset(), self.config.images, self.config.seed)
-        return self.between(features(drawn.images, self.probe), real)
+        dataset = drawn.dataset()
+        held_out = getattr(dataset, "validation", None) or dataset
+        real = self._real(held_out, self.config.images, self.config.seed)
+        return self.between(self._features(drawn.images), real)
 
     def on_real(self, dataset: Any, count: int) -> float:
         """The value of `count` other real images, drawn anew: what a perfect model has."""
         other = self._real(dataset, count, self.config.seed + 1)
-        return self.between(other, self._real(dataset, self.config.images, self.config.seed))
+        held_out = getattr(dataset, "validation", None) or dataset
+        return self.between(other, self._real(held_out, self.config.images, self.config.seed))
 
     @property
     def least(self) -> int:
@@ -139,7 +165,8 @@ class _AgainstReal:
     def _real(self, dataset: Any, count: int, seed: int) -> Array:
         sizes = [min(_BATCH, count - first) for first in range(0, count, _BATCH)]
         images = [dataset.batch(seed, step, size)[0] for step, size in enumerate(sizes)]
-        return features(torch.cat(images), self.probe)
+        pixels = ((torch.cat(images) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return self._features(pixels)
 
 
 class KernelDistance(_AgainstReal):

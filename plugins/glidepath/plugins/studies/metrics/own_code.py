@@ -37,13 +37,7 @@ class PythonMetric:
     """
 
     def __init__(self, config: PythonConfig) -> None:
-        module = ModuleType(config.file.stem)
-        module.__file__ = str(config.file)
-        try:
-            # not as an import does, which would take compiled code of an earlier text
-            exec(compile(config.file.read_bytes(), config.file, "exec"), module.__dict__)
-        except Exception as error:
-            raise GlidepathError(f"{config.file} fails: {type(error).__name__}: {error}") from error
+        module = run_file(config.file)
         self.direction: Direction = getattr(module, "direction", None)  # type: ignore[assignment]
         if self.direction not in ("higher", "lower"):
             raise GlidepathError(f'{config.file} does not say what is better: write direction = "higher"')
@@ -52,6 +46,22 @@ class PythonMetric:
         for method in ("per_prompt", "whole_set"):
             if hasattr(module, method):
                 setattr(self, method, getattr(module, method))
+
+
+def run_file(file: Path) -> ModuleType:
+    """What a Python file of the user's defines.
+
+    Raises:
+        GlidepathError: it fails.
+    """
+    module = ModuleType(file.stem)
+    module.__file__ = str(file)
+    try:
+        # not as an import does, which would take compiled code of an earlier text
+        exec(compile(file.read_bytes(), file, "exec"), module.__dict__)
+    except Exception as error:
+        raise GlidepathError(f"{file} fails: {type(error).__name__}: {error}") from error
+    return module
 
 
 class CommandMetric:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,5 +106,7 @@ def _write_sheet(dataset: CaptionedDataset, path: Path, seed: int, count: int) -
 def _shown(items: Iterable[Any], what: str) -> Iterable[Any]:
     from tqdm import tqdm
 
-    shown: Iterable[Any] = tqdm(items, what, leave=False, delay=2)
+    shown: Iterable[Any] = tqdm(
+        items, what, leave=False, delay=2, mininterval=0.1 if sys.stderr.isatty() else 60.0
+    )
     return shown

@@ -30,7 +30,7 @@ class Report:
     batch_sizes: how many are trained on at each size, (height, width).
     captions: how many were looked at. words, tokens: of a caption, from the fewest to the most, in quarters.
     context: how many tokens the text encoder reads; None without one. cut, unreadable: captions longer than
-        that, and with words that it does not know.
+        that, and with words that it does not know. cut_at, unreadable_at: where the first of those are.
     """
 
     pictures: int | None
@@ -48,6 +48,8 @@ class Report:
     context: int | None
     cut: int
     unreadable: int
+    cut_at: Sequence[str] = ()
+    unreadable_at: Sequence[str] = ()
 
 
 def report_on(
@@ -64,17 +66,20 @@ def report_on(
     if isinstance(dataset, PicturedDataset):
         for example, size in shown(dataset.everything(), "reading pictures"):
             pictures.add(dataset, example, size)
-    words, tokens, cut, unreadable = [], [], 0, 0
-    for _, caption in shown(captions_of(dataset, seed), "reading captions"):
+    words, tokens = [], []
+    cut: list[str] = []
+    unreadable: list[str] = []
+    for place, caption in shown(captions_of(dataset, seed), "reading captions"):
         words.append(len(caption.split()))
         if reader is None:
             continue
         try:
             if isinstance(tokenizer := getattr(reader, "tokenizer", None), Tokenizer):
                 tokens.append(len(tokenizer.encode(caption)))
-            cut += bool(reader.truncated(caption))
+            if reader.truncated(caption):
+                cut.append(place)
         except UnreadablePrompt:
-            unreadable += 1
+            unreadable.append(place)
     return Report(
         pictures=pictures.count if isinstance(dataset, PicturedDataset) else None,
         held_out=pictures.held,
@@ -89,8 +94,10 @@ def report_on(
         words=_quarters(words),
         tokens=_quarters(tokens),
         context=getattr(reader, "context", None),
-        cut=cut,
-        unreadable=unreadable,
+        cut=len(cut),
+        unreadable=len(unreadable),
+        cut_at=cut[:_MOST],
+        unreadable_at=unreadable[:_MOST],
     )
 
 
@@ -118,6 +125,9 @@ def told(report: Report) -> list[str]:
             f"the text encoder reads {report.context} tokens{read}: {report.cut} are cut, "
             f"{report.unreadable} have words that it does not know"
         )
+        for places, what in ((report.cut_at, "cut"), (report.unreadable_at, "with unknown words")):
+            if places:
+                lines.append(f"  {what}: {list_names(places)}")
     return lines
 
 

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core import PartError
@@ -21,11 +22,15 @@ Row = Mapping[str, Any]
 _LONGEST = 2**20  # characters of a field of CSV
 
 
-def csv_rows(path: Path) -> Iterator[tuple[str, Row | RowError]]:
+def csv_rows(
+    path: Path, needed: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[str, Row | RowError]]:
     """The rows below the first, which names the columns.
 
+    needed: columns, after the parameters that name them.
+
     Raises:
-        PartError: it cannot be read, or no columns are named.
+        PartError: it cannot be read, no columns are named, or one that is needed is not.
     """
     try:
         reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
@@ -33,6 +38,12 @@ def csv_rows(path: Path) -> Iterator[tuple[str, Row | RowError]]:
         header = next(reader, [])
         if not header or len({*header}) < len(header):
             raise PartError(f"{path}: its first line names the columns, each once, and this is {header}")
+        for parameter, column in needed.items():
+            if column not in header:
+                raise PartError(
+                    f"{path}: there is no column {column!r} ({parameter}); its first line names "
+                    f"{', '.join(header)}"
+                )
         first = reader.line_num + 1
         for values in reader:
             place, first = f"{path.name}:{first}", reader.line_num + 1
@@ -67,13 +78,18 @@ def examples_of(
     find: Callable[[str], str],
     fault: Callable[[str], str],
     names: Sequence[str] = (),
+    *,
+    as_json: bool = True,
 ) -> tuple[list[Example], list[str]]:
     """The pictures that rows name, and what is wrong with them.
 
     where: the folder of the rows' file. column: has the names. find: a name as it is on this system. fault:
-    what keeps it from being a picture. names: of pictures, for who mistyped one.
+    what keeps it from being a picture. names: of pictures, for who mistyped one. as_json: what a row
+    is to be is told as a line of JSON.
     """
-    form = f'a line is {{"{column}": "a.png", "{config.text}": "a caption"}}'
+    form = ""
+    if as_json:
+        form = f'a line is {{"{column}": "a.png", "{config.text}": "a caption"}}: '
     examples, problems = [], []
     for place, row in rows:
         try:
@@ -84,7 +100,7 @@ def examples_of(
                 raise RowError(f"{column!r} is the name of a picture, and not {name!r}")
             example = listed_example_of(row, config, find(name), place)
         except RowError as error:
-            problems.append(f"{where / place}: {form}: {error}")
+            problems.append(f"{where / place}: {form}{error}")
             continue
         what = missing(example.name, fault, names, len(problems) < MOST)
         if what:

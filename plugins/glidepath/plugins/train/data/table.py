@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from glidepath.core import PartError
 from glidepath.plugins.train.data.configs import TableConfig
-from glidepath.plugins.train.data.examples import Example, RowError, finished, normal, raise_all
+from glidepath.plugins.train.data.examples import Example, finished, normal, raise_all
 from glidepath.plugins.train.data.folder import FilePictures
 from glidepath.plugins.train.data.listing import outside_or_absent
 from glidepath.plugins.train.data.pictured import ListedDataset, SizedPictures
-from glidepath.plugins.train.data.rows import Row, csv_rows, examples_of, json_rows
+from glidepath.plugins.train.data.rows import csv_rows, examples_of, json_rows
 from glidepath.plugins.train.data.transform import Transform
 
-_READ: dict[str, Callable[[Path], Iterator[tuple[str, Row | RowError]]]] = {
-    ".csv": csv_rows,
-    ".jsonl": json_rows,
-}
+_LINES = (".csv", ".jsonl")
 
 
 class CaptionedTable(ListedDataset):
@@ -51,10 +47,11 @@ def _read(config: TableConfig) -> tuple[list[Example], SizedPictures]:
             raise_all(problems)
             return examples, parquet.ParquetPictures(path, config.image)
         rows = parquet.rows(table, config, path)
-    elif suffix in _READ:
-        rows = _READ[suffix](path)
+    elif suffix in _LINES:
+        columns = {"data.image": config.image, "data.text": config.text}
+        rows = csv_rows(path, columns) if suffix == ".csv" else json_rows(path)
     else:
-        raise PartError(f"table: {path} is to end in {', '.join(_READ)} or .parquet")
+        raise PartError(f"table: {path} is to end in {', '.join(_LINES)} or .parquet")
 
     def find(name: str) -> str:
         return name if (folder / name).is_file() else normal(name)
@@ -62,6 +59,8 @@ def _read(config: TableConfig) -> tuple[list[Example], SizedPictures]:
     def fault(name: str) -> str:
         return outside_or_absent(folder, name)
 
-    examples, problems = examples_of(rows, config, folder, config.image, find, fault)
+    examples, problems = examples_of(
+        rows, config, folder, config.image, find, fault, as_json=suffix == ".jsonl"
+    )
     raise_all(problems)
     return examples, pictures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,16 @@ class _Last(Listener):
 
     def __init__(self) -> None:
         self._last = Event(name="")
+        self._figures: Mapping[str, float] = {}
 
     @property
     def event(self) -> Event:
-        """One of the place, and of nothing else."""
-        return Event(name="", step=self._last.step, total=self._last.total, stage=self._last.stage)
+        """One of the place, with the figures that were logged last."""
+        last = self._last
+        return Event(name="", step=last.step, total=last.total, stage=last.stage, figures=self._figures)
 
     def tell(self, event: Event) -> None:
         if event.total:
             self._last = event
+        if event.name == "logged":
+            self._figures = event.figures

@@ -87,6 +87,7 @@ class StagedTrainer(Trainer, ABC):
         if run.group.first:
             samples = self.config.samples
             prompts = samples.prompts if samples else ()
+            _remark(run, self.config)
             check_captions(run, self.readers(run), self.config.seed, prompts)
             contents = check_contents(run, newest)
         contents = run.group.told(contents)
@@ -143,6 +144,15 @@ class StagedTrainer(Trainer, ABC):
             # the file is the whole spec's: it has what no other file has
             weights |= {f"codec.{name}": value.cpu() for name, value in run.codec.state_dict().items()}
         return _by_file(weights)
+
+
+def _remark(run: Run, config: TrainingConfig) -> None:
+    """Warn of what was asked for and has no use."""
+    if config.cache is not None and run.text_encoder is not None and run.caches.texts is None:
+        run.warn(
+            "train.cache: embeddings of captions are not read from it, as the text encoder learns; "
+            "train.text_encoder_rate: 0 keeps it as it is"
+        )
 
 
 class _Exports(Listener):
