@@ -1,7 +1,7 @@
 """Run by test_kill.py: trains in a child process that is killed again and again, until one is let finish.
 
 It fills a folder with the folders of a run that nothing killed ("whole"), of one for each plan of kills, and
-of one that was killed at random times ("random").
+of some that were killed at random times, 20 in all ("random-0" and so on).
 """
 
 from __future__ import annotations
@@ -150,15 +150,20 @@ def run_planned(folder: Path, kills: list[Kill]) -> None:
 
 
 def run_at_random(folder: Path, seconds: float) -> None:
-    """Kill up to 20 children, at random times of the `seconds` that an uninterrupted one takes."""
-    times = random.Random(8)
-    for _ in range(20):
-        process = child(folder, None)
+    """Kill 20 children, at random times of the `seconds` that an uninterrupted one takes.
+
+    One that comes to its end before is followed by another run.
+    """
+    times, kills, number = random.Random(8), 0, 0
+    while kills < 20:
+        process = child(folder / f"random-{number}", None)
         time.sleep(times.uniform(0, seconds / 2))
         os.kill(process, signal.SIGKILL)
-        if not killed(process):
-            break
-    run_whole(folder)
+        if killed(process):
+            kills += 1
+        else:
+            number += 1
+    run_whole(folder / f"random-{number}")
 
 
 def main(folder: Path) -> None:
@@ -166,4 +171,4 @@ def main(folder: Path) -> None:
     seconds = run_whole(folder / "whole")
     for name, kills in PLANS.items():
         run_planned(folder / name, kills)
-    run_at_random(folder / "random", seconds)
+    run_at_random(folder, seconds)

@@ -117,6 +117,15 @@ def test_as_many_processes_come_to_the_same_bits_killed_or_not(runs: Path, name:
         assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
 
 
+def test_either_process_killed_at_random_times_the_run_comes_to_the_same_bits(runs: Path) -> None:
+    found = list(runs.glob("random-*"))
+    assert found
+    for run in found:
+        for file in ("weights.safetensors", existing(runs / "two")[-1].name):
+            ours, theirs = load_file(run / file), load_file(runs / "two" / file)
+            assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
+
+
 def test_a_killed_process_ends_the_others_and_the_first_leaves_a_checkpoint(runs: Path) -> None:
     statuses = [ast.literal_eval((runs / f"killed-{it}" / "statuses").read_text()) for it in range(2)]
     assert statuses == [[-9, 3], [3, -9]]

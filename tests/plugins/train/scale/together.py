@@ -6,8 +6,11 @@ It fills a folder with the folders of runs that differ by nothing but the proces
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -123,11 +126,15 @@ def forked(count: int, work: Callable[[Group], object]) -> list[int]:
     return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
 
 
-def train_together(folder: Path, count: int, *, doomed: int = -1, at: int = 0, **changes: Any) -> list[int]:
-    """doomed: the process that is killed in the `at`-th update of the weights."""
+def train_together(
+    folder: Path, count: int, *, doomed: int = -1, at: int = 0, after: float | None = None, **changes: Any
+) -> list[int]:
+    """doomed: the process that is killed in the `at`-th update of the weights, or `after` so many seconds."""
 
     def work(group: Group) -> None:
-        if group.rank == doomed:
+        if group.rank == doomed and after is not None:
+            threading.Timer(after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        elif group.rank == doomed:
             original, calls = Learner.update, 0
 
             def counted(*arguments: Any) -> Any:
@@ -146,11 +153,32 @@ def train_together(folder: Path, count: int, *, doomed: int = -1, at: int = 0, *
     return forked(count, work)
 
 
+def killed_at_random(folder: Path, kills: int, seconds: float) -> None:
+    """Runs of two processes, of which one or the other is killed at random times of `seconds`.
+
+    One that comes to its end before is followed by another run.
+    """
+    times, number = random.Random(17), 0
+    while kills:
+        doomed, after = times.randrange(2), times.uniform(0, seconds / 2)
+        lost = train_together(folder / f"random-{number}", 2, doomed=doomed, after=after)
+        if lost[doomed] == -signal.SIGKILL:
+            assert lost[1 - doomed] in (0, 3), lost
+            kills -= 1
+        else:
+            assert lost == [0, 0]
+            number += 1
+    assert train_together(folder / f"random-{number}", 2) == [0, 0]
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)  # no pool of threads, which a fork would not take along
     train_alone(folder / "one")
     for name, changes in (("", {}), ("-shards", {"shard": True})):
+        start = time.perf_counter()
         assert train_together(folder / f"two{name}", 2, **changes) == [0, 0]
+        if not changes:
+            killed_at_random(folder, 4, time.perf_counter() - start)
         assert train_together(folder / f"three{name}", 3, **changes) == [0, 0, 0]
         for count, until in ((2, 5), (3, 7)):
             ended = train_together(folder / f"changing{name}", count, stop_after=until, **changes)
