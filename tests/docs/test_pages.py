@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from .blocks import LANGUAGES, Block, blocks, is_excerpt, matches
@@ -16,8 +18,27 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 PROJECT = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", "core", "registry", "plugins")
 COPIED = {"CONTRIBUTING.md": PROJECT, "rectified-flow.md": ("examples",), "guidance.md": ("docs/studies",)}
 """What of the project is copied to where the commands of a page are run."""
-NEEDED = {"digits.md": "sklearn"}
+NEEDED = {"digits.md": "sklearn", "fashion.md": "pyarrow"}
 """What a page imports that glidepath needs nowhere else."""
+
+
+def few_clothes(folder: Path) -> None:
+    """Files in the format IDX as Debian's package has them, of a few pictures: squares, and what they are."""
+    (folder / "fashion-mnist").mkdir()
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 80), ("t10k", 40)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        images = np.zeros((count, 28, 28), np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[2 : 6 + 2 * label, 4:24] = rng.integers(100, 256)
+        for name, values in ((f"{part}-images-idx3", images), (f"{part}-labels-idx1", labels)):
+            sides = np.array(values.shape, dtype=">u4").tobytes()
+            data = bytes([0, 0, 8, values.ndim]) + sides + values.tobytes()
+            (folder / "fashion-mnist" / f"{name}-ubyte.gz").write_bytes(gzip.compress(data))
+
+
+PREPARED = {"fashion.md": few_clothes}
+"""What is put where the commands of a page are run, in the place of what its reader installs."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +56,7 @@ def test_every_block_of_a_page_does_what_the_page_says(page: Path, tmp_path: Pat
     folder = tmp_path / "page"
     folder.mkdir()
     copy_of_project(folder, COPIED.get(page.name, ()))
+    PREPARED.get(page.name, lambda _folder: None)(folder)
     session = Session(folder, tmp_path, glidepath)
     try:
         for block in blocks(page):

@@ -41,8 +41,6 @@ def _faults_of_trainer(config: DiffusionTrainerConfig) -> Sequence[tuple[str, st
     faults = []
     if not config.init_from_weights:
         faults.append(("lora", "it changes weights that are there: init_from_weights: true"))
-    if config.lora.keys == "kohya" and config.lora.text_targets:
-        faults.append(("lora", "keys: kohya is of the denoiser alone: leave text_targets out"))
     for field in ("only", "ema_lengths"):
         if getattr(config, field):
             faults.append((field, "lora says what is trained, and keeps it alone: leave this out"))

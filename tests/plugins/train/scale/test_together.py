@@ -25,21 +25,30 @@ RUNS = [f"{name}{shards}" for name in ("two", "three", "changing") for shards in
 
 CODE = (
     "import pathlib, sys; from tests.plugins.train.scale import together; "
-    "together.main(pathlib.Path(sys.argv[1]))"
+    "getattr(together, sys.argv[2])(pathlib.Path(sys.argv[1]))"
 )
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders that together.py makes."""
-    folder = tmp_path_factory.mktemp("runs")
+    return filled(tmp_path_factory.mktemp("runs"), "main")
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those that take longer."""
+    return filled(tmp_path_factory.mktemp("more"), "more")
+
+
+def filled(folder: Path, by: str) -> Path:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
         "OMP_NUM_THREADS": "1",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
     }
-    command = [sys.executable, "-c", CODE, str(folder)]
+    command = [sys.executable, "-c", CODE, str(folder), by]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     return folder
@@ -59,36 +68,38 @@ def test_the_weights_do_not_depend_on_how_many_processes_train(runs: Path, name:
                 torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("trains", ["clip", "importance"])
 @pytest.mark.parametrize("name", ["two", "three"])
 def test_neither_do_those_of_losses_that_compare_rows_or_learn_from_them(
-    runs: Path, name: str, trains: str
+    more: Path, name: str, trains: str
 ) -> None:
     """A CLIP, and timesteps that are drawn as often as their losses are large; three with shards."""
-    for file in ("weights.safetensors", existing(runs / f"one-{trains}")[-1].name):
-        ours, theirs = (load_file(runs / f"{it}-{trains}" / file) for it in (name, "one"))
+    for file in ("weights.safetensors", existing(more / f"one-{trains}")[-1].name):
+        ours, theirs = (load_file(more / f"{it}-{trains}" / file) for it in (name, "one"))
         assert ours.keys() == theirs.keys()
         for key, value in theirs.items():
             if not key.endswith(".calls"):
                 torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", together.OPTIMIZERS)
 @pytest.mark.parametrize("name", ["two", "then-two"])
 def test_every_optimizer_and_average_is_that_of_one_process_where_they_are_divided(
-    runs: Path, name: str, optimizer: str
+    more: Path, name: str, optimizer: str
 ) -> None:
     """ "then-two" are one process that stops after 5 steps, then two with shards.
 
     Muon of torch rounds its steps to bfloat16, so that 8 of 0.01 differ where a last bit does.
     """
     atol = 8 * 0.01 * 2**-7 if optimizer == "muon" else 1e-5
-    theirs = runs / f"one-{optimizer}"
+    theirs = more / f"one-{optimizer}"
     files = ["weights.safetensors", existing(theirs)[-1].name]
     files += [f"averages/{path.name}" for path in sorted((theirs / "averages").iterdir())]
     assert len(files) == 2 + 4
     for file in files:
-        ours, wanted = load_file(runs / f"{name}-{optimizer}" / file), load_file(theirs / file)
+        ours, wanted = load_file(more / f"{name}-{optimizer}" / file), load_file(theirs / file)
         assert ours.keys() == wanted.keys()
         for key, value in wanted.items():
             if not key.endswith(".calls"):
@@ -117,12 +128,13 @@ def test_as_many_processes_come_to_the_same_bits_killed_or_not(runs: Path, name:
         assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
 
 
-def test_either_process_killed_at_random_times_the_run_comes_to_the_same_bits(runs: Path) -> None:
-    found = list(runs.glob("random-*"))
+@pytest.mark.thorough
+def test_either_process_killed_at_random_times_the_run_comes_to_the_same_bits(more: Path) -> None:
+    found = list(more.glob("random-*"))
     assert found
     for run in found:
-        for file in ("weights.safetensors", existing(runs / "two")[-1].name):
-            ours, theirs = load_file(run / file), load_file(runs / "two" / file)
+        for file in ("weights.safetensors", existing(more / "two")[-1].name):
+            ours, theirs = load_file(run / file), load_file(more / "two" / file)
             assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
 
 

@@ -33,6 +33,12 @@ def add_lora(modules: nn.ModuleDict, config: LoraTraining) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ModuleNotFoundError:
         raise PartError("train.lora needs peft: pip install 'glidepath-diffusion[diffusers]'") from None
+    of_unet = {part for part, _, _ in _networks(modules, "denoiser")} == {"unet"}
+    if config.text_targets and config.keys == "kohya" and not of_unet:
+        raise PartError(
+            "train.lora.text_targets: kohya's keys of text encoders are those of models with a UNet; leave "
+            "them out, or set keys: diffusers"
+        )
     targets = {"denoiser": config.targets, "text_encoder": config.text_targets}
     if config.text_targets and "text_encoder" not in modules:
         raise PartError("train.lora.text_targets: this spec has no text encoder")
@@ -59,6 +65,7 @@ def lora_tensors(
     alpha agree with those that do; kohya's have an alpha of their own.
     """
     prefixes = [named for slot in ("denoiser", "text_encoder") for named in _networks(modules, slot)]
+    several = sum(part.startswith("text_encoder") for part, _, _ in prefixes) > 1
     found: dict[str, Tensor] = {}
     for name, down in averaged.items():
         if not name.endswith(_A):
@@ -67,13 +74,23 @@ def lora_tensors(
         layer = name.removeprefix(f"{path}.").removesuffix(_A)
         up = averaged[name.removesuffix(_A) + _B]
         if config.keys == "kohya":
-            key = f"lora_unet_{layer.replace('.', '_')}"
+            if part.startswith("text_encoder"):  # newer transformers have left this out of its names
+                layer = f"text_model.{layer.removeprefix('text_model.')}"
+            key = f"{_kohya_prefix(part, several=several)}_{layer.replace('.', '_')}"
             found |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}
             found[f"{key}.alpha"] = torch.tensor(float(config.scale))
         else:
             key = f"{part}.{layer}"
             found |= {f"{key}.lora_A.weight": down, f"{key}.lora_B.weight": up * config.scale / config.rank}
     return found
+
+
+def _kohya_prefix(part: str, *, several: bool) -> str:
+    """What kohya's keys begin with: of a part as diffusers calls it, among several text encoders or not."""
+    if not part.startswith("text_encoder"):
+        return "lora_unet"
+    number = part.removeprefix("text_encoder").removeprefix("_") or "1"
+    return f"lora_te{number}" if several else "lora_te"
 
 
 def _networks(modules: nn.ModuleDict, slot: str) -> Iterator[tuple[str, str, nn.Module]]:
