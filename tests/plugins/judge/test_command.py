@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -241,3 +242,38 @@ def test_power_says_how_many_judgements_it_takes(
 
 def test_the_arms_are_those_of_the_folders(make: Callable[..., Judgement]) -> None:
     assert make().arms == sorted(ARMS)
+
+
+def test_a_network_that_guided_an_arm_does_not_judge_it(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from glidepath.registry import read_manifest, read_picture, save_png
+
+    weights = Path("network.safetensors")
+    weights.write_bytes(b"of no use")
+    digest = hashlib.sha256(b"of no use").hexdigest()
+    shot = {"prompt": "a red circle", "seed": 0, "sample": 0}
+    for arm, guided in (("brave", {"guidance[0].clip": digest}), ("careful", {})):
+        picture = Path(arm, "guided.png")
+        record = {"shots": [shot], "weights": {"": "0" * 64, **guided}}
+        save_png(read_picture(Path(arm, "00.png")), picture, record)
+        assert read_manifest(picture)[1]["weights"] == record["weights"]
+        for other in Path(arm).glob("[01]*"):
+            other.unlink()
+    assert main(["judge", "new", *ARMS, "--question", "faithful", "--out", "j"]) == 0
+    capsys.readouterr()
+    clip = "{use: noised-clip, tokenizer: {use: words, vocabulary: [a]}, weights: network.safetensors}"
+    assert main(["judge", "model", "j", f"{{use: clip-score, clip: {clip}}}"]) == 1
+    assert "guidance[0].clip of brave has the weights of this judge" in capsys.readouterr().err
+    assert reopened(Path("j")).answers() == ([], [])
+
+
+def test_with_looks_the_looks_decide_and_not_the_p_of_the_end(
+    make: Callable[..., Judgement], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("scipy", reason="intervals need it: extra [studies]")
+    rehearsed(make("--set", "analysis.looks=3", "--set", "design.per_pair=6"), 6)
+    assert main(["judge", "report", "j"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"(a look has shown that they differ|no look has shown a difference)\.", said)
+    assert "decides below" in said

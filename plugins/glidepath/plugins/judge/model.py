@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,17 @@ from glidepath.core import GlidepathError
 from glidepath.plugins.judge.protocol.answers import Answer
 from glidepath.plugins.judge.protocol.folder import Judgement, Rater
 from glidepath.plugins.judge.protocol.items import Task
-from glidepath.registry import Catalogue, build_part, plan_part, read_picture
+from glidepath.registry import (
+    Catalogue,
+    ImageError,
+    PartPlan,
+    build_part,
+    flat_parts,
+    plan_part,
+    read_manifest,
+    read_picture,
+    weights_sha256,
+)
 
 _BATCH = 64
 
@@ -25,11 +36,13 @@ def scores_of(judgement: Judgement, metric: Mapping[str, Any], catalogue: Catalo
 
     Raises:
         SpecError: there is no such metric, or its parameters have problems.
-        GlidepathError: it judges whole sets of pictures and not each.
+        GlidepathError: it judges whole sets of pictures and not each, or by a network that guided an arm,
+            which it would favour.
     """
     import torch
 
     plan = plan_part("metric", str(metric["use"]), {k: v for k, v in metric.items() if k != "use"}, catalogue)
+    _refuse_guide(judgement, plan, catalogue)
     built = build_part(plan, catalogue)
     if not hasattr(built, "per_prompt"):
         raise GlidepathError(
@@ -51,6 +64,26 @@ def scores_of(judgement: Judgement, metric: Mapping[str, Any], catalogue: Catalo
             for place, score in zip(some, said, strict=True):
                 found[place] = sign * float(score)
     return found
+
+
+def _refuse_guide(judgement: Judgement, plan: PartPlan, catalogue: Catalogue) -> None:
+    """As far as the records of pictures tell what guided them."""
+    addresses = [part.weights for part in flat_parts({"": plan}) if part.weights is not None]
+    own = {weights_sha256(address, catalogue) for address in addresses}
+    seen: set[str] = set()
+    for picture in judgement.pictures if own else ():
+        if picture.arm in ("", *seen) or not picture.file.endswith(".png"):
+            continue
+        seen.add(picture.arm)
+        with contextlib.suppress(ImageError):  # it is not of glidepath
+            _, manifest = read_manifest(judgement.folder / picture.file)
+            used = manifest.get("weights")
+            for path, digest in used.items() if isinstance(used, dict) else ():
+                if "guidance[" in path and digest in own:
+                    raise GlidepathError(
+                        f"{path} of {picture.arm} has the weights of this judge, which would favour the arm "
+                        "that it guided: choose another one"
+                    )
 
 
 def model_answers(

@@ -58,6 +58,23 @@ def test_that_interval_is_the_one_that_an_analysis_gives() -> None:
     assert found.high == pytest.approx(expit(logit(answers.mean()) + width))
 
 
+def test_the_interval_of_a_difference_of_ratings_covers_it() -> None:
+    """Each rater rates pictures of both arms; raters and prompts shift what they give."""
+    world, generator = WORLDS["all judge much"], np.random.default_rng(6)
+    clusters = world.clusters(generator)
+    shape = (COUNT, len(clusters.raters))
+    second = np.tile([False, True, True, False], shape[1])[: shape[1]]
+    shift = generator.normal(size=(COUNT, world.raters))[:, clusters.raters] * 0.5
+    shift += generator.normal(size=(COUNT, world.prompts))[:, clusters.prompts] * 0.8
+    own = generator.normal(size=(COUNT, world.raters))[:, clusters.raters] * 0.3 * second
+    values = np.rint(3 + 0.25 * second + shift + own + generator.normal(size=shape))
+    means = [values[:, it].mean(1, keepdims=True) for it in (second, ~second)]
+    influence = np.where(second, (values - means[0]) / second.sum(), -(values - means[1]) / (~second).sum())
+    width = clusters.half_width(influence, 0.95)
+    covered = (np.abs((means[0] - means[1])[:, 0] - 0.25) <= width).mean()
+    assert 0.93 <= covered <= 0.97, covered
+
+
 TRUTH = np.array([0.5, 0.0, -0.5])
 PAIRS = np.array([(0, 1), (0, 2), (1, 2)])
 

@@ -284,3 +284,12 @@ def test_the_log_may_be_read_by_its_owner_alone(client: TestClient, judgement: J
     answered(client, links_of(judgement)[0], 0, "left")
     for name in ("answers.jsonl", ".secret"):
         assert Path(judgement.folder, name).stat().st_mode & 0o077 == 0
+
+
+def test_a_rater_who_was_added_while_the_page_is_served_is_let_in(
+    client: TestClient, judgement: Judgement
+) -> None:
+    (added,) = judgement.add_raters(1)
+    answer = answered(client, path_of(judgement, added), 0, "left")
+    assert answer.status_code == 200
+    assert answer.json()["done"] == 1

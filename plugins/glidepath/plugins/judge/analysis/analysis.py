@@ -193,7 +193,7 @@ def _group(
         alpha=krippendorff_alpha(found.matrix(lambda it: it.value), "nominal"),
         bradley_terry=models[0],
         davidson=models[1],
-        looks=tuple(_looks(judgement, everyone, answers)),
+        looks=tuple(_looks(judgement, everyone, answers)) if name in (PEOPLE, SIMULATED) else (),
     )
 
 

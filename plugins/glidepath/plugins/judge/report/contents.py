@@ -112,23 +112,29 @@ def _summary(analysis: Analysis) -> str:
     )
     if not group.compared:
         return f"{who}no answer counts yet."
-    return who + " ".join(_sentence(analysis, it) for it in group.compared)
+    return who + " ".join(_sentence(analysis, group, it) for it in group.compared)
 
 
-def _sentence(analysis: Analysis, compared: Compared) -> str:
+def _sentence(analysis: Analysis, group: Group, compared: Compared) -> str:
     alpha = 1 - analysis.judgement.rules.analysis.confidence
     rate = compared.rate
     if analysis.judgement.rules.judgement.kind == "ratings":
         said = f"{compared.first} is rated {_interval(rate, '+.2f')} beside {compared.second}"
     else:
         said = f"{compared.first} wins {_interval(rate, '.1%')} against {compared.second}"
-    verdict = "they differ" if compared.adjusted < alpha else "no difference is shown"
-    return f"{said}: {verdict} (p {_p(compared.adjusted)})."
+    shown = compared.adjusted < alpha
+    if analysis.judgement.rules.analysis.looks > 1 and group.name in (PEOPLE, SIMULATED):
+        # p at the end takes no account of the looks before
+        shown = any(look.decided for look in group.looks)
+        return (
+            f"{said}: {'a look has shown that they differ' if shown else 'no look has shown a difference'}."
+        )
+    return f"{said}: {'they differ' if shown else 'no difference is shown'} (p {_p(compared.adjusted)})."
 
 
 def _group(analysis: Analysis, group: Group) -> Iterator[Block]:
     if group.name == SIMULATED:
-        yield "No person gave these answers: `glidepath judge simulate` made them."
+        yield "No person gave these answers: glidepath judge simulate made them."
     elif group.name != PEOPLE:
         yield (
             "No person gave these answers. They say how the model would choose, and count for nobody else; "
@@ -221,7 +227,8 @@ def _looks(analysis: Analysis, group: Group) -> Table:
     )
     spending = analysis.judgement.rules.analysis.spending
     return Table(
-        f"Looks before the end; the error is spent as {spending} has it (Lan and DeMets 1983).",
+        f"Looks before the end, which decide; the error is spent as {spending} has it (Lan and DeMets 1983). "
+        "Intervals and p of comparisons take no account of them.",
         ("answers", "p", "decides below", ""),
         rows,
     )

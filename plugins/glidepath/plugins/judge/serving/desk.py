@@ -33,11 +33,12 @@ class Desk:
     def __init__(self, judgement: Judgement) -> None:
         """Reads the log: each rater goes on where they stopped."""
         self.judgement = judgement
-        self._raters = judgement.raters()
-        people = [rater for rater in self._raters if rater.kind == "person"]
-        self._by_link = {judgement.sign("rater", rater.name): rater for rater in people}
+        self._by_link: dict[str, Rater] = {}
+        self._answered: dict[str, set[int]] = {}
+        self._known = -1
+        self._meet()
+        people = list(self._by_link.values())
         self._answers, _ = judgement.answers()
-        self._answered: dict[str, set[int]] = {rater.name: set() for rater in self._raters}
         for answer in self._answers:
             self._answered[answer.rater].add(answer.task)
         self._shown: dict[tuple[str, int], float] = {}
@@ -110,7 +111,22 @@ class Desk:
         self._looked = self._looks_due()
         self._decided = decided(self.judgement, self._raters, self._answers)
 
+    def _meet(self) -> None:
+        """Read who judges, where somebody was added (`judge link`)."""
+        changed = (self.judgement.folder / "raters").stat().st_mtime_ns
+        if changed == self._known:
+            return
+        self._known = changed
+        self._raters = self.judgement.raters()
+        for rater in self._raters:
+            self._answered.setdefault(rater.name, set())
+            if rater.kind == "person":
+                self._by_link.setdefault(self.judgement.sign("rater", rater.name), rater)
+
     def _rater(self, link: str) -> Rater:
+        if link not in self._by_link:
+            with self._lock:
+                self._meet()
         rater = self._by_link.get(link)
         if rater is None:
             raise Unknown("this link is of nobody: ask for yours again")
