@@ -83,7 +83,7 @@ _DATA = st.dictionaries(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=_DATA, keys=st.lists(_WORDS, min_size=1, max_size=3), value=_PLAIN, flow=st.booleans())
 def test_the_new_text_says_what_the_old_one_said_but_for_one_value(
     data: dict[str, Any], keys: list[str], value: Any, flow: bool

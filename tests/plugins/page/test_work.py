@@ -17,8 +17,9 @@ from glidepath.plugins.page.work import Work, curves
 from glidepath.registry import Catalogue, load_catalogue
 
 
-@pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Work]:
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Work]:
+    tmp_path = tmp_path_factory.mktemp("work")
     run = tmp_path / "runs" / "one"
     (run / "samples").mkdir(parents=True)
     lines = [{"step": step, "loss": 1 / step, "note": "x"} for step in range(1, 1001)]
@@ -86,7 +87,9 @@ def test_however_many_watch_folders_are_read_seldom(watched: Work, monkeypatch: 
     assert all(answer["again"] >= 0.05 / work._SHARE for answer in answers)
 
 
-def test_what_is_begun_for_a_study_tells_how_it_ended(watched: Work, tmp_path: Path) -> None:
+@pytest.mark.thorough
+def test_what_is_begun_for_a_study_tells_how_it_ended(tmp_path: Path) -> None:
+    watched = Work(studies=tmp_path / "runs" / "studies", runs=tmp_path / "runs")
     file = tmp_path / "wrong.yaml"
     file.write_text("study: {name: wrong}\n")
     folder = tmp_path / "runs" / "studies" / "wrong"
@@ -102,6 +105,7 @@ def test_what_is_begun_for_a_study_tells_how_it_ended(watched: Work, tmp_path: P
         watched.begin("wrong", "retry")
     with pytest.raises(GlidepathError, match="tried again, or reported"):
         watched.begin("wrong", "run")
+    watched.close()
 
 
 def test_curves_leave_out_what_is_no_number() -> None:

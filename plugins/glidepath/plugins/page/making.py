@@ -128,7 +128,8 @@ class Maker:
             file = self.name(job, index)
             save_png(to_pil(image, images.scale), file, alone.to_json())
             files.append(file.name)
-        return {"files": files, "evaluated": sum(pipeline.lengths(asked.strength, asked.size))}
+        takes = {name: it.summary for name, it in pipeline.inputs.items() if name not in ("image", "mask")}
+        return {"files": files, "takes": takes, "texts": list(pipeline.texts)}
 
     def noised(self, job: Job, plan: Plan, asked: Asked) -> Mapping[str, Any]:
         """The forward chain of a picture, ever noisier, as frames of the job."""

@@ -153,6 +153,10 @@ function finished(job) {
   say("said", `Done in ${duration(job.result.seconds)}.`);
   planAgain(); // it knows now how fast this machine is
   const files = job.result.files ?? [];
+  const { takes = {}, texts = [] } = job.result;
+  $("takes").replaceChildren(...Object.entries(takes).map(([name, about]) => el("option", { value: name, textContent: about })));
+  const told = [...Object.entries(takes).map(([name, about]) => `${name}, ${about}`), ...texts.map((name) => `the text ${name}`)];
+  $("takes-told").textContent = told.length ? `This model takes ${told.join("; ")}.` : "";
   $("made").replaceChildren(...files.map((file) => card({ file, prompts: [job.title] })));
   if (files.length === 1) picture(`/images/${encodeURIComponent(files[0])}`, job.title);
   if (job.frames.length) {
