@@ -15,10 +15,21 @@ from glidepath.core import GlidepathError
 from glidepath.registry import MissingServer, fresh_token, guarded, is_local, serve
 
 PROGRAM = """
-from starlette.responses import PlainTextResponse
+import asyncio
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from glidepath.registry import guarded, serve
-serve(guarded([Route("/", lambda _: PlainTextResponse("hello"))]), open_browser=False)
+async def drip():
+    while not stopped:
+        yield b"."
+        await asyncio.sleep(0.01)
+
+stopped = []
+routes = [
+    Route("/", lambda _: PlainTextResponse("hello")),
+    Route("/stream", lambda _: StreamingResponse(drip())),
+]
+serve(guarded(routes), open_browser=False, on_stop=lambda: stopped.append(1))
 print("ended")
 """
 
@@ -26,7 +37,8 @@ print("ended")
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_a_server_prints_its_address_answers_and_ends_in_good_order(ending: signal.Signals) -> None:
     pytest.importorskip("uvicorn", reason="uvicorn is not installed: extra [page]")
-    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as server:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], text=True, **pipes) as server:  # type: ignore[call-overload]
         assert server.stdout is not None
         try:
             address = server.stdout.readline().strip()
@@ -34,10 +46,13 @@ def test_a_server_prints_its_address_answers_and_ends_in_good_order(ending: sign
             with urllib.request.urlopen(address, timeout=20) as answer:
                 assert answer.read() == b"hello"
                 assert "server" not in answer.headers
-            server.send_signal(ending)
-            rest, _ = server.communicate(timeout=20)
+            with urllib.request.urlopen(f"{address}stream", timeout=20) as stream:
+                assert stream.read(1) == b"."
+                server.send_signal(ending)
+                rest, told = server.communicate(timeout=20)
         finally:
             server.kill()
+    assert told == ""
     if ending == signal.SIGINT:
         assert (server.returncode, rest) == (0, "ended\n")
     else:

@@ -61,6 +61,7 @@ def main(argv: Sequence[str]) -> int:
         port=arguments.port,
         token=token,
         open_browser=not arguments.no_browser,
+        on_stop=desk.news.close,
     )
     return 0
 

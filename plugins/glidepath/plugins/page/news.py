@@ -7,11 +7,12 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from glidepath.plugins.page.jobs import Queue, TooMany
+from glidepath.plugins.page.jobs import Queue, Teller, TooMany
 
 MOST_WATCHING = 64
 _MOST_UNREAD = 200
 _SILENCE = 15.0
+_END = "end"
 
 
 class News:
@@ -19,7 +20,7 @@ class News:
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._watching = 0
+        self._watching: set[Teller] = set()
 
     def watch(self) -> AsyncIterator[bytes]:
         """The stream of events for one page: first all jobs, then what happens to them.
@@ -29,16 +30,23 @@ class News:
         Raises:
             TooMany: so many watch already.
         """
-        if self._watching >= MOST_WATCHING:
-            raise TooMany(f"{self._watching} pages watch already")
+        if len(self._watching) >= MOST_WATCHING:
+            raise TooMany(f"{len(self._watching)} pages watch already")
         return self._stream()
+
+    def close(self) -> None:
+        """End all streams."""
+        for teller in tuple(self._watching):
+            teller(_END, {})
 
     async def _stream(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         unread: asyncio.Queue[bytes] = asyncio.Queue()
 
         def put(name: str, line: bytes) -> None:
-            if unread.qsize() < _MOST_UNREAD:
+            if name == _END:
+                unread.put_nowait(b"")
+            elif unread.qsize() < _MOST_UNREAD:
                 unread.put_nowait(line)
             elif name != "step":
                 while not unread.empty():
@@ -49,16 +57,19 @@ class News:
             loop.call_soon_threadsafe(put, name, event(name, news))
 
         end = self._queue.listen(teller)
-        self._watching += 1
+        self._watching.add(teller)
         try:
             yield self._all()
             while True:
                 try:
-                    yield await asyncio.wait_for(unread.get(), _SILENCE)
+                    line = await asyncio.wait_for(unread.get(), _SILENCE)
                 except TimeoutError:
-                    yield b": still here\n\n"
+                    line = b": still here\n\n"
+                if not line:
+                    return
+                yield line
         finally:
-            self._watching -= 1
+            self._watching.discard(teller)
             end()
 
     def _all(self) -> bytes:

@@ -11,7 +11,6 @@ from typing import Any
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.page.jobs import TooMany
-from glidepath.plugins.page.news import News
 from glidepath.plugins.page.state import Desk
 from glidepath.registry import guarded
 
@@ -53,7 +52,6 @@ def _routes(desk: Desk) -> list[Any]:
     from starlette.responses import Response, StreamingResponse
     from starlette.routing import Route
 
-    news = News(desk.queue)
     files = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in _KINDS}
 
     def static(request: Any) -> Any:
@@ -91,7 +89,7 @@ def _routes(desk: Desk) -> list[Any]:
 
     async def events(_request: Any) -> Any:
         return StreamingResponse(
-            news.watch(), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
+            desk.news.watch(), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
         )
 
     return [

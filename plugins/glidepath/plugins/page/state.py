@@ -20,6 +20,7 @@ from glidepath.plugins.page.descriptors import catalogue_document
 from glidepath.plugins.page.editing import REMOVED
 from glidepath.plugins.page.history import History
 from glidepath.plugins.page.jobs import Job, Queue
+from glidepath.plugins.page.news import News
 from glidepath.plugins.page.restoring import Restorer
 from glidepath.plugins.page.specs import Specs
 from glidepath.plugins.page.work import Work
@@ -53,6 +54,7 @@ class Desk:
         self.history = History(out)
         self.work = Work(studies=studies, runs=runs)
         self.queue = Queue(describe)
+        self.news = News(self.queue)
         self._restorer = Restorer(self.specs)
         self._describing = threading.Lock()
         self._described: Json | None = None

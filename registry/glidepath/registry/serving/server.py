@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 import webbrowser
+from collections.abc import Callable
 from typing import Any
 
 from glidepath.core.errors import GlidepathError
@@ -34,12 +35,14 @@ def serve(
     port: int = 0,
     token: str = "",
     open_browser: bool = True,
+    on_stop: Callable[[], None] = lambda: None,
     extra: str = "page",
 ) -> None:
     """Serve an application until SIGINT or SIGTERM. Its address is printed first, on a line of its own.
 
     app: of ASGI, such as `guarded` makes. port: 0 for one that is free. token: part of the address that is
     printed and opened. open_browser: open the address in the browser of this machine, if it has one.
+    on_stop: called when it is told to stop; answers without an end, such as streams of events, end there.
 
     Raises:
         MissingServer: uvicorn is not installed.
@@ -68,8 +71,16 @@ def serve(
         if open_browser:
             # a browser that runs in the terminal would wait for a server that waits for it
             threading.Thread(target=_open, args=(address,), daemon=True).start()
+        server = uvicorn.Server(config)
+        stop = server.handle_exit
+
+        def handle_exit(number: int, frame: Any) -> None:
+            on_stop()
+            stop(number, frame)
+
+        server.handle_exit = handle_exit
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
 
 
 def _listening(host: str, port: int) -> socket.socket:
