@@ -273,6 +273,7 @@ def test_every_entry_of_a_list_that_is_wrong_is_found() -> None:
         (int | str, "1e1", "write 10"),
         (int | tuple[int, ...] | None, "10.0", "write 10"),
         (tuple[int, ...], "3", "write [3]"),
+        (tuple[int, ...], "null", "write []"),
         (bool, "maybe", "x: a thing"),
         (int, "many", "x: a thing"),
         (Literal["fast", "slow"], "fsat", "did you mean 'fast'?"),

@@ -256,7 +256,8 @@ def build_part(
             built = target(*arguments, **nested)
     except Exception as error:
         module = component.target.partition(":")[0]
-        error.add_note(f"while building {part_title(part)}; {_remedy(error, module, part)}")
+        said = [f"while building {part_title(part)}", _remedy(error, module, part)]
+        error.add_note("; ".join(filter(None, said)))
         raise
     interface = _import_target(catalogue.kinds[component.kind].interface, part)
     if not isinstance(built, interface):
@@ -395,5 +396,7 @@ def _import_target(target: str, part: PartPlan) -> Any:
 
 
 def _remedy(error: Exception, module: str, part: PartPlan) -> str:
+    """What a person can do about an error of a part that is built; "" where its message says enough."""
     of = part.registered
-    return import_remedy(error, module, of.distribution, of.version) or remedy(part)
+    found = import_remedy(error, module, of.distribution, of.version)
+    return found or ("" if isinstance(error, GlidepathError) else remedy(part))

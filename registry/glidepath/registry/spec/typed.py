@@ -142,9 +142,10 @@ class Typing:
     def _list(self, node: Node, origin: Any, arguments: tuple[Any, ...], path: str) -> Any:
         """A list, or a tuple where the annotation says tuple or Sequence."""
         if not isinstance(node, ListNode):
-            return self._wrong(
-                node, path, f"write [{node.text}]" if isinstance(node, Scalar) and node.text else ""
-            )
+            hint = ""
+            if isinstance(node, Scalar) and node.text:
+                hint = "write []" if node.value is None else f"write [{node.text}]"
+            return self._wrong(node, path, hint)
         hints: Iterable[Any] = [arguments[0] if arguments else Any] * len(node.items)
         if origin is tuple and arguments and arguments[-1] is not Ellipsis:
             hints = arguments

@@ -22,6 +22,7 @@ from glidepath.plugins.train.data.dataset import CaptionedDataset, FactualDatase
 from glidepath.plugins.train.data.folder import CaptionedFolder
 from glidepath.plugins.train.data.pictured import ListedDataset
 from glidepath.plugins.train.data.table import CaptionedTable
+from glidepath.registry import build_part, load_catalogue, plan_part
 
 LEVELS = range(0, 240, 24)
 ROWS = [{"file_name": f"in/{level}.png", "text": f"level {level}", "w": 1 + level % 48} for level in LEVELS]
@@ -256,3 +257,14 @@ def test_what_is_wrong_with_a_csv_is_not_told_in_json(tmp_path: Path) -> None:
     with pytest.raises(PartError, match=r"t\.csv:2: 'file_name' is the name of a picture") as caught:
         CaptionedTable(TableConfig(file=tmp_path / "t.csv"))
     assert "{" not in str(caught.value)
+
+
+def test_a_fault_of_a_table_is_not_blamed_on_the_authors_of_glidepath(tmp_path: Path) -> None:
+    catalogue = load_catalogue()
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    part = plan_part("dataset", "table", {"file": str(tmp_path / "t.csv")}, catalogue)
+    with pytest.raises(PartError, match="there is no column") as caught:
+        build_part(part, catalogue)
+    (note,) = caught.value.__notes__
+    assert note.startswith("while building dataset glidepath-diffusion/table")
+    assert "authors" not in note
