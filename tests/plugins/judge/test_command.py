@@ -64,6 +64,7 @@ def test_spammers_who_are_left_out_by_the_stated_rule_move_nothing(make: Callabl
     assert any("rules were changed" in note for note in moved.notes)
 
 
+@pytest.mark.thorough
 def test_people_simulated_raters_and_models_are_reported_beside_one_another_and_never_mixed(
     make: Callable[..., Judgement], capsys: pytest.CaptureFixture[str]
 ) -> None:

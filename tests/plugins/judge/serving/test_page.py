@@ -257,6 +257,7 @@ def test_without_ties_alike_is_no_answer(make: Callable[..., Judgement]) -> None
     assert answered(client, link, 0, "tie").status_code == 400
 
 
+@pytest.mark.thorough
 def test_the_page_ends_once_a_look_has_decided(make: Callable[..., Judgement]) -> None:
     words = (
         "analysis.looks=2",
