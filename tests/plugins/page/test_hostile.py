@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import threading
 from pathlib import Path
@@ -84,6 +85,15 @@ def test_what_is_no_request_is_refused_in_words(client: Any, route: str, body: b
     answer = client.post(f"/api/{route}", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
     assert answer.json()["problem"]
+
+
+def test_what_is_nested_too_deep_is_refused_in_words(client: Any) -> None:
+    deep = "[" * 700 + "]" * 700
+    for data in ({"value": json.loads(deep)}, {"yaml": deep}):
+        answer = client.post("/api/edit", json={"text": QUICK, "path": "sampler.steps", **data})
+        assert answer.status_code == 400
+        assert answer.json()["problem"]
+    assert client.post("/api/check", json={"text": f"a: {deep}"}).json()["problems"]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_an_image_is_made_with_previews_and_carries_its_record(
     job = finished(client.post("/api/make", json=asked))
     assert job["state"] == "done", job
     steps = [news for name, news in told if name == "step"]
-    assert [(it["index"], it["total"]) for it in steps] == [(1, 3), (2, 3), (3, 3)]
+    assert [(it["index"], it["total"]) for it in steps] == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert steps[-1]["preview"].startswith("data:image/")
     files = job["result"]["files"]
     assert len(files) == 4

@@ -116,6 +116,7 @@ class Maker:
                 size=asked.size,
             )
             manifest = describe_images(plan, pipeline, self.catalogue, images)
+            job.step(0, sum(pipeline.lengths(asked.strength, asked.size)))  # it may be cancelled by now
             last = None
             walk = _Walk(job, pipeline, images)
             for last in pipeline.states(image_request(keys, inputs)):

@@ -137,6 +137,8 @@ def _asking(path: str, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]],
             return JSONResponse(await run_in_threadpool(answer, data))
         except TooMany as error:
             return JSONResponse({"problem": str(error)}, 429)
+        except RecursionError as error:
+            raise GlidepathError("what is asked is nested too deep") from error
 
     return Route(path, endpoint, methods=[method])
 

@@ -15,7 +15,7 @@ function tell(job, step) {
 
 export function start() {
   const stream = new EventSource("/api/events");
-  const seen = window.glidepathSeen = [];
+  const seen = window.glidepathSeen = []; // seconds from a step to its preview here, to be measured
   stream.addEventListener("open", () => ($("link").textContent = ""));
   stream.addEventListener("error", () => ($("link").textContent = "The server does not answer; trying again…"));
   stream.addEventListener("jobs", (event) => {
