@@ -15,7 +15,7 @@ from tests.plugins.judge.conftest import ARMS, reopened
 from glidepath.core import GlidepathError
 from glidepath.plugins.judge.analysis.analysis import analyse
 from glidepath.plugins.judge.configs import JudgedConfig
-from glidepath.plugins.judge.protocol.folder import Judgement
+from glidepath.plugins.judge.protocol.folder import Judgement, Rater
 from glidepath.plugins.judge.simulation import Habits, simulate
 from glidepath.registry.cli import main
 
@@ -182,6 +182,16 @@ def test_every_wrong_line_of_an_import_is_told_and_nothing_is_taken_in(
     Path("wrong.csv").write_text("rater,left\n")
     assert main(["judge", "import", "j", "wrong.csv"]) == 1
     assert "lacks the column 'right'" in capsys.readouterr().err
+
+
+def test_an_import_that_was_killed_before_its_answers_is_done_again(make: Callable[..., Judgement]) -> None:
+    judgement = make()
+    row = "ada,pictures/00000.png,pictures/00012.png,left"
+    Path("elsewhere.csv").write_text(f"rater,left,right,answer\n{row}\n")
+    judgement.write_rater(Rater("ada", "imported", ()))
+    assert main(["judge", "import", "j", "elsewhere.csv"]) == 0
+    assert main(["judge", "import", "j", "elsewhere.csv"]) == 1
+    assert [it.rater for it in judgement.answers()[0]] == ["ada"]
 
 
 def test_one_process_at_a_time_writes_answers(

@@ -81,5 +81,5 @@ def _metric(text: str) -> Mapping[str, Any]:
 
 
 def _refuse_taken(judgement: Judgement, name: str) -> None:
-    if any(rater.name == name for rater in judgement.raters()):
+    if name in judgement.names_taken():
         raise GlidepathError(f"{name} has judged already: give this one another --name")

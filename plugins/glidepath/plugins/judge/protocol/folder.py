@@ -132,6 +132,11 @@ class Judgement:
             notes.append(f"{len(found) - len(known)} answers are of no rater or task that there is")
         return known, notes
 
+    def names_taken(self) -> set[str]:
+        """Of raters who have a link, or have answered: a file that a killed import left is no rater."""
+        answered = {answer.rater for answer in self.answers()[0]}
+        return {it.name for it in self.raters() if it.kind == "person" or it.name in answered}
+
     def append(self, some: Sequence[Answer]) -> None:
         """Add answers to the log; see `answers.append`."""
         answers.append(self.folder, some)

@@ -38,7 +38,7 @@ def read_answers(judgement: Judgement, path: Path) -> list[tuple[Rater, list[Ans
         raise JudgementError(f"{path} lacks the column {missing[0]!r}: it needs {', '.join(needed)}")
     places = {shown.file: place for place, shown in enumerate(judgement.pictures)}
     items = {frozenset(it.pictures): it for it in judgement.items if not it.check}
-    taken = {rater.name for rater in judgement.raters()}
+    taken = judgement.names_taken()
     now = round(time.time(), 3)
     found: dict[str, tuple[list[Task], list[Answer]]] = {}
     wrong: list[str] = []
