@@ -37,8 +37,9 @@ SAMPLE = """
     assert Path(glidepath.registry.__file__).is_relative_to(sys.prefix), glidepath.registry.__file__
     assert not [entry for entry in sys.path if entry and Path(entry).is_relative_to(root)], sys.path
     for index, spec in enumerate(specs):
-        cascade = "stages:" in Path(spec).read_text()
-        of = ["stages.base.", "stages.again."] if cascade else [""]
+        written = Path(spec).read_text()
+        of = ["stages.base.", "stages.again."] if "stages:" in written else [""]
+        of = [] if "generator:" in written else of
         few = [text for stage in of for text in ("--set", f"{stage}sampler.steps=2")]
         command = ["--strict", "sample", "a red star", "--spec", spec, *few]
         assert main([*command, "--out", f"{index}.png"]) == 0, spec
