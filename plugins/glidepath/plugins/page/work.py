@@ -35,7 +35,8 @@ LOG, EVENTS, SHEETS, REPORT, GRAPH = (
 _SHARE = 0.01
 """Of the time of one processor, that looking at studies and runs may take."""
 
-_SHORTEST = 2.0
+_SHORTEST = 4.0
+"""Seconds between two looks of a page: twenty pages ask with 1 % of a processor."""
 _POINTS = 300
 _LAST = 40
 _SHEET = re.compile(r"[\w-]+\.png")
