@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,8 +74,9 @@ def test_the_name_of_a_strangers_site_that_points_here_is_refused(client: TestCl
     assert client.get("/", headers={"host": host}).status_code == 421
 
 
-def test_a_name_that_was_allowed_is_ours() -> None:
+def test_the_name_of_this_machine_and_one_that_was_allowed_are_ours() -> None:
     client = _client(hosts=["Lab.example"])
+    assert client.get("/", headers={"host": f"{socket.gethostname()}:8000"}).status_code == 200
     assert client.get("/", headers={"host": "lab.example:8000"}).status_code == 200
     assert client.get("/", headers={"host": "x.lab.example:8000"}).status_code == 421
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import socket
 from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -57,8 +58,8 @@ def guarded(
 ) -> App:
     """An application of starlette's routes behind these rules.
 
-    - The name in the header Host is an address of digits, "localhost", or one of `hosts`: the name of a
-      stranger's site that points here ("DNS rebinding") is refused with 421.
+    - The name in the header Host is an address of digits, "localhost", that of this machine, or one of
+      `hosts`: the name of a stranger's site that points here ("DNS rebinding") is refused with 421.
     - What a page of another site asks is refused with 403, but for opening a page by a link.
     - Where there is a token, it is asked for: in the address (`?token=`), which then stands in a cookie of
       this server alone, or as `Authorization: Bearer`. Without it: 401.
@@ -80,7 +81,8 @@ def guarded(
         return JSONResponse({"problem": str(error)}, 413 if isinstance(error, _TooMuch) else 400)
 
     inner = Starlette(routes=list(routes), lifespan=lifespan, exception_handlers={GlidepathError: told})
-    return _Guard(inner, token, frozenset(host.lower() for host in hosts), most_bytes)
+    names = frozenset(host.lower() for host in ("localhost", socket.gethostname(), *hosts))
+    return _Guard(inner, token, names, most_bytes)
 
 
 class _TooMuch(GlidepathError):
@@ -133,7 +135,7 @@ class _Guard:
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            return host == "localhost" or host in self._hosts
+            return host in self._hosts
         return True
 
     def _knows(self, asked: _Asked) -> bool:
