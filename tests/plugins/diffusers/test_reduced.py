@@ -134,13 +134,16 @@ def test_what_is_prepared_is_right_of_8_bits_too(saved: Saved) -> None:
 
 def test_a_plan_counts_8_bits_and_layers(saved: Saved) -> None:
     whole, quantized = cost_of(saved("sd15")), cost_of(saved("sd15"), quantize="int8")
-    layers = linear(ours(saved("sd15")).denoiser).values()
+    pipeline = ours(saved("sd15"))
+    layers = linear(pipeline.denoiser).values()
     spared = sum(3 * layer.weight.numel() - 4 * layer.out_features for layer in layers)
     assert whole.weights["denoiser"] - quantized.weights["denoiser"] == spared
     assert whole.weights["codec"] == quantized.weights["codec"]
     assert whole.layer_bytes < whole.offloaded_bytes < whole.memory_bytes
-    largest = max(whole.activations, key=lambda turn: whole.activations[turn])
-    assert whole.layer_bytes >= whole.activations[largest]
+    every = [layer for network in pipeline.networks().values() for layer in network.modules()]
+    assert whole.layer_bytes > max(
+        sum(value.nbytes for value in layer.parameters(recurse=False)) for layer in every
+    )
 
 
 @pytest.mark.parametrize("name", ["sd15", "sdxl", "pixart"])

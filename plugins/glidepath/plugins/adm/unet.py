@@ -247,11 +247,16 @@ class AdmUNet(Denoiser):
     def _kernels(self, embeddings: Tensor) -> Kernels | None:
         """For the batch that the embeddings are of; None where its convolutions are done as they are written.
 
-        In 16 bits the kernels would round. What only stands for a tensor is there to count the work of the
-        network as it was published.
+        In 16 bits the kernels would round.
         """
+        from torch._subclasses.fake_tensor import FakeTensor
+
         first = next(self.input_blocks.parameters())
-        plain = first.dtype == torch.float32 and first.device.type == "cpu" and type(embeddings) is Tensor
+        plain = (
+            first.dtype == torch.float32
+            and first.device.type == "cpu"
+            and type(embeddings) in (Tensor, FakeTensor)
+        )
         autocast = torch.is_autocast_enabled("cpu")
         return Kernels() if plain and self.config.dims == 2 and not autocast else None
 

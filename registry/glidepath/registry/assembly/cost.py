@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.assembly.asked import evaluations_of, request_of
 from glidepath.registry.assembly.flops import flop_counter
 from glidepath.registry.assembly.pipelines import pipeline_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from glidepath.core.conditioning import Conditioning
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from glidepath.core.image_pipeline import ImagePipeline
     from glidepath.core.levels import NoiseLevels
     from glidepath.core.pipeline import Pipeline
-    from glidepath.core.request import Request
-    from glidepath.core.sampler import State
     from glidepath.registry.discovery.catalogue import Catalogue
     from glidepath.registry.plan.parts import Runtime
     from glidepath.registry.plan.plan import Plan
@@ -54,8 +53,9 @@ class Measurement:
     gradient_bytes: how much of the denoiser's `activations` is for guidance by gradient, of a classifier or a
         CLIP.
     gradient_flops: how much of one evaluation is.
-    offloaded_bytes: the most bytes of weights and activations at a time with `runtime.offload: parts`.
-    layer_bytes: the same with `layers`.
+    offloaded_bytes: the most bytes of weights and activations on the device at a time with
+        `runtime.offload: parts`.
+    layer_bytes: the same with `layers`, where nothing is computed once that layers give alike in each step.
     """
 
     parameters: Mapping[str, int]
@@ -181,16 +181,29 @@ def _measure(
     runtime: Runtime,
 ) -> Measurement:
     from glidepath.registry.assembly.build import choose_device
+    from glidepath.registry.assembly.reduced import bytes_apart
 
-    cpu = choose_device(runtime.device).type == "cpu"
-    cost = _walked(pipeline, pipeline.guidance, fake, size, levels, cpu)
+    cpu, quantized = choose_device(runtime.device).type == "cpu", runtime.quantize != "none"
+
+    def walked(guidances: Sequence[Guidance], layers: Mapping[nn.Module, int]) -> _Cost:
+        return _walked(pipeline, guidances, fake, size, levels, cpu, layers)
+
+    layers = {
+        layer: held
+        for network in pipeline.networks().values()
+        for layer, held in bytes_apart(network, quantized).items()
+    }
+    whole = walked(pipeline.guidance, {})
+    by_layers = walked(pipeline.guidance, layers) if layers else whole
+    running = layers if runtime.offload == "layers" else {}
+    cost = by_layers if running else whole
     without = list(_without_gradients(pipeline.guidance))
-    differentiates = len(without) < len(pipeline.guidance)
-    plain = _walked(pipeline, without, fake, size, levels, cpu) if differentiates else cost
+    plain = walked(without, running) if len(without) < len(pipeline.guidance) else cost
     return attrs.evolve(
-        _of_networks(pipeline, cost, runtime),
+        _of_networks(pipeline, whole, by_layers, runtime),
         steps=len(levels),
-        evaluations=_evaluations(pipeline, levels),
+        evaluations=evaluations_of(pipeline, levels),
+        flops=cost.flops,
         gradient_bytes=max(0, cost.peaks["denoiser"] - plain.peaks["denoiser"]),
         gradient_flops=max(0, cost.flops["denoiser"] - plain.flops["denoiser"]),
     )
@@ -208,7 +221,7 @@ def _measure_generator(
     counter = flop_counter()
     model = cast("Generator", pipeline.model)
     with fake, torch.inference_mode(), watch(choose_device(runtime.device).type == "cpu") as memory, counter:
-        conditioning = pipeline.conditioning(_request(pipeline, None, size)).only(model.reads)
+        conditioning = pipeline.conditioning(request_of(pipeline, None, size)).only(model.reads)
         text, peaks = counter.get_total_flops(), {"text_encoder": memory.peak()}
         x = torch.empty((1, *pipeline.latent_shape(size)))
         *_, last = model.states(conditioning, x, _NoNoise())
@@ -217,7 +230,7 @@ def _measure_generator(
         codec, peaks["codec"] = counter.get_total_flops() - text - made, memory.peak()
     flops = {"text_encoder": text, "prepare": 0, "denoiser": made, "codec": codec}
     cost = _Cost(flops=flops, rows=1, peaks=peaks)
-    return attrs.evolve(_of_networks(pipeline, cost, runtime), steps=last.total)
+    return attrs.evolve(_of_networks(pipeline, cost, cost, runtime), steps=last.total)
 
 
 class _NoNoise:
@@ -233,16 +246,21 @@ class _NoNoise:
         pass
 
 
-def _of_networks(pipeline: ImagePipeline, cost: _Cost, runtime: Runtime) -> Measurement:
-    """What the networks of a pipeline take, of which one evaluation costs so much."""
+def _of_networks(pipeline: ImagePipeline, cost: _Cost, by_layers: _Cost, runtime: Runtime) -> Measurement:
+    """What the networks of a pipeline take, of which one evaluation costs so much.
+
+    by_layers: what it costs where layers wait.
+    """
     from glidepath.core.image_pipeline import TURNS
     from glidepath.registry.assembly.build import choose_device
-    from glidepath.registry.assembly.reduced import bytes_by_layers, bytes_of
+    from glidepath.registry.assembly.reduced import bytes_apart, bytes_of
 
     networks, quantized = pipeline.networks().items(), runtime.quantize != "none"
     weights = {name: held for name, part in networks if (held := bytes_of(part, quantized))}
+    apart = {name: sum(bytes_apart(part, quantized).values()) for name, part in networks}
+    staying = {name: held - apart[name] for name, held in weights.items()}
 
-    def at_most(held: Mapping[str, int]) -> int:
+    def at_most(cost: _Cost, held: Mapping[str, int]) -> int:
         return max(
             cost.peaks[turn] + sum(size for name, size in held.items() if name.partition("[")[0] in slots)
             for turn, slots in TURNS.items()
@@ -258,8 +276,8 @@ def _of_networks(pipeline: ImagePipeline, cost: _Cost, runtime: Runtime) -> Meas
         evaluations=1,
         rows=cost.rows,
         flops=cost.flops,
-        offloaded_bytes=at_most(weights),
-        layer_bytes=at_most({name: bytes_by_layers(part, quantized) for name, part in networks}),
+        offloaded_bytes=at_most(cost, weights),
+        layer_bytes=at_most(by_layers, staying),
     )
 
 
@@ -279,12 +297,16 @@ def _walked(
     size: Sequence[int] | None,
     levels: NoiseLevels,
     cpu: bool,
+    layers: Mapping[nn.Module, int],
 ) -> _Cost:
-    """The cost of a walk under some guidances, from an evaluation, or three where it varies by step."""
+    """The cost of a walk under some guidances, from an evaluation, or three where it varies by step.
+
+    layers: those whose bytes are on the device while they run, and are in the peaks.
+    """
     import torch
 
     from glidepath.core.guidance import GuidanceModifier, fold
-    from glidepath.registry.assembly.held import watch
+    from glidepath.registry.assembly.held import watch, while_they_run
 
     counter = flop_counter()
     seen = 0
@@ -306,8 +328,8 @@ def _walked(
     differentiates = any(guidance.differentiates for guidance in guidances)
     with fake, torch.no_grad() if differentiates else torch.inference_mode():
         x = torch.empty((1, *pipeline.latent_shape(size)))
-        request = _request(pipeline, levels, size)
-        with watch(cpu) as memory, counter:
+        request = request_of(pipeline, levels, size)
+        with watch(cpu) as memory, while_they_run(layers, memory), counter:
             conditioning = pipeline.conditioning(request)
             text, peaks = counter.get_total_flops(), {"text_encoder": memory.peak()}
             predict = fold(guidances, bind, levels)(conditioning)
@@ -338,53 +360,3 @@ def _without_gradients(guidances: Iterable[Guidance]) -> Iterator[Guidance]:
         dropped = dropped if isinstance(guidance, GuidanceModifier) else guidance.differentiates
         if not dropped:
             yield guidance
-
-
-def _request(pipeline: ImagePipeline, levels: NoiseLevels | None, size: Sequence[int] | None) -> Request:
-    """One image, with the pictures that it cannot be made without, those of any size a quarter of its own.
-
-    With a class label where there are classes, or for a denoiser that refuses to go without one.
-    """
-    import torch
-
-    from glidepath.core.errors import PartError
-    from glidepath.core.request import Request
-
-    whole = size or pipeline.image_size
-    sides = {"image": whole, "any": [max(1, side // 4) for side in whole]}
-    inputs = {
-        name: torch.empty((1, 3, *sides[input.size]), dtype=torch.uint8)
-        for name, input in pipeline.inputs.items()
-        if input.required
-    }
-    request = Request(prompts=[""], inputs=inputs, size=size)
-    labelled = attrs.evolve(request, labels=[0])
-    if pipeline.num_classes is None:
-        try:
-            if levels is not None:
-                cast("Pipeline", pipeline).prepare(pipeline.conditioning(request), levels)
-        except PartError:
-            return labelled
-        return request
-    return labelled
-
-
-def _evaluations(pipeline: Pipeline, levels: NoiseLevels) -> int:
-    """How often the sampler asks its predictor, found by a walk over a single number."""
-    import torch
-
-    from glidepath.core.noise import PerSampleNoise
-    from glidepath.core.prediction import Prediction
-
-    calls = 0
-
-    def predict(x: Tensor, step: Any) -> Prediction:
-        nonlocal calls
-        calls += 1
-        zeros = torch.zeros_like(x)
-        fraction = zeros if pipeline.denoiser.learned_variance else None
-        return Prediction(zeros, pipeline.denoiser.predicts, x, step, variance_fraction=fraction)
-
-    x = torch.zeros((1,) * (1 + len(pipeline.denoiser.image_shape)))
-    states: list[State] = list(pipeline.sampler.states(predict, x, levels, PerSampleNoise([(0, 0)])))
-    return calls if states else 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def watch(cpu: bool) -> Any:
@@ -30,6 +32,11 @@ def watch(cpu: bool) -> Any:
             most, self.most = self.most, self.living
             return most
 
+        def hold(self, size: int) -> None:
+            """So many bytes more are held, or fewer, which no operation has made."""
+            self.living += size
+            self.most = max(self.most, self.living)
+
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             for tensor in tree_leaves((args, kwargs)):
                 if isinstance(tensor, torch.Tensor):
@@ -44,14 +51,35 @@ def watch(cpu: bool) -> Any:
 
         def _count(self, storage: torch.UntypedStorage) -> None:
             self.seen.add(storage)
-            self.living += storage.nbytes()
-            self.most = max(self.most, self.living)
-            weakref.finalize(storage, self._free, storage.nbytes())
-
-        def _free(self, size: int) -> None:
-            self.living -= size
+            self.hold(storage.nbytes())
+            weakref.finalize(storage, self.hold, -storage.nbytes())
 
     return Watch()
+
+
+@contextmanager
+def while_they_run(layers: Mapping[nn.Module, int], memory: Any) -> Iterator[None]:
+    """Within, each of some layers holds so many bytes of what `watch` gave while it runs."""
+
+    def enter(layer: nn.Module, _args: Any) -> None:
+        memory.hold(layers[layer])
+
+    def leave(layer: nn.Module, _args: Any, _output: Any) -> None:
+        memory.hold(-layers[layer])
+
+    hooks = [
+        hook
+        for layer in layers
+        for hook in (
+            layer.register_forward_pre_hook(enter),
+            layer.register_forward_hook(leave, always_call=True),
+        )
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 _CONVOLUTIONS = ("aten::conv2d", "aten::convolution", "aten::_convolution")
@@ -67,7 +95,9 @@ def _beside(x: Tensor, weight: Tensor, output: Tensor) -> int:
 
     if weight.dim() != 4 or weight[0, 0].numel() == 1:
         return 0
-    ordered = x.is_contiguous(memory_format=torch.channels_last)
+    last = torch.channels_last
+    # of a batch of one, tensors without memory say channels_last where real ones do not
+    ordered = x.is_contiguous(memory_format=last) and (len(x) > 1 or weight.is_contiguous(memory_format=last))
     return _bytes(weight) + (0 if ordered else max(_bytes(x), _bytes(output)))
 
 

@@ -84,17 +84,14 @@ def bytes_of(network: nn.Module, quantized: bool = False) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors) - saved
 
 
-def bytes_by_layers(network: nn.Module, quantized: bool = False) -> int:
-    """The most bytes of a network that are on the device with `runtime.offload: layers`.
-
-    Of one that waits layer by layer, those of its largest layer.
-    """
-    whole = {id(inside.network): inside.network for inside in by_layers(network)}
-    held = bytes_of(network, quantized) - sum(bytes_of(one, quantized) for one in whole.values())
+def bytes_apart(network: nn.Module, quantized: bool = False) -> dict[nn.Module, int]:
+    """The bytes of each layer that is on the device only while it runs, with `runtime.offload: layers`."""
     linear = set(linear_layers(network)) if quantized else set()
-    layers = (layer for one in whole.values() for layer in one.modules())
-    sizes = (_bytes_of_own(layer) - (_saved(layer.weight) if layer in linear else 0) for layer in layers)
-    return held + max(sizes, default=0)
+    layers = {layer: None for inside in by_layers(network) for layer in inside.network.modules()}
+    sizes = {
+        layer: _bytes_of_own(layer) - (_saved(layer.weight) if layer in linear else 0) for layer in layers
+    }
+    return {layer: size for layer, size in sizes.items() if size}
 
 
 def _bytes_of_own(layer: nn.Module) -> int:

@@ -27,7 +27,8 @@ _TOTALS = ("weight_bytes", "activation_bytes", "memory_bytes", "total_flops")
 
 EPILOG = """\
 Memory and FLOPs come from the shapes of the networks: no weights are read, and no accelerator is needed. They
-are those of one image; --quick leaves them out, and with them the seconds that importing torch takes.
+are those of one image; --quick leaves them out, and with them the seconds that importing torch takes. Memory
+is that of tensors: the process needs more, for what is not torch's and for what allocators keep.
 
 examples:
   glidepath plan my.yaml
@@ -169,7 +170,7 @@ def _cost_text(cost: Measurement) -> str:
         ("parameters in all", f"{sum(cost.parameters.values()):,}"),
         ("weights", f"{_bytes(cost.weight_bytes)} in {cost.dtype} on {cost.device}"),
         ("activations", f"{_bytes(cost.activation_bytes)} at the most: {_peaks(cost.activations)}"),
-        ("memory", f"{_bytes(cost.memory_bytes)}; with offload: {_offloaded(cost)}"),
+        ("memory", f"{_bytes(cost.memory_bytes)} of tensors; with offload: {_offloaded(cost)}"),
         ("steps", f"{cost.steps}, {asked}{width}"),
         ("one evaluation", _flops(cost.flops["denoiser"])),
         *([("for gradients", gradients)] if cost.gradient_flops or cost.gradient_bytes else []),
