@@ -24,6 +24,7 @@ from glidepath.core.extrapolated import Extrapolate as Extrapolate
 from glidepath.core.extrapolated import ExtrapolatedGuidance as ExtrapolatedGuidance
 from glidepath.core.extrapolated import PredictPair as PredictPair
 from glidepath.core.extrapolated import cond_and_uncond as cond_and_uncond
+from glidepath.core.finite import all_finite as all_finite
 from glidepath.core.finite import require_finite as require_finite
 from glidepath.core.generator import Generator as Generator
 from glidepath.core.generator import GeneratorPipeline as GeneratorPipeline

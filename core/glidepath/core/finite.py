@@ -43,6 +43,13 @@ def require_finite(tensors: Mapping[str, Tensor], of: str) -> None:
     )
 
 
+def all_finite(value: Tensor) -> bool:
+    """Whether no value of a tensor is NaN or infinite. Of one without memory nobody knows, and none is."""
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    return value.is_meta or isinstance(value, FakeTensor) or _all_finite([value])[0]
+
+
 class FiniteWatch:
     """Whether all that is predicted along a walk is finite. The device is asked once, at the end.
 

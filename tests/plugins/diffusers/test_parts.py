@@ -308,6 +308,44 @@ def test_slices_decode_as_the_whole(saved: Saved) -> None:
     assert (whole.int() - sliced.int()).abs().max() <= 1
 
 
+def with_config(folder: Path, copy: Path, **said: Any) -> Path:
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, **said}))
+    return copy
+
+
+@pytest.mark.parametrize(("dtype", "levels"), [("bfloat16", 12), ("float16", 2)])
+def test_half_precision_decodes_nearly_the_same(
+    dtype: str, levels: int, saved: Saved, tmp_path: Path
+) -> None:
+    folder = with_config(saved("sd15") / "vae", tmp_path / "vae", force_upcast=False)
+    x = torch.randn(2, 4, 8, 8)
+    whole, half = autoencoder(folder).decode(x), autoencoder(folder, dtype=dtype).decode(x)
+    assert 0 < (whole.int() - half.int()).abs().max() <= levels
+    x_0, near = (autoencoder(folder, dtype=of).encode(whole, x) for of in ("float32", dtype))
+    assert x_0.dtype == near.dtype == torch.float32
+    assert 0 < (x_0 - near).abs().max() < 0.05 * x_0.std()
+
+
+@pytest.mark.parametrize("says", [False, True])
+def test_float32_decodes_where_float16_overflows_or_the_file_says_that_it_does(
+    says: bool, saved: Saved, tmp_path: Path
+) -> None:
+    folder = with_config(saved("sd15") / "vae", tmp_path / "vae", force_upcast=says)
+    x = torch.randn(1, 4, 8, 8)
+    whole, half = autoencoder(folder), autoencoder(folder, dtype="float16")
+    if not says:  # each weight fits float16; what a layer makes of them does not
+        for codec in (whole, half):
+            codec.network.decoder.conv_in.weight.data *= 50_000
+        z = (x / half.scale + half.shift).half()
+        assert not half.network.decode(z).sample.isfinite().all()
+        assert half.network.decoder.conv_in.weight.isfinite().all()
+    assert (half.decode(x).int() - whole.decode(x).int()).abs().max() <= (0 if says else 1)
+    assert half.dtype == (torch.float32 if says else torch.float16)
+    assert whole.decode(x).float().std() > 0
+
+
 def test_a_tiny_autoencoder_is_a_codec_too(tmp_path: Path) -> None:
     network = diffusers.AutoencoderTiny(
         encoder_block_out_channels=(8, 8),

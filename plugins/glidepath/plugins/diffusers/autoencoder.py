@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from glidepath.core import Codec
+from glidepath.core import Codec, all_finite
 from glidepath.plugins.diffusers.configs import AutoencoderConfig
 from glidepath.plugins.diffusers.original import vae_tensors
 from glidepath.plugins.diffusers.saved import latent_channels, latent_factor, read_config
 from glidepath.plugins.diffusers.wrapped import Wrapped, build_network
+
+_PRECISION = threading.RLock()
+"""Held while a network of float16 runs, whose precision may change meanwhile."""
 
 
 class Autoencoder(Wrapped, Codec):
@@ -36,6 +40,9 @@ class Autoencoder(Wrapped, Codec):
         mean, std = saved.get("latents_mean") or shift, saved.get("latents_std") or 1
         self.register_buffer("scale", scale / _by_channel(std), persistent=False)
         self.register_buffer("shift", _by_channel(mean), persistent=False)
+        self._narrow = config.dtype == "float16" and not saved.get("force_upcast")
+        if self._narrow or config.dtype == "bfloat16":
+            self._cast(getattr(torch, config.dtype))
         if config.tiled:
             self.network.enable_tiling()
         if config.sliced:
@@ -47,25 +54,45 @@ class Autoencoder(Wrapped, Codec):
 
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] uint8 -> [B, C, H / factor, W / factor] float32; noise draws from the posterior."""
-        return self.encode_pixels(images.to(self.dtype) / 127.5 - 1, noise)
+        return self.encode_pixels(images.to(torch.float32) / 127.5 - 1, noise)
 
     def encode_pixels(self, pixels: Tensor, noise: Tensor | None = None) -> Tensor:
         """The same, from pixels [B, 3, H, W] in [-1, 1], which may lie between two levels."""
-        encoded = self.network.encode(pixels.to(self.dtype))
-        if hasattr(encoded, "latents"):  # of a tiny one, which has no posterior
-            z = encoded.latents
-        elif noise is None:
-            z = encoded.latent_dist.mode()
-        else:
-            z = encoded.latent_dist.mean + encoded.latent_dist.std * noise.to(self.dtype)
-        x_0: Tensor = self.scale * (z.to(torch.float32) - self.shift)
-        return x_0
+
+        def encoded(pixels: Tensor) -> Tensor:
+            made = self.network.encode(pixels)
+            if hasattr(made, "latents"):  # of a tiny one, which has no posterior
+                z = made.latents
+            elif noise is None:
+                z = made.latent_dist.mode()
+            else:
+                z = made.latent_dist.mean + made.latent_dist.std * noise.to(self.dtype)
+            return z  # type: ignore[no-any-return]
+
+        return self.scale * (self._run(encoded, pixels) - self.shift)
 
     def decode(self, x: Tensor) -> Tensor:
         """[B, C, h, w] float32 -> [B, 3, factor h, factor w] uint8; values outside [-1, 1] are clamped."""
-        z = (x / self.scale + self.shift).to(self.dtype)
-        pixels: Tensor = self.network.decode(z).sample.to(torch.float32)
+        pixels = self._run(lambda z: self.network.decode(z).sample, x / self.scale + self.shift)
         return ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+
+    def _run(self, network: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+        """What the network makes of something, float32; computed so where numbers of float16 end too soon."""
+        if not self._narrow:
+            return network(given.to(self.dtype)).to(torch.float32)
+        with _PRECISION:
+            made = network(given.to(self.dtype)).to(torch.float32)
+            if all_finite(made):
+                return made
+            try:
+                self._cast(torch.float32)
+                return network(given.to(torch.float32))
+            finally:
+                self._cast(torch.float16)
+
+    def _cast(self, dtype: torch.dtype) -> None:
+        with torch.inference_mode(False):
+            nn.Module.to(self.network, dtype)  # its own warns of what has no layers to keep
 
 
 def _by_channel(values: Any) -> Tensor:

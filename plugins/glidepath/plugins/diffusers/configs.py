@@ -97,6 +97,14 @@ class AutoencoderConfig:
     """An autoencoder of diffusers, between pixels and latents."""
 
     config: Path = attrs.field(converter=Path, metadata=asset(_CONFIG))
+    dtype: Literal["float32", "bfloat16", "float16"] = attrs.field(
+        default="float32",
+        metadata=doc(
+            "the precision of its weights, in which it encodes and decodes. float32 does so in the place of "
+            "float16 where config.json says it (force_upcast), or what comes out is not finite",
+            free=True,
+        ),
+    )
     tiled: bool = attrs.field(
         default=False,
         metadata=doc("encode and decode in overlapping tiles: less memory, and seams may be seen", free=True),
