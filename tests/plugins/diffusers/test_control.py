@@ -12,6 +12,7 @@ import torch
 
 from glidepath.core import PartError, Request
 from glidepath.plugins.diffusers.imported import read_folder
+from glidepath.registry import SpecError
 from glidepath.registry.cli import main
 
 from .equality import PROMPTS, assert_equal, first_noise, latents_of, ours, theirs
@@ -110,6 +111,12 @@ def test_a_union_of_controlnets_is_asked_for_one_of_them(saved: Saved) -> None:
     pipeline = ours(saved("flux"), controls=[saved("flux_controlnet")])
     with pytest.raises(PartError, match="`mode`, a whole number, says which is asked"):
         pipeline(["a red star"], control=picture(1), size=(16, 16))
+
+
+def test_a_controlnet_that_is_told_a_scale_needs_a_denoiser_that_is(saved: Saved) -> None:
+    with pytest.raises(SpecError, match=r"needs guidance.distilled true, and .* gives false") as refused:
+        ours(saved("schnell"), controls=[saved("flux_controlnet")])
+    assert "denoiser.controls[0].config" in str(refused.value)
 
 
 def test_a_picture_that_is_not_encoded_is_refused_by_name(saved: Saved) -> None:

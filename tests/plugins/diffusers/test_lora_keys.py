@@ -261,7 +261,11 @@ LAYER = "unet.down_blocks.1.attentions.0.proj_in"
         ),
         ({f"{LAYER}.lora_A.weight": A}, "by one factor alone; the one up is missing"),
         ({f"{LAYER}.lora_B.weight": B}, "by one factor alone; the one down is missing"),
-        ({f"{LAYER}.hada_w1_a": A}, "hada_w1_a, which is neither a factor"),
+        (
+            {f"{LAYER}.hada_w1_a": A},
+            "changes weights by LoHa, not by LoRA, and LoHa is not read: .*hada_w1_a",
+        ),
+        ({f"{LAYER}.lokr_w1": A}, "changes weights by LoKr, not by LoRA, and LoKr is not read: .*lokr_w1"),
         (
             {f"{LAYER}.lora_A.weight": A, f"{LAYER}.lora_B.weight": B.T},
             r"\[2, 16\] and \[2, 16\], which cannot",

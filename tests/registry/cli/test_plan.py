@@ -126,7 +126,8 @@ def test_weights_that_are_not_there_are_a_warning_of_check(
     acme: Any, glidepath_here: Any, tmp_path: Path
 ) -> None:
     makers = (
-        "`glidepath convert` makes them from a published checkpoint, `glidepath train` makes them from data"
+        "`glidepath convert` makes them from a published checkpoint, `glidepath import` makes them known to "
+        "a spec, from a folder of diffusers or a single file, `glidepath train` makes them from data"
     )
     for file, hint in (
         ("nosuch.safetensors", f"it would be {tmp_path / 'nosuch.safetensors'}; {makers}"),
@@ -404,7 +405,7 @@ def test_the_memory_of_a_plan_is_that_of_the_turn_that_takes_most(acme: Any, tmp
 
 def test_a_plan_tells_the_memory_with_offload_and_without(acme: Any, glidepath_here: Any) -> None:
     rows = [" ".join(row.split()) for row in glidepath_here("plan", "spec.yaml")[1].split("\n")]
-    assert "memory 0.0 MiB; with offload: parts 0.0 MiB, layers 0.0 MiB" in rows
+    assert "memory 0.0 MiB of tensors; with offload: parts 0.0 MiB, layers 0.0 MiB" in rows
 
 
 def test_what_needs_more_than_shapes_cannot_be_measured_and_the_plan_still_shows(

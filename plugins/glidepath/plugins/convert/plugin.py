@@ -22,5 +22,6 @@ def commands() -> Iterable[Command]:
             target="glidepath.plugins.convert.command:main",
             summary="make safetensors and a spec of a checkpoint of GLIDE or of ADM",
             makes_weights="from a published checkpoint",
+            weights_of=("adm-unet", "adm-classifier", "transformer", "noised-clip"),
         ),
     )

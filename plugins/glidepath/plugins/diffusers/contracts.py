@@ -45,6 +45,7 @@ def network_provides(config: NetworkConfig) -> dict[str, object]:
         "prediction.kind": config.predicts,
         "prediction.learned_variance": known.learned_variance,
         **({"labels.null": True} if known.num_classes else {}),
+        "guidance.distilled": "guidance" in known.arguments.values(),
     }
 
 
@@ -94,6 +95,15 @@ def control_faults(config: ControlNetConfig) -> list[tuple[str, str]]:
     name = read_config(config.config).get("_class_name")
     known = ", ".join(CONTROLNETS)
     return [] if name in CONTROLNETS else [("config", f"{name} is no ControlNet that is known: {known}")]
+
+
+def control_needs(config: ControlNetConfig) -> dict[str, Need]:
+    from glidepath.plugins.diffusers.saved import read_config
+
+    if not read_config(config.config).get("guidance_embeds"):
+        return {}
+    why = "it reads the scale of a distilled guidance, which the denoiser is told (guidance_embeds)"
+    return {"guidance.distilled": Need(value=True, field="config", why=why)}
 
 
 def lora_faults(config: LoraConfig) -> list[tuple[str, str]]:

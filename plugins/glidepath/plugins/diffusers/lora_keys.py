@@ -35,6 +35,17 @@ _ENDS = {
 }
 """How the names of the tensors of a change end, but for `.weight`, and what peft calls them."""
 
+_OTHERS = {
+    ".hada_": "LoHa",
+    ".lokr_": "LoKr",
+    ".oft_": "OFT",
+    ".boft_": "BOFT",
+    ".a1.": "GLoRA",
+    ".on_input": "(IA)^3",
+    ".diff": "differences of whole weights",
+}
+"""Marks in the names of tensors that change weights in other ways (LyCORIS, Yeh et al. 2023)."""
+
 _WHOSE = (
     (re.compile(r"(?:(?:unet|transformer|diffusion_model|model\.diffusion_model)\.)"), MAIN),
     (re.compile(r"lora_(?:unet|transformer)_"), MAIN),
@@ -146,6 +157,11 @@ def _split(key: str) -> tuple[str, str]:
     for end, what in _ENDS.items():
         if bare.endswith(end):
             return bare.removesuffix(end), what
+    if other := next((name for mark, name in _OTHERS.items() if mark in bare), ""):
+        raise PartError(
+            f"the file changes weights by {other}, not by LoRA, and {other} is not read: {key}; merge it "
+            "into the weights with the program that made it"
+        )
     raise PartError(
         f"the file of LoRA has {key}, which is neither a factor, nor an alpha, nor a scale of DoRA; others "
         "are not known"

@@ -85,6 +85,24 @@ def missing_inputs(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
     return problems.warnings
 
 
+def require_readable(plan: Plan) -> None:
+    """Refuse what is to read prompts and cannot, for want of a tokenizer, or of its words.
+
+    Raises:
+        SpecError: naming all that is to be given.
+    """
+    problems = Problems(plan.spec.files, plan.spec.lent)
+    for pipeline in plan.pipelines().values():
+        for part in pipeline.all_parts():
+            if part.registered.component.kind in ("text_encoder", "tokenizer"):
+                for name, message in _lacked(part, problems):
+                    if name != _WEIGHTS:
+                        what = f"{part.path} ({part.registered.component.name}) {message}"
+                        problems.add(what, part.places.get(name) or part.place, join_path(part.path, name))
+    if problems:
+        raise problems.error()
+
+
 def training_mismatches(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
     """A warning for each value of a plan that its weights were trained with another one of.
 
@@ -155,7 +173,7 @@ def _has_weights(part: PartPlan, pipeline: Plan, plan: Plan) -> bool:
 
 def _where_weights_go(part: PartPlan, pipeline: Plan, catalogue: Catalogue) -> str:
     key = join_path(pipeline.path if _is_in_slot(part, pipeline) else part.path, _WEIGHTS)
-    makers = catalogue.weight_makers()
+    makers = catalogue.weight_makers([part.registered.component.name])
     return f"name a file as {key}{f'; {makers}' if makers else ''}"
 
 

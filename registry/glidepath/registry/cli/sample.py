@@ -218,7 +218,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     from glidepath.registry.assembly.build import build_pipeline
     from glidepath.registry.assembly.error_notes import naming_the_part
+    from glidepath.registry.assembly.warnings import require_readable
 
+    if any(arguments.prompts):
+        require_readable(plan)
     _warn_of_doubts(plan, catalogue)
     with naming_the_part(plan):
         pipeline = build_pipeline(plan, catalogue)
@@ -230,7 +233,8 @@ def _warn_of_doubts(plan: Plan, catalogue: Catalogue) -> None:
 
     problems = doubts(plan, catalogue)
     if not plan.all_weights():
-        makers = catalogue.weight_makers()
+        parts = [part for pipeline in plan.pipelines().values() for part in pipeline.all_parts()]
+        makers = catalogue.weight_makers([part.registered.component.name for part in parts])
         warn_once(
             f"the spec names no weights; its networks know nothing yet{f'; {makers}' if makers else ''}"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from types import MappingProxyType
@@ -199,6 +199,7 @@ class Command:
         ArgumentParser, shells complete its arguments.
     makes_weights: what it makes files of weights from ("from data"); "" where it makes none. Messages name it
         where those of a spec are missing.
+    weights_of: the names of the components whose weights it makes; of any where there are none.
     reads: keys at the top of the files that it reads, which are no specs. Where a spec has several of them, a
         message names the command.
     """
@@ -207,4 +208,5 @@ class Command:
     target: str
     summary: str
     makes_weights: str = ""
+    weights_of: Collection[str] = ()
     reads: Sequence[str] = ()

@@ -261,12 +261,15 @@ class Catalogue:
             raise NotFound(f"no spec was named, and {count} a default preset", "name a spec", names)
         return names[0]
 
-    def weight_makers(self) -> str:
-        """How files of weights are made, as a hint: the commands that make some; "" where there are none."""
+    def weight_makers(self, of: Collection[str] = ()) -> str:
+        """How files of weights are made, as a hint: the commands that make some; "" where there are none.
+
+        of: the names of components that lack theirs; none: any.
+        """
         makers = [
             f"`glidepath {name}` makes them {command.makes_weights}"
             for name, command in sorted(self.commands().items())
-            if command.makes_weights
+            if command.makes_weights and (not of or not command.weights_of or {*of} & {*command.weights_of})
         ]
         return ", ".join(makers)
 
