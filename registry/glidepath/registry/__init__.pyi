@@ -2,11 +2,11 @@ from glidepath.registry.assembly.build import assemble as assemble
 from glidepath.registry.assembly.build import build_part as build_part
 from glidepath.registry.assembly.build import build_parts as build_parts
 from glidepath.registry.assembly.build import build_pipeline as build_pipeline
-from glidepath.registry.assembly.build import choose_device as choose_device
-from glidepath.registry.assembly.build import choose_dtype as choose_dtype
 from glidepath.registry.assembly.build import load_weights as load_weights
 from glidepath.registry.assembly.cost import Measurement as Measurement
 from glidepath.registry.assembly.cost import measure as measure
+from glidepath.registry.assembly.devices import choose_device as choose_device
+from glidepath.registry.assembly.devices import choose_dtype as choose_dtype
 from glidepath.registry.assembly.error_notes import naming_the_part as naming_the_part
 from glidepath.registry.assembly.pipelines import pipeline_of as pipeline_of
 from glidepath.registry.assembly.warnings import doubts as doubts

@@ -13,7 +13,8 @@ from tests.registry.tiny import SPEC, write_tiny
 
 from glidepath.core.errors import GlidepathError, PartError
 from glidepath.registry import SpecError, assemble
-from glidepath.registry.assembly.build import AssemblyError, choose_device, choose_dtype
+from glidepath.registry.assembly.build import AssemblyError
+from glidepath.registry.assembly.devices import choose_device, choose_dtype
 from glidepath.registry.assembly.weights import WeightsError, file_sha256, locate_weights
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import read_tensors

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter, warn
 
-from glidepath.core.errors import GlidepathError, PartError
+from glidepath.core.errors import GlidepathError
 from glidepath.registry.assembly import weights
 from glidepath.registry.assembly.assets import located_config
+from glidepath.registry.assembly.devices import choose_device, dtype_of
 from glidepath.registry.assembly.error_notes import part_title, remedy
 from glidepath.registry.assembly.filling import Sparing
 from glidepath.registry.assembly.pipelines import pipeline_of
@@ -326,43 +327,6 @@ def _shared(plan: Plan, parts: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
         and isinstance(built, torch.nn.Module)
         and built.state_dict()
     }
-
-
-def choose_device(name: str) -> torch.device:
-    """The torch device of a runtime's `device`; `auto` is CUDA, else MPS, else the CPU.
-
-    Raises:
-        PartError: the device is not there.
-    """
-    import torch
-
-    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = {"cuda": cards > 0, "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(known for known, is_there in there.items() if is_there)
-    family, _, number = name.partition(":")
-    if not there.get(family, False) or (number and int(number) >= cards):
-        usable = ["cuda:0" if cards == 1 else f"cuda:0 to cuda:{cards - 1}"] if cards else []
-        usable += [known for known, is_there in there.items() if is_there and known != "cuda"]
-        raise PartError(f"device {name!r} is not available here; available: {', '.join(usable)}")
-    return torch.device(name)
-
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The torch dtype of a runtime's `dtype`; `auto` is bfloat16 on a GPU that has it, else float32."""
-    import torch
-
-    if name == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
-
-
-def dtype_of(plan: Plan, device: torch.device) -> torch.dtype:
-    """The dtype of a plan's networks; `auto` is float32 where there is a generator: it may be exact."""
-    exact = plan.runtime.dtype == "auto" and plan.model_slot != "denoiser"
-    return choose_dtype("float32" if exact else plan.runtime.dtype, device)
 
 
 def _load_own(part: PartPlan, built: Any, catalogue: Catalogue) -> None:

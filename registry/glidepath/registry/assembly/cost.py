@@ -146,7 +146,8 @@ def _without_memory(plan: Plan, catalogue: Catalogue) -> ImagePipeline:
     """The pipeline of a plan without stages, with networks on the device `meta`."""
     import torch
 
-    from glidepath.registry.assembly.build import build_parts, choose_device, dtype_of
+    from glidepath.registry.assembly.build import build_parts
+    from glidepath.registry.assembly.devices import choose_device, dtype_of
 
     dtype = dtype_of(plan, choose_device(plan.runtime.device))
     parts = build_parts(plan, _OTHERS, catalogue, load=False)
@@ -180,7 +181,7 @@ def _measure(
     levels: NoiseLevels,
     runtime: Runtime,
 ) -> Measurement:
-    from glidepath.registry.assembly.build import choose_device
+    from glidepath.registry.assembly.devices import choose_device
     from glidepath.registry.assembly.reduced import bytes_apart
 
     cpu, quantized = choose_device(runtime.device).type == "cpu", runtime.quantize != "none"
@@ -215,7 +216,7 @@ def _measure_generator(
     """All that a generator does counts as one evaluation."""
     import torch
 
-    from glidepath.registry.assembly.build import choose_device
+    from glidepath.registry.assembly.devices import choose_device
     from glidepath.registry.assembly.held import watch
 
     counter = flop_counter()
@@ -252,7 +253,7 @@ def _of_networks(pipeline: ImagePipeline, cost: _Cost, by_layers: _Cost, runtime
     by_layers: what it costs where layers wait.
     """
     from glidepath.core.image_pipeline import TURNS
-    from glidepath.registry.assembly.build import choose_device
+    from glidepath.registry.assembly.devices import choose_device
     from glidepath.registry.assembly.reduced import bytes_apart, bytes_of
 
     networks, quantized = pipeline.networks().items(), runtime.quantize != "none"

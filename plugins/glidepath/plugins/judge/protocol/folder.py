@@ -242,8 +242,8 @@ def make_judgement(folder: Path, rules: Rules, sources: Sequence[Source]) -> Jud
     for source, picture in zip(sources, pictures, strict=False):
         data = picture_bytes(source.file)
         _write_bytes(folder / picture.file, data)
-    _write_bytes(folder / _SECRET, secrets.token_bytes(32))
-    os.chmod(folder / _SECRET, 0o600)
+    with open(folder / _SECRET, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as secret:
+        secret.write(secrets.token_bytes(32))
     write_text(folder / RULES, rules.text())
     plan = {
         "format": FORMAT,
