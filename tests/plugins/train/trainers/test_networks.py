@@ -53,6 +53,7 @@ def dit(**changes: Any) -> Dit:
         "heads": 2,
         "learned_variance": False,
     }
+    torch.manual_seed(3)
     return Dit(DitConfig(**(values | changes)))
 
 
@@ -67,11 +68,11 @@ def edm2(**changes: Any) -> Edm2UNet:
         "head_channels": 16,
         "logvar_channels": 16,
     }
+    torch.manual_seed(3)
     return Edm2UNet(Edm2UNetConfig(**(values | changes)))
 
 
 def run_of(folder: Path, make: Any, **changes: Any) -> Any:
-    torch.manual_seed(3)
     values = {"text_encoder": None, "dataset": Classes()} | changes
     return attrs.evolve(make_run(folder), denoiser=make, **values)
 
