@@ -31,6 +31,7 @@ def test_a_prompt_without_a_tokenizer_is_refused_before_anything_is_built(
 
 
 def test_weights_of_diffusers_are_imported_and_not_converted(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
     assert main(["check", "pixart-sigma"]) == 0
     said = capsys.readouterr().err
     assert "`glidepath import` makes them known to a spec, from a folder of diffusers" in said

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from glidepath.registry.assembly import build as assembly
+from glidepath.core import PartError
+from glidepath.registry.assembly import build
+from glidepath.registry.assembly.devices import choose_device
 from glidepath.registry.cli import main
 
 
@@ -14,7 +16,7 @@ def test_an_absent_device_is_refused_in_one_line_before_anything_is_built(
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(assembly, "build_parts", None)
+    monkeypatch.setattr(build, "build_parts", None)
     assert main(["sample", "a red star", "--device", "cuda"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("glidepath: error: device 'cuda' is not available here; available: ")
@@ -28,11 +30,9 @@ def test_a_card_beyond_those_that_are_there_is_refused_with_their_numbers(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert assembly.choose_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(
-        assembly.PartError, match="'cuda:2' is not available here; available: cuda:0 to cuda:1"
-    ):
-        assembly.choose_device("cuda:2")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(PartError, match="'cuda:2' is not available here; available: cuda:0 to cuda:1"):
+        choose_device("cuda:2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(assembly.PartError, match="available: cuda:0, "):
-        assembly.choose_device("cuda:1")
+    with pytest.raises(PartError, match="available: cuda:0, "):
+        choose_device("cuda:1")
