@@ -184,7 +184,8 @@ def test_a_run_that_is_killed_is_told_of_within_ten_seconds(posts: Posts, tmp_pa
 def test_a_run_in_which_nothing_happens_is_told_of(posts: Posts, tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path), "1"], start_new_session=True)
     try:
-        message = posts.wait(lambda it: it["condition"] == "stuck", 60)
+        posts.wait(lambda it: it["condition"] == "started", 60)
+        message = posts.wait(lambda it: it["condition"] == "stuck", 1 + 10)
         assert "its process lives" in message["body"]
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -253,6 +253,29 @@ def test_where_no_prompt_is_an_empty_one_a_batch_is_embedded_at_once() -> None:
     assert torch.equal(made.pooled, expected.pooled)
 
 
+def test_an_encoder_that_defines_its_absence_of_a_prompt_is_never_asked_for_an_empty_one() -> None:
+    """As plugins have them: the method stands in a class further up, and an empty text is refused."""
+
+    class Null(TextEncoder):
+        def unconditional(self, negative: Sequence[str] | None = None) -> TextEmbedding:
+            pooled = torch.full((1, 4), 7.0)
+            return TextEmbedding(pooled, pooled[:, None], torch.ones(1, 1, dtype=torch.bool))
+
+    class Strict(Null):
+        pooled_width = token_width = 4
+        context = 1
+
+        def forward(self, prompts: Sequence[str]) -> TextEmbedding:
+            assert all(prompts)
+            pooled = torch.tensor([[float(len(prompt))] * 4 for prompt in prompts])
+            return TextEmbedding(pooled, pooled[:, None], torch.ones(len(prompts), 1, dtype=torch.bool))
+
+    made = drop_captions(Strict(), ["red", "green", "red"], torch.tensor([False, True, True]))
+    assert made.pooled is not None
+    assert made.pooled[:, 0].tolist() == [3.0, 7.0, 7.0]
+    assert made.tokens[:, 0, 0].tolist() == [3.0, 7.0, 7.0]
+
+
 def test_denoiser_and_text_encoder_both_learn_from_the_loss() -> None:
     run = make_run(NOWHERE)
     stage = DenoisingStage(config(caption_dropout=0.5, batch=16), run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.plugins.alerts.servers import Posts, webhook
 from tests.plugins.train.tiny import Heard, make_run, train
 
-from glidepath.core import Event
+from glidepath.core import Event, Subject
+from glidepath.plugins.alerts.configs import WebhookConfig
+from glidepath.plugins.alerts.webhook import WebhookAlert
 from glidepath.plugins.train.run.checkpoint import CheckpointError, newest
 
 WIDTH = {"width": 40}
@@ -39,6 +43,22 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", place)
     yield place
     unmount(place)
+
+
+@pytest.fixture
+def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Posts]:
+    with webhook() as server:
+        monkeypatch.setenv("GLIDEPATH_WEBHOOK", server.url)
+        yield server
+
+
+@pytest.fixture
+def alert(posts: Posts, tmp_path: Path) -> Iterator[WebhookAlert]:
+    """An alert as a run has it without being told more: it is of disks, and of what ends a run."""
+    alert = WebhookAlert(WebhookConfig())
+    alert.open(Subject(kind="run", name="runs/x", folder=tmp_path))
+    yield alert
+    alert.close(5.0)
 
 
 class AfterStep(Heard):
@@ -67,7 +87,7 @@ def require_whole(folder: Path, scratch: Path) -> None:
 
 
 def test_a_full_disk_is_told_before_and_leaves_the_checkpoint_that_is_there(
-    disk: Path, tmp_path: Path
+    disk: Path, tmp_path: Path, alert: WebhookAlert, posts: Posts
 ) -> None:
     folder, filler = disk / "run", disk / "filler"
 
@@ -78,9 +98,14 @@ def test_a_full_disk_is_told_before_and_leaves_the_checkpoint_that_is_there(
 
     heard = AfterStep(fill)
     with pytest.raises(CheckpointError, match=r"cannot write .*checkpoint-00000010.* No space left"):
-        train(make_run(folder, denoiser=WIDTH, listeners=[heard]))
+        train(make_run(folder, denoiser=WIDTH, listeners=[heard, alert]))
     assert "soon none can be written" in heard.said("disk-low")
     assert "No space left on device" in heard.said("error")
+    ended = time.monotonic()
+    told = posts.wait(lambda it: it["condition"] == "disk", 10)
+    assert "soon none can be written" in told["body"]
+    told = posts.wait(lambda it: it["condition"] == "crashed", 10 - (time.monotonic() - ended))
+    assert "No space left on device" in told["body"]
     found = newest(folder)
     assert found is not None
     assert (found.checkpoint.step, found.damaged) == (5, {})
@@ -88,7 +113,9 @@ def test_a_full_disk_is_told_before_and_leaves_the_checkpoint_that_is_there(
     require_whole(folder, tmp_path / "whole")
 
 
-def test_a_lost_mount_is_told_and_nothing_is_written_in_its_place(disk: Path, tmp_path: Path) -> None:
+def test_a_lost_mount_is_told_and_nothing_is_written_in_its_place(
+    disk: Path, tmp_path: Path, alert: WebhookAlert, posts: Posts
+) -> None:
     place = tmp_path / "mounted"
     place.mkdir()
     mount("--bind", disk, place)
@@ -97,8 +124,10 @@ def test_a_lost_mount_is_told_and_nothing_is_written_in_its_place(disk: Path, tm
     with pytest.raises(
         CheckpointError, match=r"checkpoint-00000005\.safetensors is gone, and .* a mount is lost"
     ):
-        train(make_run(folder, denoiser=WIDTH, listeners=[heard]))
+        train(make_run(folder, denoiser=WIDTH, listeners=[heard, alert]))
     assert "a mount is lost" in heard.said("error")
+    told = posts.wait(lambda it: it["condition"] == "crashed", 10)
+    assert "a mount is lost" in told["body"]
     assert list(place.iterdir()) == []
     mount("--bind", disk, place)
     require_whole(folder, tmp_path / "whole")

@@ -7,10 +7,12 @@ import json
 import math
 import posixpath
 import unicodedata
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import attrs
+import numpy as np
 
 from glidepath.core import PartError
 from glidepath.registry import did_you_mean, list_names
@@ -61,6 +63,72 @@ class Example:
         return self.caption if self == plain else json.dumps(attrs.astuple(attrs.evolve(self, place=""))[1:])
 
 
+class Examples(Sequence[Example]):
+    """A list of examples that takes some tens of bytes for each beside its texts; an object takes hundreds.
+
+    What is said of an example lies as JSON behind what is said of the one before.
+    """
+
+    def __init__(self, examples: Iterable[Example] = ()) -> None:
+        self._texts, self._ends = bytearray(), array("q", [0])
+        self._weights, self._chunks, self._held = array("d"), array("i"), array("b")
+        for example in examples:
+            self.append(example)
+
+    def append(self, example: Example) -> None:
+        """Add one at the end."""
+        texts = (example.name, example.captions, example.place, example.label, example.facts)
+        self._texts += _PACKED.encode(texts).encode(errors="surrogatepass")
+        self._ends.append(len(self._texts))
+        self._weights.append(example.weight)
+        self._chunks.append(example.chunk)
+        self._held.append(example.held)
+
+    @property
+    def weights(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """[N] float64. While this or one of the next two is in use, nothing can be appended."""
+        return np.frombuffer(self._weights, np.float64)
+
+    @property
+    def chunks(self) -> np.ndarray[Any, np.dtype[np.intc]]:
+        """[N] int32."""
+        return np.frombuffer(self._chunks, np.intc)
+
+    @property
+    def held(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """[N] bool."""
+        return np.frombuffer(self._held, np.bool_)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        if isinstance(index, slice):
+            return [self[it] for it in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        text = self._texts[self._ends[at] : self._ends[at + 1]].decode(errors="surrogatepass")
+        name, captions, place, label, facts = json.loads(text)
+        return Example(
+            name,
+            tuple(captions),
+            place,
+            self._weights[at],
+            label,
+            tuple(facts),
+            bool(self._held[at]),
+            self._chunks[at],
+        )
+
+
+_PACKED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+
+
 def example_of(
     row: Mapping[str, Any], config: ColumnsConfig, name: str, place: str, chunk: int = 0
 ) -> Example:
@@ -90,24 +158,31 @@ def listed_example_of(
     )
 
 
-def finished(examples: Iterable[Example], config: ListedConfig, where: str) -> list[Example]:
+def finished(examples: Examples, config: ListedConfig, where: str) -> Examples:
     """Those of a list, with the share that a rule holds out, and their classes as numbers.
 
     Raises:
         PartError: the columns do not fit together, or nothing is left to train on.
     """
     share = config.held_out_share
-    found = [attrs.evolve(it, held=True) if held_by_name(it.name, share) else it for it in examples]
-    names = {it.label for it in found}
+    names = {it.label for it in examples} if config.label else set()
+    numbers: dict[int | str | None, int] = {}
     if any(isinstance(label, str) for label in names):
         if not all(isinstance(label, str) for label in names):
             raise PartError(f"{where}: column {config.label} holds both numbers and names of classes")
         numbers = {name: number for number, name in enumerate(sorted(map(str, names)))}
-        found = [attrs.evolve(it, label=numbers[str(it.label)]) for it in found]
     for index, column in enumerate(config.facts):
-        if not any(it.facts[index] for it in found):
+        if not any(it.facts[index] for it in examples):
             raise PartError(f"{where}: column {column} of `facts` answers nothing, in any row")
-    if not any(it.weight for it in found if not it.held):
+    found = examples
+    if share or numbers:
+        found = Examples(
+            attrs.evolve(
+                it, held=it.held or held_by_name(it.name, share), label=numbers.get(it.label, it.label)
+            )
+            for it in examples
+        )
+    if not found.weights[~found.held].any():
         raise PartError(f"{where}: nothing is left to train on; every picture is held out or has no weight")
     return found
 

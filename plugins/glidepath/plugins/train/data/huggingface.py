@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core import PartError
-from glidepath.plugins.train.data.examples import Example, RowError, finished, listed_example_of, raise_all
+from glidepath.plugins.train.data.examples import (
+    Example,
+    Examples,
+    RowError,
+    finished,
+    listed_example_of,
+    raise_all,
+)
 from glidepath.plugins.train.data.pictured import ListedDataset
 from glidepath.plugins.train.data.transform import Transform
 from glidepath.registry import ImageError, list_names, picture_bytes, picture_sides
@@ -29,7 +36,7 @@ class HuggingfaceDataset(ListedDataset):
                 not as the columns are to be.
         """
         rows = _opened(config)
-        examples, problems = [], []
+        examples, problems = Examples(), list[str]()
         for number, row in enumerate(rows.remove_columns(config.image)):
             try:
                 name = str(number)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core import PartError
-from glidepath.plugins.train.data.examples import Example, composed, finished, normal, raise_all
+from glidepath.plugins.train.data.examples import Example, Examples, composed, finished, normal, raise_all
 from glidepath.plugins.train.data.rows import examples_of, json_rows
 from glidepath.registry import PICTURE_SUFFIXES, list_names, read_text
 
@@ -21,7 +21,7 @@ _NO_DATA = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "s
 _LONGEST = 2**20  # bytes of a text file that may be a caption
 
 
-def list_folder(config: CaptionedFolderConfig) -> tuple[list[Example], list[str]]:
+def list_folder(config: CaptionedFolderConfig) -> tuple[Examples, list[str]]:
     """The images of a folder and of those inside it, with their captions; and what is passed over.
 
     Captions are the lines of its metadata.jsonl, or without that file stand in a text file beside each image.
@@ -86,7 +86,7 @@ def _ending(name: str) -> str:
 
 def _from_texts(
     config: CaptionedFolderConfig, names: list[str], images: list[str]
-) -> tuple[list[Example], list[str]]:
+) -> tuple[Examples, list[str]]:
     """The examples of text files beside images, and what is wrong with them."""
     folder = config.folder
     columns = [*filter(None, (config.weight, config.label, config.held_out)), *config.facts]
@@ -97,7 +97,7 @@ def _from_texts(
     texts = {_stem(name): name for name in names if _ending(name) == CAPTION}
     same = {composed(stem): name for stem, name in texts.items()}
     pairs = [(image, texts.get(_stem(image)) or same.get(composed(_stem(image)))) for image in images]
-    examples, problems = [], []
+    examples, problems = Examples(), list[str]()
     for image, text in pairs:
         if text is None:
             continue
@@ -125,7 +125,7 @@ def _from_texts(
 
 def _from_metadata(
     config: CaptionedFolderConfig, names: list[str], images: list[str]
-) -> tuple[list[Example], list[str]]:
+) -> tuple[Examples, list[str]]:
     """The examples of metadata.jsonl, and what is wrong with its lines."""
     folder, known = config.folder, {*names}
     sound = {image for image in images if not os.path.islink(os.path.join(folder, image))}
@@ -152,10 +152,16 @@ def outside_or_absent(folder: Path, name: str) -> str:
         return f"there is no image {path} ({error})"
 
 
-def _left(folder: Path, names: list[str], images: set[str], examples: list[Example]) -> Iterator[str]:
+def _left(folder: Path, names: list[str], images: set[str], examples: Examples) -> Iterator[str]:
     """Notes of what is not trained on, and of what is trained on twice."""
-    used = {METADATA}.union(*((example.name, example.place) for example in examples))
-    left = [name for name in names if name not in used]
+    rest = dict.fromkeys(names)
+    rest.pop(METADATA, None)
+    several = set()
+    for example in examples:
+        if rest.pop(example.name, example) is example:
+            several.add(example.name)
+        rest.pop(example.place, None)
+    left = [*rest]
     unnamed = [name for name in left if name in images]
     others = [name for name in left if name not in images]
     if unnamed:
@@ -164,7 +170,7 @@ def _left(folder: Path, names: list[str], images: set[str], examples: list[Examp
         yield _note(folder, others, "file", "passed over, of no format that is read")
     seen: set[tuple[str, tuple[str, ...]]] = set()
     twice = []
-    for example in examples:
+    for example in (it for it in examples if it.name in several) if several else ():
         if (example.name, example.captions) in seen:
             twice.append(example.place)
         seen.add((example.name, example.captions))

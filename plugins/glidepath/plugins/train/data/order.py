@@ -10,6 +10,7 @@ import numpy as np
 from glidepath.plugins.train.data import draws
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
+Weights = np.ndarray[Any, np.dtype[np.float64]]
 
 _KEPT = 4  # epochs, and windows, whose order is remembered: what comes next is mostly near
 
@@ -26,15 +27,15 @@ class Order:
     """
 
     def __init__(
-        self, counts: Sequence[int], window: int = 1, weights: Sequence[float] | None = None
+        self, counts: Sequence[int], window: int = 1, weights: Sequence[float] | Weights | None = None
     ) -> None:
         """counts: examples of each chunk. weights: of each example, those of the first chunk first."""
         self.counts, self.window = np.asarray(counts, dtype=np.int64), window
         self.length = int(self.counts.sum())
         self._firsts = np.concatenate([[0], np.cumsum(self.counts)])
         self._weights = None
-        if weights is not None and len({*weights}) > 1:
-            share = np.asarray(weights, dtype=np.float64)
+        share = np.asarray([] if weights is None else weights, dtype=np.float64)
+        if (share != share[:1]).any():
             self._weights = np.cumsum(share / share.sum() * self.length)
         self._known: dict[tuple[Any, ...], Any] = {}
 

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core import PartError
-from glidepath.plugins.train.data.examples import Example, RowError, listed_example_of
+from glidepath.plugins.train.data.examples import Example, Examples, RowError, listed_example_of
 from glidepath.plugins.train.data.rows import Row
 from glidepath.registry import ImageError, list_names, picture_sides
 
@@ -67,9 +67,9 @@ def rows(table: Any, config: TableConfig, path: Path) -> Iterator[tuple[str, Row
             yield f"{path.name}:{(number := number + 1)}", row
 
 
-def examples_with_bytes(table: Any, config: TableConfig, path: Path) -> tuple[list[Example], list[str]]:
+def examples_with_bytes(table: Any, config: TableConfig, path: Path) -> tuple[Examples, list[str]]:
     """The rows of a table that holds pictures, without these, and what is wrong with them."""
-    examples, problems = [], []
+    examples, problems = Examples(), list[str]()
     number = 0
     for group in range(table.num_row_groups):
         for row in table.read_row_group(group, columns=_columns(config)).to_pylist():

@@ -22,8 +22,8 @@ from glidepath.plugins.train.data.buckets import BucketOrder, bucket_sizes, near
 from glidepath.plugins.train.data.captions import CAPTION, drawn, in_template, whole
 from glidepath.plugins.train.data.configs import ListedConfig, PicturesConfig
 from glidepath.plugins.train.data.dataset import OPEN, Entry
-from glidepath.plugins.train.data.examples import Example, composed
-from glidepath.plugins.train.data.order import Order
+from glidepath.plugins.train.data.examples import Example, Examples, composed
+from glidepath.plugins.train.data.order import Order, Rows
 from glidepath.plugins.train.data.transform import Size, Transform, fitted
 from glidepath.registry import ImageError, decode_picture
 
@@ -169,7 +169,7 @@ class ListedDataset(PicturedDataset):
         self,
         config: ListedConfig,
         where: Path,
-        examples: Sequence[Example],
+        examples: Examples,
         notes: Sequence[str],
         pictures: SizedPictures,
         transforms: Sequence[Transform] = (),
@@ -182,17 +182,18 @@ class ListedDataset(PicturedDataset):
         """
         self.config, self.where, self.notes, self.pictures = config, where, notes, pictures
         self.examples, self.transforms = examples, transforms
-        trained = [example for example in examples if example.weight and example.held == held]
+        counts = examples.weights > 0
+        trained = np.flatnonzero(counts & (examples.held == held))
         self.validation: ListedDataset | None = None
-        if not held and any(example.weight and example.held for example in examples):
+        if not held and (counts & examples.held).any():
             plain = attrs.evolve(config, part_dropout=0.0, templates=config.templates[:1])
             self.validation = ListedDataset(plain, where, examples, (), pictures, held=True)
         self.sizes: Sequence[Size] = [(config.size, config.size)]
         self._buckets = [trained]
         if config.bucket_step:
             self.sizes, self._buckets = self._sorted(trained)
-        self._orders = [_order(bucket) for bucket in self._buckets]
-        weights = [sum(example.weight for example in bucket) for bucket in self._buckets]
+        self._orders = [_order(examples, bucket) for bucket in self._buckets]
+        weights = [float(examples.weights[bucket].sum()) for bucket in self._buckets]
         self._batches = BucketOrder([len(trained) * weight / sum(weights) for weight in weights])
         if config.facts:
             self._learn_facts()
@@ -202,17 +203,17 @@ class ListedDataset(PicturedDataset):
     def everything(self) -> Iterator[tuple[Example, Size]]:
         """Every example, those that are held out too, and the size that its image has."""
         for size, bucket in zip(self.sizes, self._buckets, strict=True):
-            yield from ((example, size) for example in bucket)
+            yield from ((self.examples[int(index)], size) for index in bucket)
         if self.validation is not None:
             yield from self.validation.everything()
 
     def chosen(self, seed: int, step: int, size: int) -> Chosen:
         """What the batch of a step is of."""
         bucket, number = (0, step) if len(self.sizes) == 1 else self._batches.at(seed, step, size)
-        order, examples = self._orders[bucket], self._buckets[bucket]
+        order, indices = self._orders[bucket], self._buckets[bucket]
         return Chosen(
             {
-                (bucket, position): examples[order.at(seed, position)]
+                (bucket, position): self.examples[indices[order.at(seed, position)]]
                 for position in range(number * size, (number + 1) * size)
             },
             self.sizes[bucket],
@@ -222,8 +223,8 @@ class ListedDataset(PicturedDataset):
         """The classes of the images of a batch: [size] int64."""
         return torch.tensor([it.label for it in self.chosen(seed, step, size).examples.values()])
 
-    def _sorted(self, examples: Sequence[Example]) -> tuple[list[Size], list[list[Example]]]:
-        """The sizes that pictures have, and those of each size."""
+    def _sorted(self, indices: Rows) -> tuple[list[Size], list[Rows]]:
+        """The sizes that pictures have, and the indices of the examples of each size."""
         config = self.config
         sizes = bucket_sizes(config.size, config.bucket_step, config.bucket_ratio)
         if not sizes:
@@ -231,15 +232,15 @@ class ListedDataset(PicturedDataset):
                 f"no size of sides that are multiples of bucket_step, {config.bucket_step}, has as few "
                 f"pixels as {config.size} x {config.size}"
             )
-        buckets: list[list[Example]] = [[] for _ in sizes]
-        for example in examples:
+        buckets: list[list[int]] = [[] for _ in sizes]
+        for index in indices:
             try:
-                sides = self.pictures.sides(example)
+                sides = self.pictures.sides(self.examples[index])
             except ImageError:  # told with all others when the contents are checked
                 sides = (1, 1)
-            buckets[nearest_size(*sides, sizes)].append(example)
+            buckets[nearest_size(*sides, sizes)].append(int(index))
         there = [index for index, bucket in enumerate(buckets) if bucket]
-        return [sizes[index] for index in there], [buckets[index] for index in there]
+        return [sizes[index] for index in there], [np.asarray(buckets[index]) for index in there]
 
     def _learn_facts(self) -> None:
         """The answers that are there to each question, and what every caption says."""
@@ -300,9 +301,9 @@ def _as_batch(images: Sequence[Pixels]) -> Tensor:
     return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1)
 
 
-def _order(examples: Sequence[Example]) -> Order:
-    _, counts = np.unique([example.chunk for example in examples], return_counts=True)
-    return Order(counts.tolist(), min(_WINDOW, len(counts)), [example.weight for example in examples])
+def _order(examples: Examples, indices: Rows) -> Order:
+    _, counts = np.unique(examples.chunks[indices], return_counts=True)
+    return Order(counts.tolist(), min(_WINDOW, len(counts)), examples.weights[indices])
 
 
 def _checked(

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core import PartError
-from glidepath.plugins.train.data.examples import MOST, Example, RowError, listed_example_of, missing
+from glidepath.plugins.train.data.examples import MOST, Examples, RowError, listed_example_of, missing
 from glidepath.registry import read_lines, read_text
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def examples_of(
     names: Sequence[str] = (),
     *,
     as_json: bool = True,
-) -> tuple[list[Example], list[str]]:
+) -> tuple[Examples, list[str]]:
     """The pictures that rows name, and what is wrong with them.
 
     where: the folder of the rows' file. column: has the names. find: a name as it is on this system. fault:
@@ -90,7 +90,7 @@ def examples_of(
     form = ""
     if as_json:
         form = f'a line is {{"{column}": "a.png", "{config.text}": "a caption"}}: '
-    examples, problems = [], []
+    examples, problems = Examples(), list[str]()
     for place, row in rows:
         try:
             if isinstance(row, RowError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from glidepath.core import PartError
 from glidepath.plugins.train.data.configs import TableConfig
-from glidepath.plugins.train.data.examples import Example, finished, normal, raise_all
+from glidepath.plugins.train.data.examples import Examples, finished, normal, raise_all
 from glidepath.plugins.train.data.folder import FilePictures
 from glidepath.plugins.train.data.listing import outside_or_absent
 from glidepath.plugins.train.data.pictured import ListedDataset, SizedPictures
@@ -34,7 +34,7 @@ class CaptionedTable(ListedDataset):
         super().__init__(config, config.file.parent, examples, (), pictures, transforms)
 
 
-def _read(config: TableConfig) -> tuple[list[Example], SizedPictures]:
+def _read(config: TableConfig) -> tuple[Examples, SizedPictures]:
     path, folder = config.file, config.file.parent
     suffix = path.suffix.lower()
     pictures: SizedPictures = FilePictures(folder)
