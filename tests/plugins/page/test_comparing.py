@@ -15,7 +15,7 @@ import yaml
 from glidepath.core import GlidepathError
 from glidepath.plugins.page.comparing import read_axes, variants
 from glidepath.plugins.page.state import Desk
-from glidepath.registry import image_in
+from glidepath.registry import image_in, load_catalogue
 
 from .conftest import QUICK
 
@@ -32,6 +32,33 @@ def test_axes_are_written_as_in_a_study(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "s: {at: sampler.steps, range: {from: 9, to: 2, step: -3}}",
+        "s: {at: 'guidance[0].scale', range: {from: 0.1, to: 0.7, step: 0.1}}",
+        "s: {at: 'guidance[0].scale', range: {from: 1, to: 8, count: 4, scale: log}}",
+        "s: {at: sampler.steps, range: {from: 2, to: 6, count: 3}}",
+        "s: {zip: {sampler: [ddim, ddpm], sampler.steps: [2, 5]}, labels: [few, many]}",
+        "g: {cases: {none: {remove: guidance}, cfg: {axes: {'guidance[0].scale': [1, 3]}}}}",
+        "g: {cases: {a: {set: {sampler: ddpm, sampler.steps: 5}}, b: {remove: [guidance]}}}\n"
+        "sampler.steps: [2, 3]",
+    ],
+)
+def test_variants_are_the_arms_of_the_study(desk: Desk, tmp_path: Path, text: str) -> None:
+    """The reader of studies is the other side: of the saved file it makes the same specs, and as many."""
+    from glidepath.plugins.studies.study.reader import read_study
+
+    base = "extends: shapes\nsampler: {steps: 3}\n"
+    asked = {"text": base, "prompts": ["a red circle"], "axes": text}
+    (tmp_path / "comparison.yaml").write_text(str(desk.study(asked)["text"]))
+    arms = read_study(tmp_path / "comparison.yaml", catalogue=load_catalogue()).arms
+    made = [desk.specs.plan(variant.text).tree for variant in variants(desk.specs, base, read_axes(text))]
+    for slot in ("sampler", "guidance", "schedule"):
+        # none at all is null in the text, and an empty list in an arm
+        assert [tree.get(slot) or [] for tree in made] == [arm.tree().get(slot) or [] for arm in arms]
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("", "mapping of paths to lists"),
@@ -41,7 +68,19 @@ def test_axes_are_written_as_in_a_study(desk: Desk) -> None:
         ("a.b: [1, 2, 3, 4]\nc.d: [1, 2, 3]", "12 variants"),
         ("a.b: []", "no values"),
         ("../x: [1, 2]", "no place in a spec"),
-        ("x: {zip: {a: [1]}}", "no zip"),
+        ("x: {zip: {a: [1], b: [1, 2]}}", "equally long"),
+        ("x: {zip: {a: [1, 2]}, labels: [one]}", "labels takes a list of 2"),
+        ("x: {at: a, values: [1, 2], zip: {a: [1, 2]}}", "one of values, range, zip and cases"),
+        ("x: {at: a, values: [1, 2], drop_unknown: true}", "no drop_unknown on the page"),
+        ("x: {at: a, values: [1, 1]}", "two values are called 'x 1'"),
+        ("x: {cases: {a: {put: {b: 1}}}}", "mapping of set, remove and axes"),
+        ("x: {cases: {a: {axes: {b: [1, 2]}}, c: {set: [1]}}}", "set is a mapping"),
+        ("x: {at: a, range: {from: 1, to: 1000000000000, step: 1}}", "1,000,000,001 variants"),
+        ("x: {at: a, range: {from: 1, to: 2, step: 1.0e-320}}", "1,000,000,001 variants"),
+        ("x: {at: a, range: {from: 1, to: 3, step: -1}}", "leads from its first"),
+        ("x: {at: a, range: {from: 0, to: 3, count: 2, scale: log}}", "log is above 0"),
+        ("x: {at: a, range: {from: 1, to: true, count: 2}}", "of numbers"),
+        ("x: {at: a, range: [1, 2]}", "a range is"),
         ("a: &x [1, 2]\nb: *x", "no aliases"),
         ("a: [", "no YAML"),
         ("x" * 5_000, "at most 4,000"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +109,15 @@ def test_what_is_begun_for_a_study_tells_how_it_ended(tmp_path: Path) -> None:
     with pytest.raises(GlidepathError, match="tried again, or reported"):
         watched.begin("wrong", "run")
     watched.close()
+
+
+def test_bars_of_progress_are_not_told() -> None:
+    with tempfile.TemporaryFile() as said:
+        code = "import sys; sys.stderr.write('0 of 9\\r9 of 9\\r      \\rwhat failed\\n'); sys.exit(1)"
+        process = subprocess.Popen([sys.executable, "-I", "-S", "-c", code], stderr=said)
+        process.wait(timeout=60)
+        told = work._Started("retry", process, said).told()
+    assert told == "glidepath study retry ended with status 1: what failed"
 
 
 def test_curves_leave_out_what_is_no_number() -> None:

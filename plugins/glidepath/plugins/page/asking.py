@@ -21,10 +21,19 @@ from glidepath.core import GlidepathError
 from glidepath.registry import Catalogue, NotFound, load_catalogue
 
 
-class Commands:
-    """Asks such a process, which is started when it is first needed, and again where it has died."""
+def environment() -> dict[str, str]:
+    """That of a process beside the page: it finds what the page finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
-    def __init__(self) -> None:
+
+class Commands:
+    """Asks such a process, which is started when it is first needed, and again where it has died.
+
+    no_plugins: it loads what comes with glidepath and nothing else.
+    """
+
+    def __init__(self, *, no_plugins: bool = False) -> None:
+        self._switches = ["--no-plugins"] if no_plugins else []
         self._process: subprocess.Popen[str] | None = None
 
     def ask(self, *words: str) -> tuple[str, float]:
@@ -60,12 +69,12 @@ class Commands:
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__],
+                [sys.executable, "-P", "-m", __name__, *self._switches],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
                 encoding="utf-8",
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                env=environment(),
                 start_new_session=True,  # Ctrl-C is for the page, which then ends it
             )
         return self._process
@@ -95,7 +104,7 @@ def main() -> None:
     """Answer until the end of the input."""
     with contextlib.suppress(OSError, AttributeError):
         os.nice(5)  # who watches waits for those who work
-    out, catalogue = sys.stdout, load_catalogue()
+    out, catalogue = sys.stdout, load_catalogue(no_plugins="--no-plugins" in sys.argv[1:])
     for line in sys.stdin:
         out.write(json.dumps(answer(json.loads(line), catalogue)) + "\n")
         out.flush()

@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> int:
         out=arguments.out,
         studies=arguments.studies,
         runs=arguments.runs,
+        no_plugins=arguments.no_plugins,
     )
     token = fresh_token(arguments.host)
     app = application(desk, token=token, hosts=set(arguments.hosts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import attrs
@@ -18,32 +19,45 @@ from glidepath.registry import yaml_block, yaml_text
 
 MOST_VARIANTS = 9
 _MOST_TEXT = 4_000
+_LARGEST = 1e15
+
+
+@attrs.frozen
+class Choice:
+    """One of an axis: what it is called, and the values that it puts at paths of the spec, in their order."""
+
+    label: str
+    changes: Sequence[tuple[str, Any]]
+
+    def then(self, other: Choice) -> Choice:
+        """Both, this one first."""
+        label = ", ".join(filter(None, (self.label, other.label)))
+        return Choice(label, (*self.changes, *other.changes))
 
 
 @attrs.frozen
 class Axis:
-    """What is varied: a path of the spec, and its values by their labels. name: as a study calls it."""
+    """What is varied. name, given: as the file of a study has it."""
 
     name: str
-    path: str
-    values: Mapping[str, Any]
+    given: Any
+    choices: Sequence[Choice]
 
 
 @attrs.frozen
 class Variant:
-    """One spec of a comparison. label: the values of its axes."""
+    """One spec of a comparison. label: of its choices."""
 
     label: str
     text: str
 
 
 def read_axes(text: str) -> list[Axis]:
-    """The axes of a comparison, in a study's grammar: `PATH: [...]`, or `NAME: {at: PATH, values: [...]}`.
+    """The axes of a comparison, in a study's grammar: `PATH: [...]`, or `NAME: {...}`.
 
     Raises:
         GlidepathError: it is none, or has fewer than 2 or more than 9 variants.
     """
-    example = "such as sampler: [ddim, dpmpp-2m]"
     if len(text) > _MOST_TEXT:
         raise GlidepathError(f"axes are a text of at most {_MOST_TEXT:,} characters")
     try:
@@ -52,35 +66,126 @@ def read_axes(text: str) -> list[Axis]:
         data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise GlidepathError(f"the axes are no YAML: {error}") from error
-    if not isinstance(data, dict) or not data:
-        raise GlidepathError(f"axes are a mapping of paths to lists of values, {example}")
-    axes = [_axis(str(name), given) for name, given in data.items()]
-    count = math.prod(len(axis.values) for axis in axes)
-    if not 2 <= count <= MOST_VARIANTS:
-        raise GlidepathError(
-            f"these axes make {count} variants, and 2 to {MOST_VARIANTS} are set side by side"
-        )
+    axes = _axes(data)
+    if len(_product(axes)) < 2:
+        raise GlidepathError(f"these axes make 1 variants, and 2 to {MOST_VARIANTS} are set side by side")
     return axes
 
 
+def _axes(data: Any) -> list[Axis]:
+    if not isinstance(data, dict) or not data:
+        raise GlidepathError(
+            "axes are a mapping of paths to lists of values, such as sampler: [ddim, dpmpp-2m]"
+        )
+    return [_axis(str(name), given) for name, given in data.items()]
+
+
 def _axis(name: str, given: Any) -> Axis:
-    path, values = name, given
-    if isinstance(given, dict):
-        if unknown := set(given) - {"at", "values"}:
-            raise GlidepathError(
-                f"an axis of the page has at and values, and no {sorted(map(str, unknown))[0]}"
-            )
-        path, values = str(given.get("at", "")), given.get("values")
+    stated: Mapping[str, Any] = given if isinstance(given, dict) else {"at": name, "values": given}
+    kinds = [key for key in ("values", "range", "zip", "cases") if key in stated]
+    if len(kinds) != 1:
+        raise GlidepathError(f"{name}: an axis has one of values, range, zip and cases")
+    (kind,) = kinds
+    own = {"zip": {"labels"}, "cases": set()}.get(kind, {"at"})
+    if unknown := set(stated) - {kind} - own:
+        raise GlidepathError(f"{name}: an axis of {kind} has no {sorted(map(str, unknown))[0]} on the page")
+    choices = _cases(name, stated["cases"]) if kind == "cases" else _valued(name, kind, stated)
+    if not choices:
+        raise GlidepathError(f"{name}: the axis has no values")
+    labels = [choice.label for choice in choices]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise GlidepathError(f"{name}: two values are called {twice[0]!r}; write labels: {{LABEL: VALUE}}")
+    for path, _ in (change for choice in choices for change in choice.changes):
+        steps(path)
+    return Axis(name, given, choices)
+
+
+def _valued(name: str, kind: str, stated: Mapping[str, Any]) -> list[Choice]:
+    """The choices of an axis whose values stand at one path, or at several at once."""
+    if kind == "zip":
+        return _zip(name, stated["zip"], stated.get("labels"))
+    values = _range(name, stated["range"]) if kind == "range" else stated["values"]
     if isinstance(values, dict):
-        labelled = {str(label): value for label, value in values.items()}
+        labelled = [(str(label), value) for label, value in values.items()]
     elif isinstance(values, list):
-        labelled = {_label(value): value for value in values}
+        labelled = [(_label(value), value) for value in values]
     else:
         raise GlidepathError(f"{name}: the values of an axis are a list, or a mapping of labels to values")
-    if not labelled:
-        raise GlidepathError(f"{name}: the axis has no values")
-    steps(path)
-    return Axis(name, path, labelled)
+    return [Choice(f"{name} {label}", [(str(stated.get("at", "")), value)]) for label, value in labelled]
+
+
+def _zip(name: str, columns: Any, labels: Any) -> list[Choice]:
+    """Several paths that change together."""
+    lists = [it for it in columns.values() if isinstance(it, list)] if isinstance(columns, dict) else []
+    if not lists or len(lists) < len(columns) or len(set(map(len, lists))) > 1:
+        raise GlidepathError(f"{name}: zip takes a mapping of paths to lists, equally long")
+    rows = list(zip(*lists, strict=True))
+    if labels is None:
+        labels = ["+".join(map(_label, row)) for row in rows]
+    if not isinstance(labels, list) or len(labels) != len(rows):
+        raise GlidepathError(f"{name}: labels takes a list of {len(rows)}, a label for each row of the zip")
+    paths = [str(path) for path in columns]
+    return [
+        Choice(f"{name} {_label(label)}", list(zip(paths, row, strict=True)))
+        for label, row in zip(labels, rows, strict=True)
+    ]
+
+
+def _cases(name: str, cases: Any) -> list[Choice]:
+    """Named sets of changes, each with axes of its own."""
+    if not isinstance(cases, dict):
+        raise GlidepathError(f"{name}: cases takes a mapping of names to changes (set, remove, axes)")
+    found: list[Choice] = []
+    for case, given in cases.items():
+        if not isinstance(given, dict) or set(given) - {"set", "remove", "axes"}:
+            raise GlidepathError(f"{name}: the case {case} is a mapping of set, remove and axes")
+        puts, removed = given.get("set", {}), given.get("remove", [])
+        removed = removed if isinstance(removed, list) else [removed]
+        if not isinstance(puts, dict) or not all(isinstance(it, str) for it in removed):
+            raise GlidepathError(
+                f"{name}: in the case {case} set is a mapping of paths to values, and remove names parts"
+            )
+        changes = [*((path, None) for path in removed), *((str(path), it) for path, it in puts.items())]
+        start = Choice(f"{name} {case}", changes)
+        inner = _product(_axes(given["axes"])) if "axes" in given else [Choice("", ())]
+        found += [start.then(choice) for choice in inner]
+    return found
+
+
+def _range(name: str, given: Any) -> list[int | float]:
+    """{from, to, step}, or {from, to, count, scale: linear | log}; both ends are values."""
+    form = f"{name}: a range is {{from, to, step}}, or {{from, to, count, scale: linear | log}}"
+    keys = set(given) if isinstance(given, dict) else set()
+    scale = given.get("scale", "linear") if keys else ""
+    if keys not in ({"from", "to", "step"}, {"from", "to", "count"}, {"from", "to", "count", "scale"}):
+        raise GlidepathError(form)
+    numbers = [given[key] for key in ("from", "to", "step", "count") if key in given]
+    if not all(type(it) in (int, float) and abs(it) < _LARGEST for it in numbers):
+        raise GlidepathError(f"{form}, of numbers")
+    first, last, by = numbers
+    ends = first > 0 and last > 0 if scale == "log" else scale == "linear"
+    leads = by * (last - first) >= 0 and by != 0 if "step" in given else type(by) is int and by >= 2
+    if not ends or not leads:
+        raise GlidepathError(f"{form}; a step leads from its first value to its last, and log is above 0")
+    count = math.floor(min((last - first) / by + 1e-9, 1e9)) + 1 if "step" in given else by
+    if count > MOST_VARIANTS:
+        raise GlidepathError(_many(count))
+    if "step" in given:
+        values = [first + index * by for index in range(count)]
+    else:
+        shares = [index / (count - 1) for index in range(count)]
+        inner = [
+            first ** (1 - it) * last**it if scale == "log" else first + it * (last - first) for it in shares
+        ]
+        values = [first, *inner[1:-1], last]
+    whole = type(first) is int and type(last) is int
+    return [_rounded(value, whole) for value in values]
+
+
+def _rounded(value: int | float, whole: bool) -> int | float:
+    """A number without the noise of binary fractions, as a study has it."""
+    rounded = value if isinstance(value, int) else float(f"{value:.12g}")
+    return int(rounded) if whole and float(rounded).is_integer() else rounded
 
 
 def _label(value: Any) -> str:
@@ -89,15 +194,27 @@ def _label(value: Any) -> str:
     return value if isinstance(value, str) else yaml_text(value)
 
 
+def _product(axes: Sequence[Axis]) -> list[Choice]:
+    """A choice of each axis, in every combination. Raises GlidepathError: there are too many."""
+    count = math.prod(len(axis.choices) for axis in axes)
+    if count > MOST_VARIANTS:
+        raise GlidepathError(_many(count))
+    rows = itertools.product(*(axis.choices for axis in axes))
+    return [reduce(Choice.then, row) for row in rows]
+
+
+def _many(count: int) -> str:
+    return f"these axes make {count:,} variants, and 2 to {MOST_VARIANTS} are set side by side"
+
+
 def variants(specs: Specs, text: str, axes: Sequence[Axis]) -> list[Variant]:
-    """The spec of each combination of values. Raises as `Specs.edit` does."""
+    """The spec of each combination of choices. Raises as `Specs.edit` does."""
     found = []
-    for choice in itertools.product(*(axis.values.items() for axis in axes)):
+    for choice in _product(axes):
         changed = text
-        for axis, (_, value) in zip(axes, choice, strict=True):
-            changed = specs.edit(changed, axis.path, value)
-        told = (f"{axis.name} {label}" for axis, (label, _) in zip(axes, choice, strict=True))
-        found.append(Variant(", ".join(told), changed))
+        for path, value in choice.changes:
+            changed = specs.edit(changed, path, value)
+        found.append(Variant(choice.label, changed))
     return found
 
 
@@ -126,7 +243,7 @@ def study(specs: Specs, asked: Asked, axes: Sequence[Axis], name: str = "compari
     document = {
         "study": {"name": name},
         "base": base,
-        "arms": [{"axes": {axis.name: _written(axis) for axis in axes}}],
+        "arms": [{"axes": {axis.name: axis.given for axis in axes}}],
         "seeds": {"sample": [asked.seed]},
         "data": data,
         "metrics": {
@@ -135,10 +252,3 @@ def study(specs: Specs, asked: Asked, axes: Sequence[Axis], name: str = "compari
         },
     }
     return yaml_block(document) + "\n"
-
-
-def _written(axis: Axis) -> Any:
-    """An axis as a study has it."""
-    plain = {_label(value): value for value in axis.values.values()} == dict(axis.values)
-    values = list(axis.values.values()) if plain else dict(axis.values)
-    return values if axis.name == axis.path and plain else {"at": axis.path, "values": values}

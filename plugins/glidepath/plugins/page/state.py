@@ -37,7 +37,8 @@ class Desk:
     """Answers what browsers ask. Every method takes plain values and returns plain values.
 
     files: specs of the server, which those of browsers may extend. out: the folder of images.
-    studies, runs: the folders of what is watched.
+    studies, runs: the folders of what is watched. no_plugins: as the catalogue was loaded; who is asked
+    about them loads none either.
     """
 
     def __init__(
@@ -48,11 +49,12 @@ class Desk:
         out: Path,
         studies: Path = Path("runs/studies"),
         runs: Path = Path("runs"),
+        no_plugins: bool = False,
     ) -> None:
         self.catalogue = catalogue
         self.specs = Specs(catalogue, files)
         self.history = History(out)
-        self.work = Work(studies=studies, runs=runs)
+        self.work = Work(studies=studies, runs=runs, no_plugins=no_plugins)
         self.queue = Queue(describe)
         self.news = News(self.queue)
         self._restorer = Restorer(self.specs)

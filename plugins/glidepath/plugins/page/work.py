@@ -21,7 +21,7 @@ from typing import IO, Any
 import attrs
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.page.asking import Commands
+from glidepath.plugins.page.asking import Commands, environment
 from glidepath.registry import read_lines
 
 LOG, EVENTS, SHEETS, REPORT, GRAPH = (
@@ -60,15 +60,20 @@ class _Started:
         if not status:
             return f"glidepath study {self.what} is done"
         self.said.seek(0)
-        last = self.said.read()[-600:].decode("utf-8", "replace").strip()
+        # what stands before a carriage return was a bar of progress
+        last = self.said.read().rpartition(b"\r")[2].decode("utf-8", "replace").strip()[-600:]
         return f"glidepath study {self.what} ended with status {status}: {last}"
 
 
 class Work:
-    """The studies and runs below two folders. What a browser names is one of those that were listed."""
+    """The studies and runs below two folders. What a browser names is one of those that were listed.
 
-    def __init__(self, *, studies: Path, runs: Path) -> None:
-        self._commands = Commands()
+    no_plugins: the commands that are asked and begun load what comes with glidepath and nothing else.
+    """
+
+    def __init__(self, *, studies: Path, runs: Path, no_plugins: bool = False) -> None:
+        self._commands = Commands(no_plugins=no_plugins)
+        self._switches = ["--no-plugins"] if no_plugins else []
         self._folders = {"study": studies, "run": runs}
         self._asking = threading.Lock()
         self._known: dict[str, tuple[float, float, Any]] = {}
@@ -152,27 +157,38 @@ class Work:
     def begin(self, name: str, what: str) -> Json:
         """Have a study try again what failed, or write its report, in a process of its own.
 
+        It is the study that ran last: its overrides, its folder and its threads are those of that run. A
+        report takes what was measured then, though code has changed since, and says so.
+
         Raises:
-            GlidepathError: the file that the study was run from is not there any more.
+            GlidepathError: the file that the study was run from is not there any more, or it is busy.
         """
         if what not in ("retry", "report"):
             raise GlidepathError("a study is tried again, or reported")
-        graph = self._folder("study", name) / GRAPH
+        store = self._folder("study", name).absolute()
         try:
-            file = Path(str(json.loads(graph.read_text(encoding="utf-8"))["file"]))
-        except (OSError, ValueError, LookupError, TypeError) as error:
+            graph = json.loads((store / GRAPH).read_text(encoding="utf-8"))
+            file, folder = Path(str(graph["file"])), Path(str(graph.get("folder", "")))
+            # an earlier version kept neither
+            sets, threads = [str(it) for it in graph.get("set", ())], graph.get("threads")
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise GlidepathError(f"{name} does not say which file it was run from") from error
         if not file.is_file():
             raise GlidepathError(f"the file of {name}, {file.name}, is not where it was")
-        if sum(it.process.poll() is None for it in self._started.values()) >= 2:
+        busy = [it for it, begun in self._started.items() if begun.process.poll() is None]
+        if name in busy:
+            raise GlidepathError(f"{self._started[name].told()}; wait until it has ended")
+        if len(busy) >= 2:
             raise GlidepathError("two such processes run already; wait until one has ended")
-        command = [sys.executable, "-m", "glidepath.registry.cli", "study", what, str(file)]
-        store = ["--store", str(self._folder("study", name))]
+        words = [what, str(file), "--store", str(store), *(f"--set={it}" for it in sets), *self._switches]
+        words += ["--as-measured"] if what == "report" else []
         said = tempfile.TemporaryFile()  # noqa: SIM115 - it is read when the process has ended
         process = subprocess.Popen(
-            [*command, *store],
+            [sys.executable, "-P", "-m", "glidepath.registry.cli", "study", *words],
+            cwd=folder if folder.is_dir() else None,
+            env=environment() | ({"OMP_NUM_THREADS": str(threads)} if threads else {}),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=said,
             stderr=said,
             start_new_session=True,
         )

@@ -187,7 +187,7 @@ async function showFrame() {
     await loaded(address);
     picture(address, `${wanted} at step ${index}`);
   } catch {
-    say("said", "This walk is not kept any more: Replay or Generate makes it again.", true);
+    say("said", "This walk is not kept any more: Restore its picture, and Generate makes it again.", true);
   }
 }
 

@@ -69,7 +69,7 @@ function study(it) {
     el("p", { class: "buttons" },
       it.running ? act("Stop", "/api/studies/stop", {}) : null,
       !it.running && sum("failed") ? act("Try again what failed", "/api/studies/begin", { what: "retry" }) : null,
-      !it.running && sum("done") ? act("Write the report", "/api/studies/begin", { what: "report" }) : null,
+      !it.running && it.stages.measure?.done ? act("Write the report", "/api/studies/begin", { what: "report" }) : null,
       it.report ? el("a", { href: `/studies/${path(it.name)}/report`, target: "_blank", rel: "noopener", textContent: "Open the report" }) : null));
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -360,6 +361,9 @@ def graph_json(study: Study, graph: Graph) -> dict[str, Any]:
     return {
         "study": study.name,
         "file": str(study.file.absolute()),
+        "set": list(study.overrides),
+        "threads": study.threads,
+        "folder": str(Path.cwd()),
         "question": study.about.question,
         "baseline": study.baseline.name,
         "arms": [

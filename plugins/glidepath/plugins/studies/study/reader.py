@@ -125,6 +125,7 @@ def read_study(file: str | Path, overrides: Sequence[str | Override] = (), *, ca
         failures=_read(failures, document),
         listeners=listeners,
         warnings=[*grammar.warnings, *_idle_overrides(document, overrides, drafts, arms)],
+        overrides=_texts(overrides),
     )
 
 
@@ -285,13 +286,17 @@ def _check_training(document: Document, arms: Sequence[ArmPlan], seeds: Seeds) -
         return
 
 
+def _texts(overrides: Sequence[str | Override]) -> list[str]:
+    return [override.text if isinstance(override, Override) else override for override in overrides]
+
+
 def _idle_overrides(
     document: Document, overrides: Sequence[str | Override], drafts: Sequence[Draft], arms: Sequence[ArmPlan]
 ) -> Iterator[str]:
     """A warning for each override of the base without which every arm is the same."""
     if len(drafts) > _MOST_COMPARED:
         return
-    texts = [override.text if isinstance(override, Override) else override for override in overrides]
+    texts = _texts(overrides)
     of_base = [text for text in texts if text.startswith(f"{_BASE}.")]
     for name, override in zip(document.spec_overrides(_BASE), of_base, strict=True):
         base = document.spec(_BASE, without=name)

@@ -63,7 +63,7 @@ class Study:
     questions: the differences that it names. excluded: the arms that `where` and `exclude` leave out.
     prompts: the texts, without duplicates. train_seeds: empty where nothing is trained.
     listeners: alerts and trackers, which are told how the study goes.
-    warnings: for a person, before the study runs.
+    warnings: for a person, before the study runs. overrides: those it was read with, no part of its text.
     """
 
     about: About
@@ -84,6 +84,7 @@ class Study:
     failures: Failures
     listeners: Sequence[PartPlan] = ()
     warnings: Sequence[str] = ()
+    overrides: Sequence[str] = ()
 
     @property
     def name(self) -> str:
