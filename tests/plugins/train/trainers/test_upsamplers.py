@@ -20,13 +20,13 @@ from glidepath.plugins.train.stages.denoising import DenoisingStage
 NOWHERE = Path("nowhere")
 
 
-def _seen_low_res(**changes: object) -> tuple[Tensor, Tensor]:
+def _seen_low_res(size: int = 4, **changes: object) -> tuple[Tensor, Tensor]:
     """The images of a step, and what the denoiser was given to start from."""
     run = make_run(NOWHERE)
     assert isinstance(run.denoiser, TinyDenoiser)
     run.denoiser.train()
     stage = DenoisingStage(config(low_res=4, **changes), run)
-    images, captions = Colours().batch(0, 0, 4)
+    images, captions = Colours().batch(0, 0, size)
     stage.loss(Batch(images, captions), draws.generator(0, 0))
     ((_, conditioning),) = run.denoiser.seen
     assert conditioning.get("low_res") is not None
@@ -49,6 +49,19 @@ def test_its_start_is_noised_up_to_the_configured_deviation() -> None:
     assert torch.all(deviations < 0.5 * 1.5)
     assert float(deviations.max()) > 0.05
     assert len(set(deviations.tolist())) == 4  # each image has its own
+
+
+def test_the_deviations_of_its_noise_are_drawn_evenly() -> None:
+    """The second moment of U(0, s) is s^2 / 3, the fourth s^4 / 5: within 4 standard deviations."""
+    count, most = 512, 0.5
+    noise = (_seen_low_res(count, low_res_noise=most)[1] - _seen_low_res(count)[1]).flatten(1) / most
+    values = noise.shape[1]
+    variances = noise.square().mean(1)
+    of_variance = (1 / 5 - 1 / 9) + 2 / values / 5
+    assert abs(float(variances.mean()) - 1 / 3) < 4 * (of_variance / count) ** 0.5
+    squares = variances.square() / (1 + 2 / values)  # E s^4, without bias: noise is normal
+    of_squares = 1 / 9 - 1 / 25 + 0.02  # a chi square of `values` adds less than 0.02
+    assert abs(float(squares.mean()) - 1 / 5) < 4 * (of_squares / count) ** 0.5
 
 
 def test_a_probe_sees_a_start_without_noise() -> None:
