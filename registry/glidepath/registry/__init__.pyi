@@ -48,6 +48,7 @@ from glidepath.registry.describe.fields import Slot as Slot
 from glidepath.registry.describe.fields import fields as fields
 from glidepath.registry.describe.hooks import hookimpl as hookimpl
 from glidepath.registry.describe.kinds import PIPELINE_SLOTS as PIPELINE_SLOTS
+from glidepath.registry.describe.kinds import generator_slots as generator_slots
 from glidepath.registry.describe.parameters import Limit as Limit
 from glidepath.registry.describe.parameters import limits as limits
 from glidepath.registry.describe.parameters import markdown_table as markdown_table

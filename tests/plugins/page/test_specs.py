@@ -87,6 +87,8 @@ def test_parts_that_do_not_fit_are_told_with_the_reason(specs: Specs) -> None:
     reasons = specs.fits("extends: shapes", "denoiser", "denoiser")
     assert reasons["adm-unet"] == ""
     assert "schedule.time" in reasons["edm2-unet"]
+    faulty = specs.fits("extends: shapes\nsampler: {eta: 7}", "denoiser", "denoiser")
+    assert "text_encoder" in faulty["edm2-unet"]  # what is known in spite of a fault elsewhere
     reasons = specs.fits("extends: shapes", "sampler", "sampler")
     assert set(reasons.values()) == {""}
 

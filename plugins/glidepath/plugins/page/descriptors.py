@@ -35,6 +35,7 @@ def catalogue_document(catalogue: Catalogue) -> dict[str, Any]:
                 "required": kind.required,
                 "sampling": kind.sampling,
                 "default": kind.default,
+                "instead_of": list(kind.instead_of),
                 "summary": kind.summary,
                 "parts": [_part(catalogue, it) for it in catalogue.components(kind.name)],
             }

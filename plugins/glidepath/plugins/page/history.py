@@ -19,10 +19,10 @@ _NAME = re.compile(r"[\w-][\w. -]{0,199}\.png")
 
 
 class History:
-    """A folder of images."""
+    """A folder of images. models: as `Specs` has them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, models: Sequence[str]) -> None:
+        self.folder, self.models = folder, models
         self._known: dict[tuple[str, int, int], Mapping[str, Any] | None] = {}
 
     def new(self, job: Job, index: int) -> Path:
@@ -73,13 +73,17 @@ class History:
                 self._known[key] = (
                     None
                     if is_film
-                    else {"file": path.name, "made": stat.st_mtime, **told(manifest, picture.size)}
+                    else {
+                        "file": path.name,
+                        "made": stat.st_mtime,
+                        **told(manifest, picture.size, self.models),
+                    }
                 )
         return self._known[key]
 
 
-def told(manifest: Manifest, size: Sequence[int]) -> dict[str, Any]:
-    """What a page shows of an image's manifest. size: width and height of its file."""
+def told(manifest: Manifest, size: Sequence[int], models: Sequence[str]) -> dict[str, Any]:
+    """What a page shows of an image's manifest. size: width and height of its file. models: as in `Specs`."""
     images = manifest.images
     assert images is not None  # `image_in` saw to it
     first = images.keys[0]
@@ -93,7 +97,7 @@ def told(manifest: Manifest, size: Sequence[int]) -> dict[str, Any]:
         "width": size[0],
         "height": size[1],
         "sampler": _use(manifest.spec, "sampler"),
-        "denoiser": _use(manifest.spec, "denoiser"),
+        "model": next(filter(None, (_use(manifest.spec, slot) for slot in models)), ""),
     }
 
 

@@ -62,7 +62,7 @@ class Restorer:
     def _on(self, base: str, wanted: Tree) -> str | None:
         """The spec as what it changes in a base; None where it has little in common with it."""
         tree = self._tree(base)
-        if tree is None or _use(tree) != _use(wanted):
+        if tree is None or self._model(tree) != self._model(wanted):
             return None
         changed = dict(_changes(tree, wanted))
         text = yaml_block({"extends": base, **changed}) + "\n"
@@ -72,6 +72,14 @@ class Restorer:
             return None
         return text if stands_for == wanted else None
 
+    def _model(self, tree: Tree) -> Any:
+        """What is compared first: what makes x, or the names of the stages."""
+        stages = tree.get("stages")
+        if isinstance(stages, dict):
+            return list(stages)
+        parts = {slot: tree.get(slot) for slot in self._specs.models}
+        return {slot: part.get("use") for slot, part in parts.items() if isinstance(part, dict)}
+
     def _tree(self, base: str) -> Tree | None:
         if base not in self._trees:
             try:
@@ -80,15 +88,6 @@ class Restorer:
             except SpecError:
                 self._trees[base] = None
         return self._trees[base]
-
-
-def _use(tree: Tree) -> Any:
-    """What is compared first: the network, or the names of the stages."""
-    stages = tree.get("stages")
-    if isinstance(stages, dict):
-        return list(stages)
-    denoiser = tree.get("denoiser")
-    return denoiser.get("use") if isinstance(denoiser, dict) else None
 
 
 def _changes(base: Tree, wanted: Tree) -> Iterator[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from glidepath.registry import (
     SpecError,
     doubts,
     fields,
+    generator_slots,
     join_path,
     make_plan,
     parse_spec,
@@ -35,12 +36,14 @@ class Specs:
     """Reads specs of a browser.
 
     Such a text may extend presets, and the files that the server was started with; of files it names none,
-    but those of packages (`package:`), and nothing of a hub.
+    but those of packages (`package:`), and nothing of a hub. models: the slots of what makes x, one of which
+    a spec without stages has.
     """
 
     def __init__(self, catalogue: Catalogue, files: Sequence[Path] = ()) -> None:
         self.catalogue = catalogue
         self.files = {file.name: file for file in files}
+        self.models = ("denoiser", *generator_slots(catalogue.slots))
         self.bases: Mapping[str, str | Path] = {
             **{name: name for name in catalogue.presets()},
             **{name: file.resolve() for name, file in self.files.items()},

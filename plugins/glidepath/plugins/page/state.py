@@ -53,7 +53,7 @@ class Desk:
     ) -> None:
         self.catalogue = catalogue
         self.specs = Specs(catalogue, files)
-        self.history = History(out)
+        self.history = History(out, self.specs.models)
         self.work = Work(studies=studies, runs=runs, no_plugins=no_plugins)
         self.queue = Queue(describe)
         self.news = News(self.queue)

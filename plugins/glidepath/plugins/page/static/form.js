@@ -1,7 +1,7 @@
 // The form: made of what the registry knows of kinds, parts and parameters. No part has a line here.
 
 import { $, el, yaml } from "./tools.js";
-import { at, change, onSpec, reasons, spec } from "./spec.js";
+import { at, change, onSpec, reasons, replacedSlots, spec } from "./spec.js";
 
 const open = new Set(["sampler", "guidance[0]"]);
 
@@ -46,8 +46,9 @@ function extendsOf(text) {
 }
 
 function slots(tree, prefix, sampling = true) {
+  const replaced = replacedSlots(tree);
   return kinds(sampling)
-    .filter((kind) => kind.required || kind.parts.length || tree[kind.slot])
+    .filter((kind) => tree[kind.slot] || (!replaced.has(kind.slot) && (kind.required || kind.parts.length)))
     .map((kind) => (kind.many ? list : single)(kind, `${prefix}${kind.slot}`, tree[kind.slot], kind.summary));
 }
 

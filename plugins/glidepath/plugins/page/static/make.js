@@ -1,7 +1,7 @@
 // Images: what is asked, the walk while it goes and afterwards, and what came of it.
 
 import { $, ask, duration, el, loaded, readFile, say, yaml } from "./tools.js";
-import { at, change, onSpec, replaced, spec } from "./spec.js";
+import { at, change, onSpec, replaced, replacedSlots, spec } from "./spec.js";
 import { ended, jobs, keep, onJob } from "./jobs.js";
 import * as paint from "./paint.js";
 import { chosenSize, planAgain } from "./text.js";
@@ -49,6 +49,7 @@ function stepsPath() {
 
 function steps() {
   const field = $("steps");
+  field.closest("label").hidden = replacedSlots(spec.check.tree).has("sampler");
   if (document.activeElement === field) return;
   const value = at(spec.check.tree, stepsPath());
   field.value = yaml(value);
@@ -203,7 +204,7 @@ export function card(image) {
   const address = `/images/${encodeURIComponent(image.file)}`;
   const act = (text, onclick) => el("button", { type: "button", textContent: text, onclick });
   const title = image.prompts.filter(Boolean).join("; ") || (image.labels?.length ? `class ${image.labels.join(", ")}` : "no prompt");
-  const facts = [image.seed !== undefined ? `seed ${image.seed}` : "", image.sampler, image.denoiser].filter(Boolean).join(" · ");
+  const facts = [image.seed !== undefined ? `seed ${image.seed}` : "", image.sampler, image.model].filter(Boolean).join(" · ");
   return el("li", {},
     el("img", { src: address, alt: title, loading: "lazy" }),
     el("div", { class: "told" }, el("p", { textContent: title }), facts ? el("p", { class: "quiet", textContent: facts }) : null),

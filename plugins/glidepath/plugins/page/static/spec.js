@@ -77,6 +77,11 @@ export async function reasons(path, kind) {
   return fits.get(key);
 }
 
+// The slots that stay empty, because a part of another kind stands in their place.
+export function replacedSlots(tree) {
+  return new Set(spec.known.kinds.filter((kind) => tree[kind.slot]).flatMap((kind) => kind.instead_of));
+}
+
 export function at(tree, path) {
   let here = tree;
   for (const step of path.replaceAll("[", ".[").split(".")) {
