@@ -40,7 +40,11 @@ STRANGER = f"""
 @hookimpl
 def kinds():
     interface = "glidepath.core:Sampler"
-    return [Kind(name="polish", interface=interface, summary={EVIL!r}, slot="polish", sampling=False)]
+    instead, generator = ("schedule", "denoiser", "sampler"), "glidepath.core:Generator"
+    return [
+        Kind(name="polish", interface=interface, summary={EVIL!r}, slot="polish", sampling=False),
+        Kind(name="maker", interface=generator, summary="s", slot="maker", instead_of=instead),
+    ]
 
 @hookimpl
 def components():
@@ -54,6 +58,7 @@ def components():
             references=[{EVIL!r}],
         ),
         Component(kind="polish", name="acme-wax", target="acme_diffusion.config:Wax", summary="shines"),
+        Component(kind="maker", name="acme-paint", target="acme_diffusion.config:Paint", summary="paints"),
     ]
 """
 CONFIG = f"""
@@ -339,6 +344,51 @@ def test_studies_and_runs_are_told(page: Any, server: Server) -> None:
     _expect(page.locator("#studies-said")).to_contain_text("No study has run yet", timeout=LONG)
     _expect(page.locator("#runs svg").first).to_be_visible(timeout=LONG)
     _expect(page.locator("#runs")).to_contain_text("last 1")
+
+
+def test_what_can_be_done_with_a_study_depends_on_how_it_stands(page: Any) -> None:
+    """The studies are told by hand here, and the presses are noted: `test_pressed.py` has a real one."""
+    study = {"name": "a", "study": "a", "running": True, "trials": 1, "failures": [], "arms": {}, "told": ""}
+    stages = {"sample": {"done": 1}, "measure": {"failed": 1}}
+    told = {"studies": [{**study, "stages": stages, "report": False}], "again": 60}
+    pressed: list[Any] = []
+
+    def press(route: Any) -> None:
+        pressed.append((route.request.url.rpartition("/")[2], route.request.post_data_json))
+        route.fulfill(json={"said": f"press {len(pressed)}"})
+
+    page.route("**/api/studies", lambda route: route.fulfill(json=told))
+    page.route("**/api/studies/*", press)
+    buttons = page.locator("#studies .buttons button")
+    page.click("#tab-work")
+    _expect(buttons).to_have_text(["Stop"], timeout=LONG)
+    buttons.click()
+    _expect(page.locator("#studies-said")).to_have_text("press 1")
+    told["studies"][0]["running"] = False
+    page.click("#tab-work")
+    _expect(buttons).to_have_text(["Try again what failed"], timeout=LONG)  # nothing is measured yet
+    buttons.click()
+    _expect(page.locator("#studies-said")).to_have_text("press 2")
+    stages["measure"] = {"done": 1}
+    page.click("#tab-work")
+    _expect(buttons).to_have_text(["Write the report"], timeout=LONG)
+    buttons.click()
+    _expect(page.locator("#studies-said")).to_have_text("press 3")
+    assert pressed == [
+        ("stop", {"name": "a"}),
+        ("begin", {"name": "a", "what": "retry"}),
+        ("begin", {"name": "a", "what": "report"}),
+    ]
+
+
+def test_slots_that_another_part_takes_the_place_of_are_hidden(page: Any) -> None:
+    _expect(page.locator("#at-sampler")).to_be_visible()
+    page.fill("#yaml", "maker: acme-paint\n")
+    _expect(page.locator("#at-sampler")).to_have_count(0)
+    _expect(page.locator("#at-denoiser")).to_have_count(0)
+    _expect(page.locator("#steps")).to_be_hidden()
+    page.fill("#yaml", "extends: mine.yaml\n")
+    _expect(page.locator("#steps")).to_be_visible()
 
 
 def test_another_name_of_the_server_is_refused(server: Server) -> None:
