@@ -16,7 +16,7 @@ from glidepath.core import PartError, Tokenizer, UnreadablePrompt
 from glidepath.plugins.train.data.dataset import Entry, captions_of, contents_of, notes_of
 from glidepath.plugins.train.run.checkpoint import CheckpointError, Newest
 from glidepath.plugins.train.run.run import Run
-from glidepath.registry import list_names, read_lines, write_text
+from glidepath.registry import list_names, open_file, write_whole
 
 _T = TypeVar("_T")
 
@@ -97,27 +97,34 @@ def check_contents(run: Run, newest: Newest | None) -> str | None:
     listed = contents_of(run.dataset, {entry.name: entry for entry in before})
     if listed is None:
         return ""
-    entries = []
+    listing, digest, problems, count = bytearray(), hashlib.sha256(), list[str](), 0
     for entry in _shown(listed, "checking images"):
-        entries.append(entry)
+        count += 1
+        listing += _line(entry)
+        digest.update(_hashed(entry))
+        if entry.problem:
+            problems.append(entry.problem)
         if run.stop():
             return None
-    problems = [entry.problem for entry in entries if entry.problem]
     if problems:
-        what = f"{len(problems)} of {len(entries)} images cannot be read:"
+        what = f"{len(problems)} of {count} images cannot be read:"
         raise PartError("\n    ".join([what, *problems[:_MOST], *(["..."] if len(problems) > _MOST else [])]))
-    found = _digest(entries)
+    found = digest.hexdigest()
     then = newest.checkpoint.meta.get("dataset") if newest is not None else ""
     if newest is not None and then and then != found:
-        known = _digest(before) == then
+        known = _digest(map(_hashed, before)) == then
         lines = [
             f"{newest.path} belongs to a run of other images or captions:",
-            *(changes(before, entries) if known else [f"which ones is not known without its {CONTENTS}"]),
+            *(
+                changes(before, _entries(listing.splitlines()))
+                if known
+                else [f"which ones is not known without its {CONTENTS}"]
+            ),
             "bring these back to resume, or choose another folder, or delete the checkpoints to start anew",
         ]
         raise CheckpointError("\n    ".join(lines))
-    if entries != before:
-        write_text(file, "".join(json.dumps(_as_json(entry)) + "\n" for entry in entries))
+    if _digest([listing]) != _digest(map(_line, before)):
+        write_whole(file, lambda partial: partial.write_bytes(listing))
     return found
 
 
@@ -146,26 +153,34 @@ def _by_name(entries: Iterable[Entry]) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _digest(entries: Iterable[Entry]) -> str:
+def _digest(pieces: Iterable[bytes | bytearray]) -> str:
     digest = hashlib.sha256()
-    for entry in entries:
-        digest.update(json.dumps([entry.name, entry.caption, entry.sha256]).encode() + b"\n")
+    for piece in pieces:
+        digest.update(piece)
     return digest.hexdigest()
+
+
+def _hashed(entry: Entry) -> bytes:
+    return json.dumps([entry.name, entry.caption, entry.sha256]).encode() + b"\n"
 
 
 def _read(file: Path) -> list[Entry]:
     """The listing of an earlier check; empty where there is none that can be read."""
     try:
-        values = [json.loads(line) for line in read_lines(file) if line]
-        return [
-            Entry(it["name"] + "", it["caption"] + "", it["sha256"] + "", (*it["stamp"],)) for it in values
-        ]
+        with open_file(file) as lines:
+            return _entries(lines)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return []
 
 
-def _as_json(entry: Entry) -> dict[str, object]:
-    return {"name": entry.name, "caption": entry.caption, "sha256": entry.sha256, "stamp": entry.stamp}
+def _entries(lines: Iterable[bytes | bytearray]) -> list[Entry]:
+    values = (json.loads(line) for line in lines if line.strip())
+    return [Entry(it["name"] + "", it["caption"] + "", it["sha256"] + "", (*it["stamp"],)) for it in values]
+
+
+def _line(entry: Entry) -> bytes:
+    values = {"name": entry.name, "caption": entry.caption, "sha256": entry.sha256, "stamp": entry.stamp}
+    return json.dumps(values).encode() + b"\n"
 
 
 def _shown(items: Iterable[_T], what: str) -> Iterable[_T]:
