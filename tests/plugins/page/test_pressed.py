@@ -70,7 +70,10 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk.work.close()
 
 
-def test_a_study_is_stopped_tried_again_and_reported(tmp_path: Path, desk: Desk) -> None:
+def test_a_study_is_stopped_tried_again_and_reported(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # of the page, and not of the study
     pytest.importorskip("starlette", reason="starlette is not installed: extra [page]")
     pytest.importorskip("httpx2", reason="httpx2, which starlette's test client needs, is not installed")
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: extra [studies]")
@@ -99,7 +102,7 @@ def test_a_study_is_stopped_tried_again_and_reported(tmp_path: Path, desk: Desk)
     running = subprocess.Popen(
         [sys.executable, "-m", "glidepath.registry.cli", "study", "run", "tiny.yaml", *HOW],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "2"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
     )
     _until((tmp_path / "begun").exists)
@@ -117,6 +120,8 @@ def test_a_study_is_stopped_tried_again_and_reported(tmp_path: Path, desk: Desk)
     assert press("retry") == "glidepath study retry is done"
     study = seen()
     assert (study["stages"]["sample"], study["stages"]["measure"]) == ({"done": 2}, {"done": 2})
+    # none was drawn anew, by another number of threads
+    assert len(list(tmp_path.glob("runs/studies/tiny/nodes/*/*"))) == 1 + 2 + 2
     assert not study["report"]
 
     assert press("report") == "glidepath study report is done"
