@@ -26,7 +26,7 @@ def test_axes_are_written_as_in_a_study(desk: Desk) -> None:
     assert labels == [
         f"sampler {sampler}, scale {scale}" for sampler in ("ddim", "dpmpp-2m") for scale in ("low", "high")
     ]
-    last = desk.specs.plan(variants(desk.specs, QUICK, axes)[-1].text)
+    last = variants(desk.specs, QUICK, axes)[-1].plan
     assert last.tree["sampler"]["use"].endswith("/dpmpp-2m")
     assert last.tree["guidance"][0]["scale"] == 4
 
@@ -42,6 +42,8 @@ def test_axes_are_written_as_in_a_study(desk: Desk) -> None:
         "g: {cases: {none: {remove: guidance}, cfg: {axes: {'guidance[0].scale': [1, 3]}}}}",
         "g: {cases: {a: {set: {sampler: ddpm, sampler.steps: 5}}, b: {remove: [guidance]}}}\n"
         "sampler.steps: [2, 3]",
+        "sampler: [ddim, dpmpp-2m]",
+        "sampler: [{eta: 0.5}, {use: ddim, temperature: 0.9}, {use: ddpm, clip: false}]",
     ],
 )
 def test_variants_are_the_arms_of_the_study(desk: Desk, tmp_path: Path, text: str) -> None:
@@ -52,7 +54,7 @@ def test_variants_are_the_arms_of_the_study(desk: Desk, tmp_path: Path, text: st
     asked = {"text": base, "prompts": ["a red circle"], "axes": text}
     (tmp_path / "comparison.yaml").write_text(str(desk.study(asked)["text"]))
     arms = read_study(tmp_path / "comparison.yaml", catalogue=load_catalogue()).arms
-    made = [desk.specs.plan(variant.text).tree for variant in variants(desk.specs, base, read_axes(text))]
+    made = [variant.plan.tree for variant in variants(desk.specs, base, read_axes(text))]
     for slot in ("sampler", "guidance", "schedule"):
         # none at all is null in the text, and an empty list in an arm
         assert [tree.get(slot) or [] for tree in made] == [arm.tree().get(slot) or [] for arm in arms]
@@ -91,11 +93,30 @@ def test_what_is_no_axis_is_told(text: str, reason: str) -> None:
         read_axes(text)
 
 
-def test_a_variant_names_no_file(client: Any) -> None:
-    asked = {"text": QUICK, "prompts": ["a red circle"], "axes": "weights: [/etc/passwd.safetensors, x.pt]"}
+def test_a_variant_says_what_it_has_beside_its_axis(desk: Desk) -> None:
+    """Another sampler has its own number of steps, which is not the axis."""
+    text = "extends: shapes\nsampler: {steps: 8}\n"
+    first, second = variants(desk.specs, text, read_axes("sampler: [ddim, dpmpp-2m]"))
+    assert first.about == "guidance[0].scale 3.0, sampler ddim, sampler.steps 8"
+    assert second.about == "guidance[0].scale 3.0, sampler dpmpp-2m, sampler.steps 20 (8 in the first)"
+    first, second = variants(desk.specs, text, read_axes("sampler: [{steps: 2}, {steps: 3}]"))
+    assert second.about == "guidance[0].scale 3.0, sampler ddim, sampler.steps 3"
+
+
+@pytest.mark.parametrize(
+    ("axes", "reason"),
+    [
+        ("weights: [/etc/passwd.safetensors, x.pt]", "may name no file"),
+        ("weights: ['hub:a/b', 'hub:c/d']", "fetches nothing from a hub"),
+        ("sampler.eta: ['${oc.env:HOME}', 0]", "environment"),
+        ("extends: [shapes, glide-base]", "extends cannot be set"),
+    ],
+)
+def test_a_variant_has_a_strangers_rights(client: Any, axes: str, reason: str) -> None:
+    asked = {"text": QUICK, "prompts": ["a red circle"], "axes": axes}
     answer = client.post("/api/compare", json=asked)
     assert answer.status_code == 400
-    assert "may name no file" in answer.json()["problem"]
+    assert reason in answer.json()["problem"]
 
 
 @pytest.mark.thorough

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import reduce
 from typing import Any
 
@@ -15,7 +16,7 @@ from glidepath.core import GlidepathError
 from glidepath.plugins.page.asked import Asked
 from glidepath.plugins.page.editing import steps
 from glidepath.plugins.page.specs import Specs
-from glidepath.registry import yaml_block, yaml_text
+from glidepath.registry import Plan, SpecError, join_path, yaml_block, yaml_text
 
 MOST_VARIANTS = 9
 _MOST_TEXT = 4_000
@@ -46,10 +47,14 @@ class Axis:
 
 @attrs.frozen
 class Variant:
-    """One spec of a comparison. label: of its choices."""
+    """One spec of a comparison. label: of its choices.
+
+    about: its sampler, steps and scales, and what differs from the first beside the axes.
+    """
 
     label: str
-    text: str
+    plan: Plan
+    about: str
 
 
 def read_axes(text: str) -> list[Axis]:
@@ -207,15 +212,57 @@ def _many(count: int) -> str:
     return f"these axes make {count:,} variants, and 2 to {MOST_VARIANTS} are set side by side"
 
 
-def variants(specs: Specs, text: str, axes: Sequence[Axis]) -> list[Variant]:
-    """The spec of each combination of choices. Raises as `Specs.edit` does."""
-    found = []
-    for choice in _product(axes):
-        changed = text
-        for path, value in choice.changes:
-            changed = specs.edit(changed, path, value)
-        found.append(Variant(choice.label, changed))
+def variants(specs: Specs, text: str, axes: Sequence[Axis], *, need_weights: bool = False) -> list[Variant]:
+    """The spec of each combination of choices, as a study makes it: another part has its own defaults.
+
+    Raises:
+        GlidepathError: a spec has problems; it says which.
+    """
+    found: list[Variant] = []
+    first: Mapping[str, Any] = {}
+    choices = _product(axes)
+    changes = [change for choice in choices for change in choice.changes]
+    varied = {path for at, value in changes for path, _ in _leaves(value, at)}
+    for choice in choices:
+        try:
+            plan = specs.plan(text, choice.changes, need_weights=need_weights)
+        except SpecError as error:
+            raise GlidepathError(f"{choice.label}: {error}") from error
+        values = dict(_leaves(plan.tree, ""))
+        first = first or values
+        found.append(Variant(choice.label, plan, _about(values, first, varied)))
     return found
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The values of a resolved spec that take part in an image, by dotted path."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if path or key not in ("data", "train", "weights"):
+                yield from _leaves(inner, join_path(path, key))
+    elif isinstance(value, Sequence) and any(isinstance(it, Mapping) for it in value):
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+_SHOWN = re.compile(r"(?:stages\.[^.]+\.)?(?:sampler\.(?:use|steps)|guidance(?:\[\d+\])?\.scale)")
+
+
+def _about(values: Mapping[str, Any], first: Mapping[str, Any], varied: Set[str]) -> str:
+    told = []
+    for path, value in values.items():
+        differs = first.get(path, value) != value and not {path, path.removesuffix(".use")} & varied
+        if differs or _SHOWN.fullmatch(path):
+            there = f" ({_short(first[path])} in the first)" if differs else ""
+            told.append(f"{path.removesuffix('.use')} {_short(value)}{there}")
+    return ", ".join(told)
+
+
+def _short(value: Any) -> str:
+    """A value, a part without its distribution."""
+    return value.rpartition("/")[2] if isinstance(value, str) else _label(value)
 
 
 def study(specs: Specs, asked: Asked, axes: Sequence[Axis], name: str = "comparison") -> str:

@@ -34,7 +34,7 @@ class Job:
     """Something that is made for a browser.
 
     do: makes it, and returns what is to be told at its end; it calls `step` after each step.
-    group: of the jobs of one comparison. label: which of them it is.
+    group: of the jobs of one comparison. label: which of them it is. about: what there is to know of it.
     frames: what the walk looked like, by step: encoded pictures, by "x_0" and "x".
     """
 
@@ -43,6 +43,7 @@ class Job:
     do: Callable[[Job], Mapping[str, Any]] = attrs.field(repr=False)
     group: str = ""
     label: str = ""
+    about: str = ""
     id: str = attrs.field(factory=lambda: secrets.token_hex(8))
     state: State = "waiting"
     index: int = 0
@@ -57,7 +58,19 @@ class Job:
 
     def document(self) -> dict[str, Any]:
         """What is told of it."""
-        keys = ("kind", "title", "group", "label", "id", "state", "index", "total", "stage", "message")
+        keys = (
+            "kind",
+            "title",
+            "group",
+            "label",
+            "about",
+            "id",
+            "state",
+            "index",
+            "total",
+            "stage",
+            "message",
+        )
         known = {key: getattr(self, key) for key in keys}
         return {**known, "created": self.created, "result": dict(self.result), "frames": sorted(self.frames)}
 

@@ -11,6 +11,7 @@ from glidepath.plugins.page.editing import REMOVED, edited
 from glidepath.registry import (
     Catalogue,
     NotFound,
+    Override,
     Place,
     Plan,
     Problem,
@@ -24,10 +25,14 @@ from glidepath.registry import (
     make_plan,
     parse_spec,
     plain_value,
+    yaml_text,
 )
 
 NAME = "spec"
 """What places call the text of the browser."""
+
+AXES = "the axes"
+"""What places call the changes of a variant."""
 
 MOST_TEXT = 100_000
 
@@ -58,19 +63,20 @@ class Specs:
         except NotFound:
             return ""
 
-    def read(self, text: str) -> Spec:
-        """A text as a spec. Raises as `parse_spec` does."""
+    def read(self, text: str, changes: Sequence[tuple[str, Any]] = ()) -> Spec:
+        """A text as a spec, with values put at paths of it as a study does. Raises as `parse_spec` does."""
         if not isinstance(text, str) or len(text) > MOST_TEXT:
             raise GlidepathError(f"a spec is a text of at most {MOST_TEXT:,} characters")
-        return parse_spec(text, NAME, catalogue=self.catalogue, untrusted=True, bases=self.bases)
+        puts = [Override(f"{path}={yaml_text(value)}", AXES, trusted=False) for path, value in changes]
+        return parse_spec(text, NAME, puts, catalogue=self.catalogue, untrusted=True, bases=self.bases)
 
-    def plan(self, text: str, *, need_weights: bool = False) -> Plan:
-        """The plan of a text.
+    def plan(self, text: str, changes: Sequence[tuple[str, Any]] = (), *, need_weights: bool = False) -> Plan:
+        """The plan of a text, with values put at paths of it.
 
         Raises:
             SpecError: with every problem of it.
         """
-        return self.plan_of(self.read(text), need_weights=need_weights)
+        return self.plan_of(self.read(text, changes), need_weights=need_weights)
 
     def plan_of(self, spec: Spec, *, need_weights: bool = False) -> Plan:
         """The plan of a spec that `read` gave. Raises as `plan` does."""
@@ -184,7 +190,7 @@ def _of_hubs(spec: Spec) -> Iterator[Problem]:
     """What a text of a browser would have fetched: it is for presets, and files of the server, to name."""
     for path, place in spec.places.items():
         value = _value(spec.tree, path)
-        if place.file == NAME and isinstance(value, str) and value.strip().lower().startswith("hub:"):
+        if place.file in (NAME, AXES) and isinstance(value, str) and value.strip().lower().startswith("hub:"):
             hint = "extend a preset that names it, or start the page with --spec FILE"
             yield Problem(
                 what="a spec of the page fetches nothing from a hub", place=place, path=path, hint=hint

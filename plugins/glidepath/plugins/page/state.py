@@ -24,7 +24,7 @@ from glidepath.plugins.page.news import News
 from glidepath.plugins.page.restoring import Restorer
 from glidepath.plugins.page.specs import Specs
 from glidepath.plugins.page.work import Work
-from glidepath.registry import Catalogue, Plan, SpecError, canonical_json, picture_bytes
+from glidepath.registry import Catalogue, Plan, canonical_json, picture_bytes
 
 if TYPE_CHECKING:
     from glidepath.plugins.page.making import Maker
@@ -167,7 +167,7 @@ class Desk:
         self.queue.add(job)
         return job.document()
 
-    def job(self, asked: Asked, plan: Plan, group: str = "", label: str = "") -> Job:
+    def job(self, asked: Asked, plan: Plan) -> Job:
         """The job that makes what is asked for."""
 
         def do(job: Job) -> Json:
@@ -178,19 +178,15 @@ class Desk:
                 self._rate = flops / (time.perf_counter() - began)
             return result
 
-        return Job("make", asked.title, do, group=group, label=label)
+        return Job("make", asked.title, do)
 
     def compare(self, data: Json) -> Json:
         """Have the variants of a spec made on the same prompts and noise; returns a job for each."""
         asked, axes = read_asked(data), read_axes(str(data.get("axes", "")))
         group, jobs = secrets.token_hex(8), []
-        for variant in variants(self.specs, asked.text, axes):
-            own = attrs.evolve(asked, text=variant.text)
-            try:
-                plan = self.specs.plan(own.text, need_weights=True)
-            except SpecError as error:
-                raise GlidepathError(f"{variant.label}: {error}") from error
-            jobs.append(self.job(own, plan, group, variant.label))
+        for variant in variants(self.specs, asked.text, axes, need_weights=True):
+            job = self.job(asked, variant.plan)
+            jobs.append(attrs.evolve(job, group=group, label=variant.label, about=variant.about))
         self.queue.add(*jobs)
         return {"group": group, "jobs": [job.document() for job in jobs]}
 

@@ -42,10 +42,14 @@ _SEGMENT = re.compile(r"(?P<dot>\.?)(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]{1,9})\]
 
 @attrs.frozen
 class Override:
-    """An override that messages call by the name of the option which stands for it, not `--set`."""
+    """An override that messages call by the name of the option which stands for it, not `--set`.
+
+    trusted: it may name files; those of a stranger name none.
+    """
 
     text: str
     name: str
+    trusted: bool = True
 
 
 @attrs.frozen(eq=False)
@@ -97,7 +101,8 @@ def override_source(number: int, override: str | Override) -> Source:
     if isinstance(override, str):
         override = Override(override, f"--set #{number}")
     text = override.text
-    return Source(override.name, Path(), text, skip=text.find("=") + 1, override=True)
+    folder, skip = Path() if override.trusted else None, text.find("=") + 1
+    return Source(override.name, folder, text, skip=skip, override=True, trusted=override.trusted)
 
 
 def apply(

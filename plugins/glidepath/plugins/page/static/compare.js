@@ -31,7 +31,8 @@ async function compare() {
     $("against").replaceChildren(...answer.jobs.map((job, index) => el("option", { value: index, textContent: job.label })));
     $("variants").replaceChildren(...answer.jobs.map((job) => el("figure", { id: `variant-${job.id}` },
       el("canvas", { width: 32, height: 32, role: "img", "aria-label": job.label }),
-      el("figcaption", {}, el("b", { textContent: job.label }), el("div", { class: "quiet small" })))));
+      el("figcaption", {}, el("b", { textContent: job.label }),
+        el("div", { class: "about small", textContent: job.about }), el("div", { class: "quiet small" })))));
     for (const job of answer.jobs) keep(job);
   } catch (error) {
     say("compare-said", error.message, true);
