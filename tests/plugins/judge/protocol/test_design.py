@@ -154,11 +154,26 @@ def test_what_cannot_be_judged_is_refused_and_nothing_is_left(
 
 
 def test_faithfulness_needs_prompts(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in Path("brave").glob("*.txt"):
+    for path in Path().glob("*/*.txt"):
         path.unlink()
     assert new("--question", "faithful") == 1
     assert "has no prompt to be faithful to" in capsys.readouterr().err
     assert not Path("j").exists()
+
+
+def test_the_prompts_of_one_folder_are_those_of_the_pictures_of_these_names_in_another(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in Path("careful").glob("*.txt"):
+        path.unlink()
+    assert new("--question", "faithful") == 0
+    assert capsys.readouterr().out.startswith("12 pairs of 2 arms")
+    pictures = reopened(Path("j")).pictures
+    assert [it.prompt for it in pictures[:12]] == [it.prompt for it in pictures[12:24]]
+    for path in Path("careful").iterdir():
+        path.rename(path.with_stem(f"other-{path.stem}"))
+    assert new("--question", "prefer", "--out", "k") == 1
+    assert "careful has pictures without a prompt, and the others with one" in capsys.readouterr().err
 
 
 def test_a_folder_with_something_in_it_is_left_alone(

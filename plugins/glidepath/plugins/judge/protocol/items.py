@@ -106,9 +106,14 @@ def make_items(pictures: Sequence[Shown], rules: Rules) -> list[Item]:
             if not against or against in (one, other):
                 items.append(Item(f"p{len(items):05d}", (together[one], together[other])))
     if not items:
-        raise GlidepathError(
-            "no two arms have pictures of one prompt, or of one name: there is nothing to compare"
+        silent = {it.arm for it in pictures} - {it.arm for it in pictures if it.prompt}
+        why = (
+            f"{', '.join(sorted(silent))} has pictures without a prompt, and the others with one: put the "
+            "text beside each as NAME.txt, or give two pictures the same name"
+            if silent and len(silent) < len(arms)
+            else "no two arms have pictures of one prompt, or of one name"
         )
+        raise GlidepathError(f"{why}; there is nothing to compare")
     return items
 
 

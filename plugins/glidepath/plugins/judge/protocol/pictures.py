@@ -48,8 +48,8 @@ def collect(paths: Sequence[Path], scratch: Path, catalogue: Catalogue) -> list[
     """The pictures of studies and folders; those of a study are written below `scratch`.
 
     A folder is an arm, named like it. Of a picture that glidepath made, its record says prompt, seed and
-    sample. Of another, the text beside it (`NAME.txt`) is its prompt, and those of one name in several
-    folders belong together.
+    sample. Of another, the text beside it (`NAME.txt`) is its prompt, or that beside the one of its name in
+    another folder, and those of one name in several folders belong together.
 
     Raises:
         GlidepathError: a path has no pictures, or is no study and no folder.
@@ -120,12 +120,23 @@ def _named(folder: Path, others: Sequence[Path]) -> Iterator[Source]:
         if record is not None:
             yield Source(file, arm, record["prompt"], f"{record['seed']}/{record['sample']}")
             continue
-        said = file.with_suffix(".txt")
-        try:
-            prompt = " ".join(read_text(said, _MOST_TEXT).split()) if said.is_file() else ""
-        except (OSError, UnicodeDecodeError) as error:
-            raise GlidepathError(f"cannot read {said}: {error}") from error
-        yield Source(file, arm, prompt, name.rpartition(".")[0])
+        stem = name.rpartition(".")[0]
+        yield Source(file, arm, _text(folder, stem) or _text_elsewhere(others, stem), stem)
+
+
+def _text_elsewhere(folders: Sequence[Path], stem: str) -> str:
+    """The prompt that the folders have for pictures of a name; "" where they have none, or several."""
+    said = {_text(folder, stem) for folder in folders} - {""}
+    return said.pop() if len(said) == 1 else ""
+
+
+def _text(folder: Path, stem: str) -> str:
+    """What stands in NAME.txt; "" where there is none."""
+    file = folder / f"{stem}.txt"
+    try:
+        return " ".join(read_text(file, _MOST_TEXT).split()) if file.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise GlidepathError(f"cannot read {file}: {error}") from error
 
 
 def _record(file: Path) -> dict[str, Any] | None:
