@@ -238,6 +238,7 @@ def test_as_a_metric_a_picture_has_the_share_of_its_comparisons_that_it_won(
     [
         (["--rate", "0.55"], 0, "judgements find a rate of 0.55 in 80%"),
         (["--rate", "0.5"], 1, "not 0.5"),
+        (["--rate", "55"], 1, "this is 55; is 0.55 meant?"),
         (["--rate", "0.55", "--power", "1.5"], 1, "--power is 1.5"),
         (["--rate", "0.51", "--per-rater", "1000000000", "--rater-icc", "0.2"], 1, "ask each for less"),
     ],

@@ -82,7 +82,8 @@ def power_of(arguments: argparse.Namespace) -> int:
     try:
         found = judgements_for(arguments.rate, arguments.power, design, arguments.confidence)
     except ValueError as error:
-        raise GlidepathError(f"--rate: {error}") from error
+        meant = f"; is {arguments.rate / 100:g} meant?" if 10 <= arguments.rate < 100 else ""
+        raise GlidepathError(f"--rate: {error}{meant}") from error
     if found is None:
         raise GlidepathError(
             f"no number of judgements finds {arguments.rate:g} so: {arguments.per_rater} answers of a rater "
