@@ -280,6 +280,20 @@ def test_a_network_that_guided_an_arm_does_not_judge_it(
     assert reopened(Path("j")).answers() == ([], [])
 
 
+@pytest.mark.parametrize("raters", [1, 5])
+def test_a_report_of_fewer_raters_or_prompts_than_intervals_were_tried_on_says_so(
+    make: Callable[..., Judgement], capsys: pytest.CaptureFixture[str], raters: int
+) -> None:
+    pytest.importorskip("scipy", reason="intervals need it: extra [studies]")
+    make("--set", "design.per_rater=4", "--set", "design.checks=1", "--set", "design.repeats=1")
+    rehearsed(reopened(Path("j")), raters)
+    assert main(["judge", "report", "j"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    few = f"Here are {raters} rater{'s' * (raters > 1)} and"
+    assert f"measured with 4 raters and 20 prompts or more. {few}" in said
+    assert "1 attention check and 1 repeated pair of each rater" in said
+
+
 def test_with_looks_the_looks_decide_and_not_the_p_of_the_end(
     make: Callable[..., Judgement], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,13 +65,15 @@ class Look:
 class Group:
     """What raters of one kind say.
 
-    name: "people", "simulated", or that of a model. raters: how many count. ratings: the mean of each arm.
+    name: "people", "simulated", or that of a model. raters: how many count. prompts: that they judged.
+    ratings: the mean of each arm.
     bradley_terry, davidson: strengths of the arms, in their order; None of ratings.
     """
 
     name: str
     answers: int
     raters: int
+    prompts: int
     compared: tuple[Compared, ...] = ()
     ties: Interval | None = None
     left: Interval | None = None
@@ -164,6 +166,7 @@ def _group(
         "name": name,
         "answers": len(found),
         "raters": len(np.unique(found.clusters.raters)),
+        "prompts": len(np.unique(found.clusters.prompts)),
     }
     if not len(found):
         return Group(**size)

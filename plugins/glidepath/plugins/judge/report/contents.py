@@ -10,6 +10,10 @@ import attrs
 
 from glidepath.plugins.judge.analysis.analysis import PEOPLE, SIMULATED, Analysis, Compared, Group
 from glidepath.plugins.judge.analysis.clusters import Interval
+from glidepath.plugins.judge.commands import counted
+
+TRIED_RATERS, TRIED_PROMPTS = 4, 20
+"""The fewest on which the coverage of intervals was measured (docs/judging.md has the table)."""
 
 
 @attrs.frozen
@@ -140,9 +144,13 @@ def _group(analysis: Analysis, group: Group) -> Iterator[Block]:
             "No person gave these answers. They say how the model would choose, and count for nobody else; "
             "intervals are over prompts."
         )
-    yield f"{group.answers} answers of {group.raters} rater{'s' * (group.raters != 1)} count."
+    yield (
+        f"{counted(group.answers, 'answer')} of {counted(group.raters, 'rater')} "
+        f"count{'s' * (group.answers == 1)}."
+    )
     if not group.answers:
         return
+    yield from _too_few(group)
     arms = analysis.judgement.arms
     if group.ratings:
         rows = tuple((arm, _interval(it, ".2f")) for arm, it in zip(arms, group.ratings, strict=True))
@@ -160,6 +168,17 @@ def _group(analysis: Analysis, group: Group) -> Iterator[Block]:
         yield f"Agreement between raters: Krippendorff's alpha {group.alpha:.2f} (1: they agree; 0: chance)."
     if group.looks:
         yield _looks(analysis, group)
+
+
+def _too_few(group: Group) -> Iterator[str]:
+    """Whether the intervals are of fewer raters or prompts than they were tried on."""
+    people = group.name in (PEOPLE, SIMULATED)  # the intervals of a model are over prompts
+    if group.prompts < TRIED_PROMPTS or (people and group.raters < TRIED_RATERS):
+        yield (
+            f"Whether intervals hold what they promise was measured with {TRIED_RATERS} raters and "
+            f"{TRIED_PROMPTS} prompts or more. Here are {counted(group.raters, 'rater')} and "
+            f"{counted(group.prompts, 'prompt')}: these intervals may be wrong."
+        )
 
 
 def _comparisons(group: Group) -> Table:
@@ -263,8 +282,9 @@ def _methods(analysis: Analysis) -> Iterator[str]:
         "and Miller 2011; t with Satterthwaite's degrees of freedom). Those of win rates are of their logit."
     )
     yield (
-        f"Pairs, sides, order, {rules.design.checks} attention checks and {rules.design.repeats} repeated "
-        f"pairs of each rater were drawn by seed {rules.judgement.seed}. Checks and repeats are no answers."
+        f"Pairs, sides, order, {counted(rules.design.checks, 'attention check')} and "
+        f"{counted(rules.design.repeats, 'repeated pair')} of each rater were drawn by seed "
+        f"{rules.judgement.seed}. Checks and repeats are no answers."
     )
     for note in analysis.notes:
         yield f"Note: {note}."
