@@ -8,7 +8,8 @@ import secrets
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from glidepath.core.errors import GlidepathError
@@ -37,9 +38,13 @@ def serve(
     open_browser: bool = True,
     on_stop: Callable[[], None] = lambda: None,
     extra: str = "page",
+    name: str = "",
+    pages: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Serve an application until SIGINT or SIGTERM. Its address is printed first, on a line of its own.
 
+    name: of this machine, in what is printed (default: that of the host). pages: paths
+    whose whole addresses are printed after it, by what stands before each.
     app: of ASGI, such as `guarded` makes. port: 0 for one that is free. token: part of the address that is
     printed and opened. open_browser: open the address in the browser of this machine, if it has one.
     on_stop: called when it is told to stop; answers without an end, such as streams of events, end there.
@@ -56,8 +61,10 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         if host in ("0.0.0.0", "::"):
             shown = socket.gethostname()
-        address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
-        print(address, flush=True)
+        base = f"http://{name or shown}:{listening.getsockname()[1]}/"
+        address = base + (f"?token={token}" if token else "")
+        links = [f"  {title}  {base}{path.removeprefix('/')}" for title, path in pages.items()]
+        print("\n".join([address, *links]), flush=True)
         config = uvicorn.Config(
             app,
             log_level="warning",

@@ -20,6 +20,7 @@ from tests.plugins.judge.conftest import ARMS, reopened
 from glidepath.plugins.judge.commands.making import path_of
 from glidepath.plugins.judge.protocol.folder import Judgement
 from glidepath.plugins.judge.serving.app import MOST_BYTES, application
+from glidepath.registry.cli import main
 
 HERE = "http://127.0.0.1:8765"
 
@@ -109,6 +110,28 @@ def test_a_forged_link_is_refused_everywhere(client: TestClient, judgement: Judg
         assert client.get(path).status_code in (404, 405)
     assert answered(client, link, 0, "left").status_code in (404, 405)
     assert judgement.answers() == ([], [])
+
+
+def test_a_mistyped_link_is_told_in_a_page(client: TestClient) -> None:
+    answer = client.get("/r/mistyped")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "<p>this link is of nobody: ask for yours again</p>" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("words", "host"), [((), "127.0.0.1"), (("--name", "lab.example", "--name", "b"), "lab.example")]
+)
+def test_whole_links_are_printed(
+    judgement: Judgement, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], host: str
+) -> None:
+    uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed: extra [page]")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uvicorn.Server, "run", lambda *_arguments, **_more: None)
+        assert main(["judge", "serve", str(judgement.folder), "--port", "0", *words]) == 0
+    said = capsys.readouterr().out
+    (port,) = re.findall(rf"^http://{host}:(\d+)/$", said, re.MULTILINE)
+    for rater, link in zip(judgement.raters(), links_of(judgement), strict=True):
+        assert f"  {rater.name}  http://{host}:{port}{link}\n" in said
 
 
 def test_a_changed_letter_makes_a_link_a_forged_one(client: TestClient, judgement: Judgement) -> None:

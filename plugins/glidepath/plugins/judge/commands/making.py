@@ -72,11 +72,16 @@ def serve_raters(arguments: argparse.Namespace) -> int:
     judgement = open_judgement(arguments.folder, open_catalogue(arguments))
     with judgement.lock():
         app = application(judgement, hosts=arguments.names)
-        print("links of raters, behind the address below; `judge serve` has to run while they judge")
-        for rater in judgement.raters():
-            if rater.kind == "person":
-                print(f"  {rater.name}  {path_of(judgement, rater)}")
-        serve(app, host=arguments.host, port=arguments.port, open_browser=False)
+        print("a link for each rater stands below; `judge serve` has to run while they judge")
+        people = [rater for rater in judgement.raters() if rater.kind == "person"]
+        serve(
+            app,
+            host=arguments.host,
+            port=arguments.port,
+            open_browser=False,
+            name=next(iter(arguments.names), ""),
+            pages={rater.name: path_of(judgement, rater) for rater in people},
+        )
     return 0
 
 

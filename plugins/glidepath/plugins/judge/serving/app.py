@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -19,6 +20,16 @@ _STATIC: Final = {
     "rate.js": "text/javascript; charset=utf-8",
     "rate.css": "text/css; charset=utf-8",
 }
+
+_PROBLEM: Final = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Judging pictures</title>
+<p>{}</p>
+</html>
+"""
 
 
 def application(judgement: Judgement, *, hosts: Collection[str] = ()) -> Any:
@@ -51,11 +62,12 @@ def application(judgement: Judgement, *, hosts: Collection[str] = ()) -> Any:
             return JSONResponse({"problem": str(error)}, 404)
 
     def opened(request: Any) -> Any:
-        def work() -> Any:
+        try:
             desk.state(request.path_params["link"])
-            return file("rate.html")(request)
-
-        return told(work)
+        except Unknown as error:
+            page = _PROBLEM.format(html.escape(str(error)))
+            return Response(page, 404, media_type=_STATIC["rate.html"])
+        return file("rate.html")(request)
 
     def task(request: Any) -> Any:
         return told(lambda: JSONResponse(desk.state(request.path_params["link"])))
