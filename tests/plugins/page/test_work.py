@@ -37,6 +37,15 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Work]:
     watched.close()
 
 
+def test_a_run_without_a_log_is_told(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/heartbeat.json").write_text('{"state": "stopped", "step": 8, "total": 100}')
+    watched = Work(studies=tmp_path / "studies", runs=tmp_path)
+    (run,) = watched.runs()["runs"]
+    watched.close()
+    assert (run["name"], run["state"], run["step"], run["curves"]) == ("new", "stopped", 8, {})
+
+
 def test_a_run_is_told_with_its_curves_its_sheets_and_what_happened(watched: Work) -> None:
     (run,) = watched.runs()["runs"]
     assert (run["name"], run["state"], run["step"], run["total"]) == ("one", "done", 1000, 1000)
@@ -130,5 +139,5 @@ def test_a_command_that_fails_is_told_and_the_next_one_answered() -> None:
         "problem": "no installed plugin supplies `glidepath runs`"
     }
     catalogue = load_catalogue()
-    assert "there is no log.jsonl" in answer(["runs", "/nowhere", "--json"], catalogue)["problem"]
+    assert "there is no folder /nowhere" in answer(["runs", "/nowhere", "--json"], catalogue)["problem"]
     assert "unrecognized" in answer(["runs", "--no-such-option"], catalogue)["problem"]

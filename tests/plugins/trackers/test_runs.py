@@ -152,9 +152,25 @@ def test_a_page_holds_curves_sheets_events_and_the_spec_and_needs_no_other_file(
     assert "1970-01-01 00:00:02 UTC" in found.text
 
 
+@pytest.mark.parametrize("mark", ["events.jsonl", "heartbeat.json"])
+def test_a_run_that_has_logged_nothing_yet_is_listed(
+    runs: Path, capsys: pytest.CaptureFixture[str], mark: str
+) -> None:
+    place = {"step": 8, "total": 100, "stage": "denoise"}
+    Path("runs/new").mkdir()
+    write_lines(Path("runs/new", mark), [{"name": "stopped", "state": "stopped", **place}])
+    assert main(["runs"]) == 0
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row.split() == ["runs/new", "stopped", "8", "of", "100", "denoise", "-", "-"]
+
+
 def test_no_run_is_told(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
     assert main(["runs", "empty"]) == 1
     assert "empty is no folder of a run, and holds none" in capsys.readouterr().err
+    assert main(["runs", "list"]) == 1
+    said = capsys.readouterr().err
+    assert "there is no folder list" in said
+    assert "`glidepath runs` lists the runs in the folder runs" in said
     assert main(["runs", "--page", "x.html"]) == 1
     assert "a page is of one run, and these are 2" in capsys.readouterr().err

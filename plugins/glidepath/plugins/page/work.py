@@ -24,9 +24,10 @@ from glidepath.core import GlidepathError
 from glidepath.plugins.page.asking import Commands, environment
 from glidepath.registry import read_lines
 
-LOG, EVENTS, SHEETS, REPORT, GRAPH = (
+LOG, EVENTS, HEARTBEAT, SHEETS, REPORT, GRAPH = (
     "log.jsonl",
     "events.jsonl",
+    "heartbeat.json",
     "samples",
     "report/report.html",
     "graph.json",
@@ -115,7 +116,8 @@ class Work:
 
     def _read_runs(self) -> Json:
         folder = self._folders["run"]
-        if not folder.is_dir() or not any(folder.glob(f"*/{LOG}")):
+        marks = (LOG, EVENTS, HEARTBEAT)  # by these `glidepath runs` knows a run
+        if not folder.is_dir() or not any(any(folder.glob(f"*/{mark}")) for mark in marks):
             return {"runs": []}
         found = []
         for row in self._printed("runs", str(folder), "--json"):

@@ -65,14 +65,22 @@ def find_runs(folders: Iterable[Path]) -> list[Recorded]:
     for folder in folders:
         inside = [folder] if is_run(folder) else sorted(filter(is_run, folder.glob("*")))
         if not inside:
-            raise GlidepathError(f"{folder} is no folder of a run, and holds none: there is no {LOG}")
+            why = (
+                f"{folder} is no folder of a run, and holds none: there is no {LOG}, {EVENTS} or {HEARTBEAT}"
+                if folder.exists()
+                else f"there is no folder {folder}"
+            )
+            raise GlidepathError(
+                f"{why}; `glidepath runs` lists the runs in the folder runs, and `glidepath runs FOLDER` "
+                "those in another"
+            )
         found += map(read_run, inside)
     return found
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run of training."""
-    return (folder / LOG).is_file()
+    """Whether a folder is that of a run of training; one that has just begun has no log yet."""
+    return any((folder / name).is_file() for name in (LOG, EVENTS, HEARTBEAT))
 
 
 def read_run(folder: Path) -> Recorded:
