@@ -231,6 +231,7 @@ TEXT_FILE = "notes.png"
         ("tiny.yaml", ["--strength", 0.5], "--strength says what becomes of an image"),
         ("tiny.yaml", ["--image", "photo.png"], "--image needs --mask"),
         ("tiny.yaml", ["--image", "absent.png", "--strength", 1], "there is no file absent.png"),
+        ("tiny.yaml", ["--image", "absent.png"], "--image: there is no file absent.png"),
         ("tiny.yaml", ["--image", TEXT_FILE, "--strength", 1], f"cannot read {TEXT_FILE} as an image"),
         ("tiny.yaml", ["--image", "cut.png", "--strength", 1], "cannot read cut.png as an image"),
         ("tiny.yaml", ["--image", "photo.png", "--mask", TEXT_FILE], f"cannot read {TEXT_FILE} as an image"),

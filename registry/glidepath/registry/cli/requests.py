@@ -29,6 +29,9 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             picture is not there.
     """
     files = picture_files(arguments)
+    for name, file in files.items():
+        if not file.exists():
+            raise GlidepathError(f"{picture_option(name)}: there is no file {file}")
     for option, is_given in (("mask", "mask" in files), ("strength", arguments.strength is not None)):
         if is_given and "image" not in files:
             raise GlidepathError(
@@ -39,9 +42,6 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             "--image needs --mask, a picture whose white pixels are painted anew, or --strength, how much of "
             "the image is changed (such as 0.6), or both"
         )
-    for name, file in files.items():
-        if not file.exists():
-            raise GlidepathError(f"{picture_option(name)}: there is no file {file}")
     if arguments.noise_film is not None and not arguments.noise_film.exists():
         raise GlidepathError(f"--noise-film: there is no file {arguments.noise_film}")
     prompts = len(arguments.prompts)
