@@ -9,7 +9,7 @@ import pytest
 
 from glidepath.plugins.studies.run.collect import collect
 from glidepath.plugins.studies.run.forecast import Toll, classes_of, forecast, waiting
-from glidepath.plugins.studies.run.planning import Planned, plan
+from glidepath.plugins.studies.run.planning import Planned, as_text, plan
 from glidepath.plugins.studies.store.store import Store
 from glidepath.plugins.studies.study.graph import Graph, build_graph
 from glidepath.plugins.studies.study.reader import read_study
@@ -110,6 +110,13 @@ def test_what_has_run_tells_what_the_rest_takes(small: Path, capsys: pytest.Capt
     assert told["bytes"] > 8 * 4 * 3 * 8 * 8
     assert main(["study", "plan", "study.yaml"]) == 0
     assert "nothing is left to run" in capsys.readouterr().out
+
+
+def test_one_of_a_thing_is_told_as_one(small: Path) -> None:
+    one = TWO_ARMS.replace("[red, green], per_prompt: 2", "[red], per_prompt: 1")
+    text = "\n".join(as_text(planned(small, text=one), everything=True))
+    assert "2 arms, 2 trials; the baseline" in text
+    assert "\n1 image in each trial, of 1 prompt\n" in text
 
 
 def test_five_seeds_never_decide_by_signs_and_the_plan_says_so(small: Path) -> None:

@@ -179,7 +179,8 @@ def as_text(planned: Planned, *, everything: bool) -> Iterator[str]:
     study = planned.study
     most = None if everything else _MOST_LISTED
     yield f"{study.name}: {study.about.question}" if study.about.question else study.name
-    yield f"\n{len(study.arms)} arms, {planned.trials} trials; the baseline is {study.baseline.name}"
+    arms, trials = _many(len(study.arms), "arm"), _many(planned.trials, "trial")
+    yield f"\n{arms}, {trials}; the baseline is {study.baseline.name}"
     yield indent(text_table([_arm_row(arm) for arm in study.arms[:most]]))
     if most is not None and len(study.arms) > most:
         yield f"  ... and {len(study.arms) - most} more (--all)"
@@ -195,7 +196,7 @@ def as_text(planned: Planned, *, everything: bool) -> Iterator[str]:
         rows.append((stage, str(count), str(found), left))
     yield "\n" + text_table(rows)
     images = len(study.prompts) * study.data.per_prompt
-    yield f"\n{images} images in each trial, of {len(study.prompts)} prompts"
+    yield f"\n{_many(images, 'image')} in each trial, of {_many(len(study.prompts), 'prompt')}"
     yield from _left(planned)
     yield from planned.notes
     yield from planned.sentences
@@ -219,6 +220,10 @@ def _left(planned: Planned) -> Iterator[str]:
 def _arm_row(arm: Any) -> tuple[str, str]:
     values = ", ".join(f"{name} {yaml_text(value)}" for name, value in arm.factors.items())
     return arm.name, shorten(values + (f" (also {', '.join(arm.also)})" if arm.also else ""))
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -178,6 +178,8 @@ def _quarters(values: Sequence[int]) -> list[int]:
 def _span(quarters: Sequence[int]) -> str:
     if not quarters:
         return "no"
+    if quarters[0] == quarters[-1]:
+        return str(quarters[0])
     return f"{quarters[0]} to {quarters[-1]} (half of them {quarters[1]} to {quarters[3]})"
 
 
