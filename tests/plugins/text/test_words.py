@@ -61,6 +61,18 @@ def test_an_unknown_word_is_refused_with_its_prompt_and_a_suggestion() -> None:
     assert message.count("'gren'") == 1
 
 
+@pytest.mark.parametrize(
+    ("word", "said"), [("aple", "'aple' (did you mean 'apple'?)"), ("square", "'square'")]
+)
+def test_a_suggestion_begins_as_the_word_does_where_others_are_as_like_and_is_like_it(
+    word: str, said: str
+) -> None:
+    tokenizer = WordsTokenizer(WordsConfig(vocabulary=["apple", "maple", "star"]))
+    with pytest.raises(PartError) as caught:
+        tokenizer.encode(word)
+    assert f"was not taught: {said}; it knows" in str(caught.value)
+
+
 def test_of_many_unknown_words_the_first_are_named() -> None:
     with pytest.raises(UnreadablePrompt, match=r"taught: 'w0', .*'w9', and 490 more") as raised:
         COLOURS.encode(" ".join(f"w{index}" for index in range(500)))

@@ -10,7 +10,7 @@ import pytest
 
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.spec.spec import Spec
-from glidepath.registry.text.problems import Problem
+from glidepath.registry.text.problems import Problem, nearest
 
 TEXT = """\
 schedule: cosine
@@ -168,6 +168,22 @@ def test_an_unknown_path_is_shown_the_nearest(fault: Fault, override: str, path:
     assert problem.hint == hint
     assert problem.place is not None
     assert problem.place.text[problem.place.column - 1 :].startswith(path.rpartition(".")[2])
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "near"),
+    [
+        ("lr", ["lora", "learning_rate"], "learning_rate"),  # as other programs call it
+        ("lr", ["lora", "rank"], "lora"),
+        ("aple", ["maple", "apple"], "apple"),  # as alike as the other, and begins as the word does
+        ("scael", ["scaled", "scale"], "scale"),  # the same letters
+        ("sampl", ["sampler", "example"], "sampler"),
+    ],
+)
+def test_of_words_that_are_alike_the_one_that_is_meant_is_nearest(
+    word: str, known: list[str], near: str
+) -> None:
+    assert nearest(word, known) == nearest(word, known[::-1]) == near
 
 
 @pytest.mark.parametrize(

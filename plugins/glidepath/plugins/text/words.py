@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,11 +11,12 @@ from glidepath.core import PartError, UnreadablePrompt
 from glidepath.plugins.text.configs import WordsConfig
 from glidepath.plugins.text.merging import MOST_BYTES
 from glidepath.plugins.text.plugin import words_faults
-from glidepath.registry import list_names, read_lines
+from glidepath.registry import did_you_mean, list_names, read_lines
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _MOST_LISTED = 100
 _MOST_UNKNOWN = 10  # each is compared with all words
+_ALIKE = 0.7  # a word that is less like another, as `star` is like `square`, is no slip of it
 
 
 class WordsTokenizer:
@@ -107,8 +107,8 @@ def _read(file: Path) -> list[str]:
 def _unknown_words(text: str, unknown: Sequence[str], known: Sequence[str]) -> str:
     said = []
     for word in unknown[:_MOST_UNKNOWN]:
-        near = difflib.get_close_matches(word, known, n=1)
-        said.append(f"{word!r} (did you mean {near[0]!r}?)" if near else repr(word))
+        hint = did_you_mean(word, known, _ALIKE)
+        said.append(f"{word!r} ({hint})" if hint else repr(word))
     more = f", and {len(unknown) - len(said)} more" if len(unknown) > len(said) else ""
     return f"the prompt {text!r} has words that the text encoder was not taught: {', '.join(said)}{more}"
 

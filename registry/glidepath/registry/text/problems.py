@@ -18,6 +18,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("fp64", "f64", "double"), "float64"),
     **dict.fromkeys(("gpu", "nvidia", "hip", "rocm"), "cuda"),
     **dict.fromkeys(("metal", "apple"), "mps"),
+    "lr": "learning_rate",
 }
 """What other programs call a thing, and how it is called here."""
 
@@ -130,12 +131,17 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     meant = known_as(word)
     if meant in folded:
         return folded[meant]
-    from difflib import get_close_matches  # most commands find every word
+    from difflib import SequenceMatcher, get_close_matches  # most commands find every word
 
-    letters = sorted(word.casefold())
-    near = get_close_matches(word.casefold(), folded, n=3, cutoff=cutoff)
-    # of those that are alike, one of the same letters in another order is meant
-    return folded[max(near, key=lambda name: sorted(name) == letters)] if near else ""
+    lowered = word.casefold()
+
+    def meant_by(name: str) -> tuple[bool, float, bool]:
+        """The same letters in another order; else the most alike, and of those one that begins alike."""
+        alike = SequenceMatcher(None, name, lowered).ratio()
+        return sorted(name) == sorted(lowered), alike, name[:1] == lowered[:1]
+
+    near = get_close_matches(lowered, folded, n=3, cutoff=cutoff)
+    return folded[max(near, key=meant_by)] if near else ""
 
 
 class Problems:
