@@ -245,19 +245,16 @@ class Typing:
 
     def _wrong(self, node: Node, path: str, hint: str = "", allowed: Iterable[str] = ()) -> Any:
         """The value is of another type."""
-        this = f"this is {describe_node(node)}"
+        takes, this = type_text(self.annotation), f"this is {describe_node(node)}"
         if isinstance(node, Scalar) and node.text:
             this = f"{quoted(node.text) if node.is_text else node.text} is {describe_node(node)}"
             if node.is_text and resolve(node.text)[1] in (INT, FLOAT):
                 hint = hint or f"write it without quotes: {node.text}"
-            elif (whole := _whole(node)) is not None:
+            elif (whole := _whole(node)) is not None and _takes_int(self.annotation):
                 hint = hint or f"write {whole}"
+                takes, this = "a whole number", f"{node.text} is written as a fraction"
         self._problem(
-            f"{self.name} takes {type_text(self.annotation)}, and {this}",
-            node,
-            path,
-            hint or _about(self.about),
-            allowed,
+            f"{self.name} takes {takes}, and {this}", node, path, hint or _about(self.about), allowed
         )
         return FAILED
 
@@ -287,6 +284,11 @@ def _whole(node: Node) -> int | None:
     """The whole number that a float without a fraction is, as 10.0 and 1e1 are in YAML."""
     value = node.value if isinstance(node, Scalar) and node.rule == FLOAT else None
     return int(value) if isinstance(value, float) and value.is_integer() else None
+
+
+def _takes_int(annotation: Any) -> bool:
+    """Whether a whole number, or a list of them, is what an annotation is for, or one of what it is for."""
+    return annotation is int or any(map(_takes_int, typing.get_args(annotation)))
 
 
 def _fits(node: Node, member: Any, lenient: bool = False) -> bool:
