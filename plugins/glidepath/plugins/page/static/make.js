@@ -1,6 +1,6 @@
 // Images: what is asked, the walk while it goes and afterwards, and what came of it.
 
-import { $, ask, duration, el, loaded, readFile, say, yaml } from "./tools.js";
+import { $, ask, duration, el, loaded, readFile, say, used, yaml } from "./tools.js";
 import { at, change, onSpec, replaced, replacedSlots, spec } from "./spec.js";
 import { ended, jobs, keep, onJob } from "./jobs.js";
 import * as paint from "./paint.js";
@@ -26,6 +26,7 @@ export function start() {
     const value = $("steps").value.trim();
     change(stepsPath(), value ? { yaml: value } : { remove: true });
   });
+  for (const id of ["labels", "texts"]) $(id).addEventListener("input", inUse);
   $("other-file").addEventListener("change", async () => {
     const name = $("other-name").value.trim();
     const file = $("other-file").files[0];
@@ -56,7 +57,12 @@ function steps() {
   field.placeholder = yaml(at(spec.check.resolved ?? {}, stepsPath()));
 }
 
+function inUse() {
+  used("more-used", $("labels").value && `classes ${$("labels").value}`, $("texts").value && "texts", ...Object.keys(state.others));
+}
+
 function others() {
+  inUse();
   $("others").replaceChildren(...Object.keys(state.others).map((name) => el("li", {}, name,
     el("button", { type: "button", class: "bare", textContent: "×", "aria-label": `Take ${name} away`,
       onclick: () => { delete state.others[name]; others(); } }))));
@@ -210,14 +216,14 @@ export function card(image) {
     el("div", { class: "told" }, el("p", { textContent: title }), facts ? el("p", { class: "quiet", textContent: facts }) : null),
     el("div", { class: "acts" },
       el("a", { href: `${address}?download=1`, download: image.file, textContent: "Download" }),
-      act("Start from it", () => startFrom(address)),
+      act("Start from it", () => startFrom(address, image.file)),
       act("Restore", () => restore({ file: image.file })),
       act("Replay", () => replay(image.file))));
 }
 
-async function startFrom(address) {
+async function startFrom(address, name) {
   view("make");
-  await paint.take(address).catch((error) => say("said", error.message, true));
+  await paint.take(address, { name }).catch((error) => say("said", error.message, true));
 }
 
 async function replay(file) {
@@ -248,7 +254,7 @@ export async function restore(image) {
     const { image: from, mask, ...rest } = then.pictures;
     state.others = rest;
     others();
-    if (from) await paint.take(from, { mask, strength: then.strength });
+    if (from) await paint.take(from, { mask, strength: then.strength, name: "the picture of the record" });
     else paint.away();
     say("said", "Restored: spec, prompts and seed are those of the picture.");
   } catch (error) {

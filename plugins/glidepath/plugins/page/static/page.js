@@ -56,7 +56,7 @@ async function dropped(file) {
     try {
       await make.restore({ png: address });
     } catch (error) {
-      await paint.take(address);
+      await paint.take(address, { name: file.name });
       say("said", `It carries nothing to restore, and is a picture to start from. ${error.message}`);
     }
   } catch (error) {

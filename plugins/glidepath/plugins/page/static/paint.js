@@ -1,13 +1,13 @@
 // The picture that images start from, and the mask that is painted over it.
 
-import { $, loaded, readFile, say } from "./tools.js";
+import { $, loaded, readFile, say, used } from "./tools.js";
 
-const state = { picture: null, mask: null, painted: false };
+const state = { picture: null, mask: null, painted: false, name: "" };
 
 export function start() {
   $("picture").addEventListener("change", async () => {
     const file = $("picture").files[0];
-    if (file) await take(await readFile(file)).catch((error) => say("said", error.message, true));
+    if (file) await take(await readFile(file), { name: file.name }).catch((error) => say("said", error.message, true));
   });
   $("picture-away").addEventListener("click", away);
   $("mask-clear").addEventListener("click", clear);
@@ -18,6 +18,7 @@ export function start() {
   for (const name of ["strength", "brush"]) {
     $(name).addEventListener("input", () => shown(name));
   }
+  $("use-strength").addEventListener("change", inUse);
   const canvas = $("canvas");
   let drawing = false;
   const paint = (event) => {
@@ -37,10 +38,15 @@ export function start() {
 
 function shown(name) {
   $(`${name}-shown`).textContent = name === "strength" ? Number($(name).value).toFixed(2) : $(name).value;
+  inUse();
+}
+
+function inUse() {
+  used("start-used", state.picture && state.name, strength() && `strength ${strength()}`, state.painted && "where it is painted");
 }
 
 // Takes a picture to start from: a data URL, or an address of this server.
-export async function take(address, { mask = null, strength } = {}) {
+export async function take(address, { mask = null, strength: given, name = "a picture" } = {}) {
   const image = await loaded(address);
   const limit = 2048;
   const scale = Math.min(1, limit / Math.max(image.naturalWidth, image.naturalHeight));
@@ -49,17 +55,19 @@ export async function take(address, { mask = null, strength } = {}) {
   canvas.height = Math.max(1, Math.round(image.naturalHeight * scale));
   state.picture = document.createElement("canvas");
   state.mask = document.createElement("canvas");
+  state.name = name;
   for (const layer of [state.picture, state.mask]) Object.assign(layer, { width: canvas.width, height: canvas.height });
   state.picture.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
   $("painting").hidden = false;
   $("start").open = true;
   clear();
   if (mask) await takeMask(mask);
-  $("use-strength").checked = strength !== null;
-  if (strength) {
-    $("strength").value = strength;
+  $("use-strength").checked = given !== null;
+  if (given) {
+    $("strength").value = given;
     shown("strength");
   }
+  inUse();
 }
 
 async function takeMask(address) {
@@ -81,6 +89,7 @@ export function away() {
   Object.assign(state, { picture: null, mask: null, painted: false });
   $("picture").value = "";
   $("painting").hidden = true;
+  inUse();
 }
 
 function clear() {
@@ -108,6 +117,7 @@ function dab(x, y, width, height) {
 }
 
 function draw() {
+  inUse();
   const canvas = $("canvas");
   const context = canvas.getContext("2d");
   context.globalAlpha = 1;
@@ -128,8 +138,11 @@ export function asked() {
   if (!state.picture) return { pictures: {}, strength: null };
   const pictures = { image: state.picture.toDataURL("image/png") };
   if (state.painted) pictures.mask = onBlack(state.mask).toDataURL("image/png");
-  const strength = $("use-strength").checked || !state.painted ? Number($("strength").value) : null;
-  return { pictures, strength };
+  return { pictures, strength: strength() };
+}
+
+function strength() {
+  return state.picture && ($("use-strength").checked || !state.painted) ? Number($("strength").value) : null;
 }
 
 export function picture() {

@@ -37,6 +37,13 @@ export function say(id, text, bad = false) {
   node.classList.toggle("bad", bad);
 }
 
+// Says beside the name of a section that is folded what of it is in use.
+export function used(id, ...what) {
+  const told = what.filter(Boolean).join(", ");
+  $(id).textContent = `in use: ${told}`;
+  $(id).hidden = !told;
+}
+
 export function later(delay, run) {
   let timer = 0;
   return (...given) => {
