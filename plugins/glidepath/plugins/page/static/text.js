@@ -8,6 +8,7 @@ export function start() {
   area.value = spec.text;
   area.addEventListener("input", () => {
     typed(area.value);
+    stale();
     gutter();
   });
   area.addEventListener("scroll", () => ($("gutter").scrollTop = area.scrollTop));
@@ -43,7 +44,7 @@ function draw(origin) {
   verdict.textContent = problems.length
     ? `${problems.length} ${problems.length === 1 ? "problem" : "problems"}`
     : warnings.length ? `fits; ${warnings.length} ${warnings.length === 1 ? "warning" : "warnings"}` : "fits";
-  if (!problems.length) plan();
+  if (!problems.length) planAgain();
   else facts([]);
 }
 
@@ -90,7 +91,15 @@ const plan = later(350, async () => {
   }
 });
 
-export const planAgain = plan;
+export function planAgain() {
+  stale();
+  plan();
+}
+
+// What stands there is of what was before, until the next plan comes.
+function stale() {
+  $("plan").setAttribute("aria-busy", "true");
+}
 
 export function chosenSize() {
   const sides = $("size").value.match(/\d+/g);
@@ -110,5 +119,6 @@ function show(cost) {
 }
 
 function facts(rows) {
+  $("plan").removeAttribute("aria-busy");
   $("plan").replaceChildren(...rows.flatMap(([name, value]) => [el("dt", { textContent: name }), el("dd", { textContent: value })]));
 }
