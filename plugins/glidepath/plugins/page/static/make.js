@@ -6,7 +6,8 @@ import { ended, jobs, keep, onJob } from "./jobs.js";
 import * as paint from "./paint.js";
 import { chosenSize, planAgain } from "./text.js";
 
-const state = { current: null, first: 0, others: {} };
+// current: the job that is shown. line: those that were asked for after it, which are shown in their turn.
+const state = { current: null, line: [], first: 0, others: {} };
 
 export function start() {
   $("ask").addEventListener("submit", (event) => {
@@ -122,15 +123,28 @@ async function cancel(id) {
 }
 
 function show(job) {
-  state.current = job.id;
-  $("walk").hidden = true;
-  $("shown-stage").hidden = true;
-  $("made").replaceChildren();
+  state.line.push(job.id);
   keep(job);
 }
 
+// Shows the next, once what is shown has ended. Its picture stays until there is another.
+function follow() {
+  if (jobs.has(state.current) && !ended(jobs.get(state.current))) return;
+  state.line = state.line.filter((id) => jobs.get(id)?.state !== "cancelled");
+  if (!state.line.length) return;
+  state.current = state.line.shift();
+  $("walk").hidden = true;
+  $("made").replaceChildren();
+  news(jobs.get(state.current));
+}
+
 function news(job, step) {
+  told(job, step);
+  follow();
   queue();
+}
+
+function told(job, step) {
   if (job.id !== state.current || job.group) return;
   const busy = !ended(job);
   $("stop").hidden = !busy;
@@ -200,6 +214,8 @@ async function showFrame() {
 
 function queue() {
   const waiting = [...jobs.values()].filter((job) => !ended(job) && job.id !== state.current);
+  $("waits").textContent = `${waiting.length} ${waiting.length === 1 ? "waits" : "wait"}`;
+  $("waits").hidden = !waiting.length;
   $("queue").replaceChildren(...waiting.map((job) => el("li", {},
     el("span", {}, job.state === "waiting" ? "Waiting: " : "Now: ", job.label || job.title),
     el("button", { type: "button", class: "bare", textContent: "Cancel", onclick: () => cancel(job.id) }))));
