@@ -52,9 +52,17 @@ function item(kind, it) {
   const where = it.line ? `line ${it.line}` : it.file || it.path;
   const mark = where
     ? el("button", { type: "button", textContent: where, onclick: () => go(it.line), disabled: !it.line }) : null;
-  const allowed = it.allowed?.length ? `allowed: ${it.allowed.slice(0, 20).join(", ")}` : "";
+  const allowed = it.allowed?.length ? `allowed: ${some(it.allowed)}` : "";
   return el("li", { class: kind }, mark, mark ? ": " : "", it.what,
     [it.hint, allowed].filter(Boolean).map((text) => el("span", { class: "hint", textContent: text })));
+}
+
+// The first names of a list, those of the server's own specs before others, and how many more there are.
+function some(names, most = 20) {
+  const own = new Set(spec.known.files.map((file) => file.name));
+  const sorted = [...names.filter((name) => own.has(name)), ...names.filter((name) => !own.has(name))];
+  const more = sorted.length - most;
+  return sorted.slice(0, most).join(", ") + (more > 0 ? `, and ${more} more` : "");
 }
 
 function go(line) {
