@@ -135,6 +135,7 @@ function follow() {
   state.current = state.line.shift();
   $("walk").hidden = true;
   $("made").replaceChildren();
+  $("shown").addEventListener("load", intoSight, { once: true });
   news(jobs.get(state.current));
 }
 
@@ -161,6 +162,12 @@ function told(job, step) {
   else if (job.state === "done") finished(job);
 }
 
+// Where somebody works elsewhere on the page, it stays where it is.
+function intoSight() {
+  const at = document.activeElement;
+  if (at === document.body || $("ask").contains(at)) $("result").scrollIntoView({ block: "nearest" });
+}
+
 function picture(address, told) {
   $("shown").src = address;
   $("shown").alt = told;
@@ -179,6 +186,7 @@ function finished(job) {
   const told = [...Object.entries(takes).map(([name, about]) => `${name}, ${about}`), ...texts.map((name) => `the text ${name}`)];
   $("takes-told").textContent = told.length ? `This model takes ${told.join("; ")}.` : "";
   $("made").replaceChildren(...files.map((file) => card({ file, prompts: [job.title] })));
+  $("shown").addEventListener("load", intoSight, { once: true });
   if (files.length === 1) picture(`/images/${encodeURIComponent(files[0])}`, job.title);
   if (job.frames.length) {
     $("walk").hidden = false;
