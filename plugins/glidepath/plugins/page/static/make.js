@@ -76,6 +76,7 @@ export function request() {
   for (const line of $("texts").value.split("\n")) {
     const [name, ...rest] = line.split("=");
     if (rest.length) texts[name.trim()] = rest.join("=").trim();
+    else if (line.trim()) throw new Error(`Texts: “${line.trim()}” has no =; write a line such as prompt_2 = a red circle.`);
   }
   return {
     text: spec.text,
