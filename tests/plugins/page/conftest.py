@@ -11,6 +11,8 @@ import pytest
 from glidepath.plugins.page.state import Desk
 from glidepath.registry import load_catalogue
 
+from .browsing import browser, page, server  # noqa: F401 - fixtures
+
 HERE = "http://127.0.0.1:8440"
 QUICK = "extends: shapes\nsampler: {steps: 3}\nruntime: {device: cpu}\n"
 

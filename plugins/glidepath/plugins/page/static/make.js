@@ -223,8 +223,9 @@ async function showFrame() {
 
 function queue() {
   const waiting = [...jobs.values()].filter((job) => !ended(job) && job.id !== state.current);
-  $("waits").textContent = `${waiting.length} ${waiting.length === 1 ? "waits" : "wait"}`;
-  $("waits").hidden = !waiting.length;
+  const count = waiting.filter((job) => job.state === "waiting").length;
+  $("waits").textContent = `${count} ${count === 1 ? "waits" : "wait"}`;
+  $("waits").hidden = !count;
   $("queue").replaceChildren(...waiting.map((job) => el("li", {},
     el("span", {}, job.state === "waiting" ? "Waiting: " : "Now: ", job.label || job.title),
     el("button", { type: "button", class: "bare", textContent: "Cancel", onclick: () => cancel(job.id) }))));
