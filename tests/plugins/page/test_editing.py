@@ -36,6 +36,22 @@ def test_a_value_that_is_new_leaves_other_sections_and_their_comments_alone() ->
     assert "# the device\nruntime: {device: cpu}\n" in new
 
 
+def test_comments_beside_what_is_changed_stay() -> None:
+    flow = "sampler: {steps: 20, eta: 0}  # quick\n# the device\nruntime: {device: cpu}  # this one\n"
+    new = edited(flow, "sampler.clip", False, {})
+    assert new == flow.replace("eta: 0", "eta: 0, clip: false")
+    assert edited(flow, "sampler.eta", REMOVED, {}) == flow.replace(", eta: 0", "")
+    assert edited(flow, "sampler.steps", REMOVED, {}) == flow.replace("steps: 20, ", "")
+    assert edited(flow, "runtime.dtype", "half", {}) == flow.replace(
+        "device: cpu", "device: cpu, dtype: half"
+    )
+    block = "sampler:\n  # fewer\n  steps: 20 # quick\n  eta: 0 # none\n"
+    assert edited(block, "sampler.clip", False, {}) == block + "  clip: false\n"
+    assert edited(block, "sampler.eta", REMOVED, {}) == block.replace("  eta: 0 # none\n", "")
+    parts = "guidance:\n  - {use: classifier-free, scale: 3} # strong\n"
+    assert edited(parts, "guidance[0].channels", 3, {}) == parts.replace("scale: 3", "scale: 3, channels: 3")
+
+
 def test_a_section_that_is_new_stands_at_the_end() -> None:
     assert edited("extends: shapes", "sampler.steps", 7, {}) == "extends: shapes\nsampler:\n  steps: 7\n"
     assert edited("", "sampler", "ddpm", {}) == "sampler: ddpm\n"

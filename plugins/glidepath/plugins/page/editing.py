@@ -43,7 +43,11 @@ def edited(text: str, path: str, value: Any, whole: Mapping[str, Any]) -> str:
     before = _loaded(text)
     after = copy.deepcopy(before)
     _put(after, keys, value, whole)
-    candidates = (_in_place(text, keys, value), _section(text, str(keys[0]), after))
+    candidates = (
+        _in_place(text, keys, value),
+        _beside(text, keys, value),
+        _section(text, str(keys[0]), after),
+    )
     return next((new for new in candidates if new is not None and _reads(new, after)), _written(after))
 
 
@@ -131,10 +135,7 @@ def _at(data: Any, keys: list[str | int]) -> Any:
     return data
 
 
-def _in_place(text: str, keys: list[str | int], value: Any) -> str | None:
-    """The text with one plain value in the place of another."""
-    if value is REMOVED or isinstance(value, dict | list):
-        return None
+def _node(text: str, keys: list[str | int]) -> yaml.Node | None:
     node = yaml.compose(text, yaml.SafeLoader)
     for key in keys:
         if isinstance(node, yaml.MappingNode):
@@ -143,11 +144,54 @@ def _in_place(text: str, keys: list[str | int], value: Any) -> str | None:
             node = node.value[key]
         else:
             return None
+    return node
+
+
+def _in_place(text: str, keys: list[str | int], value: Any) -> str | None:
+    """The text with one plain value in the place of another."""
+    if value is REMOVED or isinstance(value, dict | list):
+        return None
+    node = _node(text, keys)
     if not isinstance(node, yaml.ScalarNode) or node.style in ("|", ">"):
         return None
     start, end = node.start_mark.index, node.end_mark.index
     space = " " if start == end else ""  # "key:" alone is null
     return text[:start] + space + yaml_text(value) + text[end:]
+
+
+def _beside(text: str, keys: list[str | int], value: Any) -> str | None:
+    """The text with a plain value as the last of a mapping that is there, or without one of its values."""
+    node = _node(text, keys[:-1])
+    if not isinstance(node, yaml.MappingNode) or not node.value:
+        return None
+    names = [name.value for name, _ in node.value]
+    if value is REMOVED:
+        return _without(text, node, names.index(keys[-1])) if keys[-1] in names else None
+    if isinstance(value, dict | list) or keys[-1] in names:
+        return None
+    first, last = node.value[0][0], node.value[-1][1]
+    end, new = last.end_mark.index, f"{keys[-1]}: {yaml_text(value)}"
+    if node.flow_style:
+        return f"{text[:end]}, {new}{text[end:]}"
+    if not isinstance(last, yaml.ScalarNode) and not last.flow_style:
+        return None  # its end is told as that of the comments after it
+    line = text.find("\n", end)
+    end = len(text) if line < 0 else line
+    return f"{text[:end]}\n{' ' * first.start_mark.column}{new}{text[end:]}"
+
+
+def _without(text: str, node: yaml.MappingNode, index: int) -> str | None:
+    """The text without one of a mapping's values. The comment beside it goes with it, where it has a line."""
+    name, value = node.value[index]
+    start, end = name.start_mark.index, value.end_mark.index
+    if not node.flow_style:
+        start, line = text.rfind("\n", 0, start) + 1, text.find("\n", end)
+        return text[:start] + (text[line + 1 :] if line >= 0 else "")
+    if index:
+        start = node.value[index - 1][1].end_mark.index
+    elif len(node.value) > 1:
+        end = node.value[1][0].start_mark.index
+    return text[:start] + text[end:]
 
 
 def _section(text: str, key: str, after: Mapping[str, Any]) -> str | None:
