@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from glidepath.registry import (
     natural_int,
     open_catalogue,
     serve,
+    yaml_block,
 )
 
 PORT = 8440
@@ -33,7 +35,8 @@ def main(argv: Sequence[str]) -> int:
     """Serve the page until it is interrupted; returns 0.
 
     Raises:
-        GlidepathError: a file is not there, the port is in use, or the extra `page` is not installed.
+        GlidepathError: a spec is not there or has problems, --out can be no folder, the port is in use, or
+            the extra `page` is not installed.
     """
     arguments = parser().parse_args(argv)
     for file in arguments.specs:
@@ -43,6 +46,7 @@ def main(argv: Sequence[str]) -> int:
     if len(set(names)) < len(names):
         raise GlidepathError("two files of --spec have one name; the page knows them by it")
 
+    _require_folder(arguments.out)
     from glidepath.plugins.page.routes import application
     from glidepath.plugins.page.state import Desk
 
@@ -54,6 +58,8 @@ def main(argv: Sequence[str]) -> int:
         runs=arguments.runs,
         no_plugins=arguments.no_plugins,
     )
+    for name in desk.specs.files:
+        desk.specs.plan(yaml_block({"extends": name}))
     token = fresh_token(arguments.host)
     app = application(desk, token=token, hosts=set(arguments.hosts))
     serve(
@@ -65,6 +71,15 @@ def main(argv: Sequence[str]) -> int:
         on_stop=desk.news.close,
     )
     return 0
+
+
+def _require_folder(out: Path) -> None:
+    """Refuse what cannot be a folder of images, before anything is made for it."""
+    there = next(it for it in (out.absolute(), *out.absolute().parents) if it.exists() or it.is_symlink())
+    if not there.is_dir():
+        raise GlidepathError(f"--out {out}: {there} is no folder; name one, and images are written into it")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise GlidepathError(f"--out {out}: nothing can be written into {there}")
 
 
 def parser() -> argparse.ArgumentParser:
