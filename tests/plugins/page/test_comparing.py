@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.page.comparing import read_axes, variants
+from glidepath.plugins.page.comparing import MOST_VARIANTS, read_axes, variants
 from glidepath.plugins.page.state import Desk
 from glidepath.registry import image_in, load_catalogue
 
@@ -157,8 +157,21 @@ def test_the_same_comparison_is_a_study_that_glidepath_plans(client: Any, tmp_pa
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "4 arms, 4 trials" in done.stdout
-    assert yaml.safe_load(io.StringIO(answer["text"]))["seeds"] == {"sample": [5]}
+    assert "4 arms, 40 trials" in done.stdout
+    assert "no difference, however large" not in done.stdout  # it can show one
+    assert yaml.safe_load(io.StringIO(answer["text"]))["seeds"] == {"sample": list(range(5, 15))}
+
+
+def test_the_file_of_a_study_can_show_a_difference_and_says_what_to_add(desk: Desk) -> None:
+    """Signs flip in 2^n ways, and of two sides both are counted; Holm divides by the comparisons."""
+    asked = {"text": QUICK, "prompts": ["a red circle"], "seed": 3, "axes": "sampler.steps: [1, 2]"}
+    text = str(desk.study(asked)["text"])
+    seeds = yaml.safe_load(text)["seeds"]["sample"]
+    assert seeds[0] == 3
+    assert 2 / 2 ** len(seeds) < 0.05 / (MOST_VARIANTS - 1)
+    lines = text.splitlines()
+    for key in ("seeds", "data", "metrics"):
+        assert lines[next(i for i, line in enumerate(lines) if line.startswith(key)) - 1].startswith("# ")
 
 
 def test_what_no_study_draws_is_told(client: Any) -> None:

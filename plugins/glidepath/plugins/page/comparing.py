@@ -19,6 +19,9 @@ from glidepath.plugins.page.specs import Specs
 from glidepath.registry import Plan, SpecError, join_path, yaml_block, yaml_text
 
 MOST_VARIANTS = 9
+SEEDS = 10
+"""How many seeds the file of a study has: enough for the sign-flip test to tell nine arms apart."""
+
 _MOST_TEXT = 4_000
 _LARGEST = 1e15
 
@@ -268,8 +271,9 @@ def _short(value: Any) -> str:
 def study(specs: Specs, asked: Asked, axes: Sequence[Axis], name: str = "comparison") -> str:
     """The file of a study that makes the same comparison: `glidepath study run` runs it.
 
-    The base is what the text says, on presets by their names and files of the server by theirs. What the
-    images cost is measured; what else is to be judged is for its reader to add.
+    The base is what the text says, on presets by their names and files of the server by theirs. It draws from
+    as many seeds as can show a difference. What the images cost is measured; comments say what is for its
+    reader to add.
 
     Raises:
         GlidepathError: a study draws no such images.
@@ -287,15 +291,33 @@ def study(specs: Specs, asked: Asked, axes: Sequence[Axis], name: str = "compari
         data["negative"] = asked.negative
     if asked.size:
         data["size"] = f"{asked.size[1]}x{asked.size[0]}"
-    document = {
-        "study": {"name": name},
-        "base": base,
-        "arms": [{"axes": {axis.name: axis.given for axis in axes}}],
-        "seeds": {"sample": [asked.seed]},
-        "data": data,
-        "metrics": {
-            "primary": {"seconds": "seconds-per-image"},
-            "secondary": {"evaluations": "network-evaluations"},
-        },
+    seeds = [asked.seed + index for index in range(SEEDS)]
+    arms = [{"axes": {axis.name: axis.given for axis in axes}}]
+    metrics = {
+        "primary": {"seconds": "seconds-per-image"},
+        "secondary": {"evaluations": "network-evaluations"},
     }
-    return yaml_block(document) + "\n"
+    return "\n".join(
+        [
+            yaml_block({"study": {"name": name}, "base": base, "arms": arms}),
+            *_SEEDS_TOLD,
+            yaml_block({"seeds": {"sample": seeds}}),
+            *_PROMPTS_TOLD,
+            yaml_block({"data": data}),
+            *_METRICS_TOLD,
+            yaml_block({"metrics": metrics}) + "\n",
+        ]
+    )
+
+
+_SEEDS_TOLD = (
+    "# The first seed is that of the page. Each seed with each prompt is one unit that the arms are compared",
+    "# by: more of them show smaller differences, and cost more. `glidepath study plan` tells both.",
+)
+_PROMPTS_TOLD = (
+    "# What is concluded holds for these prompts: write as many as stand for what you want to know of.",
+)
+_METRICS_TOLD = (
+    "# These tell what images cost, not how good they are: add under `primary` what judges them for you.",
+    "# `glidepath list metric` names what there is.",
+)
