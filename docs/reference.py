@@ -21,7 +21,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from glidepath.registry import Catalogue, Component, Kind, Registered, load_catalogue
-from glidepath.registry.cli import BUILTIN_COMMANDS, command_parser
+from glidepath.registry.cli.dispatch import BUILTIN_COMMANDS, command_parser
 from glidepath.registry.describe import hooks
 from glidepath.registry.describe.parameters import example, markdown_table, parameter_table, parameters
 from glidepath.registry.plan.parts import Runtime

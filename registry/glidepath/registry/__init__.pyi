@@ -13,11 +13,11 @@ from glidepath.registry.assembly.warnings import doubts as doubts
 from glidepath.registry.assembly.weights import load_module as load_module
 from glidepath.registry.assembly.weights import locate_weights as locate_weights
 from glidepath.registry.assembly.weights import weights_sha256 as weights_sha256
-from glidepath.registry.cli import command_parser as command_parser
 from glidepath.registry.cli import main as main
 from glidepath.registry.cli.arguments import CommandParser as CommandParser
 from glidepath.registry.cli.arguments import natural_int as natural_int
 from glidepath.registry.cli.arguments import positive_int as positive_int
+from glidepath.registry.cli.dispatch import command_parser as command_parser
 from glidepath.registry.cli.opening import add_json_argument as add_json_argument
 from glidepath.registry.cli.opening import add_locked_option as add_locked_option
 from glidepath.registry.cli.opening import add_plugin_switches as add_plugin_switches

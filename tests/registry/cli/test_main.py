@@ -219,3 +219,17 @@ def test_nothing_that_a_plugin_prints_gets_into_a_json_document(site: Any) -> No
     done = python(site, "-m", "glidepath.registry.cli", "plugins", "--json")
     assert "noisy" in {record["name"] for record in json.loads(done.stdout)["plugins"]}
     assert all(said in done.stderr for said in ("at the end", "from C", "a hook", "thread"))
+
+
+def test_an_interrupt_while_the_command_is_still_imported_is_told_in_a_line() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'attrs': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from glidepath.registry.cli import main\n"
+        "sys.exit(main(['list']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "glidepath: interrupted\n")
