@@ -132,7 +132,9 @@ def checks(kind: str) -> Iterable[Callable[[Any], Any]]:
 @hookimpl
 def on_assemble(plan: Plan) -> None:
     """Refuse what no `needs` can say: that something stands first in a list, or is missing from it."""
-    schedule, guidance = plan.parts["schedule"], plan.parts.get("guidance", ())
+    schedule, guidance = plan.parts.get("schedule"), plan.parts.get("guidance", ())
+    if schedule is None:  # a generator, which has none
+        return
     assert not isinstance(schedule, tuple)
     assert isinstance(guidance, tuple)
     matching = [index for index, one in enumerate(guidance) if _is_ours(one, "matched-input")]
@@ -148,9 +150,8 @@ def on_assemble(plan: Plan) -> None:
 @hookimpl
 def on_built(pipeline: Pipeline, plan: Plan) -> None:
     """Warn of a walk that begins where an image is still to be seen (Lin et al. 2024, arXiv:2305.08891)."""
-    schedule = plan.parts["schedule"]
-    assert not isinstance(schedule, tuple)
-    if not _is_ours(schedule, "rectified-flow"):
+    schedule = plan.parts.get("schedule")
+    if schedule is None or not _is_ours(schedule, "rectified-flow"):
         return
     levels = pipeline.levels()
     ratio = float(levels.sigma[0] / levels.alpha[0])

@@ -71,7 +71,9 @@ def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
     run = run_of(tmp_path, listeners=[heard], stop=lambda: len(heard.places) > 3)
     assert train(run, **STAGES) is None
     assert heard.places[-1] == (3, LAST, "facts")
-    assert heard.events[-1] == Event(name="stopped", step=3, total=LAST, stage="facts")
+    stopped = Event(name="stopped", step=3, total=LAST, stage="facts", figures=heard.events[-1].figures)
+    assert heard.events[-1] == stopped
+    assert "loss" in stopped.figures
     assert [path.name for path in existing(tmp_path)] == ["checkpoint-00000003.safetensors"]
     train(run_of(tmp_path), **STAGES)
     assert_same_run(tmp_path, whole)
