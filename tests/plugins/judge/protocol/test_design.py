@@ -176,6 +176,14 @@ def test_the_prompts_of_one_folder_are_those_of_the_pictures_of_these_names_in_a
     assert "careful has pictures without a prompt, and the others with one" in capsys.readouterr().err
 
 
+def test_one_pair_is_told_as_one(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arm in ARMS:
+        for path in sorted(Path(arm).glob("*.png"))[1:]:
+            path.unlink()
+    assert new("--set", "design.repeats=0") == 0
+    assert capsys.readouterr().out.startswith("1 pair of 2 arms, 3 answers to each")
+
+
 def test_a_folder_with_something_in_it_is_left_alone(
     folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

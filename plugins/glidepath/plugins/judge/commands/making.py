@@ -44,11 +44,12 @@ def new(arguments: argparse.Namespace) -> int:
     count = judgement.raters_needed() if arguments.raters is None else arguments.raters
     raters = judgement.add_raters(count)
     asked = sum(not it.check for it in judgement.items)
-    what = "pairs" if rules.judgement.kind == "pairs" else "pictures"
-    print(f"{asked} {what} of {len(judgement.arms)} arms, {counted(rules.design.per_pair, 'answer')} to each")
+    what = counted(asked, "pair" if rules.judgement.kind == "pairs" else "picture")
+    of = counted(len(judgement.arms), "arm")
+    print(f"{what} of {of}, {counted(rules.design.per_pair, 'answer')} to each")
     alone = len(chosen) - len({place for it in judgement.items if not it.check for place in it.pictures})
     if alone:
-        print(f"{alone} pictures have no other arm's beside them, and are left out")
+        print(f"{counted(alone, 'picture')} left out: no other arm has one beside it")
     print(f"{counted(len(raters), 'rater')}; `glidepath judge serve {folder}` prints their links")
     return 0
 
