@@ -16,7 +16,7 @@ from glidepath.registry import did_you_mean, list_names, read_lines
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _MOST_LISTED = 100
 _MOST_UNKNOWN = 10  # each is compared with all words
-_ALIKE = 0.7  # a word that is less like another, as `star` is like `square`, is no slip of it
+_ALIKE = 0.65  # a slip of a letter in three is; `star` is less like `square`, and is no slip of it
 
 
 class WordsTokenizer:
