@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Site
+from tests.generators import PARTS
 
 from glidepath.plugins.page.state import Desk
 from glidepath.registry import load_catalogue
@@ -28,26 +29,6 @@ def components():
     provides = lambda config: {"image.channels": 3, "image.size": 8}
     given = dict(kind="maker", target="acme.parts:Paint", config=PaintConfig, summary="s", provides=provides)
     return [Component(name="paint", **given), Component(name="spray", **given)]
-"""
-PARTS = """
-import torch
-from glidepath.core import Generator, State
-
-class Maker(Generator):
-    pass
-
-class Paint(Maker):
-    image_shape = (3, 8, 8)
-
-    def __init__(self, config):
-        super().__init__()
-        self.steps = config.layers
-        self.linear = torch.nn.Linear(8, 8)
-
-    def states(self, conditioning, x, noise):
-        for index in range(self.steps):
-            x = self.linear(x)
-            yield State(index + 1, self.steps, x, x)
 """
 
 

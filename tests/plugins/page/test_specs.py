@@ -51,7 +51,7 @@ def test_an_edit_is_checked_in_less_than_a_tenth_of_a_second(specs: Specs) -> No
         "weights: /etc/passwd.safetensors",
         "weights: ../x.safetensors",
         "weights: {path: secret.safetensors}",
-        "text_encoder: {weights: /root/.ssh}",
+        "text_encoder: {weights: /etc/ssh}",
         "text_encoder: {tokenizer: {use: words, file: /etc/passwd}}",
         "denoiser: {weights: '${oc.env:HOME}/x.safetensors'}",
         "weights: package:glidepath.plugins.shapes/../../../secret.safetensors",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.conftest import Site
+from tests.generators import PARTS
 
 from glidepath.core import GeneratorPipeline
 from glidepath.registry import Catalogue, SpecError, assemble, load_catalogue, make_plan, read_spec
@@ -32,26 +33,6 @@ def components():
         Component(kind="maker", name="paint", target="acme.parts:Paint", config=PaintConfig, summary="s",
                   provides=provides),
     ]
-"""
-PARTS = """
-import torch
-from glidepath.core import Generator, State
-
-class Maker(Generator):
-    pass
-
-class Paint(Maker):
-    image_shape = (3, 8, 8)
-
-    def __init__(self, config):
-        super().__init__()
-        self.steps = config.layers
-        self.linear = torch.nn.Linear(8, 8)
-
-    def states(self, conditioning, x, noise):
-        for index in range(self.steps):
-            x = self.linear(x)
-            yield State(index + 1, self.steps, x, x)
 """
 
 
