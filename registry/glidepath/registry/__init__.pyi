@@ -58,6 +58,8 @@ from glidepath.registry.discovery.catalogue import Catalogue as Catalogue
 from glidepath.registry.discovery.catalogue import load_catalogue as load_catalogue
 from glidepath.registry.discovery.components import NotFound as NotFound
 from glidepath.registry.discovery.components import Registered as Registered
+from glidepath.registry.discovery.extras import MissingExtra as MissingExtra
+from glidepath.registry.discovery.extras import needed as needed
 from glidepath.registry.discovery.plugin_record import PluginRecord as PluginRecord
 from glidepath.registry.discovery.scan import DISTRIBUTION as DISTRIBUTION
 from glidepath.registry.files.background import listening as listening

@@ -1,34 +1,12 @@
-"""Packages of the extra `studies`: imported when used, asked for by name where missing."""
+"""What statistics and reports need of the extra `studies`."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from glidepath.core import GlidepathError
-
-
-class MissingExtra(GlidepathError):
-    """A package that statistics or reports need is not installed."""
-
-
-def needed(module: str, purpose: str, *, extra: str = "studies") -> Any:
-    """The module; purpose says who needs it, in words that begin the message: "intervals", "figures".
-
-    extra: of glidepath, that installs it.
-
-    Raises:
-        MissingExtra: it cannot be imported; the message says what to install.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise MissingExtra(
-            f"{purpose} need {package}, which is not installed: pip install 'glidepath-diffusion[{extra}]'"
-        ) from error
+from glidepath.registry import needed
 
 
 def special() -> Any:
     """scipy.special: distribution functions."""
-    return needed("scipy.special", "the statistics of a study")
+    return needed("scipy.special", "the statistics of a study", extra="studies")

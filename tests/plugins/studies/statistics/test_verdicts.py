@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tests.plugins.studies.simulated import part_study, scale_study
 
-from glidepath.plugins.studies.extras import MissingExtra, needed
 from glidepath.plugins.studies.statistics.analysis import claim, compare
 from glidepath.plugins.studies.statistics.results import Arm, Axis, MetricInfo, StudyResults
 from glidepath.plugins.studies.statistics.series import grid, series
+from glidepath.registry import MissingExtra, needed
 
 UP = MetricInfo(name="up", direction="higher", primary=True)
 DOWN = MetricInfo(name="down", direction="lower", primary=True)
@@ -227,4 +227,4 @@ def test_a_margin_of_nothing_is_refused() -> None:
 def test_a_missing_package_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.special", None)
     with pytest.raises(MissingExtra, match=r"pip install 'glidepath-diffusion\[studies\]'"):
-        needed("scipy.special", "intervals")
+        needed("scipy.special", "intervals", extra="studies")

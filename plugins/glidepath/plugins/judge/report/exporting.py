@@ -13,9 +13,8 @@ from typing import Any
 from glidepath.core import GlidepathError
 from glidepath.plugins.judge.analysis.analysis import grouped
 from glidepath.plugins.judge.analysis.votes import excluded
-from glidepath.plugins.judge.extras import needed
 from glidepath.plugins.judge.protocol.folder import Judgement
-from glidepath.registry import write_text, write_whole
+from glidepath.registry import needed, write_text, write_whole
 
 COLUMNS = (
     *("rater", "kind", "counts", "role", "item", "prompt", "left", "right", "left_arm", "right_arm"),
@@ -130,8 +129,8 @@ def preferences(judgement: Judgement, by: str) -> list[dict[str, Any]]:
 
 
 def _write_parquet(rows: Sequence[tuple[Any, ...]], path: Path) -> None:
-    arrow = needed("pyarrow", "Parquet files", "parquet")
-    parquet = needed("pyarrow.parquet", "Parquet files", "parquet")
+    arrow = needed("pyarrow", "Parquet files", extra="parquet")
+    parquet = needed("pyarrow.parquet", "Parquet files", extra="parquet")
     types = dict.fromkeys(COLUMNS, arrow.string())
     types |= {"counts": arrow.bool_(), "seconds": arrow.float64(), "at": arrow.float64()}
     columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)

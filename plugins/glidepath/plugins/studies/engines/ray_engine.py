@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.extras import needed
 from glidepath.plugins.studies.interface import Ended, Task
 from glidepath.plugins.studies.store.store import LOG
+from glidepath.registry import needed
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.engines.configs import RayConfig

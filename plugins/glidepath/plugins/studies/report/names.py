@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import attrs
 
-from glidepath.plugins.studies.extras import needed
 from glidepath.plugins.studies.report.style import backed
+from glidepath.registry import needed
 
 #: In points: of the text, the gap between a name and what it must not touch, how near a name needs no line.
 _SIZE: Final = 7.5
@@ -184,6 +184,8 @@ def _moved(panel: Any, point: Pair) -> Pair:
 
 def _extent(text: str, scale: float) -> Pair:
     """The width and height of a name, in pixels: of its outlines, which a raster of any size comes near."""
-    font = needed("matplotlib.font_manager", "figures").FontProperties(family="sans-serif", size=_SIZE)
-    outlines = needed("matplotlib.textpath", "figures").TextPath((0, 0), text, prop=font)
+    font = needed("matplotlib.font_manager", "figures", extra="studies").FontProperties(
+        family="sans-serif", size=_SIZE
+    )
+    outlines = needed("matplotlib.textpath", "figures", extra="studies").TextPath((0, 0), text, prop=font)
     return float(outlines.get_extents().width) * 1.04 * scale, 1.2 * _SIZE * scale

@@ -6,10 +6,9 @@ import base64
 import io
 from pathlib import Path
 
-from glidepath.plugins.studies.extras import needed
 from glidepath.plugins.studies.report.document import Document, Drawing
 from glidepath.plugins.studies.report.style import inline_svg
-from glidepath.registry import read_picture
+from glidepath.registry import needed, read_picture
 
 _HERE = Path(__file__).parent
 
@@ -20,11 +19,11 @@ def page(document: Document) -> str:
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
-    jinja = needed("jinja2", "reports")
+    jinja = needed("jinja2", "reports", extra="studies")
     environment = jinja.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja.StrictUndefined
     )
-    markup = needed("markupsafe", "reports").Markup
+    markup = needed("markupsafe", "reports", extra="studies").Markup
     return str(
         environment.from_string((_HERE / "page.html").read_text(encoding="utf-8")).render(
             document=document,

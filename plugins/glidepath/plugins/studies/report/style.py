@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
-from glidepath.plugins.studies.extras import needed
+from glidepath.registry import needed
 
 #: Okabe and Ito's palette, which colour-blind readers tell apart; black is for the baseline.
 COLORS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -66,7 +66,7 @@ def styled() -> Iterator[None]:
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    with needed("matplotlib", "figures").rc_context(_SETTINGS):
+    with needed("matplotlib", "figures", extra="studies").rc_context(_SETTINGS):
         yield
 
 
@@ -74,14 +74,16 @@ def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, **layout: Any
 ) -> tuple[Any, Any]:
     """A figure in inches, and its axes [rows][columns]; not known to pyplot, so that nothing stays behind."""
-    figure = needed("matplotlib.figure", "figures").Figure(figsize=(width, height), layout="constrained")
-    needed("matplotlib.backends.backend_agg", "figures").FigureCanvasAgg(figure)
+    figure = needed("matplotlib.figure", "figures", extra="studies").Figure(
+        figsize=(width, height), layout="constrained"
+    )
+    needed("matplotlib.backends.backend_agg", "figures", extra="studies").FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **layout)
 
 
 def distinct(count: int) -> list[str]:
     """So many colours, no two of them alike: of palettes first, and beyond those of all hues."""
-    colors = needed("matplotlib.colors", "figures")
+    colors = needed("matplotlib.colors", "figures", extra="studies")
     found = [*COLORS, *_MORE]
     hues = max(0, count - len(found))
     return [*found, *(colors.to_hex(colors.hsv_to_rgb((it / hues, 0.45, 0.75))) for it in range(hues))][
@@ -109,7 +111,7 @@ def legend_above(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> 
 
 def backed() -> list[Any]:
     """White around each letter, so that a line behind a name does not strike it through."""
-    effects = needed("matplotlib.patheffects", "figures")
+    effects = needed("matplotlib.patheffects", "figures", extra="studies")
     return [effects.withStroke(linewidth=2, foreground="white")]
 
 

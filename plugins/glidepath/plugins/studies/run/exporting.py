@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import IO, Literal
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.studies.extras import needed
 from glidepath.plugins.studies.store.summary import Summary
-from glidepath.registry import write_whole
+from glidepath.registry import needed, write_whole
 
 Format = Literal["csv", "parquet"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from glidepath.plugins.studies.extras import needed
+from glidepath.registry import needed
 
 Array = npt.NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def benjamini_hochberg(p: Array) -> Array:
     Raises:
         MissingExtra: scipy is not installed.
     """
-    stats = needed("scipy.stats", "the statistics of a study")
+    stats = needed("scipy.stats", "the statistics of a study", extra="studies")
     return _adjusted(p, stats.false_discovery_control)
 
 
