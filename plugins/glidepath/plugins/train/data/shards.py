@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from threading import RLock
 from typing import Any, BinaryIO, cast
 
 import attrs
@@ -129,6 +130,7 @@ class OpenShards:
         """share: of the samples that is held out. held: whether these are read, or the others."""
         self.shards, self._most, self._share, self._held = shards, most, share, held
         self._open: dict[int, tuple[list[Sample], BinaryIO]] = {}
+        self._lock = RLock()  # files have one position, and are closed for others to be opened
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.shards, self._most, self._share, self._held)
@@ -152,9 +154,10 @@ class OpenShards:
         if member.size > _MOST_BYTES:
             raise ImageError(f"{name} holds a file of {member.size:,} bytes: {_MOST_BYTES:,} are the most")
         try:
-            file = self._opened(shard)[1]
-            file.seek(member.offset)
-            data = file.read(member.size)
+            with self._lock:
+                file = self._opened(shard)[1]
+                file.seek(member.offset)
+                data = file.read(member.size)
         except OSError as error:
             raise ImageError(f"cannot read {name}: {error}") from error
         if len(data) < member.size:
@@ -162,11 +165,12 @@ class OpenShards:
         return data
 
     def _opened(self, shard: int) -> tuple[list[Sample], BinaryIO]:
-        if shard not in self._open:
-            while len(self._open) >= self._most:
-                self._open.pop(next(iter(self._open)))[1].close()
-            self._open[shard] = [*self.samples(shard)], open_shard(self.shards[shard])
-        return self._open[shard]
+        with self._lock:
+            if shard not in self._open:
+                while len(self._open) >= self._most:
+                    self._open.pop(next(iter(self._open)))[1].close()
+                self._open[shard] = [*self.samples(shard)], open_shard(self.shards[shard])
+            return self._open[shard]
 
 
 def _spelt_out(pattern: str) -> Iterator[str]:
