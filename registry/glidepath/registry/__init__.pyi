@@ -132,6 +132,7 @@ from glidepath.registry.records.recording import describe_images as describe_ima
 from glidepath.registry.records.replay import replay as replay
 from glidepath.registry.serving.guard import MissingServer as MissingServer
 from glidepath.registry.serving.guard import guarded as guarded
+from glidepath.registry.serving.server import address_of as address_of
 from glidepath.registry.serving.server import fresh_token as fresh_token
 from glidepath.registry.serving.server import is_local as is_local
 from glidepath.registry.serving.server import serve as serve
@@ -144,6 +145,8 @@ from glidepath.registry.spec.spec import Spec as Spec
 from glidepath.registry.spec.spec import parse_spec as parse_spec
 from glidepath.registry.spec.spec import read_spec as read_spec
 from glidepath.registry.text.canonical_json import canonical_json as canonical_json
+from glidepath.registry.text.latex import latex_table as latex_table
+from glidepath.registry.text.latex import latex_text as latex_text
 from glidepath.registry.text.problems import Place as Place
 from glidepath.registry.text.problems import Problem as Problem
 from glidepath.registry.text.problems import Problems as Problems

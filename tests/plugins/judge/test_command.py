@@ -100,6 +100,21 @@ def test_people_simulated_raters_and_models_are_reported_beside_one_another_and_
     assert "http" not in page
     assert json.loads(Path("report/report.json").read_text()) == said
     assert "Simulated raters, who are no people" in Path("report/report.md").read_text()
+    tables = {file.stem: file.read_text() for file in Path("report/tables").glob("*.tex")}
+    assert any(name.startswith("simulated-raters-who-are-no-people-") for name in tables)
+    assert all(r"\toprule" in text and r"\label{tab:" in text for text in tables.values())
+
+
+def test_links_are_whole_addresses_of_where_it_is_served(
+    make: Callable[..., Judgement], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make()
+    capsys.readouterr()
+    assert main(["judge", "link", "j", "--raters", "2"]) == 0
+    links = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [link.startswith("http://127.0.0.1:8765/r/") for _, link in links] == [True, True]
+    assert main(["judge", "link", "j", "--host", "0.0.0.0", "--port", "80", "--name", "lab.example"]) == 0
+    assert " http://lab.example:80/r/" in capsys.readouterr().out
 
 
 def test_names_of_arms_are_text_in_every_report(folders: Path) -> None:

@@ -166,6 +166,10 @@ def test_variants_are_set_side_by_side_and_become_a_study(page: Any, tmp_path: P
     before = page.locator("#variants canvas").last.evaluate("it => it.toDataURL()")
     page.check("#difference")
     assert page.locator("#variants canvas").last.evaluate("it => it.toDataURL()") != before
+    page.select_option("#metric", "shapes-accuracy")
+    page.click("#measure")
+    _expect(page.locator("#variants .scores li")).to_have_count(2, timeout=LONG)
+    _expect(page.locator("#variants .scores li").first).to_contain_text("higher is better")
     with page.expect_download() as download:
         page.click("#as-study")
     download.value.save_as(tmp_path / "study.yaml")
@@ -210,7 +214,13 @@ def test_what_was_made_is_there_after_the_server_was_killed(page: Any, server: S
     server.start()
     _expect(page.locator("#said")).to_contain_text("stopped meanwhile", timeout=LONG)
     page.click("#tab-history")
+    _expect(page.locator("#history h3").first).to_contain_text("Today, ")
     _expect(page.locator("#history li").first).to_contain_text("a green ring")
+    _expect(page.locator("#history li").first).to_contain_text(re.compile(r"32\s×\s32"))
+    page.fill("#find", "nothing has these words")
+    _expect(page.locator("#history-said")).to_contain_text("No image has all", timeout=LONG)
+    page.fill("#find", "green ddim")
+    _expect(page.locator("#history li").first).to_contain_text("a green ring", timeout=LONG)
     page.get_by_role("button", name="Replay").first.click()
     _expect(page.locator("#said")).to_contain_text("pixel for pixel", timeout=LONG)
 
@@ -249,8 +259,12 @@ def test_what_can_be_done_with_a_study_depends_on_how_it_stands(page: Any) -> No
     buttons.click()
     _expect(page.locator("#studies-said")).to_have_text("press 2")
     stages["measure"] = {"done": 1}
+    better = {"told": "b is <b>better</b> than a", "verdict": "better"}
+    sentences = [better, {"told": "c", "verdict": "worse"}]
+    told["studies"][0]["verdicts"] = {"summary": "Of 2: 1 better, 1 worse.", "verdicts": sentences}
     page.click("#tab-work")
     _expect(buttons).to_have_text(["Write the report"], timeout=LONG)
+    _expect(page.locator("#studies .verdicts li.better")).to_have_text("b is <b>better</b> than a")
     buttons.click()
     _expect(page.locator("#studies-said")).to_have_text("press 3")
     assert pressed == [

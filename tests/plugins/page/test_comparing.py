@@ -12,10 +12,20 @@ from typing import Any
 import pytest
 import yaml
 
-from glidepath.core import GlidepathError
+from glidepath.core import GlidepathError, Request
 from glidepath.plugins.page.comparing import MOST_VARIANTS, read_axes, variants
+from glidepath.plugins.page.jobs import Job
+from glidepath.plugins.page.measuring import measured
 from glidepath.plugins.page.state import Desk
-from glidepath.registry import image_in, load_catalogue
+from glidepath.registry import (
+    build_part,
+    build_pipeline,
+    image_in,
+    load_catalogue,
+    make_plan,
+    parse_spec,
+    plan_part,
+)
 
 from .conftest import QUICK
 
@@ -43,6 +53,8 @@ def test_axes_are_written_as_in_a_study(desk: Desk) -> None:
         "g: {cases: {a: {set: {sampler: ddpm, sampler.steps: 5}}, b: {remove: [guidance]}}}\n"
         "sampler.steps: [2, 3]",
         "sampler: [ddim, dpmpp-2m]",
+        "extends: [shapes, emoji]\nsampler.steps: [2, 3]",
+        "sampler.eta: [0, 1]\nbase: {at: extends, values: {one: shapes, other: [shapes, shapes-clip]}}",
         "sampler: [{eta: 0.5}, {use: ddim, temperature: 0.9}, {use: ddpm, clip: false}]",
     ],
 )
@@ -55,7 +67,7 @@ def test_variants_are_the_arms_of_the_study(desk: Desk, tmp_path: Path, text: st
     (tmp_path / "comparison.yaml").write_text(str(desk.study(asked)["text"]))
     arms = read_study(tmp_path / "comparison.yaml", catalogue=load_catalogue()).arms
     made = [variant.plan.tree for variant in variants(desk.specs, base, read_axes(text))]
-    for slot in ("sampler", "guidance", "schedule"):
+    for slot in ("sampler", "guidance", "schedule", "denoiser", "weights"):
         # none at all is null in the text, and an empty list in an arm
         assert [tree.get(slot) or [] for tree in made] == [arm.tree().get(slot) or [] for arm in arms]
 
@@ -109,7 +121,8 @@ def test_a_variant_says_what_it_has_beside_its_axis(desk: Desk) -> None:
         ("weights: [/etc/passwd.safetensors, x.pt]", "may name no file"),
         ("weights: ['hub:a/b', 'hub:c/d']", "fetches nothing from a hub"),
         ("sampler.eta: ['${oc.env:HOME}', 0]", "environment"),
-        ("extends: [shapes, glide-base]", "extends cannot be set"),
+        ("extends: [shapes, /etc/passwd.yaml]", "no spec '/etc/passwd.yaml' that this one may extend"),
+        ("extends: [shapes, 'hub:a/b']", "no spec 'hub:a/b' that this one may extend"),
     ],
 )
 def test_a_variant_has_a_strangers_rights(client: Any, axes: str, reason: str) -> None:
@@ -117,6 +130,29 @@ def test_a_variant_has_a_strangers_rights(client: Any, axes: str, reason: str) -
     answer = client.post("/api/compare", json=asked)
     assert answer.status_code == 400
     assert reason in answer.json()["problem"]
+
+
+def test_metrics_are_offered_that_judge_images_and_need_to_be_told_nothing(desk: Desk) -> None:
+    names = [it["name"] for it in desk.known["metrics"]]
+    assert {"shapes-accuracy", "emoji-object", "diversity"} <= set(names)
+    assert not {"python", "command", "judged", "clip-score", "kid", "seconds-per-image"} & set(names)
+
+
+def test_what_shows_nothing_is_not_measured(client: Any, desk: Desk) -> None:
+    job = Job("make", "x", dict)  # type: ignore[arg-type] - it is not run
+    desk.queue._jobs[job.id] = job
+    for asked, reason in (
+        ({"metric": "shapes-accuracy", "jobs": []}, "1 to 9 jobs"),
+        ({"metric": ["x"], "jobs": [job.id]}, "1 to 9 jobs"),
+        ({"metric": "shapes-accuracy", "jobs": ["nowhere"]}, "no such job"),
+    ):
+        assert reason in client.post("/api/measure", json=asked).json()["problem"]
+    for name, reason in (
+        ("python", "needs no parameters"),
+        ("shapes-accuracy", "only variants that are done"),
+    ):
+        with pytest.raises(GlidepathError, match=reason):
+            measured(name, [job], desk.history, desk.catalogue)
 
 
 @pytest.mark.thorough
@@ -136,6 +172,17 @@ def test_variants_are_made_of_one_noise(client: Any, desk: Desk, finished: Any) 
     manifests = [image_in(client.get(f"/images/{job['result']['files'][0]}").content, "x")[1] for job in jobs]
     assert len({manifest.images.keys[0] for manifest in manifests if manifest.images}) == 1
     assert [manifest.spec["sampler"]["steps"] for manifest in manifests] == [1, 2]
+
+    ids = [job["id"] for job in jobs]
+    told = finished(client.post("/api/measure", json={"metric": "shapes-accuracy", "jobs": ids}))
+    assert told["state"] == "done", told["message"]
+    metric = build_part(plan_part("metric", "shapes-accuracy", {}, desk.catalogue), desk.catalogue)
+    for job, said in zip(jobs, told["result"]["variants"], strict=True):
+        text = QUICK.replace("3", str(ids.index(job["id"]) + 1))
+        plan = make_plan(parse_spec(text, "text", catalogue=desk.catalogue), desk.catalogue)
+        images = build_pipeline(plan, desk.catalogue)(Request(prompts=["a red circle"], seed=5))
+        assert said["scores"] == list(metric.per_prompt(images.cpu(), ["a red circle"]))
+        assert said["mean"] == said["scores"][0]
 
 
 @pytest.mark.thorough

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,17 @@ def test_an_image_is_made_with_previews_and_carries_its_record(
     assert replayed["result"]["difference"] == ""
     listed = client.get("/api/images").json()["images"]
     assert {it["file"] for it in listed} >= {*files, *again["result"]["files"]}
+    found = {it["file"]: it for it in listed}[files[3]]
+    assert (found["width"], found["height"], found["steps"], found["guidance"]) == (
+        32,
+        32,
+        3,
+        "classifier-free 3.0",
+    )
+    today = time.strftime("%Y-%m-%d", time.localtime(found["made"]))
+    for words, there in ((f"BLUE ddim seed 7 {today}", True), ("blue dpmpp", False), ("1999-12-31", False)):
+        answer = client.get("/api/images", params={"find": words}).json()["images"]
+        assert (files[3] in [it["file"] for it in answer]) == there
 
 
 def test_a_picture_is_changed_under_a_mask_and_restored_with_it(client: Any, finished: Finished) -> None:

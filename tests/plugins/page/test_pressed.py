@@ -120,6 +120,8 @@ def test_a_study_is_stopped_tried_again_and_reported(
     assert press("retry") == "glidepath study retry is done"
     study = seen()
     assert (study["stages"]["sample"], study["stages"]["measure"]) == ({"done": 2}, {"done": 2})
+    # the two arms score alike, and what is concluded came without a report
+    assert "in gate (difference 0" in study["verdicts"]["summary"]
     # none was drawn anew, by another number of threads
     assert len(list(tmp_path.glob("runs/studies/tiny/nodes/*/*"))) == 1 + 2 + 2
     assert not study["report"]

@@ -46,6 +46,19 @@ def test_a_run_without_a_log_is_told(tmp_path: Path) -> None:
     assert (run["name"], run["state"], run["step"], run["curves"]) == ("new", "stopped", 8, {})
 
 
+def test_a_run_that_goes_on_is_stopped_and_no_other(watched: Work, tmp_path: Path) -> None:
+    (tmp_path / "on").mkdir()
+    (tmp_path / "on/heartbeat.json").write_text('{"state": "running", "step": 8, "total": 100}')
+    here = Work(studies=tmp_path / "studies", runs=tmp_path)
+    assert "stops after its step" in here.stop("run", "on")["said"]
+    assert (tmp_path / "on/stop.json").exists()
+    here.close()
+    with pytest.raises(GlidepathError, match="does not run: it is done"):
+        watched.stop("run", "one")
+    with pytest.raises(GlidepathError, match="there is no run of that name"):
+        watched.stop("run", "../one")
+
+
 def test_a_run_is_told_with_its_curves_its_sheets_and_what_happened(watched: Work) -> None:
     (run,) = watched.runs()["runs"]
     assert (run["name"], run["state"], run["step"], run["total"]) == ("one", "done", 1000, 1000)

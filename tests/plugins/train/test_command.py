@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,30 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(
     assert train("--out", "run") == 0
     assert train("--out", "whole") == 0
     assert same_weights(Path("run"), Path("whole"))
+
+
+def test_a_run_is_stopped_from_elsewhere_and_goes_on_when_it_is_started_again(
+    spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show = TrainingDisplay.tell
+
+    def asked(self: TrainingDisplay, event: Event) -> None:
+        show(self, event)
+        if event.name == "step" and event.step == 3:
+            while not Path("run/heartbeat.json").exists():
+                time.sleep(0.01)
+            assert main(["runs", "run", "--stop"]) == 0
+
+    monkeypatch.setattr(TrainingDisplay, "tell", asked)
+    assert train("--out", "run") == 130
+    out, err = capsys.readouterr()
+    assert "run stops after its step, with a checkpoint" in out
+    assert "stopped at step 3 of 6; a checkpoint is in run" in err
+    assert main(["runs", "run", "--stop"]) == 1
+    assert "run does not run: it is stopped" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.chdir(spec.parent)
+    assert train("--out", "run") == 0
 
 
 def test_a_run_is_sampled_from_before_it_is_done(spec: Path) -> None:

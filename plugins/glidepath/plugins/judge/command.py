@@ -78,21 +78,24 @@ def parser() -> CommandParser:
     more = add("link", making.link, "make links for more raters, who take what the fewest have judged")
     more.add_argument("--raters", type=positive_int, default=1, metavar="N", help="default: %(default)s")
     serve = add("serve", making.serve_raters, "the page for raters, until it is interrupted")
-    serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
-    serve.add_argument("--port", type=natural_int, default=8765, help="default: %(default)s; 0: a free one")
-    serve.add_argument(
-        "--name",
-        dest="names",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a name of this machine that raters' links may have, such as lab.example; repeatable",
-    )
+    for command in (more, serve):  # links are those of where it is served
+        command.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+        command.add_argument(
+            "--port", type=natural_int, default=8765, help="default: %(default)s; 0: a free one"
+        )
+        command.add_argument(
+            "--name",
+            dest="names",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="a name of this machine that raters' links may have, such as lab.example; repeatable",
+        )
     status = add("status", reading.status, "how far each rater is")
     add_json_argument(status)
     report = add("report", reading.report, "what the answers say; with --out as a page, Markdown and JSON")
     report.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="write report.html, report.md, report.json"
+        "--out", type=Path, metavar="FOLDER", help="write report.html, report.md, report.json, tables/*.tex"
     )
     add_json_argument(report)
     export = add("export", reading.export, "every answer as CSV or Parquet, or pairs for preference training")

@@ -256,7 +256,8 @@ _SHOWN = re.compile(r"(?:stages\.[^.]+\.)?(?:sampler\.(?:use|steps)|guidance(?:\
 def _about(values: Mapping[str, Any], first: Mapping[str, Any], varied: Set[str]) -> str:
     told = []
     for path, value in values.items():
-        differs = first.get(path, value) != value and not {path, path.removesuffix(".use")} & varied
+        own = "extends" in varied or {path, path.removesuffix(".use")} & varied
+        differs = not own and first.get(path, value) != value
         if differs or _SHOWN.fullmatch(path):
             there = f" ({_short(first[path])} in the first)" if differs else ""
             told.append(f"{path.removesuffix('.use')} {_short(value)}{there}")

@@ -15,6 +15,7 @@ from glidepath.registry import Manifest, image_in, picture_bytes
 PAGE = 60
 """How many images are told of at once."""
 
+_MOST_LETTERS = 400
 _NAME = re.compile(r"[\w-][\w. -]{0,199}\.png")
 
 
@@ -42,8 +43,13 @@ class History:
             raise GlidepathError("there is no such image")
         return path
 
-    def listed(self, before: str = "") -> list[Mapping[str, Any]]:
-        """What the newest images tell of themselves. before: those older than this one."""
+    def listed(self, before: str = "", find: str = "") -> list[Mapping[str, Any]]:
+        """What the newest images tell of themselves.
+
+        before: those older than this one. find: those that have all of these words in what they tell: of
+        the prompt, the parts, the seed, the day as 2026-01-31.
+        """
+        words = find[:_MOST_LETTERS].casefold().split()
         found: list[tuple[float, Path]] = []
         if self.folder.is_dir():
             for path in self.folder.glob("*.png"):
@@ -57,7 +63,7 @@ class History:
             if len(documents) == PAGE:
                 break
             document = self._document(path)
-            if document is not None:
+            if document is not None and all(word in _searched(document) for word in words):
                 documents.append(document)
         return documents
 
@@ -82,6 +88,14 @@ class History:
         return self._known[key]
 
 
+def _searched(document: Mapping[str, Any]) -> str:
+    """What words are looked for in."""
+    day = time.strftime("%Y-%m-%d", time.localtime(document["made"]))
+    keys = ("prompts", "negative", "labels", "sampler", "guidance", "model", "file")
+    text = " ".join(str(document[key] or "") for key in keys)
+    return f"{text} {day} seed {document['seed']}".casefold()
+
+
 def told(manifest: Manifest, size: Sequence[int], models: Sequence[str]) -> dict[str, Any]:
     """What a page shows of an image's manifest. size: width and height of its file. models: as in `Specs`."""
     images = manifest.images
@@ -94,19 +108,40 @@ def told(manifest: Manifest, size: Sequence[int], models: Sequence[str]) -> dict
         "first": first.sample,
         "labels": [key.label for key in images.keys if key.label is not None],
         "images": len(images.keys),
-        "width": size[0],
-        "height": size[1],
+        "width": size[0] // images.scale,  # small images are enlarged in their files
+        "height": size[1] // images.scale,
         "sampler": _use(manifest.spec, "sampler"),
+        "steps": _first(manifest.spec, "sampler").get("steps"),
+        "guidance": _guidance(manifest.spec),
         "model": next(filter(None, (_use(manifest.spec, slot) for slot in models)), ""),
     }
 
 
 def _use(spec: Mapping[str, Any], slot: str) -> str:
     """The short name of a part of a resolved spec; of the first stage of a cascade."""
+    return _short(_first(spec, slot))
+
+
+def _guidance(spec: Mapping[str, Any]) -> str:
+    """The guidances with their scales: "classifier-free 3.0, rescale"."""
+    listed = _home(spec).get("guidance")
+    parts = [it for it in listed if isinstance(it, dict)] if isinstance(listed, list) else []
+    return ", ".join(f"{_short(it)} {it.get('scale', '')}".strip() for it in parts)
+
+
+def _first(spec: Mapping[str, Any], slot: str) -> Mapping[str, Any]:
+    part = _home(spec).get(slot)
+    return part if isinstance(part, dict) else {"use": part}
+
+
+def _home(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The spec, or the first stage of a cascade."""
     stages = spec.get("stages")
-    if isinstance(stages, dict) and stages:
-        first = next(iter(stages.values()))
-        spec = first if isinstance(first, dict) else {}
-    part = spec.get(slot)
-    name = part.get("use") if isinstance(part, dict) else part
-    return str(name or "").rpartition("/")[2]
+    if not isinstance(stages, dict) or not stages:
+        return spec
+    first = next(iter(stages.values()))
+    return first if isinstance(first, dict) else {}
+
+
+def _short(part: Mapping[str, Any]) -> str:
+    return str(part.get("use") or "").rpartition("/")[2]

@@ -103,14 +103,20 @@ def _routes(desk: Desk) -> list[Any]:
         _asking("/api/make", desk.make),
         _asking("/api/noise", desk.noise),
         _asking("/api/compare", desk.compare),
+        _asking("/api/measure", desk.measure),
         _asking("/api/study", desk.study),
         _asking("/api/restore", desk.restore),
         _asking("/api/replay", desk.replay),
         _asking("/api/jobs/{id}", lambda data: desk.cancel(data["id"]), "DELETE"),
-        _asking("/api/images", lambda data: {"images": desk.history.listed(data.get("before", ""))}, "GET"),
+        _asking(
+            "/api/images",
+            lambda data: {"images": desk.history.listed(data.get("before", ""), data.get("find", ""))},
+            "GET",
+        ),
         _asking("/api/studies", lambda _: desk.work.studies(), "GET"),
         _asking("/api/runs", lambda _: desk.work.runs(), "GET"),
-        _asking("/api/studies/stop", lambda data: desk.work.stop(str(data.get("name")))),
+        _asking("/api/studies/stop", lambda data: desk.work.stop("study", str(data.get("name")))),
+        _asking("/api/runs/stop", lambda data: desk.work.stop("run", str(data.get("name")))),
         _asking(
             "/api/studies/begin", lambda data: desk.work.begin(str(data.get("name")), str(data.get("what")))
         ),

@@ -67,6 +67,11 @@ class Specs:
         """A text as a spec, with values put at paths of it as a study does. Raises as `parse_spec` does."""
         if not isinstance(text, str) or len(text) > MOST_TEXT:
             raise GlidepathError(f"a spec is a text of at most {MOST_TEXT:,} characters")
+        # first what it extends: what the text says itself, and the other changes, stand on that
+        for path, value in changes:
+            if path == "extends" and value is not None:
+                text = edited(text, path, value, {})
+        changes = [it for it in changes if it[0] != "extends" or it[1] is None]
         puts = [Override(f"{path}={yaml_text(value)}", AXES, trusted=False) for path, value in changes]
         return parse_spec(text, NAME, puts, catalogue=self.catalogue, untrusted=True, bases=self.bases)
 

@@ -15,11 +15,12 @@ import yaml
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.page.asked import Asked, decoded, read_asked
-from glidepath.plugins.page.comparing import read_axes, study, variants
+from glidepath.plugins.page.comparing import MOST_VARIANTS, read_axes, study, variants
 from glidepath.plugins.page.descriptors import catalogue_document
 from glidepath.plugins.page.editing import REMOVED
 from glidepath.plugins.page.history import History
 from glidepath.plugins.page.jobs import Job, Queue
+from glidepath.plugins.page.measuring import measured, metric_names
 from glidepath.plugins.page.news import News
 from glidepath.plugins.page.restoring import Restorer
 from glidepath.plugins.page.specs import Specs
@@ -96,7 +97,8 @@ class Desk:
         """Kinds, parts, parameters, presets."""
         with self._describing:
             if self._described is None:
-                self._described = catalogue_document(self.catalogue)
+                metrics = metric_names(self.catalogue)
+                self._described = {**catalogue_document(self.catalogue), "metrics": metrics}
         return self._described
 
     def begin(self) -> Json:
@@ -189,6 +191,22 @@ class Desk:
             jobs.append(attrs.evolve(job, group=group, label=variant.label, about=variant.about))
         self.queue.add(*jobs)
         return {"group": group, "jobs": [job.document() for job in jobs]}
+
+    def measure(self, data: Json) -> Json:
+        """Have a metric asked about the images of some jobs; returns the job."""
+        name, ids = data.get("metric"), data.get("jobs")
+        if not isinstance(name, str) or not isinstance(ids, list) or not 0 < len(ids) <= MOST_VARIANTS:
+            raise GlidepathError(f"a metric is asked about 1 to {MOST_VARIANTS} jobs: metric, jobs")
+        jobs = [self.queue.job(str(id)) for id in ids]
+
+        def do(job: Job) -> Json:
+            job.step(0, 1)
+            _ = self._maker  # torch is imported by this thread alone
+            return measured(name, jobs, self.history, self.catalogue)
+
+        job = Job("measure", name, do)
+        self.queue.add(job)
+        return job.document()
 
     def study(self, data: Json) -> Json:
         """The file of a study that makes the same comparison."""

@@ -148,11 +148,12 @@ class Work:
             raise GlidepathError("this study has no report yet")
         return path.read_bytes()
 
-    def stop(self, name: str) -> Json:
-        """Let a running study end."""
-        folder = self._folder("study", name)
+    def stop(self, kind: str, name: str) -> Json:
+        """Let a running study, or run, end."""
+        folder = str(self._folder(kind, name))
+        words = ("study", "stop", folder) if kind == "study" else ("runs", folder, "--stop")
         with self._asking:
-            said = self._said("study", "stop", str(folder))
+            said = self._said(*words)
             self._known.clear()
         return {"said": said.strip()}
 

@@ -17,6 +17,9 @@ from glidepath.core import GlidepathError
 from glidepath.registry import read_lines, read_text
 
 LOG, EVENTS, HEARTBEAT, SPEC = "log.jsonl", "events.jsonl", "heartbeat.json", "spec.yaml"
+STOP = "stop.json"
+"""A run that finds it in its folder stops after its step."""
+
 _SILENT = 60.0
 
 

@@ -1,4 +1,4 @@
-"""`glidepath runs`: what runs there are, how they differ, their curves, and a page of one."""
+"""`glidepath runs`: what runs there are, how they differ, their curves, a page of one, and stopping them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.trackers.runs import Recorded, differences, find_runs
+from glidepath.plugins.trackers.runs import STOP, Recorded, differences, find_runs
 from glidepath.registry import (
     CommandParser,
     add_json_argument,
@@ -23,6 +23,7 @@ examples:
   glidepath runs runs/a runs/b --compare
   glidepath runs runs/a runs/b --curves loss.png --figure loss
   glidepath runs runs/a --page a.html
+  glidepath runs runs/a --stop
 """
 
 
@@ -34,7 +35,9 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = parser().parse_args(argv)
     runs = find_runs(arguments.folders or [Path("runs")])
-    if arguments.curves is not None:
+    if arguments.stop:
+        _stop(runs, named=bool(arguments.folders))
+    elif arguments.curves is not None:
         _draw(runs, arguments.figure or ["loss"], arguments.curves)
     elif arguments.page is not None:
         _page(runs, arguments.page)
@@ -105,6 +108,18 @@ def _page(runs: Sequence[Recorded], file: Path) -> None:
     print(file)
 
 
+def _stop(runs: Sequence[Recorded], *, named: bool) -> None:
+    """Have runs stop, wherever they go on that their folders are seen from."""
+    if not named:
+        raise GlidepathError("name the runs that are to stop, such as glidepath runs runs/a --stop")
+    for run in runs:
+        if run.state != "running":
+            raise GlidepathError(f"{run.folder} does not run: it is {run.state}")
+    for run in runs:
+        write_text(run.folder / STOP, "{}\n")
+        print(f"{run.folder} stops after its step, with a checkpoint")
+
+
 def _drawing() -> Callable[[Sequence[Recorded], Sequence[str]], bytes]:
     try:
         from glidepath.plugins.trackers.curves import curves
@@ -118,7 +133,9 @@ def _drawing() -> Callable[[Sequence[Recorded], Sequence[str]], bytes]:
 def parser() -> argparse.ArgumentParser:
     """Its arguments. Completion in shells asks for them."""
     parser = CommandParser(
-        prog="glidepath runs", description="List runs of training, compare them, draw them.", epilog=EPILOG
+        prog="glidepath runs",
+        description="List, compare, draw and stop runs of training.",
+        epilog=EPILOG,
     )
     parser.add_argument(
         "folders", nargs="*", type=Path, metavar="FOLDER", help="of a run, or of several (default: runs)"
@@ -127,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
     shown.add_argument("--compare", action="store_true", help="what differs between specs, and the figures")
     shown.add_argument("--curves", type=Path, metavar="FILE", help="draw figures into a PNG")
     shown.add_argument("--page", type=Path, metavar="FILE", help="write a page of one run, HTML in one file")
+    shown.add_argument("--stop", action="store_true", help="have running ones stop, with a checkpoint")
     parser.add_argument(
         "--figure", action="append", metavar="NAME", help="for --curves: which (default: loss); repeatable"
     )

@@ -31,6 +31,9 @@ from glidepath.registry import (
 if TYPE_CHECKING:
     from glidepath.plugins.train.run.run import Run, Trainer
 
+STOP = "stop.json"
+"""In a run's folder: it is to stop. `glidepath runs FOLDER --stop` writes it."""
+
 EPILOG = """\
 The spec says what is trained (denoiser, text_encoder, schedule), on what (data), and how (train).
 The folder receives spec.yaml, log.jsonl, dataset.jsonl (what is trained on), checkpoints, and at the
@@ -97,6 +100,7 @@ def main(argv: Sequence[str]) -> int:
             return _train(trainer, run, told, None)
         stack.enter_context(lock_folder(folder, refusal))
         remove_partial(folder)
+        (folder / STOP).unlink(missing_ok=True)  # it was for the run before
         trainer, run = build(plan, catalogue, folder, device, group)
         subject = Subject(kind="run", name=str(folder), folder=folder, spec=run.spec)
         listeners = stack.enter_context(listening(subject, guests(plan, catalogue), warn))
@@ -131,12 +135,12 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
             # not before the trainer has agreed to go on with what the folder holds
             write_text(run.folder / SPEC, spec_text(sampling_spec(trainer, run), command))
 
-        session = _Session(began, lambda: interrupts() > 0, steps_now)
+        session = _Session(began, lambda: interrupts() > 0 or (run.folder / STOP).exists(), steps_now)
         heart = Heartbeat(run.folder / HEARTBEAT)
         listeners = (session, display, heart, *run.listeners)
         with heart:
             weights = trainer.train(attrs.evolve(run, listeners=listeners, stop=session.is_to_stop))
-        stopped = interrupts() > 0
+        stopped = interrupts() > 0 or (run.folder / STOP).exists()
     if not run.group.first:
         return 0
     if weights is not None:
@@ -153,7 +157,7 @@ def _train(trainer: Trainer, run: Run, command: str, steps_now: int | None) -> i
         sample = ["glidepath", "sample", *asked, "--spec", str(run.folder / SPEC)]
         print(f"sample with them: {shlex.join(sample)}", file=sys.stderr)
         return 0
-    why = "interrupted" if stopped else "stopped"
+    why = "interrupted" if interrupts() > 0 else "stopped"
     if session.first is None:
         print(f"{why} before the first step, while the dataset was checked", file=sys.stderr)
         return 130

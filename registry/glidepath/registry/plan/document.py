@@ -97,10 +97,10 @@ class Document:
         part = PartPlanner(self.catalogue, self.problems).position(node, Slot(kind), path)
         return part if isinstance(part, PartPlan) else None
 
-    def spec(self, key: str, *, without: str = "") -> MappingNode | None:
+    def spec(self, key: str, *, without: str = "", extends: Node | None = None) -> MappingNode | None:
         """The spec that a section names or holds, on what it extends, overrides applied; `${...}` as written.
 
-        without: the name of an override to leave out.
+        without: the name of an override to leave out. extends: what it extends instead of what it says.
         """
         node = self.node(key)
         if isinstance(node, Scalar) and node.is_text:
@@ -111,6 +111,9 @@ class Document:
                 what = f"{key} takes the name of a spec, or a spec, and this is {this}"
                 self.problems.add(what, self.place(key), key)
             return None
+        if extends is not None:
+            items = {**node.items, "extends": Entry(extends.place, extends)}
+            node = MappingNode(items, node.place, node.source)
         schema = Schema(self.catalogue)
         layers = Layers(schema, self.problems)
         try:

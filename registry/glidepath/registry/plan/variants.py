@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +53,26 @@ class VariantPlanner:
 
     base: a spec with what it extends, its `${...}` unresolved. name: of the base, for places.
     folder: what its own relative paths are relative to.
+    rebased: the base on something else that it then extends, None where that cannot be read, which is
+        reported; a change of `extends` needs it.
     """
 
     def __init__(
-        self, base: MappingNode, catalogue: Catalogue, problems: Problems, name: str, folder: Path | None
+        self,
+        base: MappingNode,
+        catalogue: Catalogue,
+        problems: Problems,
+        name: str,
+        folder: Path | None,
+        rebased: Callable[[Node], MappingNode | None] | None = None,
     ) -> None:
         self.problems = problems
         self._base = base
         self._catalogue = catalogue
         self._schema = Schema(catalogue)
         self._name, self._folder = name, folder
+        self._rebased = rebased
+        self._bases: dict[int, tuple[Node, MappingNode | None]] = {}
         self._told: set[Problem] = set()
         self._known: dict[tuple[str, int, str], tuple[Node, _Planned]] = {}
         self._parts: dict[tuple[str, str], tuple[_Planned, Any]] = {}
@@ -70,12 +80,17 @@ class VariantPlanner:
     def plan(self, changes: Sequence[Change] = ()) -> Plan | None:
         """The base with changes applied, in order; None where it has problems, which are added.
 
+        A change of `extends` comes before the others: what the base says itself, and they, stand on it.
+
         Parts of a slot that say the same are one object in all plans, so that what is found out of one, a
         digest say, is found out once.
         """
         problems = Problems(self.problems.files, self.problems.lent)
-        root, plan = self._base, None
-        for change in changes:
+        base, others = self._based(changes)
+        if base is None:
+            return None
+        root, plan = base, None
+        for change in others:
             root = apply_change(root, change, self._schema, problems)
         try:
             root = interpolate(root, problems, allow_env=False)
@@ -89,6 +104,20 @@ class VariantPlanner:
                 self._told.add(problem)
                 self.problems.add(problem.what, problem.place, problem.path, problem.hint, problem.allowed)
         return None if plan is None else self._sharing(plan)
+
+    def _based(self, changes: Sequence[Change]) -> tuple[MappingNode | None, Sequence[Change]]:
+        """What the changes start from, and those that are applied to it."""
+        others: list[Change] = []
+        base: MappingNode | None = self._base
+        for change in changes:
+            if change.path.text != "extends" or change.value is None or self._rebased is None:
+                others.append(change)
+                continue
+            node = change.value
+            if id(node) not in self._bases:
+                self._bases[id(node)] = node, self._rebased(node)
+            base = self._bases[id(node)][1]
+        return base, others
 
     def _sharing(self, plan: Plan) -> Plan:
         parts, tree = dict(plan.parts), dict(plan.tree)

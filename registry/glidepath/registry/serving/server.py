@@ -29,6 +29,14 @@ def fresh_token(host: str) -> str:
     return "" if is_local(host) else secrets.token_urlsafe(24)
 
 
+def address_of(host: str, port: int, name: str = "") -> str:
+    """The address of a server that listens at `host`, as it is printed. name: of this machine, if any."""
+    shown = f"[{host}]" if ":" in host else host
+    if host in ("0.0.0.0", "::"):
+        shown = socket.gethostname()
+    return f"http://{name or shown}:{port}/"
+
+
 def serve(
     app: Any,
     *,
@@ -58,10 +66,7 @@ def serve(
     except ImportError as error:
         raise needed(error, extra) from error
     with _listening(host, port) as listening:
-        shown = f"[{host}]" if ":" in host else host
-        if host in ("0.0.0.0", "::"):
-            shown = socket.gethostname()
-        base = f"http://{name or shown}:{listening.getsockname()[1]}/"
+        base = address_of(host, listening.getsockname()[1], name)
         address = base + (f"?token={token}" if token else "")
         links = [f"  {title}  {base}{path.removeprefix('/')}" for title, path in pages.items()]
         print("\n".join([address, *links]), flush=True)

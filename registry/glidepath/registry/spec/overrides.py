@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -127,11 +127,7 @@ def apply(
     segments = _segments(source.text[: source.skip - 1], source.at, problems)
     if segments is None:
         return root
-    keys = [segment.key for segment in segments]
-    if keys[0] == "extends" or (keys[0] == "stages" and keys[2:3] == ["extends"]):
-        hint = "name the preset or the file as the spec" if len(keys) < 3 else "write it in a file"
-        place = segments[min(len(segments) - 1, 2)].place
-        problems.add("extends cannot be set", place, ".".join(keys[:3]), hint)
+    if _sets_extends(segments, problems):
         return root
     try:
         value = read_tree(source, problems) or Scalar("", None, NULL, source.at(source.skip), source)
@@ -144,11 +140,22 @@ def apply(
 def apply_change(root: MappingNode, change: Change, schema: Schema, problems: Problems) -> MappingNode:
     """The spec with a change applied, as `apply` does it. A wrong one is reported and changes nothing."""
     segments = _segments(change.path.text, lambda _index: change.path.place, problems)
-    if segments is None:
+    if segments is None or _sets_extends(segments, problems):
         return root
     edit = _Edit(change.path.source, change.value, schema, problems, change.drop_unknown)
     changed = edit.put(root, segments, "", Level.SPEC)
     return changed if isinstance(changed, MappingNode) else root
+
+
+def _sets_extends(segments: Sequence[_Segment], problems: Problems) -> bool:
+    """Whether a path leads to what a spec, or a stage, extends: that is merged already. It is reported."""
+    keys = [segment.key for segment in segments]
+    if keys[0] != "extends" and (keys[0] != "stages" or keys[2:3] != ["extends"]):
+        return False
+    hint = "name the preset or the file as the spec" if len(keys) < 3 else "write it in a file"
+    place = segments[min(len(segments) - 1, 2)].place
+    problems.add("extends cannot be set", place, ".".join(keys[:3]), hint)
+    return True
 
 
 def _segments(text: str, at: Callable[[int], Place], problems: Problems) -> list[_Segment] | None:

@@ -18,7 +18,7 @@ from tests.plugins.studies.simulated import PROMPTS, part_study, scale_study
 
 from glidepath.plugins.studies.report.contents import document
 from glidepath.plugins.studies.report.document import Cell, Code, Document, Drawing, Lines, Section, table
-from glidepath.plugins.studies.report.latex import escaped, latex, latex_table
+from glidepath.plugins.studies.report.latex import latex, table_file
 from glidepath.plugins.studies.report.markdown import markdown
 from glidepath.plugins.studies.report.numbers import estimate, interval, number, p_value
 from glidepath.plugins.studies.report.page import page
@@ -30,6 +30,7 @@ from glidepath.plugins.studies.report.verdicts import sentence, summary
 from glidepath.plugins.studies.report.write import write_report
 from glidepath.plugins.studies.statistics.analysis import Analysis, compare
 from glidepath.plugins.studies.statistics.results import ArmImage, Progress
+from glidepath.registry import latex_text
 
 pytestmark = pytest.mark.thorough
 
@@ -285,14 +286,14 @@ HOSTILE = r"100% of $x_1^2$ & {a} ~ #1 \ <b> [c]"
 
 
 def test_latex_escapes_what_it_would_read() -> None:
-    text = escaped(HOSTILE)
+    text = latex_text(HOSTILE)
     assert text == (
         r"100\% of \$x\_1\textasciicircum{}2\$ \& \{a\} \textasciitilde{} \#1 \textbackslash{} $<$b$>$ [c]"
     )
 
 
 def test_latex_tables_are_booktabs_with_as_many_cells_as_columns() -> None:
-    made = latex_table(table("t", HOSTILE, ["< a & b", "n"], [[HOSTILE, "−1.5 ± 0.2"], ["[c]", "–"]], "note"))
+    made = table_file(table("t", HOSTILE, ["< a & b", "n"], [[HOSTILE, "−1.5 ± 0.2"], ["[c]", "–"]], "note"))
     rows = [line for line in made.splitlines() if line.endswith(r"\\")]
     assert len(rows) == 3
     assert all(len(re.findall(r"(?<!\\)&", row)) == 1 for row in rows)
@@ -315,7 +316,7 @@ def test_latex_environments_close_and_only_ascii_is_left(told: Document) -> None
 
 def test_a_table_longer_than_a_page_is_continued() -> None:
     rows = [[f"line {number}", "1"] for number in range(130)]
-    made = latex_table(table("t", "scores", ["< arm", "n"], rows, "a note"))
+    made = table_file(table("t", "scores", ["< arm", "n"], rows, "a note"))
     floats = made.split(r"\end{table}")[:-1]
     assert [it.count("line ") for it in floats] == [56, 56, 18]
     assert [it.count(r"\toprule") for it in floats] == [1, 1, 1]
@@ -325,7 +326,7 @@ def test_a_table_longer_than_a_page_is_continued() -> None:
 
 
 def test_a_sign_that_pdflatex_does_not_have_is_named_and_lines_stay_one() -> None:
-    assert escaped("a\n\n猫 Ħ é\x1b[1m") == "a [U+732B] [U+0126] é[U+001B][1m"
+    assert latex_text("a\n\n猫 Ħ é\x1b[1m") == "a [U+732B] [U+0126] é[U+001B][1m"
 
 
 def compiled(folder: Path) -> str:
@@ -360,7 +361,7 @@ def test_latex_compiles_whatever_texts_a_study_has(tmp_path: Path) -> None:
         table("t", odd, ["< a", *"bcdefghijkl"], [[odd[:20], *"[*]&%#_{}~^"], [*"[*]&%#_{}~^x"]], odd),
     )
     (tmp_path / "tables").mkdir()
-    (tmp_path / "tables" / "t.tex").write_text(latex_table(blocks[-1]), encoding="utf-8")
+    (tmp_path / "tables" / "t.tex").write_text(table_file(blocks[-1]), encoding="utf-8")
     told = Document(odd, odd, odd, (Section("a", odd, blocks),))
     (tmp_path / "report.tex").write_text(latex(told), encoding="utf-8")
     compiled(tmp_path)

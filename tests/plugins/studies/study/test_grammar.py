@@ -12,6 +12,7 @@ import pytest
 from glidepath.core.errors import GlidepathError
 from glidepath.plugins.studies.study.reader import read_study
 from glidepath.plugins.studies.study.study import Study
+from glidepath.registry import make_plan, read_spec
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.text.problems import SpecError
 
@@ -49,6 +50,31 @@ def test_without_arms_the_base_is_the_only_one(tmp_path: Path) -> None:
     study = study_of(tmp_path, "")
     assert names(study) == ["base"]
     assert study.baseline is study.arms[0]
+
+
+def test_an_axis_of_extends_puts_what_the_base_says_itself_on_each(tmp_path: Path) -> None:
+    """The other side is a spec written out for each arm."""
+    (tmp_path / "mine.yaml").write_text("extends: shapes\nsampler: {use: ddpm, steps: 6}\n")
+    text = "arms: {axes: {sampler.steps: [2, 3], extends: [emoji, mine.yaml]}}\n"
+    study = study_of(tmp_path, text, "base.guidance=[{use: classifier-free, scale: 2}]")
+    assert names(study) == [f"steps={n},extends={it}" for n in (2, 3) for it in ("emoji", "mine.yaml")]
+    for base, arm in (("emoji", study.arms[0]), (str(tmp_path / "mine.yaml"), study.arms[1])):
+        spec = read_spec(
+            [base, {"runtime": {"device": "cpu"}}],
+            ["guidance=[{use: classifier-free, scale: 2}]", "sampler.steps=2"],
+            catalogue=load_catalogue(),
+        )
+        assert arm.tree() == make_plan(spec, load_catalogue()).tree_with(str)
+    assert not study.warnings
+
+
+def test_what_no_arm_can_extend_is_told_at_its_place(tmp_path: Path) -> None:
+    assert faults_of(tmp_path, "arms: {axes: {extends: [shapes, nowhere]}}\n") == [
+        ("there is no preset named 'nowhere'", 4)
+    ]
+    head = HEAD.replace("extends: shapes", "extends: shapes-64")
+    found = faults_of(tmp_path, "arms: {axes: {stages.base.extends: [shapes, emoji]}}\n", head)
+    assert found == [("extends cannot be set", 4)]
 
 
 def test_axes_of_a_block_are_multiplied_and_blocks_are_joined(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from glidepath.plugins.judge.protocol.folder import (
 )
 from glidepath.plugins.judge.protocol.pictures import collect, temporary_folder
 from glidepath.plugins.judge.protocol.rules import DEFAULTS, read_rules
-from glidepath.registry import did_you_mean, open_catalogue, option_override
+from glidepath.registry import address_of, did_you_mean, open_catalogue, option_override
 
 
 def new(arguments: argparse.Namespace) -> int:
@@ -60,8 +60,9 @@ def link(arguments: argparse.Namespace) -> int:
 
     judgement = open_judgement(arguments.folder, open_catalogue(arguments))
     out = list(excluded(judgement, judgement.raters(), judgement.answers()[0]))
+    base = address_of(arguments.host, arguments.port, next(iter(arguments.names), ""))
     for rater in judgement.add_raters(arguments.raters, left_out=out):
-        print(f"{rater.name}  {path_of(judgement, rater)}")
+        print(f"{rater.name}  {base}{path_of(judgement, rater).removeprefix('/')}")
     return 0
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from glidepath.plugins.judge.analysis.analysis import Analysis
 from glidepath.plugins.judge.report.contents import Document, Forest, Table, as_json, document
-from glidepath.registry import text_table, write_text
+from glidepath.registry import latex_table, text_table, write_text
 
 _STYLE = Path(__file__).with_name("page.css")
 _LEFT, _WIDE, _HIGH = 260, 360, 26
 
 
 def write_report(analysis: Analysis, folder: Path) -> Path:
-    """Write report.json, report.md and report.html, which is last; the page's path.
+    """Write report.json, report.md, tables/ (LaTeX) and report.html, which is last; the page's path.
 
     Raises:
         CannotWrite: the folder cannot be written to.
@@ -27,6 +27,8 @@ def write_report(analysis: Analysis, folder: Path) -> Path:
     written = json.dumps(as_json(analysis), ensure_ascii=False, indent=1)
     write_text(folder / "report.json", written + "\n")
     write_text(folder / "report.md", as_markdown(told))
+    for name, text in as_latex(told).items():
+        write_text(folder / "tables" / f"{name}.tex", text)
     page = folder / "report.html"
     write_text(page, as_html(told))
     return page
@@ -68,6 +70,17 @@ def as_markdown(told: Document) -> str:
                     yield "\n".join(lines)
 
     return "\n\n".join(parts()) + "\n"
+
+
+def as_latex(told: Document) -> dict[str, str]:
+    """Each table for papers to include, by booktabs, under a name of its section and number."""
+    found = {}
+    for section in told.sections:
+        tables = [block for block in section.blocks if isinstance(block, Table)]
+        for number, table in enumerate(tables, 1):
+            name = re.sub(r"[^a-z0-9]+", "-", f"{section.title} {number}".lower()).strip("-")
+            found[name] = latex_table(name, table.caption, table.columns, table.rows)
+    return found
 
 
 def as_html(told: Document) -> str:

@@ -3,9 +3,10 @@
 import { $, ask, duration, el, loaded, save, say } from "./tools.js";
 import { ended, jobs, keep, onJob } from "./jobs.js";
 import { drawSeed, request } from "./make.js";
+import { spec } from "./spec.js";
 
 const READ = { willReadFrequently: true };
-const state = { group: "", order: [], pictures: new Map() };
+const state = { group: "", order: [], pictures: new Map(), asked: new Map() };
 
 export function start() {
   $("compare").addEventListener("submit", (event) => {
@@ -16,6 +17,12 @@ export function start() {
   $("compare-stop").addEventListener("click", () => {
     for (const id of state.order) if (!ended(jobs.get(id))) ask(`/api/jobs/${id}`, undefined, { method: "DELETE" });
   });
+  const { metrics } = spec.known;
+  $("metrics-tool").hidden = !metrics.length;
+  $("metric").replaceChildren(...metrics.map((it) => el("option", { value: it.name, textContent: it.name, title: it.summary })));
+  $("metric").addEventListener("change", about);
+  about();
+  $("measure").addEventListener("click", measure);
   for (const id of ["difference", "against", "gain"]) $(id).addEventListener("input", draw);
   onJob(news);
 }
@@ -32,10 +39,48 @@ async function compare() {
     $("variants").replaceChildren(...answer.jobs.map((job) => el("figure", { id: `variant-${job.id}` },
       el("canvas", { width: 32, height: 32, role: "img", "aria-label": job.label }),
       el("figcaption", {}, el("b", { textContent: job.label }),
-        el("div", { class: "about small", textContent: job.about }), el("div", { class: "quiet small" })))));
+        el("div", { class: "about small", textContent: job.about }), el("div", { class: "quiet small" }), el("ul", { class: "scores small" })))));
     for (const job of answer.jobs) keep(job);
   } catch (error) {
     say("compare-said", error.message, true);
+  }
+}
+
+function about() {
+  const summary = spec.known.metrics.find((it) => it.name === $("metric").value)?.summary ?? "";
+  $("metric-told").textContent = summary && `${$("metric").value}: ${summary}`;
+}
+
+async function measure() {
+  say("compare-said", "");
+  const name = $("metric").value;
+  try {
+    const job = await ask("/api/measure", { metric: name, jobs: state.order });
+    state.asked.set(job.id, state.group);
+    keep(job);
+  } catch (error) {
+    say("compare-said", error.message, true);
+  }
+}
+
+// What a metric says stands below each variant: the mean, and of several images each.
+function scores(job) {
+  if (state.asked.get(job.id) !== state.group || !ended(job)) return;
+  if (job.state === "failed") return say("compare-said", job.message, true);
+  if (job.state !== "done") return;
+  const { name, unit, direction, variants } = job.result;
+  const short = (value) => (value === null ? "–" : String(Number(value.toPrecision(3))));
+  const means = variants.map((it) => it.mean).filter((mean) => mean !== null);
+  const best = direction === "higher" ? Math.max(...means) : Math.min(...means);
+  for (const it of variants) {
+    const list = document.querySelector(`#variant-${CSS.escape(it.job)} .scores`);
+    if (!list) continue;
+    const each = it.scores.length > 1 ? ` (${it.scores.slice(0, 16).map(short).join(", ")}${it.scores.length > 16 ? ", …" : ""})` : "";
+    const told = it.mean === null ? "no answer for this prompt" : `${short(it.mean)}${unit && unit !== "share" ? ` ${unit}` : ""}${each}`;
+    const row = el("li", { "data-metric": job.title, class: it.mean === best && means.some((mean) => mean !== best) ? "best" : "" },
+      el("span", { title: name, textContent: job.title }), `: ${told}`, it.mean === null ? "" : el("span", { class: "quiet" }, `, ${direction} is better`));
+    list.querySelector(`[data-metric="${CSS.escape(job.title)}"]`)?.remove();
+    list.append(row);
   }
 }
 
@@ -51,6 +96,7 @@ async function study() {
 }
 
 async function news(job, step) {
+  if (job.kind === "measure") scores(job);
   if (!state.order.includes(job.id)) return;
   const told = document.querySelector(`#variant-${CSS.escape(job.id)} .quiet`);
   if (!told) return;
@@ -79,7 +125,8 @@ async function put(job, addresses) {
 
 function draw() {
   const whole = state.order.filter((id) => jobs.get(id)?.state === "done");
-  $("compare-tools").hidden = whole.length < 2;
+  $("compare-tools").hidden = $("metric-told").hidden = whole.length < 2;
+  $("measure").disabled = whole.length < state.order.length;
   const against = state.pictures.get(state.order[Number($("against").value || 0)]);
   for (const id of state.order) {
     const own = state.pictures.get(id);

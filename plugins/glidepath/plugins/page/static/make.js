@@ -227,7 +227,7 @@ function queue() {
   $("waits").textContent = `${count} ${count === 1 ? "waits" : "wait"}`;
   $("waits").hidden = !count;
   $("queue").replaceChildren(...waiting.map((job) => el("li", {},
-    el("span", {}, job.state === "waiting" ? "Waiting: " : "Now: ", job.label || job.title),
+    el("span", {}, job.state === "waiting" ? "Waiting: " : "Now: ", job.kind === "measure" ? "the metric " : "", job.label || job.title),
     el("button", { type: "button", class: "bare", textContent: "Cancel", onclick: () => cancel(job.id) }))));
 }
 
@@ -236,7 +236,15 @@ export function card(image) {
   const address = `/images/${encodeURIComponent(image.file)}`;
   const act = (text, onclick) => el("button", { type: "button", textContent: text, onclick });
   const title = image.prompts.filter(Boolean).join("; ") || (image.labels?.length ? `class ${image.labels.join(", ")}` : "no prompt");
-  const facts = [image.seed !== undefined ? `seed ${image.seed}` : "", image.sampler, image.model].filter(Boolean).join(" · ");
+  const facts = [
+    image.made ? new Date(image.made * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" }) : "",
+    image.seed !== undefined ? `seed ${image.seed}` : "",
+    image.width ? `${image.width}\u00a0×\u00a0${image.height}` : "", // on one line
+    image.sampler && `${image.sampler}${image.steps ? `, ${image.steps}\u00a0steps` : ""}`,
+    image.guidance,
+    image.model,
+    image.negative ? `not: ${image.negative}` : "",
+  ].filter(Boolean).join(" · ");
   return el("li", {},
     el("img", { src: address, alt: title, loading: "lazy" }),
     el("div", { class: "told" }, el("p", { textContent: title }), facts ? el("p", { class: "quiet", textContent: facts }) : null),

@@ -40,25 +40,40 @@ function table(head, rows) {
     el("tbody", {}, rows.map((row) => el("tr", {}, row.map((text) => el("td", { textContent: text }))))));
 }
 
+// A button that asks for something, and says what is answered.
+function press(what, text, path, data) {
+  return el("button", { type: "button", class: "plain", textContent: text,
+    onclick: async () => {
+      try {
+        say(`${what}-said`, (await ask(path, data)).said);
+      } catch (error) {
+        say(`${what}-said`, error.message, true);
+      }
+    } });
+}
+
+// What is concluded so far; a summary that is one of the sentences stands once.
+function verdicts(found) {
+  const more = found.verdicts.filter((one) => !found.summary.includes(one.told));
+  return el("div", { class: "verdicts" },
+    el("p", { class: found.verdicts.length === 1 ? found.verdicts[0].verdict : "", textContent: found.summary }),
+    more.length ? el("ul", {}, more.slice(0, 12).map((one) => el("li", { class: one.verdict, textContent: one.told }))) : null,
+    more.length > 12 ? el("p", { class: "quiet small", textContent: `${more.length - 12} more stand in the report.` }) : null);
+}
+
 function study(it) {
   if (it.problem) return el("article", { class: "work" }, el("h3", {}, it.name), el("p", { class: "said bad", textContent: it.problem }));
   const counts = Object.values(it.stages);
   const sum = (state) => counts.reduce((all, stage) => all + (stage[state] ?? 0), 0);
   const all = ["done", "running", "failed", "waiting"].reduce((total, state) => total + sum(state), 0);
-  const act = (text, path, data) => el("button", { type: "button", class: "plain", textContent: text,
-    onclick: async () => {
-      try {
-        say("studies-said", (await ask(path, { name: it.name, ...data })).said);
-      } catch (error) {
-        say("studies-said", error.message, true);
-      }
-    } });
+  const act = (text, path, data) => press("studies", text, path, { name: it.name, ...data });
   return el("article", { class: "work" },
     el("div", { class: "row" }, el("h3", {}, it.study ?? it.name),
       el("span", { class: `chip ${it.running ? "" : sum("failed") ? "bad" : sum("done") === all ? "good" : "warn"}`,
         textContent: it.running ? "running" : sum("failed") ? `${sum("failed")} failed` : sum("done") === all ? "done" : "stopped" })),
     el("progress", { max: all || 1, value: sum("done"), "aria-label": `${sum("done")} of ${all} done` }),
     el("p", { class: "quiet small", textContent: `${sum("done")} of ${all} nodes, ${it.trials} trials` }),
+    it.verdicts ? verdicts(it.verdicts) : null,
     el("details", { id: `stages-${it.name}` }, el("summary", {}, "Stages and arms"),
       table(["stage", "done", "running", "failed", "waiting"], Object.entries(it.stages).map(([stage, found]) =>
         [stage, ...["done", "running", "failed", "waiting"].map((state) => found[state] ?? 0)])),
@@ -88,7 +103,8 @@ function run(it) {
       Object.entries(it.curves).filter(([name]) => name !== "loss").map(([name, points]) => curve(name, points))),
     it.sheets.length ? el("details", { id: `sheets-${it.name}` }, el("summary", {}, `Sheets of samples (${it.sheets.length})`),
       it.sheets.toReversed().map((file) => el("div", { class: "stage" }, el("img", { src: `/runs/${path(it.name)}/sheets/${encodeURIComponent(file)}`, alt: `samples, ${file}`, loading: "lazy" })))) : null,
-    el("details", { id: `events-${it.name}` }, el("summary", {}, "What happened"), el("pre", { textContent: it.events.join("\n") })));
+    el("details", { id: `events-${it.name}` }, el("summary", {}, "What happened"), el("pre", { textContent: it.events.join("\n") })),
+    it.state === "running" ? el("p", { class: "buttons" }, press("runs", "Stop", "/api/runs/stop", { name: it.name })) : null);
 }
 
 function curve(name, points) {

@@ -39,9 +39,11 @@ def why(arguments: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """`study status`: how far a study is."""
+    from glidepath.plugins.studies.run.so_far import verdicts_of
     from glidepath.plugins.studies.store.summary import read_summary
 
     store = existing_store(arguments)
+    verdicts = verdicts_of(store)
     graph = store.graph()
     running = store.is_running()
     summary = read_summary(store)
@@ -62,6 +64,7 @@ def status(arguments: argparse.Namespace) -> int:
                     dict(zip(("stage", "key", "class", "message", "attempts"), it, strict=True))
                     for it in failures
                 ],
+                "verdicts": verdicts,
             }
         )
         return 0
@@ -91,6 +94,11 @@ def status(arguments: argparse.Namespace) -> int:
             print(f"  ... and {len(unfinished) - MOST_LISTED} more")
     for stage, key, state, message, count in failures[:10]:
         print(f"{stage} {key[:12]}: {state} after {count} attempts: {shorten(message, 90)}")
+    if verdicts is not None:
+        print("\n" + verdicts["summary"])
+        for it in verdicts["verdicts"][:10]:
+            if it["told"] not in verdicts["summary"]:
+                print(f"  {it['told']}")
     return 0
 
 

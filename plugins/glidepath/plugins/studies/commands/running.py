@@ -53,6 +53,7 @@ def stop(arguments: argparse.Namespace) -> int:
 def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, graph: Graph) -> int:
     from glidepath.plugins.studies.commands.display import StudyDisplay, ask, interrupts
     from glidepath.plugins.studies.run.driver import STOP_REQUESTED, Driver
+    from glidepath.plugins.studies.run.so_far import SoFar
     from glidepath.plugins.studies.store.summary import read_summary
     from glidepath.registry import build_part
 
@@ -72,7 +73,7 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
             graph,
             store,
             build_part(study.engine, catalogue),
-            listeners=(display, *listeners),
+            listeners=(display, SoFar(study, graph, store), *listeners),
             interrupted=interrupted,
             go_on=ask,
             no_plugins=arguments.no_plugins,

@@ -33,7 +33,12 @@ from glidepath.plugins.studies.report.tables import (
     trend_table,
     variance_table,
 )
-from glidepath.plugins.studies.report.verdicts import infinite_scores, sentence, summary
+from glidepath.plugins.studies.report.verdicts import (
+    infinite_scores,
+    sentences,
+    summary,
+    unfinished,
+)
 from glidepath.plugins.studies.statistics.analysis import Analysis
 from glidepath.plugins.studies.statistics.results import MetricInfo, Progress, StudyResults
 from glidepath.plugins.studies.statistics.series import series
@@ -72,26 +77,13 @@ def document(analysis: Analysis) -> Document:
     return Document(
         title=results.name,
         question=results.question,
-        summary=_unfinished(results) + summary(analysis),
+        summary=unfinished(results) + summary(analysis),
         sections=tuple(it for it in sections if it.blocks),
     )
 
 
-def _unfinished(results: StudyResults) -> str:
-    """What a reader of a study that has not run to its end has to know first; "" of one that has."""
-    progress = results.progress
-    if progress is None or progress.finished:
-        return ""
-    return (
-        f"This study is not finished: {progress.done} of {progress.all} stages are done, and all that "
-        "follows may change. "
-    )
-
-
 def _verdict(analysis: Analysis) -> tuple[Block, ...]:
-    told = [Cell(sentence(analysis, it), it.verdict) for it in analysis.family]
-    # what is decided first
-    told.sort(key=lambda it: it.tone == "undecided")
+    told = [Cell(text, verdict) for text, verdict in sentences(analysis)]
     blocks: list[Block] = []
     if told:
         blocks.append(Lines(tuple(told[:_MOST_SENTENCES])))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from glidepath.plugins.studies.report.numbers import interval, number, p_value
 from glidepath.plugins.studies.statistics.analysis import Analysis
-from glidepath.plugins.studies.statistics.comparison import Comparison
+from glidepath.plugins.studies.statistics.comparison import Comparison, Verdict
 from glidepath.plugins.studies.statistics.results import MetricInfo, StudyResults
 
 
@@ -33,6 +33,23 @@ def summary(analysis: Analysis) -> str:
         " They are of single checkpoints, and say nothing of how these were trained." if once else ""
     )
     return f"Of {len(family)} primary comparisons {what}: {told}.{checkpoints}"
+
+
+def sentences(analysis: Analysis) -> list[tuple[str, Verdict]]:
+    """Every primary comparison in a sentence, with its verdict; what is decided first."""
+    found = sorted(analysis.family, key=lambda it: it.verdict == "undecided")
+    return [(sentence(analysis, it), it.verdict) for it in found]
+
+
+def unfinished(results: StudyResults) -> str:
+    """What a reader of a study that has not run to its end has to know first; "" of one that has."""
+    progress = results.progress
+    if progress is None or progress.finished:
+        return ""
+    return (
+        f"This study is not finished: {progress.done} of {progress.all} stages are done, and all that "
+        "follows may change. "
+    )
 
 
 def sentence(analysis: Analysis, comparison: Comparison) -> str:

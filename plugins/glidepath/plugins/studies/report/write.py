@@ -10,7 +10,7 @@ from typing import Any, Final
 from glidepath.plugins.studies.report import records
 from glidepath.plugins.studies.report.contents import document
 from glidepath.plugins.studies.report.document import Block, Document, Drawing, Gallery, Table
-from glidepath.plugins.studies.report.latex import latex, latex_table
+from glidepath.plugins.studies.report.latex import latex, table_file
 from glidepath.plugins.studies.report.markdown import markdown
 from glidepath.plugins.studies.report.page import page
 from glidepath.plugins.studies.report.pictures import drawn
@@ -72,7 +72,7 @@ def write_document(told: Document, folder: Path) -> Path:
             write_text(figures / f"{block.name}.json", _cells(block))
             _copy_images(block, folder / "images")
         if isinstance(block, Table):
-            write_text(tables / f"{block.name}.tex", latex_table(block))
+            write_text(tables / f"{block.name}.tex", table_file(block))
     write_text(folder / "report.tex", latex(told))
     write_text(folder / "report.md", markdown(told))
     path = folder / "report.html"

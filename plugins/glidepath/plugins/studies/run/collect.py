@@ -44,13 +44,14 @@ def collect(
     *,
     command: str = "",
     real: Mapping[str, float] = MappingProxyType({}),
+    pictured: bool = True,
 ) -> StudyResults:
     """What a store holds of a study, run to its end or part of the way.
 
     Scores are [training seeds, sampling seeds, prompts], NaN where a trial has no result; a metric of whole
     sets has one entry in place of the prompts. Pictures are written, as PNG, of the first seeds and prompts.
 
-    real: what metrics say of real images, by label.
+    real: what metrics say of real images, by label. pictured: False writes no pictures, and has none.
     """
     reading = _Reading(study, graph, store, real)
     arms = tuple(reading.arms())
@@ -76,12 +77,14 @@ def collect(
         pareto=_pareto(study, reading),
         costs={arm.name: reading.cost(arm.name) for arm in arms},
         failures=tuple(reading.failures()),
-        pictures=tuple(reading.pictures()),
+        pictures=tuple(reading.pictures()) if pictured else (),
         provenance=_provenance(study, attempts, command),
         warnings=tuple(study.warnings),
         per_prompt=study.data.per_prompt,
         progress=reading.progress(),
     )
+    if not pictured:
+        return results
     known = {(it.arm, it.training_seed, it.sampling_seed, it.prompt) for it in results.pictures}
     more = tuple(reading.pictures_at(it for it in _telling(results) if it not in known))
     return attrs.evolve(results, pictures=(*results.pictures, *more))

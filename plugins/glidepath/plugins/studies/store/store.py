@@ -34,7 +34,7 @@ from glidepath.registry import CannotWrite, lock_file
 RESULT, FAILURE, ORDER = "result.json", "failure.json", "order.json"
 LOG, ENVIRONMENT, PREIMAGE, ALIVE = "log.txt", "environment.json", "preimage.json", ".alive"
 GRAPH, STUDY, STOP, OTHERS = "graph.json", "study.yaml", "stop.json", "others"
-RUNNING = "running.json"
+RUNNING, VERDICTS = "running.json", "verdicts.json"
 _MOST_DIGITS = 10
 
 

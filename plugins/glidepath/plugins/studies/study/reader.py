@@ -33,6 +33,7 @@ from glidepath.registry import (
     Document,
     ListNode,
     MappingNode,
+    Node,
     Override,
     PartPlan,
     Problems,
@@ -170,10 +171,14 @@ def _base(document: Document) -> MappingNode | None:
 
 
 def _arms(
-    document: Document, base: MappingNode, drafts: Sequence[Draft], problems: Problems
+    document: Document, base: MappingNode, drafts: Sequence[Draft], problems: Problems, without: str = ""
 ) -> list[ArmPlan]:
     file = document.file
-    planner = VariantPlanner(base, document.catalogue, problems, str(file), file.parent)
+
+    def rebased(extends: Node) -> MappingNode | None:
+        return document.spec(_BASE, without=without, extends=extends)
+
+    planner = VariantPlanner(base, document.catalogue, problems, str(file), file.parent, rebased)
     return plan_arms(planner, drafts)
 
 
@@ -301,7 +306,7 @@ def _idle_overrides(
     for name, override in zip(document.spec_overrides(_BASE), of_base, strict=True):
         base = document.spec(_BASE, without=name)
         # without it the spec may have problems: then the override changes something
-        others = _arms(document, base, drafts, Problems()) if base is not None else []
+        others = _arms(document, base, drafts, Problems(), name) if base is not None else []
         without = {arm.name: arm.tree() for arm in others}
         if without == {arm.name: arm.tree() for arm in arms}:
             yield f"{name} ({override.partition('=')[0]}) changes no arm"
