@@ -115,6 +115,7 @@ def test_a_study_is_stopped_tried_again_and_reported(
     study = seen()
     assert (study["running"], study["stages"]["measure"]["failed"]) == (False, 1)
     assert "planted" in study["failures"][0]["message"]
+    assert "RuntimeError: planted" in study["failures"][0]["log"]
 
     (tmp_path / "broken").unlink()
     assert press("retry") == "glidepath study retry is done"

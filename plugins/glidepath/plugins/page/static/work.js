@@ -80,7 +80,9 @@ function study(it) {
       table(["arm", "done", "failed", "all"], Object.entries(it.arms).map(([arm, found]) => [arm, found.done, found.failed, found.all]))),
     it.told ? el("p", { class: `said${it.told.includes("ended with") ? " bad" : ""}`, textContent: it.told }) : null,
     it.failures.length ? el("details", { id: `failures-${it.name}` }, el("summary", {}, "What failed"),
-      el("pre", { textContent: it.failures.map((one) => `${one.stage} ${one.key.slice(0, 12)}: ${one.class} after ${one.attempts}\n${one.message}`).join("\n\n") })) : null,
+      it.failures.flatMap((one) => [
+        el("p", { class: "small", textContent: `${one.stage} ${one.key.slice(0, 12)}: ${one.class} after ${one.attempts}: ${one.message}` }),
+        one.log ? el("pre", { "aria-label": "the end of its log", textContent: one.log }) : null])) : null,
     el("p", { class: "buttons" },
       it.running ? act("Stop", "/api/studies/stop", {}) : null,
       !it.running && sum("failed") ? act("Try again what failed", "/api/studies/begin", { what: "retry" }) : null,

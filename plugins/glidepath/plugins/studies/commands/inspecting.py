@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 from glidepath.plugins.studies.commands.opening import existing_store, open_graph, store_of
 from glidepath.plugins.studies.store.files import StoreError, read_json
 from glidepath.plugins.studies.store.shapes import is_graph
-from glidepath.plugins.studies.store.store import GRAPH, OTHERS, STUDY, Store
+from glidepath.plugins.studies.store.store import GRAPH, LOG, OTHERS, STUDY, Store
+from glidepath.plugins.studies.study.sections import CANCELLED
 from glidepath.registry import indent, print_json, read_text, shorten, text_table
 
 MOST_LISTED = 30
+_MOST_OF_LOG, _MOST_LINES = 8_192, 40
 
 
 def why(arguments: argparse.Namespace) -> int:
@@ -61,8 +64,11 @@ def status(arguments: argparse.Namespace) -> int:
                     for arm, (done, failed, count) in arms.items()
                 },
                 "failures": [
-                    dict(zip(("stage", "key", "class", "message", "attempts"), it, strict=True))
-                    for it in failures
+                    {
+                        **dict(zip(("stage", "key", "class", "message", "attempts"), it, strict=True)),
+                        "log": _log(store, it.key) if number < MOST_LISTED else "",
+                    }
+                    for number, it in enumerate(failures)
                 ],
                 "verdicts": verdicts,
             }
@@ -139,6 +145,22 @@ def list_studies(arguments: argparse.Namespace) -> int:
         ]
         print(text_table(lines))
     return 0
+
+
+def _log(store: Store, key: str) -> str:
+    """The traceback of a node's last failure, or else the end of what its process wrote; "" for nothing."""
+    failed = [attempt for attempt in store.attempts(key) if attempt.state not in ("done", CANCELLED)]
+    told = str(failed[-1].record.get("traceback", "")) if failed else ""
+    try:
+        if failed and not told:
+            with (failed[-1].folder / LOG).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_OF_LOG))
+                told = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    # what stands before a carriage return was a bar of progress
+    lines = [line.rpartition("\r")[2] for line in told[-_MOST_OF_LOG:].split("\n")]
+    return "\n".join(lines[-_MOST_LINES:]).strip()
 
 
 def _has_changed(path: Path, store: Store) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from glidepath.core import Event, GlidepathError, Listener
+from glidepath.core import Event, Listener
 from glidepath.plugins.studies.extras import special
 from glidepath.plugins.studies.run.collect import collect
 from glidepath.plugins.studies.store.files import read_json, write_json
@@ -46,7 +46,7 @@ class SoFar(Listener):
             special()  # what is imported once is no cost of every time
             began = time.monotonic()
             write_json(self._store.folder / VERDICTS, self._concluded())
-        except GlidepathError:  # the report tells what is in the way
+        except Exception:  # no study ends by what is said of it; its report tells what is in the way
             self._off = True
             return
         self._measured = False
