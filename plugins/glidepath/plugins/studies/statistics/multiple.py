@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from glidepath.registry import needed
+
 Array = npt.NDArray[np.float64]
 
 
@@ -19,21 +21,19 @@ def holm(p: Array) -> Array:
 
 
 def benjamini_hochberg(p: Array) -> Array:
-    """Adjusted p values of Benjamini and Hochberg (1995), which control the false discovery rate."""
-    return _adjusted(p, _step_up)
+    """Adjusted p values of Benjamini and Hochberg (1995), which control the false discovery rate.
+
+    Raises:
+        MissingExtra: scipy is not installed.
+    """
+    stats = needed("scipy.stats", "the statistics of a study", extra="studies")
+    return _adjusted(p, stats.false_discovery_control)
 
 
 def _step_down(p: Array) -> Array:
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    return np.minimum(adjusted, 1.0)
-
-
-def _step_up(p: Array) -> Array:
-    order = np.argsort(p, kind="stable")[::-1]
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum.accumulate(p[order] * p.size / np.arange(p.size, 0, -1))
     return np.minimum(adjusted, 1.0)
 
 
