@@ -11,7 +11,8 @@ received   milliseconds of the training process that an image takes which a work
 alone      images a second by the wall clock, without the network
 beside     the same beside the network, and the share of the time that it is busy
 
-The last two need as many free cores as there are workers; the first two are of processor time.
+The last two need a free core for each worker, and one for the training process; the first two are of
+processor time.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=96, help="pixels of a picture's side")
     parser.add_argument("--size", type=int, default=64, help="pixels of an image's side")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=200, help="more than workers make ahead")
     parser.add_argument("--rate", type=float, default=1000, help="images a second that the network takes")
     parser.add_argument("--workers", type=int, nargs="*", default=[0, 1, 2])
     arguments = parser.parse_args()

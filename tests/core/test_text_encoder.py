@@ -47,7 +47,8 @@ def test_another_error_of_a_part_is_not_held_back() -> None:
 
 
 def test_the_error_can_be_sent_to_another_process() -> None:
-    error = pickle.loads(pickle.dumps(UnreadablePrompt(["one", "two"], "help")))
+    error = pickle.loads(pickle.dumps(UnreadablePrompt(["one", "two"], "help", ["three"])))
     assert isinstance(error, UnreadablePrompt)
+    assert error.words == ("three",)
     assert (error.problems, error.remedy, str(error)) == (("one", "two"), "help", "one\n    two\n    help")
     assert str(UnreadablePrompt(["one"])) == "one"

@@ -9,7 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from glidepath.core import Event, Subject
+from glidepath.plugins.alerts.configs import Condition, WebhookConfig
+from glidepath.plugins.alerts.webhook import WebhookAlert
 
 
 class Posts:
@@ -58,6 +63,22 @@ def webhook(refuse: int = 0) -> Iterator[Posts]:
             yield posts
         finally:
             server.shutdown()
+
+
+@contextmanager
+def alerted(posts: Posts, folder: Path, *more: Condition) -> Iterator[WebhookAlert]:
+    """An alert as a run has it without being told more, whose process is there: what is told is told at once.
+
+    more: conditions that it tells of too.
+    """
+    alert = WebhookAlert(WebhookConfig(tell=(*WebhookConfig().tell, "started", *more)))
+    alert.open(Subject(kind="run", name="runs/x", folder=folder))
+    try:
+        alert.tell(Event(name="started"))
+        posts.wait(lambda it: it["condition"] == "started", 120)
+        yield alert
+    finally:
+        alert.close(5.0)
 
 
 @contextmanager

@@ -160,20 +160,23 @@ def test_a_run_that_is_killed_is_told_of_and_goes_on_from_its_checkpoint(spec: P
     run = subprocess.Popen([*command, *endless])
     processes = [run]
     try:
-        folder, end = Path("runs/tiny"), time.monotonic() + 120
+        folder, end = Path("runs/tiny"), time.monotonic() + 600
         while not (list(folder.glob("checkpoint-*")) and (folder / HEARTBEAT).exists()):
             assert time.monotonic() < end
             assert run.poll() is None
             time.sleep(0.1)
-        watching = subprocess.Popen([*command, "alert", "watch", "runs/tiny"], stdout=subprocess.DEVNULL)
+        watch = [*command, "alert", "watch", "runs/tiny", "--after", "17"]
+        watching = subprocess.Popen(watch, stdout=subprocess.PIPE, text=True)
         processes.append(watching)
-        time.sleep(8)
+        assert watching.stdout is not None
+        assert watching.stdout.readline() == "watching runs/tiny\n"
         os.kill(run.pid, signal.SIGKILL)
         killed = time.monotonic()
         run.wait()
         first = posts.wait(lambda it: it["condition"] == "crashed", 10)
         assert "killed" in first["body"]
         posts.wait(lambda it: "its machine is gone" in it["body"], 60 - (time.monotonic() - killed))
+        assert watching.stdout.read() == "runs/tiny: gone\n"
         assert watching.wait(20) == 1
     finally:
         for process in processes:
@@ -187,12 +190,16 @@ def test_a_run_that_is_killed_is_told_of_and_goes_on_from_its_checkpoint(spec: P
 def test_a_run_that_a_scheduler_stops_says_so_and_leaves_a_checkpoint(spec: Path, posts: Posts) -> None:
     command = [sys.executable, "-c", "import sys; from glidepath.registry import main; sys.exit(main())"]
     run = subprocess.Popen([*command, "train", "tiny.yaml", "--set", "train.steps=1000000"])
-    folder, end = Path("runs/tiny"), time.monotonic() + 120
-    while not list(folder.glob("checkpoint-*")):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    run.terminate()
-    assert run.wait(60) == 130
+    try:
+        folder, end = Path("runs/tiny"), time.monotonic() + 600
+        while not list(folder.glob("checkpoint-*")):
+            assert time.monotonic() < end
+            assert run.poll() is None
+            time.sleep(0.1)
+        run.terminate()
+        assert run.wait(120) == 130
+    finally:
+        run.kill()
     message = posts.wait(lambda it: it["condition"] == "stopped", 10)
     newest = max(int(path.stem.partition("-")[2]) for path in folder.glob("checkpoint-*"))
     assert message["step"] == newest

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from safetensors.torch import load_file
 from glidepath.core import GlidepathError, Pipeline
 from glidepath.plugins.train.command import main
 from glidepath.registry import assemble
+from glidepath.registry import main as glidepath
 
 Saved = Callable[[str], Path]
 
@@ -162,6 +165,32 @@ def test_a_prior_is_a_half_of_each_batch(
         found.append(load_file(here / "run" / "lora.safetensors"))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
     assert not all(torch.equal(found[0][name], found[2][name]) for name in found[0])
+
+
+def test_the_guides_spec_trains_a_folder_of_diffusers(
+    saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands in docs/training.md, but for the size of a tiny model, and with few steps."""
+    from .equality import ours
+
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    [spec] = [block for block in page.split("```") if "extends: ./stable-diffusion-v1-5" in block]
+    commands = [line for line in page.splitlines() if line.startswith("glidepath ") and "lora" in line]
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(saved("sd15"), tmp_path / "stable-diffusion-v1-5")
+    size = ours(saved("sd15")).image_size[0]
+    pictures(tmp_path / "photos", 3, size)
+    Path("lora.yaml").write_text(spec.replace("size: 512", f"size: {size}"), encoding="utf-8")
+    changes = {
+        "train": ["--set", "train.steps=2"],
+        "sample": ["--set", "sampler.steps=2", "--out", "made.png"],
+    }
+    assert [command.split()[1] for command in commands] == ["data", "train", "sample"]
+    for command in commands:
+        words = shlex.split(command)[1:]
+        assert glidepath([*words, *changes.get(words[0], [])]) == 0
+    assert "3 pictures" in capsys.readouterr().out
+    assert Path("made.png").is_file()
 
 
 @pytest.mark.parametrize(

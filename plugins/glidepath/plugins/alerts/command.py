@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from glidepath.registry import (
     add_plugin_switches,
     add_spec_arguments,
     build_part,
+    list_names,
     make_plan,
     open_catalogue,
     open_plan,
@@ -85,7 +87,8 @@ def watch(arguments: argparse.Namespace) -> int:
         for alert in alerts:
             alert.require()
         switches.append(Switch(folder, alerts, after=arguments.after))
-    return watch_all(switches, print)
+    print(f"watching {list_names([str(it) for it in arguments.runs])}", flush=True)
+    return watch_all(switches, partial(print, flush=True))
 
 
 def alerts_of(plan: Plan, catalogue: Catalogue, spec: str) -> list[Alert]:

@@ -62,7 +62,7 @@ class WordsTokenizer:
         words = split(text)
         unknown = [word for word in dict.fromkeys(words) if word not in self._ids]
         if unknown and not self._ignore_unknown:
-            raise UnreadablePrompt([_unknown_words(text, unknown, self._words)], self._known)
+            raise UnreadablePrompt([_unknown_words(text, unknown, self._words)], self._known, unknown)
         return [self._ids[word] for word in words if word in self._ids]
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -172,7 +172,10 @@ class TrainingConfig:
     worker_timeout: float = attrs.field(
         default=600.0,
         validator=gt(0),
-        metadata=doc("seconds that a batch of theirs may take to come, before training ends with an error"),
+        metadata=doc(
+            "seconds that a batch of theirs may take to come, before training ends with an error; the first "
+            "of each has 120 more"
+        ),
     )
     export_dtype: Literal["float32", "float16", "bfloat16"] = attrs.field(
         default="float32", metadata=doc("of the weights that are written at the end")

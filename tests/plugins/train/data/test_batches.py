@@ -36,6 +36,9 @@ class Odd(Colours):
         if step == self.at and self.accident == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
         if step == self.at and self.accident == "stops":
+            assert self.pids is not None
+            while not (self.pids / "received").exists():  # the batch before is sent by a thread
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGSTOP)
         if step == self.at and self.accident == "sleeps":
             time.sleep(600)
@@ -96,10 +99,12 @@ def test_a_dead_process_is_told_in_words() -> None:
 
 @pytest.mark.parametrize("accident", ["sleeps", "stops"])
 def test_a_stuck_process_is_told_in_words_and_ended(accident: str, tmp_path: Path) -> None:
-    stuck = batches(Odd(accident, 1, tmp_path), workers=1, timeout=60)
-    with pytest.raises(WorkerLost, match=r"no batch has come for 60 s \(train\.worker_timeout\)"):
-        [stuck.at(step) for step in range(3)]
-    [pid] = [int(path.name) for path in tmp_path.iterdir()]
+    stuck = batches(Odd(accident, 1, tmp_path), workers=1, timeout=3)
+    stuck.at(0)  # by a process that takes seconds to start
+    (tmp_path / "received").touch()
+    with pytest.raises(WorkerLost, match=r"no batch has come for 3 s \(train\.worker_timeout\)"):
+        stuck.at(1)
+    [pid] = [int(path.name) for path in tmp_path.iterdir() if path.name != "received"]
     for _ in range(50):
         if not Path(f"/proc/{pid}").exists():
             break

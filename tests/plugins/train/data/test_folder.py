@@ -336,7 +336,7 @@ def test_captions_that_are_not_in_utf_8_are_all_named(tmp_path: Path) -> None:
     for name in ("a", "b"):
         paint(tmp_path / f"{name}.png", 1)
         (tmp_path / f"{name}.txt").write_text("caf\u00e9", encoding="cp1252")
-    with pytest.raises(PartError, match=r"a\.txt: .*\n.*b\.txt"):
+    with pytest.raises(PartError, match=r"a\.txt is not UTF-8, .*\n.*b\.txt is not"):
         dataset_of(tmp_path)
 
 

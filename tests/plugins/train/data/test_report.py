@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance
+from tests.plugins.train.tiny import PARTS
 
+from glidepath.plugins.train.data import sheet
 from glidepath.plugins.train.data.configs import CaptionedFolderConfig, WebDatasetConfig
 from glidepath.plugins.train.data.duplicates import look, near
 from glidepath.plugins.train.data.folder import CaptionedFolder
@@ -123,12 +125,25 @@ def test_a_dataset_that_draws_its_pictures_is_told_of_too() -> None:
 
 def test_a_sheet_has_every_picture_in_its_place() -> None:
     images = [torch.full((3, 4 + index, 6), index / 5 - 1) for index in range(11)]
-    sheet = np.asarray(contact_sheet(images, [f"picture {index}" * 9 for index in range(11)]))
-    assert sheet.shape[1] == 8 * 134 + 6
+    drawn = np.asarray(contact_sheet(images, [f"picture {index}" * 9 for index in range(11)]))
+    assert drawn.shape[1] == 8 * 134 + 6
     middles = [(row * 179 + 66, column * 134 + 70) for row in range(2) for column in range(8)]
-    levels = [int(sheet[down, across, 0]) for down, across in middles]
+    levels = [int(drawn[down, across, 0]) for down, across in middles]
     assert levels[:11] == pytest.approx([index / 5 * 127.5 for index in range(11)], abs=0.6)
     assert levels[11:] == [255] * 5
+
+
+def test_a_caption_is_written_in_letters_that_are_not_ascii_where_the_system_has_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def written(caption: str) -> bytes:
+        return contact_sheet([torch.zeros(3, 4, 4)], [caption]).tobytes()
+
+    own = pytest.importorskip("matplotlib", reason="in the extra test: it brings a font").get_data_path()
+    monkeypatch.setattr(sheet, "_FONTS", ("no-such-font.ttf", f"{own}/fonts/ttf/DejaVuSans.ttf"))
+    assert written("caf\u00e9") != written("caf\u00fc")
+    monkeypatch.setattr(sheet, "_FONTS", ("no-such-font.ttf",))
+    assert written("caf\u00e9") == written("caf\u00fc")  # boxes, as of every other letter
 
 
 @pytest.mark.thorough
@@ -148,6 +163,37 @@ def test_the_command_tells_and_writes_a_sheet(
     assert json.loads(capsys.readouterr().out)["pictures"] is None
     (photos / "broken.png").write_bytes(b"x")
     assert main(own) == 1
+
+
+def test_words_that_are_not_known_are_added_to_a_file(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tokenizer that reads it then knows every caption, and words that were there keep their ids."""
+    monkeypatch.chdir(photos.parent)
+    for text, name in (("Größe, an arrow's", "0"), ("word by word", "1")):
+        Image.new("RGB", (8, 8)).save(photos / f"{name}.png")
+        (photos / f"{name}.txt").write_text(text, encoding="utf-8")
+    for path in photos.iterdir():
+        if path.stem not in ("0", "1"):
+            path.unlink()
+    (photos.parent / "words.txt").write_bytes(b"word\r\nzebra")
+    listed = 'vocabulary: [red, green, "on", left, right]'
+    assert listed in PARTS
+    data = f"data: {{use: captioned-folder, folder: '{photos}', size: 8}}\n"
+    Path("my.yaml").write_text(PARTS.replace(listed, "file: words.txt") + data)
+    assert main(["data", "my.yaml", "--words", "words.txt"]) == 0
+    said = capsys.readouterr().out
+    assert "2 have words that it does not know" in said
+    assert "  unknown words: größe (1), an (1), arrow's (1), by (1)\nwords.txt\n" in said
+    assert Path("words.txt").read_text(encoding="utf-8").splitlines() == [
+        *("word", "zebra"),
+        *("an", "arrow's", "by", "größe"),
+    ]
+    assert main(["data", "my.yaml"]) == 0
+    assert "0 have words that it does not know" in capsys.readouterr().out
+    Path("words.txt").write_bytes(b"\xff")
+    assert main(["data", "my.yaml", "--words", "words.txt"]) == 1
+    assert "cannot add words to words.txt: " in capsys.readouterr().err
 
 
 def test_shards_are_reported_on(tmp_path: Path) -> None:

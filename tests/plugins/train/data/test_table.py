@@ -132,6 +132,25 @@ def test_what_is_wrong_with_a_table_is_told_with_its_line(text: str, said: str, 
         table(folder / "t.csv")
 
 
+def test_a_linked_folder_is_read_where_it_does_not_lead_outside(folder: Path) -> None:
+    aside, inside = folder / "aside", folder / "inside"
+    for place in (aside, inside, inside / "deep"):
+        place.mkdir()
+        (place / "0.png").write_bytes(png(3))
+    try:
+        (inside / "same").symlink_to(inside / "deep")
+        (inside / "other").symlink_to(aside)
+        (inside / "linked.png").symlink_to(aside / "0.png")
+    except OSError:
+        pytest.skip("links are not allowed here")
+    names = ("same/0.png", "other/0.png", "linked.png", "deep/0.png", "0.png")
+    (inside / "t.csv").write_text("file_name,text\n" + "".join(f"{name},a\n" for name in names))
+    with pytest.raises(PartError) as refused:
+        table(inside / "t.csv")
+    told = [line.split(": ")[1] for line in str(refused.value).splitlines()]
+    assert told == [f"{name} is outside of {inside}" for name in ("other/0.png", "linked.png")]
+
+
 def test_a_table_of_another_format_is_refused(folder: Path) -> None:
     (folder / "t.txt").touch()
     with pytest.raises(PartError, match=r"end in \.csv, \.jsonl or \.parquet"):

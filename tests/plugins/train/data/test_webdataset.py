@@ -20,6 +20,7 @@ from glidepath.core import PartError
 from glidepath.plugins.train.data.configs import MixtureConfig, TableConfig, WebDatasetConfig
 from glidepath.plugins.train.data.dataset import CaptionedDataset
 from glidepath.plugins.train.data.mixture import Mixture
+from glidepath.plugins.train.data.report import report_on
 from glidepath.plugins.train.data.table import CaptionedTable
 from glidepath.plugins.train.data.webdataset import WebDataset
 from glidepath.registry import ImageError
@@ -219,6 +220,26 @@ def test_a_mixture_has_each_dataset_in_proportion_and_goes_through_it_as_alone(s
     assert [entry.name for entry in mixed._contents({})] == ["0/part-000.tar"] + [
         f"1/part-00{it}.tar" for it in range(1, 5)
     ]
+
+
+def test_a_mixture_holds_out_lists_and_divides_what_its_datasets_do(shards: Path) -> None:
+    first = dataset(shards / "part-000.tar", held_out_share=0.5)
+    second = dataset(shards / "part-00[12].tar")
+    third = dataset(shards / "part-00[34].tar", held_out_share=0.3)
+    mixed: Any = Mixture(MixtureConfig(datasets=None, proportions=(2, 5, 1)), [first, second, third])
+    assert first.validation is not None
+    assert third.validation is not None
+    held = levels(mixed.validation.batch(0, 0, 300))
+    ours = {*levels(first.validation.batch(0, 0, 100))}
+    assert {*held} == ours | {*levels(third.validation.batch(0, 0, 100))}
+    assert sum(level in ours for level in held) == pytest.approx(200, abs=30)
+    assert not {*held} & {*levels(mixed.batch(0, 0, 900))}
+    assert sorted(map(int, mixed.texts())) == [*range(0, 240, 8)]
+    assert len([*mixed.outcomes()]) == 30
+    assert levels(mixed.part(0, 3, 20, slice(5, 9))) == levels(mixed.batch(0, 3, 20))[5:9]
+    report = report_on(mixed)
+    assert (report.pictures, report.held_out) == (30, len({*held}))
+    assert Mixture(MixtureConfig(datasets=None), [second]).validation is None
 
 
 def test_a_mixture_of_images_of_two_shapes_is_refused(shards: Path) -> None:

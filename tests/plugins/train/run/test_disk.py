@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.plugins.alerts.servers import Posts, webhook
+from tests.plugins.alerts.servers import Posts, alerted, webhook
 from tests.plugins.train.tiny import Heard, make_run, train
 
-from glidepath.core import Event, Subject
-from glidepath.plugins.alerts.configs import WebhookConfig
+from glidepath.core import Event
 from glidepath.plugins.alerts.webhook import WebhookAlert
 from glidepath.plugins.train.run.checkpoint import CheckpointError, newest
 
@@ -54,11 +53,9 @@ def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Posts]:
 
 @pytest.fixture
 def alert(posts: Posts, tmp_path: Path) -> Iterator[WebhookAlert]:
-    """An alert as a run has it without being told more: it is of disks, and of what ends a run."""
-    alert = WebhookAlert(WebhookConfig())
-    alert.open(Subject(kind="run", name="runs/x", folder=tmp_path))
-    yield alert
-    alert.close(5.0)
+    """It is of disks, and of what ends a run."""
+    with alerted(posts, tmp_path) as alert:
+        yield alert
 
 
 class AfterStep(Heard):

@@ -19,6 +19,7 @@ from glidepath.core import Conditioner, GlidepathError, PartError
 from glidepath.plugins.train.data.dataset import Batch, CaptionedDataset, batch_at
 
 _LOOK = 2.0  # seconds between looks at whether the processes live
+_STARTS = 120.0  # seconds more for the first batch of each process, which imports torch before it
 _AHEAD = 2  # batches that each process makes before they are asked for
 
 
@@ -48,13 +49,13 @@ class Batches:
     ) -> None:
         """end: no step is asked for from this one on. rows: which of each batch; None: all.
 
-        timeout: seconds that a batch may take to come.
+        timeout: seconds that a batch may take to come, once its process is there.
         """
         wanted = [_Wanted(made.inputs) for made in conditioners if made.inputs]
         self._steps = _Steps(dataset, wanted, seed, size, rows)
         self._end, self._workers, self._timeout = end, workers, timeout
         self._coming: Iterator[Any] | None = None
-        self._next = 0
+        self._first = self._next = 0
         self._processes: list[BaseProcess] = []
 
     def at(self, step: int) -> Batch:
@@ -109,11 +110,13 @@ class Batches:
                 "in this one"
             ) from error
         self._processes = [process for process in active_children() if process not in before]
-        self._next = step
+        self._first = self._next = step
 
     def _taken(self) -> Batch | Exception:
         assert self._coming is not None
-        begun = time.monotonic()
+        begun, patience = time.monotonic(), self._timeout
+        if self._next < self._first + len(self._processes):
+            patience += _STARTS
         while True:
             try:
                 made: Batch | Exception = next(self._coming)
@@ -125,25 +128,14 @@ class Batches:
                         if process.sentinel in ended:
                             process.join()
                 dead = [process for process in self._processes if not process.is_alive()]
-                if waits and not dead and time.monotonic() - begun < self._timeout:
+                if waits and not dead and time.monotonic() - begun < patience:
                     continue
                 self.close()
                 if not dead and not waits:
                     raise
-                raise WorkerLost(f"step {self._next + 1}: {self._lost(dead)}") from error
+                raise WorkerLost(f"step {self._next + 1}: {_lost(dead, patience)}") from error
             self._next += 1
             return made
-
-    def _lost(self, dead: Sequence[BaseProcess]) -> str:
-        if dead:
-            return (
-                f"a process that makes batches has died (exit code {dead[0].exitcode}): the system may have "
-                "run out of memory, or of shared memory (/dev/shm)"
-            )
-        return (
-            f"no batch has come for {self._timeout:g} s (train.worker_timeout): a process that makes them is "
-            "stuck, or the disk that it reads from is gone"
-        )
 
 
 @attrs.frozen
@@ -172,6 +164,18 @@ class _Steps(Dataset[Any]):
             if isinstance(error, GlidepathError):
                 return error
             return GlidepathError(f"{type(error).__name__}: {error}")  # another's may not get through
+
+
+def _lost(dead: Sequence[BaseProcess], patience: float) -> str:
+    if dead:
+        return (
+            f"a process that makes batches has died (exit code {dead[0].exitcode}): the system may have run "
+            "out of memory, or of shared memory (/dev/shm)"
+        )
+    return (
+        f"no batch has come for {patience:g} s (train.worker_timeout): a process that makes them is stuck, "
+        "or the disk that it reads from is gone"
+    )
 
 
 @contextmanager

@@ -18,7 +18,9 @@ from glidepath.registry import (
     open_plan,
     positive_int,
     print_json,
+    read_lines,
     require_writable,
+    write_text,
     write_whole,
 )
 
@@ -34,6 +36,7 @@ captions are against what the text encoder reads.
 examples:
   glidepath data my.yaml
   glidepath data my.yaml --sheet pictures.png --count 64
+  glidepath data my.yaml --words words.txt
 """
 
 
@@ -42,15 +45,16 @@ def main(argv: Sequence[str]) -> int:
 
     Raises:
         SpecError: the spec has problems.
-        GlidepathError: it has no dataset, or this cannot be read, or the sheet cannot be written.
+        GlidepathError: it has no dataset, or this cannot be read, or a file cannot be written.
     """
     arguments = parser().parse_args(argv)
     catalogue, plan = open_plan(arguments)
     note_failures(catalogue)
     if "data" not in plan.parts:
         raise GlidepathError(f"{arguments.spec} has no dataset (`data`)")
-    if arguments.sheet is not None:
-        require_writable(arguments.sheet)
+    for file in filter(None, (arguments.sheet, arguments.words)):
+        require_writable(file)
+    words = _words(arguments.words)
 
     import attrs
 
@@ -66,8 +70,11 @@ def main(argv: Sequence[str]) -> int:
         print("\n".join(told(report)))
     if arguments.sheet is not None:
         _write_sheet(parts["data"], arguments.sheet, arguments.seed, arguments.count)
+    if arguments.words is not None:
+        write_text(arguments.words, "".join(f"{word}\n" for word in [*words, *sorted(report.unknown)]))
+    for file in filter(None, (arguments.sheet, arguments.words)):
         if not arguments.json:
-            print(arguments.sheet)
+            print(file)
     return 1 if report.damaged else 0
 
 
@@ -82,6 +89,13 @@ def parser() -> CommandParser:
         type=Path,
         metavar="FILE",
         help="also write some pictures, as they are trained on, as a PNG",
+    )
+    parser.add_argument(
+        "--words",
+        type=Path,
+        metavar="FILE",
+        help="also add the words that the text encoder does not know to a file, one a line; a "
+        "tokenizer `words` reads it as `file`",
     )
     parser.add_argument("--count", type=positive_int, default=32, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=natural_int, default=0, help="which of them (default: %(default)s)")
@@ -101,6 +115,14 @@ def _write_sheet(dataset: CaptionedDataset, path: Path, seed: int, count: int) -
         captions += said
     sheet = contact_sheet(images[:count], captions[:count])
     write_whole(path, lambda partial: sheet.save(partial, format="PNG"))
+
+
+def _words(path: Path | None) -> list[str]:
+    """Those that a file has, which stay before what is added: their ids stay."""
+    try:
+        return read_lines(path) if path is not None and path.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise GlidepathError(f"cannot add words to {path}: {error}") from error
 
 
 def _shown(items: Iterable[Any], what: str) -> Iterable[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class FilePictures:
 
     def place(self, example: Example) -> str:
         """The path of its file."""
-        return str(self.folder / example.name)
+        return os.path.join(self.folder, example.name)
 
     def stamp(self, example: Example) -> tuple[int, ...]:
         """Size and times of its file."""

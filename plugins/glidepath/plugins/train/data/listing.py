@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,8 +103,10 @@ def _from_texts(
             continue
         try:
             examples.append(Example(image, (read_text(folder / text, _LONGEST).strip(),), text))
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             problems.append(f"cannot read captions from {folder / text}: {error}")
+        except UnicodeDecodeError as error:
+            problems.append(f"{folder / text} is not UTF-8, which captions are written in: {error}")
     alone = [str(folder / image) for image, text in pairs if text is None]
     if alone:
         problems.append(
@@ -141,13 +143,29 @@ def _from_metadata(
     )
 
 
-def outside_or_absent(folder: Path, name: str) -> str:
+def faults_in(folder: Path) -> Callable[[str], str]:
+    """What keeps a name from being a file inside a folder, of names of which many lie in one folder."""
+    inside: dict[str, bool] = {}
+
+    def fault(name: str) -> str:
+        parent = os.path.dirname(name)
+        if parent not in inside:
+            inside[parent] = not outside_or_absent(folder, parent, os.path.isdir)
+        path = os.path.join(folder, name)
+        if inside[parent] and os.path.isfile(path) and not os.path.islink(path):
+            return ""
+        return outside_or_absent(folder, name)
+
+    return fault
+
+
+def outside_or_absent(folder: Path, name: str, is_there: Callable[[Path], bool] = os.path.isfile) -> str:
     """What keeps a name from being a file inside a folder."""
     path = folder / name
     try:
         if not path.resolve().is_relative_to(folder.resolve()):
             return f"{name} is outside of {folder}"
-        return "" if path.is_file() else f"there is no image {path}"
+        return "" if is_there(path) else f"there is no image {path}"
     except (OSError, RuntimeError) as error:  # too long a name; links in a circle
         return f"there is no image {path} ({error})"
 

@@ -31,6 +31,7 @@ class Report:
     captions: how many were looked at. words, tokens: of a caption, from the fewest to the most, in quarters.
     context: how many tokens the text encoder reads; None without one. cut, unreadable: captions longer than
         that, and with words that it does not know. cut_at, unreadable_at: where the first of those are.
+    unknown: how often each word comes that the text encoder does not know.
     """
 
     pictures: int | None
@@ -50,6 +51,7 @@ class Report:
     unreadable: int
     cut_at: Sequence[str] = ()
     unreadable_at: Sequence[str] = ()
+    unknown: Counter[str] = attrs.field(factory=Counter)
 
 
 def report_on(
@@ -58,17 +60,20 @@ def report_on(
     seed: int = 0,
     shown: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, _what: items,
 ) -> Report:
-    """Read every picture and caption of a dataset once.
+    """Read every picture and caption of a dataset, or of those that are mixed, once.
 
     reader: the text encoder, if there is one. shown: goes through items as it is told, showing how far it is.
     """
     pictures = _Pictures()
-    if isinstance(dataset, PicturedDataset):
-        for example, size in shown(dataset.everything(), "reading pictures"):
-            pictures.add(dataset, example, size)
+    mixed: Sequence[Any] = getattr(dataset, "datasets", [dataset])
+    listed = [part for part in mixed if isinstance(part, PicturedDataset)]
+    for part in listed:
+        for example, size in shown(part.everything(), "reading pictures"):
+            pictures.add(part, example, size)
     words, tokens = [], []
     cut: list[str] = []
     unreadable: list[str] = []
+    unknown: Counter[str] = Counter()
     for place, caption in shown(captions_of(dataset, seed), "reading captions"):
         words.append(len(caption.split()))
         if reader is None:
@@ -78,10 +83,11 @@ def report_on(
                 tokens.append(len(tokenizer.encode(caption)))
             if reader.truncated(caption):
                 cut.append(place)
-        except UnreadablePrompt:
+        except UnreadablePrompt as error:
             unreadable.append(place)
+            unknown.update(error.words)
     return Report(
-        pictures=pictures.count if isinstance(dataset, PicturedDataset) else None,
+        pictures=pictures.count if listed else None,
         held_out=pictures.held,
         damaged=pictures.damaged,
         notes=notes_of(dataset),
@@ -98,6 +104,7 @@ def report_on(
         unreadable=len(unreadable),
         cut_at=cut[:_MOST],
         unreadable_at=unreadable[:_MOST],
+        unknown=unknown,
     )
 
 
@@ -128,6 +135,8 @@ def told(report: Report) -> list[str]:
         for places, what in ((report.cut_at, "cut"), (report.unreadable_at, "with unknown words")):
             if places:
                 lines.append(f"  {what}: {list_names(places)}")
+        if report.unknown:
+            lines.append(f"  unknown words: {_counts(report.unknown)}")
     return lines
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -13,6 +15,8 @@ _CELL = 128
 _LINES, _LINE = 3, 13
 _MARGIN = 6
 _LETTERS = 22
+_POINTS = 11
+_FONTS = ("NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Arial Unicode.ttf", "msyh.ttc", "arial.ttf")
 
 
 def contact_sheet(
@@ -30,7 +34,7 @@ def contact_sheet(
     sheet = Image.new(
         "RGB", (across * (cell + _MARGIN) + _MARGIN, rows * (height + _MARGIN) + _MARGIN), "white"
     )
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    draw, font = ImageDraw.Draw(sheet), _font(captions)
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
         row, column = divmod(number, across)
         left, top = _MARGIN + column * (cell + _MARGIN), _MARGIN + row * (height + _MARGIN)
@@ -42,6 +46,14 @@ def contact_sheet(
         for line, text in enumerate(lines):
             draw.text((left, top + cell + 2 + line * _LINE), text, fill="black", font=font)
     return sheet
+
+
+def _font(captions: Sequence[str]) -> Any:
+    """Pillow's own has the letters of ASCII; for others the first of some that systems have."""
+    for name in _FONTS if any(not caption.isascii() for caption in captions) else ():
+        with suppress(OSError):
+            return ImageFont.truetype(name, _POINTS)
+    return ImageFont.load_default(_POINTS)
 
 
 def _picture(image: Tensor) -> Image.Image:

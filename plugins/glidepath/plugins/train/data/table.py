@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from glidepath.core import PartError
 from glidepath.plugins.train.data.configs import TableConfig
 from glidepath.plugins.train.data.examples import Examples, finished, normal, raise_all
 from glidepath.plugins.train.data.folder import FilePictures
-from glidepath.plugins.train.data.listing import outside_or_absent
+from glidepath.plugins.train.data.listing import faults_in
 from glidepath.plugins.train.data.pictured import ListedDataset, SizedPictures
 from glidepath.plugins.train.data.rows import csv_rows, examples_of, json_rows
 from glidepath.plugins.train.data.transform import Transform
@@ -54,13 +55,10 @@ def _read(config: TableConfig) -> tuple[Examples, SizedPictures]:
         raise PartError(f"table: {path} is to end in {', '.join(_LINES)} or .parquet")
 
     def find(name: str) -> str:
-        return name if (folder / name).is_file() else normal(name)
-
-    def fault(name: str) -> str:
-        return outside_or_absent(folder, name)
+        return name if os.path.isfile(os.path.join(folder, name)) else normal(name)
 
     examples, problems = examples_of(
-        rows, config, folder, config.image, find, fault, as_json=suffix == ".jsonl"
+        rows, config, folder, config.image, find, faults_in(folder), as_json=suffix == ".jsonl"
     )
     raise_all(problems)
     return examples, pictures

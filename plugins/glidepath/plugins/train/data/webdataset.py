@@ -52,7 +52,7 @@ class WebDataset(PicturedDataset):
         Raises:
             PartError: a shard is not there or cannot be read, or there are no samples.
         """
-        self.config, self.transforms = config, transforms
+        self.config, self.transforms, self._held = config, transforms, held
         self.shards = shards_of(config.shards)
         self._open = OpenShards(self.shards, config.window + 1, config.held_out_share, held)
         self.counts = [sum(1 for _ in self._open.samples(shard)) for shard in range(len(self.shards))]
@@ -127,7 +127,8 @@ class WebDataset(PicturedDataset):
             example = example_of(row, self.config, sample.key, place, shard)
         except (RowError, UnicodeDecodeError) as error:
             raise PartError(f"{place}: {error}") from error
-        return ShardExample(**attrs.asdict(example, recurse=False), picture=sample.members[PICTURE])
+        values = attrs.asdict(example, recurse=False) | {"held": self._held}
+        return ShardExample(**values, picture=sample.members[PICTURE])
 
 
 @attrs.frozen(kw_only=True)

@@ -23,6 +23,7 @@ _T = TypeVar("_T")
 CONTENTS = "dataset.jsonl"
 _MOST = 5
 _SECONDS = 2  # a check that takes longer shows how far it is
+_WORDS = "`glidepath data SPEC --words FILE` writes all words of the captions that it does not know to a file"
 
 
 class Reader(Protocol):
@@ -65,7 +66,10 @@ def check_captions(run: Run, readers: Sequence[Reader], seed: int, samples: Sequ
             empty.append(place)
     if unreadable:
         raise UnreadablePrompt.joined(
-            UnreadablePrompt([f"{list_names(places)}: {it}" for it in error.problems], error.remedy)
+            UnreadablePrompt(
+                [f"{list_names(places)}: {it}" for it in error.problems],
+                "\n    ".join(filter(None, (error.remedy, _WORDS if error.words else ""))),
+            )
             for error, places in unreadable.values()
         )
     if cut:
