@@ -205,7 +205,8 @@ def test_a_run_is_handed_to_a_tracker_afterwards(run: Subject, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["runs/x", "--to", "csv"], "there is no log.jsonl in it"),
+        (["runs", "--to", "csv"], "runs is no folder of a run: there is no log.jsonl, events.jsonl or"),
+        (["runs/x", "--to", "csv"], "runs/x has nothing to hand over yet: the first figures come after"),
         (["runs/x", "--to", "cvs"], "csv"),
         (["runs/x", "--to", "csv", "--set", "fiel=a"], "file"),
         (["runs/x", "--to", "csv", "--set", "a"], "NAME=VALUE"),
@@ -214,5 +215,6 @@ def test_a_run_is_handed_to_a_tracker_afterwards(run: Subject, capsys: pytest.Ca
 def test_what_cannot_be_handed_on_is_told(
     run: Subject, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (run.folder / "events.jsonl").write_text('{"name": "started"}\n')
     assert main(["track", *arguments]) != 0
     assert said in capsys.readouterr().err

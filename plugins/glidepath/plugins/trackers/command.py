@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core import Event, GlidepathError, Subject
-from glidepath.plugins.trackers.runs import json_lines, read_spec_tree
+from glidepath.plugins.trackers.runs import EVENTS, HEARTBEAT, LOG, is_run, json_lines, read_spec_tree
 from glidepath.registry import (
     CommandParser,
     add_plugin_switches,
@@ -60,15 +60,19 @@ def track(folder: Path, tracker: Tracker) -> int:
     """Hand a run to a tracker; how many lines of its log there were.
 
     Raises:
-        GlidepathError: there is no run in the folder.
+        GlidepathError: there is no run in the folder, or it has neither figures nor samples yet.
     """
-    log = folder / "log.jsonl"
-    if not log.is_file():
-        raise GlidepathError(f"{folder} is not the folder of a run: there is no log.jsonl in it")
+    if not is_run(folder):
+        raise GlidepathError(f"{folder} is no folder of a run: there is no {LOG}, {EVENTS} or {HEARTBEAT}")
+    events = sorted([*_logged(folder / LOG), *_samples(folder / EVENTS)], key=lambda it: it.step)
+    if not events:
+        raise GlidepathError(
+            f"{folder} has nothing to hand over yet: the first figures come after train.log_every steps"
+        )
     tracker.open(Subject(kind="run", name=str(folder), folder=folder, spec=read_spec_tree(folder)))
     tracker.tell(Event(name="started"))
     count = 0
-    for event in sorted([*_logged(log), *_samples(folder / "events.jsonl")], key=lambda it: it.step):
+    for event in events:
         tracker.tell(event)
         count += event.name == "logged"
     weights = folder / "weights.safetensors"

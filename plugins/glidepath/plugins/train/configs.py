@@ -344,16 +344,6 @@ class ObjectivesTrainerConfig(TrainingConfig):
 
 
 @attrs.frozen(kw_only=True)
-class ContrastiveTrainerConfig(TrainingConfig):
-    """How a CLIP is trained, which guidance then asks."""
-
-    batch: int = attrs.field(
-        default=256, validator=ge(2), metadata=doc("images in a step, each told apart from all the others")
-    )
-    clip: Any = attrs.field(default=None, metadata=part("clip", "what is trained"))
-
-
-@attrs.frozen(kw_only=True)
 class BitsConfig:
     """The variational bound of real images."""
 

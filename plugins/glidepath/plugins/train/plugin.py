@@ -153,7 +153,7 @@ def components() -> Iterable[Component]:
             kind="trainer",
             name="contrastive",
             target=f"{_HERE}.trainers.contrastive:ContrastiveTrainer",
-            config=f"{_HERE}.configs:ContrastiveTrainerConfig",
+            config=f"{_HERE}.trainers.configs:ContrastiveTrainerConfig",
             summary="trains a CLIP, on noisy images if it is a noised one; resumes exactly",
             example={
                 "clip": {
@@ -173,6 +173,29 @@ def components() -> Iterable[Component]:
             references=(
                 'Radford et al. 2021, "Learning Transferable Visual Models", arXiv:2103.00020, figure 3',
                 'Nichol et al. 2021, "GLIDE", arXiv:2112.10741, section 2.4 (noised CLIP)',
+            ),
+        ),
+        Component(
+            kind="trainer",
+            name="classifier",
+            target=f"{_HERE}.trainers.classifier:ClassifierTrainer",
+            config=f"{_HERE}.trainers.configs:ClassifierTrainerConfig",
+            summary="trains a classifier of noisy images, for guidance; resumes exactly",
+            example={
+                "classifier": {
+                    "use": "glidepath-diffusion/adm-classifier",
+                    "image_size": 16,
+                    "num_classes": 5,
+                    "channels": 32,
+                    "channel_mult": [1, 2],
+                    "res_blocks": 1,
+                    "attention_resolutions": [8],
+                    "head_channels": 16,
+                }
+            },
+            references=(
+                'Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", arXiv:2105.05233, '
+                "section 4 and appendix H",
             ),
         ),
         Component(

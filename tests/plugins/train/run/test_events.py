@@ -24,6 +24,7 @@ def test_a_run_tells_what_happens_to_it_in_order(tmp_path: Path) -> None:
         make_run(tmp_path, listeners=[heard]),
         contrastive_steps=2,
         steps=3,
+        warmup_steps=1,
         log_every=9,
         probe_every=9,
         checkpoint_every=4,
@@ -109,7 +110,7 @@ def test_the_end_has_the_figures_that_were_logged_last(tmp_path: Path) -> None:
 
 def test_that_captions_are_not_read_from_a_cache_is_told(tmp_path: Path) -> None:
     heard = Heard()
-    train(make_run(tmp_path / "run", listeners=[heard]), cache=tmp_path, steps=1)
+    train(make_run(tmp_path / "run", listeners=[heard]), cache=tmp_path, steps=1, warmup_steps=1)
     (said,) = [event.message for event in heard.events if event.name == "warning"]
     assert said.startswith(
         "train.cache: embeddings of captions are not read from it, as the text encoder learns"

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tests.plugins.train.scale import together
 from tests.plugins.train.tiny import steps_of
 
-from glidepath.plugins.train.run.checkpoint import existing
+from glidepath.plugins.train.run.checkpoint import existing, load
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks, which this system cannot")
 
@@ -91,9 +91,10 @@ def test_every_optimizer_and_average_is_that_of_one_process_where_they_are_divid
 ) -> None:
     """ "then-two" are one process that stops after 5 steps, then two with shards.
 
-    Muon of torch rounds its steps to bfloat16, so that 8 of 0.01 differ where a last bit does.
+    Muon of torch rounds its steps to bfloat16, so that 8 of 0.01 differ where a last bit does. In float16
+    gradients are rounded to 11 bits, and the steps of Adam with them.
     """
-    atol = 8 * 0.01 * 2**-7 if optimizer == "muon" else 1e-5
+    atol = {"muon": 8 * 0.01 * 2**-7, "float16": 8 * 0.01 * 2**-7}.get(optimizer, 1e-5)
     theirs = more / f"one-{optimizer}"
     files = ["weights.safetensors", existing(theirs)[-1].name]
     files += [f"averages/{path.name}" for path in sorted((theirs / "averages").iterdir())]
@@ -113,6 +114,15 @@ def test_the_log_is_that_of_the_whole_batch_and_written_once(runs: Path, name: s
     for line, other in zip(ours, theirs, strict=True):
         assert line.keys() == other.keys()
         assert line["loss"] == pytest.approx(other["loss"], abs=2e-6)
+
+
+@pytest.mark.thorough
+def test_a_step_that_overflows_in_one_process_is_left_out_by_all(more: Path) -> None:
+    told = [(more / "overflowing" / f"changed-{rank}").read_text() for rank in range(2)]
+    steps = [number != together.OVERFLOWS for number in range(1, 7)]
+    assert told == [repr(steps)] * 2
+    scale = load(existing(more / "overflowing")[-1]).tensors["scaler.scale"]
+    assert float(scale) == 2.0**15  # from 2^16
 
 
 @pytest.mark.parametrize("name", ["two", "two-shards"])

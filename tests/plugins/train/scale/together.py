@@ -33,6 +33,7 @@ from glidepath.plugins.train.losses.density import ImportanceDensity
 from glidepath.plugins.train.run.learner import Learner
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.scale.group import Group, ProcessLost, joined
+from glidepath.plugins.train.scale.shards import own
 from glidepath.plugins.train.trainers.contrastive import ContrastiveTrainer
 from glidepath.plugins.train.trainers.diffusion import DiffusionTrainer
 
@@ -50,6 +51,9 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     }
     for name in ("adam", "sgd", "muon")
 }
+OPTIMIZERS["float16"] = {**OPTIMIZERS["adam"], "precision": "float16"}
+OVERFLOWS = 3
+"""The update in which a gradient of one process is infinite."""
 
 
 class Painter:
@@ -153,6 +157,33 @@ def train_together(
     return forked(count, work)
 
 
+def overflowing(folder: Path) -> None:
+    """A run in float16, divided among two; writes which updates changed the weights of each process."""
+
+    def work(group: Group) -> None:
+        update, unscale, changed = Learner.update, torch.amp.GradScaler.unscale_, list[bool]()
+
+        def spoilt(scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer) -> None:
+            if len(changed) + 1 == OVERFLOWS and group.rank == 1:
+                parts = (own(it.grad) for it in optimizer.param_groups[0]["params"] if it.grad is not None)
+                next(part for part in parts if part.numel()).view(-1)[0] = torch.inf
+            unscale(scaler, optimizer)
+
+        def watched(learner: Learner, *arguments: Any) -> Any:
+            before = [own(it).clone() for it in learner.learning.values()]
+            result = update(learner, *arguments)
+            after = [own(it) for it in learner.learning.values()]
+            changed.append(not all(map(torch.equal, before, after)))
+            return result
+
+        Learner.update = watched  # type: ignore[method-assign]
+        torch.amp.GradScaler.unscale_ = spoilt  # type: ignore[method-assign]
+        train_tiny(tiny_run(folder, group=group), **OPTIMIZERS["float16"], facts_steps=0)
+        (folder / f"changed-{group.rank}").write_text(repr(changed))
+
+    assert forked(2, work) == [0, 0]
+
+
 def killed_at_random(folder: Path, kills: int, seconds: float) -> None:
     """Runs of two processes, of which one or the other is killed at random times of `seconds`.
 
@@ -202,3 +233,4 @@ def more(folder: Path) -> None:
         assert train_together(folder / f"two-{name}", 2, **changes) == [0, 0]
         train_tiny(tiny_run(folder / f"then-two-{name}"), 5, **changes)
         assert train_together(folder / f"then-two-{name}", 2, **changes) == [0, 0]
+    overflowing(folder / "overflowing")

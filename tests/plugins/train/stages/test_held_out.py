@@ -10,7 +10,8 @@ import torch
 from tests.plugins.train.tiny import Colours, log_of, make_run, train
 from torch import nn
 
-from glidepath.plugins.train.stages.denoising import HELD_OUT_LEVELS, DenoisingStage
+from glidepath.plugins.train.stages.denoising import DenoisingStage
+from glidepath.plugins.train.stages.timed import HELD_OUT_LEVELS
 
 
 class Split(Colours):

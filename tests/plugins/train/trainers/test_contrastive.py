@@ -16,13 +16,13 @@ from tests.plugins.train.tiny import COLOURS, SIZE, WORDS, Colours, make_run
 from torch import Tensor, nn
 
 from glidepath.core.errors import PartError
-from glidepath.plugins.train.configs import ContrastiveTrainerConfig
 from glidepath.plugins.train.data import draws
 from glidepath.plugins.train.data.dataset import Batch
 from glidepath.plugins.train.run.log import LOG
 from glidepath.plugins.train.run.run import Trainer
 from glidepath.plugins.train.run.trainable import build, check_trainable
 from glidepath.plugins.train.scale.group import ALONE
+from glidepath.plugins.train.trainers.configs import ContrastiveTrainerConfig
 from glidepath.plugins.train.trainers.contrastive import ContrastiveStage, ContrastiveTrainer
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.files.tensor_file import WeightsError

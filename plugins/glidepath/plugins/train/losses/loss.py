@@ -152,9 +152,17 @@ def label_condition(model: ConditionalModel, labels: Tensor | None) -> Condition
     """
     if labels is None:
         raise PartError("the denoiser reads class labels, and the dataset has none of its images (`labels`)")
-    known = model.num_classes
-    wrong = [] if known is None else [it for it in labels.tolist() if not 0 <= it < known]
-    if wrong and known is not None:
-        raise PartError(f"the dataset gives label {wrong[0]}, and the denoiser has classes 0 to {known - 1}")
+    check_labels(labels, model.num_classes, "denoiser")
     null = model.null_label
     return Condition(labels, None if null is None else torch.full_like(labels, null))
+
+
+def check_labels(labels: Tensor, known: int | None, network: str) -> None:
+    """Refuse labels [B] of classes that a network does not know. known: how many it does; None: any.
+
+    Raises:
+        PartError: there is one.
+    """
+    wrong = [] if known is None else [it for it in labels.tolist() if not 0 <= it < known]
+    if wrong and known is not None:
+        raise PartError(f"the dataset gives label {wrong[0]}, and the {network} has classes 0 to {known - 1}")

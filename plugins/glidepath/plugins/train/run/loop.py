@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from glidepath.core import Event, GlidepathError, PartError
+from glidepath.core import Event, GlidepathError
 from glidepath.plugins.train.averages.power import PowerAverages
 from glidepath.plugins.train.averages.snapshots import keep
 from glidepath.plugins.train.data import draws
@@ -22,7 +22,7 @@ from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run.keeping import Room, patiently
 from glidepath.plugins.train.run.learner import Learner, fingerprint
 from glidepath.plugins.train.run.memory import keep_freed, peak_bytes
-from glidepath.plugins.train.run.precision import autocast
+from glidepath.plugins.train.run.precision import autocast, chosen
 from glidepath.plugins.train.run.rates import ema_decay, rate_share
 from glidepath.plugins.train.run.run import Run, TrainingDiverged
 from glidepath.plugins.train.run.sheets import Sheets
@@ -59,13 +59,8 @@ class Loop:
         self.config, self.run, self.stage, self.first, self.total = config, run, stage, first, total
         self.step = self.saved = first
         sharded = config.shard and run.group.count > 1 and stage.divides and not stage.compares
-        if sharded and config.precision == "float16":
-            raise PartError("train.shard is for float32 and bfloat16: set train.precision to one of them")
-        if sharded and config.optimizer == "adafactor":
-            raise PartError(
-                "train.shard: torch's Adafactor takes no divided tensors; set train.optimizer to another"
-            )
-        self._shards = Shards(stage, run.device) if sharded else None
+        self._precision = chosen(config.precision, run.device)
+        self._shards = Shards(stage, run.device, config) if sharded else None
         self.learner = Learner(
             stage.modules,
             run.device,
@@ -77,7 +72,7 @@ class Loop:
         # what another stage may have trained is kept, and what is as it was loaded is known again
         self._keeps_frozen = stage.steps < total
         self._frozen = "" if self._keeps_frozen else fingerprint(gathered(self.learner.frozen))
-        self._autocast = autocast(config.precision, run.device)
+        self._autocast = autocast(self._precision, run.device)
         self._share = share_of(stage, run.group)
         self._parts = self._share.parts(config.accumulate if stage.divides and not stage.compares else 1)
         self._loss = self._shards.loss if self._shards else loss_of(stage, run.group)
@@ -107,6 +102,12 @@ class Loop:
             raise checkpoints.CheckpointError(
                 f"the checkpoint of step {found.step} is of a run that left other weights as they are "
                 "(train.only) than those here: bring them back to resume, or choose another folder"
+            )
+        then = found.meta.get("precision", self._precision)
+        if then != self._precision:
+            self.run.warn(
+                f"train.precision: auto was {then} up to step {found.step}, and is {self._precision} on this "
+                f"device; in another run, train.precision: {then} stays what it is on any"
             )
         self.learner.restore(found)
         self._averages.restore(found.group("average"))
@@ -272,6 +273,7 @@ class Loop:
             "stage": self.stage.name,
             "dataset": self.run.contents,
             "frozen": self._frozen,
+            "precision": self._precision,
             **self._losses.state(),
             "left_out": sorted(self._left_out),
             "figures": self._figures,

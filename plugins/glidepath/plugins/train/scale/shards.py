@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -19,12 +19,19 @@ from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.scale.share import Used
 from glidepath.registry import list_names
 
+if TYPE_CHECKING:
+    from glidepath.plugins.train.configs import TrainingConfig
+
 
 class Shards:
     """Divides what a stage trains among the processes."""
 
-    def __init__(self, stage: TrainingStage, device: torch.device) -> None:
-        """Raises PartError where this torch has no `fully_shard`."""
+    def __init__(self, stage: TrainingStage, device: torch.device, config: TrainingConfig) -> None:
+        """Raises PartError where this torch has no `fully_shard`, or the config is not for it."""
+        if config.optimizer == "adafactor":
+            raise PartError(
+                "train.shard: torch's Adafactor takes no divided tensors; set train.optimizer to another"
+            )
         try:
             from torch.distributed.fsdp import fully_shard
         except ImportError as error:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from glidepath.core import Condition, Conditioner, Denoiser, PartError, TextEncoder
 from glidepath.plugins.train.data.dataset import Batch, batch_at
 from glidepath.plugins.train.data.draws import drawn, generator
-from glidepath.plugins.train.losses.density import TimestepDensity, UniformDensity
+from glidepath.plugins.train.losses.density import TimestepDensity
 from glidepath.plugins.train.losses.loss import (
     add_noise,
     drop_captions,
@@ -29,23 +29,18 @@ from glidepath.plugins.train.losses.variational import VariationalBound
 from glidepath.plugins.train.losses.weighting import SimpleWeighting, Weighting
 from glidepath.plugins.train.run.learner import matching
 from glidepath.plugins.train.run.run import Run
-from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.stages.lora import LEARNS, add_lora
+from glidepath.plugins.train.stages.timed import HELD_OUT_LEVELS, TimedStage
 from glidepath.registry import list_names
 
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import DiffusionTrainerConfig
 
 
-HELD_OUT_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Where the loss of held-out images is taken, as shares of the schedule's times."""
-
-
-class DenoisingStage(TrainingStage):
+class DenoisingStage(TimedStage):
     """The simple objective of DDPM (Ho et al. 2020, equation 14) and what the config adds to it."""
 
     name = "denoise"
-    divides = True
 
     def __init__(
         self,
@@ -55,9 +50,9 @@ class DenoisingStage(TrainingStage):
         timesteps: TimestepDensity | None = None,
     ) -> None:
         """Raises PartError where the config asks for what the parts cannot do."""
-        self.config, self.run, self.steps, self.batch = config, run, config.steps, config.batch
-        self.only = config.only
         self.modules = nn.ModuleDict({"denoiser": run.denoiser})
+        super().__init__(run, config.batch, config.seed, timesteps)
+        self.config, self.steps, self.only = config, config.steps, config.only
         if run.text_encoder is not None:
             self.modules["text_encoder"] = run.text_encoder
             self.rates = {"text_encoder": config.text_encoder_rate}
@@ -72,16 +67,14 @@ class DenoisingStage(TrainingStage):
                 self.modules[name] = conditioner.requires_grad_(True)
         if "labels" in run.denoiser.reads and not hasattr(run.dataset, "labels"):
             label_condition(run.denoiser, None)
-        self.weighting, self.timesteps = weighting or SimpleWeighting(), timesteps or UniformDensity()
+        self.weighting = weighting or SimpleWeighting()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.weighting.attach(run.denoiser)
-            self.timesteps.attach(run.schedule)
         for name, part in (("weighting", self.weighting), ("timesteps", self.timesteps)):
             if part.state_dict():
                 self.modules[name] = part
                 self.only = None if self.only is None else (*self.only, name)
-        self._observed: list[tuple[Tensor, Tensor]] = []
         self._bound: VariationalBound | None = None
         if run.denoiser.learned_variance:
             if run.schedule.continuous:
@@ -95,7 +88,7 @@ class DenoisingStage(TrainingStage):
         """The mean squared error, weighted; for a learned variance the variational bound too."""
         config, run = self.config, self.run
         x_0 = encoded(run.codec, batch.images, run.device, generator, run.caches.latents)
-        t = self.timesteps.times(self.timesteps.uniforms(len(batch), generator), run.schedule, x_0.shape[2:])
+        t = self.times(x_0, generator)
         noise = upload(drawn(torch.randn, x_0.shape, generator), run.device)
         dropped = drawn(torch.rand, (len(batch),), generator) < config.caption_dropout
         text = (
@@ -112,22 +105,7 @@ class DenoisingStage(TrainingStage):
             # the bound of the chain is a sum over its timesteps: num_steps times their mean
             weighed = config.variational_weight * run.schedule.num_steps
             losses = losses + weighed * self._bound.of_variance(prediction, x_0, t)
-        if self.timesteps.weighs:
-            self._observed.append((t, losses.detach()))
-            losses = losses * upload(self.timesteps.weights(t), run.device)
-        if batch.weights is not None:
-            losses = losses * upload(batch.weights, run.device)
-        return losses.mean()
-
-    def stepped(self) -> None:
-        """Let the timesteps know the losses of the step."""
-        if self._observed:
-            times, losses = (
-                self.run.group.together(torch.cat(some), self.batch)
-                for some in zip(*self._observed, strict=True)
-            )
-            self._observed = []
-            self.timesteps.observe(times, losses)
+        return self.mean_loss(losses, t, batch)
 
     def _conditions(
         self, modules: nn.ModuleDict, batch: Batch, dropped: Tensor | None = None

@@ -20,7 +20,7 @@ from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.trainers.diffusion import StagedTrainer
 
 if TYPE_CHECKING:
-    from glidepath.plugins.train.configs import ContrastiveTrainerConfig
+    from glidepath.plugins.train.trainers.configs import ContrastiveTrainerConfig
 
 
 class Comparer(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,10 @@ from glidepath.plugins.train.run.checkpoint import CheckpointError, Newest, Trai
 from glidepath.plugins.train.run.contents import Reader, check_captions, check_contents
 from glidepath.plugins.train.run.ending import ending
 from glidepath.plugins.train.run.loop import Loop
+from glidepath.plugins.train.run.remarks import BestFigure, remarks
 from glidepath.plugins.train.run.resume import check_spec
 from glidepath.plugins.train.run.run import WEIGHTS, Run, Trainer, conditioner_file
+from glidepath.plugins.train.run.spec_file import published
 from glidepath.plugins.train.run.stage import TrainingStage
 from glidepath.plugins.train.stages.contrast import ContrastStage
 from glidepath.plugins.train.stages.denoising import DenoisingStage, learning_conditioners, named
@@ -87,14 +89,16 @@ class StagedTrainer(Trainer, ABC):
         if run.group.first:
             samples = self.config.samples
             prompts = samples.prompts if samples else ()
-            _remark(run, self.config)
+            for sentence in remarks(self.config, run, stages):
+                run.warn(sentence)
             check_captions(run, self.readers(run), self.config.seed, prompts)
             contents = check_contents(run, newest)
         contents = run.group.told(contents)
         if contents is None:
             return None
         run = attrs.evolve(run, contents=contents)
-        run = attrs.evolve(run, listeners=(*run.listeners, _Exports(self, run, stages[-1])))
+        others = BestFigure(self.config, stages[-1].name, run.warn), _Exports(self, run, stages[-1])
+        run = attrs.evolve(run, listeners=(*run.listeners, *others))
         first, total = 0, sum(stage.steps for stage in stages)
         resumed = _resume(run, newest, total)
         for stage in stages:
@@ -126,7 +130,7 @@ class StagedTrainer(Trainer, ABC):
         header = {
             "format": "glidepath-weights-1",
             "step": str(found.step),
-            "spec": json.dumps(_without(run.spec, run.located)),
+            "spec": json.dumps(published(run.spec, run.located)),
             "dataset": run.contents,
             "distributions": json.dumps(dict(run.distributions)),
             "torch": torch.__version__,
@@ -144,15 +148,6 @@ class StagedTrainer(Trainer, ABC):
             # the file is the whole spec's: it has what no other file has
             weights |= {f"codec.{name}": value.cpu() for name, value in run.codec.state_dict().items()}
         return _by_file(weights)
-
-
-def _remark(run: Run, config: TrainingConfig) -> None:
-    """Warn of what was asked for and has no use."""
-    if config.cache is not None and run.text_encoder is not None and run.caches.texts is None:
-        run.warn(
-            "train.cache: embeddings of captions are not read from it, as the text encoder learns; "
-            "train.text_encoder_rate: 0 keeps it as it is"
-        )
 
 
 class _Exports(Listener):
@@ -273,13 +268,3 @@ def _resume(run: Run, newest: Newest | None, total: int) -> TrainingCheckpoint |
         details["damaged"] = list(newest.damaged.values())
     run.tell(Event(name="started", step=found.step, total=total, details=details))
     return found
-
-
-def _without(spec: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """A spec without some keys of its sections: where a dataset lies changes no weight."""
-    return {
-        name: {inner: value for inner, value in section.items() if f"{name}.{inner}" not in keys}
-        if isinstance(section, Mapping)
-        else section
-        for name, section in spec.items()
-    }
