@@ -17,6 +17,6 @@ class Paint(Maker):
 
     def states(self, conditioning, x, noise):
         for index in range(self.steps):
-            x = self.linear(x)
+            x = self.linear(x) + noise.step(index, x)
             yield State(index + 1, self.steps, x, x)
 """

@@ -9,9 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glidepath.core.adapter import Adapter
-from glidepath.core.codec import Codec
-from glidepath.core.conditioner import Conditioner
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.defaults import torch_defaults
 from glidepath.core.finite import FiniteWatch
@@ -20,7 +17,6 @@ from glidepath.core.model import ConditionalModel
 from glidepath.core.noise import Noise
 from glidepath.core.request import Request
 from glidepath.core.sampler import State
-from glidepath.core.text_encoder import TextEncoder
 
 
 class Generator(ConditionalModel):
@@ -48,43 +44,13 @@ class Generator(ConditionalModel):
 class GeneratorPipeline(ImagePipeline):
     """Makes images with a generator. It is called as a `Pipeline` is.
 
-    Args:
-        generator: what makes x_0.
-        others: as of a `Pipeline`. Without guidance a negative prompt is for the generator to hear.
+    Args: as of an `ImagePipeline`. Without guidance a negative prompt is for the generator to hear.
 
     Raises:
         PartError: weights do not fit the dtype, or conditions are made that nothing reads.
     """
 
-    def __init__(
-        self,
-        *,
-        generator: Generator,
-        text_encoder: TextEncoder | None = None,
-        conditioners: Sequence[Conditioner] = (),
-        codec: Codec | None = None,
-        adapters: Sequence[Adapter] = (),
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        channels_last: bool = True,
-        offload: bool = False,
-    ) -> None:
-        self.generator = generator
-        super().__init__(
-            text_encoder=text_encoder,
-            conditioners=conditioners,
-            codec=codec,
-            adapters=adapters,
-            device=device,
-            dtype=dtype,
-            channels_last=channels_last,
-            offload=offload,
-        )
-
-    @property
-    def model(self) -> Generator:
-        """The generator."""
-        return self.generator
+    model: Generator
 
     @torch_defaults()
     def states(
@@ -99,13 +65,13 @@ class GeneratorPipeline(ImagePipeline):
         watch, last = FiniteWatch(), None
         # The modes are entered anew for each step: a generator that held them would leak them to its caller.
         with torch_defaults(), torch.inference_mode():
-            conditioning = self.conditioning(request, noise).only(self.generator.reads)
-            self.bring(*TURNS["denoiser"])
+            conditioning = self.conditioning(request, noise).only(self.model.reads)
+            self.bring(*TURNS["model"])
             x = noise.initial((request.batch, *self.latent_shape(request.size)), self.device)
-            states = self.generator.states(conditioning, x, noise)
+            states = self.model.states(conditioning, x, noise)
         while True:
             with torch_defaults(), torch.inference_mode():
-                self.bring(*TURNS["denoiser"])  # again: a preview has decoded since
+                self.bring(*TURNS["model"])  # again: a preview has decoded since
                 state = next(states, None)
             if state is None:
                 break
@@ -116,8 +82,8 @@ class GeneratorPipeline(ImagePipeline):
 
     def lengths(self, strength: float | None = None, size: Sequence[int] | None = None) -> list[int]:
         """How many states its generator yields, in a list of one."""
-        return [self.generator.steps]
+        return [self.model.steps]
 
     def making(self) -> dict[str, nn.Module]:
         """The generator."""
-        return {"generator": self.generator}
+        return {"generator": self.model}

@@ -29,7 +29,7 @@ from glidepath.core.text_encoder import NEGATIVE, TextEncoder
 
 TURNS: Mapping[str, tuple[str, ...]] = {
     "text_encoder": ("text_encoder", "conditioners", "codec"),  # the codec encodes pictures
-    "denoiser": ("denoiser", "guidance", "generator"),
+    "model": ("denoiser", "guidance", "generator"),
     "codec": ("codec",),
 }
 """Which slots work at the same time: before the walk, in it and after it."""
@@ -42,24 +42,30 @@ class ImagePipeline(ABC):
     are moved as it runs, and one thread at a time may use it. Images do not depend on torch's defaults
     (`torch_defaults`): an application may set its own.
 
-    Args: as of a `Pipeline`.
+    Args:
+        model: what makes the x of images.
+        others: as of a `Pipeline`.
 
     Raises:
         PartError: weights do not fit the dtype, or conditions are made that nothing reads.
     """
 
+    model: ConditionalModel
+
     def __init__(
         self,
+        model: ConditionalModel,
         *,
-        text_encoder: TextEncoder | None,
-        conditioners: Sequence[Conditioner],
-        codec: Codec | None,
-        adapters: Sequence[Adapter],
-        device: torch.device | str,
-        dtype: torch.dtype,
-        channels_last: bool,
-        offload: bool,
+        text_encoder: TextEncoder | None = None,
+        conditioners: Sequence[Conditioner] = (),
+        codec: Codec | None = None,
+        adapters: Sequence[Adapter] = (),
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = True,
+        offload: bool = False,
     ) -> None:
+        self.model = model
         self.device = torch.device(device)
         self.offload = offload
         self._here: tuple[str, ...] = ()
@@ -87,11 +93,6 @@ class ImagePipeline(ABC):
         """Images of B prompts, [B, 3, H, W] uint8 on the pipeline's device; arguments as for `states`."""
         (last,) = deque(self.states(prompts, noise=noise, **values), maxlen=1)  # there is at least one step
         return self.images(last)
-
-    @property
-    @abstractmethod
-    def model(self) -> ConditionalModel:
-        """What makes the x of images."""
 
     @abstractmethod
     def states(

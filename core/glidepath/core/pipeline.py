@@ -51,6 +51,8 @@ class Pipeline(ImagePipeline):
         PartError: weights do not fit the dtype, or conditions are made that nothing reads.
     """
 
+    model: Denoiser
+
     def __init__(
         self,
         *,
@@ -73,6 +75,7 @@ class Pipeline(ImagePipeline):
         self.guidance = tuple(guidance)
         self.handover = handover
         super().__init__(
+            denoiser,
             text_encoder=text_encoder,
             conditioners=conditioners,
             codec=codec,
@@ -83,11 +86,6 @@ class Pipeline(ImagePipeline):
             offload=offload,
         )
         self.sampler = sampler.for_codec(self.codec)
-
-    @property
-    def model(self) -> Denoiser:
-        """The denoiser."""
-        return self.denoiser
 
     @torch_defaults()
     def states(
@@ -137,7 +135,7 @@ class Pipeline(ImagePipeline):
             states = self.sampler.states(predict, x, levels, noise)
         while True:
             with torch_defaults(), self._without_gradients():
-                self.bring(*TURNS["denoiser"])  # again: a preview has decoded since
+                self.bring(*TURNS["model"])  # again: a preview has decoded since
                 state = next(states, None)
             if state is None:
                 break
@@ -230,7 +228,7 @@ class Pipeline(ImagePipeline):
 
         noise: [B, C, *spatial], that of the first x, for a sampler that restores them in each x_t.
         """
-        self.bring(*TURNS["denoiser"])
+        self.bring(*TURNS["model"])
         bind = fold(self.guidance, lambda given: self.prepare(given, levels), levels)
         if "mask" in conditioning.conditions:
             bind = keep_known(bind, noise if self.sampler.known == "x_t" else None)
@@ -238,7 +236,7 @@ class Pipeline(ImagePipeline):
 
     def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
         """The denoiser bound to what it reads of a batch."""
-        self.bring(*TURNS["denoiser"])
+        self.bring(*TURNS["model"])
         return self.denoiser.prepare(conditioning.only(self.denoiser.reads), levels)
 
     def _without_gradients(self) -> AbstractContextManager[None]:

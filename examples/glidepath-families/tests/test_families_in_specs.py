@@ -91,8 +91,8 @@ def test_diffusion_as_a_family_makes_the_images_of_its_pipeline() -> None:
     empty = dict.fromkeys((*names, "data", "train", "weights"))
     family = assemble([tree, empty, {"generator": inside}])
     assert isinstance(family, GeneratorPipeline)
-    assert isinstance(family.generator, Diffusion)
-    family.generator.denoiser.load_state_dict(plain.denoiser.state_dict())
+    assert isinstance(family.model, Diffusion)
+    family.model.denoiser.load_state_dict(plain.denoiser.state_dict())
     assert family.text_encoder is not None
     family.text_encoder.load_state_dict(plain.text_encoder.state_dict())
     prompts = ["a red star", "a large blue ring"]

@@ -84,7 +84,7 @@ def train(generator: Any, objective: Any, *, steps: int, batch: int, rate: float
 
 def samples(generator: Any, count: int) -> Tensor:
     """[count, 2], drawn as a pipeline draws."""
-    pipeline = GeneratorPipeline(generator=copy.deepcopy(generator))
+    pipeline = GeneratorPipeline(copy.deepcopy(generator))
     noise = PerSampleNoise([(7, row) for row in range(count)])
     *_, last = pipeline.states([""] * count, noise=noise)
     return last.x.flatten(1).clone()

@@ -379,12 +379,12 @@ def test_a_plan_says_what_its_gradients_cost(tmp_path: Path) -> None:
     clip = near.parameters["guidance[0].clip"]
     assert near.weight_bytes - plain.weight_bytes >= 4 * clip
     # a backward pass of the denoiser, to its input alone, is one more forward
-    assert through.flops["denoiser"] > 1.9 * plain.flops["denoiser"]
-    assert through.activations["denoiser"] > 2 * near.activations["denoiser"]
+    assert through.flops["model"] > 1.9 * plain.flops["model"]
+    assert through.activations["model"] > 2 * near.activations["model"]
     for guided in (near, through):
-        more = guided.activations["denoiser"] - plain.activations["denoiser"]
+        more = guided.activations["model"] - plain.activations["model"]
         assert guided.gradient_bytes == more
-        assert guided.gradient_flops == guided.flops["denoiser"] - plain.flops["denoiser"] > 0
+        assert guided.gradient_flops == guided.flops["model"] - plain.flops["model"] > 0
 
 
 @pytest.mark.thorough
@@ -411,7 +411,7 @@ def test_the_gradient_of_a_noised_clip_costs_its_forward_and_its_backward(tmp_pa
 
 def test_a_plan_keeps_the_cost_of_other_guidance_apart_from_that_of_gradients(tmp_path: Path) -> None:
     both, free = cost(tmp_path, CLASSIFIER_FREE, by_clip()), cost(tmp_path, CLASSIFIER_FREE)
-    assert both.flops["denoiser"] - both.gradient_flops == free.flops["denoiser"]
+    assert both.flops["model"] - both.gradient_flops == free.flops["model"]
     assert (both.rows, free.rows) == (2, 2)
 
 

@@ -51,7 +51,7 @@ def test_a_spec_of_a_generator_alone_becomes_a_pipeline(acme: Catalogue) -> None
     assert pipeline.lengths() == [2]
     again = assemble({"maker": "paint"}, ["maker.layers=3"], catalogue=acme)
     assert again.lengths() == [3]
-    assert torch.equal(pipeline.generator.linear.weight, again.generator.linear.weight)
+    assert torch.equal(pipeline.model.linear.weight, again.model.linear.weight)
 
 
 @pytest.mark.parametrize("slot", ["schedule", "sampler", "denoiser"])
@@ -85,7 +85,7 @@ def test_its_cost_is_of_all_that_it_does(acme: Catalogue) -> None:
 def test_its_dtype_is_float32_unless_another_is_asked_for(acme: Catalogue) -> None:
     assert assemble({"maker": "paint"}, catalogue=acme).dtype == torch.float32
     asked = assemble({"maker": "paint", "runtime": {"dtype": "bfloat16"}}, catalogue=acme)
-    assert asked.generator.linear.weight.dtype == torch.bfloat16
+    assert asked.model.linear.weight.dtype == torch.bfloat16
 
 
 def test_its_images_are_sampled_and_replayed(

@@ -43,13 +43,14 @@ class Measurement:
     device, dtype: where and in which precision the plan runs here.
     weights: the bytes of each network's parameters and buffers in the precision that it runs in.
     activations: the most bytes that are held at a time beside the weights: while a "text_encoder" reads the
-        prompt, while the "denoiser" is prepared and evaluated under guidance, while the "codec" decodes.
+        prompt, while the "model" is prepared and evaluated under guidance, while the "codec" decodes.
     steps: of the sampler.
     evaluations: of the guided denoiser; a sampler of higher order has several in a step.
     rows: how many rows the denoiser sees in one evaluation; 2 under classifier-free guidance.
     flops: 2 for each multiply-add of matrix products, convolutions and attention. "text_encoder", "prepare"
-        (of the denoiser) and "codec" occur once; "denoiser" is one evaluation under guidance, at the first
-        step; where guidance changes from step to step, at the dearest of the first, middle and last.
+        (of the model) and "codec" occur once; "model" is one evaluation of a denoiser under guidance, at the
+        first step; where guidance changes from step to step, at the dearest of the first, middle and last.
+        All that a generator does is one evaluation.
     gradient_bytes: how much of the denoiser's `activations` is for guidance by gradient, of a classifier or a
         CLIP.
     gradient_flops: how much of one evaluation is.
@@ -90,7 +91,7 @@ class Measurement:
     @property
     def total_flops(self) -> int:
         """FLOPs of the whole image."""
-        return sum(self.flops.values()) + (self.evaluations - 1) * self.flops["denoiser"]
+        return sum(self.flops.values()) + (self.evaluations - 1) * self.flops["model"]
 
 
 class WrongSize(GlidepathError):
@@ -205,15 +206,14 @@ def _measure(
         steps=len(levels),
         evaluations=evaluations_of(pipeline, levels),
         flops=cost.flops,
-        gradient_bytes=max(0, cost.peaks["denoiser"] - plain.peaks["denoiser"]),
-        gradient_flops=max(0, cost.flops["denoiser"] - plain.flops["denoiser"]),
+        gradient_bytes=max(0, cost.peaks["model"] - plain.peaks["model"]),
+        gradient_flops=max(0, cost.flops["model"] - plain.flops["model"]),
     )
 
 
 def _measure_generator(
     pipeline: ImagePipeline, fake: FakeTensorMode, size: Sequence[int] | None, runtime: Runtime
 ) -> Measurement:
-    """All that a generator does counts as one evaluation."""
     import torch
 
     from glidepath.registry.assembly.devices import choose_device
@@ -222,29 +222,17 @@ def _measure_generator(
     counter = flop_counter()
     model = cast("Generator", pipeline.model)
     with fake, torch.inference_mode(), watch(choose_device(runtime.device).type == "cpu") as memory, counter:
-        conditioning = pipeline.conditioning(request_of(pipeline, None, size)).only(model.reads)
+        request = request_of(pipeline, None, size)
+        conditioning = pipeline.conditioning(request).only(model.reads)
         text, peaks = counter.get_total_flops(), {"text_encoder": memory.peak()}
         x = torch.empty((1, *pipeline.latent_shape(size)))
-        *_, last = model.states(conditioning, x, _NoNoise())
-        made, peaks["denoiser"] = counter.get_total_flops() - text, memory.peak()
+        *_, last = model.states(conditioning, x, request.noise())
+        made, peaks["model"] = counter.get_total_flops() - text, memory.peak()
         pipeline.codec.decode(last.x)
         codec, peaks["codec"] = counter.get_total_flops() - text - made, memory.peak()
-    flops = {"text_encoder": text, "prepare": 0, "denoiser": made, "codec": codec}
+    flops = {"text_encoder": text, "prepare": 0, "model": made, "codec": codec}
     cost = _Cost(flops=flops, rows=1, peaks=peaks)
     return attrs.evolve(_of_networks(pipeline, cost, cost, runtime), steps=last.total)
-
-
-class _NoNoise:
-    """Zeros in place of noise: what it is made of is not counted."""
-
-    def initial(self, shape: tuple[int, ...], device: Any) -> Tensor:
-        raise NotImplementedError("the first noise is given")
-
-    def step(self, index: int, like: Tensor) -> Tensor:
-        return like.new_zeros(like.shape)
-
-    def skip(self, index: int, like: Tensor) -> None:
-        pass
 
 
 def _of_networks(pipeline: ImagePipeline, cost: _Cost, by_layers: _Cost, runtime: Runtime) -> Measurement:
@@ -342,13 +330,13 @@ def _walked(
                 evaluations.append((counter.get_total_flops() - before, seen))
             evaluation, rows = max(evaluations)
             prepare = counter.get_total_flops() - text - 2 * sum(flops for flops, _ in evaluations)
-            peaks["denoiser"] = memory.peak()
+            peaks["model"] = memory.peak()
             del predict, conditioning  # a pipeline holds neither when it decodes
             before = counter.get_total_flops()
             memory.peak()
             pipeline.codec.decode(x)
             codec, peaks["codec"] = counter.get_total_flops() - before, memory.peak()
-    flops = {"text_encoder": text, "prepare": prepare, "denoiser": evaluation, "codec": codec}
+    flops = {"text_encoder": text, "prepare": prepare, "model": evaluation, "codec": codec}
     return _Cost(flops=flops, rows=rows, peaks=peaks)
 
 

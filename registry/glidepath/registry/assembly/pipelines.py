@@ -20,4 +20,4 @@ def pipeline_of(parts: Mapping[str, Any], model_slot: str, **options: Any) -> Im
     if model_slot == "denoiser":
         return Pipeline(**parts, **options)
     others = {slot: part for slot, part in parts.items() if slot != model_slot}
-    return GeneratorPipeline(generator=parts[model_slot], **others, **options)
+    return GeneratorPipeline(parts[model_slot], **others, **options)

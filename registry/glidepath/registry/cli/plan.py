@@ -172,9 +172,9 @@ def _cost_text(cost: Measurement) -> str:
         ("activations", f"{_bytes(cost.activation_bytes)} at the most: {_peaks(cost.activations)}"),
         ("memory", f"{_bytes(cost.memory_bytes)} of tensors; with offload: {_offloaded(cost)}"),
         ("steps", f"{cost.steps}, {asked}{width}"),
-        ("one evaluation", _flops(cost.flops["denoiser"])),
+        ("one evaluation", _flops(cost.flops["model"])),
         *([("for gradients", gradients)] if cost.gradient_flops or cost.gradient_bytes else []),
-        ("once", _flops(sum(cost.flops.values()) - cost.flops["denoiser"])),
+        ("once", _flops(sum(cost.flops.values()) - cost.flops["model"])),
         ("in all", _flops(cost.total_flops)),
     ]
     return indent(text_table(rows))
@@ -186,7 +186,7 @@ def _offloaded(cost: Measurement) -> str:
 
 def _peaks(activations: Mapping[str, int]) -> str:
     """The most that is held at each turn."""
-    turns = {"text_encoder": "text", "denoiser": "steps", "codec": "decoding"}
+    turns = {"text_encoder": "text", "model": "steps", "codec": "decoding"}
     return ", ".join(f"{turns[part]} {_bytes(size)}" for part, size in activations.items() if size)
 
 

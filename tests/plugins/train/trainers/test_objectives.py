@@ -121,7 +121,7 @@ def test_a_generator_and_its_text_encoder_learn(tmp_path: Path) -> None:
     for slot, network in trained.networks.items():
         own = {name.removeprefix(f"{slot}."): it for name, it in weights.items() if name.startswith(slot)}
         network.load_state_dict(own)
-    pipeline = GeneratorPipeline(generator=trained.generator, text_encoder=trained.text_encoder)
+    pipeline = GeneratorPipeline(trained.generator, text_encoder=trained.text_encoder)
     *_, last = pipeline.states(["red", "grey"])
     assert torch.allclose(last.x.mean((2, 3)), COLOURS[[0, 3]], atol=0.15)
     assert log_of(tmp_path)[-1]["error"] < 0.5
