@@ -42,6 +42,8 @@ import torch
 from torch import nn
 from glidepath.core import Conditioning, Denoiser, Guidance, PartError, Sampler, State
 
+CONSTANT = torch.ones(2)
+
 class Conv(Denoiser):
     predicts = "epsilon"
     learned_variance = False
@@ -305,11 +307,11 @@ def test_amounts_are_in_units_that_a_person_reads(
         device="cpu",
         dtype="float32",
         weights={"denoiser": 3 * 2**30},
-        activations={"text_encoder": 0, "denoiser": 5 * 2**19, "codec": 2**19},
+        activations={"text_encoder": 0, "model": 5 * 2**19, "codec": 2**19},
         steps=1,
         evaluations=1,
         rows=1,
-        flops={"text_encoder": 0, "prepare": 0, "denoiser": flops, "codec": 0},
+        flops={"text_encoder": 0, "prepare": 0, "model": flops, "codec": 0},
     )
     monkeypatch.setattr("glidepath.registry.assembly.cost.measure", lambda *_: {"": cost})
     rows = [" ".join(line.split()) for line in glidepath_here("plan", "spec.yaml")[1].splitlines()]
@@ -321,7 +323,7 @@ def test_amounts_are_in_units_that_a_person_reads(
 def test_flops_are_those_of_the_evaluations_that_the_sampler_makes(acme: Any, tmp_path: Path) -> None:
     cost = measured(tmp_path / "spec.yaml")
     assert (cost.steps, cost.evaluations, cost.rows) == (4, 2 * 4 - 1, 1)
-    assert cost.flops == {"text_encoder": 0, "prepare": 0, "denoiser": CONV_FLOPS, "codec": 0}
+    assert cost.flops == {"text_encoder": 0, "prepare": 0, "model": CONV_FLOPS, "codec": 0}
     assert cost.total_flops == 7 * CONV_FLOPS
 
 
@@ -329,7 +331,7 @@ def test_the_cost_of_another_size_is_that_of_its_pixels(
     acme: Any, tmp_path: Path, glidepath_here: Any
 ) -> None:
     own, larger = measured(tmp_path / "spec.yaml"), measured(tmp_path / "spec.yaml", size=(16, 32))
-    assert larger.flops["denoiser"] == 8 * own.flops["denoiser"]
+    assert larger.flops["model"] == 8 * own.flops["model"]
     assert larger.activation_bytes - 81 * 4 == 8 * (own.activation_bytes - 81 * 4)
     assert larger.weights == own.weights
     status, out, _ = glidepath_here("plan", "spec.yaml", "--size", "32x16", "--json")
@@ -345,7 +347,7 @@ def test_a_stage_of_a_cascade_costs_what_its_share_of_the_size_does(
     status, out, _ = glidepath_here("plan", "stages.yaml", "--size", "16x16", "--json")
     stages = json.loads(out)["cost"]["stages"]
     assert status == 0
-    assert {name: cost["flops"]["denoiser"] for name, cost in stages.items()} == {
+    assert {name: cost["flops"]["model"] for name, cost in stages.items()} == {
         "base": 4 * CONV_FLOPS,
         "again": 4 * CONV_FLOPS,
     }
@@ -368,7 +370,7 @@ def test_a_guidance_that_asks_twice_costs_twice(acme: Any, tmp_path: Path) -> No
 def test_attention_counts_both_of_its_products(acme: Any, tmp_path: Path) -> None:
     """One head of 64 channels over 3 positions: q k^T, and the weights with v."""
     cost = measured(tmp_path / "spec.yaml", "denoiser.mode=attention")
-    assert cost.flops["denoiser"] == CONV_FLOPS + 2 * (2 * 3 * 3 * 64)
+    assert cost.flops["model"] == CONV_FLOPS + 2 * (2 * 3 * 3 * 64)
 
 
 def test_a_denoiser_that_needs_labels_gets_one(acme: Any, tmp_path: Path) -> None:
@@ -390,14 +392,14 @@ def test_memory_is_the_most_that_lives_at_a_time(acme: Any, tmp_path: Path) -> N
         (("guidance=[twice]",), 4 * (values + 81 + values)),
         (("runtime.dtype=bfloat16",), 2 * (values + values + 81 + values)),
     ):
-        assert measured(tmp_path / "spec.yaml", *overrides).activations["denoiser"] == held
+        assert measured(tmp_path / "spec.yaml", *overrides).activations["model"] == held
 
 
 def test_the_memory_of_a_plan_is_that_of_the_turn_that_takes_most(acme: Any, tmp_path: Path) -> None:
     """(x + 1) * 127.5 holds two images in float32 at a time."""
     cost = measured(tmp_path / "spec.yaml")
     steps = 4 * (192 + 81 + 192)
-    assert cost.activations == {"text_encoder": 0, "denoiser": steps, "codec": 2 * 192 * 4}
+    assert cost.activations == {"text_encoder": 0, "model": steps, "codec": 2 * 192 * 4}
     assert cost.activation_bytes == steps
     assert cost.memory_bytes == 81 * 4 + steps
     assert cost.offloaded_bytes == cost.layer_bytes == 81 * 4 + steps
@@ -417,6 +419,11 @@ def test_what_needs_more_than_shapes_cannot_be_measured_and_the_plan_still_shows
     assert status == 0
     assert "denoiser: conv" in out
     assert "cost unknown: this plan cannot be measured" in out
+
+
+def test_constants_of_a_module_that_is_imported_to_be_measured_have_values(acme: Any, tmp_path: Path) -> None:
+    measured(tmp_path / "spec.yaml")
+    assert sys.modules["acme.parts"].CONSTANT.tolist() == [1, 1]
 
 
 @pytest.mark.thorough

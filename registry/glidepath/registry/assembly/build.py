@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -350,8 +351,14 @@ def _load_own(part: PartPlan, built: Any, catalogue: Catalogue) -> None:
 
 def _import_target(target: str, part: PartPlan) -> Any:
     module, _, name = target.partition(":")
+    defaults: AbstractContextManager[None] = nullcontext()
+    if "torch" in sys.modules:  # where parts are built on the device meta, constants of modules are not
+        from glidepath.core.defaults import torch_defaults
+
+        defaults = torch_defaults()
     try:
-        return getattr(import_module(module), name)
+        with defaults:
+            return getattr(import_module(module), name)
     except Exception as error:
         raise AssemblyError(
             f"{part_title(part)} names a target that cannot be imported, {target}: "
