@@ -130,7 +130,6 @@ from glidepath.registry.records.pictures import Inputs as Inputs
 from glidepath.registry.records.pictures import decode_pictures as decode_pictures
 from glidepath.registry.records.recording import describe_images as describe_images
 from glidepath.registry.records.replay import replay as replay
-from glidepath.registry.serving.guard import MissingServer as MissingServer
 from glidepath.registry.serving.guard import guarded as guarded
 from glidepath.registry.serving.server import address_of as address_of
 from glidepath.registry.serving.server import fresh_token as fresh_token

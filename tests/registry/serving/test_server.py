@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from glidepath.core import GlidepathError
-from glidepath.registry import MissingServer, fresh_token, guarded, is_local, serve
+from glidepath.registry import MissingExtra, fresh_token, guarded, is_local, serve
 
 PROGRAM = """
 import asyncio
@@ -69,10 +69,10 @@ def test_a_port_that_is_in_use_is_told() -> None:
 
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
-    with pytest.raises(MissingServer, match=r"pip install 'glidepath-diffusion\[judge\]'"):
-        guarded([], extra="judge")
+    with pytest.raises(MissingExtra, match=r"pages need starlette.*'glidepath-diffusion\[page\]'"):
+        guarded([])
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(MissingServer, match=r"pip install 'glidepath-diffusion\[page\]'"):
+    with pytest.raises(MissingExtra, match=r"pages need uvicorn.*'glidepath-diffusion\[page\]'"):
         serve(None)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.page.jobs import TooMany
 from glidepath.plugins.page.state import Desk
-from glidepath.registry import guarded
+from glidepath.registry import guarded, needed
 
 MOST_BYTES = 24 * 2**20
 """Of one request, its pictures in base64 among it."""
@@ -25,10 +24,11 @@ def application(desk: Desk, *, token: str = "", hosts: frozenset[str] | set[str]
     """The application of ASGI that answers for a desk.
 
     Raises:
-        MissingServer: starlette is not installed.
+        MissingExtra: starlette is not installed.
     """
+    needed("starlette", "pages", extra="page")
     return guarded(
-        _routes(desk) if find_spec("starlette") else (),
+        _routes(desk),
         token=token,
         hosts=hosts,
         most_bytes=MOST_BYTES,

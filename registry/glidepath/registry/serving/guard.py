@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from glidepath.core.errors import GlidepathError
+from glidepath.registry.discovery.extras import needed
 
 Message = MutableMapping[str, Any]
 App = Callable[
@@ -35,18 +36,6 @@ HEADERS = {
 """What every answer says, unless it says otherwise itself: scripts and styles are files of the server."""
 
 
-class MissingServer(GlidepathError):
-    """The packages that serve pages are not installed."""
-
-
-def needed(error: ImportError, extra: str) -> MissingServer:
-    """Says how to install what serves pages. extra: of glidepath."""
-    return MissingServer(
-        f"pages are served by {error.name or 'starlette and uvicorn'}, which is not installed: "
-        f"pip install 'glidepath-diffusion[{extra}]'"
-    )
-
-
 def guarded(
     routes: Sequence[Any],
     *,
@@ -54,7 +43,6 @@ def guarded(
     hosts: Collection[str] = (),
     most_bytes: int = MOST_BYTES,
     lifespan: Callable[[Any], Any] | None = None,
-    extra: str = "page",
 ) -> App:
     """An application of starlette's routes behind these rules.
 
@@ -66,21 +54,20 @@ def guarded(
     - A body of more than `most_bytes` is refused with 413, also where its length is not said before.
     - Every answer has `HEADERS`. A `GlidepathError` is an answer with 400 and {"problem": its text}.
 
-    hosts: names without a port. lifespan: as of starlette. extra: of glidepath, that installs starlette.
+    hosts: names without a port. lifespan: as of starlette.
 
     Raises:
-        MissingServer: starlette is not installed.
+        MissingExtra: starlette is not installed.
     """
-    try:
-        from starlette.applications import Starlette
-        from starlette.responses import JSONResponse
-    except ImportError as error:
-        raise needed(error, extra) from error
+    applications = needed("starlette.applications", "pages", extra="page")
+    json_response = needed("starlette.responses", "pages", extra="page").JSONResponse
 
     async def told(_request: Any, error: Exception) -> Any:
-        return JSONResponse({"problem": str(error)}, 413 if isinstance(error, _TooMuch) else 400)
+        return json_response({"problem": str(error)}, 413 if isinstance(error, _TooMuch) else 400)
 
-    inner = Starlette(routes=list(routes), lifespan=lifespan, exception_handlers={GlidepathError: told})
+    inner = applications.Starlette(
+        routes=list(routes), lifespan=lifespan, exception_handlers={GlidepathError: told}
+    )
     names = frozenset(host.lower() for host in ("localhost", socket.gethostname(), *hosts))
     return _Guard(inner, token, names, most_bytes)
 

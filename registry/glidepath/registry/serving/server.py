@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from glidepath.core.errors import GlidepathError
-from glidepath.registry.serving.guard import needed
+from glidepath.registry.discovery.extras import needed
 
 
 def is_local(host: str) -> bool:
@@ -45,7 +45,6 @@ def serve(
     token: str = "",
     open_browser: bool = True,
     on_stop: Callable[[], None] = lambda: None,
-    extra: str = "page",
     name: str = "",
     pages: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
@@ -58,13 +57,10 @@ def serve(
     on_stop: called when it is told to stop; answers without an end, such as streams of events, end there.
 
     Raises:
-        MissingServer: uvicorn is not installed.
+        MissingExtra: uvicorn is not installed.
         GlidepathError: the port is in use, or is not for this user.
     """
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise needed(error, extra) from error
+    uvicorn = needed("uvicorn", "pages", extra="page")
     with _listening(host, port) as listening:
         base = address_of(host, listening.getsockname()[1], name)
         address = base + (f"?token={token}" if token else "")

@@ -39,9 +39,9 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
 ) -> None:
     for name in ("submitit", "ray"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(GlidepathError, match=r"needs submitit.*glidepath-diffusion\[slurm\]"):
+    with pytest.raises(GlidepathError, match=r"need submitit.*glidepath-diffusion\[slurm\]"):
         submit_to_slurm(WORK, 2, tmp_path, {})
-    with pytest.raises(GlidepathError, match=r"needs ray.*glidepath-diffusion\[ray\]"):
+    with pytest.raises(GlidepathError, match=r"need ray.*glidepath-diffusion\[ray\]"):
         train_by_ray(WORK, 2, tmp_path, {})
 
 

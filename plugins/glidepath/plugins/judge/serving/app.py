@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from glidepath.plugins.judge.protocol.folder import Judgement
 from glidepath.plugins.judge.serving.desk import Desk, NotNow, Unknown
-from glidepath.registry import guarded
+from glidepath.registry import guarded, needed
 
 MOST_BYTES: Final = 1000
 """Of an answer."""
@@ -38,10 +38,10 @@ def application(judgement: Judgement, *, hosts: Collection[str] = ()) -> Any:
     hosts: names of this machine beside its addresses.
 
     Raises:
-        MissingServer: starlette is not installed.
+        MissingExtra: starlette is not installed.
         GlidepathError: the judgement is damaged.
     """
-    guarded(())  # says what is missing, before anything of it is imported
+    needed("starlette", "pages", extra="page")
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import JSONResponse, PlainTextResponse, Response
     from starlette.routing import Route

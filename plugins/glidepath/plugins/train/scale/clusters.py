@@ -10,13 +10,13 @@ import json
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from glidepath.core import GlidepathError
+from glidepath.registry import needed
 
 Main = Callable[[Sequence[str]], int]
 
@@ -31,14 +31,14 @@ class Work:
 
     def __call__(self) -> int:
         """As one of the tasks of a job of Slurm."""
-        submitit = _needed("submitit", "slurm")
+        submitit = needed("submitit", "jobs of Slurm", extra="slurm")
         # GPUs are chosen by LOCAL_RANK, whatever is in sight
         submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
         return self.run()
 
     def checkpoint(self) -> Any:
         """Submitit asks for it before the time of a job is over: the same again goes on where this one is."""
-        return _needed("submitit", "slurm").helpers.DelayedSubmission(self)
+        return needed("submitit", "jobs of Slurm", extra="slurm").helpers.DelayedSubmission(self)
 
     def run(self) -> int:
         """Once the processes know of each other."""
@@ -72,9 +72,10 @@ def submit_to_slurm(work: Work, count: int, logs: Path, settings: Mapping[str, A
         `cluster: local` runs it on this machine.
 
     Raises:
-        GlidepathError: submitit is not installed, there is no Slurm, or a setting is none of submitit's.
+        MissingExtra: submitit is not installed.
+        GlidepathError: there is no Slurm, or a setting is none of submitit's.
     """
-    submitit = _needed("submitit", "slurm")
+    submitit = needed("submitit", "jobs of Slurm", extra="slurm")
     nodes = int(settings.get("nodes", 1))
     if count % nodes:
         raise GlidepathError(f"engine slurm: {count} processes cannot be divided among {nodes} nodes")
@@ -95,10 +96,12 @@ def train_by_ray(work: Work, count: int, logs: Path, settings: Mapping[str, Any]
         ScalingConfig, such as `use_gpu` and `resources_per_worker`.
 
     Raises:
-        GlidepathError: Ray is not installed or not reached, or the run failed.
+        MissingExtra: Ray is not installed.
+        GlidepathError: it is not reached, or the run failed.
     """
-    ray, train = _needed("ray", "ray"), _needed("ray.train", "ray")
-    torch_of_ray = _needed("ray.train.torch", "ray")
+    ray, train, torch_of_ray = (
+        needed(module, "workers of Ray", extra="ray") for module in ("ray", "ray.train", "ray.train.torch")
+    )
     given = dict(settings)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -122,14 +125,3 @@ def train_by_ray(work: Work, count: int, logs: Path, settings: Mapping[str, Any]
         raise GlidepathError(f"engine ray: the run failed: {error}") from error
     finally:
         ray.shutdown()
-
-
-def _needed(module: str, extra: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise GlidepathError(
-            f"--engine {extra} needs {package}, which is not installed ({error}): "
-            f"pip install 'glidepath-diffusion[{extra}]'"
-        ) from error
