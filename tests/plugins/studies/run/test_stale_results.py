@@ -121,6 +121,13 @@ def test_results_of_another_spec_are_not_taken(
     assert "nothing was measured yet: `glidepath study run study.yaml` does" in capsys.readouterr().err
 
 
+def test_a_report_is_of_the_threads_that_ran(finished: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert study("report", "study.yaml", "--out", "report") == 0
+    assert column("report/data/scores.csv", "score") == finished
+    assert study("report", "study.yaml", "--set", "data.threads=7", "--out", "report") == 1
+
+
 def test_a_report_of_the_code_that_measured_needs_no_word(finished: list[str]) -> None:
     scores, text = reported()
     assert scores == finished

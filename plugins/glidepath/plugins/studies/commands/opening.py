@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
+
 from glidepath.core import GlidepathError
 from glidepath.plugins.studies.store.files import StoreError, read_json
 from glidepath.plugins.studies.store.shapes import is_graph
@@ -39,18 +41,21 @@ def open_study(arguments: argparse.Namespace) -> tuple[Catalogue, Study]:
     return catalogue, read_study(path, arguments.overrides, catalogue=catalogue)
 
 
-def open_graph(arguments: argparse.Namespace) -> tuple[Catalogue, Study, Graph]:
-    """The study that the arguments name, as `open_study` reads it, with its graph."""
+def open_graph(arguments: argparse.Namespace, *, as_it_ran: bool = False) -> tuple[Catalogue, Study, Graph]:
+    """The study that the arguments name, as `open_study` reads it, with its graph.
+
+    as_it_ran: with as many threads as its last run had, where the study does not say how many.
+    """
     from glidepath.plugins.studies.study.graph import build_graph, resolved_runtime
 
     catalogue, study = open_study(arguments)
     note_failures(catalogue)
-    earlier = store_of(arguments, study).batches()
-    return (
-        catalogue,
-        study,
-        build_graph(study, catalogue, runtime=resolved_runtime(study), earlier=earlier),
-    )
+    store = store_of(arguments, study)
+    if as_it_ran and study.data.threads is None and store.has_run():
+        threads = store.graph().get("threads")
+        study = attrs.evolve(study, data=attrs.evolve(study.data, threads=threads))
+    graph = build_graph(study, catalogue, runtime=resolved_runtime(study), earlier=store.batches())
+    return catalogue, study, graph
 
 
 def store_of(arguments: argparse.Namespace, study: Study) -> Store:

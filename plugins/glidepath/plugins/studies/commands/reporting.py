@@ -26,7 +26,7 @@ def report(arguments: argparse.Namespace) -> int:
     from glidepath.plugins.studies.run.real_data_scores import real_values
     from glidepath.plugins.studies.run.stale_results import as_measured
 
-    catalogue, study, graph = open_graph(arguments)
+    catalogue, study, graph = open_graph(arguments, as_it_ran=True)
     store = store_of(arguments, study)
     if not store.has_run():
         raise GlidepathError(f"no study has run in {store.folder}: `glidepath study run` begins one")

@@ -78,6 +78,8 @@ def is_graph(value: Any) -> bool:
     }
     if not fits(value, shape) or not fits(value.get("file", ""), str):
         return False
+    if value.get("threads", 1) not in range(1, 1025):
+        return False
     batches = value.get("batches", [])
     if not fits(batches, [{"prompts": [_is_count], "at": [_is_count]}]):
         return False
