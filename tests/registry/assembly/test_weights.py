@@ -291,6 +291,10 @@ class Hub(types.ModuleType):
     def HfApi(self) -> Hub:
         return self
 
+    def model_info(self, repository: str, *, revision: str | None, timeout: float) -> None:
+        if self.answer == "LocalEntryNotFoundError":
+            raise ConnectionError
+
     def list_repo_files(self, repository: str, *, revision: str | None) -> list[str]:
         assert (repository, revision) == ("owner/name", None)
         return [
@@ -298,7 +302,10 @@ class Hub(types.ModuleType):
             *(f"unet/{name}" for name in ("config.json", *SHARDS, "model.fp16.safetensors")),
         ]
 
-    def hf_hub_download(self, repository: str, name: str, *, revision: str | None) -> str:
+    def hf_hub_download(
+        self, repository: str, name: str, *, revision: str | None, local_files_only: bool
+    ) -> str:
+        assert local_files_only == (self.answer == "LocalEntryNotFoundError")
         self.asked.append((repository, name, revision))
         if isinstance(self.answer, Path):
             return str(self.answer / name if self.answer.is_dir() else self.answer)

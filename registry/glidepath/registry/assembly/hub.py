@@ -15,6 +15,8 @@ from glidepath.registry.files.tensor_file import WeightsError
 if TYPE_CHECKING:
     from glidepath.registry.plan.address import Address
 
+_LONGEST_WAIT = 10.0
+
 
 def fetch_weights(address: Address) -> Path:
     """The file of weights of a hub address, or the index of several, which then lie beside it.
@@ -56,33 +58,49 @@ def fetch_path(address: Address) -> Path:
 
 @attrs.frozen
 class _Repository:
-    """One repository at a revision. below: what an address names in it; folder: the same, as a folder."""
+    """One repository at a revision. below: what an address names in it; folder: the same, as a folder.
+
+    is_reached: whether the hub answers; where it does not, files are those in the cache.
+    """
 
     module: Any
     repository: str
     below: str
     revision: str | None
     title: str
+    is_reached: bool
 
     @property
     def folder(self) -> PurePosixPath:
         return PurePosixPath(self.below)
 
     def fetch(self, name: str) -> Path:
-        return Path(self.module.hf_hub_download(self.repository, name, revision=self.revision))
+        only_here = not self.is_reached
+        return Path(
+            self.module.hf_hub_download(
+                self.repository, name, revision=self.revision, local_files_only=only_here
+            )
+        )
 
     def names(self) -> list[str]:
-        """Of all files in it; of those in the cache, where the hub cannot be reached."""
-        utils = self.module.utils
-        try:
+        """Of all files in it."""
+        if self.is_reached:
             return list(self.module.HfApi().list_repo_files(self.repository, revision=self.revision))
-        except utils.HfHubHTTPError:
-            raise
-        except Exception:  # whatever its client of HTTP raises where there is no connection
-            home = Path(
-                self.module.snapshot_download(self.repository, revision=self.revision, local_files_only=True)
-            )
-            return [path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()]
+        home = Path(
+            self.module.snapshot_download(self.repository, revision=self.revision, local_files_only=True)
+        )
+        return [path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()]
+
+
+def _is_reached(module: Any, repository: str, revision: str | None) -> bool:
+    """Whether the hub answers. It is asked once: what fetches and lists asks six times, in 23 s."""
+    try:
+        module.HfApi().model_info(repository, revision=revision, timeout=_LONGEST_WAIT)
+    except module.utils.HfHubHTTPError:  # an answer too, which what fetches tells
+        return True
+    except Exception:  # whatever its client of HTTP raises where there is no connection
+        return False
+    return True
 
 
 @contextmanager
@@ -97,7 +115,9 @@ def _of(address: Address) -> Iterator[_Repository]:
             f"hub:{address.value} needs huggingface_hub: pip install 'glidepath-diffusion[hub]'"
         ) from error
     owner, name, *below = address.value.split("/")
-    hub = _Repository(huggingface_hub, f"{owner}/{name}", "/".join(below), address.revision, title)
+    repository, revision = f"{owner}/{name}", address.revision
+    is_reached = _is_reached(huggingface_hub, repository, revision)
+    hub = _Repository(huggingface_hub, repository, "/".join(below), revision, title, is_reached)
     try:
         yield hub
     except utils.GatedRepoError as error:
