@@ -55,6 +55,13 @@ def test_a_prompt_becomes_a_png_and_its_place_is_printed(
     assert Image.open(out).size == (256, 256)
 
 
+def test_a_size_far_from_the_models_own_is_warned_of(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for size, is_far in (("8x16", False), ("16x16", True)):
+        assert run("sample", "a star", "--spec", tiny, "--size", size, "--set", "sampler.steps=1") == 0
+        said = "warning: the model was made for images of 8x8 pixels: of 16x16 they may repeat"
+        assert (said in capsys.readouterr().err) == is_far
+
+
 def test_progress_shows_images_and_time_left(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("sample", "a star", "--spec", tiny, "--count", 3, "--batch", 1) == 0
     shown = capsys.readouterr().err

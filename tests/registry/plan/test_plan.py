@@ -51,6 +51,12 @@ def test_a_plan_has_each_part_with_its_config(plan: ToPlan) -> None:
     assert made.weights is None
 
 
+def test_an_empty_spec_is_told_to_begin_with_a_preset(fault: Fault) -> None:
+    problem = fault("{}")
+    assert problem.what == "a spec has parts, and this is empty"
+    assert problem.hint == "begin with those of a preset: extends: NAME"
+
+
 def test_a_plan_tells_where_each_value_came_from(plan: ToPlan) -> None:
     made = plan(BASE, "denoiser.channels=32")
     assert only(made, "denoiser").sources == {

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from glidepath.core.errors import GlidepathError, UnreadablePrompt
+from glidepath.core.size import sides
 from glidepath.registry.cli.printing import warn_once
 from glidepath.registry.records.filenames import picture_option
 
@@ -154,6 +156,15 @@ def check_model(pipeline: ImagePipeline | Cascade, arguments: argparse.Namespace
     for label in arguments.labels:
         if label >= min(counts):
             raise GlidepathError(f"--label {label}: the classes of this model are 0 to {min(counts) - 1}")
+
+
+def warn_of_size(made: Sequence[int], asked: Sequence[int]) -> None:
+    """Say of a size in pixels, (H, W), that it is far from the one that a model was made for."""
+    if not prod(made) / 2 <= prod(asked) <= prod(made) * 2:
+        warn_once(
+            f"the model was made for images of {sides(made)} pixels: of {sides(asked)} they may repeat "
+            "what they show, or lack it"
+        )
 
 
 def warn_of_unread_words(stages: Mapping[str, ImagePipeline], prompts: Sequence[str]) -> None:

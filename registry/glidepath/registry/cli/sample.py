@@ -32,6 +32,7 @@ from glidepath.registry.cli.requests import (
     check_model,
     picture_files,
     requested,
+    warn_of_size,
     warn_of_unread_words,
 )
 from glidepath.registry.files.interrupts import exit_status
@@ -262,6 +263,7 @@ def _sample(
     said = [text for _, text in arguments.texts]
     warn_of_unread_words(stages, [*arguments.prompts, *arguments.negatives, *said])
     pixels = arguments.size or pipeline.image_size
+    warn_of_size(pipeline.image_size, pixels)
     fitted = pictures.fitted(pixels, pipeline.inputs)
     inputs = Inputs(pictures=fitted, strength=arguments.strength, size=arguments.size)
     scale = arguments.scale or default_scale(max(pixels), len(prompts) * arguments.count)

@@ -173,6 +173,12 @@ class Planner:
 
     def _slots(self, root: MappingNode, path: str) -> Parts:
         parts: dict[str, PartPlan | tuple[PartPlan, ...]] = {}
+        if not root.items and self._complete:
+            what = f"a {'stage' if path else 'spec'} has parts, and this is empty"
+            hint, presets = "begin with those of a preset: extends: NAME", tuple(self._catalogue.presets())
+            self._problems.add(what, root.place, path, hint, presets)
+            self._parts.whole = False
+            return {}
         instead = self._instead(root, path)
         for key, kind in self._catalogue.slots.items():
             node = present(root.get(key))
