@@ -14,7 +14,7 @@ from torch import nn
 from glidepath.core import PartError
 from glidepath.plugins.diffusers.configs import LoraConfig
 from glidepath.plugins.diffusers.lora import Lora
-from glidepath.plugins.diffusers.lora_keys import layer_names, published_name, read_changes
+from glidepath.plugins.diffusers.lora_keys import layer_names, read_changes
 from glidepath.plugins.diffusers.original_names import original_name
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
@@ -240,9 +240,11 @@ def test_the_name_of_each_layer_is_read_back(make: Callable[[], Any], style: str
     part = "unet" if make is unet else "transformer"
     tensors = {}
     for path, size in sizes.items():
-        name, ends = published_name(part, path, style), ("down", "up") if style == "kohya" else ("A", "B")
-        tensors[f"{name}.lora_{ends[0]}.weight"] = torch.zeros(1, 3)
-        tensors[f"{name}.lora_{ends[1]}.weight"] = torch.zeros(size, 1)
+        name, down, up = f"{part}.{path}", "A", "B"
+        if style == "kohya":
+            name, down, up = f"lora_unet_{path.replace('.', '_')}", "down", "up"
+        tensors[f"{name}.lora_{down}.weight"] = torch.zeros(1, 3)
+        tensors[f"{name}.lora_{up}.weight"] = torch.zeros(size, 1)
     names = {"denoiser": layer_names(type(network).__name__, network.config, sizes)}
     assert set(read_changes(tensors, names)["denoiser"]) == set(sizes)
 

@@ -87,18 +87,6 @@ class Change:
         return Change(own, self.alpha)
 
 
-def published_name(part: str, path: str, style: str = "diffusers") -> str:
-    """The name of a layer in a file of LoRA, to which `.lora_A.weight` or `.lora_down.weight` is added.
-
-    part: `unet`, `transformer`, `text_encoder`, `text_encoder_2`. path: of the layer in its network.
-    style: `diffusers`, with dots, or `kohya`, with underscores.
-    """
-    if style != "kohya":
-        return f"{part}.{path}"
-    number = part.removeprefix("text_encoder").removeprefix("_") or "1"
-    return f"{f'lora_te{number}' if part.startswith('text_encoder') else 'lora_unet'}_{_plain(path)}"
-
-
 def layer_names(class_name: str, config: Mapping[str, object], sizes: Mapping[str, int]) -> Names:
     """Which layers of a network each published name stands for, in the order of their rows.
 

@@ -35,16 +35,14 @@ def doc(text: str, *, free: bool = False, unbounded: bool = False) -> dict[str, 
     return {DOC: text, FREE: free, UNBOUNDED: unbounded}
 
 
-def asset(text: str, *, free: bool = False) -> dict[str, object]:
+def asset(text: str) -> dict[str, object]:
     """Field metadata: a `Path` to a file or folder that the part reads, such as its vocabulary.
 
     A spec writes an address, as of weights: a path, `package:`, `hub:`, with a `sha256`. The config object
     holds the path on this machine. What is in it is recorded with each image and lock, file by file, those
     of a folder too: name the file where a folder holds more than is read.
-
-    text, free: as of `doc`.
     """
-    return {**doc(text, free=free), ASSET: True}
+    return {**doc(text), ASSET: True}
 
 
 def part(kind: str, text: str) -> dict[str, object]:

@@ -193,9 +193,9 @@ def own_version() -> str:
     return installed_version(DISTRIBUTION) or "unknown"
 
 
-def installed_names(path: Sequence[str] | None = None) -> list[str]:
+def installed_names() -> list[str]:
     """The canonical names of all installed distributions."""
-    return [name for name, _ in _distributions(sys.path if path is None else path)]
+    return [name for name, _ in _distributions(sys.path)]
 
 
 def install_remedy(distribution: str, versions: str) -> str:

@@ -36,13 +36,13 @@ class ImageError(GlidepathError):
     """An image file cannot be read, or does not carry what is looked for."""
 
 
-def read_picture(path: Path, background: str = "white") -> Image.Image:
+def read_picture(path: Path) -> Image.Image:
     """A picture as it is meant to be seen: see `decode_picture`.
 
     Raises:
         ImageError: it is not there, or cannot be read as an image.
     """
-    return decode_picture(picture_bytes(path), str(path), background)
+    return decode_picture(picture_bytes(path), str(path))
 
 
 def picture_bytes(path: Path) -> bytes:

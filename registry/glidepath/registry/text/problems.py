@@ -235,9 +235,9 @@ def _problem(what: str, place: Place | None, path: str, hint: str, allowed: Sequ
     )
 
 
-def quoted(text: str, longest: int = 60) -> str:
+def quoted(text: str) -> str:
     """A text from a spec as messages quote it: escaped and shortened."""
-    return repr(text if len(text) <= longest else f"{text[:longest]}...")
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")
 
 
 def printable(text: str, longest: int) -> str:

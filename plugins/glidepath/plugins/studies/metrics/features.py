@@ -83,9 +83,9 @@ def load_probe(path: Path = WEIGHTS) -> Probe:
     return probe.eval().requires_grad_(False)
 
 
-def probe_name(path: Path = WEIGHTS) -> str:
+def probe_name() -> str:
     """What the features are called: values of metrics compare only where this is the same."""
-    return f"probe-{file_sha256(path)[:12]}"
+    return f"probe-{file_sha256(WEIGHTS)[:12]}"
 
 
 @torch.no_grad()
