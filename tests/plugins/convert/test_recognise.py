@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from math import prod
 from pathlib import Path
 
@@ -338,9 +339,11 @@ def test_reading_another_architecture_says_that_it_is_none() -> None:
         ClipText.read(BY_NAME["ADM 64x64"].model.shapes())
 
 
-SMALL = {
-    name: shapes_of(published(parts(text, device="meta"))) for name, text in (("ADM", ADM), ("GLIDE", GLIDE))
-}
+@cache
+def small(model: str) -> Shapes:
+    return shapes_of(published(parts({"ADM": ADM, "GLIDE": GLIDE}[model])))
+
+
 TELLING = [
     ("ADM", "time_embed.0.weight"),
     ("ADM", "input_blocks.0.0.weight"),
@@ -362,7 +365,7 @@ TELLING = [
 
 @pytest.mark.parametrize(("model", "name"), TELLING)
 def test_a_tensor_that_tells_much_is_named_where_it_is_missing(model: str, name: str) -> None:
-    shapes = {key: shape for key, shape in SMALL[model].items() if key != name}
+    shapes = {key: shape for key, shape in small(model).items() if key != name}
     with pytest.raises(Unrecognised) as caught:
         recognise(shapes, "x.pt")
     assert str(caught.value).splitlines()[1:] == [f"    1 missing: {name}"]
@@ -370,14 +373,14 @@ def test_a_tensor_that_tells_much_is_named_where_it_is_missing(model: str, name:
 
 @pytest.mark.parametrize(("model", "name"), [it for it in TELLING if it[1] != "token_embedding.weight"])
 def test_a_single_number_in_the_place_of_a_tensor_is_refused(model: str, name: str) -> None:
-    shapes = {**SMALL[model], name: ()}
+    shapes = {**small(model), name: ()}
     with pytest.raises(Unrecognised, match=rf"1 of another shape: {re.escape(name)} \(\[\] in the file, \["):
         recognise(shapes, "x.pt")
 
 
 @pytest.mark.parametrize("channels", [5, 7])
 def test_outputs_that_no_images_have_are_told(channels: int) -> None:
-    shapes = {**SMALL["ADM"], "out.2.weight": (channels, 32, 3, 3), "out.2.bias": (channels,)}
+    shapes = {**small("ADM"), "out.2.weight": (channels, 32, 3, 3), "out.2.bias": (channels,)}
     with pytest.raises(Unrecognised, match=rf"2 of another shape: out\.2\.weight \(\[{channels}, 32, 3, 3\]"):
         recognise(shapes, "x.pt")
 
@@ -404,7 +407,7 @@ def test_what_enters_and_leaves_shows_what_a_model_is_for(
     inputs = channels * (1 + upsamples + inpaints) + inpaints
     outputs = channels * (1 + learned)
     shapes = {
-        **SMALL["ADM"],
+        **small("ADM"),
         "input_blocks.0.0.weight": (32, inputs, 3, 3),
         "out.2.weight": (outputs, 32, 3, 3),
         "out.2.bias": (outputs,),
