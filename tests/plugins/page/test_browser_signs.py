@@ -40,7 +40,10 @@ def test_costs_of_another_spec_are_grey(page: Any) -> None:
     page.route("**/api/plan", lambda route: held.append(route))
     page.fill("#yaml", SPEC.replace("4", "7"))
     expect(plan).to_have_attribute("aria-busy", "true")
-    page.wait_for_timeout(800)
+    for _ in range(LONG // 50):  # until it is asked for
+        if held:
+            break
+        page.wait_for_timeout(50)
     expect(plan).to_have_attribute("aria-busy", "true")
     held[-1].continue_()
     expect(plan).to_contain_text("Steps7", timeout=LONG)

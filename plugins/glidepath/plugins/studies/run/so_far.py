@@ -6,12 +6,12 @@ import time
 from typing import Any
 
 from glidepath.core import Event, Listener
-from glidepath.plugins.studies.extras import special
 from glidepath.plugins.studies.run.collect import collect
 from glidepath.plugins.studies.store.files import read_json, write_json
 from glidepath.plugins.studies.store.store import VERDICTS, Store
 from glidepath.plugins.studies.study.graph import Graph
 from glidepath.plugins.studies.study.study import Study
+from glidepath.registry import needed
 
 _SHARE = 0.01
 """Of the run's time, that verdicts may take before its end."""
@@ -43,7 +43,8 @@ class SoFar(Listener):
         if self._off or not (self._measured or is_missing) or not (ends or time.monotonic() >= self._due):
             return
         try:
-            special()  # what is imported once is no cost of every time
+            # what is imported once is no cost of every time
+            needed("scipy.stats", "the statistics of a study", extra="studies")
             began = time.monotonic()
             write_json(self._store.folder / VERDICTS, self._concluded())
         except Exception:  # no study ends by what is said of it; its report tells what is in the way
