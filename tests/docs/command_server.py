@@ -23,7 +23,8 @@ SETTINGS = {
     "TQDM_DISABLE": "1",
     "CUDA_VISIBLE_DEVICES": "",  # what the pages say of numbers is said of a CPU
 }
-_IMPORTED = ("torch", "numpy", "omegaconf", "PIL.Image", "safetensors.torch")
+# every optimizer imports torch._dynamo, in two seconds
+_IMPORTED = ("torch", "torch._dynamo", "numpy", "omegaconf", "PIL.Image", "safetensors.torch")
 
 _CLIENT = """\
 import json, os, socket, sys
