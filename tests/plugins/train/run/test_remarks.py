@@ -10,6 +10,7 @@ import torch
 from tests.plugins.train.tiny import Heard, config, make_run, train
 
 from glidepath.core.errors import PartError
+from glidepath.plugins.train.configs import Samples
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run import precision
 from glidepath.plugins.train.run.remarks import remarks
@@ -52,6 +53,23 @@ def test_a_batch_that_is_not_cut_into_parts_is_told(tmp_path: Path) -> None:
     assert told == [
         "train.accumulate has no use in stage contrast, which compares all images of a batch at once"
     ]
+
+
+def test_sheets_that_are_never_drawn_are_told(tmp_path: Path) -> None:
+    def told(every: int, steps: int = 12, **more: Any) -> list[str]:
+        return said(make_run(tmp_path), steps=steps, samples=Samples(prompts=("red",), every=every, **more))
+
+    assert told(13) == ["train.samples: no sheet is drawn, as `every` is 13 steps, and the run is shorter"]
+    assert told(12) == told(13, every_images=10) == []
+
+
+def test_averages_that_are_kept_once_are_told(tmp_path: Path) -> None:
+    told = said(make_run(tmp_path), ema_lengths=(0.05, 0.1), ema_every=12)
+    assert told == [
+        "train.ema_every is 12, and stage denoise has 12 steps: averages are kept at the end alone, and "
+        "those of other lengths that are made of them are rough"
+    ]
+    assert said(make_run(tmp_path), ema_lengths=(0.05, 0.1), ema_every=6) == []
 
 
 @pytest.fixture

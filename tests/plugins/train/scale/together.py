@@ -20,6 +20,8 @@ import attrs
 import torch
 import torch._dynamo  # making an optimizer imports it; here it is done before the forks
 from tests.plugins.train.tiny import WORDS, KnownColours, config, make_run, train
+from tests.plugins.train.trainers.test_classifier import TwoGaussians, small
+from tests.plugins.train.trainers.test_classifier import config as classifier_config
 from tests.plugins.train.trainers.test_contrastive import clip
 from tests.plugins.train.trainers.test_contrastive import config as clip_config
 from torch import nn
@@ -34,6 +36,7 @@ from glidepath.plugins.train.run.learner import Learner
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.scale.group import Group, ProcessLost, joined
 from glidepath.plugins.train.scale.shards import own
+from glidepath.plugins.train.trainers.classifier import ClassifierTrainer
 from glidepath.plugins.train.trainers.contrastive import ContrastiveTrainer
 from glidepath.plugins.train.trainers.diffusion import DiffusionTrainer
 
@@ -81,10 +84,14 @@ def tiny_run(folder: Path, **changes: Any) -> Run:
 
 
 def train_tiny(run: Run, stop_after: int | None = None, *, trains: str = "", **changes: Any) -> None:
-    """trains: "clip", a CLIP in place of the pipeline; "importance": where the loss is large."""
+    """trains: "clip", "classifier": those in place of the pipeline; "importance": where the loss is large."""
     if trains == "clip":
         of_clip = clip_config(batch=4, steps=6, accumulate=2, **changes)
         ContrastiveTrainer(of_clip, clip=clip()).train(run, stop_after=stop_after)
+    elif trains == "classifier":
+        of_classifier = classifier_config(batch=4, steps=6, accumulate=2, **changes)
+        run = attrs.evolve(run, dataset=TwoGaussians())
+        ClassifierTrainer(of_classifier, classifier=small()).train(run, stop_after=stop_after)
     elif trains:
         run = attrs.evolve(run, schedule=CosineSchedule(CosineConfig(num_steps=4)))
         density = ImportanceDensity(ImportanceConfig(history=1))
@@ -224,7 +231,7 @@ def more(folder: Path) -> None:
     start = time.perf_counter()
     assert train_together(folder / "two", 2) == [0, 0]
     killed_at_random(folder, 4, time.perf_counter() - start)
-    for trains in ("clip", "importance"):
+    for trains in ("clip", "classifier", "importance"):
         train_alone(folder / f"one-{trains}", trains=trains)
         assert train_together(folder / f"two-{trains}", 2, trains=trains) == [0, 0]
         assert train_together(folder / f"three-{trains}", 3, trains=trains, shard=True) == [0, 0, 0]

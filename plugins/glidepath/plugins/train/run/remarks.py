@@ -46,6 +46,14 @@ def remarks(config: TrainingConfig, run: Run, stages: Sequence[TrainingStage]) -
             f"train.accumulate has no use in stage {', '.join(whole)}, which compares all images of a batch "
             "at once"
         )
+    last, samples = stages[-1].steps, config.samples
+    if samples and not samples.every_images and samples.every > sum(stage.steps for stage in stages):
+        yield f"train.samples: no sheet is drawn, as `every` is {samples.every} steps, and the run is shorter"
+    if config.ema_lengths and config.ema_every >= last:
+        yield (
+            f"train.ema_every is {config.ema_every}, and stage {stages[-1].name} has {last} steps: averages "
+            "are kept at the end alone, and those of other lengths that are made of them are rough"
+        )
 
 
 class BestFigure(Listener):
