@@ -274,10 +274,10 @@ SHARDS = [
 class Hub(types.ModuleType):
     """huggingface_hub, as far as it is used: the function, and the errors by the names that `utils` has."""
 
-    def __init__(self, answer: Path | str) -> None:
+    def __init__(self, answer: Path | str, *, is_reached: bool = True) -> None:
         super().__init__("huggingface_hub")
         self.asked: list[tuple[str, str, str | None]] = []
-        self.answer = answer
+        self.answer, self.is_reached = answer, is_reached and answer != "LocalEntryNotFoundError"
         self.utils = types.SimpleNamespace(
             HfHubHTTPError=(http := type("HfHubHTTPError", (OSError,), {})),
             RepositoryNotFoundError=(repository := type("RepositoryNotFoundError", (http,), {})),
@@ -292,8 +292,10 @@ class Hub(types.ModuleType):
         return self
 
     def model_info(self, repository: str, *, revision: str | None, timeout: float) -> None:
-        if self.answer == "LocalEntryNotFoundError":
+        if not self.is_reached:
             raise ConnectionError
+        if isinstance(self.answer, str):
+            raise self.utils.HfHubHTTPError
 
     def list_repo_files(self, repository: str, *, revision: str | None) -> list[str]:
         assert (repository, revision) == ("owner/name", None)
@@ -305,11 +307,26 @@ class Hub(types.ModuleType):
     def hf_hub_download(
         self, repository: str, name: str, *, revision: str | None, local_files_only: bool
     ) -> str:
-        assert local_files_only == (self.answer == "LocalEntryNotFoundError")
+        assert local_files_only != self.is_reached
         self.asked.append((repository, name, revision))
         if isinstance(self.answer, Path):
             return str(self.answer / name if self.answer.is_dir() else self.answer)
         raise getattr(self.utils, self.answer)("a page of text\nand more")
+
+    def snapshot_download(self, repository: str, *, revision: str | None, local_files_only: bool) -> str:
+        assert (repository, revision, local_files_only) == ("owner/name", None, True)
+        return str(self.answer)
+
+
+def test_without_a_network_a_folder_of_a_hub_is_that_of_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unet").mkdir()
+    save_file(linear(), tmp_path / "unet" / "model.safetensors")
+    hub = Hub(tmp_path, is_reached=False)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    assert fetch_path(Address("hub", "owner/name/unet")) == tmp_path / "unet"
+    assert fetch_weights(Address("hub", "owner/name/unet")) == tmp_path / "unet" / "model.safetensors"
 
 
 def test_a_hub_address_is_fetched_at_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
