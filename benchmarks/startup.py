@@ -31,6 +31,7 @@ COMMANDS = {
     "glidepath plugins": ["-m", "glidepath.registry.cli", "plugins"],
     "glidepath show ddim": ["-m", "glidepath.registry.cli", "show", "ddim"],
     "glidepath check shapes": ["-m", "glidepath.registry.cli", "check", "shapes"],
+    "glidepath check sdxl": ["-m", "glidepath.registry.cli", "check", "sdxl"],
     "glidepath plan shapes --quick": ["-m", "glidepath.registry.cli", "plan", "shapes", "--quick"],
 }
 LINES = {

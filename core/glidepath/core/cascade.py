@@ -166,7 +166,7 @@ class Cascade:
         sizes = self.sizes(size) if size is not None else [None] * len(self.stages)
         for (name, stage), own in zip(self.stages.items(), sizes, strict=True):
             try:
-                grids.append(stage.levels_after(own) if grids else stage.levels(strength, own))
+                grids.append(_levels_after(stage, own) if grids else stage.levels(strength, own))
                 if stage.handover is not None and stage.handover.level is not None:
                     grids[-2] = grids[-2].until(grids[-1])
             except PartError as error:
@@ -188,6 +188,15 @@ class Cascade:
             for state in pipeline.states(asked, noise=noise, levels=grids[index], **handed):
                 yield attrs.evolve(state, index=done + state.index, total=sum(lengths), stage=index)
             before = pipeline
+
+
+def _levels_after(stage: Pipeline, size: Sequence[int] | None) -> NoiseLevels:
+    """Those that a stage visits after another: which its handover leaves to it."""
+    if stage.handover is None:
+        return stage.levels(None, size)
+    if stage.handover.level is None:
+        return stage.levels(stage.handover.strength, size)
+    return stage.levels(None, size).below(stage.handover.level)
 
 
 def _enlarging(request: Request, images: Tensor) -> Request:

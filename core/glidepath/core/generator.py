@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,12 +12,12 @@ from torch import Tensor, nn
 
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.defaults import torch_defaults
-from glidepath.core.finite import FiniteWatch
 from glidepath.core.image_pipeline import TURNS, ImagePipeline
 from glidepath.core.model import ConditionalModel
 from glidepath.core.noise import Noise
 from glidepath.core.request import Request
 from glidepath.core.sampler import State
+from glidepath.core.walk import walked
 
 
 class Generator(ConditionalModel):
@@ -59,26 +60,16 @@ class GeneratorPipeline(ImagePipeline):
         """The states that the generator yields; see `ImagePipeline.states`."""
         request = Request.of(prompts, **values)
         self.check(request)
-        return self._states(request, noise or request.noise())
+        drawn_from = noise or request.noise()
+        at_work = partial(self.bring, *TURNS["model"])
 
-    def _states(self, request: Request, noise: Noise) -> Iterator[State]:
-        watch, last = FiniteWatch(), None
-        # The modes are entered anew for each step: a generator that held them would leak them to its caller.
-        with torch_defaults(), torch.inference_mode():
-            conditioning = self.conditioning(request, noise).only(self.model.reads)
-            self.bring(*TURNS["model"])
-            x = noise.initial((request.batch, *self.latent_shape(request.size)), self.device)
-            states = self.model.states(conditioning, x, noise)
-        while True:
-            with torch_defaults(), torch.inference_mode():
-                self.bring(*TURNS["model"])  # again: a preview has decoded since
-                state = next(states, None)
-            if state is None:
-                break
-            last = state
-            yield state
-        if last is not None:
-            watch.require_finite(last.x, last.total, self.dtype)
+        def begin(_watch: object) -> Iterator[State]:
+            conditioning = self.conditioning(request, drawn_from).only(self.model.reads)
+            at_work()
+            x = drawn_from.initial((request.batch, *self.latent_shape(request.size)), self.device)
+            return self.model.states(conditioning, x, drawn_from)
+
+        return walked(begin, modes=torch.inference_mode, bring=at_work, dtype=self.dtype)
 
     def lengths(self, strength: float | None = None, size: Sequence[int] | None = None) -> list[int]:
         """How many states its generator yields, in a list of one."""

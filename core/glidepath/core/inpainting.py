@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 import torch
 from torch import Tensor
@@ -46,9 +48,11 @@ def keep_known(bind: Bind, noise: Tensor | None = None) -> Bind:
     return bound
 
 
-def put_back(state: State, conditioning: Conditioning) -> State:
-    """The last state with the known pixels of the image, also where the walk ends with noise left in it."""
+def put_back(states: Iterator[State], conditioning: Conditioning) -> Iterator[State]:
+    """The states, the last with the known pixels of the image, also where the walk leaves noise in it."""
     image, mask = conditioning.get("image"), conditioning.get("mask")
-    if image is None or mask is None or state.index < state.total:
-        return state
-    return attrs.evolve(state, x=torch.where(mask > 0, image, state.x))
+    for state in states:
+        if image is None or mask is None or state.index < state.total:
+            yield state
+        else:
+            yield attrs.evolve(state, x=torch.where(mask > 0, image, state.x))

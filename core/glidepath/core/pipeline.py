@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,10 +24,11 @@ from glidepath.core.image_pipeline import TURNS, ImagePipeline
 from glidepath.core.inpainting import keep_known, put_back
 from glidepath.core.levels import NoiseLevels
 from glidepath.core.noise import Noise
-from glidepath.core.request import Input, Request
+from glidepath.core.request import Input, Request, checked_strength
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.text_encoder import TextEncoder
+from glidepath.core.walk import walked
 
 
 class Pipeline(ImagePipeline):
@@ -112,37 +114,21 @@ class Pipeline(ImagePipeline):
         """
         request = Request.of(prompts, **values)
         self.check(request)
-        levels = levels or self.levels(request.strength, request.size)
-        return self._walk(request, levels, noise or request.noise(), x_0, x)
+        visited = levels or self.levels(request.strength, request.size)
+        drawn_from = noise or request.noise()
 
-    def _walk(
-        self, request: Request, levels: NoiseLevels, noise: Noise, x_0: Tensor | None, given: Tensor | None
-    ) -> Iterator[State]:
-        watch, last = FiniteWatch(), None
-        # The modes are entered anew for each step: a generator that held them would leak them to its caller.
-        with torch_defaults(), self._without_gradients():
-            conditioning = self.conditioning(request, noise)
-            x = noise.initial((request.batch, *self.latent_shape(request.size)), self.device)
-            predict = watch(self.predictor(conditioning, levels, x))
-            if x_0 is None and request.strength is not None:
-                x_0 = conditioning.conditions["image"].value
-            if given is not None:
-                x = given
-            elif x_0 is None:
-                x = self.sampler.first(x, levels)
-            else:
-                x = float(levels.alpha[0]) * x_0 + float(levels.sigma[0]) * (self.sampler.temperature * x)
-            states = self.sampler.states(predict, x, levels, noise)
-        while True:
-            with torch_defaults(), self._without_gradients():
-                self.bring(*TURNS["model"])  # again: a preview has decoded since
-                state = next(states, None)
-            if state is None:
-                break
-            last = state
-            yield state if levels.after else put_back(state, conditioning)
-        if last is not None:
-            watch.require_finite(last.x, len(levels), self.dtype)
+        def begin(watch: FiniteWatch) -> Iterator[State]:
+            conditioning = self.conditioning(request, drawn_from)
+            drawn = drawn_from.initial((request.batch, *self.latent_shape(request.size)), self.device)
+            predict = watch(self.predictor(conditioning, visited, drawn))
+            from_image = x_0 is None and request.strength is not None
+            clean = conditioning.conditions["image"].value if from_image else x_0
+            first = self.sampler.first(drawn, visited, clean) if x is None else x
+            states = self.sampler.states(predict, first, visited, drawn_from)
+            return states if visited.after else put_back(states, conditioning)
+
+        at_work = partial(self.bring, *TURNS["model"])
+        return walked(begin, modes=self._without_gradients, bring=at_work, dtype=self.dtype)
 
     def check(self, request: Request) -> None:
         """Refuse what this pipeline cannot make.
@@ -166,25 +152,7 @@ class Pipeline(ImagePipeline):
             PartError: strength is not above 0, or is above 1.
         """
         schedule = self.schedule.for_size(self.latent_shape(size)[1:])
-        if strength is None:
-            return self.sampler.levels(schedule)
-        if not 0 < strength <= 1:
-            raise PartError(
-                f"strength is above 0 and at most 1 (1 keeps nothing of the image), not {strength}"
-            )
-        return self.sampler.levels(schedule, strength)
-
-    def levels_after(self, size: Sequence[int] | None = None) -> NoiseLevels:
-        """The noise levels that it visits as a stage after another: those that its handover leaves to it.
-
-        Raises:
-            PartError: there are none.
-        """
-        if self.handover is None:
-            return self.levels(None, size)
-        if self.handover.level is None:
-            return self.levels(self.handover.strength, size)
-        return self.levels(None, size).below(self.handover.level)
+        return self.sampler.levels(schedule, 1 if strength is None else checked_strength(strength))
 
     def lengths(self, strength: float | None = None, size: Sequence[int] | None = None) -> list[int]:
         """How many steps it takes, in a list of one."""

@@ -159,10 +159,8 @@ class Request:
         for name, is_given in {"mask": "mask" in self.inputs, "strength": self.strength is not None}.items():
             if is_given and "image" not in self.inputs:
                 raise PartError(f"{name} says what is kept of an image, and there is no image")
-        if self.strength is not None and not 0 < self.strength <= 1:
-            raise PartError(
-                f"strength is above 0 and at most 1 (1 keeps nothing of the image), not {self.strength}"
-            )
+        if self.strength is not None:
+            checked_strength(self.strength)
 
     @staticmethod
     def of(prompts: Sequence[str] | Request, /, **values: Any) -> Request:
@@ -228,6 +226,17 @@ def check_inputs(given: Mapping[str, Tensor], wanted: Mapping[str, Input], size:
     for name, input in wanted.items():
         if input.required and name not in given:
             raise PartError(f"this pipeline needs {name}: {input.summary}")
+
+
+def checked_strength(strength: float) -> float:
+    """A strength, if it is one.
+
+    Raises:
+        PartError: it is not above 0, or is above 1.
+    """
+    if not 0 < strength <= 1:
+        raise PartError(f"strength is above 0 and at most 1 (1 keeps nothing of the image), not {strength}")
+    return strength
 
 
 def check_texts(given: Iterable[str], read: Sequence[str]) -> None:

@@ -68,8 +68,10 @@ class Sampler(ABC):
         levels = schedule.levels(self.steps)
         return levels.last(max(1, round(strength * len(levels))))
 
-    def first(self, noise: Tensor, levels: NoiseLevels) -> Tensor:
-        """x at the first of `levels`, made of standard normal noise of its shape."""
+    def first(self, noise: Tensor, levels: NoiseLevels, x_0: Tensor | None = None) -> Tensor:
+        """x at the first of `levels`, made of standard normal noise of its shape, and of an x_0 under it."""
+        if x_0 is not None:
+            return float(levels.alpha[0]) * x_0 + float(levels.sigma[0]) * (self.temperature * noise)
         deviation = {"unit": levels.init_noise_sigma, "sigma_max": float(levels.sigma[0]), "noise": 1.0}
         return deviation[self.start] * (self.temperature * noise)
 

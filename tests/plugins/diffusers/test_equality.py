@@ -70,7 +70,7 @@ def test_stable_diffusion_under_each_scheduler(case: Case, saved: Saved) -> None
     assert_equal(pipeline, noise, latents_of(reference, noise))
 
 
-@pytest.mark.parametrize("name", ["sd15", "sd21", "sdxl", "sd3", "sd3_without_t5", "pixart"])
+@pytest.mark.parametrize("name", ["sd15", "sd21", "sdxl", "sd3", "sd3_without_t5", "sd35", "pixart"])
 def test_a_folder_gives_the_latents_of_its_pipeline(name: str, saved: Saved) -> None:
     folder = saved(name)
     pipeline, reference = ours(folder), theirs(folder)

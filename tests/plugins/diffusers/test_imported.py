@@ -202,6 +202,18 @@ def test_the_folder_of_a_part_is_refused_with_that_of_its_pipeline(
         read_folder(Path("unet"))
 
 
+def test_a_folder_that_is_not_there_is_told_with_one_of_a_name_like_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "sdxl-base")
+    assert main(["import", "./sdxl-bas"]) == 1
+    assert "there is no folder or file ./sdxl-bas; did you mean 'sdxl-base'?" in capsys.readouterr().err
+    Path("mine.yaml").write_text("extends: ./sdxl-bas\n")
+    assert main(["check", "mine.yaml"]) == 2
+    assert "did you mean 'sdxl-base'?" in capsys.readouterr().err
+
+
 def test_a_prediction_that_the_scheduler_of_the_folder_contradicts_is_doubted(tmp_path: Path) -> None:
     (component,) = (one for one in plugin.components() if one.name == "diffusers-network")
     config = {"config": write(tmp_path) / "unet" / "config.json"}

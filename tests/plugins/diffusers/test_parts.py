@@ -308,6 +308,26 @@ def test_slices_decode_as_the_whole(saved: Saved) -> None:
     assert (whole.int() - sliced.int()).abs().max() <= 1
 
 
+def test_tiles_are_those_of_diffusers_and_what_fits_into_one_is_coded_as_the_whole(saved: Saved) -> None:
+    """A tile is 8 x 8 of the latent here, 16 x 16 pixels."""
+    folder = saved("sd15") / "vae"
+    whole, tiled = autoencoder(folder), autoencoder(folder, tiled=True)
+    reference = diffusers.AutoencoderKL.from_pretrained(folder)
+    reference.enable_tiling()
+    small, large = torch.randn(2, 4, 8, 8), torch.randn(1, 4, 12, 20)
+    images = whole.decode(large)
+    assert torch.equal(tiled.decode(small), whole.decode(small))
+    assert torch.equal(tiled.encode(images[:, :, :16, :16]), whole.encode(images[:, :, :16, :16]))
+    with torch.no_grad():
+        pixels = reference.decode(large / 0.3).sample
+        x_0 = 0.3 * reference.encode(images / 127.5 - 1).latent_dist.mode()
+    expected = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round()
+    assert (tiled.decode(large) - expected).abs().max() <= 1
+    assert (images - expected).abs().max() > 4
+    assert torch.allclose(tiled.encode(images), x_0, atol=1e-5)
+    assert not torch.allclose(whole.encode(images), x_0, atol=1e-2)
+
+
 def with_config(folder: Path, copy: Path, **said: Any) -> Path:
     shutil.copytree(folder, copy)
     config = json.loads((copy / "config.json").read_text())
@@ -356,8 +376,13 @@ def test_a_tiny_autoencoder_is_a_codec_too(tmp_path: Path) -> None:
     network.save_pretrained(tmp_path)
     codec = autoencoder(tmp_path)
     assert (codec.channels, codec.factor) == (4, 2)
-    latent = codec.encode(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
-    assert codec.decode(latent).shape == (1, 3, 16, 16)
+    images = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    reference = diffusers.AutoencoderTiny.from_pretrained(tmp_path)
+    with torch.no_grad():
+        latent = reference.encode(images / 127.5 - 1).latents
+        pixels = reference.decode(latent).sample
+    assert torch.allclose(codec.encode(images), latent, atol=1e-5)
+    assert (codec.decode(latent) - ((pixels / 2 + 0.5).clamp(0, 1) * 255).round()).abs().max() <= 1
 
 
 def test_a_mapping_gives_any_network_its_conditions(saved: Saved) -> None:

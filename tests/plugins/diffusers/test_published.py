@@ -391,6 +391,14 @@ def test_a_file_of_no_family_is_refused_with_those_that_are_known(
         read_file(header(tmp_path / "x.safetensors", shapes, dtype), "x.safetensors")
 
 
+def test_a_file_of_a_part_is_refused_with_the_folder_of_its_pipeline(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text("{}")
+    file = header(tmp_path / "unet" / "model.safetensors", {"conv_in.weight": (320, 4, 3, 3)})
+    with pytest.raises(GlidepathError, match=f"whose folder is {tmp_path}: import that"):
+        read_file(file, "unet/model.safetensors")
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff" * 64, b"\x04\0\0\0\0\0\0\0null", b"\x02\0\0\0\0\0\0\0[]"])
 def test_what_is_no_file_of_safetensors_is_refused(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glidepath.core import GlidepathError
-from glidepath.registry import CommandParser, cached_repository, positive_int, write_text, yaml_block
+from glidepath.registry import (
+    CommandParser,
+    cached_repository,
+    did_you_mean,
+    positive_int,
+    write_text,
+    yaml_block,
+)
 
 if TYPE_CHECKING:
     from glidepath.plugins.diffusers.imported import Imported
@@ -73,7 +80,9 @@ def _read(name: str, arguments: Namespace, beside: Path) -> Imported:
 
     given, named = _located(name, beside)
     if not given.exists():
-        raise GlidepathError(f"there is no folder or file {name}")
+        beside_it = [it.name for it in given.parent.iterdir()] if given.parent.is_dir() else []
+        meant = did_you_mean(given.name, beside_it)
+        raise GlidepathError("; ".join(filter(None, [f"there is no folder or file {name}", meant])))
     if not given.is_file():
         return read_folder(given, named, steps=arguments.steps)
     return read_file(

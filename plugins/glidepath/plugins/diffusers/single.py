@@ -15,7 +15,7 @@ import attrs
 import yaml
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.diffusers.imported import Imported, read_folder
+from glidepath.plugins.diffusers.imported import INDEX, Imported, read_folder
 from glidepath.plugins.diffusers.places import DENOISER, VAE, Shapes, below, clip_place, t5_place
 from glidepath.plugins.diffusers.published import preset_file
 from glidepath.plugins.diffusers.saved import read_config
@@ -158,7 +158,10 @@ def _read(path: Path) -> _File:
 def _preset(file: _File, steps: int | None) -> dict[str, Any]:
     name = family(file.shapes)
     if name is None:
-        if any(map(file.holds, VAE)) or "decoder.conv_in.weight" in file.shapes:
+        whole = file.path.absolute().parent.parent
+        if (whole / INDEX).is_file():
+            alone = f"It is of a part of a pipeline, whose folder is {whole}: import that"
+        elif any(map(file.holds, VAE)) or "decoder.conv_in.weight" in file.shapes:
             alone = "It holds an autoencoder: name it as `weights` of a codec `autoencoder`"
         else:
             alone = "Of another model, --config FOLDER names a folder of diffusers with its configurations"

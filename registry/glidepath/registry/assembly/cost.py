@@ -47,10 +47,11 @@ class Measurement:
     steps: of the sampler.
     evaluations: of the guided denoiser; a sampler of higher order has several in a step.
     rows: how many rows the denoiser sees in one evaluation; 2 under classifier-free guidance.
-    flops: 2 for each multiply-add of matrix products, convolutions and attention. "text_encoder", "prepare"
-        (of the model) and "codec" occur once; "model" is one evaluation of a denoiser under guidance, at the
-        first step; where guidance changes from step to step, at the dearest of the first, middle and last.
-        All that a generator does is one evaluation.
+    flops: 2 for each multiply-add of matrix products, convolutions and attention, as networks are written: a
+        kernel that does with fewer on some device is not told. "text_encoder", "prepare" (of the model) and
+        "codec" occur once; "model" is one evaluation of a denoiser under guidance, at the first step; where
+        guidance changes from step to step, at the dearest of the first, middle and last. All that a
+        generator does is one evaluation.
     gradient_bytes: how much of the denoiser's `activations` is for guidance by gradient, of a classifier or a
         CLIP.
     gradient_flops: how much of one evaluation is.

@@ -28,7 +28,8 @@ _TOTALS = ("weight_bytes", "activation_bytes", "memory_bytes", "total_flops")
 EPILOG = """\
 Memory and FLOPs come from the shapes of the networks: no weights are read, and no accelerator is needed. They
 are those of one image; --quick leaves them out, and with them the seconds that importing torch takes. Memory
-is that of tensors: the process needs more, for what is not torch's and for what allocators keep.
+is that of tensors: the process needs more, for what is not torch's and for what allocators keep. FLOPs are
+those that the networks are written in: a kernel for convolutions may do with fewer.
 
 examples:
   glidepath plan my.yaml

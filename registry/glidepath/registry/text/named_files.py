@@ -60,9 +60,10 @@ def leads_out(folder: Path) -> Path | None:
 
 
 def neighbours(file: Path) -> list[str]:
-    """The YAML files in the folder of a file, one of which may be meant where it is not there."""
+    """The YAML files and folders beside a file, one of which may be meant where it is not there."""
     try:
-        return [name for name in os.listdir(file.parent) if name.endswith((".yaml", ".yml"))]
+        with os.scandir(file.parent) as beside:
+            return [it.name for it in beside if it.name.endswith((".yaml", ".yml")) or it.is_dir()]
     except (OSError, ValueError):
         return []
 
