@@ -101,6 +101,22 @@ def test_towards_a_single_image_every_eta_has_the_true_distribution(eta: float) 
     torch.testing.assert_close(spread, true_spread, rtol=1e-3, atol=1e-7)
 
 
+def test_a_step_adds_eta_times_the_deviation_of_the_posterior() -> None:
+    """Song et al. 2021, equation 16."""
+
+    class Silent(Forbidden):
+        def step(self, index: int, like: Tensor) -> Tensor:
+            return torch.zeros_like(like)
+
+    levels, data = SCHEDULES["cosine"].levels(7), Gaussian(0.7, 0.0)
+    sampler = DdimSampler(DdimConfig(eta=0.3, clip=False))
+    noisy, silent = (next(sampler.states(data.predict, X, levels, noise)).x for noise in (NOISE, Silent()))
+    (alpha_t, alpha_s), (sigma_t, sigma_s) = levels.alpha[:2], levels.sigma[:2]
+    deviation = sigma_s / sigma_t * (1 - (alpha_t / alpha_s) ** 2).sqrt()
+    expected = 0.3 * deviation.float() * NOISE.step(0, X)
+    torch.testing.assert_close(noisy - silent, expected, atol=1e-6, rtol=1e-5)
+
+
 def test_a_gradient_of_the_likelihood_turns_the_prior_into_the_posterior() -> None:
     """grad log p(y given x_t) added to the prior's score is the score of p(x_t given y).
 
