@@ -155,7 +155,8 @@ from glidepath.core import Event, Subject
 from glidepath.registry import listening
 from glidepath.plugins.alerts.configs import WebhookConfig
 from glidepath.plugins.alerts.webhook import WebhookAlert
-alert = WebhookAlert(WebhookConfig(tell=("crashed", "started", "stuck"), stuck_after=float(sys.argv[2])))
+told = ("crashed", "started", "stuck")
+alert = WebhookAlert(WebhookConfig(tell=told, stuck_after=float(sys.argv[2]), patience=10.0))
 with listening(Subject(kind="run", name="runs/x", folder=Path(sys.argv[1])), [alert], print) as guests:
     guests[0].tell(Event(name="started", total=9))
     guests[0].tell(Event(name="stage", step=4, total=9, stage="denoise"))
