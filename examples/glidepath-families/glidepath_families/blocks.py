@@ -28,9 +28,3 @@ class ModulatedBlock(nn.Module):
         h = self.first(F.leaky_relu(x, 0.2))
         made: Tensor = x + self.second(F.leaky_relu(h * (1 + scale) + shift, 0.2))
         return made
-
-
-def halvings_of(size: tuple[int, ...], count: int) -> list[tuple[int, int]]:
-    """The sizes (H, W) of a stack of resolutions, the smallest first, each side half of the next."""
-    height, width = size
-    return [(height >> index, width >> index) for index in range(count, -1, -1)]

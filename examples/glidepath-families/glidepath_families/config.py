@@ -82,7 +82,25 @@ class PyramidConfig(FamilyConfig):
     """What convolutional networks of several resolutions have."""
 
     width: int = attrs.field(default=64, validator=ge(1), metadata=doc("channels of hidden layers"))
-    halvings: int = attrs.field(default=3, validator=ge(0), metadata=doc("how often sides are halved"))
+    patch: int = attrs.field(
+        default=1,
+        validator=ge(1),
+        metadata=doc("side of the squares of pixels whose values are channels of one position"),
+    )
+    halvings: int = attrs.field(
+        default=3, validator=ge(0), metadata=doc("how often the sides, in positions, are halved")
+    )
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """The resolutions (H, W), the smallest first, each side half of the next."""
+        height, width = (side // self.patch for side in self.image_size)
+        return [(height >> index, width >> index) for index in range(self.halvings, -1, -1)]
+
+    @property
+    def values(self) -> int:
+        """Of a position."""
+        return self.channels * self.patch**2
 
 
 @attrs.frozen(kw_only=True)
@@ -120,3 +138,8 @@ class DiffusionConfig:
     denoiser: Any = attrs.field(metadata=part("denoiser", "the network"))
     sampler: Any = attrs.field(metadata=part("sampler", "walks from noise to image, in many steps or few"))
     guidance: Any = attrs.field(default=(), metadata=parts("guidance", "pulls towards the prompt"))
+    likelihood_steps: int = attrs.field(
+        default=64,
+        validator=ge(1),
+        metadata=doc("of the chain, that a likelihood is estimated from", free=True),
+    )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glidepath.core import Conditioning, Noise, State
-from glidepath_families.blocks import ModulatedBlock, halvings_of
+from glidepath_families.blocks import ModulatedBlock
 from glidepath_families.config import GanConfig
 from glidepath_families.generator import ImageGenerator
 from glidepath_families.text import TextVector
@@ -26,14 +26,14 @@ class Gan(ImageGenerator):
         width = config.width
         self.image_shape = (config.channels, *config.image_size)
         self.reads = frozenset() if config.text_width is None else frozenset({"text"})
-        self.sizes = halvings_of(config.image_size, config.halvings)
+        self.sizes = config.sizes
         self.text = TextVector(config.text_width, width)
         self.mix = nn.Sequential(nn.Linear(config.latent + width, width), nn.LeakyReLU(0.2))
         self.enter = nn.Linear(width, width * math.prod(self.sizes[0]))
         self.blocks = nn.ModuleList(
             ModulatedBlock(width, width, small=False) for _ in self.sizes for _ in range(config.layers)
         )
-        self.leave = nn.Conv2d(width, config.channels, 3, padding=1)
+        self.leave = nn.Conv2d(width, config.values, 3, padding=1)
 
     def states(self, conditioning: Conditioning, x: Tensor, noise: Noise) -> Iterator[State]:
         """One state."""
@@ -50,8 +50,7 @@ class Gan(ImageGenerator):
             if h.shape[2:] != size:
                 h = F.interpolate(h, size=size, mode="bilinear", align_corners=False)
             h = block(h, c)
-        made: Tensor = self.leave(F.leaky_relu(h, 0.2))
-        return made
+        return F.pixel_shuffle(self.leave(F.leaky_relu(h, 0.2)), self.config.patch)
 
 
 class Discriminator(nn.Module):
@@ -63,8 +62,8 @@ class Discriminator(nn.Module):
     def __init__(self, config: GanConfig) -> None:
         super().__init__()
         width = config.width
-        self.layers, self.sizes = config.layers, halvings_of(config.image_size, config.halvings)
-        self.enter = nn.Conv2d(config.channels, width, 3, padding=1)
+        self.layers, self.sizes, self.patch = config.layers, config.sizes, config.patch
+        self.enter = nn.Conv2d(config.values, width, 3, padding=1)
         self.blocks = nn.ModuleList(
             ModulatedBlock(width, width, small=False) for _ in self.sizes for _ in range(config.layers)
         )
@@ -74,7 +73,7 @@ class Discriminator(nn.Module):
 
     def forward(self, x_0: Tensor, conditioning: Conditioning) -> Tensor:
         """[B]."""
-        h = self.enter(x_0)
+        h = self.enter(F.pixel_unshuffle(x_0, self.patch))
         zeros = h.new_zeros(len(h), h.shape[1])
         for index, block in enumerate(self.blocks):
             if index and not index % self.layers:

@@ -55,7 +55,7 @@ def _faults_of_autoregressive(config: AutoregressiveConfig) -> Sequence[tuple[st
 
 
 def _faults_of_pyramid(config: PyramidConfig) -> Sequence[tuple[str, str]]:
-    return list(_sides(config, "halvings", 2**config.halvings))
+    return list(_sides(config, "halvings", config.patch * 2**config.halvings))
 
 
 def _heads(width: int, heads: int) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glidepath.core import Conditioning, Noise, State
-from glidepath_families.blocks import ModulatedBlock, halvings_of
+from glidepath_families.blocks import ModulatedBlock
 from glidepath_families.config import VaeConfig
 from glidepath_families.generator import ImageGenerator, draws
 from glidepath_families.text import TextVector
@@ -80,15 +80,15 @@ class Vae(ImageGenerator):
         channels, width = config.channels, config.width
         self.image_shape = (channels, *config.image_size)
         self.reads = frozenset() if config.text_width is None else frozenset({"text"})
-        self.sizes = halvings_of(config.image_size, config.halvings)
+        self.sizes = config.sizes
         self.text = TextVector(config.text_width, width)
-        self.enter = nn.Conv2d(channels, width, 3, padding=1)
+        self.enter = nn.Conv2d(config.values, width, 3, padding=1)
         self.up = nn.ModuleList(ModulatedBlock(width, width) for _ in self.sizes)
         self.start = nn.Parameter(torch.zeros(1, width, *self.sizes[0]))
         self.layers = nn.ModuleList(
             LatentLayer(width, config.latent) for _ in self.sizes for _ in range(config.layers)
         )
-        self.leave = nn.Conv2d(width, channels, 3, padding=1)
+        self.leave = nn.Conv2d(width, config.values, 3, padding=1)
         self.log_deviation = nn.Parameter(torch.full((channels, 1, 1), -2.0))
 
     def states(self, conditioning: Conditioning, x: Tensor, noise: Noise) -> Iterator[State]:
@@ -159,7 +159,7 @@ class Vae(ImageGenerator):
 
     def _features(self, x_0: Tensor) -> dict[tuple[int, ...], Tensor]:
         """What the bottom-up network makes of images, by size."""
-        h, found = self.enter(x_0), dict[tuple[int, ...], Tensor]()
+        h, found = self.enter(F.pixel_unshuffle(x_0, self.config.patch)), dict[tuple[int, ...], Tensor]()
         zeros = h.new_zeros(len(h), self.config.width)
         for index, (block, size) in enumerate(zip(self.up, reversed(self.sizes), strict=True)):
             h = block(F.avg_pool2d(h, 2) if index else h, zeros)
@@ -175,8 +175,7 @@ class Vae(ImageGenerator):
                 h = F.interpolate(h, size=size)
             prior, gain = layer.priors(h := layer.block(h, c))
             h = h + gain + layer.enter(drawn(index, prior, h))
-        mean: Tensor = self.leave(h)
-        return mean
+        return F.pixel_shuffle(self.leave(h), self.config.patch)
 
     def _layer(self, index: int) -> LatentLayer:
         layer = self.layers[index]

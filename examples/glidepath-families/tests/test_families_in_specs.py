@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,16 @@ from glidepath_families.diffusion import Diffusion
 EXAMPLE = Path(__file__).parents[1] / "example.yaml"
 TEXT = ["text_encoder={width: 32, layers: 1, heads: 2, pooled_width: 32}"]
 SHORT = ["batch=4", "warmup_steps=1", "checkpoint_every=3", "learning_rate=0.003", "ema=0", "log_every=2"]
-ROW = {"image_size": [32, 32], "text_width": 32, "width": 16, "depth": 1, "heads": 2}
-PYRAMID = {"image_size": [32, 32], "text_width": 32, "width": 8, "halvings": 3, "layers": 1, "latent": 4}
+ROW = {"image_size": [16, 16], "text_width": 32, "width": 16, "depth": 1, "heads": 2}
+PYRAMID = {
+    "image_size": [16, 16],
+    "text_width": 32,
+    "width": 8,
+    "patch": 2,
+    "halvings": 2,
+    "layers": 1,
+    "latent": 4,
+}
 FAMILIES: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "flow": ({**ROW, "layers": 2, "patch": 8}, ["likelihood"]),
     "autoregressive": (
@@ -34,6 +43,7 @@ def changes(family: str) -> dict[str, Any]:
     """What a spec of a family says in place of the example's."""
     generator, objectives = FAMILIES[family]
     return {
+        "data": {"use": "shapes", "image_size": 16, "two_objects": 0},
         "generator": {"use": family, **generator},
         "train": {"use": "objectives", "objectives": objectives, "steps": 6},
     }
@@ -41,7 +51,7 @@ def changes(family: str) -> dict[str, Any]:
 
 def spec(family: str, file: Path) -> Path:
     """The example with a small generator of a family, written to a file."""
-    layers = {"extends": str(EXAMPLE), "generator": None, "train": None}
+    layers = {"extends": str(EXAMPLE), "generator": None, "train": None, "data": None}
     file.with_name("base.yaml").write_text(json.dumps(layers))
     file.write_text(json.dumps({"extends": "base.yaml", **changes(family)}))
     return file
@@ -77,6 +87,15 @@ def test_a_family_is_trained_and_resumed_exactly_and_its_images_replayed(
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
     assert main(["sample", "a red star", "--spec", "whole/spec.yaml", "--out", "x.png", "--seed", "3"]) == 0
     assert main(["replay", "x.png"]) == 0
+
+
+def test_the_study_trains_each_family_once_for_each_seed_whatever_samples_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["study", "plan", str(EXAMPLE.with_name("study.yaml")), "--no-probe"]) == 0
+    printed = capsys.readouterr().out
+    assert "6 arms, 18 trials" in printed
+    assert re.search(r"^train +15 ", printed, re.MULTILINE), printed
 
 
 def test_diffusion_as_a_family_makes_the_images_of_its_pipeline() -> None:

@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from glidepath.core import Condition, Conditioning, PartError, PerSampleNoise, TextEmbedding
+from glidepath.core import (
+    Condition,
+    Conditioning,
+    Denoiser,
+    Noise,
+    NoiseLevels,
+    NoiseSchedule,
+    PartError,
+    PerSampleNoise,
+    Predict,
+    Prediction,
+    Sampler,
+    State,
+    Step,
+    TextEmbedding,
+)
 from glidepath_families.adversarial import Adversarial, judged_with_slope, relativistic
 from glidepath_families.autoregressive import Autoregressive
-from glidepath_families.config import AutoregressiveConfig, FlowConfig, GanConfig, VaeConfig
+from glidepath_families.config import (
+    AutoregressiveConfig,
+    DiffusionConfig,
+    FlowConfig,
+    GanConfig,
+    VaeConfig,
+)
+from glidepath_families.diffusion import Diffusion
 from glidepath_families.flow import Flow
 from glidepath_families.fsq import FiniteScalarQuantizer
 from glidepath_families.gan import Gan, truncated
@@ -371,3 +394,65 @@ def test_truncated_latents_have_the_distribution_of_normal_ones_within_a_bound()
     expected = 1 - 2 * math.exp(-0.5) / math.sqrt(2 * math.pi) / math.erf(1 / math.sqrt(2))
     assert float(found.var()) == pytest.approx(expected, abs=0.005)
     assert torch.equal(truncated(z, 0.0), z)
+
+
+# diffusion
+
+
+class Posterior(Denoiser):
+    """The mean of x_0 given x_t, where x_0 is N(mean, deviation^2) at every value: the best there is."""
+
+    predicts = "sample"
+    learned_variance = False
+    image_shape = (1, 4, 4)
+    deviation = 0.5
+
+    def __init__(self, mean: float) -> None:
+        super().__init__()
+        self.mean = mean
+
+    def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        return x
+
+    def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
+        raise NotImplementedError
+
+    def interpret(self, value: Tensor, x: Tensor, step: Step) -> Prediction:
+        gain = step.alpha * self.deviation**2 / ((step.alpha * self.deviation) ** 2 + step.sigma**2)
+        return Prediction(self.mean + gain * (x - step.alpha * self.mean), "sample", x, step)
+
+
+class Chain(NoiseSchedule):
+    """8,000 steps, evenly spread over log(alpha / sigma)."""
+
+    num_steps, continuous = 8000, False
+
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        ratio = (5.3 - 10.3 * t.double() / self.num_steps).exp()
+        return ratio / (1 + ratio**2).sqrt(), 1 / (1 + ratio**2).sqrt()
+
+
+class NoSteps(Sampler):
+    """Of a chain that is not sampled."""
+
+    def levels(self, schedule: NoiseSchedule, strength: float = 1.0) -> NoiseLevels:
+        return schedule.levels(2)
+
+    def states(self, predict: Predict, x: Tensor, levels: NoiseLevels, noise: Noise) -> Iterator[State]:
+        raise NotImplementedError
+
+
+def test_the_bound_of_a_chain_whose_denoiser_is_right_is_the_likelihood() -> None:
+    config = DiffusionConfig(schedule=None, denoiser=None, sampler=None, likelihood_steps=100)
+    drawn = torch.Generator().manual_seed(0)
+    x_0 = 0.3 + 0.5 * torch.randn(64, 1, 4, 4, dtype=torch.float64, generator=drawn)
+    exact = log_normal(x_0, torch.tensor(0.3), torch.tensor(0.5).log()).flatten(1).sum(1).mean()
+
+    def bound(mean: float) -> float:
+        made = Diffusion(config, schedule=Chain(), denoiser=Posterior(mean), sampler=NoSteps())
+        return float(made.log_likelihood(x_0, nothing(64)).mean())
+
+    # 0.03 is the standard error of these draws; a weight twice as large would be 4 off
+    assert bound(0.3) / 16 == pytest.approx(float(exact) / 16, abs=0.09)
+    # the divergence of N(0, 0.5^2) from what images are, at each of 16 values
+    assert bound(0.0) / 16 == pytest.approx(float(exact) / 16 - 0.5 * (0.3 / 0.5) ** 2, abs=0.09)

@@ -71,7 +71,7 @@ def train(generator: Any, objective: Any, *, steps: int, batch: int, rate: float
     if hasattr(objective, "attach"):
         objective.attach(generator)
     learning = [*generator.parameters(), *getattr(objective, "parameters", list)()]
-    optimizer = torch.optim.Adam(learning, rate, betas=(0.5, 0.99))
+    optimizer = torch.optim.Adam(learning, rate, betas=(0.5, 0.99), fused=True)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         draws = torch.Generator().manual_seed(step)

@@ -6,6 +6,7 @@ import torch
 
 from glidepath.plugins.shapes.captions import is_held_out_caption, parse
 from glidepath.plugins.shapes.draws import SPLITS, prompts, sample_batch
+from glidepath.plugins.shapes.reader import read
 from glidepath.plugins.shapes.scenes import HELD_OUT_PAIRS, HELD_OUT_TRIPLES, is_held_out
 
 pytestmark = pytest.mark.thorough
@@ -52,6 +53,14 @@ def test_training_never_draws_what_is_held_out_in_20000_draws() -> None:
     assert np.mean([len(parse(caption).objects) == 2 for caption in captions]) == pytest.approx(
         0.65, abs=0.017
     )
+
+
+def test_objects_have_the_sizes_that_are_asked_for_and_captions_say_no_other() -> None:
+    _, captions = sample_batch(0, 0, 300, image_size=16, sizes=("large",))
+    said = {item.size for caption in captions for item in parse(caption).objects}
+    assert said == {"large", None}
+    small = sample_batch(0, 0, 20, two_objects=0, sizes=("small",))[0]
+    assert {item.size for reading in read(small) for item in reading.objects} == {"small"}
 
 
 @pytest.mark.parametrize("objects", [1, 2])

@@ -9,8 +9,10 @@ from typing import Literal
 from torch import Tensor
 
 from glidepath.core import GlidepathError
+from glidepath.plugins.shapes.captions import Claim, parse
 from glidepath.plugins.shapes.configs import AccuracyConfig
-from glidepath.plugins.shapes.judge import judge
+from glidepath.plugins.shapes.judge import judge_reading
+from glidepath.plugins.shapes.reader import Reading, read
 
 
 class ShapesAccuracy:
@@ -29,13 +31,17 @@ class ShapesAccuracy:
         Raises:
             GlidepathError: a prompt is none that the reader knows.
         """
-        return [self._score(image, prompt) for image, prompt in zip(images, prompts, strict=True)]
+        claims = [self._claim(prompt) for prompt in prompts]
+        return [self._score(*both) for both in zip(read(images), claims, strict=True)]
 
-    def _score(self, image: Tensor, prompt: str) -> float:
+    def _claim(self, prompt: str) -> Claim:
         try:
-            judgement = judge(image, prompt)
+            return parse(prompt)
         except ValueError as error:
             raise GlidepathError(f"shapes-accuracy cannot judge {prompt!r}: {error}") from error
+
+    def _score(self, reading: Reading, claim: Claim) -> float:
+        judgement = judge_reading(reading, claim)
         if self.config.of == "all":
             return float(judgement.all_right)
         right: bool | None = getattr(judgement, self.config.of)

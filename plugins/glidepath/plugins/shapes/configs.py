@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import attrs
-from attrs.validators import ge, le
+from attrs.validators import ge, le, min_len
 
 from glidepath.registry import doc
 
@@ -19,6 +19,9 @@ class ShapesConfig:
     )
     two_objects: float = attrs.field(
         default=0.65, validator=[ge(0), le(1)], metadata=doc("share of scenes with two objects, from 0 to 1")
+    )
+    sizes: tuple[Literal["small", "large"], ...] = attrs.field(
+        default=("small", "large"), validator=min_len(1), metadata=doc("that objects have")
     )
 
 

@@ -26,7 +26,12 @@ class ShapesDataset:
     def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, list[str]]:
         """The batch of a training step: images [size, 3, S, S] float32 in [-1, 1], and their captions."""
         return sample_batch(
-            seed, step, size, image_size=self.config.image_size, two_objects=self.config.two_objects
+            seed,
+            step,
+            size,
+            image_size=self.config.image_size,
+            two_objects=self.config.two_objects,
+            sizes=self.config.sizes,
         )
 
     def facts(self, captions: Sequence[str]) -> Tensor:

@@ -4,13 +4,14 @@ Splits: "train"; "unseen" (seen combinations, caption strings kept from training
 color pair, or a shape-relation-shape triple, that training never sees).
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from torch import Tensor
 
 from glidepath.plugins.shapes.captions import describe, is_held_out_caption
-from glidepath.plugins.shapes.scenes import Scene, is_held_out, render, sample_scene
+from glidepath.plugins.shapes.scenes import SIZES, Scene, is_held_out, render, sample_scene
 
 SPLITS: Final = ("train", "unseen", "held-out")
 
@@ -30,6 +31,7 @@ def sample_batch(
     *,
     image_size: int = 32,
     two_objects: float = 0.65,
+    sizes: Sequence[str] = SIZES,
 ) -> tuple[Tensor, list[str]]:
     """The batch of training step `step`: a pure function of its arguments.
 
@@ -40,6 +42,7 @@ def sample_batch(
         split: one of `SPLITS`.
         image_size: height and width in pixels.
         two_objects: expected share of scenes with two objects, in [0, 1].
+        sizes: some of `SIZES`, that objects have.
 
     Returns:
         Images, float32 [batch_size, 3, image_size, image_size] in [-1, 1], and their captions.
@@ -48,7 +51,10 @@ def sample_batch(
         ValueError: unknown split.
     """
     rng = np.random.default_rng((seed, step, _split_index(split)))
-    draws = [_draw(rng, split, 2 if rng.random() < two_objects else 1, NEAR_FIRST) for _ in range(batch_size)]
+    draws = [
+        _draw(rng, split, 2 if rng.random() < two_objects else 1, NEAR_FIRST, sizes)
+        for _ in range(batch_size)
+    ]
     return render([scene for _, scene in draws], image_size), [caption for caption, _ in draws]
 
 
@@ -74,10 +80,16 @@ def prompts(n: int, split: str, objects: int = 1, seed: int = 0) -> list[tuple[s
     return list(found.items())
 
 
-def _draw(rng: np.random.Generator, split: str, objects: int, near_first: float = 0.5) -> tuple[str, Scene]:
+def _draw(
+    rng: np.random.Generator,
+    split: str,
+    objects: int,
+    near_first: float = 0.5,
+    sizes: Sequence[str] = SIZES,
+) -> tuple[str, Scene]:
     while True:
         scene = sample_scene(rng, objects)
-        if is_held_out(scene) != (split == "held-out"):
+        if is_held_out(scene) != (split == "held-out") or any(it.size not in sizes for it in scene.objects):
             continue
         caption = describe(scene, rng, near_first=near_first)
         if split == "held-out" or is_held_out_caption(caption) == (split == "unseen"):

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glidepath.plugins.studies.study.batches import make_batches
-from glidepath.plugins.studies.study.graph import READS, STAGES, Graph, build_graph, differences
+from glidepath.plugins.studies.study.cache_keys import differences
+from glidepath.plugins.studies.study.graph import READS, STAGES, Graph, build_graph
 from glidepath.plugins.studies.study.reader import read_study
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.text.problems import SpecError

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.denoiser import Denoiser, Predict
-from glidepath.core.errors import GlidepathError
+from glidepath.core.errors import GlidepathError, PartError
+from glidepath.core.generator import Generator, GeneratorPipeline
 from glidepath.core.levels import NoiseLevels, Step
+from glidepath.core.noise import Noise
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
-from glidepath.plugins.train.losses.bits_per_dimension import bits_per_dimension
+from glidepath.plugins.train.losses.bits_per_dimension import bits_of_generator, bits_per_dimension
 from glidepath.registry.assembly.build import build_part
 from glidepath.registry.discovery.catalogue import load_catalogue
 from glidepath.registry.plan.part_planner import plan_part
@@ -125,3 +127,37 @@ def test_a_clipped_prediction_counts_as_what_it_is_clipped_to(variance: str) -> 
     clipped = bits(Off(5.0), variance=variance, clip=True)
     assert clipped == pytest.approx(bits(Off(1 - x_0), variance=variance), rel=1e-5)
     assert clipped < bits(Off(5.0), variance=variance)
+
+
+class Even(Generator):
+    """Has a likelihood: each value is drawn evenly between -width and width."""
+
+    image_shape = (3, 4, 4)
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.width = width
+
+    def states(self, conditioning: Conditioning, x: Tensor, noise: Noise) -> Any:
+        raise NotImplementedError
+
+    def log_likelihood(self, x_0: Tensor, conditioning: Conditioning, noise: Noise) -> Tensor:
+        assert float((x_0 - as_pixels(IMAGES)).abs().max()) < 1 / 255
+        return torch.full((len(x_0),), -x_0[0].numel() * math.log(2 * self.width))
+
+
+class Mute(Even):
+    """Has none, as it says when it is asked."""
+
+    def log_likelihood(self, x_0: Tensor, conditioning: Conditioning, noise: Noise) -> Tensor:
+        raise PartError("none")
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+def test_bits_of_a_generator_that_gives_levels_even_chances(levels: int) -> None:
+    pipeline = GeneratorPipeline(Even(levels / 255))
+    assert bits_of_generator(pipeline, IMAGES, ["", ""]) == pytest.approx(math.log2(levels), abs=1e-5)
+
+
+def test_a_generator_without_a_likelihood_has_no_bits() -> None:
+    assert math.isnan(bits_of_generator(GeneratorPipeline(Mute(1.0)), IMAGES, ["", ""]))

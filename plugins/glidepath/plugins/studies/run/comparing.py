@@ -15,7 +15,7 @@ from glidepath.plugins.studies.statistics.intervals import difference_interval
 from glidepath.plugins.studies.statistics.results import MetricInfo
 from glidepath.plugins.studies.store.store import Store
 from glidepath.plugins.studies.store.summary import Score, listed, read_summary
-from glidepath.plugins.studies.study.graph import differences
+from glidepath.plugins.studies.study.cache_keys import differences
 from glidepath.registry import shorten, yaml_text
 
 Cell = tuple[int, int, str]

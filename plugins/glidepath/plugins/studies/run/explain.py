@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from glidepath.plugins.studies.store.store import LOG, Store
-from glidepath.plugins.studies.study.graph import Node, differences
+from glidepath.plugins.studies.study.cache_keys import differences
+from glidepath.plugins.studies.study.graph import Node
 from glidepath.registry import shorten, yaml_text
 
 _MOST = 12

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
@@ -82,6 +82,23 @@ def weights_digest(address: Address, catalogue: Catalogue) -> str:
         return weights_sha256(address, catalogue)
     except (GlidepathError, OSError):
         return f"absent: {address}"
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two preimages differ: (dotted path, in the one, in the other); a missing value is None."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        found = []
+        for key in dict.fromkeys([*one, *other]):
+            inner = f"{path}.{key}" if path else str(key)
+            found += differences(one.get(key), other.get(key), inner)
+        return found
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        return [
+            it
+            for index, pair in enumerate(zip(one, other, strict=True))
+            for it in differences(*pair, f"{path}[{index}]")
+        ]
+    return [] if one == other else [(path, one, other)]
 
 
 def _contents(path: PurePath) -> str:

@@ -22,7 +22,7 @@ from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.batches import Batch, make_batches
 from glidepath.plugins.studies.study.cache_keys import CORE, core_digest, described, digest, weights_digest
 from glidepath.plugins.studies.study.study import MetricPlan, Study
-from glidepath.registry import DISTRIBUTION, PIPELINE_SLOTS, Catalogue, PartPlan
+from glidepath.registry import DISTRIBUTION, PIPELINE_SLOTS, Catalogue, PartPlan, fields
 
 Stage = Literal["train", "embed", "sample", "measure"]
 
@@ -40,6 +40,9 @@ VERSIONS: Mapping[Stage, int] = {"train": 1, "embed": 2, "sample": 2, "measure":
 """Raised where the code of a stage changes what it makes."""
 
 _DECLARED = frozenset(slot for slots in READS.values() for slot in slots)
+
+_NOT_TRAINED = frozenset(PIPELINE_SLOTS) - frozenset(READS["train"])
+"""Slots, and kinds of parts inside a generator, that training reads nothing of: sampler, guidance."""
 
 
 def is_trained(slot: str) -> bool:
@@ -154,7 +157,7 @@ class _Building:
         self.study, self.catalogue, self.runtime, self.batches = study, catalogue, dict(runtime), batches
         self.nodes: dict[str, Node] = {}
         self.described: dict[str, Any] = {}
-        self._digests: dict[tuple[int, bool], str] = {}
+        self._digests: dict[tuple[int, bool, bool], str] = {}
         self._commons: dict[int, dict[str, Any]] = {}
         self._runtimes: dict[int, str] = {}
         self._files: dict[int, Mapping[str, str]] = {}
@@ -294,7 +297,9 @@ class _Building:
             for slot, part in parts.items():
                 if slot in slots or slot not in _DECLARED:
                     path = f"stages.{name}.{slot}" if name else slot
-                    yield path, self._digest(part, without_weights=made_here and is_trained(slot))
+                    trains = stage == "train" and slot not in _DECLARED
+                    without = made_here and is_trained(slot)
+                    yield path, self._digest(part, without_weights=without, trains=trains)
         if asks_networks and not made_here:
             yield from self._weights(arm).items()
         if arm.plan.stages:
@@ -311,15 +316,24 @@ class _Building:
             }
         return self._files[id(plan)]
 
-    def _digest(self, part: PartPlan | tuple[PartPlan, ...], *, without_weights: bool = False) -> str:
-        """The digest of a part; a seed of training is the study's, and so are weights that it trains."""
-        key = (id(part), without_weights)
+    def _digest(
+        self, part: PartPlan | tuple[PartPlan, ...], *, without_weights: bool = False, trains: bool = False
+    ) -> str:
+        """The digest of a part; a seed of training is the study's, and so are weights that it trains.
+
+        trains: leave out what is inside the part and has nothing to do with its training.
+        """
+        key = (id(part), without_weights, trains)
         if key not in self._digests:
             found = described(part, self.catalogue)
             if isinstance(part, PartPlan) and part.registered.component.kind == "trainer":
                 found["spec"].pop("seed", None)
             if without_weights:
                 found["spec"].pop("weights", None)
+            if trains and isinstance(part, PartPlan) and part.config is not None:
+                for name, field in fields(type(part.config)).items():
+                    if field.slot is not None and field.slot.kind in _NOT_TRAINED:
+                        found["spec"].pop(name)
             self._digests[key] = self._keep(found)
         return self._digests[key]
 
@@ -379,20 +393,3 @@ def resolved_runtime(study: Study) -> dict[str, str]:
 
     device = choose_device("auto")
     return {"device": device.type, "dtype": str(choose_dtype("auto", device)).removeprefix("torch.")}
-
-
-def differences(one: Any, other: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """Where two preimages differ: (dotted path, in the one, in the other); a missing value is None."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        found = []
-        for key in dict.fromkeys([*one, *other]):
-            inner = f"{path}.{key}" if path else str(key)
-            found += differences(one.get(key), other.get(key), inner)
-        return found
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return [
-            it
-            for index, pair in enumerate(zip(one, other, strict=True))
-            for it in differences(*pair, f"{path}[{index}]")
-        ]
-    return [] if one == other else [(path, one, other)]

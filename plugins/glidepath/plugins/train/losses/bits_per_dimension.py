@@ -10,7 +10,15 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from glidepath.core import GlidepathError, NoiseLevels, Pipeline, Request
+from glidepath.core import (
+    GeneratorPipeline,
+    GlidepathError,
+    NoiseLevels,
+    PartError,
+    PerSampleNoise,
+    Pipeline,
+    Request,
+)
 from glidepath.plugins.train.configs import BitsConfig
 from glidepath.plugins.train.losses.variational import VariationalBound
 
@@ -36,6 +44,9 @@ class BitsPerDimension:
     counted whole. Guidance has no part in it. The predicted x_0 is not clipped unless `clip` says so;
     the program published with ADM clips it. Numbers compare where the schedule has the same number of steps
     and the images have the same range.
+
+    Of a generator they are of the likelihood that it tells itself, by a method `log_likelihood`; a generator
+    without one has no answer.
     """
 
     name = "bits per dimension"
@@ -48,6 +59,8 @@ class BitsPerDimension:
     def whole_set(self, drawn: _Drawn) -> float:
         """The bound of images of the spec's dataset that training does not draw, under their captions.
 
+        NaN of a generator that knows no likelihood.
+
         Raises:
             GlidepathError: there is no dataset, or the model has no chain whose bound this is: a cascade, an
                 upsampler, or a schedule that keeps no variance.
@@ -55,6 +68,9 @@ class BitsPerDimension:
         if drawn.dataset is None or drawn.pipeline is None:
             raise GlidepathError("bits per dimension are of real images, and this spec has no `data`")
         pipeline = drawn.pipeline()
+        if isinstance(pipeline, GeneratorPipeline):
+            images, captions = drawn.dataset().batch(self.config.seed, drawn.seed, self.config.images)
+            return bits_of_generator(pipeline, images, captions, seed=drawn.seed)
         if not isinstance(pipeline, Pipeline) or pipeline.denoiser.needs_low_res:
             raise GlidepathError("bits per dimension are of a model that denoises from noise alone")
         images, captions = drawn.dataset().batch(self.config.seed, drawn.seed, self.config.images)
@@ -67,6 +83,32 @@ class BitsPerDimension:
             variance=self.config.variance,
             clip=self.config.clip,
         )
+
+
+def bits_of_generator(
+    pipeline: GeneratorPipeline, images: Tensor, captions: Sequence[str], *, seed: int = 0
+) -> float:
+    """Bits for each value of images [B, 3, H, W] in [-1, 1] by a generator's own likelihood; NaN without one.
+
+    `generator.log_likelihood(x_0, conditioning, noise)` gives log densities [B], in nats. Images of 8 bits
+    are moved by less than a level, so that a density is a bound on the likelihood of their levels (Theis et
+    al. 2016, "A note on the evaluation of generative models", section 3.1).
+    """
+    likelihood = getattr(pipeline.model, "log_likelihood", None)
+    if likelihood is None:
+        return math.nan
+    pipeline.bring("codec")
+    level, draws = 2 / 255, torch.Generator().manual_seed(seed)
+    with torch.inference_mode():
+        x_0 = pipeline.codec.encode(((images + 1) * 127.5).round().to(torch.uint8).to(pipeline.device))
+        x_0 = x_0 + level * (torch.rand(x_0.shape, generator=draws) - 0.5).to(x_0)
+        conditioning = pipeline.conditioning(Request(prompts=captions)).only(pipeline.model.reads)
+        try:
+            found = likelihood(x_0, conditioning, PerSampleNoise([(seed, row) for row in range(len(x_0))]))
+        except PartError:
+            return math.nan
+    nats = float(found.double().mean()) / x_0[0].numel()
+    return -(nats + math.log(level)) / math.log(2)
 
 
 def bits_per_dimension(

@@ -1,0 +1,1 @@
+"""Metrics for comparing families; apart from these, so that a change of a metric trains no generator anew."""
