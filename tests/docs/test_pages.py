@@ -16,7 +16,12 @@ from .session import ROOT, Session, copy_of_project
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROJECT = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", "core", "registry", "plugins")
-COPIED = {"CONTRIBUTING.md": PROJECT, "rectified-flow.md": ("examples",), "guidance.md": ("docs/studies",)}
+COPIED = {
+    "CONTRIBUTING.md": PROJECT,
+    "families.md": ("examples",),
+    "guidance.md": ("docs/studies",),
+    "rectified-flow.md": ("examples",),
+}
 """What of the project is copied to where the commands of a page are run."""
 NEEDED = {"digits.md": "sklearn", "fashion.md": "pyarrow"}
 """What a page imports that glidepath needs nowhere else."""
