@@ -214,12 +214,13 @@ def test_weights_of_a_hub_are_fetched_when_their_hash_is_needed(monkeypatch: pyt
     save_file({"a": torch.zeros(1)}, "fetched.safetensors")
     asked = []
 
-    def download(repository: str, name: str, *, revision: str | None) -> str:
+    def download(repository: str, name: str, *, revision: str | None, local_files_only: bool) -> str:
         asked.append(f"{repository}/{name}")
         return "fetched.safetensors"
 
     hub = types.ModuleType("huggingface_hub")
-    vars(hub).update(hf_hub_download=download, utils=types.SimpleNamespace())
+    answering = types.SimpleNamespace(model_info=lambda *_, **__: None)
+    vars(hub).update(hf_hub_download=download, HfApi=lambda: answering, utils=types.SimpleNamespace())
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     Path("hub.yaml").write_text("extends: shapes\nweights: hub:somebody/something/weights.safetensors\n")
     assert main(["check", "hub.yaml"]) == 0

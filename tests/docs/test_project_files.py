@@ -78,7 +78,7 @@ def test_pins_are_sorted_and_have_canonical_names() -> None:
 
 def test_the_readme_has_two_commands_that_install() -> None:
     installing = [it.text for it in blocks(ROOT / "README.md") if it.text.startswith("pip install -c")]
-    sample = 'pip install -c constraints.txt . && glidepath sample "a red apple, 3d" --spec emoji'
+    sample = 'pip install -c constraints.txt . && glidepath sample "a red apple, 3d" --spec emoji-64'
     assert installing == [sample, f"{INSTALL_FOR_TESTS} && pytest"]
 
 
@@ -110,10 +110,11 @@ def test_the_checks_can_be_started() -> None:
 
 def test_the_picture_is_of_the_weights_that_come_with_the_project() -> None:
     _, manifest = read_manifest(ROOT / "docs" / "images" / "things.png")
-    weights = ROOT / "plugins" / "glidepath" / "plugins" / "emoji" / "emoji.safetensors"
-    assert manifest["weights"] == {"": file_sha256(weights)}, (
-        "see 'The images in the README' in CONTRIBUTING.md"
-    )
+    folder = ROOT / "plugins" / "glidepath" / "plugins" / "emoji"
+    assert manifest["weights"] == {
+        f"stages.{stage}": file_sha256(folder / f"{name}.safetensors")
+        for stage, name in (("base", "emoji"), ("upsample", "upsample"))
+    }, "see 'The images in the README' in CONTRIBUTING.md"
 
 
 def test_the_readme_names_the_prompts_of_the_picture_in_order() -> None:

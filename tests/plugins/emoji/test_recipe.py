@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from safetensors import safe_open
+from torch.nn import functional
 
-from glidepath.registry import load_catalogue, main, make_plan, read_spec
+from glidepath.registry import assemble, load_catalogue, main, make_plan, read_spec
 
 from .tiny import written
 
@@ -26,10 +27,23 @@ train: {steps: 2, batch: 4, facts_steps: 2, facts_batch: 4, warmup_steps: 1}
 """
 
 
-def test_the_recipe_can_be_planned_without_a_table() -> None:
+@pytest.mark.parametrize("preset", ["emoji", "emoji-upsample"])
+def test_a_recipe_can_be_planned_without_a_table(preset: str) -> None:
     catalogue = load_catalogue()
-    plan = make_plan(read_spec("emoji", catalogue=catalogue), catalogue)
-    assert {"denoiser", "text_encoder", "schedule", "sampler", "data", "train"} <= set(plan.parts)
+    plan = make_plan(read_spec(preset, catalogue=catalogue), catalogue)
+    assert {"denoiser", "schedule", "sampler", "data", "train"} <= set(plan.parts)
+
+
+def test_the_cascade_averaged_down_is_what_its_first_stage_drew() -> None:
+    few = [f"stages.{stage}.sampler.steps=4" for stage in ("base", "upsample")]
+    prompts = ["a red apple, 3d", "a purple heart, flat"]
+    small = assemble("emoji", overrides=["sampler.steps=4"])(prompts, seed=0).float()
+    large = assemble("emoji-64", overrides=few)(prompts, seed=0).float()
+    assert large.shape == (2, 3, 64, 64)
+    means = functional.avg_pool2d(large, 2)
+    # nearer to its own than to the other: of 255, some levels against some fifty
+    own, other = (means - small).abs().mean(), (means - small.flip(0)).abs().mean()
+    assert own < other / 4
 
 
 @pytest.mark.thorough

@@ -311,8 +311,10 @@ def test_a_text_that_is_no_spec_is_one_fault(fault: Fault, text: str, what: str)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "null", "{}", "---\n...\n", "~"])
-def test_an_empty_spec_misses_every_required_slot(faults: Callable[..., list[Problem]], text: str) -> None:
-    assert [problem.path for problem in faults(text)] == ["schedule", "denoiser", "sampler"]
+def test_an_empty_spec_is_told_where_parts_come_from(fault: Fault, text: str) -> None:
+    problem = fault(text)
+    assert (problem.path, problem.what) == ("", "a spec has parts, and this is empty")
+    assert problem.hint == "begin with those of a preset: extends: NAME"
 
 
 @pytest.mark.parametrize(

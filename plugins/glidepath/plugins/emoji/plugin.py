@@ -57,14 +57,16 @@ def _metrics() -> Iterable[Component]:
 
 @hookimpl
 def presets() -> Iterable[Preset]:
-    """The embedded model."""
-    return (
-        Preset(
-            name="emoji",
-            file=Path(__file__).with_name("emoji.yaml"),
-            summary="a small model that comes with glidepath: real things in three styles, 32 x 32",
-        ),
-    )
+    """The embedded model, and what is made of it."""
+    summaries = {
+        "emoji": "a small model that comes with glidepath: real things in three styles, 32 x 32",
+        "emoji-upsample": "doubles each side of what emoji draws: 32 x 32 to 64 x 64",
+        "emoji-64": "the cascade of emoji and emoji-upsample: 64 x 64",
+    }
+    return [
+        Preset(name=name, file=Path(__file__).with_name(f"{name}.yaml"), summary=summary)
+        for name, summary in summaries.items()
+    ]
 
 
 @hookimpl
