@@ -375,7 +375,9 @@ def test_retry_tries_again_what_failed_for_good(
     text = "\n".join(line for line in STUDY.splitlines() if not line.startswith("metrics")) + "\n" + bad
     (small / "study.yaml").write_text(text)
     assert main(["study", "run", "study.yaml"]) == 1
+    capsys.readouterr()
     assert main(["study", "run", "study.yaml"]) == 1
+    assert "`glidepath study retry study.yaml` tries again\n" in capsys.readouterr().out
     assert (small / "marker").read_bytes() == b"xx"
     assert main(["study", "retry", "study.yaml", "--class", "lost"]) == 1
     assert (small / "marker").read_bytes() == b"xx"

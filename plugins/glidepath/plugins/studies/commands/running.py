@@ -99,6 +99,11 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
         )
         for stage, key, state, message, count in failures[:10]:
             print(f"  {stage} {key[:12]}: {state} after {count} attempts: {shorten(message, 90)}")
+        if failures:
+            print(
+                f"`glidepath study why {arguments.study} {failures[0][1][:12]}` tells more of the first; "
+                f"`glidepath study retry {arguments.study}` tries again"
+            )
     if outcome.stopped:
         print(f"stopped: {outcome.stopped}. The same command goes on from here.", file=sys.stderr)
         return 130 if outcome.stopped == STOP_REQUESTED else 1
