@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import Spec, parse_spec, plugin_switches, read_spec
 from glidepath.registry.text import yaml_tree as yamltree
@@ -221,6 +221,10 @@ def test_a_spec_that_is_not_there_says_so(folder: Path, catalogue: Catalogue) ->
     assert problem.hint.startswith("did you mean 'base'?")
     (problem,) = problems("my.ymal", catalogue)
     assert problem.hint == "did you mean 'my.yaml'?"
+    with pytest.raises(SpecError, match=r"did you mean 'my\.yaml'\?"):
+        read_spec("my", catalogue=load_catalogue(environ={}, no_plugins=True))
+    (problem,) = problems("nope.yaml", catalogue)
+    assert problem.hint == ""
 
 
 @pytest.mark.parametrize("name", ["a/b/c.yaml", "x" * 300 + ".yaml", "nul\0.yaml", "", "."])

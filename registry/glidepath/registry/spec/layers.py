@@ -17,7 +17,7 @@ from glidepath.registry.files.hub_cache import cached_repository
 from glidepath.registry.files.reading import open_file
 from glidepath.registry.spec.merge import merge
 from glidepath.registry.spec.positions import Schema
-from glidepath.registry.text.named_files import is_there, neighbours
+from glidepath.registry.text.named_files import is_there, meant_file
 from glidepath.registry.text.problems import Place, Problems, did_you_mean, quoted
 from glidepath.registry.text.scalars import NULL
 from glidepath.registry.text.source import Source
@@ -159,7 +159,8 @@ class Layers:
                 return _Origin(f"preset {name}", preset, str(preset), supplied.record.distribution)
             except NotFound as unknown:
                 if not is_there(file) and not os.path.isdir(file):
-                    hint = (file.suffix and did_you_mean(file.name, neighbours(file))) or unknown.hint
+                    hints = unknown.hint, meant_file(file)
+                    hint = next(filter(None, hints[::-1] if file.suffix else hints), "")
                     if "=" in name:
                         hint = f"it is no layer but an override: overrides=[{name!r}]"
                     hint = hint or "the name of a file ends in .yaml or .yml"
@@ -312,7 +313,7 @@ def load_file(name: str, file: Path, place: Place, problems: Problems, path: str
         with open_file(file) as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise stop(f"there is no file {name}", did_you_mean(file.name, neighbours(file))) from None
+        raise stop(f"there is no file {name}", meant_file(file)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise stop(f"{name} cannot be read: {reason}") from None

@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath, PureWindowsPath
 
-from glidepath.registry.text.problems import Problems, quoted
+from glidepath.registry.text.problems import Problems, nearest, quoted
 from glidepath.registry.text.tree import Scalar
+
+_YAML = (".yaml", ".yml")
 
 
 def locate(node: Scalar, path: str, problems: Problems) -> Path | None:
@@ -59,13 +61,16 @@ def leads_out(folder: Path) -> Path | None:
     return None
 
 
-def neighbours(file: Path) -> list[str]:
-    """The YAML files and folders beside a file, one of which may be meant where it is not there."""
+def meant_file(file: Path) -> str:
+    """A hint that names the YAML file or folder beside a file that is most like it, whatever they end in."""
     try:
         with os.scandir(file.parent) as beside:
-            return [it.name for it in beside if it.name.endswith((".yaml", ".yml")) or it.is_dir()]
+            names = [it.name for it in beside if it.name.endswith(_YAML) or it.is_dir()]
     except (OSError, ValueError):
-        return []
+        return ""
+    stems = {name.removesuffix(".yaml").removesuffix(".yml"): name for name in sorted(names)}
+    near = nearest(file.stem, stems, cutoff=0.5)
+    return f"did you mean {stems[near]!r}?" if near else ""
 
 
 def models_folders() -> list[Path]:
