@@ -30,7 +30,6 @@ from glidepath.plugins.studies.report.verdicts import sentence, summary
 from glidepath.plugins.studies.report.write import write_report
 from glidepath.plugins.studies.statistics.analysis import Analysis, compare
 from glidepath.plugins.studies.statistics.results import ArmImage, Progress
-from glidepath.registry import latex_text
 
 pytestmark = pytest.mark.thorough
 
@@ -285,23 +284,6 @@ def test_verdicts_are_sentences(analysis: Analysis) -> None:
 HOSTILE = r"100% of $x_1^2$ & {a} ~ #1 \ <b> [c]"
 
 
-def test_latex_escapes_what_it_would_read() -> None:
-    text = latex_text(HOSTILE)
-    assert text == (
-        r"100\% of \$x\_1\textasciicircum{}2\$ \& \{a\} \textasciitilde{} \#1 \textbackslash{} $<$b$>$ [c]"
-    )
-
-
-def test_latex_tables_are_booktabs_with_as_many_cells_as_columns() -> None:
-    made = table_file(table("t", HOSTILE, ["< a & b", "n"], [[HOSTILE, "−1.5 ± 0.2"], ["[c]", "–"]], "note"))
-    rows = [line for line in made.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 3
-    assert all(len(re.findall(r"(?<!\\)&", row)) == 1 for row in rows)
-    assert [made.count(it) for it in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
-    assert r"\begin{tabular}{@{}lr@{}}" in made
-    assert made.isascii()
-
-
 def test_latex_environments_close_and_only_ascii_is_left(told: Document) -> None:
     text = latex(told)
     opened: list[str] = []
@@ -312,21 +294,6 @@ def test_latex_environments_close_and_only_ascii_is_left(told: Document) -> None
             assert opened.pop() == name
     assert opened == []
     assert text.isascii()
-
-
-def test_a_table_longer_than_a_page_is_continued() -> None:
-    rows = [[f"line {number}", "1"] for number in range(130)]
-    made = table_file(table("t", "scores", ["< arm", "n"], rows, "a note"))
-    floats = made.split(r"\end{table}")[:-1]
-    assert [it.count("line ") for it in floats] == [56, 56, 18]
-    assert [it.count(r"\toprule") for it in floats] == [1, 1, 1]
-    assert [r"\caption{scores (continued)}" in it for it in floats] == [False, True, True]
-    assert [made.count(it) for it in (r"\label{tab:t}", "a note")] == [1, 1]
-    assert floats[-1].rstrip().endswith("a note")
-
-
-def test_a_sign_that_pdflatex_does_not_have_is_named_and_lines_stay_one() -> None:
-    assert latex_text("a\n\n猫 Ħ é\x1b[1m") == "a [U+732B] [U+0126] é[U+001B][1m"
 
 
 def compiled(folder: Path) -> str:
