@@ -92,7 +92,8 @@ def test_a_finished_run_writes_its_weights_again_and_trains_no_further(whole: Pa
     heard = Heard()
     assert train(run_of(tmp_path, listeners=[heard]), **STAGES) is not None
     assert heard.places == [(LAST, LAST, "denoise")]
-    assert [event.name for event in heard.events] == ["started", "stage", "stage-done", "done"]
+    told = [event.name for event in heard.events if event.name != "warning"]  # its stages are short
+    assert told == ["started", "stage", "stage-done", "done"]
     assert_same_run(tmp_path, whole)
 
 
