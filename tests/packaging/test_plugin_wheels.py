@@ -88,8 +88,8 @@ def _environment(folder: Path, wheels: Sequence[Path]) -> Path:
 def _what_tests_need(project: Path, folder: Path) -> Path:
     """The tests and the files beside them, away from the package's source."""
     shutil.copytree(project / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "example.yaml"):
-        shutil.copy(project / name, folder)
+    for file in (project / "README.md", *project.glob("*.yaml")):
+        shutil.copy(file, folder)
     return folder
 
 
