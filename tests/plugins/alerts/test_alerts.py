@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,6 @@ from glidepath.plugins.alerts.webhook import WebhookAlert
 from glidepath.registry import listening
 
 ALL = ("crashed", "nan", "spike", "stuck", "disk", "done", "stopped", "started", "stage-done", "warning")
-
-
-@pytest.fixture
-def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Posts]:
-    with webhook() as server:
-        monkeypatch.setenv("GLIDEPATH_WEBHOOK", server.url)
-        yield server
 
 
 def told(folder: Path, events: list[Event], timeout: float = 30.0, **config: Any) -> list[str]:

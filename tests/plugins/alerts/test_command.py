@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,6 @@ alerts: [{use: webhook, tell: [crashed, done, stopped, stage-done]}]
 runtime: {device: cpu}
 """
 )
-
-
-@pytest.fixture
-def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Posts]:
-    with webhook() as server:
-        monkeypatch.setenv("GLIDEPATH_WEBHOOK", server.url)
-        yield server
 
 
 @pytest.fixture

@@ -165,8 +165,7 @@ def _matrices() -> tuple[Tensor, Tensor, Tensor]:
 
     def powers(count: int) -> Tensor:
         rows = [[point**power for power in range(count)] for point in points]
-        # whoever builds networks without memory imports this under the device `meta`
-        return torch.tensor([*rows, [0.0] * (count - 1) + [1.0]], dtype=torch.float64, device="cpu")
+        return torch.tensor([*rows, [0.0] * (count - 1) + [1.0]], dtype=torch.float64)
 
     into = torch.linalg.inv(powers(6)).T
     # rows of like size on both sides of the product, which loses least

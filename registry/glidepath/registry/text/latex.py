@@ -70,9 +70,7 @@ def latex_table(
         head = latex_text(caption) + (" (continued)" if number else "")
         label = "" if number else rf"\label{{tab:{name}}}"
         below = notes if number == len(pieces) - 1 else ""
-        floats.append(
-            _float(columns, some, rf"\caption{{{head}}}{label}", align or "l" * len(columns), below)
-        )
+        floats.append(_float(columns, some, rf"\caption{{{head}}}{label}", align, below))
     return "".join(floats)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.plugins.alerts.servers import Posts, alerted, webhook
+from tests.plugins.alerts.servers import Posts
 from tests.plugins.train.tiny import Heard, make_run, train
 
 from glidepath.core import Event
@@ -42,20 +42,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", place)
     yield place
     unmount(place)
-
-
-@pytest.fixture
-def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Posts]:
-    with webhook() as server:
-        monkeypatch.setenv("GLIDEPATH_WEBHOOK", server.url)
-        yield server
-
-
-@pytest.fixture
-def alert(posts: Posts, tmp_path: Path) -> Iterator[WebhookAlert]:
-    """It is of disks, and of what ends a run."""
-    with alerted(posts, tmp_path) as alert:
-        yield alert
 
 
 class AfterStep(Heard):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.plugins.alerts.servers import Posts, alerted, webhook
+from tests.plugins.alerts.servers import Posts
 from tests.plugins.train.tiny import Colours, make_run, train
 from torch import Tensor
 
@@ -24,19 +23,6 @@ from glidepath.plugins.train.run.checkpoint import newest
 from glidepath.plugins.train.run.run import TrainingDiverged
 
 LONG: dict[str, Any] = {"steps": 40, "checkpoint_every": 10, "log_every": 4, "probe_every": 100}
-
-
-@pytest.fixture
-def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Posts]:
-    with webhook() as server:
-        monkeypatch.setenv("GLIDEPATH_WEBHOOK", server.url)
-        yield server
-
-
-@pytest.fixture
-def alert(posts: Posts, tmp_path: Path) -> Iterator[WebhookAlert]:
-    with alerted(posts, tmp_path) as alert:
-        yield alert
 
 
 class Faulty(Colours):
