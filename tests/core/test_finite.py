@@ -17,7 +17,7 @@ from glidepath.core.finite import require_finite
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.pipeline import Pipeline
 from glidepath.core.prediction import Prediction
-from glidepath.plugins.samplers import configs, grid_configs
+from glidepath.plugins.samplers import configs, grid_configs, multistep_configs
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import DpmppSampler, DpmppSdeSampler
@@ -33,9 +33,9 @@ SAMPLERS: dict[str, Any] = {
     "ddim-predicted": DdimSampler(configs.DdimConfig(steps=STEPS, epsilon="predicted")),
     "euler": DdimSampler(grid_configs.EulerConfig(steps=STEPS)),
     "heun": HeunSampler(grid_configs.HeunConfig(steps=STEPS)),
-    "dpmpp-2m": DpmppSampler(grid_configs.DpmppConfig(steps=STEPS)),
-    "dpmpp-2m-sde": DpmppSdeSampler(grid_configs.DpmppSdeConfig(steps=STEPS)),
-    "unipc": UniPcSampler(grid_configs.UniPcConfig(steps=STEPS)),
+    "dpmpp-2m": DpmppSampler(multistep_configs.DpmppConfig(steps=STEPS)),
+    "dpmpp-2m-sde": DpmppSdeSampler(multistep_configs.DpmppSdeConfig(steps=STEPS)),
+    "unipc": UniPcSampler(multistep_configs.UniPcConfig(steps=STEPS)),
 }
 
 

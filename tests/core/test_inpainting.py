@@ -19,7 +19,7 @@ from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler
-from glidepath.plugins.samplers.grid_configs import Dpmpp3Config, DpmppConfig, UniPcConfig
+from glidepath.plugins.samplers.multistep_configs import Dpmpp3Config, DpmppConfig, UniPcConfig
 from glidepath.plugins.samplers.unipc import UniPcSampler
 
 STEP = Step(0, torch.tensor(1), torch.tensor(0.6), torch.tensor(0.8))

@@ -18,15 +18,14 @@ from torch import Tensor
 from glidepath.core import NoiseSchedule, Prediction, Sampler, Step
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler, DpmppSdeSampler
-from glidepath.plugins.samplers.grid_configs import (
+from glidepath.plugins.samplers.grid_configs import EulerConfig, HeunConfig
+from glidepath.plugins.samplers.heun import HeunSampler
+from glidepath.plugins.samplers.multistep_configs import (
     Dpmpp3Config,
     DpmppConfig,
     DpmppSdeConfig,
-    EulerConfig,
-    HeunConfig,
     UniPcConfig,
 )
-from glidepath.plugins.samplers.heun import HeunSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
 from glidepath.plugins.schedules.configs import EdmConfig, FlowConfig
 from glidepath.plugins.schedules.edm import EdmSchedule

@@ -23,8 +23,9 @@ from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig, PndmConfi
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import DpmppSampler
-from glidepath.plugins.samplers.grid_configs import DpmppConfig, EulerConfig, HeunConfig, UniPcConfig
+from glidepath.plugins.samplers.grid_configs import EulerConfig, HeunConfig
 from glidepath.plugins.samplers.heun import HeunSampler
+from glidepath.plugins.samplers.multistep_configs import DpmppConfig, UniPcConfig
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
 from glidepath.plugins.schedules.betas import LinearSchedule, QuadraticSchedule

@@ -9,8 +9,8 @@ import diffusers
 import torch
 from torch import Tensor, nn
 
-from glidepath.plugins.diffusers.configs import LoraConfig
 from glidepath.plugins.diffusers.lora import Lora
+from glidepath.plugins.diffusers.steering_configs import LoraConfig
 from glidepath.plugins.diffusers.wrapped import Wrapped
 
 from .pieces import UNET

@@ -149,7 +149,7 @@ def test_the_folder_of_a_pipeline_with_a_controlnet_has_it(saved: Saved, tmp_pat
 
 def test_networks_of_another_class_are_no_controlnets(saved: Saved, tmp_path: Path) -> None:
     from glidepath.plugins.diffusers import plugin
-    from glidepath.plugins.diffusers.configs import ControlNetConfig
+    from glidepath.plugins.diffusers.steering_configs import ControlNetConfig
 
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "UNet2DModel"}))
     (component,) = (one for one in plugin.components() if one.name == "controlnet")

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from glidepath.core import PartError, Request, Step
-from glidepath.plugins.diffusers.configs import LoraConfig
 from glidepath.plugins.diffusers.lora import Lora
+from glidepath.plugins.diffusers.steering_configs import LoraConfig
 from glidepath.plugins.diffusers.wrapped import at_step
 from glidepath.registry import SpecError, load_catalogue, make_plan, parse_spec
 

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from glidepath.core import PartError
-from glidepath.plugins.diffusers.configs import LoraConfig
 from glidepath.plugins.diffusers.lora import Lora
 from glidepath.plugins.diffusers.lora_keys import layer_names, read_changes
 from glidepath.plugins.diffusers.original_names import original_name
+from glidepath.plugins.diffusers.steering_configs import LoraConfig
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
 pytest.importorskip("peft", reason="needs the extra [diffusers]")

@@ -19,14 +19,9 @@ from glidepath.core.sampler import Sampler
 from glidepath.plugins.samplers.configs import PndmConfig
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler
-from glidepath.plugins.samplers.grid_configs import (
-    Dpmpp3Config,
-    DpmppConfig,
-    EulerConfig,
-    HeunConfig,
-    UniPcConfig,
-)
+from glidepath.plugins.samplers.grid_configs import EulerConfig, HeunConfig
 from glidepath.plugins.samplers.heun import HeunSampler
+from glidepath.plugins.samplers.multistep_configs import Dpmpp3Config, DpmppConfig, UniPcConfig
 from glidepath.plugins.samplers.pndm import PndmSampler
 from glidepath.plugins.samplers.unipc import UniPcSampler
 

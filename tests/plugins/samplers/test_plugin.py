@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from glidepath.plugins.samplers import configs, grid_configs, plugin
+from glidepath.plugins.samplers import configs, grid_configs, multistep_configs, plugin
 from glidepath.registry.describe.component import Component
 
 COMPONENTS = {component.name: component for component in plugin.components()}
@@ -57,10 +57,10 @@ def test_only_a_learned_variance_needs_a_denoiser_that_learned_one() -> None:
 def test_a_schedule_without_signal_at_its_end_is_refused_where_that_would_be_infinite() -> None:
     key = "schedule.zero_terminal_snr"
     component = COMPONENTS["dpmpp-2m"]
-    assert key not in component.needs(grid_configs.DpmppConfig())
-    assert key not in component.needs(grid_configs.DpmppConfig(sigmas="karras", sigma_max=80.0))
+    assert key not in component.needs(multistep_configs.DpmppConfig())
+    assert key not in component.needs(multistep_configs.DpmppConfig(sigmas="karras", sigma_max=80.0))
     for part, config in (
-        (component, grid_configs.DpmppConfig(sigmas="karras")),
+        (component, multistep_configs.DpmppConfig(sigmas="karras")),
         (COMPONENTS["pndm"], configs.PndmConfig()),
     ):
         need = part.needs(config)[key]
@@ -96,9 +96,11 @@ def test_listed_sigmas_fall_to_the_image(given: dict[str, Any], field: str) -> N
 
 
 def test_the_form_of_unipc_for_epsilon_begins_with_some_signal() -> None:
-    need = COMPONENTS["unipc"].needs(grid_configs.UniPcConfig(predict_x0=False))["schedule.zero_terminal_snr"]
+    need = COMPONENTS["unipc"].needs(multistep_configs.UniPcConfig(predict_x0=False))[
+        "schedule.zero_terminal_snr"
+    ]
     assert need.field == "predict_x0"
-    assert "schedule.zero_terminal_snr" not in COMPONENTS["unipc"].needs(grid_configs.UniPcConfig())
+    assert "schedule.zero_terminal_snr" not in COMPONENTS["unipc"].needs(multistep_configs.UniPcConfig())
 
 
 @pytest.mark.parametrize(
@@ -109,8 +111,8 @@ def test_the_form_of_unipc_for_epsilon_begins_with_some_signal() -> None:
         (grid_configs.EulerConfig, "temperature", 0.0),
         (grid_configs.EulerConfig, "sigma_max", 0.0),
         (grid_configs.EulerAncestralConfig, "eta", 1.1),
-        (grid_configs.DpmppSdeConfig, "eta", -0.1),
-        (grid_configs.UniPcConfig, "order", 4),
+        (multistep_configs.DpmppSdeConfig, "eta", -0.1),
+        (multistep_configs.UniPcConfig, "order", 4),
         (grid_configs.HeunConfig, "s_churn", -1.0),
         (grid_configs.EulerConfig, "s_noise", 0.0),
         (configs.DdpmConfig, "clip_range", 0.0),

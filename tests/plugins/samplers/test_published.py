@@ -24,8 +24,9 @@ from glidepath.plugins.samplers.configs import DdimConfig, DdpmConfig
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.grid import ChurnedLevels
-from glidepath.plugins.samplers.grid_configs import EulerConfig, HeunConfig, UniPcConfig
+from glidepath.plugins.samplers.grid_configs import EulerConfig, HeunConfig
 from glidepath.plugins.samplers.heun import HeunSampler
+from glidepath.plugins.samplers.multistep_configs import UniPcConfig
 from glidepath.plugins.samplers.unipc import UniPcSampler
 
 from .mixture import Mixture

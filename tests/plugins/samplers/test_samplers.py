@@ -17,7 +17,7 @@ from glidepath.core.prediction import Prediction
 from glidepath.core.sampler import Sampler, State
 from glidepath.core.schedule import NoiseSchedule
 from glidepath.core.variance_preserving import VariancePreservingSchedule
-from glidepath.plugins.samplers import configs, grid_configs
+from glidepath.plugins.samplers import configs, grid_configs, multistep_configs
 from glidepath.plugins.samplers.ddim import DdimSampler
 from glidepath.plugins.samplers.ddpm import DdpmSampler
 from glidepath.plugins.samplers.dpmpp import Dpmpp3Sampler, DpmppSampler, DpmppSdeSampler
@@ -33,10 +33,10 @@ MAKERS: dict[str, tuple[type[Sampler], type]] = {
     "euler": (DdimSampler, grid_configs.EulerConfig),
     "euler-ancestral": (DdimSampler, grid_configs.EulerAncestralConfig),
     "heun": (HeunSampler, grid_configs.HeunConfig),
-    "dpmpp-2m": (DpmppSampler, grid_configs.DpmppConfig),
-    "dpmpp-3m": (Dpmpp3Sampler, grid_configs.Dpmpp3Config),
-    "dpmpp-2m-sde": (DpmppSdeSampler, grid_configs.DpmppSdeConfig),
-    "unipc": (UniPcSampler, grid_configs.UniPcConfig),
+    "dpmpp-2m": (DpmppSampler, multistep_configs.DpmppConfig),
+    "dpmpp-3m": (Dpmpp3Sampler, multistep_configs.Dpmpp3Config),
+    "dpmpp-2m-sde": (DpmppSdeSampler, multistep_configs.DpmppSdeConfig),
+    "unipc": (UniPcSampler, multistep_configs.UniPcConfig),
     "pndm": (PndmSampler, configs.PndmConfig),
 }
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {

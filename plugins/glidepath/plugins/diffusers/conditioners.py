@@ -12,15 +12,15 @@ from torch import Tensor
 
 from glidepath.core import Codec, Condition, Conditioner, Input, NoiseSchedule, PartError, Request
 from glidepath.plugins.diffusers.autoencoder import Autoencoder
-from glidepath.plugins.diffusers.configs import (
+from glidepath.plugins.diffusers.configs import SizeIdsConfig
+from glidepath.plugins.diffusers.saved import read_config, read_json
+from glidepath.plugins.diffusers.steering_configs import (
     ControlPictureConfig,
     ImagePromptConfig,
     InpaintingConfig,
     NoisedLowResConfig,
     PromptMaskConfig,
-    SizeIdsConfig,
 )
-from glidepath.plugins.diffusers.saved import read_config, read_json
 from glidepath.plugins.diffusers.wrapped import Wrapped
 
 

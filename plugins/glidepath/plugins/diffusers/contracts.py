@@ -12,14 +12,12 @@ if TYPE_CHECKING:
     from glidepath.plugins.diffusers.configs import (
         AutoencoderConfig,
         ClipTextConfig,
-        ControlNetConfig,
-        ImagePromptConfig,
         JoinedTextConfig,
-        LoraConfig,
         NetworkConfig,
         T5TextConfig,
         ZeroTextConfig,
     )
+    from glidepath.plugins.diffusers.steering_configs import ControlNetConfig, ImagePromptConfig, LoraConfig
 
 _WEIGHTS = ("weights", "has random numbers until it is given those of its folder")
 

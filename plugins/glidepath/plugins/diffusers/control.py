@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from glidepath.core import PartError, Step
-from glidepath.plugins.diffusers.configs import ControlNetConfig
 from glidepath.plugins.diffusers.patches import PATCH, packed
 from glidepath.plugins.diffusers.saved import read_config
+from glidepath.plugins.diffusers.steering_configs import ControlNetConfig
 from glidepath.plugins.diffusers.wrapped import Wrapped, build_network
 
 _OF_FLUX = ("encoder_hidden_states", "pooled_projections", "img_ids", "txt_ids")

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from glidepath.core import Adapter, PartError
-from glidepath.plugins.diffusers.configs import IpAdapterConfig
 from glidepath.plugins.diffusers.lora import foreign_networks
+from glidepath.plugins.diffusers.steering_configs import IpAdapterConfig
 
 _PIECES = ("image_proj", "ip_adapter")
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from glidepath.core import Adapter, PartError
-from glidepath.plugins.diffusers.configs import LoraConfig
 from glidepath.plugins.diffusers.lora_keys import MAIN, Change, layer_names, read_changes
+from glidepath.plugins.diffusers.steering_configs import LoraConfig
 from glidepath.plugins.diffusers.wrapped import STEP, Wrapped
 
 

@@ -64,7 +64,7 @@ def kinds() -> Iterable[Kind]:
 def _conditioner(name: str, target: str, summary: str, reference: str, **more: Any) -> Component:
     """The conditioner of a class X, whose parameters are XConfig."""
     made = {f"condition.{name}": True for name in MADE.get(name, ())}
-    given = {"config": f"{_HERE}.configs:{target}Config", "provides": lambda _config: made, **more}
+    given = {"config": f"{_HERE}.steering_configs:{target}Config", "provides": lambda _config: made, **more}
     return Component(
         kind="conditioner",
         name=name,
@@ -166,6 +166,7 @@ def components() -> Iterable[Component]:
             "SizeIds",
             "what SDXL is told of sizes: the original's, the crop's, the image's",
             'Podell et al. 2023, "SDXL", arXiv:2307.01952, section 2.2',
+            config=f"{_HERE}.configs:SizeIdsConfig",
         ),
         _conditioner(
             "resolution",
@@ -222,7 +223,7 @@ def components() -> Iterable[Component]:
             kind="control",
             name="controlnet",
             target=f"{_HERE}.control:ControlNet",
-            config=f"{_HERE}.configs:ControlNetConfig",
+            config=f"{_HERE}.steering_configs:ControlNetConfig",
             summary="a ControlNet of a UNet, of SD 3 or of Flux",
             requires=(_DIFFUSERS,),
             needs=control_needs,
@@ -238,7 +239,7 @@ def components() -> Iterable[Component]:
             kind="adapter",
             name="lora",
             target=f"{_HERE}.lora:Lora",
-            config=f"{_HERE}.configs:LoraConfig",
+            config=f"{_HERE}.steering_configs:LoraConfig",
             summary="low-rank changes to the denoiser and the text encoders, of the common trainers",
             requires=(_PEFT,),
             check=lora_faults,
@@ -252,7 +253,7 @@ def components() -> Iterable[Component]:
             kind="adapter",
             name="ip-adapter",
             target=f"{_HERE}.ip_adapter:IpAdapter",
-            config=f"{_HERE}.configs:IpAdapterConfig",
+            config=f"{_HERE}.steering_configs:IpAdapterConfig",
             summary="attention to an image prompt, beside that to the text",
             requires=(_DIFFUSERS,),
             example=_FILE,

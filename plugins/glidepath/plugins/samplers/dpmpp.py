@@ -10,7 +10,7 @@ from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, Predict, State
 from glidepath.plugins.samplers.grid import GridSampler
-from glidepath.plugins.samplers.grid_configs import DpmppConfig, DpmppSdeConfig
+from glidepath.plugins.samplers.multistep_configs import DpmppConfig, DpmppSdeConfig
 from glidepath.plugins.samplers.solver import denoiser_on, log_snr_halves, weighted_sum
 
 FEW_STEPS = 15

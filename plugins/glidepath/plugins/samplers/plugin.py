@@ -86,7 +86,7 @@ def components() -> Iterable[Component]:
         _sampler(
             "dpmpp-2m",
             "dpmpp:DpmppSampler",
-            "grid_configs:DpmppConfig",
+            "multistep_configs:DpmppConfig",
             "second order at one prediction for each step",
             f"{_DPMPP}, algorithm 2",
             order=2,
@@ -94,7 +94,7 @@ def components() -> Iterable[Component]:
         _sampler(
             "dpmpp-3m",
             "dpmpp:Dpmpp3Sampler",
-            "grid_configs:Dpmpp3Config",
+            "multistep_configs:Dpmpp3Config",
             "three predictions joined in each step, for images without much guidance",
             f"{_DPMPP}, the program published with it (multistep, order 3)",
             order=2,
@@ -102,14 +102,14 @@ def components() -> Iterable[Component]:
         _sampler(
             "dpmpp-2m-sde",
             "dpmpp:DpmppSdeSampler",
-            "grid_configs:DpmppSdeConfig",
+            "multistep_configs:DpmppSdeConfig",
             "second order of the stochastic equation: noise drawn anew at each step",
             f"{_DPMPP}, equations 18 and 19",
         ),
         _sampler(
             "unipc",
             "unipc:UniPcSampler",
-            "grid_configs:UniPcConfig",
+            "multistep_configs:UniPcConfig",
             "predictor and corrector at one prediction for each step",
             f"{_UNIPC}, algorithms 1, 2, 5 and 6",
             order=2,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from glidepath.core import Noise, NoiseLevels, Predict, State
 from glidepath.plugins.samplers.grid import GridSampler
-from glidepath.plugins.samplers.grid_configs import UniPcConfig
+from glidepath.plugins.samplers.multistep_configs import UniPcConfig
 from glidepath.plugins.samplers.solver import denoiser_on, log_snr_halves, weighted_sum
 
 

@@ -29,13 +29,13 @@ def target_problem(target: str) -> str:
     that make names as they run, are believed.
     """
     module, _, name = target.partition(":")
-    if not is_importable(module):
-        return f"there is no module {module}"
     first = name.partition(".")[0]
     loaded = sys.modules.get(module)
     if loaded is not None and hasattr(loaded, first):
         return ""
     spec = _spec(module)
+    if spec is None and loaded is None:
+        return f"there is no module {module}"
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         return ""
     text = _text(spec.origin)
