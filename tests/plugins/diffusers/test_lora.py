@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from glidepath.plugins.diffusers.wrapped import at_step
 from glidepath.registry import SpecError, load_catalogue, make_plan, parse_spec
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra [diffusers]")
-pytest.importorskip("peft", reason="needs the extra [diffusers]")
+peft = pytest.importorskip("peft", reason="needs the extra [diffusers]")
 pytest.importorskip("transformers", reason="needs the extra [diffusers]")
 
 from .equality import GivenNoise, assert_equal, first_noise, latents_of, ours, theirs  # noqa: E402
@@ -206,3 +208,21 @@ def test_a_network_of_another_kind_is_changed_by_the_names_of_its_layers() -> No
     lora.load(named(made, "", ".lora_A", ".lora_B"))
     lora.apply({"denoiser": network})
     assert_added(plain, network, {path: product(pair) for path, pair in made.items()})
+
+
+def test_what_other_threads_build_meanwhile_has_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, devices = peft.tuners.lora.layer.LoraLayer, []
+    plain = layer.update_layer
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        thread = Thread(target=lambda: devices.append(nn.Linear(2, 2).weight.device.type))
+        thread.start()
+        thread.join()
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(layer, "update_layer", watched)
+    network = nn.Sequential(nn.Linear(4, 4))
+    lora = Lora(LoraConfig())
+    lora.load({"0.lora_A.weight": torch.ones(1, 4), "0.lora_B.weight": torch.ones(4, 1)})
+    lora.apply({"denoiser": network})
+    assert devices == ["cpu"]

@@ -122,6 +122,19 @@ def image_prompt(folder: Path) -> dict[str, Any]:
     }
 
 
+def lora(folder: Path) -> dict[str, Any]:
+    """Changes of rank 2 to the two convolutions that the conformance kit has for adapters."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    noise, changes = np.random.default_rng(0), {}
+    for layer, (inputs, outputs) in {"enter": (3, 4), "leave": (4, 3)}.items():
+        for name, shape in {"lora_A": (2, inputs, 3, 3), "lora_B": (outputs, 2, 1, 1)}.items():
+            changes[f"{layer}.{name}.weight"] = noise.standard_normal(shape, dtype=np.float32)
+    save_file(changes, folder / "lora.safetensors")
+    return {"weights": str(folder / "lora.safetensors"), "scale": 0.5}
+
+
 _WHOLE = {"single_word": False, "lstrip": False, "rstrip": False}
 
 

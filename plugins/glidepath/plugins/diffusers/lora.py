@@ -189,9 +189,10 @@ def _inject(network: nn.Module, changes: Mapping[str, Change], scales_rows: bool
         for path, change in changes.items()
         for what, tensor in change.tensors.items()
     }
-    with catch_warnings():
+    # its own low_cpu_mem_usage would take the memory from what other threads build meanwhile, too
+    with catch_warnings(), torch.device("meta"):
         filterwarnings("ignore", "Already found a `peft_config` attribute")  # several are meant
-        peft.inject_adapter_in_model(config, network, name, low_cpu_mem_usage=True, state_dict=state)
+        peft.inject_adapter_in_model(config, network, name, state_dict=state)
     peft.set_peft_model_state_dict(network, state, name, low_cpu_mem_usage=True)
     return name
 

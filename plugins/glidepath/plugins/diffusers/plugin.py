@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from glidepath.plugins.diffusers.contracts import (
     MADE,
@@ -29,12 +29,14 @@ from glidepath.plugins.diffusers.contracts import (
 )
 from glidepath.registry import Command, Component, Extra, Kind, Preset, hookimpl
 
+if TYPE_CHECKING:
+    from glidepath.testing import Trial
+
 _HERE = "glidepath.plugins.diffusers"
 _INSTALL = "pip install 'glidepath-diffusion[diffusers]'"
 _DIFFUSERS = Extra(module="diffusers", install=_INSTALL)
 _PEFT = Extra(module="peft", install=_INSTALL)
 _TRANSFORMERS = Extra(module="transformers", install=_INSTALL)
-_FILE = "changes networks by a published file, which does not come with it"
 
 
 def _example(name: str) -> Callable[[Path], Mapping[str, object]]:
@@ -59,6 +61,16 @@ def kinds() -> Iterable[Kind]:
             summary="tells a denoiser of diffusers at each step what the image is to follow",
         ),
     )
+
+
+@hookimpl
+def checks(kind: str) -> Iterable[type[Trial]]:
+    """How the conformance kit uses a control."""
+    if kind != "control":
+        return ()
+    from glidepath.plugins.diffusers.conformance import ControlTrial
+
+    return (ControlTrial,)
 
 
 def _conditioner(name: str, target: str, summary: str, reference: str, **more: Any) -> Component:
@@ -243,7 +255,7 @@ def components() -> Iterable[Component]:
             summary="low-rank changes to the denoiser and the text encoders, of the common trainers",
             requires=(_PEFT,),
             check=lora_faults,
-            example=_FILE,
+            example=_example("lora"),
             references=(
                 'Hu et al. 2021, "LoRA", arXiv:2106.09685, section 4.1',
                 'Liu et al. 2024, "DoRA", arXiv:2402.09353, section 4.1',
@@ -256,7 +268,7 @@ def components() -> Iterable[Component]:
             config=f"{_HERE}.steering_configs:IpAdapterConfig",
             summary="attention to an image prompt, beside that to the text",
             requires=(_DIFFUSERS,),
-            example=_FILE,
+            example={},
             references=('Ye et al. 2023, "IP-Adapter", arXiv:2308.06721, section 3.2',),
         ),
     )

@@ -13,6 +13,7 @@ from glidepath.core.conditioning import Conditioning
 from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import GlidepathError
 from glidepath.core.levels import NoiseLevels
+from glidepath.registry.assembly.weights import read
 from glidepath.testing.check import CannotRun, require
 from glidepath.testing.trial import Attempt, Trial, random_rows
 
@@ -45,11 +46,14 @@ class TwoLayers(Denoiser):
 
 
 class AdapterTrial(Trial):
-    """Changes a denoiser of two layers, and runs it. An adapter is tried without a file."""
+    """Changes a denoiser of two layers, and runs it; by the file of its example's `weights`, if there is one.
+
+    The layers are convolutions `enter`, of 3 channels to 4, and `leave`, back to 3, with kernels of 3 x 3.
+    """
 
     def use(self, built: Adapter, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """What the changed denoiser predicts."""
-        return [_predicted(_changed(built, TwoLayers().to(device)), rows, device)]
+        return [_predicted(self._changed(built, TwoLayers().to(device)), rows, device)]
 
     def require_shapes(self, built: Adapter) -> None:
         """A denoiser that it changed predicts as before: numbers, in the shape of x."""
@@ -63,7 +67,7 @@ class AdapterTrial(Trial):
     def require_dtypes(self, built: Adapter) -> None:
         """Networks keep their precision."""
         for dtype in (torch.float32, torch.bfloat16):
-            network = _changed(copy.deepcopy(built), TwoLayers().to(dtype))
+            network = self._changed(copy.deepcopy(built), TwoLayers().to(dtype))
             found = {str(parameter.dtype) for parameter in network.parameters()}
             require(
                 found == {str(dtype)}, f"of a denoiser in {dtype} it makes one in {', '.join(sorted(found))}"
@@ -79,13 +83,15 @@ class AdapterTrial(Trial):
 
         yield "a file whose tensors it does not know", strange, True
 
-
-def _changed(built: Adapter, network: TwoLayers) -> TwoLayers:
-    try:
-        built.apply({"denoiser": network})
-    except GlidepathError as error:
-        raise CannotRun(f"it does not fit a denoiser of two convolutions: {error}") from error
-    return network
+    def _changed(self, built: Adapter, network: TwoLayers) -> TwoLayers:
+        try:
+            if (file := self.part.planned.weights) is not None:
+                built = copy.deepcopy(built)  # what a file says is for one use
+                built.load(read(file, self.part.catalogue).tensors)
+            built.apply({"denoiser": network})
+        except GlidepathError as error:
+            raise CannotRun(f"it does not fit a denoiser of two convolutions: {error}") from error
+        return network
 
 
 def _predicted(network: TwoLayers, rows: Sequence[int], device: str) -> Tensor:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from glidepath.core.codec import IdentityCodec
+from glidepath.core.codec import Codec, IdentityCodec
 from glidepath.core.conditioner import Conditioner
 from glidepath.core.conditioning import Condition, Conditioning, batch_of, map_tensors
 from glidepath.core.errors import GlidepathError
 from glidepath.core.request import Request
+from glidepath.registry.discovery.catalogue import Catalogue
+from glidepath.registry.discovery.components import Registered
 from glidepath.testing.check import CannotRun, require
 from glidepath.testing.part import Part
 from glidepath.testing.trial import PROMPTS, Trial, cannot_read, random_rows
@@ -25,12 +28,12 @@ class ConditionerTrial(Trial):
 
     def use(self, built: Conditioner, rows: Sequence[int], device: str = "cpu") -> list[Tensor]:
         """The tensors of all conditions, by the names of these."""
-        made = Conditioning(len(rows), made_of(built, rows)).to(device).conditions
+        made = Conditioning(len(rows), made_of(self.part, built, rows)).to(device).conditions
         return [tensor for name in sorted(made) for tensor in tensors(made[name].value)]
 
     def require_shapes(self, built: Conditioner) -> None:
         """The conditions that it says it makes, a row for each image; one or as many for their absence."""
-        made = made_of(built, (0, 1))
+        made = made_of(self.part, built, (0, 1))
         require(
             set(made) == set(built.makes),
             f"it makes {sorted(made)}, and by its `makes` that is {sorted(built.makes)}",
@@ -51,16 +54,18 @@ class ConditionerTrial(Trial):
     def require_dtypes(self, built: Conditioner) -> None:
         """Numbers."""
         for dtype in (torch.float32, torch.bfloat16):
-            for name, condition in made_of(built.to(dtype), (0,)).items():
+            for name, condition in made_of(self.part, built.to(dtype), (0,)).items():
                 for tensor in tensors(condition.value):
                     require(bool(tensor.isfinite().all()), f"in {dtype}, condition {name!r} is not finite")
 
 
-def made_of(built: Conditioner, rows: Sequence[int]) -> Mapping[str, Condition]:
+def made_of(part: Part, built: Conditioner, rows: Sequence[int]) -> Mapping[str, Condition]:
     """What it makes of a request, each row of which is decided by its number.
 
+    Beside the codec of pixels, or where it refuses that, beside the first installed one that it takes.
+
     Raises:
-        CannotRun: it does not know the words of the prompts.
+        CannotRun: it takes none, or does not know the words of the prompts.
     """
     pictures = {
         name: (random_rows(rows, (3, *(SIZE if input.size == "image" else (5, 7))), stream) * 64 + 128)
@@ -72,10 +77,36 @@ def made_of(built: Conditioner, rows: Sequence[int]) -> Mapping[str, Condition]:
         size=SIZE,
         inputs={name: picture.clamp(0, 255).to(torch.uint8) for name, picture in pictures.items()},
     )
+    refused: GlidepathError | None = None
+    for codec in _codecs(part):
+        try:
+            return built.conditions(request, codec)
+        except GlidepathError as error:
+            refused = refused or error
+    assert refused is not None
+    raise CannotRun(cannot_read(request.prompts[0], refused)) from refused
+
+
+def _codecs(part: Part) -> Iterator[Codec]:
+    """That of pixels, and the installed ones that can be built, those of the part's distribution first."""
+    yield IdentityCodec()
+    for other in _nearest_first(part, "codec"):
+        if (codec := _codec(other, part.catalogue)) is not None:
+            yield codec
+
+
+@lru_cache
+def _codec(other: Registered, catalogue: Catalogue) -> Codec | None:
     try:
-        return built.conditions(request, IdentityCodec())
-    except GlidepathError as error:
-        raise CannotRun(cannot_read(request.prompts[0], error)) from error
+        codec: Codec = Part(other, catalogue).build()
+    except Exception:  # whatever is wrong with it is the fault of another part
+        return None
+    return codec
+
+
+def _nearest_first(part: Part, kind: str) -> list[Registered]:
+    installed = part.catalogue.components(kind)
+    return sorted(installed, key=lambda other: other.distribution != part.registered.distribution)
 
 
 def condition_for(part: Part, name: str, rows: Sequence[int]) -> Condition | None:
@@ -83,12 +114,11 @@ def condition_for(part: Part, name: str, rows: Sequence[int]) -> Condition | Non
 
     None where none is installed that makes it.
     """
-    installed = part.catalogue.components("conditioner")
-    for registered in sorted(installed, key=lambda other: other.distribution != part.registered.distribution):
+    for registered in _nearest_first(part, "conditioner"):
         maker = Part(registered, part.catalogue)
         try:
             if maker.provided(f"condition.{name}"):
-                return made_of(maker.build(), rows)[name]
+                return made_of(maker, maker.build(), rows)[name]
         except Exception:  # whatever is wrong with it is the fault of another part
             continue
     return None
