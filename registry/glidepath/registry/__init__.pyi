@@ -129,6 +129,8 @@ from glidepath.registry.records.manifest import image_in as image_in
 from glidepath.registry.records.pictures import Inputs as Inputs
 from glidepath.registry.records.pictures import decode_pictures as decode_pictures
 from glidepath.registry.records.recording import describe_images as describe_images
+from glidepath.registry.records.remarks import remarks as remarks
+from glidepath.registry.records.remarks import require_readable as require_readable
 from glidepath.registry.records.replay import replay as replay
 from glidepath.registry.serving.guard import guarded as guarded
 from glidepath.registry.serving.server import address_of as address_of

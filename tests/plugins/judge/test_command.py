@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,31 @@ def test_names_of_arms_are_text_in_every_report(folders: Path) -> None:
     assert main(["judge", "report", "j", "--out", "report"]) == 0
     assert "<img" not in Path("report/report.html").read_text()
     assert not re.search(r"(?<!\\)<img", Path("report/report.md").read_text())
+
+
+def test_a_report_of_many_arms_and_raters_begins_with_what_is_shown_and_cuts_no_name_off(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("scipy", reason="intervals need it: extra [studies]")
+    arms = ["brave", "careful", "guidance=classifier-free,3", "sampler=dpmpp-2m,steps=25"]
+    for copied in arms[2:]:
+        shutil.copytree("careful", copied)
+    words = ["--set", "design.per_pair=6", "--set", "design.per_rater=20"]
+    assert main(["judge", "new", *arms, "--question", "prefer", "--out", "j", *words]) == 0
+    rehearsed(reopened(Path("j")), 22)
+    capsys.readouterr()
+    assert main(["judge", "report", "j", "--out", "report"]) == 0
+    page = Path("report/report.html").read_text()
+    found = re.search('<p class="summary">(.*?)</p>', page)
+    assert found is not None
+    # brave is preferred to each other arm, and the others look alike
+    assert found[1].startswith(
+        "Simulated raters, no people: of 6 comparisons 3 show a difference. brave wins"
+    )
+    assert found[1].count("they differ") == 3
+    assert "careful wins" not in found[1]
+    assert ">guidance=classifier-free,3 against sampler=dpmpp-2m,steps=25<" in page
+    assert "<summary>All 22</summary>" in page
 
 
 def test_answers_are_exported_with_all_that_is_known_and_as_preferences(

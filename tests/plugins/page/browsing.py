@@ -41,6 +41,7 @@ def components():
             summary={EVIL!r},
             references=[{EVIL!r}],
         ),
+        Component(kind="conditioner", name="acme-mood", target="acme_diffusion.mood:Mood", summary="a mood"),
         Component(kind="polish", name="acme-wax", target="acme_diffusion.config:Wax", summary="shines"),
         Component(kind="maker", name="acme-paint", target="acme_diffusion.config:Paint", summary="paints"),
     ]
@@ -53,6 +54,16 @@ from glidepath.registry import doc
 class WalkConfig:
     bounce: float = attrs.field(default=0.25, validator=attrs.validators.ge(0), metadata=doc({EVIL!r}))
     fast: bool = False
+"""
+MOOD = """
+from glidepath.core import Conditioner, Input
+
+class Mood(Conditioner):
+    makes = frozenset()
+    inputs = {"mood": Input("whose mood the image is to have", size="any", required=False)}
+
+    def conditions(self, request, codec):
+        return {}
 """
 WIDTHS = {"wide": (1440, 900), "narrow": (390, 844)}
 LONG = 90_000
@@ -94,7 +105,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pytest.importorskip("starlette", reason="starlette is not installed: extra [page]")
     folder = tmp_path_factory.mktemp("browser")
     (folder / "mine.yaml").write_text(SPEC)
-    install(folder / "site", "acme-diffusion", "1.0", STRANGER, modules={"config": CONFIG})
+    install(folder / "site", "acme-diffusion", "1.0", STRANGER, modules={"config": CONFIG, "mood": MOOD})
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = Server(folder, port)

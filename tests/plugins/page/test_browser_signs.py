@@ -88,9 +88,55 @@ def test_results_and_tabs_are_in_sight(page: Any) -> None:
     expect(page.locator("#shown")).to_be_in_viewport(ratio=0.5)
 
 
+def test_a_picture_of_a_strangers_conditioner_is_asked_for_and_carried(page: Any) -> None:
+    page.get_by_text("Classes, other texts, other pictures").click()
+    expect(page.locator("#takes-told")).to_have_text("This model takes none of these.", timeout=LONG)
+    page.select_option("#at-conditioners-0-", "acme-mood")
+    told = "This model takes the picture mood, whose mood the image is to have."
+    expect(page.locator("#takes-told")).to_have_text(told, timeout=LONG)
+    page.fill("#other-name", "mood")
+    picture = page.evaluate("document.createElement('canvas').toDataURL().split(',')[1]")
+    buffer = base64.b64decode(picture)
+    page.set_input_files("#other-file", {"name": "sad.png", "mimeType": "image/png", "buffer": buffer})
+    expect(page.locator("#more-used")).to_have_text("in use: mood")
+    page.click("#go")
+    expect(page.locator("#said")).to_contain_text("Done", timeout=LONG)
+    page.get_by_role("button", name="Take mood away").click()
+    expect(page.locator("#more-used")).to_be_hidden()
+    page.get_by_role("button", name="Restore").click()
+    expect(page.locator("#more-used")).to_have_text("in use: mood", timeout=LONG)
+
+
 def test_a_text_without_a_name_is_told(page: Any) -> None:
     page.get_by_text("Classes, other texts, other pictures").click()
     page.fill("#texts", "a red circle")
     expect(page.locator("#more-used")).to_have_text("in use: texts")
     page.click("#go")
     expect(page.locator("#said")).to_contain_text("“a red circle” has no =")
+
+
+def test_what_a_model_does_not_follow_stands_below_its_images(page: Any) -> None:
+    page.fill("#prompts", "a red circle\n" + "a blue star above a red circle " * 20)
+    page.click("#go")
+    told = re.compile(r"Done in [\s\S]*too long; not read")
+    expect(page.locator("#said")).to_contain_text(told, timeout=LONG)
+    expect(page.locator("#made .told").first).to_have_text("a red circle")  # each has its own prompt
+
+
+def test_words_that_are_not_known_leave_what_is_shown_as_it_is(page: Any) -> None:
+    page.fill("#prompts", "a red circle")
+    page.click("#go")
+    expect(page.locator("#said")).to_contain_text("Done", timeout=LONG)
+    expect(page.locator("#walk-slider")).to_be_in_viewport()
+    page.fill("#prompts", "a red cirle")
+    page.click("#go")
+    expect(page.locator("#said.bad")).to_contain_text("did you mean 'circle'?", timeout=LONG)
+    expect(page.locator("#walk")).to_be_visible()
+
+
+def test_an_empty_folder_says_how_it_is_filled(page: Any) -> None:
+    page.route("**/api/images?*", lambda route: route.fulfill(json={"images": []}))
+    page.click("#tab-history")
+    expect(page.locator("#history-folder")).to_have_text("images")
+    told = "There is no image in the folder images yet: Generate puts one there."
+    expect(page.locator("#history-said")).to_contain_text(told, timeout=LONG)

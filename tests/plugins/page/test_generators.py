@@ -41,7 +41,8 @@ def desk(site: Site, tmp_path: Path) -> Iterator[Desk]:
     for file in files:
         file.write_text(f"maker: {file.stem}\n")
     desk = Desk(load_catalogue(path=site.path), files=files, out=tmp_path / "images")
-    desk.queue.start()
+    desk.start()
+    desk.begin()  # it is opened
     yield desk
     desk.close()
 

@@ -178,10 +178,13 @@ def test_a_record_of_a_stranger_names_no_file_of_the_server(client: Any, desk: D
 
 def test_texts_of_strangers_are_data_in_every_answer(client: Any, desk: Desk, finished: Any) -> None:
     bad = "<img src=x onerror=alert(1)>\u2028</script>"
-    job = finished(client.post("/api/make", json={"text": QUICK, "prompts": [bad]}))
-    assert job["state"] in ("done", "failed")
+    text = f"{QUICK}text_encoder: {{tokenizer: {{unknown: ignore}}}}\n"
+    job = finished(client.post("/api/make", json={"text": text, "prompts": [bad]}))
+    (file,) = job["result"]["files"]
+    images = client.get("/api/images")
+    assert {it["file"]: it["prompts"] for it in images.json()["images"]}[file] == [bad]
     for answer in (
-        client.get("/api/images"),
+        images,
         client.post("/api/check", json={"text": f"sampler: '{bad}'"}),
         client.post("/api/fits", json={"text": "", "path": "sampler", "kind": bad}),
     ):

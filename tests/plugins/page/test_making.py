@@ -20,6 +20,14 @@ from glidepath.registry import image_in
 
 from .conftest import QUICK
 
+OF_CLASSES = """
+schedule: cosine
+denoiser:
+  {use: adm-unet, image_size: 32, channels: 32, channel_mult: [1], res_blocks: 1, attention_resolutions: [],
+    head_channels: 32, num_classes: 7}
+sampler: {use: ddim, steps: 2}
+"""
+
 Finished = Callable[[Any], dict[str, Any]]
 
 
@@ -77,6 +85,34 @@ def test_an_image_is_made_with_previews_and_carries_its_record(
         assert (files[3] in [it["file"] for it in answer]) == there
 
 
+def test_words_that_are_not_known_are_refused_before_they_wait(client: Any, desk: Desk) -> None:
+    before = desk.queue.documents()
+    for asked in (
+        {"prompts": ["a red circle", "a red cirle"]},
+        {"prompts": ["a red circle"], "negative": "a red cirle"},
+    ):
+        answer = client.post("/api/make", json={"text": QUICK, **asked})
+        assert answer.status_code == 400
+        assert "'cirle' (did you mean 'circle'?)" in answer.json()["problem"]
+    # shapes was never taught this word, and the other model was
+    asked = {"text": QUICK, "prompts": ["a red apple"], "axes": "extends: [emoji, shapes]"}
+    answer = client.post("/api/compare", json=asked)
+    assert "'apple'" in answer.json()["problem"]
+    asked = {"text": f"{QUICK}text_encoder: {{tokenizer: clip-bpe}}\n", "prompts": ["a red circle"]}
+    assert "can read no prompt yet" in client.post("/api/make", json=asked).json()["problem"]
+    assert desk.queue.documents() == before
+
+
+def test_what_a_model_does_not_follow_is_told_with_the_image(client: Any, finished: Finished) -> None:
+    long = "a red circle above a blue square " * 20
+    asked = {"text": QUICK, "prompts": ["a red circle", long], "size": [64, 64]}
+    result = finished(client.post("/api/make", json=asked))["result"]
+    assert result["prompts"] == ["a red circle", long]
+    unread, size = result["remarks"]
+    assert "is too long; not read" in unread
+    assert "made for images of 32x32 pixels" in size
+
+
 def test_a_picture_is_changed_under_a_mask_and_restored_with_it(client: Any, finished: Finished) -> None:
     hole = Image.new("L", (32, 32), 0)
     hole.paste(255, (0, 0, 16, 32))
@@ -112,17 +148,25 @@ def test_what_cannot_be_made_is_told(client: Any, finished: Finished) -> None:
     answer = client.post("/api/make", json={"text": "extends: shapes\nsampler: nope"})
     assert answer.status_code == 400
     assert "no sampler named 'nope'" in answer.json()["problem"]
-    job = finished(client.post("/api/make", json={"text": QUICK, "prompts": ["x"], "size": [33, 33]}))
+    job = finished(
+        client.post("/api/make", json={"text": QUICK, "prompts": ["a red circle"], "size": [33, 33]})
+    )
     assert (job["state"], "33" in job["message"]) == ("failed", True)
 
 
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_what_an_image_costs_is_told(client: Any) -> None:
     cost = client.post("/api/plan", json={"text": QUICK}).json()
     assert cost["parameters"] > 5_000_000
     assert cost["steps"] == 3
     assert cost["flops"] > 10**9
+    assert (cost["takes"], cost["texts"], cost["classes"]) == ({}, [], None)
+    upsampler = client.post("/api/plan", json={"text": "extends: shapes-upsample"}).json()
+    assert list(upsampler["takes"]) == ["low_res"]
+    cascade = client.post("/api/plan", json={"text": "extends: shapes-64"}).json()
+    assert cascade["takes"] == {}  # its second stage enlarges what the first made
+    of_classes = client.post("/api/plan", json={"text": OF_CLASSES}).json()
+    assert of_classes["classes"] == 7
 
 
 def _blocked(queue: Queue) -> tuple[threading.Event, Job]:

@@ -45,6 +45,11 @@ class Asked:
     pictures: Mapping[str, bytes] = attrs.field(factory=dict, repr=False)
 
     @property
+    def read(self) -> list[str]:
+        """Every text that a model is to read."""
+        return [*self.prompts, *filter(None, [self.negative]), *self.texts.values()]
+
+    @property
     def title(self) -> str:
         """What is asked for, in a few words."""
         named = [prompt for prompt in self.prompts if prompt.strip()]

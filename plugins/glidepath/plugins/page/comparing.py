@@ -52,7 +52,7 @@ class Axis:
 class Variant:
     """One spec of a comparison. label: of its choices.
 
-    about: its sampler, steps and scales, and what differs from the first beside the axes.
+    about: its sampler, steps and scales, and what differs from the first, beside the axes.
     """
 
     label: str
@@ -76,7 +76,7 @@ def read_axes(text: str) -> list[Axis]:
         raise GlidepathError(f"the axes are no YAML: {error}") from error
     axes = _axes(data)
     if len(_product(axes)) < 2:
-        raise GlidepathError(f"these axes make 1 variants, and 2 to {MOST_VARIANTS} are set side by side")
+        raise GlidepathError(_many(1))
     return axes
 
 
@@ -212,7 +212,8 @@ def _product(axes: Sequence[Axis]) -> list[Choice]:
 
 
 def _many(count: int) -> str:
-    return f"these axes make {count:,} variants, and 2 to {MOST_VARIANTS} are set side by side"
+    made = "1 variant" if count == 1 else f"{count:,} variants"
+    return f"these axes make {made}, and 2 to {MOST_VARIANTS} are set side by side"
 
 
 def variants(specs: Specs, text: str, axes: Sequence[Axis], *, need_weights: bool = False) -> list[Variant]:
@@ -258,7 +259,7 @@ def _about(values: Mapping[str, Any], first: Mapping[str, Any], varied: Set[str]
     for path, value in values.items():
         own = "extends" in varied or {path, path.removesuffix(".use")} & varied
         differs = not own and first.get(path, value) != value
-        if differs or _SHOWN.fullmatch(path):
+        if differs or (_SHOWN.fullmatch(path) and not own):
             there = f" ({_short(first[path])} in the first)" if differs else ""
             told.append(f"{path.removesuffix('.use')} {_short(value)}{there}")
     return ", ".join(told)

@@ -32,6 +32,7 @@ from glidepath.registry import (
     middle,
     naming_the_part,
     noise_film,
+    remarks,
     resized,
     save_png,
     to_pil,
@@ -107,6 +108,9 @@ class Maker:
             )
             keys = list(_keys(asked))
             _check(pipeline, asked)
+            remarked = remarks(pipeline, asked.read, pixels)
+            if not plan.all_weights():
+                remarked.append("The spec names no weights: its networks know nothing yet.")
             images = Images(
                 keys=keys,
                 columns=_columns(len(keys)),
@@ -129,8 +133,7 @@ class Maker:
             file = self.name(job, index)
             save_png(to_pil(image, images.scale), file, alone.to_json())
             files.append(file.name)
-        takes = {name: it.summary for name, it in pipeline.inputs.items() if name not in ("image", "mask")}
-        return {"files": files, "takes": takes, "texts": list(pipeline.texts)}
+        return {"files": files, "prompts": [key.prompt for key in keys], "remarks": remarked}
 
     def noised(self, job: Job, plan: Plan, asked: Asked) -> Mapping[str, Any]:
         """The forward chain of a picture, ever noisier, as frames of the job."""

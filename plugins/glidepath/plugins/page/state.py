@@ -25,7 +25,14 @@ from glidepath.plugins.page.news import News
 from glidepath.plugins.page.restoring import Restorer
 from glidepath.plugins.page.specs import Specs
 from glidepath.plugins.page.work import Work
-from glidepath.registry import Catalogue, Plan, canonical_json, picture_bytes
+from glidepath.registry import (
+    Catalogue,
+    Plan,
+    canonical_json,
+    naming_the_part,
+    picture_bytes,
+    require_readable,
+)
 
 if TYPE_CHECKING:
     from glidepath.plugins.page.making import Maker
@@ -105,7 +112,8 @@ class Desk:
         """What a page needs to begin."""
         text = self.specs.first()
         bases = [{"name": name, "summary": "a spec of this server"} for name in self.specs.files]
-        answer = {"text": text, "check": self.specs.check(text), "files": bases, **self.known}
+        out = self.history.folder.absolute().name
+        answer = {"text": text, "check": self.specs.check(text), "files": bases, "out": out, **self.known}
         self._wanted.set()
         return answer
 
@@ -131,7 +139,10 @@ class Desk:
         return self.specs.fits(_text(data), path, kind)
 
     def plan(self, data: Json) -> Json:
-        """What an image costs: parameters, memory, FLOPs, and the time of it at the speed of the last."""
+        """What an image costs: parameters, memory, FLOPs, and the time of it at the speed of the last.
+
+        takes, texts, classes: what may be given beside prompts, as a `Measurement` has it.
+        """
         asked = read_asked({"text": data.get("text"), "size": data.get("size")})
         plan = self.specs.plan(asked.text)
         try:
@@ -139,7 +150,15 @@ class Desk:
         except GlidepathError as error:
             return {"unknown": str(error)}
         flops = sum(cost.total_flops for cost in costs.values())
+        first, *others = (dict(cost.inputs) for cost in costs.values())
+        for stage in others:  # it enlarges what the one before made
+            stage.pop("low_res", None)
+            first.update(stage)
+        classes = [cost.classes for cost in costs.values() if cost.classes is not None]
         return {
+            "takes": {name: told for name, told in first.items() if name not in ("image", "mask")},
+            "texts": list(dict.fromkeys(name for cost in costs.values() for name in cost.texts)),
+            "classes": min(classes, default=None),
             "parameters": sum(sum(cost.parameters.values()) for cost in costs.values()),
             "memory": max(cost.memory_bytes for cost in costs.values()),
             "flops": flops,
@@ -165,9 +184,17 @@ class Desk:
         """Have images made; returns the job."""
         asked = read_asked(data)
         plan = self.specs.plan(asked.text, need_weights=True)
+        self._require_readable(asked, plan)
         job = self.job(asked, plan)
         self.queue.add(job)
         return job.document()
+
+    def _require_readable(self, asked: Asked, plan: Plan) -> None:
+        """Refuse texts that cannot be read before they wait for their turn."""
+        if any(asked.prompts):
+            self._imported.wait(timeout=60)
+            with naming_the_part(plan):
+                require_readable(plan, asked.read, self.catalogue)
 
     def job(self, asked: Asked, plan: Plan) -> Job:
         """The job that makes what is asked for."""
@@ -187,6 +214,7 @@ class Desk:
         asked, axes = read_asked(data), read_axes(str(data.get("axes", "")))
         group, jobs = secrets.token_hex(8), []
         for variant in variants(self.specs, asked.text, axes, need_weights=True):
+            self._require_readable(asked, variant.plan)
             job = self.job(asked, variant.plan)
             jobs.append(attrs.evolve(job, group=group, label=variant.label, about=variant.about))
         self.queue.add(*jobs)

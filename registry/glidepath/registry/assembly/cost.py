@@ -58,6 +58,8 @@ class Measurement:
     offloaded_bytes: the most bytes of weights and activations on the device at a time with
         `runtime.offload: parts`.
     layer_bytes: the same with `layers`, where nothing is computed once that layers give alike in each step.
+    inputs, texts, classes: what a request may give beside its prompts: pictures by name with what each is
+        for, names of texts, and one of so many classes.
     """
 
     parameters: Mapping[str, int]
@@ -73,6 +75,9 @@ class Measurement:
     gradient_flops: int = 0
     offloaded_bytes: int = 0
     layer_bytes: int = 0
+    inputs: Mapping[str, str] = attrs.field(factory=dict)
+    texts: Sequence[str] = ()
+    classes: int | None = None
 
     @property
     def weight_bytes(self) -> int:
@@ -268,6 +273,9 @@ def _of_networks(pipeline: ImagePipeline, cost: _Cost, by_layers: _Cost, runtime
         flops=cost.flops,
         offloaded_bytes=at_most(cost, weights),
         layer_bytes=at_most(by_layers, staying),
+        inputs={name: input.summary for name, input in pipeline.inputs.items()},
+        texts=pipeline.texts,
+        classes=pipeline.num_classes,
     )
 
 

@@ -85,7 +85,7 @@ def missing_inputs(plan: Plan, catalogue: Catalogue) -> Sequence[Problem]:
     return problems.warnings
 
 
-def require_readable(plan: Plan) -> None:
+def require_vocabularies(plan: Plan) -> None:
     """Refuse what is to read prompts and cannot, for want of a tokenizer, or of its words.
 
     Raises:

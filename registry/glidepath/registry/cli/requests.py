@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from glidepath.core.errors import GlidepathError, UnreadablePrompt
-from glidepath.core.size import sides
-from glidepath.registry.cli.printing import warn_once
+from glidepath.core.errors import GlidepathError
 from glidepath.registry.records.filenames import picture_option
 
 if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade
     from glidepath.core.image_pipeline import ImagePipeline
-    from glidepath.core.text_encoder import TextEncoder
     from glidepath.registry.plan.plan import Plan
 
 
@@ -156,50 +151,3 @@ def check_model(pipeline: ImagePipeline | Cascade, arguments: argparse.Namespace
     for label in arguments.labels:
         if label >= min(counts):
             raise GlidepathError(f"--label {label}: the classes of this model are 0 to {min(counts) - 1}")
-
-
-def warn_of_size(made: Sequence[int], asked: Sequence[int]) -> None:
-    """Say of a size in pixels, (H, W), that it is far from the one that a model was made for."""
-    if not prod(made) / 2 <= prod(asked) <= prod(made) * 2:
-        warn_once(
-            f"the model was made for images of {sides(made)} pixels: of {sides(asked)} they may repeat "
-            "what they show, or lack it"
-        )
-
-
-def warn_of_unread_words(stages: Mapping[str, ImagePipeline], prompts: Sequence[str]) -> None:
-    """Say which words are not read, for want of room, and of which prompts nothing is.
-
-    Raises:
-        UnreadablePrompt: some prompts cannot be read at all; every one of them is named.
-    """
-    unreadable = []
-    for prompt in dict.fromkeys(prompts):
-        unread: dict[str, list[str]] = {}
-        reads = []
-        for name, stage in stages.items():
-            try:
-                words = stage.text_encoder.truncated(prompt) if stage.text_encoder is not None else ""
-            except UnreadablePrompt as error:
-                unreadable.append(error)
-                continue
-            if words:
-                unread.setdefault(words, []).append(name)
-            if stage.text_encoder is not None:
-                reads.append(_reads_some(stage.text_encoder, prompt))
-        if reads and not any(reads):
-            what = f"nothing of the prompt {prompt!r} is read" if prompt.strip() else "the prompt is empty"
-            warn_once(f"{what}: the image shows nothing that was asked for")
-        for words, names in unread.items():
-            where = f" in stage {' and '.join(names)}" if len(names) < len(stages) else ""
-            warn_once(f"{prompt!r} is too long; not read{where}: {words!r}")
-    if unreadable:
-        raise UnreadablePrompt.joined(unreadable)
-
-
-def _reads_some(text_encoder: TextEncoder, prompt: str) -> bool:
-    """Whether an encoder finds words in a prompt; one that shows no tokenizer finds some in all but space."""
-    from glidepath.core.text_encoder import Tokenizer
-
-    tokenizer = getattr(text_encoder, "tokenizer", None)
-    return bool(tokenizer.encode(prompt) if isinstance(tokenizer, Tokenizer) else prompt.strip())

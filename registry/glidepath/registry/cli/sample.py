@@ -32,8 +32,6 @@ from glidepath.registry.cli.requests import (
     check_model,
     picture_files,
     requested,
-    warn_of_size,
-    warn_of_unread_words,
 )
 from glidepath.registry.files.interrupts import exit_status
 from glidepath.registry.files.writing import free_place, require_writable
@@ -219,14 +217,20 @@ def run(arguments: argparse.Namespace) -> int:
 
     from glidepath.registry.assembly.build import build_pipeline
     from glidepath.registry.assembly.error_notes import naming_the_part
-    from glidepath.registry.assembly.warnings import require_readable
+    from glidepath.registry.records.remarks import require_readable
 
     if any(arguments.prompts):
-        require_readable(plan)
+        with naming_the_part(plan):
+            require_readable(plan, _texts(arguments), catalogue)
     _warn_of_doubts(plan, catalogue)
     with naming_the_part(plan):
         pipeline = build_pipeline(plan, catalogue)
         return _sample(plan, pipeline, catalogue, prompts, pictures, arguments)
+
+
+def _texts(arguments: argparse.Namespace) -> list[str]:
+    """Every text that a model is to read."""
+    return [*arguments.prompts, *arguments.negatives, *(text for _, text in arguments.texts)]
 
 
 def _warn_of_doubts(plan: Plan, catalogue: Catalogue) -> None:
@@ -257,13 +261,12 @@ def _sample(
     from glidepath.registry.records.manifest import ImageKey, Images
     from glidepath.registry.records.pictures import Inputs
     from glidepath.registry.records.recording import describe_images
+    from glidepath.registry.records.remarks import remarks
 
-    stages = stages_of(pipeline)
     check_model(pipeline, arguments)
-    said = [text for _, text in arguments.texts]
-    warn_of_unread_words(stages, [*arguments.prompts, *arguments.negatives, *said])
     pixels = arguments.size or pipeline.image_size
-    warn_of_size(pipeline.image_size, pixels)
+    for remark in remarks(pipeline, _texts(arguments), pixels):
+        warn_once(remark)
     fitted = pictures.fitted(pixels, pipeline.inputs)
     inputs = Inputs(pictures=fitted, strength=arguments.strength, size=arguments.size)
     scale = arguments.scale or default_scale(max(pixels), len(prompts) * arguments.count)
@@ -283,7 +286,7 @@ def _sample(
     _warn_of_what_is_not_carried(images)
     _require_writable(arguments, len(images.keys))
     if arguments.noise_film is not None:
-        _write_noise_film(next(iter(stages.values())), arguments, scale)
+        _write_noise_film(next(iter(stages_of(pipeline).values())), arguments, scale)
     return _make(pipeline, manifest, inputs, arguments) if images.keys else 0
 
 

@@ -118,8 +118,14 @@ def test_a_rater_goes_from_the_link_to_the_end(page: Any, judgement: Judgement, 
     rater = judgement.raters()[0]
     assert len(rater.tasks) == 6
     page.goto(server.address + path_of(judgement, rater))
-    page.get_by_role("button", name="Begin").click()
+    begin = page.get_by_role("button", name="Begin")
+    begin.wait_for()
+    is_touched = page.evaluate("matchMedia('(hover: none)').matches")
+    assert ("Keys:" in page.locator("#keys").inner_text()) != is_touched
+    begin.click()
     ready(page)
+    said = "Tap a picture to enlarge it." if is_touched else "Click a picture, or press z, to enlarge it."
+    assert page.locator("#hint").inner_text() == said  # nothing where it is hidden
     assert "<script>alert(1)</script>" in page.locator("#prompt").inner_text()
     assert page.locator("script").count() == 1
     for arm in ARMS:

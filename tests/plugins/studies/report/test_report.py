@@ -232,10 +232,10 @@ def test_hours_are_of_the_device_whatever_it_is(analysis: Analysis) -> None:
 def test_the_report_of_an_unfinished_study_says_so_at_its_top_and_among_failures() -> None:
     results = attrs.evolve(part_study(), progress=Progress(done=12, waiting=18, all=30))
     made = document(compare(results))
-    assert made.summary.startswith("This study is not finished: 12 of 30 stages are done")
+    assert made.summary.startswith("This study is not finished: 12 of 30 nodes are done")
     [failures] = [it for it in made.sections if it.name == "failures"]
     assert failures.blocks == ("No trial has failed so far. 18 of 30 stages have not run yet.",)
-    assert "12 of 30 stages are done" in page(made)[: page(made).index("<nav>")]
+    assert "12 of 30 nodes are done" in page(made)[: page(made).index("<nav>")]
     some = attrs.evolve(scale_study(), progress=Progress(done=12, waiting=18, all=31))
     [failures] = [it for it in document(compare(some)).sections if it.name == "failures"]
     assert failures.blocks[1:] == ("18 of 31 stages have not run yet.",)

@@ -12,17 +12,23 @@ from glidepath.plugins.judge.analysis.analysis import PEOPLE, SIMULATED, Analysi
 from glidepath.plugins.judge.analysis.clusters import Interval
 from glidepath.plugins.judge.commands import counted
 
+_MOST_SENTENCES = 3
+"""Comparisons that the summary tells one by one; of more it tells those that show a difference."""
+
+_MOST_RATERS = 20
+
 TRIED_RATERS, TRIED_PROMPTS = 4, 20
 """The fewest on which the coverage of intervals was measured (docs/judging.md has the table)."""
 
 
 @attrs.frozen
 class Table:
-    """Rows of text under titles, and what they are."""
+    """Rows of text under titles, and what they are. folded: a page shows them when it is asked to."""
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    folded: bool = False
 
 
 @attrs.frozen
@@ -116,24 +122,38 @@ def _summary(analysis: Analysis) -> str:
     )
     if not group.compared:
         return f"{who}no answer counts yet."
-    return who + " ".join(_sentence(analysis, group, it) for it in group.compared)
+    if len(group.compared) <= _MOST_SENTENCES:
+        return who + " ".join(_sentence(analysis, group, it) for it in group.compared)
+    shown = [it for it in group.compared if _differ(analysis, group, it)]
+    what = f"{len(shown)} show" if len(shown) > 1 else f"{len(shown) or 'none'} shows"
+    told = f"of {len(group.compared)} comparisons {what} a difference"
+    said = who + (told if who else told.capitalize())
+    return " ".join([f"{said}.", *(_sentence(analysis, group, it) for it in shown)])
+
+
+def _differ(analysis: Analysis, group: Group, compared: Compared) -> bool:
+    """Whether a comparison shows a difference: by a look, where there are looks, else by its p."""
+    if _has_looks(analysis, group):
+        return any(look.decided for look in group.looks)
+    return compared.adjusted < 1 - analysis.judgement.rules.analysis.confidence
+
+
+def _has_looks(analysis: Analysis, group: Group) -> bool:
+    return analysis.judgement.rules.analysis.looks > 1 and group.name in (PEOPLE, SIMULATED)
 
 
 def _sentence(analysis: Analysis, group: Group, compared: Compared) -> str:
-    alpha = 1 - analysis.judgement.rules.analysis.confidence
     rate = compared.rate
     if analysis.judgement.rules.judgement.kind == "ratings":
         said = f"{compared.first} is rated {_interval(rate, '+.2f')} beside {compared.second}"
     else:
         said = f"{compared.first} wins {_interval(rate, '.1%')} against {compared.second}"
-    shown = compared.adjusted < alpha
-    if analysis.judgement.rules.analysis.looks > 1 and group.name in (PEOPLE, SIMULATED):
-        # p at the end takes no account of the looks before
-        shown = any(look.decided for look in group.looks)
+    differ = _differ(analysis, group, compared)
+    if _has_looks(analysis, group):  # p at the end takes no account of the looks before
         return (
-            f"{said}: {'a look has shown that they differ' if shown else 'no look has shown a difference'}."
+            f"{said}: {'a look has shown that they differ' if differ else 'no look has shown a difference'}."
         )
-    return f"{said}: {'they differ' if shown else 'no difference is shown'} (p {_p(compared.adjusted)})."
+    return f"{said}: {'they differ' if differ else 'no difference is shown'} (p {_p(compared.adjusted)})."
 
 
 def _group(analysis: Analysis, group: Group) -> Iterator[Block]:
@@ -272,6 +292,7 @@ def _raters(analysis: Analysis) -> Iterator[Block]:
             )
             for it in answered
         ),
+        folded=len(answered) > _MOST_RATERS,
     )
 
 

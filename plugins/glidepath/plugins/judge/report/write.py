@@ -14,7 +14,10 @@ from glidepath.plugins.judge.report.contents import Document, Forest, Table, as_
 from glidepath.registry import latex_table, text_table, write_text
 
 _STYLE = Path(__file__).with_name("page.css")
-_LEFT, _WIDE, _HIGH = 260, 360, 26
+_WIDE, _HIGH = 420, 40
+"""Of the scale of a forest, and of each of its rows, in pixels: a phone shows them nearly as they are."""
+
+_LONGEST = 62
 
 
 def write_report(analysis: Analysis, folder: Path) -> Path:
@@ -114,29 +117,32 @@ def _table(table: Table) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(it)}</{tag}>" for it in cells) + "</tr>"
 
     rows = "\n".join(row(cells, "td") for cells in table.rows)
-    return (
+    written = (
         f'<div class="wide"><table><caption>{escape(table.caption)}</caption>'
         f"<thead>{row(table.columns, 'th')}</thead><tbody>{rows}</tbody></table></div>"
+    )
+    return (
+        f"<details><summary>All {len(table.rows)}</summary>{written}</details>" if table.folded else written
     )
 
 
 def _forest(forest: Forest) -> str:
-    high = _HIGH * len(forest.rows) + 30
-    middle = _LEFT + _WIDE / 2
-    drawn = [f'<line class="axis" x1="{middle}" x2="{middle}" y1="0" y2="{high - 24}"/>']
+    high, edge = _HIGH * len(forest.rows) + 26, 18
+    middle = edge + _WIDE / 2
+    drawn = [f'<line class="axis" x1="{middle}" x2="{middle}" y1="0" y2="{high - 22}"/>']
     for number, (title, rate) in enumerate(forest.rows):
-        y = _HIGH * number + 14
-        low, value, top = (_LEFT + _WIDE * it for it in (rate.low, rate.value, rate.high))
-        shown = title if len(title) < 42 else title[:40] + "…"
+        y = _HIGH * number + 28
+        low, value, top = (edge + _WIDE * it for it in (rate.low, rate.value, rate.high))
+        shown = title if len(title) <= _LONGEST else title[: _LONGEST - 1] + "…"
         drawn.append(
-            f'<text x="{_LEFT - 12}" y="{y + 4}" text-anchor="end">{escape(shown)}</text>'
+            f'<text x="{edge}" y="{y - 12}">{escape(shown)}<title>{escape(title)}</title></text>'
             f'<line x1="{low:.1f}" x2="{top:.1f}" y1="{y}" y2="{y}"/>'
             f'<circle cx="{value:.1f}" cy="{y}" r="4"/>'
         )
     for share in (0.0, 0.5, 1.0):
-        x = _LEFT + _WIDE * share
+        x = edge + _WIDE * share
         drawn.append(f'<text x="{x}" y="{high - 6}" text-anchor="middle">{share:.0%}</text>')
-    width = _LEFT + _WIDE + 30
+    width = _WIDE + 2 * edge
     return (
         f'<figure><svg viewBox="0 0 {width} {high}" width="{width}" height="{high}" role="img" '
         f'aria-label="{escape(forest.caption)}">{"".join(drawn)}</svg>'

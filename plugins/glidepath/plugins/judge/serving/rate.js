@@ -4,6 +4,8 @@
 const here = location.pathname.replace(/\/+$/, "");
 const at = (id) => document.getElementById(id);
 const zoom = at("zoom");
+const touch = matchMedia("(hover: none)").matches; // such a device has no keys
+const enlarges = touch ? "Tap a picture to enlarge it." : "Click a picture, or press z, to enlarge it.";
 
 let state = null; // what the server last said
 let ready = false; // whether all pictures can be seen
@@ -47,7 +49,7 @@ function show(next) {
   }
   if (!begun && state.done === 0) {
     at("instructions").textContent = state.instructions || state.question;
-    at("keys").textContent = `Your answers are kept one by one: you can stop at any time, and go on later with the same link. Keys: ${choices().map((it) => `${it.sign} ${it.text.toLowerCase()}`).join(", ")}; z enlarges.`;
+    at("keys").textContent = `Your answers are kept one by one: you can stop at any time, and go on later with the same link. ${touch ? enlarges : `Keys: ${choices().map((it) => `${it.sign} ${it.text.toLowerCase()}`).join(", ")}; z enlarges.`}`;
     shown("welcome");
     at("begin").focus();
     return;
@@ -62,7 +64,7 @@ function work() {
   at("question").textContent = state.question;
   at("prompt").textContent = state.prompt;
   at("prompt").hidden = state.prompt === "";
-  at("hint").textContent = "Click a picture, or press z, to enlarge it.";
+  at("hint").textContent = enlarges;
   const names = state.pictures.length > 1 ? ["Left picture", "Right picture"] : ["The picture"];
   let missing = state.pictures.length;
   const number = state.task;

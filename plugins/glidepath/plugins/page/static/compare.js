@@ -105,6 +105,9 @@ async function news(job, step) {
   if (job.state === "running") told.textContent = `step ${job.index} of ${job.total}`;
   else if (job.state === "done") {
     told.textContent = duration(job.result.seconds);
+    const remarked = el("div", { class: "remarks small", textContent: job.result.remarks.join("\n") });
+    told.parentElement.querySelector(".remarks")?.remove();
+    told.after(remarked);
     await put(job, job.result.files.map((file) => `/images/${encodeURIComponent(file)}`));
   } else told.textContent = job.state === "failed" ? job.message : job.state;
 }
@@ -138,7 +141,7 @@ function draw() {
     const told = document.querySelector(`#variant-${CSS.escape(id)} .quiet`);
     if (!against || own.width !== against.width || own.height !== against.height || jobs.get(id).state !== "done") continue;
     const { mean, pixels } = difference(own, against, Number($("gain").value || 1));
-    if ($("difference").checked) context.putImageData(pixels, 0, 0);
+    if ($("difference").checked && own !== against) context.putImageData(pixels, 0, 0);
     told.textContent = `${duration(jobs.get(id).result.seconds)}; `
       + (own === against ? "the others are held against it" : `differs by ${mean.toFixed(1)} of 255 on average`);
   }

@@ -2,11 +2,13 @@
 
 import { $, ask, el, later, say } from "./tools.js";
 import { card } from "./make.js";
+import { spec } from "./spec.js";
 
 let last = "";
 let asked = 0;
 
 export function start() {
+  $("history-folder").textContent = spec.known.out;
   $("tab-history").addEventListener("click", () => list(""));
   $("older").addEventListener("click", () => list(last));
   $("find").addEventListener("input", later(250, () => list("")));
@@ -22,10 +24,14 @@ async function list(before) {
     for (const image of images) place(image);
     last = images.at(-1)?.file ?? last;
     $("older").hidden = images.length < 60;
-    say("history-said", images.length || before ? "" : find ? "No image has all of these words." : "Nothing has been made yet.");
+    say("history-said", images.length || before ? "" : find ? "No image has all of these words." : nothing());
   } catch (error) {
     say("history-said", error.message, true);
   }
+}
+
+function nothing() {
+  return `There is no image in the folder ${spec.known.out} yet: Generate puts one there. \`glidepath page --out DIR\` shows another folder.`;
 }
 
 function place(image) {

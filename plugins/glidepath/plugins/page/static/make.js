@@ -166,7 +166,9 @@ function told(job, step) {
 // Where somebody works elsewhere on the page, it stays where it is.
 function intoSight() {
   const at = document.activeElement;
-  if (at === document.body || $("ask").contains(at)) $("result").scrollIntoView({ block: "nearest" });
+  if (at !== document.body && !$("ask").contains(at)) return;
+  $("result").scrollIntoView({ block: "nearest" });
+  if (!$("walk").hidden) $("walk").scrollIntoView({ block: "nearest" });
 }
 
 function picture(address, told) {
@@ -179,15 +181,10 @@ function finished(job) {
   if (job.kind === "replay") {
     return say("said", job.result.difference || "Made again: the same image, pixel for pixel.", Boolean(job.result.difference));
   }
-  say("said", `Done in ${duration(job.result.seconds)}.`);
+  const { files = [], prompts = [], remarks = [] } = job.result;
+  say("said", [`Done in ${duration(job.result.seconds)}.`, ...remarks].join("\n"));
   planAgain(); // it knows now how fast this machine is
-  const files = job.result.files ?? [];
-  const { takes = {}, texts = [] } = job.result;
-  $("takes").replaceChildren(...Object.entries(takes).map(([name, about]) => el("option", { value: name, textContent: about })));
-  const told = [...Object.entries(takes).map(([name, about]) => `${name}, ${about}`), ...texts.map((name) => `the text ${name}`)];
-  $("takes-told").textContent = told.length ? `This model takes ${told.join("; ")}.` : "";
-  $("made").replaceChildren(...files.map((file) => card({ file, prompts: [job.title] })));
-  $("shown").addEventListener("load", intoSight, { once: true });
+  $("made").replaceChildren(...files.map((file, index) => card({ file, prompts: [prompts[index] || job.title] })));
   if (files.length === 1) picture(`/images/${encodeURIComponent(files[0])}`, job.title);
   if (job.frames.length) {
     $("walk").hidden = false;
@@ -197,6 +194,7 @@ function finished(job) {
     if (job.kind === "noise") showFrame();
     else mark(job, job.frames.at(-1));
   }
+  $("shown").decode().catch(() => {}).finally(intoSight);
 }
 
 function mark(job, index) {

@@ -115,6 +115,7 @@ export function chosenSize() {
 }
 
 function show(cost) {
+  taken(cost);
   if (cost.unknown) return facts([["Cost", cost.unknown]]);
   const rows = [
     ["Parameters", cost.parameters.toLocaleString("en")],
@@ -124,6 +125,14 @@ function show(cost) {
   ];
   if (cost.seconds) rows.push(["Time", `about ${duration(cost.seconds)} an image, as fast as the last`]);
   return facts(rows);
+}
+
+// What the model takes beside prompts, as the plan says it.
+function taken({ takes = {}, texts = [], classes, unknown }) {
+  $("takes").replaceChildren(...Object.entries(takes).map(([name, about]) => el("option", { value: name, textContent: about })));
+  const told = [...Object.entries(takes).map(([name, about]) => `the picture ${name}, ${about}`), ...texts.map((name) => `the text ${name}`)];
+  if (classes) told.push(`classes from 0 to ${classes - 1}`);
+  $("takes-told").textContent = told.length ? `This model takes ${told.join("; ")}.` : unknown ? "" : "This model takes none of these.";
 }
 
 function facts(rows) {

@@ -21,6 +21,7 @@ async function look() {
 }
 
 async function read(what, card, empty) {
+  if (!$(what).childElementCount) say(`${what}-said`, "Looking…");
   try {
     const answer = await ask(`/api/${what}`);
     const open = new Set([...$(what).querySelectorAll("details[open]")].map((node) => node.id));
@@ -102,7 +103,7 @@ function run(it) {
       ...figures.filter(([name]) => name !== "step").slice(0, 4).map(([name, value]) => `${name.replaceAll("_", " ")} ${Number(value.toPrecision(4))}`)].filter(Boolean).join(" · ") }),
     it.curves.loss ? curve("loss", it.curves.loss) : null,
     el("details", { id: `curves-${it.name}` }, el("summary", {}, "All curves"),
-      Object.entries(it.curves).filter(([name]) => name !== "loss").map(([name, points]) => curve(name, points))),
+      el("div", { class: "curves" }, Object.entries(it.curves).filter(([name]) => name !== "loss").map(([name, points]) => curve(name, points)))),
     it.sheets.length ? el("details", { id: `sheets-${it.name}` }, el("summary", {}, `Sheets of samples (${it.sheets.length})`),
       it.sheets.toReversed().map((file) => el("div", { class: "stage" }, el("img", { src: `/runs/${path(it.name)}/sheets/${encodeURIComponent(file)}`, alt: `samples, ${file}`, loading: "lazy" })))) : null,
     el("details", { id: `events-${it.name}` }, el("summary", {}, "What happened"), el("pre", { textContent: it.events.join("\n") })),

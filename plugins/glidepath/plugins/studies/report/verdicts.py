@@ -47,7 +47,7 @@ def unfinished(results: StudyResults) -> str:
     if progress is None or progress.finished:
         return ""
     return (
-        f"This study is not finished: {progress.done} of {progress.all} stages are done, and all that "
+        f"This study is not finished: {progress.done} of {progress.all} nodes are done, and all that "
         "follows may change. "
     )
 
