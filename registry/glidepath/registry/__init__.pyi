@@ -15,6 +15,7 @@ from glidepath.registry.assembly.weights import locate_weights as locate_weights
 from glidepath.registry.assembly.weights import weights_sha256 as weights_sha256
 from glidepath.registry.cli import main as main
 from glidepath.registry.cli.arguments import CommandParser as CommandParser
+from glidepath.registry.cli.arguments import key_value as key_value
 from glidepath.registry.cli.arguments import natural_int as natural_int
 from glidepath.registry.cli.arguments import positive_int as positive_int
 from glidepath.registry.cli.dispatch import command_parser as command_parser
@@ -152,6 +153,7 @@ from glidepath.registry.text.problems import Place as Place
 from glidepath.registry.text.problems import Problem as Problem
 from glidepath.registry.text.problems import Problems as Problems
 from glidepath.registry.text.problems import SpecError as SpecError
+from glidepath.registry.text.problems import UsageError as UsageError
 from glidepath.registry.text.problems import did_you_mean as did_you_mean
 from glidepath.registry.text.problems import nearest as nearest
 from glidepath.registry.text.problems import quoted as quoted

@@ -177,9 +177,9 @@ def test_answers_are_exported_with_all_that_is_known_and_as_preferences(
             and {f"j/{row['left']}", f"j/{row['right']}"} == {pair["chosen"], pair["rejected"]}
         )
         assert wins == pair["votes"]["chosen"]
-    assert main(["judge", "export", "j", "--out", "pairs.jsonl"]) == 1
+    assert main(["judge", "export", "j", "--out", "pairs.jsonl"]) == 2
     assert "these have judged: simulated" in capsys.readouterr().err
-    assert main(["judge", "export", "j", "--out", "answers.txt"]) == 1
+    assert main(["judge", "export", "j", "--out", "answers.txt"]) == 2
 
 
 def test_answers_are_exported_as_parquet(make: Callable[..., Judgement]) -> None:
@@ -278,9 +278,9 @@ def test_as_a_metric_a_picture_has_the_share_of_its_comparisons_that_it_won(
     ("words", "status", "said"),
     [
         (["--rate", "0.55"], 0, "judgements find a rate of 0.55 in 80%"),
-        (["--rate", "0.5"], 1, "not 0.5"),
-        (["--rate", "55"], 1, "this is 55; is 0.55 meant?"),
-        (["--rate", "0.55", "--power", "1.5"], 1, "--power is 1.5"),
+        (["--rate", "0.5"], 2, "not 0.5"),
+        (["--rate", "55"], 2, "this is 55; is 0.55 meant?"),
+        (["--rate", "0.55", "--power", "1.5"], 2, "--power is 1.5"),
         (["--rate", "0.51", "--per-rater", "1000000000", "--rater-icc", "0.2"], 1, "ask each for less"),
     ],
 )

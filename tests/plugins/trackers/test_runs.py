@@ -114,7 +114,7 @@ def test_curves_are_drawn(runs: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert colours is not None
         assert (31, 119, 180) in {colour for _, colour in colours}  # the first line
         assert (255, 127, 14) in {colour for _, colour in colours}  # the second, of images/s at least
-    assert main(["runs", "--curves", "x.png", "--figure", "los"]) == 1
+    assert main(["runs", "--curves", "x.png", "--figure", "los"]) == 2
     assert "there are images_per_second, loss" in capsys.readouterr().err
 
 
@@ -172,5 +172,5 @@ def test_no_run_is_told(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().err
     assert "there is no folder list" in said
     assert "`glidepath runs` lists the runs in the folder runs" in said
-    assert main(["runs", "--page", "x.html"]) == 1
+    assert main(["runs", "--page", "x.html"]) == 2
     assert "a page is of one run, and these are 2" in capsys.readouterr().err

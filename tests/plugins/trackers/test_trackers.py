@@ -209,7 +209,7 @@ def test_a_run_is_handed_to_a_tracker_afterwards(run: Subject, capsys: pytest.Ca
         (["runs/x", "--to", "csv"], "runs/x has nothing to hand over yet: the first figures come after"),
         (["runs/x", "--to", "cvs"], "csv"),
         (["runs/x", "--to", "csv", "--set", "fiel=a"], "file"),
-        (["runs/x", "--to", "csv", "--set", "a"], "NAME=VALUE"),
+        (["runs/x", "--to", "csv", "--set", "a"], "KEY=VALUE"),
     ],
 )
 def test_what_cannot_be_handed_on_is_told(

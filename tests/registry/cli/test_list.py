@@ -27,7 +27,7 @@ def test_list_of_a_kind_shows_that_kind(acme: Any, glidepath: Any) -> None:
 
 def test_list_of_an_unknown_kind_suggests_one(acme: Any, glidepath: Any) -> None:
     status, out, err = glidepath("list", "samplr")
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert "did you mean 'sampler'?" in err
 
 

@@ -51,7 +51,35 @@ def test_an_unknown_command_suggests_one(acme: Any, glidepath: Any) -> None:
     assert (status, out) == (2, "")
     assert err == "glidepath: error: there is no command named 'lst'; did you mean 'list'?\n"
     assert "did you mean 'tune'?" in glidepath("tunne")[2]
-    assert "the commands are list, show," in glidepath("zzzzzz")[2]
+    assert "`glidepath --help` names the commands" in glidepath("zzzzzz")[2]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (2, ["check", "shapes", "--sett", "sampler.steps=3"]),
+        (2, ["check", "shapes", "--set", "sampler.steps", "3"]),
+        (2, ["check", "shapes", "--set", "sampler.steps=x"]),
+        (2, ["check", "nosuch.yaml"]),
+        (2, ["list", "presets"]),
+        (2, ["show", "nosuch"]),
+        (2, ["plan", "shapes", "--quick", "--size", "32x32"]),
+        (2, ["sample", "a star", "--strength", "0.5"]),
+        (2, ["track", "nosuch", "--to", "csv", "--set", "flush"]),
+        (2, ["study", "status", "nosuch"]),
+        (1, ["sample", "a star", "--image", "nosuch.png", "--strength", "0.5"]),
+        (1, ["replay", "nosuch.png"]),
+        (1, ["track", "nosuch", "--to", "csv"]),
+    ],
+    ids=str,
+)
+def test_a_wrong_command_line_or_spec_ends_with_2_and_what_fails_otherwise_with_1(
+    glidepath: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = glidepath(*words)
+    assert said[:2] == (status, "")
+    assert said[2]
 
 
 def test_an_unknown_command_may_be_of_a_plugin_that_failed(acme: Any, glidepath: Any) -> None:

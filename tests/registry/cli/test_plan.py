@@ -138,12 +138,15 @@ def test_weights_that_are_not_there_are_a_warning_of_check(
         text = (tmp_path / "spec.yaml").read_text()
         (tmp_path / "new.yaml").write_text(f"{text}weights: {file}\n")
         status, out, err = glidepath_here("check", "new.yaml")
-        assert (status, out) == (0, "new.yaml: ok\n")
+        assert (status, out) == (0, "new.yaml: ok, with 1 warning\n")
         document = json.loads(glidepath_here("check", "new.yaml", "--json")[1])
         (warning,) = document["warnings"]
         assert (document["ok"], err) == (True, f"glidepath: warning: {warning}\n")
         assert "has no file 'nosuch.safetensors'" in warning or "there is no file 'nosuch" in warning
         assert hint in warning
+        # it is told beside a problem, too
+        status, _, err = glidepath_here("check", "new.yaml", "--set", "sampler.stepz=3")
+        assert (status, err.count(warning), "did you mean 'steps'" in err) == (2, 1, True)
         # `sample` refuses it in the same words
         assert glidepath_here("sample", "a star", "--spec", "new.yaml")[::2] == (2, f"{warning}\n")
 
@@ -163,7 +166,7 @@ def test_weights_of_another_width_are_a_problem_of_check(
 
 def test_what_the_bundled_presets_wait_for_is_told_with_how_to_get_it(acme: Any, glidepath_here: Any) -> None:
     status, out, err = glidepath_here("check", "glide-clip")
-    assert (status, out) == (0, "glide-clip: ok\n")
+    assert (status, out) == (0, "glide-clip: ok, with 5 warnings\n")
     for what in (
         "stages.base.denoiser (adm-unet) has no weights yet: it makes noise",
         "stages.upsample.denoiser (adm-unet) has no weights yet: it makes noise",
@@ -355,10 +358,10 @@ def test_a_stage_of_a_cascade_costs_what_its_share_of_the_size_does(
 
 def test_a_size_that_the_model_does_not_make_is_refused(acme: Any, glidepath_here: Any) -> None:
     status, _, err = glidepath_here("plan", "shapes", "--size", "33x32")
-    assert status == 1
+    assert status == 2
     assert "33x32" in err
     status, _, err = glidepath_here("plan", "spec.yaml", "--size", "16x16", "--quick")
-    assert (status, "--quick leaves the cost out" in err) == (1, True)
+    assert (status, "--quick leaves the cost out" in err) == (2, True)
 
 
 def test_a_guidance_that_asks_twice_costs_twice(acme: Any, tmp_path: Path) -> None:

@@ -323,17 +323,17 @@ def test_a_wrong_override_ends_in_status_2_with_its_place(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "status", "message"),
     [
-        ([], "give a prompt"),
-        (["a star", "--out", "x.jpg"], "ends in .png"),
-        (["a gren star"], "did you mean 'green'"),
+        ([], 2, "give a prompt"),
+        (["a star", "--out", "x.jpg"], 2, "ends in .png"),
+        (["a gren star"], 1, "did you mean 'green'"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_one_line(
-    tiny: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    tiny: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, message: str
 ) -> None:
-    assert run("sample", *arguments, "--spec", tiny) == 1
+    assert run("sample", *arguments, "--spec", tiny) == status
     assert message in capsys.readouterr().err
 
 

@@ -77,7 +77,7 @@ def test_show_of_a_preset_prints_it(acme: Any, glidepath: Any) -> None:
 def test_show_of_a_name_that_two_have_asks_which(acme: Any, glidepath: Any) -> None:
     acme.plugin("other", OTHER)
     status, _, err = glidepath("show", "ddim")
-    assert status == 1
+    assert status == 2
     assert "allowed: sampler/acme/ddim, sampler/other/ddim" in err
     assert glidepath("show", "other/ddim")[1].startswith("sampler ddim: another")
     assert "use: acme/ddim" in glidepath("show", "sampler/acme/ddim")[1]
@@ -97,6 +97,6 @@ def test_show_of_a_name_that_two_have_asks_which(acme: Any, glidepath: Any) -> N
 )
 def test_show_of_an_unknown_name_suggests_one(acme: Any, glidepath: Any, name: str, hint: str) -> None:
     status, out, err = glidepath("show", name)
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err.startswith("glidepath: error: ")
     assert hint in err

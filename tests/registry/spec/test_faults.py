@@ -137,7 +137,10 @@ FAULTS = {
         "pip install no-such-module"),
     "a part without use, with the names": Row(
         swapped("ddpm", "{steps: 3}"), "sampler does not say which sampler it is", (3, 10), "sampler",
-        "name it as 'use'", SAMPLERS),
+        "name it as 'use', such as {use: NAME, steps: ...}", SAMPLERS),
+    "a part whose name stands in the place of use": Row(
+        swapped("ddpm", "{ddim: {steps: 3, eta: 0}}"), "sampler does not say which sampler it is", (3, 10),
+        "sampler", "name it as 'use', such as {use: ddim, steps: ..., eta: ...}", SAMPLERS),
 }  # fmt: skip
 
 

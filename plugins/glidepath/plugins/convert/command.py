@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glidepath.core import GlidepathError
-from glidepath.registry import CommandParser, add_plugin_switches, note_failures, open_catalogue
+from glidepath.registry import CommandParser, add_plugin_switches, key_value, note_failures, open_catalogue
 
 EPILOG = """\
 Recognises the files that OpenAI published of GLIDE (base, upsample, inpaint, CLIP) and of ADM
@@ -108,6 +108,7 @@ def parser() -> CommandParser:
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
+        type=key_value,
         dest="settings",
         action="append",
         default=[],

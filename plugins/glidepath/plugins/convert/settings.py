@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from glidepath.core import GlidepathError
+from glidepath.registry import UsageError
 
 _PATH = re.compile(r"[a-z]\w*(?:\.[a-z]\w*)*", re.ASCII)
 
@@ -29,7 +29,7 @@ FREE = {
 """The parameters of each part that no tensor shows. Other parts are free as a whole."""
 
 
-class WrongSetting(GlidepathError):
+class WrongSetting(UsageError):
     """A `--set` cannot be read, or contradicts the tensors."""
 
 

@@ -11,6 +11,7 @@ from glidepath.registry import (
     CommandParser,
     add_json_argument,
     add_plugin_switches,
+    key_value,
     natural_int,
     positive_int,
 )
@@ -67,6 +68,7 @@ def parser() -> CommandParser:
     new.add_argument(
         "--set",
         metavar="KEY=VALUE",
+        type=key_value,
         dest="overrides",
         action="append",
         default=[],

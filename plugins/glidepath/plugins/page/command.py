@@ -10,6 +10,7 @@ from pathlib import Path
 from glidepath.core import GlidepathError
 from glidepath.registry import (
     CommandParser,
+    UsageError,
     add_plugin_switches,
     fresh_token,
     natural_int,
@@ -44,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
             raise GlidepathError(f"--spec {file}: there is no such file")
     names = [file.name for file in arguments.specs]
     if len(set(names)) < len(names):
-        raise GlidepathError("two files of --spec have one name; the page knows them by it")
+        raise UsageError("two files of --spec have one name; the page knows them by it")
 
     _require_folder(arguments.out)
     from glidepath.plugins.page.routes import application

@@ -32,6 +32,7 @@ from glidepath.registry import (
     API_VERSION,
     Catalogue,
     Component,
+    UsageError,
     did_you_mean,
     load_catalogue,
     markdown_table,
@@ -133,25 +134,25 @@ def new_plugin(distribution: str, kind: str, catalogue: Catalogue) -> NewPlugin:
     known, wanted = templates(catalogue), kind.replace("-", "_")
     if wanted not in known:
         hint = did_you_mean(wanted, known) or f"there are templates for {', '.join(known)}"
-        raise GlidepathError(f"there is no template for a plugin of kind {kind!r}; {hint}")
+        raise UsageError(f"there is no template for a plugin of kind {kind!r}; {hint}")
     if not _NAME.fullmatch(distribution):
-        raise GlidepathError(
+        raise UsageError(
             f"{distribution!r} is no name for a package; write lower-case words of letters and digits, "
             "joined by hyphens, a letter first, such as glidepath-acme"
         )
     plugin = NewPlugin(distribution, wanted, known[wanted])
     if plugin.package in _TAKEN or keyword.iskeyword(plugin.package):
-        raise GlidepathError(
+        raise UsageError(
             f"a package named {distribution!r} would hide Python's own module, or that of a package that it "
             f"needs; another name would do, such as glidepath-{distribution}"
         )
     if not plugin.part[0].isalpha():
-        raise GlidepathError(
+        raise UsageError(
             f"the part would be named {plugin.part!r}; let a letter come first behind 'glidepath-'"
         )
     bundled = load_catalogue(environ={}, no_plugins=True).components(wanted)
     if plugin.part in [registered.component.name for registered in bundled]:
-        raise GlidepathError(
+        raise UsageError(
             f"glidepath has a {plugin.kind_words} {plugin.part!r} itself, and a spec that says "
             f"`use: {plugin.part}` would have to say which; choose another name"
         )

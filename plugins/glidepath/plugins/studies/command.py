@@ -10,7 +10,7 @@ from glidepath.plugins.studies.commands import inspecting, planning, reporting, 
 from glidepath.plugins.studies.commands.inspecting import MOST_LISTED
 from glidepath.plugins.studies.store.files import StoreError
 from glidepath.plugins.studies.study.sections import FAILURES
-from glidepath.registry import CommandParser, add_plugin_switches
+from glidepath.registry import CommandParser, add_plugin_switches, key_value
 
 EPILOG = """\
 STUDY is a study file; for status, stop, export and compare also the folder of one that has run.
@@ -66,6 +66,7 @@ def parser() -> CommandParser:
             command.add_argument(
                 "--set",
                 metavar="KEY=VALUE",
+                type=key_value,
                 dest="overrides",
                 action="append",
                 default=[],

@@ -12,8 +12,10 @@ from glidepath.core import Event, GlidepathError, Subject
 from glidepath.plugins.trackers.runs import EVENTS, HEARTBEAT, LOG, is_run, json_lines, read_spec_tree
 from glidepath.registry import (
     CommandParser,
+    UsageError,
     add_plugin_switches,
     build_part,
+    key_value,
     open_catalogue,
     plan_part,
 )
@@ -42,13 +44,11 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     parameters: dict[str, Any] = {}
     for setting in arguments.set:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise GlidepathError(f"--set takes NAME=VALUE, and this is {setting!r}")
+        name, _, value = setting.partition("=")
         try:
             parameters[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise GlidepathError(f"--set {setting}: the value is no YAML") from error
+            raise UsageError(f"--set {setting}: the value is no YAML") from error
     catalogue = open_catalogue(arguments)
     tracker: Tracker = build_part(plan_part("tracker", arguments.to, parameters, catalogue), catalogue)
     count = track(arguments.run, tracker)
@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", required=True, metavar="TRACKER", help="such as csv, tensorboard or mlflow")
     parser.add_argument(
         "--set",
+        type=key_value,
         action="append",
         default=[],
         metavar="NAME=VALUE",

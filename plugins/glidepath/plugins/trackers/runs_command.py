@@ -10,6 +10,7 @@ from glidepath.core import GlidepathError
 from glidepath.plugins.trackers.runs import STOP, Recorded, differences, find_runs
 from glidepath.registry import (
     CommandParser,
+    UsageError,
     add_json_argument,
     print_json,
     text_table,
@@ -92,7 +93,7 @@ def _draw(runs: Sequence[Recorded], names: Sequence[str], file: Path) -> None:
     for name in names:
         if not any(run.curve(name)[0] for run in runs):
             known = sorted({known for run in runs for known in run.names})
-            raise GlidepathError(f"no run has a figure {name!r}; there are {', '.join(known)}")
+            raise UsageError(f"no run has a figure {name!r}; there are {', '.join(known)}")
     data = _drawing()(runs, names)
     write_whole(file, lambda partial: partial.write_bytes(data))
     print(file)
@@ -100,7 +101,7 @@ def _draw(runs: Sequence[Recorded], names: Sequence[str], file: Path) -> None:
 
 def _page(runs: Sequence[Recorded], file: Path) -> None:
     if len(runs) != 1:
-        raise GlidepathError(f"a page is of one run, and these are {len(runs)}")
+        raise UsageError(f"a page is of one run, and these are {len(runs)}")
     _drawing()
     from glidepath.plugins.trackers.page import page
 
@@ -111,7 +112,7 @@ def _page(runs: Sequence[Recorded], file: Path) -> None:
 def _stop(runs: Sequence[Recorded], *, named: bool) -> None:
     """Have runs stop, wherever they go on that their folders are seen from."""
     if not named:
-        raise GlidepathError("name the runs that are to stop, such as glidepath runs runs/a --stop")
+        raise UsageError("name the runs that are to stop, such as glidepath runs runs/a --stop")
     for run in runs:
         if run.state != "running":
             raise GlidepathError(f"{run.folder} does not run: it is {run.state}")

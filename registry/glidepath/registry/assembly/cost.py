@@ -11,6 +11,7 @@ from glidepath.core.errors import GlidepathError
 from glidepath.registry.assembly.asked import evaluations_of, request_of
 from glidepath.registry.assembly.flops import flop_counter
 from glidepath.registry.assembly.pipelines import pipeline_of
+from glidepath.registry.text.problems import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -100,7 +101,7 @@ class Measurement:
         return sum(self.flops.values()) + (self.evaluations - 1) * self.flops["model"]
 
 
-class WrongSize(GlidepathError):
+class WrongSize(UsageError):
     """A model makes no images of the size that was asked for."""
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
-    0 done; 1 an error; 2 a spec with problems, or wrong arguments; 130 interrupted, by SIGTERM 143; 141 the
-    reader of the output has gone.
+    0 done; 2 the command line or the spec is wrong; 1 something else failed; 130 interrupted, by SIGTERM
+    143; 141 the reader of the output has gone.
     """
     try:
         from glidepath.registry.cli.dispatch import run

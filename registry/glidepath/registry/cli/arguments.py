@@ -96,6 +96,13 @@ def fraction(text: str) -> float:
     return value
 
 
+def key_value(text: str) -> str:
+    """The `type` of an argument that is KEY=VALUE, kept as it is written."""
+    if text.find("=") < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no KEY=VALUE: there is no = in it")
+    return text
+
+
 def named_file(text: str) -> tuple[str, Path]:
     """The `type` of an argument that is a picture with its name, NAME=FILE."""
     name, _, file = text.partition("=")

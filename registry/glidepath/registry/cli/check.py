@@ -46,7 +46,7 @@ def parser() -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print "SPEC: ok".
+    """Print "SPEC: ok", and how many warnings there are.
 
     Raises:
         SpecError: with all problems of the spec; with `--json` they are the document instead.
@@ -60,17 +60,30 @@ def run(arguments: argparse.Namespace) -> int:
         _require_fit(plan, catalogue)
         warnings = [problem.render() for problem in doubts(plan, catalogue)]
     except SpecError as error:
-        if not arguments.json:
-            raise
-        print_json(_document(arguments.spec, error.problems, ()))
-        return 2
+        warnings = _not_there(arguments, error.problems)
+        if arguments.json:
+            print_json(_document(arguments.spec, error.problems, warnings))
+            return 2
+        for warning in warnings:
+            warn_once(warning)
+        raise
     if arguments.json:
         print_json(_document(arguments.spec, (), warnings))
         return 0
     for warning in warnings:
         warn_once(warning)
-    print(f"{arguments.spec}: ok")
+    count = f", with {len(warnings)} warning{'s' * (len(warnings) > 1)}" if warnings else ""
+    print(f"{arguments.spec}: ok{count}")
     return 0
+
+
+def _not_there(arguments: argparse.Namespace, problems: Sequence[Problem]) -> list[str]:
+    """Warnings of weights that are not there, of a spec that has problems, and so no plan."""
+    try:
+        open_plan(arguments, need_weights=True)
+    except SpecError as error:
+        return [problem.render() for problem in error.problems if problem not in problems]
+    return []
 
 
 def _require_fit(plan: Plan, catalogue: Catalogue) -> None:

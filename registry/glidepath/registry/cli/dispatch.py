@@ -24,7 +24,7 @@ from glidepath.registry.describe.commands import BUILTIN_COMMANDS
 from glidepath.registry.discovery.scan import DISTRIBUTION, own_version, unreadable_metadata
 from glidepath.registry.files.interrupts import exit_status, sigterm_as_interrupt
 from glidepath.registry.files.streams import answering, escaped, open_streams
-from glidepath.registry.text.problems import SpecError, did_you_mean
+from glidepath.registry.text.problems import SpecError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
@@ -72,7 +72,7 @@ def _status(arguments: list[str]) -> int:
         return 2
     except GlidepathError as error:
         print_error(error)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt as interrupt:
         print(" ".join(["glidepath: interrupted", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
         return exit_status(interrupt)
@@ -181,7 +181,7 @@ def _hint(name: str, unknown: NotFound, catalogue: Catalogue) -> str:
     """What may be meant by the name of a command that stands for none, or for several."""
     commands = [*BUILTIN_COMMANDS, *catalogue.commands()]
     if name not in (spelling.rpartition("/")[2] for spelling in unknown.allowed):
-        return did_you_mean(name, commands) or unknown.hint or f"the commands are {', '.join(commands)}"
+        return did_you_mean(name, commands) or unknown.hint or "`glidepath --help` names the commands"
     return f"{unknown.hint}: {', '.join(unknown.allowed)}"
 
 

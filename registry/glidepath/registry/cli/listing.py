@@ -9,7 +9,7 @@ from glidepath.registry.cli.opening import add_json_argument, open_catalogue
 from glidepath.registry.cli.printing import note_failures, print_json, text_table
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import NotFound
-from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.text.problems import UsageError, did_you_mean, with_names
 
 EPILOG = """\
 A name in the second column is what a spec writes behind `use:`. Where two plugins supply one name, both stand
@@ -38,13 +38,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table.
 
     Raises:
-        NotFound: there is no such kind.
+        UsageError: there is no such kind.
     """
     catalogue = open_catalogue(arguments)
     kinds = [*catalogue.kinds, "preset"]
     if arguments.kind not in (None, *kinds):
         hint = did_you_mean(arguments.kind, kinds) or f"`glidepath show {arguments.kind}` shows a part"
-        raise NotFound(f"there is no kind of part {arguments.kind!r}", hint, kinds)
+        raise UsageError(with_names(f"there is no kind of part {arguments.kind!r}", hint, kinds))
     entries = [entry for entry in _entries(catalogue) if arguments.kind in (None, entry["kind"])]
     if arguments.json:
         print_json(entries)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from glidepath.registry.cli.arguments import OptionalFile
+from glidepath.registry.cli.arguments import OptionalFile, key_value
 from glidepath.registry.cli.printing import warn_once
 from glidepath.registry.discovery.catalogue import Catalogue, load_catalogue
 
@@ -36,6 +36,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
+        type=key_value,
         dest="overrides",
         action="append",
         default=[],

@@ -14,6 +14,7 @@ from glidepath.registry.cli.opening import add_json_argument, add_spec_arguments
 from glidepath.registry.cli.printing import indent, print_json, shorten, text_table, warn_once
 from glidepath.registry.describe.parameters import parameters
 from glidepath.registry.plan.parts import flat_parts
+from glidepath.registry.text.problems import UsageError
 from glidepath.registry.text.tree import join_path
 from glidepath.registry.text.yaml_text import yaml_text
 
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         GlidepathError: the model makes no images of that size, or nothing is measured of it.
     """
     if arguments.quick and arguments.size is not None:
-        raise GlidepathError("--size says of which image the cost is, and --quick leaves the cost out")
+        raise UsageError("--size says of which image the cost is, and --quick leaves the cost out")
     from glidepath.registry.assembly.warnings import training_mismatches
 
     catalogue, plan = open_plan(arguments)

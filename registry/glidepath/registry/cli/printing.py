@@ -9,12 +9,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from glidepath.registry.files.streams import output
+from glidepath.registry.text.problems import WIDTH
 
 if TYPE_CHECKING:
     from glidepath.registry.discovery.catalogue import Catalogue
-
-WIDTH = 118
-"""How wide tables that wrap are, in characters."""
 
 
 def text_table(rows: Iterable[Sequence[str]], *, wrap: bool = False) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from glidepath.core.errors import GlidepathError
 from glidepath.registry.records.filenames import picture_option
+from glidepath.registry.text.problems import UsageError
 
 if TYPE_CHECKING:
     from glidepath.core.cascade import Cascade
@@ -31,11 +32,9 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             raise GlidepathError(f"{picture_option(name)}: there is no file {file}")
     for option, is_given in (("mask", "mask" in files), ("strength", arguments.strength is not None)):
         if is_given and "image" not in files:
-            raise GlidepathError(
-                f"--{option} says what becomes of an image: give the image too, with --image"
-            )
+            raise UsageError(f"--{option} says what becomes of an image: give the image too, with --image")
     if "image" in files and "mask" not in files and arguments.strength is None:
-        raise GlidepathError(
+        raise UsageError(
             "--image needs --mask, a picture whose white pixels are painted anew, or --strength, how much of "
             "the image is changed (such as 0.6), or both"
         )
@@ -46,7 +45,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     counts |= {f"texts {name}": len(texts) for name, texts in _texts(arguments).items()}
     for what, count in counts.items():
         if prompts and count not in (0, 1, prompts):
-            raise GlidepathError(
+            raise UsageError(
                 f"{count} {what} were given for {prompts} prompts; give one for all, or one for each"
             )
 
@@ -62,7 +61,7 @@ def picture_files(arguments: argparse.Namespace) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name, file in [*given, *arguments.inputs]:
         if name in files:
-            raise GlidepathError(f"{picture_option(name)} was given twice: {files[name]} and {file}")
+            raise UsageError(f"{picture_option(name)} was given twice: {files[name]} and {file}")
         files[name] = file
     return files
 
@@ -90,7 +89,7 @@ def requested(arguments: argparse.Namespace, plan: Plan) -> list[Wish]:
         if arguments.noise_film is not None:
             return []
         if any("text_encoder" in pipeline.parts for pipeline in plan.pipelines().values()):
-            raise GlidepathError(
+            raise UsageError(
                 'there is nothing to draw; give a prompt, such as: glidepath sample "a green star"'
             )
     count = len(prompts) or len(labels) or 1
@@ -125,29 +124,29 @@ def check_model(pipeline: ImagePipeline | Cascade, arguments: argparse.Namespace
             what = (
                 "this cascade makes the images that it enlarges" if len(stages) > 1 else "this model is none"
             )
-            raise GlidepathError(f"--low-res is for an upsampler by itself, and {what}")
+            raise UsageError(f"--low-res is for an upsampler by itself, and {what}")
         if name not in taken:
-            raise GlidepathError(f"{picture_option(name)}: this model takes {', '.join(taken)}")
+            raise UsageError(f"{picture_option(name)}: this model takes {', '.join(taken)}")
     counts = [count for stage in stages.values() if (count := stage.num_classes) is not None]
     if arguments.labels and not counts:
-        raise GlidepathError("--label is for a model of classes, and this one knows none")
+        raise UsageError("--label is for a model of classes, and this one knows none")
     if arguments.negatives and all(stage.text_encoder is None for stage in stages.values()):
-        raise GlidepathError("--negative is for a model that reads prompts, and this one reads none")
+        raise UsageError("--negative is for a model that reads prompts, and this one reads none")
     for name in _texts(arguments):
         if name not in pipeline.texts:
             known = f"reads {', '.join(pipeline.texts)}" if pipeline.texts else "reads prompts alone"
-            raise GlidepathError(f"--text {name}: this model {known}")
+            raise UsageError(f"--text {name}: this model {known}")
     if not arguments.prompts and not arguments.labels and arguments.noise_film is not None:
         return
     for name, input in taken.items():
         if input.required and name not in given:
             if name == "low_res":
-                raise GlidepathError(
+                raise UsageError(
                     "this model is an upsampler: give the picture that it enlarges, with --low-res"
                 )
-            raise GlidepathError(f"this model needs a picture, {input.summary}: --input {name}=FILE")
+            raise UsageError(f"this model needs a picture, {input.summary}: --input {name}=FILE")
     if counts and not arguments.labels:
-        raise GlidepathError(f"this model is one of classes: choose from 0 to {min(counts) - 1} with --label")
+        raise UsageError(f"this model is one of classes: choose from 0 to {min(counts) - 1} with --label")
     for label in arguments.labels:
         if label >= min(counts):
-            raise GlidepathError(f"--label {label}: the classes of this model are 0 to {min(counts) - 1}")
+            raise UsageError(f"--label {label}: the classes of this model are 0 to {min(counts) - 1}")

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glidepath.core.errors import GlidepathError
 from glidepath.registry.cli.arguments import (
     CommandParser,
     fraction,
@@ -45,6 +44,7 @@ from glidepath.registry.records.filenames import (
     separate_names,
     written,
 )
+from glidepath.registry.text.problems import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -294,7 +294,7 @@ def _require_writable(arguments: argparse.Namespace, count: int) -> None:
     """Refuse, before they are made, `count` images for which there is no place."""
     out: Path = arguments.out or IMAGES / "image.png"
     if out.suffix.lower() != ".png":
-        raise GlidepathError(f"--out {out}: images are written as PNG; name a file that ends in .png")
+        raise UsageError(f"--out {out}: images are written as PNG; name a file that ends in .png")
     for path in written(out, count, film=arguments.film, separate=arguments.separate):
         require_writable(path)
 

@@ -14,7 +14,7 @@ from glidepath.registry.describe.component import Preset
 from glidepath.registry.describe.parameters import REQUIRED, Parameter, example, parameter_table, parameters
 from glidepath.registry.discovery.catalogue import Catalogue
 from glidepath.registry.discovery.components import NotFound, Registered, Supplied
-from glidepath.registry.text.problems import did_you_mean
+from glidepath.registry.text.problems import UsageError, did_you_mean
 from glidepath.registry.text.yaml_text import yaml_text
 
 EPILOG = """\
@@ -47,10 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the part.
 
     Raises:
-        NotFound: there is no such part, or several.
+        UsageError: there is no such part, or several.
     """
     catalogue = open_catalogue(arguments)
-    entry = _find(catalogue, arguments.name)
+    try:
+        entry = _find(catalogue, arguments.name)
+    except NotFound as unknown:
+        raise UsageError(str(unknown)) from unknown
     if arguments.markdown and isinstance(entry, Registered):
         print(parameter_table(catalogue.config_class(entry)))
     elif isinstance(entry, Supplied):

@@ -13,6 +13,7 @@ from glidepath.registry.describe.component import Component, Extra
 from glidepath.registry.discovery.metadata import canonical
 from glidepath.registry.discovery.modules import is_importable
 from glidepath.registry.discovery.plugin_record import PluginRecord
+from glidepath.registry.text.problems import with_names
 
 
 class NotFound(GlidepathError):
@@ -27,8 +28,7 @@ class NotFound(GlidepathError):
         self.what = what
         self.hint = hint
         self.allowed = tuple(allowed)
-        lines = [what, hint, f"allowed: {', '.join(self.allowed)}" if self.allowed else ""]
-        super().__init__("\n    ".join(line for line in lines if line))
+        super().__init__(with_names(what, hint, allowed))
 
 
 class _Named(Protocol):

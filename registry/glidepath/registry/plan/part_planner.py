@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +194,7 @@ class PartPlanner:
         if use is None:
             if self.complete:
                 what = f"{path} does not say which {kind} it is"
-                hint = "name it as 'use'"
+                hint = _how_to_name(part, self.names(kind))
                 if key := next((key for key in _NOT_USE if present(part.get(key)) is not None), ""):
                     hint = f"the key is 'use', not {key!r}"
                 elif spaced := next(filter(None, (missing_space(key, ("use",)) for key in part.items)), ""):
@@ -283,6 +283,16 @@ class PartPlanner:
 def without_part(many: bool) -> str:
     """What is written in a place for parts that holds none."""
     return "[]" if many else "null"
+
+
+def _how_to_name(part: MappingNode, names: Collection[str]) -> str:
+    """A hint where a mapping has no `use`: its only key may be the name, with the parameters below it."""
+    use, inner = next(iter(part.items), ""), next(iter(part.items.values()), None)
+    if len(part.items) == 1 and use in names and inner is not None:
+        keys = list(inner.node.items) if isinstance(inner.node, MappingNode) else []
+    else:
+        use, keys = "NAME", list(part.items)
+    return f"name it as 'use', such as {{{', '.join([f'use: {use}', *(f'{key}: ...' for key in keys)])}}}"
 
 
 def _how_to_go_without(node: Node, kind: str, empty: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -22,6 +23,9 @@ _ELSEWHERE = {
 }
 """What other programs call a thing, and how it is called here."""
 
+
+WIDTH = 118
+"""How wide lists and tables that wrap are, in characters."""
 
 MOST = 100
 """More problems than this are counted and not described: no person reads them, and hints take time."""
@@ -93,11 +97,24 @@ class Problem:
         if self.place is not None and self.place.text:
             lines.append(f"    | {self.place.text}")
             lines.append(f"    | {' ' * self.place.caret}^")
-        if self.hint:
-            lines.append(f"    {self.hint}")
-        if self.allowed:
-            lines.append(f"    allowed: {', '.join(self.allowed)}")
-        return "\n".join(lines)
+        return with_names("\n".join(lines), self.hint, self.allowed)
+
+
+def with_names(what: str, hint: str, allowed: Collection[str]) -> str:
+    """A message with a hint, if any, and below it the names that would be right, if any."""
+    names = textwrap.fill(
+        ", ".join(allowed),
+        WIDTH,
+        initial_indent="    allowed: ",
+        subsequent_indent=" " * len("    allowed: "),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join([what, *([f"    {hint}"] if hint else []), *([names] if allowed else [])])
+
+
+class UsageError(GlidepathError):
+    """The command line asks for what cannot be: `glidepath` ends with status 2, and not with 1."""
 
 
 class SpecError(GlidepathError):

@@ -66,6 +66,9 @@ def test_a_killed_trial_is_lost_alone_and_run_again_and_one_without_end_times_ou
     found = [[attempt.state for attempt in store.attempts(key)] for key in store.node_keys()]
     # embed, two samples, three metrics of each: one lost once, one without an end
     assert sorted(found) == [["done"]] * 7 + [["lost", "done"], ["timeout"]]
+    for key in store.node_keys():
+        for attempt in store.attempts(key):
+            assert f"({key[:12]})" in (attempt.folder / "log.txt").read_text()
 
 
 def test_a_killed_driver_takes_its_trials_along_and_what_was_done_is_not_run_again(

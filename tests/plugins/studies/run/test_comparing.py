@@ -85,7 +85,7 @@ def test_scores_are_exported_by_the_ending_of_the_file(
     assert main(["study", "export", "first", "--out", "scores.parquet"]) == 1
     assert "pip install 'glidepath-diffusion[parquet]'" in capsys.readouterr().err
     assert not (two / "scores.parquet").exists()
-    assert main(["study", "export", "first", "--format", "parquet"]) == 1
+    assert main(["study", "export", "first", "--format", "parquet"]) == 2
     assert "name it with --out" in capsys.readouterr().err
 
 
@@ -93,7 +93,7 @@ def test_scores_are_exported_by_the_ending_of_the_file(
 def test_an_ending_that_is_none_of_the_formats_is_refused_unless_one_is_stated(
     two: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    assert main(["study", "export", "first", "--out", name]) == 1
+    assert main(["study", "export", "first", "--out", name]) == 2
     said = capsys.readouterr().err
     assert f"--out {name}: scores are written as CSV or Parquet" in said
     assert "ends in .csv or .parquet, or say which with --format" in said

@@ -175,4 +175,4 @@ def test_all_images_are_exported_with_what_made_them_and_a_list(
     assert "the same image, pixel for pixel" in capsys.readouterr().out
     assert main([*export, "pictures"]) == 1
     assert "name a folder without pictures" in capsys.readouterr().err
-    assert main([*export, "p", "--out", "scores.csv"]) == 1
+    assert main([*export, "p", "--out", "scores.csv"]) == 2

@@ -169,7 +169,8 @@ def test_what_was_cancelled_waits_and_is_no_failure(tmp_path: Path) -> None:
     summary = read_summary(store)
     assert summary.by_stage() == {"sample": {"failed": 1, "waiting": 1}}
     assert summary.by_arm() == {"a": (0, 1, 1), "b": (0, 0, 1)}
-    assert summary.failures() == [("sample", KEY, "error", "broken", 2)]
+    assert summary.failures() == [("sample", KEY, "error", "broken", 2, ("a",))]
+    assert summary.failures()[0].told == f"sample of a ({KEY[:12]}): error after 2 attempts: broken"
 
 
 def test_failures_are_those_that_nothing_has_mended(tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ def test_failures_are_those_that_nothing_has_mended(tmp_path: Path) -> None:
     write_graph(tmp_path, {"arm": "a", "nodes": nodes})
     attempt(store, KEY, "0002", {"failure": "error", "message": "was done before"}, FAILURE)
     summary = read_summary(store)
-    assert summary.failures() == [("train", third, "error", "broken", 2)]
+    assert summary.failures() == [("train", third, "error", "broken", 2, ("a",))]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from glidepath.core import GlidepathError
 from glidepath.plugins.judge.commands import counted
 from glidepath.plugins.judge.protocol.folder import (
     Judgement,
@@ -16,7 +15,7 @@ from glidepath.plugins.judge.protocol.folder import (
 )
 from glidepath.plugins.judge.protocol.pictures import collect, temporary_folder
 from glidepath.plugins.judge.protocol.rules import DEFAULTS, read_rules
-from glidepath.registry import address_of, did_you_mean, open_catalogue, option_override
+from glidepath.registry import UsageError, address_of, did_you_mean, open_catalogue, option_override
 
 
 def new(arguments: argparse.Namespace) -> int:
@@ -32,7 +31,7 @@ def new(arguments: argparse.Namespace) -> int:
         arms = sorted({it.arm for it in sources})
         for arm in arguments.arms or ():
             if arm not in arms:
-                raise GlidepathError(f"there is no arm {arm!r}; {did_you_mean(arm, arms) or 'see --arm'}")
+                raise UsageError(f"there is no arm {arm!r}; {did_you_mean(arm, arms) or 'see --arm'}")
         chosen = [it for it in sources if not arguments.arms or it.arm in arguments.arms]
         empty = not folder.exists() or not any(folder.iterdir())
         try:

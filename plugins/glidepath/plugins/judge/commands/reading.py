@@ -7,7 +7,7 @@ import argparse
 from glidepath.core import GlidepathError
 from glidepath.plugins.judge.commands import counted
 from glidepath.plugins.judge.protocol.folder import open_judgement
-from glidepath.registry import open_catalogue, print_json, text_table
+from glidepath.registry import UsageError, open_catalogue, print_json, text_table
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -71,7 +71,7 @@ def power_of(arguments: argparse.Namespace) -> int:
         value = getattr(arguments, name)
         if not 0 <= value < 1 or (name in ("power", "confidence") and value == 0):
             option = f"--{name.replace('_', '-')}"
-            raise GlidepathError(f"{option} is {value:g}, and has to be from 0 up to, but not, 1")
+            raise UsageError(f"{option} is {value:g}, and has to be from 0 up to, but not, 1")
     design = Design(
         per_pair=arguments.per_pair,
         per_rater=arguments.per_rater,
@@ -83,7 +83,7 @@ def power_of(arguments: argparse.Namespace) -> int:
         found = judgements_for(arguments.rate, arguments.power, design, arguments.confidence)
     except ValueError as error:
         meant = f"; is {arguments.rate / 100:g} meant?" if 10 <= arguments.rate < 100 else ""
-        raise GlidepathError(f"--rate: {error}{meant}") from error
+        raise UsageError(f"--rate: {error}{meant}") from error
     if found is None:
         raise GlidepathError(
             f"no number of judgements finds {arguments.rate:g} so: {arguments.per_rater} answers of a rater "

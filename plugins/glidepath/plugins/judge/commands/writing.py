@@ -12,7 +12,7 @@ import yaml
 from glidepath.core import GlidepathError
 from glidepath.plugins.judge.commands import counted
 from glidepath.plugins.judge.protocol.folder import Judgement, check_rater_name, open_judgement
-from glidepath.registry import open_catalogue
+from glidepath.registry import UsageError, open_catalogue
 
 
 def import_answers(arguments: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def simulated(arguments: argparse.Namespace) -> int:
     from glidepath.plugins.judge.simulation import Habits, simulate
 
     if not 0 <= arguments.sees <= 1:
-        raise GlidepathError(f"--sees is {arguments.sees:g}, and is a share from 0 to 1")
+        raise UsageError(f"--sees is {arguments.sees:g}, and is a share from 0 to 1")
     catalogue = open_catalogue(arguments)
     judgement = open_judgement(arguments.folder, catalogue)
     scores = scores_of(judgement, _metric(arguments.metric), catalogue)
@@ -72,11 +72,11 @@ def _metric(text: str) -> Mapping[str, Any]:
     try:
         said = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise GlidepathError(f"METRIC is no YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"METRIC is no YAML: {' '.join(str(error).split())}") from error
     if isinstance(said, str):
         return {"use": said}
     if not isinstance(said, dict) or not isinstance(said.get("use"), str):
-        raise GlidepathError(f"METRIC is {text!r}: write a name, or a mapping such as '{{use: clip-score}}'")
+        raise UsageError(f"METRIC is {text!r}: write a name, or a mapping such as '{{use: clip-score}}'")
     return said
 
 

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from glidepath.core import GlidepathError
 from glidepath.plugins.judge.analysis.analysis import grouped
 from glidepath.plugins.judge.analysis.votes import excluded
 from glidepath.plugins.judge.protocol.folder import Judgement
-from glidepath.registry import needed, write_text, write_whole
+from glidepath.registry import UsageError, needed, write_text, write_whole
 
 COLUMNS = (
     *("rater", "kind", "counts", "role", "item", "prompt", "left", "right", "left_arm", "right_arm"),
@@ -49,7 +48,7 @@ def write_answers(judgement: Judgement, path: Path, by: str) -> tuple[int, str]:
     elif ending == ".parquet":
         _write_parquet(rows, path)
     else:
-        raise GlidepathError(f"--out {path}: name a file that ends in .csv, .parquet or .jsonl")
+        raise UsageError(f"--out {path}: name a file that ends in .csv, .parquet or .jsonl")
     return len(rows), "answers"
 
 
@@ -88,12 +87,12 @@ def table(judgement: Judgement) -> list[tuple[Any, ...]]:
 def preferences(judgement: Judgement, by: str) -> list[dict[str, Any]]:
     """The pairs that more raters decided one way than the other; where as many did, there is none."""
     if judgement.rules.judgement.kind != "pairs":
-        raise GlidepathError("preferences are of pairs, and this judgement has ratings")
+        raise UsageError("preferences are of pairs, and this judgement has ratings")
     raters = judgement.raters()
     answers, _ = judgement.answers()
     groups = grouped(raters, answers)
     if by not in groups:
-        raise GlidepathError(f"--by {by}: these have judged: {', '.join(groups) or 'nobody'}")
+        raise UsageError(f"--by {by}: these have judged: {', '.join(groups) or 'nobody'}")
     out = excluded(judgement, raters, answers)
     counted = {rater.name: rater for rater in groups[by] if rater.name not in out}
     won: dict[str, Counter[int]] = {}

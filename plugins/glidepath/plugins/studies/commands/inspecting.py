@@ -13,7 +13,7 @@ from glidepath.plugins.studies.store.files import StoreError, read_json
 from glidepath.plugins.studies.store.shapes import is_graph
 from glidepath.plugins.studies.store.store import GRAPH, LOG, OTHERS, STUDY, Store
 from glidepath.plugins.studies.study.sections import CANCELLED
-from glidepath.registry import indent, print_json, read_text, shorten, text_table
+from glidepath.registry import indent, print_json, read_text, text_table
 
 MOST_LISTED = 30
 _MOST_OF_LOG, _MOST_LINES = 8_192, 40
@@ -53,6 +53,7 @@ def status(arguments: argparse.Namespace) -> int:
     states, arms, failures = summary.by_stage(), summary.by_arm(), summary.failures()
     seconds = summary.mean_seconds()
     if arguments.json:
+        keys = ("stage", "key", "class", "message", "attempts", "arms")
         print_json(
             {
                 "study": graph.get("study"),
@@ -65,7 +66,7 @@ def status(arguments: argparse.Namespace) -> int:
                 },
                 "failures": [
                     {
-                        **dict(zip(("stage", "key", "class", "message", "attempts"), it, strict=True)),
+                        **dict(zip(keys, it, strict=True)),
                         "log": _log(store, it.key) if number < MOST_LISTED else "",
                     }
                     for number, it in enumerate(failures)
@@ -98,8 +99,8 @@ def status(arguments: argparse.Namespace) -> int:
         print(indent(text_table(lines)))
         if len(unfinished) > MOST_LISTED:
             print(f"  ... and {len(unfinished) - MOST_LISTED} more")
-    for stage, key, state, message, count in failures[:10]:
-        print(f"{stage} {key[:12]}: {state} after {count} attempts: {shorten(message, 90)}")
+    for failure in failures[:10]:
+        print(failure.told)
     if verdicts is not None:
         print("\n" + verdicts["summary"])
         for it in verdicts["verdicts"][:10]:

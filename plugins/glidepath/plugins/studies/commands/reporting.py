@@ -13,7 +13,7 @@ from glidepath.core import GlidepathError
 from glidepath.plugins.studies.commands.opening import existing_store, find_store, open_graph, store_of
 from glidepath.plugins.studies.store.files import StoreError
 from glidepath.plugins.studies.store.store import Store
-from glidepath.registry import print_json
+from glidepath.registry import UsageError, print_json
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.run.stale_results import AsMeasured
@@ -31,6 +31,7 @@ def report(arguments: argparse.Namespace) -> int:
     if not store.has_run():
         raise GlidepathError(f"no study has run in {store.folder}: `glidepath study run` begins one")
     command = f"glidepath study run {arguments.study}"
+    print("reading the results, comparing the arms and drawing figures", file=sys.stderr)
     stale = as_measured(graph, store)
     if arguments.as_measured:
         graph, study = stale.graph, attrs.evolve(study, warnings=(*study.warnings, *stale.notes))
@@ -54,7 +55,7 @@ def export(arguments: argparse.Namespace) -> int:
     store = existing_store(arguments)
     if arguments.pictures is not None:
         if arguments.out is not None or arguments.format is not None:
-            raise GlidepathError("--out and --format are of scores: export --pictures by itself")
+            raise UsageError("--out and --format are of scores: export --pictures by itself")
         from glidepath.plugins.studies.run.pictures import export_pictures
 
         count = export_pictures(store, arguments.pictures)
@@ -65,7 +66,7 @@ def export(arguments: argparse.Namespace) -> int:
 
     chosen = format_of(arguments.out, arguments.format)
     if arguments.out is None and chosen == "parquet":
-        raise GlidepathError("a Parquet file is no text for the standard output: name it with --out")
+        raise UsageError("a Parquet file is no text for the standard output: name it with --out")
     summary = read_summary(store)
     if arguments.out is None:
         write_csv(summary, sys.stdout)

@@ -11,7 +11,7 @@ from glidepath.core import GlidepathError, Subject
 from glidepath.plugins.studies.commands.opening import find_store, open_graph, store_of
 from glidepath.plugins.studies.store.files import lock_study, write_json
 from glidepath.plugins.studies.store.store import STOP
-from glidepath.registry import listening, print_json, shorten
+from glidepath.registry import listening, print_json
 
 if TYPE_CHECKING:
     from glidepath.plugins.studies.study.graph import Graph
@@ -97,11 +97,11 @@ def _drive(arguments: argparse.Namespace, catalogue: Catalogue, study: Study, gr
             f"{outcome.ran} nodes were run, {outcome.found} had a result before; "
             f"{outcome.failed} failed, and {outcome.blocked} wait for them. Results: {store.folder}"
         )
-        for stage, key, state, message, count in failures[:10]:
-            print(f"  {stage} {key[:12]}: {state} after {count} attempts: {shorten(message, 90)}")
+        for failure in failures[:10]:
+            print(f"  {failure.told}")
         if failures:
             print(
-                f"`glidepath study why {arguments.study} {failures[0][1][:12]}` tells more of the first; "
+                f"`glidepath study why {arguments.study} {failures[0].key[:12]}` tells more of the first; "
                 f"`glidepath study retry {arguments.study}` tries again"
             )
     if outcome.stopped:

@@ -19,15 +19,17 @@ from glidepath.core import Diverged, GlidepathError
 from glidepath.plugins.studies.engines.environment import machine
 from glidepath.plugins.studies.engines.tasks import EMBEDDINGS, WEIGHTS
 from glidepath.plugins.studies.store.files import IMAGES, read_json, write_json
-from glidepath.plugins.studies.store.store import ALIVE, ENVIRONMENT, FAILURE, RESULT, make_folder
+from glidepath.plugins.studies.store.store import ALIVE, ENVIRONMENT, FAILURE, LOG, RESULT, make_folder
 from glidepath.registry import lock_file
 
 MADE = (WEIGHTS, EMBEDDINGS, IMAGES)
 """The files of which one is a step's result as much as what its JSON says."""
 
 
-def work_off(order: Path) -> int:
+def work_off(order: Path, *, own_logs: bool = False) -> int:
     """Do what an order says; 0 when every step has a result.
+
+    own_logs: what the process says goes into the log of the step that it is at.
 
     Each step writes `result.json` or `failure.json` into the folder of its attempt, as the last thing. The
     first step that fails is the last.
@@ -42,12 +44,17 @@ def work_off(order: Path) -> int:
 
     torch.set_num_threads(said.get("threads", 1))
     steps = Steps(no_plugins=bool(said.get("no_plugins")))
-    return 0 if all(_done(step, steps) for step in said["steps"]) else 1
+    return 0 if all(_done(step, steps, own_logs) for step in said["steps"]) else 1
 
 
-def _done(step: Mapping[str, Any], steps: Any) -> bool:
+def _done(step: Mapping[str, Any], steps: Any, own_logs: bool) -> bool:
     folder = Path(step["attempt"])
     make_folder(folder)
+    if own_logs:
+        sys.stdout.flush()
+        with (folder / LOG).open("ab") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
     alive = lock_file(folder / ALIVE)  # held until its result is there, for a driver that comes after ours
     try:
         return _tried(step, steps, folder)
@@ -124,7 +131,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m glidepath.plugins.studies.engines.worker ORDER", file=sys.stderr)
         return 2
     try:
-        return work_off(Path(arguments[0]))
+        return work_off(Path(arguments[0]), own_logs=True)
     except GlidepathError as error:
         print(f"glidepath: error: {error}", file=sys.stderr)
         return 3

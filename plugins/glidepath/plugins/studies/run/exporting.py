@@ -7,9 +7,8 @@ import io
 from pathlib import Path
 from typing import IO, Literal
 
-from glidepath.core import GlidepathError
 from glidepath.plugins.studies.store.summary import Summary
-from glidepath.registry import needed, write_whole
+from glidepath.registry import UsageError, needed, write_whole
 
 Format = Literal["csv", "parquet"]
 
@@ -30,7 +29,7 @@ def format_of(out: Path | None, stated: Format | None) -> Format:
     if out is None:
         return "csv"
     if out.suffix.lower() not in _ENDINGS:
-        raise GlidepathError(
+        raise UsageError(
             f"--out {out}: scores are written as CSV or Parquet; name a file that ends in "
             f"{' or '.join(_ENDINGS)}, or say which with --format"
         )

@@ -13,19 +13,32 @@ from glidepath.plugins.studies.store.files import StoreError
 from glidepath.plugins.studies.store.store import RESULT, Attempt, Store
 from glidepath.plugins.studies.study.graph import STAGES
 from glidepath.plugins.studies.study.sections import CANCELLED
+from glidepath.registry import shorten
 
 MEASURE = "measure "
 """What the name of a step begins with that measures; the label of the metric follows."""
 
 
 class FailedNode(NamedTuple):
-    """A node that has no result after some attempts; state and message are those of the last failure."""
+    """A node that has no result after some attempts; state and message are those of the last failure.
+
+    arms: those whose trials need it.
+    """
 
     stage: str
     key: str
     state: str
     message: str
     attempts: int
+    arms: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        """In a line, for a person."""
+        more = f" and {len(self.arms) - 1} more arms" if len(self.arms) > 1 else ""
+        tried = f"{self.attempts} attempt{'s' * (self.attempts > 1)}"
+        which = f"{self.stage} of {self.arms[0]}{more} ({self.key[:12]})"
+        return f"{which}: {self.state} after {tried}: {shorten(self.message, 90)}"
 
 
 class Score(NamedTuple):
@@ -80,10 +93,14 @@ class Summary:
     def failures(self) -> list[FailedNode]:
         """The nodes that failed, by stage and key."""
         failed = []
+        arms: dict[str, dict[str, None]] = {}
+        for trial in self.trials:
+            for key in _keys(trial):
+                arms.setdefault(key, {})[trial["arm"]] = None
         for key, stage in self.stages.items():
             if self.state(key) == "failed":
                 last = [attempt for attempt in self.attempts[key] if attempt.state != CANCELLED][-1]
-                failed.append(FailedNode(stage, key, last.state, last.message, last.number))
+                failed.append(FailedNode(stage, key, last.state, last.message, last.number, tuple(arms[key])))
         return sorted(failed)
 
     def mean_seconds(self) -> dict[str, float]:

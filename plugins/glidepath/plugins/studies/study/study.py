@@ -9,12 +9,11 @@ from typing import Any, Literal
 
 import attrs
 
-from glidepath.core import GlidepathError
 from glidepath.plugins.studies.statistics.results import Contrast
 from glidepath.plugins.studies.study.arms import ArmPlan
 from glidepath.plugins.studies.study.sections import About, Budget, Data, Failures, Stats
 from glidepath.plugins.studies.study.selection import Excluded
-from glidepath.registry import PartPlan, nearest, yaml_text
+from glidepath.registry import PartPlan, UsageError, nearest, yaml_text
 
 Family = Literal["primary", "secondary"]
 
@@ -119,7 +118,7 @@ class Study:
         else:
             known = f"it has {len(self.arms)}: `glidepath study plan` lists them"
         hint = f"; did you mean {meant!r}?" if meant is not None else ""
-        raise GlidepathError(f"the study has no arm {name!r}; {known}{hint}")
+        raise UsageError(f"the study has no arm {name!r}; {known}{hint}")
 
     def _words(self) -> dict[str, str]:
         """The name of the arm that a word may mean: its name, or a value that no other arm has."""

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from glidepath.core import GlidepathError
-from glidepath.registry import needed
+from glidepath.registry import UsageError, needed
 
 Main = Callable[[Sequence[str]], int]
 
@@ -57,7 +57,7 @@ def settings_of(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise GlidepathError(f"--engine-set takes KEY=VALUE, not {word!r}")
+            raise UsageError(f"--engine-set takes KEY=VALUE, not {word!r}")
         try:
             found[key] = json.loads(value)
         except ValueError:
