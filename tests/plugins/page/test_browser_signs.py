@@ -140,3 +140,20 @@ def test_an_empty_folder_says_how_it_is_filled(page: Any) -> None:
     expect(page.locator("#history-folder")).to_have_text("images")
     told = "There is no image in the folder images yet: Generate puts one there."
     expect(page.locator("#history-said")).to_contain_text(told, timeout=LONG)
+
+
+def test_a_seed_is_kept_or_drawn_for_each_image(page: Any) -> None:
+    page.fill("#prompts", "a red circle")
+    page.fill("#seed", "11")
+    page.click("#go")
+    expect(page.locator("#said")).to_contain_text("Done", timeout=LONG)
+    expect(page.locator("#seed")).to_have_value("11")
+    page.check("#draw")
+    page.click("#go")
+    expect(page.locator("#seed")).not_to_have_value("11")
+    drawn = page.input_value("#seed")
+    expect(page.locator("#said")).to_contain_text("Done", timeout=LONG)
+    page.fill("#seed", "12")
+    page.get_by_role("button", name="Restore").click()
+    expect(page.locator("#seed")).to_have_value(drawn, timeout=LONG)
+    expect(page.locator("#draw")).not_to_be_checked()  # another one is not drawn in its place
