@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from glidepath.core.errors import PartError
 from glidepath.plugins.clip.configs import NoisedClipConfig
@@ -42,6 +42,15 @@ def images(batch: int = 3) -> Tensor:
 
 
 T = torch.tensor([0, 5, 9])
+
+
+def test_it_compiles_its_tower_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of words reads texts as long as the longest of a batch: each length would be compiled anew."""
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **_settings: compiled.append(module))
+    made = small()
+    made.compile(dynamic=False)
+    assert compiled == [made.image]
 
 
 def test_a_tokenizer_without_marks_is_lent_two_ids_after_its_own() -> None:

@@ -126,6 +126,27 @@ def test_what_cannot_be_is_refused_where_it_stands(changes: dict[str, Any], plac
 
 
 @pytest.mark.thorough
+def test_it_is_compiled_whole_in_training() -> None:
+    network, x = Edm2UNet(Edm2UNetConfig(**TINY)).train(), normal(2, 4, 8, 8)
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _inputs: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    network.compile(backend=backend, fullgraph=True, dynamic=False)
+    for _ in range(2):
+        network(x, torch.tensor([0.1, 0.1]), Conditioning(2))
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.mul_(2)
+    weight = network.unet.out_conv.weight.detach()
+    network(x, torch.tensor([0.1, 0.1]), Conditioning(2))
+    assert len(graphs) == 1
+    assert float(weight.square().mean().sqrt()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.thorough
 def test_forward_and_prepared_predictors_share_the_compiled_network() -> None:
     network, x = Edm2UNet(Edm2UNetConfig(**TINY)).eval(), normal(2, 4, 8, 8)
     torch.nn.init.ones_(network.unet.out_gain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -93,6 +93,10 @@ class NoisedClip(Clip):
                 else "this CLIP reads images without noise, and a timestep was given (its `timesteps` is 0)"
             )
         return normalised(self.image(x, t))
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the tower of images, whose inputs have one shape. Arguments: `torch.compile`'s."""
+        self.image.compile(*args, **kwargs)
 
     def tokenize(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """ids [B, L] int64 and lengths [B] int64 of prompts, on the host.

@@ -84,8 +84,8 @@ class MPFourier(nn.Module):
 class MPConv(nn.Module):
     """A convolution, or linear layer without a kernel, whose weight is normalised (equation 66).
 
-    In training each forward pass also makes the stored weight of unit magnitude, so that the learning rate
-    alone says how much an update changes it (equation 67).
+    In training the stored weight is made of unit magnitude before each forward pass (`renew`), so that the
+    learning rate alone says how much an update changes it (equation 67).
     """
 
     def __init__(self, inputs: int, outputs: int, *kernel: int) -> None:
@@ -93,13 +93,18 @@ class MPConv(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs, *kernel))
         self._unit = -1  # the version of the weight that is of unit magnitude
 
-    def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
-        """[B, inputs, *spatial] -> [B, outputs, *spatial], in the dtype of x."""
-        # once for each change of the weight: a forward pass may be done in parts, or again for its gradient
+    def renew(self) -> None:
+        """Make the stored weight of unit magnitude, once for each change of it: a batch may come in parts.
+
+        torch's fused optimizers do not count their changes; `torch.autograd.graph.increment_version` does.
+        """
         if self.training and self.weight._version != self._unit:
             with torch.no_grad():
                 self.weight.copy_(normalized(self.weight))
             self._unit = self.weight._version
+
+    def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
+        """[B, inputs, *spatial] -> [B, outputs, *spatial], in the dtype of x."""
         weight = normalized(self.weight.float()) * (gain / math.sqrt(self.weight[0].numel()))
         weight = weight.to(x.dtype)
         if weight.ndim == 2:

@@ -142,6 +142,9 @@ class Edm2UNet(Denoiser):
         Raises:
             PartError: x or the conditioning does not fit this network.
         """
+        for module in self.unet.modules() if self.training else ():  # here, as `unet` may be compiled
+            if isinstance(module, MPConv):
+                module.renew()
         labels = self._labels(conditioning)
         scales = self.unet.scales(self.unet.embedding(t, labels))
         sigma = (4 * t.float()).exp().reshape(-1, 1, 1, 1)
@@ -172,6 +175,7 @@ class Edm2UNet(Denoiser):
 
     def log_variance(self, t: Tensor) -> Tensor:
         """[B] -> [B], the log-variance of the error that training learns beside (2024, equation 21)."""
+        self.logvar_linear.renew()
         learned: Tensor = self.logvar_linear(self.logvar_fourier(t))
         return learned[:, 0]
 

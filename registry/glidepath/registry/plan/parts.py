@@ -38,7 +38,10 @@ class Runtime:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = attrs.field(
         default="auto", metadata=doc("of the denoiser; auto takes what the device is fast at")
     )
-    compile: bool = attrs.field(default=False, metadata=doc("compile the denoiser before the first image"))
+    compile: bool = attrs.field(
+        default=False,
+        metadata=doc("compile the denoiser: before the first image, and as its training begins"),
+    )
     channels_last: Literal["auto"] | bool = attrs.field(
         default="auto", metadata=doc("memory layout of images; auto takes what the device is fast at")
     )

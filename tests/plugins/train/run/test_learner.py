@@ -110,3 +110,15 @@ def test_a_rate_scales_the_steps_of_its_module_alone() -> None:
     moved = {name: (value.detach() - before[name]).abs() for name, value in modules.named_parameters()}
     torch.testing.assert_close(moved["a.weight"], torch.full((2, 3), 0.01), rtol=1e-3, atol=0)
     torch.testing.assert_close(moved["b.weight"], torch.full((2, 3), 0.0025), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd", "adafactor"])
+def test_a_step_is_counted_as_a_change_of_the_weights(optimizer: str) -> None:
+    """Networks that keep their weights in shape ask for it; torch's fused optimizers do not count."""
+    modules = nn.ModuleDict({"a": nn.Linear(3, 2)})
+    learner = Learner(modules, CPU, config(optimizer=optimizer))
+    for _ in range(2):
+        before = [parameter._version for parameter in modules.parameters()]
+        learner.update([modules["a"](torch.randn(4, 3)).square().mean()], 0.05, 0.9)
+        after = [parameter._version for parameter in modules.parameters()]
+        assert all(now > then for now, then in zip(after, before, strict=True))

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -69,12 +70,19 @@ def test_the_weights_do_not_depend_on_how_many_processes_train(runs: Path, name:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("trains", ["clip", "classifier", "importance"])
-@pytest.mark.parametrize("name", ["two", "three"])
+@pytest.mark.parametrize(
+    ("name", "trains"),
+    [
+        *product(["two", "three"], ["clip", "classifier", "importance", "uncertainty", "compiled"]),
+        ("two", "edm2"),
+    ],
+)
 def test_neither_do_those_of_losses_that_compare_rows_or_learn_from_them(
     more: Path, name: str, trains: str
 ) -> None:
-    """A CLIP, a classifier, timesteps that are drawn as often as losses are large; three with shards."""
+    """A CLIP, a classifier, timesteps that are drawn as often as losses are large, losses over their learned
+    size; nor does a compiler matter. Three with shards.
+    """
     for file in ("weights.safetensors", existing(more / f"one-{trains}")[-1].name):
         ours, theirs = (load_file(more / f"{it}-{trains}" / file) for it in (name, "one"))
         assert ours.keys() == theirs.keys()

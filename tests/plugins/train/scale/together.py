@@ -19,19 +19,24 @@ from typing import Any
 import attrs
 import torch
 import torch._dynamo  # making an optimizer imports it; here it is done before the forks
+from tests.plugins.train.run.test_compiling import plain
 from tests.plugins.train.tiny import WORDS, KnownColours, config, make_run, train
 from tests.plugins.train.trainers.test_classifier import TwoGaussians, small
 from tests.plugins.train.trainers.test_classifier import config as classifier_config
 from tests.plugins.train.trainers.test_contrastive import clip
 from tests.plugins.train.trainers.test_contrastive import config as clip_config
+from tests.plugins.train.trainers.test_networks import Classes, edm2
 from torch import nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from glidepath.plugins.schedules.configs import CosineConfig
+from glidepath.plugins.schedules.configs import CosineConfig, EdmConfig
 from glidepath.plugins.schedules.cosine import CosineSchedule
+from glidepath.plugins.schedules.edm import EdmSchedule
 from glidepath.plugins.train.configs import Samples
-from glidepath.plugins.train.losses.configs import ImportanceConfig
-from glidepath.plugins.train.losses.density import ImportanceDensity
+from glidepath.plugins.train.losses.configs import Edm2WeightingConfig, ImportanceConfig, LogNormalConfig
+from glidepath.plugins.train.losses.density import ImportanceDensity, LogNormalDensity
+from glidepath.plugins.train.losses.weighting import Edm2Weighting
+from glidepath.plugins.train.run import compiling
 from glidepath.plugins.train.run.learner import Learner
 from glidepath.plugins.train.run.run import Run
 from glidepath.plugins.train.scale.group import Group, ProcessLost, joined
@@ -84,7 +89,9 @@ def tiny_run(folder: Path, **changes: Any) -> Run:
 
 
 def train_tiny(run: Run, stop_after: int | None = None, *, trains: str = "", **changes: Any) -> None:
-    """trains: "clip", "classifier": those in place of the pipeline; "importance": where the loss is large."""
+    """trains: "clip", "classifier": those in place of the pipeline; "importance": where the loss is large;
+    "uncertainty": how large the loss is expected; "edm2": that in EDM2's network; "compiled": by a compiler.
+    """
     if trains == "clip":
         of_clip = clip_config(batch=4, steps=6, accumulate=2, **changes)
         ContrastiveTrainer(of_clip, clip=clip()).train(run, stop_after=stop_after)
@@ -92,6 +99,18 @@ def train_tiny(run: Run, stop_after: int | None = None, *, trains: str = "", **c
         of_classifier = classifier_config(batch=4, steps=6, accumulate=2, **changes)
         run = attrs.evolve(run, dataset=TwoGaussians())
         ClassifierTrainer(of_classifier, classifier=small()).train(run, stop_after=stop_after)
+    elif trains in ("uncertainty", "edm2"):
+        torch.manual_seed(5)
+        weighting, density = Edm2Weighting(Edm2WeightingConfig(channels=8)), None
+        if trains == "edm2":
+            made, density = edm2(num_classes=4, null_class=True), LogNormalDensity(LogNormalConfig(mean=0.5))
+            run = attrs.evolve(run, denoiser=made, text_encoder=None, dataset=Classes())
+            run = attrs.evolve(run, schedule=EdmSchedule(EdmConfig()))
+        learned = config(steps=6, batch=4, accumulate=2, **changes)
+        DiffusionTrainer(learned, weighting=weighting, timesteps=density).train(run, stop_after=stop_after)
+    elif trains == "compiled":
+        run = attrs.evolve(run, denoiser=plain(), text_encoder=None, dataset=Classes())
+        train(run, stop_after, batch=4, accumulate=2, **changes)
     elif trains:
         run = attrs.evolve(run, schedule=CosineSchedule(CosineConfig(num_steps=4)))
         density = ImportanceDensity(ImportanceConfig(history=1))
@@ -156,7 +175,7 @@ def train_together(
                 return original(*arguments)
 
             Learner.update = counted  # type: ignore[method-assign]
-        run = tiny_run(folder, group=group)
+        run = tiny_run(folder, group=group, compiled=changes.get("trains") == "compiled")
         # what the others are initialised with, and asked, is the first one's
         stop_after = changes.pop("stop_after", None)
         train_tiny(run, stop_after if group.first else None, **changes)
@@ -231,10 +250,16 @@ def more(folder: Path) -> None:
     start = time.perf_counter()
     assert train_together(folder / "two", 2) == [0, 0]
     killed_at_random(folder, 4, time.perf_counter() - start)
-    for trains in ("clip", "classifier", "importance"):
+    for trains in ("clip", "classifier", "importance", "uncertainty"):
         train_alone(folder / f"one-{trains}", trains=trains)
         assert train_together(folder / f"two-{trains}", 2, trains=trains) == [0, 0]
         assert train_together(folder / f"three-{trains}", 3, trains=trains, shard=True) == [0, 0, 0]
+    train_alone(folder / "one-edm2", trains="edm2")
+    assert train_together(folder / "two-edm2", 2, trains="edm2") == [0, 0]
+    train_alone(folder / "one-compiled", trains="compiled")
+    compiling._SETTINGS = {"dynamic": False, "backend": "aot_eager"}
+    assert train_together(folder / "two-compiled", 2, trains="compiled") == [0, 0]
+    assert train_together(folder / "three-compiled", 3, trains="compiled", shard=True) == [0, 0, 0]
     for name, changes in OPTIMIZERS.items():
         train_alone(folder / f"one-{name}", **changes)
         assert train_together(folder / f"two-{name}", 2, **changes) == [0, 0]

@@ -115,6 +115,20 @@ def test_the_network_of_edm2_learns_its_classes(tmp_path: Path) -> None:
     assert error_by_class(run, run.denoiser, 0) < 0.5 * error_by_class(run, run.denoiser, 1)
 
 
+def test_the_network_of_edm2_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    """Its weights are made of unit magnitude before each step, whether the run was stopped or not."""
+    for name, stops in (("whole", (None,)), ("stopped", (3, None))):
+        for stop in stops:
+            made = edm2(num_classes=4, null_class=True)
+            run = run_of(tmp_path / name, made, schedule=EdmSchedule(EdmConfig()))
+            weighting = Edm2Weighting(Edm2WeightingConfig())
+            density = LogNormalDensity(LogNormalConfig(mean=0.5))
+            trainer = DiffusionTrainer(config(steps=6), weighting=weighting, timesteps=density)
+            trainer.train(run, stop_after=stop)
+    one, other = (load_file(tmp_path / name / WEIGHTS) for name in ("whole", "stopped"))
+    assert [key for key in one if not torch.equal(one[key], other[key])] == []
+
+
 def test_a_dit_is_trained_with_a_text(tmp_path: Path) -> None:
     """The text reaches it: its cross-attention begins at 0, and has moved; so has the text encoder."""
     run = run_of(tmp_path, dit(text_width=4), text_encoder=TinyTextEncoder())

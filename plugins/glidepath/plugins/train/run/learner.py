@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from glidepath.plugins.train.run.activations import checkpoint_blocks
+from glidepath.plugins.train.run.activations import checkpoint_blocks, keep_activations
 from glidepath.plugins.train.run.checkpoint import CheckpointError, TrainingCheckpoint
+from glidepath.plugins.train.run.compiling import compile_network
 from glidepath.plugins.train.run.optimizers import build_optimizers, check_state
 from glidepath.plugins.train.scale.shards import own, placed
 
@@ -37,6 +38,7 @@ class Learner:
         rates: Mapping[str, float] = MappingProxyType({}),
         only: Sequence[str] | None = None,
         divide: Callable[[nn.ModuleDict, nn.ModuleDict], None] | None = None,
+        compiled: str = "",
     ) -> None:
         """modules: on `device`; parameters that do not require gradients stay as they are.
 
@@ -45,6 +47,10 @@ class Learner:
         rates: for some of the modules a factor of the learning rate.
         only: patterns of the parameters that learn (`matching`); the others stay too.
         divide: divides modules and averages among several processes.
+        compiled: the name of the module that is compiled; "": none.
+
+        Raises:
+            PartError: it cannot be compiled.
         """
         self.modules = modules.train()
         self._stilled: list[Tensor] = []
@@ -78,9 +84,10 @@ class Learner:
             groups.append((list(own.values()), rates.get(name, 1.0)))
         self._optimizers = build_optimizers(config, groups, device)
         self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
-        if config.checkpointing:
-            for module in modules.values():
-                checkpoint_blocks(module)
+        for name, module in modules.items():
+            in_blocks = config.checkpointing and checkpoint_blocks(module, compiled=name == compiled)
+            if name == compiled and not in_blocks:
+                compile_network(name, module)
 
     def update(self, losses: Iterable[Tensor], learning_rate: float, decay: float) -> Tensor:
         """One step down the gradient of the sum of `losses`; averaged = decay averaged + (1 - decay) weights.
@@ -105,6 +112,8 @@ class Learner:
         for optimizer in self._optimizers:
             self._scaler.step(optimizer)
         self._scaler.update()
+        for parameter in self._learning:  # fused optimizers do not tell that they have changed them
+            torch.autograd.graph.increment_version(parameter)
         with torch.no_grad():
             torch._foreach_lerp_(self._averages, self._learning, 1 - decay)
             for averaged, buffer in zip(self.averaged.buffers(), self.modules.buffers(), strict=True):
@@ -113,7 +122,9 @@ class Learner:
         return total
 
     def release(self) -> None:
-        """Let learn again what stayed because of `only`: another stage may train it."""
+        """Undo what another stage, which may train the same modules, is not to find."""
+        for module in self.modules.values():
+            keep_activations(module)
         for parameter in self._stilled:
             parameter.requires_grad_(True)
 

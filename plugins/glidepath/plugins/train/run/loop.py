@@ -34,7 +34,6 @@ from glidepath.plugins.train.scale.share import loss_of, share_of
 if TYPE_CHECKING:
     from glidepath.plugins.train.configs import Samples, TrainingConfig
 
-
 _MOST_LEFT_OUT = 20
 
 
@@ -68,6 +67,7 @@ class Loop:
             rates=stage.rates,
             only=stage.only,
             divide=self._shards.divide if self._shards else None,
+            compiled=stage.network if run.compiled else "",
         )
         # what another stage may have trained is kept, and what is as it was loaded is known again
         self._keeps_frozen = stage.steps < total

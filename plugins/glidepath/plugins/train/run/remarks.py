@@ -32,6 +32,8 @@ def remarks(config: TrainingConfig, run: Run, stages: Sequence[TrainingStage]) -
             f"train.precision: this processor computes {config.precision} by way of float32, which is slower "
             "than float32 alone; auto is never slower"
         )
+    if run.compiled and (without := [stage.name for stage in stages if not stage.network]):
+        yield f"runtime.compile: stage {', '.join(without)} trains words, and is not compiled"
     for stage in stages:
         pace = max(1, stage.steps // 1000)
         highest = max(rate_share(config, done, stage.steps) for done in range(0, stage.steps, pace))

@@ -65,6 +65,7 @@ class Run:
     pipeline_of: the spec's pipeline around modules by name, for samples on the way; None: none are drawn.
     listeners: are told what happens, in this order.
     generator, slot: what makes images in place of schedule and denoiser, and its slot in the spec.
+    compiled: `runtime.compile`: the network of a stage is compiled, forward and backward.
     group: this process among those that train the run; of the first one, listeners are told.
     stop: asked before each step, and while the dataset is checked; True ends the call of `train`, with a
         checkpoint if there was a step.
@@ -85,6 +86,7 @@ class Run:
     located: frozenset[str] = frozenset()
     pipeline_of: PipelineOf | None = None
     listeners: Sequence[Listener] = ()
+    compiled: bool = False
     group: Group = ALONE
     stop: Callable[[], bool] = lambda: False
     generator: Generator | None = None

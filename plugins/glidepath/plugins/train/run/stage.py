@@ -22,6 +22,7 @@ class TrainingStage(ABC):
     learning_rate: at its highest; None: the trainer's.
     rates: for some of the modules a factor of the learning rate.
     only: patterns of the parameters that learn (`matching`), while the others stay; None: all learn.
+    network: the name of the module that `runtime.compile` compiles; "": none of them.
     divides: several processes take some rows of a batch each, and `loss` draws for them by `draws.drawn`.
         Otherwise each of them takes them all.
     compares: the loss is no mean over rows. Each process computes what costs something of its rows, and
@@ -36,6 +37,7 @@ class TrainingStage(ABC):
     learning_rate: float | None = None
     rates: Mapping[str, float] = MappingProxyType({})
     only: Sequence[str] | None = None
+    network: str = ""
     divides: bool = False
     compares: bool = False
 

@@ -122,6 +122,7 @@ def build(
         device=device,
         distributions=plan.distributions,
         group=group,
+        compiled=plan.runtime.compile,
         pipeline_of=_pipeline_of(plan, catalogue, device, parts, networks, conditioners),
         caches=_caches(plan, codec, networks.get("text_encoder"), None if caching else _cache(plan), device),
         located=_located(plan) if hasattr(parts["data"], "contents") else frozenset(),

@@ -50,7 +50,7 @@ class Shards:
         if numbers := [name for name, parameter in modules.named_parameters() if not parameter.ndim]:
             raise PartError(
                 f"train.shard: {list_names(numbers)} are single numbers, which torch's fully_shard does not "
-                "divide: train without it"
+                "divide: train without it, by as many processes"
             )
         for learning in (modules, averaged):
             learning.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

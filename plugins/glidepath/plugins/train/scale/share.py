@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any, cast
 
@@ -62,23 +63,44 @@ class Share:
         if self.whole:
             yield
             return
-        original = F.dropout
-
-        def dropped(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-            if not training or not p or not input.ndim or len(input) % len(self):
-                return original(input, p, training, inplace)
-            times = len(input) // len(self)
-            shape = (times * self.size, *input.shape[1:])
-            dense = input.stride(0) == input[0].numel()  # then drawn in the order of its memory
-            kept = input.new_empty_strided(shape, input.stride()) if dense else input.new_empty(shape)
-            kept = original(kept.fill_(1), p)[times * self.rows.start : times * self.rows.stop]
-            return input.mul_(kept) if inplace else input * kept
-
-        F.dropout = dropped
+        _SHARES.append(self)
+        F.dropout = _of_the_share()
         try:
             yield
         finally:
-            F.dropout = original
+            F.dropout = _DROPOUT
+            _SHARES.pop()
+
+    def dropped(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        """torch's dropout of these rows, drawn for the whole batch."""
+        if not training or not p or not input.ndim or len(input) % len(self):
+            return _DROPOUT(input, p, training, inplace)
+        times = len(input) // len(self)
+        shape = (times * self.size, *input.shape[1:])
+        dense = input.stride(0) == input[0].numel()  # then drawn in the order of its memory
+        kept = input.new_empty_strided(shape, input.stride()) if dense else input.new_empty(shape)
+        kept = _DROPOUT(kept.fill_(1), p)[times * self.rows.start : times * self.rows.stop]
+        return input.mul_(kept) if inplace else input * kept
+
+
+_DROPOUT = F.dropout
+_SHARES: list[Share] = []
+"""The share that dropout is for, last; none where torch's own is in its place."""
+
+
+@cache
+def _of_the_share() -> Callable[..., Tensor]:
+    """Dropout of the share of the moment.
+
+    It is one function, and not compiled: the compiler takes the dropout that it finds first for that of all
+    parts of all batches.
+    """
+
+    def dropout(*arguments: Any, **named: Any) -> Tensor:
+        return _SHARES[-1].dropped(*arguments, **named)
+
+    opaque: Callable[..., Tensor] = torch.compiler.disable(dropout)  # type: ignore[no-untyped-call]
+    return opaque
 
 
 def share_of(stage: TrainingStage, group: Group) -> Share:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class DenoisingStage(TimedStage):
     """The simple objective of DDPM (Ho et al. 2020, equation 14) and what the config adds to it."""
 
-    name = "denoise"
+    name, network = "denoise", "denoiser"
 
     def __init__(
         self,

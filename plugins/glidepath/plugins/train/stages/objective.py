@@ -36,7 +36,7 @@ class ObjectiveStage(TrainingStage):
         if run.generator is None:
             raise PartError("train.objectives train a generator, and this spec has a denoiser")
         self.config, self.run, self.objective = config, run, objective
-        self.name = objective.name
+        self.name, self.network = objective.name, run.slot
         self.steps = getattr(objective, "steps", None) or config.steps
         self.batch = config.batch
         if hasattr(objective, "attach"):

@@ -68,7 +68,7 @@ class ClassifierTrainer(StagedTrainer):
 class ClassifyingStage(TimedStage):
     """-log p(label given x_t), x_t of q(x_t given x_0) (Dhariwal & Nichol 2021, section 4, appendix H)."""
 
-    name = "classify"
+    name, network = "classify", "classifier"
 
     def __init__(
         self,

@@ -68,7 +68,7 @@ class ContrastiveTrainer(StagedTrainer):
 class ContrastiveStage(TrainingStage):
     """The symmetric loss of CLIP (Radford et al. 2021, figure 3), on noised images for a noised one."""
 
-    name = "contrastive"
+    name, network = "contrastive", "clip"
     divides = compares = True
 
     def __init__(self, config: ContrastiveTrainerConfig, run: Run, clip: nn.Module) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from glidepath.plugins.train.losses.density import TimestepDensity
 from glidepath.plugins.train.losses.weighting import Weighting
 from glidepath.plugins.train.run import checkpoint as checkpoints
 from glidepath.plugins.train.run.checkpoint import CheckpointError, Newest, TrainingCheckpoint
+from glidepath.plugins.train.run.compiling import compiling
 from glidepath.plugins.train.run.contents import Reader, check_captions, check_contents
 from glidepath.plugins.train.run.ending import ending
 from glidepath.plugins.train.run.loop import Loop
@@ -72,13 +73,14 @@ class StagedTrainer(Trainer, ABC):
             CheckpointError: the folder's checkpoints are of another spec, of other images or captions, or
                 cannot be read or written.
             CannotWrite: the log or the weights cannot be written.
-            PartError: the config asks for what the parts cannot do, images or captions cannot be read, or
-                weights do not fit `export_dtype`.
+            PartError: the config asks for what the parts cannot do, images or captions cannot be read,
+                weights do not fit `export_dtype`, or a network could not be compiled.
         """
         devices = [run.device] if run.device.type == "cuda" else []
         # the caller's global streams stay as they were
         with torch.random.fork_rng(devices=devices), ending(run) as (run, end), run.group.in_words():
-            weights = self._train(run, stop_after)
+            with compiling(run) if run.compiled else nullcontext():
+                weights = self._train(run, stop_after)
             end(weights)
         return weights
 
