@@ -12,6 +12,7 @@ from glidepath.registry.plan.parts import PartPlan
 from glidepath.registry.plan.plan import Plan
 from glidepath.registry.plan.planner import make_plan
 from glidepath.registry.spec.spec import read_spec
+from glidepath.registry.text.problems import SpecError
 
 PUBLISHED = {
     "adm-g-64": (64, 1.0, 1000, 65_438_568, 307),
@@ -55,3 +56,13 @@ def test_the_classifiers_weights_have_a_place_of_their_own(catalogue: Catalogue)
     inner = guidance.parts["classifier"]
     assert inner.weights is not None
     assert inner.path == "guidance[0].classifier"
+
+
+def test_a_classifier_of_other_images_than_the_denoiser_makes_is_refused(catalogue: Catalogue) -> None:
+    inner = "guidance[0].classifier"
+    larger = (f"{inner}.image_size=128", f"{inner}.attention_resolutions=[16]")
+    with pytest.raises(SpecError, match=r"adm-classifier\) needs image\.size 128, and denoiser .* gives 64"):
+        plan("adm-g-64", catalogue, *larger)
+    with pytest.raises(SpecError, match=r"adm-classifier\) needs image\.channels 4, .* gives 3"):
+        plan("adm-g-64", catalogue, f"{inner}.in_channels=4")
+    assert plan("adm-g-64", catalogue, *larger, f"{inner}.pool=adaptive")

@@ -1,8 +1,8 @@
-"""Every sampler and every guidance runs on every model of today, or is refused for a reason that is true."""
+"""Samplers, spacings and guidance run on every model of today, or are refused for a reason that is true."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,21 @@ GUIDANCES: dict[str, list[Any]] = {
     "scale-schedule": [FREE, "scale-schedule"],
     "dynamic-threshold": [FREE, "dynamic-threshold"],
 }
+SPACINGS: list[Any] = [
+    *("2,1,1", "fast27", "ddim4", "leading4", "leading4+1", "trailing4", "uniform4"),
+    *([900, 500, 10], [1.0, 0.6, 0.2]),
+]
+LEVELS: list[Any] = ["time", "karras", "exponential", [5.0, 1.0, 0.2]]
+ENDLESS = "the first sigma over alpha is infinite"  # of flows, and with a terminal SNR of zero
 REASONS = {
-    "pndm": "the first sigma over alpha is infinite",  # of flows, and with a terminal SNR of zero
+    "pndm": ENDLESS,
     "dynamic-threshold": "needs codec.bounded true",
+    "clip": "needs codec.bounded true",
+    "classifier": "needs image.channels 3",
+    **{f"sigmas {levels}": ENDLESS for levels in LEVELS[:3]},
+    **{f"steps {spacing}": "is no spacing in continuous time" for spacing in SPACINGS},
+    "steps [900, 500, 10]": "time 900 is not above 0 and at most 1",
+    "steps [1.0, 0.6, 0.2]": "timestep 1.0 is not a whole number",
 }
 FEW = {
     *("ddpm", "euler", "euler-ancestral", "dpmpp-2m", "unipc", "pndm"),
@@ -64,11 +76,40 @@ def changes(catalogue: Catalogue, steps: int = 4) -> Iterator[tuple[str, dict[st
         yield name, {"guidance": guidance}
 
 
+def more_changes(spec: dict[str, Any], catalogue: Catalogue) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each way to space steps and noise levels; guidance that has parts, or scales, of its own."""
+    for spacing in SPACINGS:
+        yield f"steps {spacing}", {"sampler": {"use": "euler", "steps": spacing}}
+    for levels in LEVELS:
+        yield f"sigmas {levels}", {"sampler": {"use": "euler", "steps": 3, "sigmas": levels}}
+    steered_by = "text" if "text_encoder" in spec else "labels"
+    examples: dict[str, Any] = {
+        "autoguidance": {"denoiser": spec["denoiser"]},
+        "per-condition": {"scales": {steered_by: 3.0}},
+        "clip": {"clip": example(catalogue, "clip/noised-clip")},
+        "classifier": {"classifier": example(catalogue, "classifier/adm-classifier"), "label": 1},
+    }
+    known = {part.component.name for part in catalogue.components("guidance")}
+    assert known == {*GUIDANCES, *examples, "classifier-free"} - {"none"}
+    for name, parameters in examples.items():
+        yield name, {"guidance": [{"use": name, **parameters}]}
+
+
+def example(catalogue: Catalogue, part: str) -> dict[str, Any]:
+    """The part with the parameters with which it is tried."""
+    kind, _, name = part.partition("/")
+    parameters = catalogue.find(kind, name).component.example
+    assert isinstance(parameters, Mapping)
+    return {"use": name, **parameters}
+
+
 @pytest.mark.parametrize("model", ["sd15", "sd21", "sdxl", "sd3", "flux", "dit", "pixart"])
-def test_every_sampler_and_guidance_runs_on_a_model(model: str, saved: Saved) -> None:
+def test_every_sampler_spacing_and_guidance_runs_on_a_model(model: str, saved: Saved) -> None:
     catalogue = load_catalogue()
-    ran, refused = run(imported(model, saved), changes(catalogue), catalogue)
-    assert len(ran) >= 14
+    spec = imported(model, saved)
+    ran, refused = run(spec, [*changes(catalogue), *more_changes(spec, catalogue)], catalogue)
+    assert len(ran) >= 18
+    assert {"clip", "classifier"} <= refused.keys()
     assert refused.keys() <= REASONS.keys()
     assert all(REASONS[name] in message for name, message in refused.items())
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from glidepath.plugins.adm.faults import classifier_faults
-from glidepath.registry import Component, Kind
+from glidepath.registry import Component, Kind, Need
+
+if TYPE_CHECKING:
+    from glidepath.plugins.adm.classifier_config import AdmClassifierConfig
 
 _PAPER = 'Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", arXiv:2105.05233'
 _HERE = "glidepath.plugins.adm"
@@ -27,6 +32,18 @@ _SMALL = {
 }
 """Parameters with which a classifier is tried."""
 
+
+def _needs(config: AdmClassifierConfig) -> dict[str, Need]:
+    channels = Need(
+        value=config.in_channels, field="in_channels", optional=True, why="it reads x_t as it is, latents too"
+    )
+    if config.pool != "attention":
+        return {"image.channels": channels}
+    why = "pool attention has learned a vector for each position of such images"
+    size = Need(value=config.image_size, field="image_size", optional=True, why=why)
+    return {"image.channels": channels, "image.size": size}
+
+
 COMPONENTS = (
     Component(
         kind="classifier",
@@ -34,6 +51,7 @@ COMPONENTS = (
         target=f"{_HERE}.classifier_network:AdmClassifier",
         config=f"{_HERE}.classifier_config:AdmClassifierConfig",
         summary="ADM's classifier of noisy images: the way down of its UNet, and a head",
+        needs=_needs,
         check=classifier_faults,
         lacks=lambda _config: [("weights", "has no weights yet: it guides to no class")],
         example=_SMALL,
