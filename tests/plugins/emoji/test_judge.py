@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from glidepath.core import GlidepathError
-from glidepath.plugins.emoji.judge import FORMAT, Judge, judge_tensors, load_judge, top
+from glidepath.plugins.emoji.judge import FORMAT, Judge, features, judge_tensors, load_judge, top
 from glidepath.plugins.emoji.judge_training import accuracy, augmented, train_judge
 
 from .judges import judge, table
@@ -26,6 +26,13 @@ def test_pixels_and_numbers_are_the_same_to_it() -> None:
     rows = torch.arange(6)
     one, other = judge().look(table().pictures[rows]), judge().look(table().images(rows))
     assert torch.equal(one.thing, other.thing)
+
+
+def test_its_features_are_those_that_it_decides_by() -> None:
+    pictures, trained = table().pictures[:6], load_judge()
+    torch.testing.assert_close(
+        trained.network.heads["style"](features(pictures)), trained.look(pictures).style
+    )
 
 
 def test_larger_images_are_averaged_down() -> None:

@@ -84,12 +84,19 @@ class TrainedJudge:
     @torch.no_grad()
     def look(self, images: Tensor) -> Logits:
         """What images [N, 3, S, S] show, uint8 or in [-1, 1]; on the host."""
-        pixels = images.cpu().float()
-        if images.dtype == torch.uint8:
-            pixels = pixels / 127.5 - 1
-        batches = [self.network(batch) for batch in torch.split(pixels, _BATCH)]
+        batches = [self.network(batch) for batch in _pixels(images)]
         names = ("thing", "style", "tone")
         return Logits(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in names})
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Features [N, 192] of images [N, 3, S, S], uint8 or in [-1, 1]; on the host."""
+        return torch.cat([self.network.features(batch) for batch in _pixels(images)])
+
+
+def features(images: Tensor) -> Tensor:
+    """Features [N, 192] of images [N, 3, S, S] uint8, as `features: FILE.py` of a metric asks for them."""
+    return load_judge().features(images)
 
 
 def load_judge(path: Path = WEIGHTS) -> TrainedJudge:
@@ -127,6 +134,12 @@ def top(logits: Tensor, right: Sequence[int] | Tensor, k: int = 1) -> Tensor:
     """Whether the right answer of each row is among its k highest: [N] bool."""
     wanted = torch.as_tensor(right)[:, None]
     return (logits.topk(min(k, logits.shape[1]), dim=1).indices == wanted).any(1)
+
+
+def _pixels(images: Tensor) -> tuple[Tensor, ...]:
+    """Batches in [-1, 1]."""
+    pixels = images.cpu().float()
+    return torch.split(pixels / 127.5 - 1 if images.dtype == torch.uint8 else pixels, _BATCH)
 
 
 def _layer(inputs: int, outputs: int, stride: int) -> nn.Module:

@@ -298,6 +298,10 @@ def test_features_may_be_of_a_file_and_real_images_are_those_held_out(tmp_path: 
     for levels, share in (((-0.9, -0.6), 1.0), ((0.6, 0.9), 0.0)):
         images, _ = Grey(levels).batch(3, 0, 20)
         assert metric.whole_set(drawn(images, lambda: dataset)) == share
+    (apart, _) = Diversity(DiversityConfig(features=file)).per_prompt(
+        torch.tensor([0, 51], dtype=torch.uint8)[:, None, None, None].expand(2, 3, 4, 4), ["x", "x"]
+    )
+    assert apart == pytest.approx(0.2)
     file.write_text("def features(images):\n    return images.float().mean()\n")
     with pytest.raises(GlidepathError, match=r"is to give \[N, D\] finite numbers of 200 images, not \[\]"):
         Precision(NeighbourConfig(images=200, features=file)).whole_set(drawn(images, lambda: dataset))

@@ -15,8 +15,12 @@ def whole_set(_config: object) -> dict[str, object]:
     return {"metric.whole_set": True}
 
 
+def _by_features(config: Any) -> dict[str, object]:
+    return {"metric.runs_code": config.features is not None}
+
+
 def _against_real(config: Any) -> dict[str, object]:
-    return {**whole_set(config), "metric.runs_code": config.features is not None}
+    return {**whole_set(config), **_by_features(config)}
 
 
 def given(_config: object) -> dict[str, object]:
@@ -24,9 +28,9 @@ def given(_config: object) -> dict[str, object]:
     return {"metric.whole_set": True, "metric.given": True}
 
 
-def _two_of_a_prompt(_config: object) -> dict[str, object]:
+def _two_of_a_prompt(config: Any) -> dict[str, object]:
     """Said of a metric that sets the images of a prompt against each other."""
-    return {"metric.per_prompt": 2}
+    return {"metric.per_prompt": 2, **_by_features(config)}
 
 
 def _of_whole_set(name: str, target: str, config: str, summary: str, reference: str) -> Component:

@@ -26,7 +26,25 @@ class ClipScoreConfig:
 
 
 @attrs.frozen(kw_only=True)
-class FeatureConfig:
+class DiversityConfig:
+    """Distances between images of one prompt, by features."""
+
+    features: Path | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "a Python file of yours that defines features(images): [N, 3, H, W] uint8 to [N, D] numbers; "
+            "none: the probe that comes with glidepath. Its contents are part of the key"
+        ),
+    )
+
+    @features.validator
+    def _defines_features(self, _attribute: object, value: Path | None) -> None:
+        if value is not None and "features" not in defined(value):
+            raise ValueError("the file does not define features(images)")
+
+
+@attrs.frozen(kw_only=True)
+class FeatureConfig(DiversityConfig):
     """A comparison with real images, by features."""
 
     images: int = attrs.field(
@@ -37,23 +55,11 @@ class FeatureConfig:
             "out; part of what a value means"
         ),
     )
-    features: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "a Python file of yours that defines features(images): [N, 3, H, W] uint8 to [N, D] numbers; "
-            "none: the probe that comes with glidepath. Its contents are part of the key"
-        ),
-    )
     seed: int = attrs.field(
         default=1_000_003,
         validator=ge(0),
         metadata=doc("of the real images; another than that of training, so that none was trained on"),
     )
-
-    @features.validator
-    def _defines_features(self, _attribute: object, value: Path | None) -> None:
-        if value is not None and "features" not in defined(value):
-            raise ValueError("the file does not define features(images)")
 
 
 @attrs.frozen(kw_only=True)
@@ -63,11 +69,6 @@ class NeighbourConfig(FeatureConfig):
     neighbours: int = attrs.field(
         default=3, validator=ge(1), metadata=doc("k: the ball around a point reaches its k-th neighbour")
     )
-
-
-@attrs.frozen(kw_only=True)
-class DiversityConfig:
-    """Distances between images of one prompt."""
 
 
 @attrs.frozen(kw_only=True)

@@ -93,7 +93,7 @@ def spread(points: Array) -> Array:
     return means
 
 
-def _looking(config: FeatureConfig) -> tuple[Callable[[Tensor], Array], str]:
+def _looking(config: DiversityConfig) -> tuple[Callable[[Tensor], Array], str]:
     """Images [N, 3, H, W] uint8 to features [N, D] float64, and what these are called."""
     if config.features is None:
         probe = load_probe()
@@ -239,12 +239,12 @@ class Diversity:
 
     def __init__(self, config: DiversityConfig) -> None:
         self.config = config
-        self.probe = load_probe()
-        self.name = f"diversity ({probe_name()})"
+        self._features, source = _looking(config)
+        self.name = f"diversity ({source})"
 
     def per_prompt(self, images: Tensor, prompts: list[str]) -> Array:
         """[N]: NaN where a prompt has one image."""
-        found = features(images, self.probe)
+        found = self._features(images)
         result = np.full(len(prompts), np.nan)
         said = np.array(prompts, dtype=object)
         for prompt in dict.fromkeys(prompts):
