@@ -62,13 +62,16 @@ print(mebibytes("VmHWM") - before)
 
 
 SMALL: dict[str, Any] = {
-    "sample_size": 16,
-    "image_size": 16,
-    "size": 16,
+    "sample_size": 8,
+    "image_size": 8,
+    "size": 8,
     "depth": 2,
     "num_layers": 2,
     "num_hidden_layers": 2,
     "vocab_size": 1000,
+    "layers_per_block": 1,
+    "transformer_layers_per_block": [1, 1, 1],
+    "num_single_layers": 1,
     "attention_resolutions": [8],
 }
 MODELS = ["shapes", "adm-unet", "dit", "edm2-unet", "sd-1.5", "sdxl", "sd-3", "flux", "pixart"]

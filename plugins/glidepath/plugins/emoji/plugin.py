@@ -60,6 +60,8 @@ def presets() -> Iterable[Preset]:
     """The embedded model, and what is made of it."""
     summaries = {
         "emoji": "a small model that comes with glidepath: real things in three styles, 32 x 32",
+        "emoji-clip": "emoji, guided by a CLIP that reads noisy images in place of classifier-free",
+        "emoji-clip-training": "how the CLIP of emoji-clip was trained",
         "emoji-upsample": "doubles each side of what emoji draws: 32 x 32 to 64 x 64",
         "emoji-64": "the cascade of emoji and emoji-upsample: 64 x 64",
     }
