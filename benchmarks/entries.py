@@ -167,16 +167,17 @@ def parquet(folder: Path, count: int) -> None:
 
 
 def webdataset(folder: Path, count: int) -> None:
-    """Pictures and captions in shards."""
-    data, rows = _png(), _rows(count)
-    for number in range(-(-count // GROUP)):
-        with tarfile.open(folder / f"{number:05}.tar", "w", format=tarfile.USTAR_FORMAT) as shard:
-            for name, caption in itertools.islice(rows, GROUP):
-                stem = name.rpartition("/")[2].removesuffix(".png")
-                for member, content in ((f"{stem}.png", data), (f"{stem}.txt", caption.encode())):
-                    info = tarfile.TarInfo(member)
-                    info.size = len(content)
-                    shard.addfile(info, io.BytesIO(content))
+    """Pictures and captions in shards: one of them, under the name of each."""
+    data, first = _png(), folder / "00000.tar"
+    with tarfile.open(first, "w", format=tarfile.USTAR_FORMAT) as shard:
+        for name, caption in _rows(min(count, GROUP)):
+            stem = name.rpartition("/")[2].removesuffix(".png")
+            for member, content in ((f"{stem}.png", data), (f"{stem}.txt", caption.encode())):
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                shard.addfile(info, io.BytesIO(content))
+    for number in range(1, -(-count // GROUP)):
+        os.link(first, folder / f"{number:05}.tar")
 
 
 def _table(suffix: str) -> Callable[[Path], CaptionedDataset]:
