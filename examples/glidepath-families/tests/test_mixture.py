@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from glidepath.core import (
     Conditioning,
@@ -66,20 +67,41 @@ def nothing(count: int) -> Conditioning:
     return Conditioning(count, {})
 
 
-def train(generator: Any, objective: Any, *, steps: int, batch: int, rate: float) -> None:
-    """Down the gradient of an objective, by Adam, at a rate that falls to zero."""
+def train(
+    generator: Any,
+    objective: Any,
+    *,
+    steps: int,
+    batch: int,
+    rate: float,
+    change: Callable[[float], object] = lambda _share: None,
+) -> None:
+    """Down the gradient of an objective, by Adam, at a falling rate, to an average of the weights.
+
+    change: is told before each step how much of the training is over, from 0 to 1.
+    """
     if hasattr(objective, "attach"):
         objective.attach(generator)
     learning = [*generator.parameters(), *getattr(objective, "parameters", list)()]
     optimizer = torch.optim.Adam(learning, rate, betas=(0.5, 0.99), fused=True)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    average = AveragedModel(generator, avg_fn=lambda average, value, _count: average.lerp(value, 0.02))
     for step in range(steps):
+        change(step / steps)
         draws = torch.Generator().manual_seed(step)
-        loss = objective.loss(generator, mixture(batch, 1000 + step), nothing(batch), draws)
+        x_0 = mixture(batch, 1000 + step, generator.image_shape)
+        loss = objective.loss(generator, x_0, nothing(batch), draws)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         falling.step()
+        average.update_parameters(generator)
+    generator.load_state_dict(average.module.state_dict())
+
+
+def annealed(first: float, last: float, share: float) -> float:
+    """From the first to the last by equal ratios, which it reaches when 70 % of a training are over."""
+    return first * math.pow(last / first, min(1.0, share / 0.7))
 
 
 def samples(generator: Any, count: int) -> Tensor:
@@ -124,18 +146,28 @@ def autoregressive() -> Any:
 
 
 def vae() -> Any:
-    """Three layers of two latents."""
-    config = VaeConfig(image_size=(1, 2), channels=1, halvings=0, layers=3, latent=2, width=48)
+    """Three layers of two latents, of one pixel of two values. What is free falls: modes come first."""
+    config = VaeConfig(image_size=(1, 1), channels=2, halvings=0, layers=3, latent=2, width=32)
     made = Vae(config)
-    train(made, Bound(BoundConfig(level=0.01, free_bits=1.0)), steps=300, batch=128, rate=6e-3)
+    objective = Bound(BoundConfig(level=0.01))
+
+    def change(share: float) -> None:
+        objective.config = BoundConfig(level=0.01, free_bits=annealed(1.0, 0.05, share))
+
+    train(made, objective, steps=500, batch=64, rate=6e-3, change=change)
     return made
 
 
 def gan() -> Any:
-    """Two blocks each."""
-    config = GanConfig(image_size=(1, 2), channels=1, halvings=0, layers=2, latent=4, width=48)
+    """A block each, of one pixel of two values. The penalty falls, as in R3GAN: modes first, then edges."""
+    config = GanConfig(image_size=(1, 1), channels=2, halvings=0, layers=1, latent=4, width=32)
     made = Gan(config)
-    train(made, Adversarial(AdversarialConfig(gamma=0.02)), steps=300, batch=64, rate=4e-3)
+    objective = Adversarial(AdversarialConfig())
+
+    def change(share: float) -> None:
+        objective.config = AdversarialConfig(gamma=annealed(1.0, 0.02, share))
+
+    train(made, objective, steps=600, batch=64, rate=4e-3, change=change)
     return made
 
 
