@@ -124,7 +124,7 @@ def test_each_prompt_may_have_a_negative_of_its_own(folder: Path) -> None:
     assert sample("a star", "a ring", "--spec", "tiny.yaml", "--batch", 1, *each) == 0
     _, data = read_manifest(Path("x.png"))
     assert [shot["negative"] for shot in data["shots"]] == ["green", "red"]
-    assert sample("a star", "a ring", "a", "--spec", "tiny.yaml", *each) == 1
+    assert sample("a star", "a ring", "a", "--spec", "tiny.yaml", *each) == 2
 
 
 def test_the_picture_of_a_conditioner_is_drawn_carried_and_replayed(
