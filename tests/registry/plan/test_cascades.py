@@ -232,7 +232,7 @@ FAULTS: Mapping[str, tuple[str, list[tuple[str, str, str]], str]] = {
     "a part beside the stages": (
         CASCADE + "sampler: ddim\n",
         [("s.yaml:11:1", "sampler", "a cascade has no sampler of its own: each of its stages has one")],
-        "write it in a stage; `stages` is written at s.yaml:1:1"),
+        "write it as `stages.small.sampler` or `stages.large.sampler`; `stages` is written at s.yaml:1:1"),
     "an unknown key": (
         CASCADE + "guidanse: []\n", [("s.yaml:11:1", "guidanse", "a spec has no 'guidanse'")], ""),
     "an unknown key of a stage": (

@@ -41,15 +41,16 @@ def check_spec_keys(root: MappingNode, catalogue: Catalogue, problems: Problems)
 
 def check_cascade_keys(root: MappingNode, catalogue: Catalogue, problems: Problems) -> None:
     """The same of a cascade, whose parts stand in stages, not beside them."""
+    stages = root.get("stages")
+    named = stages.items.items() if isinstance(stages, MappingNode) else ()
     slots = {key for key, entry in root.items.items() if key in catalogue.slots}
     for key in slots:
         if present(root.get(key)) is not None:
             what = f"a cascade has no {key} of its own: each of its stages has one"
-            hint = f"write it in a stage; `stages` is written at {root.items['stages'].key}"
+            there = " or ".join(f"`{join_path('stages', name)}.{key}`" for name, _ in named) or "a stage"
+            hint = f"write it as {there}; `stages` is written at {root.items['stages'].key}"
             problems.add(what, root.items[key].key, key, hint)
     others = {key: entry for key, entry in root.items.items() if key not in slots}
-    stages = root.get("stages")
-    named = stages.items.items() if isinstance(stages, MappingNode) else ()
     homes = {join_path("stages", name): entry.node for name, entry in named}
     _check_known(MappingNode(others, root.place, root.source), "", SECTIONS, catalogue, problems, homes)
 

@@ -19,12 +19,15 @@ def real_values(study: Study, catalogue: Catalogue) -> dict[str, float]:
     """By label, the value of each metric of as many real images as a trial draws.
 
     They are of the baseline's dataset, with its captions as prompts. Metrics that look at no image have none,
-    and there are none without `data`.
+    and there are none without `data`, or where its images are not there.
     """
     part = study.baseline.parts.get("data")
     if not isinstance(part, PartPlan):
         return {}
-    dataset = build_part(part, catalogue)
+    try:
+        dataset = build_part(part, catalogue)
+    except GlidepathError:
+        return {}  # it is of the baseline's training, and what compares with it has failed long ago
     count = len(study.prompts) * study.data.per_prompt
     found = {}
     for metric in study.metrics:
