@@ -223,7 +223,7 @@ def test_a_full_disk_leaves_no_piece_of_a_file(refused: Refusal, monkeypatch: py
             "denoiser.channels is 32, as the tensors of adm.pt show; to be given are image",
         ),
         ("denoiser={res_blocks: 3}", "denoiser.res_blocks is 1, as the tensors"),
-        ("heads", "write PATH=VALUE"),
+        ("heads", "is no KEY=VALUE"),
         ("denoiser..heads=3", "write PATH=VALUE"),
         ("guidance[0].scale=3", "write PATH=VALUE"),
         ("denoiser.heads=[", "the value is no YAML"),
@@ -231,7 +231,7 @@ def test_a_full_disk_leaves_no_piece_of_a_file(refused: Refusal, monkeypatch: py
 )
 def test_a_setting_that_cannot_be(refused: Refusal, setting: str, message: str) -> None:
     save()
-    assert message in refused("adm.pt", *ADM_SETTINGS, "--set", setting)
+    assert message in refused("adm.pt", *ADM_SETTINGS, "--set", setting, status=2)
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,8 @@ def test_bad_input_ends_in_one_error_before_anything_is_sampled(
     edge.putpixel((1, 1), (255, 255, 255))
     edge.save("edge.png")
     monkeypatch.setattr("glidepath.core.pipeline.Pipeline.states", _refuse)
-    assert sample(*arguments, spec=spec) == 1
+    of_a_file = any(words in message for words in ("no file", "cannot read", ".png"))
+    assert sample(*arguments, spec=spec) == (1 if of_a_file else 2)
     said = capsys.readouterr().err
     assert message in said
     assert said.count("error:") == 1

@@ -106,7 +106,7 @@ def test_the_weights_are_those_of_no_compiler(
     assert max(differences(tmp_path / "plain", tmp_path / "compiled").values()) < 1e-6
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile asks g++ on a processor")
 def test_a_compiled_run_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the compiler itself."""
