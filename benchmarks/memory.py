@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from glidepath.registry import Catalogue, Plan, build_pipeline, load_catalogue, make_plan, read_spec
-from glidepath.registry.assembly.cost import measure
+from glidepath.registry.assembly.cost import Measurement, measure
 
 MEBI = 2**20
 LINE = "resident: "
@@ -279,15 +279,17 @@ def measured(spec: Spec, modes: Sequence[str] = MODES, by_process: bool = False)
     catalogue = load_catalogue()
     with TemporaryDirectory() as folder:
         written = with_files(spec, Path(folder))
-        cost = None
+        costs: dict[bool, Measurement] = {}
         for mode in modes:
             if mode == "layers" and "config" not in json.dumps(written):
                 continue  # for networks of diffusers alone
             runtime = {"device": "cpu", "dtype": "float32", "offload": mode}
             given = {**written, "runtime": runtime}
             plan = make_plan(read_spec(given, catalogue=catalogue), catalogue)
-            if cost is None or mode == "layers":  # one tells of parts and of none
-                cost = measure(plan, catalogue)[""]
+            layered = mode == "layers"  # the measurement of another tells of parts and of none
+            if layered not in costs:
+                costs[layered] = measure(plan, catalogue)[""]
+            cost = costs[layered]
             bytes_of = {"none": cost.memory_bytes, "parts": cost.offloaded_bytes, "layers": cost.layer_bytes}
             row = {"offload": mode, "planned": bytes_of[mode], "flops": cost.total_flops}
             row |= allocated(plan, catalogue)

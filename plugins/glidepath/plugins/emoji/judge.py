@@ -88,15 +88,12 @@ class TrainedJudge:
         names = ("thing", "style", "tone")
         return Logits(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in names})
 
-    @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
-        """Features [N, 192] of images [N, 3, S, S], uint8 or in [-1, 1]; on the host."""
-        return torch.cat([self.network.features(batch) for batch in _pixels(images)])
 
-
+@torch.no_grad()
 def features(images: Tensor) -> Tensor:
     """Features [N, 192] of images [N, 3, S, S] uint8, as `features: FILE.py` of a metric asks for them."""
-    return load_judge().features(images)
+    network = load_judge().network
+    return torch.cat([network.features(batch) for batch in _pixels(images)])
 
 
 def load_judge(path: Path = WEIGHTS) -> TrainedJudge:

@@ -19,6 +19,7 @@ from glidepath.registry import (
     add_plugin_switches,
     add_spec_arguments,
     count_interrupts,
+    key_value,
     listening,
     lock_folder,
     note_failures,
@@ -224,6 +225,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--engine-set",
         metavar="KEY=VALUE",
+        type=key_value,
         action="append",
         default=[],
         help="a setting of that engine, such as slurm_partition=gpu or use_gpu=true; may be repeated",

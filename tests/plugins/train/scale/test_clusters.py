@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from tests.plugins.train.test_command import SPEC, spec, train  # noqa: F401 - a fixture
 
 from glidepath.core import GlidepathError
+from glidepath.plugins.train.command import parser
 from glidepath.plugins.train.scale.clusters import Work, settings_of, submit_to_slurm, train_by_ray
 
 WORK = Work(len, (), ".")
@@ -29,9 +30,10 @@ def test_settings_are_json_where_they_are() -> None:
 
 
 @pytest.mark.parametrize("word", ["nodes", "=2"])
-def test_other_settings_are_refused(word: str) -> None:
-    with pytest.raises(GlidepathError, match="KEY=VALUE"):
-        settings_of([word])
+def test_other_settings_are_refused(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parser().parse_args(["shapes", f"--engine-set={word}"])
+    assert f"argument --engine-set: '{word}' is no KEY=VALUE" in capsys.readouterr().err
 
 
 def test_a_package_that_is_missing_is_named_with_its_extra(

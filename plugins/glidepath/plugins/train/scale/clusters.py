@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from glidepath.core import GlidepathError
-from glidepath.registry import UsageError, needed
+from glidepath.registry import needed
 
 Main = Callable[[Sequence[str]], int]
 
@@ -48,16 +48,10 @@ class Work:
 
 
 def settings_of(words: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE as settings of an engine: a value that is JSON as such, another as text.
-
-    Raises:
-        GlidepathError: a word is not of that form.
-    """
+    """KEY=VALUE as settings of an engine: a value that is JSON as such, another as text."""
     found: dict[str, Any] = {}
     for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--engine-set takes KEY=VALUE, not {word!r}")
+        key, _, value = word.partition("=")
         try:
             found[key] = json.loads(value)
         except ValueError:
