@@ -124,10 +124,10 @@ def found_modes(points: Tensor) -> tuple[int, float]:
 
 
 def flow() -> Any:
-    """Four layers: a map of two numbers by affine steps needs some to fold a plane."""
-    config = FlowConfig(image_size=(1, 2), channels=1, patch=1, layers=4, width=32, depth=1, heads=2)
+    """Six layers: a map of two numbers by affine steps needs some to fold a plane."""
+    config = FlowConfig(image_size=(1, 2), channels=1, patch=1, layers=6, width=32, depth=1, heads=2)
     made = Flow(config)
-    train(made, Likelihood(LikelihoodConfig(level=0.01)), steps=300, batch=128, rate=6e-3)
+    train(made, Likelihood(LikelihoodConfig(level=0.05)), steps=300, batch=128, rate=6e-3)
     points, alone = mixture(200, 1), nothing(200)
     with torch.no_grad():
         again = made.from_latent(made.latent(points, alone), alone)
