@@ -175,7 +175,7 @@ def test_a_size_of_the_call_is_recorded_and_replayed(
     latent: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.effect_noise((40, 30), 90).convert("RGB").save("photo.png")
-    size = ("--spec", "latent.yaml", "--size", "24x16", "--scale", 1)
+    size = ("--spec", "latent.yaml", "--size", "24x16")
     assert run("sample", *size, "--out", "a.png") == 0
     assert run("sample", *size, "--image", "photo.png", "--strength", 0.6, "--out", "b.png") == 0
     assert shown("a.png") == shown("b.png") == (24, 16)

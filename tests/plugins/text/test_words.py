@@ -86,7 +86,7 @@ def test_the_known_words_are_listed_with_an_unknown_one() -> None:
 
 
 @pytest.mark.parametrize("in_file", [True, False])
-def test_of_many_known_words_the_first_are_listed_and_where_all_are(tmp_path: Path, in_file: bool) -> None:
+def test_of_many_known_words_it_is_said_where_they_are(tmp_path: Path, in_file: bool) -> None:
     words = [f"word{number}" for number in range(500)]
     file = tmp_path / "words.txt"
     file.write_text("\n".join(words), encoding="utf-8")
@@ -96,7 +96,7 @@ def test_of_many_known_words_the_first_are_listed_and_where_all_are(tmp_path: Pa
     where = str(file) if in_file else "`glidepath plan SPEC --json` has it"
     assert where in caught.value.remedy
     assert caught.value.remedy.startswith("it knows 500 words, all of them in ")
-    assert caught.value.remedy.endswith(": " + ", ".join(words[:100]))
+    assert "word1" not in caught.value.remedy
 
 
 def test_unknown_words_can_be_left_out() -> None:

@@ -14,7 +14,7 @@ from glidepath.plugins.text.plugin import words_faults
 from glidepath.registry import did_you_mean, list_names, read_lines
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_MOST_LISTED = 100
+_MOST_LISTED = 60
 _MOST_UNKNOWN = 10  # each is compared with all words
 _ALIKE = 0.65  # a slip of a letter in three is; `star` is less like `square`, and is no slip of it
 
@@ -114,9 +114,8 @@ def _unknown_words(text: str, unknown: Sequence[str], known: Sequence[str]) -> s
 
 
 def _known_words(words: Sequence[str], file: Path | None) -> str:
-    """The words, or as many as a person reads and where the others are."""
-    listed = ", ".join(words[:_MOST_LISTED])
+    """The words, or where they are when they are more than a person reads."""
     if len(words) <= _MOST_LISTED:
-        return f"it knows {len(words)} words: {listed}"
+        return f"it knows {len(words)} words: {', '.join(words)}"
     where = file if file is not None else "the vocabulary of the spec: `glidepath plan SPEC --json` has it"
-    return f"it knows {len(words)} words, all of them in {where}; the first are: {listed}"
+    return f"it knows {len(words):,} words, all of them in {where}"

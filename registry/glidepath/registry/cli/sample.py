@@ -112,7 +112,7 @@ def parser() -> CommandParser:
         "--scale",
         type=positive_int,
         metavar="N",
-        help="enlarge N times (default: to about 256 pixels); "
+        help="enlarge N times (default: to about 256 pixels, not at all with --size); "
         "the guidance scale is --set guidance[0].scale=3",
     )
     parser.add_argument(
@@ -269,7 +269,8 @@ def _sample(
         warn_once(remark)
     fitted = pictures.fitted(pixels, pipeline.inputs)
     inputs = Inputs(pictures=fitted, strength=arguments.strength, size=arguments.size)
-    scale = arguments.scale or default_scale(max(pixels), len(prompts) * arguments.count)
+    wanted = 1 if arguments.size else default_scale(max(pixels), len(prompts) * arguments.count)
+    scale = arguments.scale or wanted
     images = Images(
         keys=[
             ImageKey(prompt, arguments.seed, sample, label, negative, texts)
