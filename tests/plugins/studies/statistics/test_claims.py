@@ -210,6 +210,25 @@ def test_what_the_spec_decides_is_shown_and_not_tested() -> None:
     assert sentence(analysis, found) == "arm differs from base by −3.00 in evaluations, as specified."
 
 
+def test_a_metric_with_a_single_unit_is_not_tested_and_takes_nothing_from_those_that_are() -> None:
+    """Three sets of images have a score each, so that no chance is seen; p would be 1 whatever came out."""
+    rng = np.random.default_rng(0)
+    base = rng.random((1, 1, 12))
+    arms = {"base": base, "arm": base + 0.3 + 0.1 * rng.random((1, 1, 12))}
+    other = attrs.evolve(SCORE, primary=False)
+    alone = compare(study(arms, other)).comparisons["arm", "score"]
+    sets = [attrs.evolve(other, name=f"set {number}") for number in range(3)]
+    results = study(arms, other)
+    for scores in results.scores.values():
+        scores.update({it.name: rng.random((1, 1, 1)) for it in sets})  # type: ignore[attr-defined]
+    found = compare(attrs.evolve(results, metrics=(other, *sets))).comparisons
+    untested = found["arm", "set 1"]
+    assert np.isnan([untested.p, untested.p_sign_flip, untested.p_adjusted]).all()
+    assert (untested.verdict, untested.reason) == ("undecided", "a single sampling seed has no spread")
+    assert found["arm", "score"].p_adjusted == alone.p_adjusted == alone.p
+    assert found["arm", "score"].family_low == alone.family_low
+
+
 def test_one_arm_is_compared_with_none() -> None:
     analysis = compare(study({"base": np.full((1, 3, 1), 4.0)}))
     assert summary(analysis) == "There is one arm, and none to compare it with."

@@ -13,6 +13,7 @@ from glidepath.plugins.studies.statistics.comparison import (
     Comparison,
     doubted,
     first_look,
+    is_tested,
     judged,
 )
 from glidepath.plugins.studies.statistics.intervals import mean_interval
@@ -154,8 +155,9 @@ def _answers(results: StudyResults) -> list[Comparison]:
     for (_, looks), adjust in zip(families.items(), (holm, benjamini_hochberg), strict=True):
         adjusted = adjust(np.array([it.p for it in looks]))
         equivalent = adjust(np.array([_or_nan(it.p_equivalent) for it in looks]))
+        family = max(1, sum(is_tested(results.metric(it.metric), it.pairs) for it in looks))
         for look, p, same in zip(looks, adjusted, equivalent, strict=True):
-            found.append(judged(results, look, float(p), float(same), len(looks), alpha))
+            found.append(judged(results, look, float(p), float(same), family, alpha))
     return found
 
 

@@ -35,7 +35,8 @@ class Comparison:
     arm: the name of the question. primary: whether it is in the declared family.
     difference: mean of the paired differences, arm minus baseline; low, high: its interval, NaN where
         there is none; family_low, family_high: wider, so that those of the whole family hold together.
-    p: of the deciding test; p_adjusted: by Holm in the primary family, by Benjamini and Hochberg outside it.
+    p: of the deciding test, NaN where the study has a single unit; p_adjusted: by Holm in the primary
+        family, by Benjamini and Hochberg outside it, among what is tested.
     p_equivalent, p_equivalent_adjusted: of equivalence within the metric's margin, None without one.
     detectable: the smallest difference that so many units find in 4 of 5 studies, in the metric's unit.
     decided_by: how many units would decide, were the difference seen the true one; None where it is decided,
@@ -86,9 +87,9 @@ def first_look(results: StudyResults, metric: MetricInfo, question: Contrast, pr
         )  # fmt: skip
     bounds = results.bounds(metric.name)
     low, high = difference_interval(differences, results.level, bounds, averaged=paired.averaged)
-    flip, student = (
-        (math.nan, math.nan) if metric.given else map(float, (sign_flip_p(differences), t_p(differences)))
-    )
+    flip = student = math.nan
+    if is_tested(metric, paired):
+        flip, student = float(sign_flip_p(differences)), float(t_p(differences))
     same = None
     if metric.margin is not None and not metric.given:
         same = equivalence(differences, metric.margin, bounds, averaged=paired.averaged)
@@ -113,6 +114,11 @@ def first_look(results: StudyResults, metric: MetricInfo, question: Contrast, pr
         detectable=math.nan,
         verdict="given" if metric.given else "undecided",
     )
+
+
+def is_tested(metric: MetricInfo, paired: Pairs) -> bool:
+    """Whether the plan lets chance be told from a difference; how many units failed does not matter here."""
+    return not metric.given and paired.units > 1
 
 
 def judged(
