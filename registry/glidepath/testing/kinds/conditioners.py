@@ -91,14 +91,14 @@ def _codecs(part: Part) -> Iterator[Codec]:
     """That of pixels, and the installed ones that can be built, those of the part's distribution first."""
     yield IdentityCodec()
     for other in _nearest_first(part, "codec"):
-        if (codec := _codec(other, part.catalogue)) is not None:
+        if (codec := _codec(other.full_name, part.catalogue)) is not None:
             yield codec
 
 
 @lru_cache
-def _codec(other: Registered, catalogue: Catalogue) -> Codec | None:
+def _codec(name: str, catalogue: Catalogue) -> Codec | None:
     try:
-        codec: Codec = Part(other, catalogue).build()
+        codec: Codec = Part(catalogue.look_up("codec", name), catalogue).build()
     except Exception:  # whatever is wrong with it is the fault of another part
         return None
     return codec
