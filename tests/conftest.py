@@ -21,7 +21,7 @@ from hypothesis import settings
 # No deadline: the first call of a torch function is slow. Derandomised: a run of the suite is repeatable.
 # The other profile is for `pytest -m "thorough or hypothesis" --hypothesis-profile=thorough`.
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=20)
-settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=200)
+settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("quick")
 
 

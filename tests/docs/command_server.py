@@ -23,8 +23,9 @@ SETTINGS = {
     "TQDM_DISABLE": "1",
     "CUDA_VISIBLE_DEVICES": "",  # what the pages say of numbers is said of a CPU
 }
-# every optimizer imports torch._dynamo, in two seconds
+# every optimizer imports torch._dynamo, in two seconds; studies and judgements the last two, in two more
 _IMPORTED = ("torch", "torch._dynamo", "numpy", "omegaconf", "PIL.Image", "safetensors.torch")
+_IMPORTED += ("scipy.stats", "matplotlib.figure")
 
 _CLIENT = """\
 import json, os, socket, sys

@@ -68,6 +68,7 @@ def test_a_refiner_begins_from_the_latents_themselves(latent: Path) -> None:
     assert len(list(cascade.states(["a"]))) == 4 + 1
 
 
+@pytest.mark.thorough
 def test_what_is_handed_over_is_in_the_record_and_replayed(
     latent: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +152,7 @@ def test_known_pixels_are_put_back_where_the_walk_ends(latent: Path) -> None:
     assert not torch.allclose(between.x[..., :4], known, atol=0.1)
 
 
+@pytest.mark.thorough
 def test_what_goes_on_is_replayed_and_its_steps_are_planned(
     latent: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from tests.plugins.clip.tiny import write_clip
 
+from glidepath.registry import load_catalogue
 from glidepath.testing import parametrize_with_checks
 
 DATA = Path(__file__).parent / "data"
@@ -32,16 +33,35 @@ CHECKS = parametrize_with_checks(
 )
 
 
-def _checks() -> list[Any]:
-    """The parameters of the kit, marked unless they are of a plugin or of the first part of a kind."""
+CATALOGUE = load_catalogue(environ={}, no_plugins=True)
+BROUGHT = {
+    f"{it.component.kind}/{it.component.name}" for it in CATALOGUE.components() if it.component.requires
+}
+BROUGHT |= {"text_encoder/joined-text"}  # of two of them, in its example
+"""The parts that need an extra."""
+
+
+SLOW = {
+    f"engine/local:{name}": pytest.mark.slow
+    for name in ("no-state", "same-seed", "global-random-state", "threads", "deepcopy", "batch-independence")
+}
+"""Checks for which processes are started again and again."""
+
+
+def _checks(*, brought: bool) -> list[Any]:
+    """The parameters of the kit, marked unless they are of a plugin or of the first part of a kind.
+
+    brought: those of the parts that need an extra, or all others.
+    """
     sampled: dict[str, str] = {}
     parameters = []
     for parameter in CHECKS.args[1]:
         subject = parameter.id.partition(":")[0]
         kind = subject.partition("/")[0]
         always = kind == "plugin" or sampled.setdefault(kind, subject) == subject
-        marks = () if always else pytest.mark.thorough
-        parameters.append(pytest.param(*parameter.values, id=parameter.id, marks=marks))
+        marks = () if always else SLOW.get(parameter.id, pytest.mark.thorough)
+        if (subject in BROUGHT) is brought:
+            parameters.append(pytest.param(*parameter.values, id=parameter.id, marks=marks))
     return parameters
 
 
@@ -54,8 +74,15 @@ def clip() -> Iterator[None]:
     shutil.rmtree(CLIP, ignore_errors=True)
 
 
-@pytest.mark.parametrize("check", _checks())
-def test_contract(check: Callable[[], None], request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("check", _checks(brought=False))
+def test_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", _checks(brought=True))
+def test_contract_of_a_part_that_an_extra_brings(
+    check: Callable[[], None], request: pytest.FixtureRequest
+) -> None:
     if "transformers-clip" in request.node.callspec.id:
         request.getfixturevalue("clip")
     check()

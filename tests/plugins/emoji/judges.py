@@ -20,4 +20,4 @@ def table() -> Table:
 @lru_cache
 def judge() -> TrainedJudge:
     """Knows the discs well."""
-    return TrainedJudge(train_judge(table(), steps=150, batch=32), table().listing)
+    return TrainedJudge(train_judge(table(), steps=120, batch=16), table().listing)

@@ -1,6 +1,7 @@
 """Simulated studies, 4,000 of a kind: how often each kind of claim is wrong is within 1.5 points of 5 %.
 
-The table of docs/studies.md is of these numbers. The standard error of a rate of 5 % is 0.34 points.
+The table of docs/studies.md is of these numbers. The standard error of a rate of 5 % is 0.34 points. Whole
+analyses are made one after the other: 1,000 of them where the slow tests are left out.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.thorough
 
 STUDIES = 4000
 SEEDS, PROMPTS = 8, 10
+
+in_turn = pytest.mark.parametrize("studies", [1000, pytest.param(STUDIES, marks=pytest.mark.slow)])
 
 Rng = np.random.Generator
 
@@ -132,14 +135,15 @@ def verdicts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "detectable_effect", lambda *_args, **_more: math.nan)
 
 
+@in_turn
 @pytest.mark.usefixtures("verdicts_alone")
-def test_a_main_effect_over_a_grid_is_found_by_mistake_in_one_study_of_twenty() -> None:
+def test_a_main_effect_over_a_grid_is_found_by_mistake_in_one_study_of_twenty(studies: int) -> None:
     rng = np.random.default_rng(3)
     cells = tuple((f"half{it}", f"full{it}") for it in range(2))
     names = [name for pair in cells for name in pair]
     contrasts = (Contrast(name="main", title="half", against="full", cells=cells),)
     wrong = 0
-    for _ in range(STUDIES):
+    for _ in range(studies):
         level, shared = 5 * rng.standard_normal(len(names) // 2), rng.standard_normal((1, 10, 1))
         arms = {
             name: level[place // 2] + shared + rng.standard_normal((1, 10, 1))
@@ -147,35 +151,39 @@ def test_a_main_effect_over_a_grid_is_found_by_mistake_in_one_study_of_twenty() 
         }
         found = compare(study(arms, contrasts=contrasts)).contrasts["main", "score"]
         wrong += found.verdict in ("better", "worse")
-    print("main effect", wrong / STUDIES)
-    assert 0.035 <= wrong / STUDIES <= 0.065
+    print("main effect", wrong / studies)
+    assert 0.035 <= wrong / studies <= 0.065
 
 
+@in_turn
 @pytest.mark.usefixtures("verdicts_alone")
 @pytest.mark.parametrize("dropped", [0.05, 0.15])
-def test_an_arm_whose_worst_pairs_failed_is_better_by_mistake_less_often_than_it_may(dropped: float) -> None:
+def test_an_arm_whose_worst_pairs_failed_is_better_by_mistake_less_often_than_it_may(
+    dropped: float, studies: int
+) -> None:
     rng = np.random.default_rng(4)
     better = alone = 0
-    for _ in range(STUDIES):
+    for _ in range(studies):
         base, arm = rng.standard_normal((2, 1, 40, 1))
         arm[0, np.argsort((arm - base)[0, :, 0])[: round(40 * dropped)]] = np.nan
         found = compare(study({"base": base, "arm": arm})).comparisons["arm", "score"]
         better += found.verdict == "better"
         alone += found.p <= 0.05 and found.difference > 0
-    print("dropped", dropped, "better", better / STUDIES, "without regard to what failed", alone / STUDIES)
-    assert better / STUDIES <= 0.065
+    print("dropped", dropped, "better", better / studies, "without regard to what failed", alone / studies)
+    assert better / studies <= 0.065
     assert alone > better
 
 
+@in_turn
 @pytest.mark.usefixtures("verdicts_alone")
-def test_a_share_that_only_lost_pairs_is_not_equivalent_by_mistake() -> None:
+def test_a_share_that_only_lost_pairs_is_not_equivalent_by_mistake(studies: int) -> None:
     rng = np.random.default_rng(5)
     wrong = 0
     metric = attrs.evolve(SHARE, margin=0.1)
-    for _ in range(STUDIES):
+    for _ in range(studies):
         arm = (rng.random((1, 40, 1)) < 0.9).astype(float)
         arm[arm == 0] = np.where(rng.random((arm == 0).sum()) < 0.5, np.nan, 0.0)
         found = compare(study({"base": np.ones((1, 40, 1)), "arm": arm}, metric)).comparisons["arm", "score"]
         wrong += found.verdict == "equivalent"
-    print("equivalent though half of what was wrong failed", wrong / STUDIES)
-    assert wrong / STUDIES <= 0.06
+    print("equivalent though half of what was wrong failed", wrong / studies)
+    assert wrong / studies <= 0.06

@@ -115,6 +115,7 @@ def test_a_stratified_batch_has_one_sample_in_each_part(count: int) -> None:
         assert sorted((uniform.double() * count).floor().int().tolist()) == list(range(count))
 
 
+@pytest.mark.thorough
 def test_each_place_of_a_stratified_batch_has_the_density_itself() -> None:
     density = StratifiedDensity(AroundConfig(), density=LogNormalDensity(LogNormalConfig(mean=0.0, std=1.0)))
     first = torch.stack([drawn(density, FLOW, 8, seed)[0] for seed in range(2000)])

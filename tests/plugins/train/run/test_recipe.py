@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def randomised(module: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
-@pytest.mark.parametrize("parts", [2, 8])
+@pytest.mark.parametrize("parts", [2, pytest.param(8, marks=pytest.mark.thorough)])
 def test_a_batch_in_parts_gives_the_weights_of_the_whole(tmp_path: Path, name: str, parts: int) -> None:
     """Dropout included; with SGD, whose steps are the gradients."""
     found = []
@@ -206,8 +207,17 @@ def test_muon_moves_matrices_by_orthogonal_steps_and_the_rest_by_adamw() -> None
     torch.testing.assert_close(stepped, torch.full((16,), 0.01), rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "adafactor", "muon"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        pytest.param(
+            name, precision, marks=() if name == "adamw" or precision == "float32" else pytest.mark.thorough
+        )
+        for name, precision in product(
+            ["adamw", "adam", "sgd", "adafactor", "muon"], ["float32", "bfloat16", "float16"]
+        )
+    ],
+)
 def test_a_run_resumes_exactly_with_every_optimizer_and_precision(
     tmp_path: Path, name: str, precision: str
 ) -> None:

@@ -56,7 +56,15 @@ def weights_without(
     return load_file(weights)
 
 
-@pytest.mark.parametrize(("at", "by"), [(25, math.nan), (30, 1e4), (3, math.inf), (39, math.nan)])
+@pytest.mark.parametrize(
+    ("at", "by"),
+    [
+        (25, math.nan),
+        (30, 1e4),
+        pytest.param(3, math.inf, marks=pytest.mark.thorough),
+        pytest.param(39, math.nan, marks=pytest.mark.thorough),
+    ],
+)
 def test_training_goes_back_and_leaves_the_batch_out(
     tmp_path: Path, at: int, by: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +134,7 @@ def test_the_step_that_spoils_is_found_though_a_later_one_tells(
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-@pytest.mark.parametrize("stop", [21, 25, 27, 31])
+@pytest.mark.parametrize("stop", [25, *(pytest.param(it, marks=pytest.mark.thorough) for it in (21, 27, 31))])
 def test_a_run_that_went_back_resumes_to_the_same_bits(tmp_path: Path, stop: int) -> None:
     for name, stops in (("whole", [None]), ("pieces", [stop, None])):
         for stop_after in stops:

@@ -18,7 +18,10 @@ from tests.plugins.train.tiny import steps_of
 
 from glidepath.plugins.train.run.checkpoint import existing, load
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks, which this system cannot")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks, which this system cannot"),
+]
 
 ROOT = Path(__file__).parents[4]
 
@@ -69,7 +72,6 @@ def test_the_weights_do_not_depend_on_how_many_processes_train(runs: Path, name:
                 torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "trains"),
     [
@@ -91,7 +93,6 @@ def test_neither_do_those_of_losses_that_compare_rows_or_learn_from_them(
                 torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", together.OPTIMIZERS)
 @pytest.mark.parametrize("name", ["two", "then-two"])
 def test_every_optimizer_and_average_is_that_of_one_process_where_they_are_divided(
@@ -124,7 +125,6 @@ def test_the_log_is_that_of_the_whole_batch_and_written_once(runs: Path, name: s
         assert line["loss"] == pytest.approx(other["loss"], abs=2e-6)
 
 
-@pytest.mark.thorough
 def test_a_step_that_overflows_in_one_process_is_left_out_by_all(more: Path) -> None:
     told = [(more / "overflowing" / f"changed-{rank}").read_text() for rank in range(2)]
     steps = [number != together.OVERFLOWS for number in range(1, 7)]
@@ -146,7 +146,6 @@ def test_as_many_processes_come_to_the_same_bits_killed_or_not(runs: Path, name:
         assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
 
 
-@pytest.mark.thorough
 def test_either_process_killed_at_random_times_the_run_comes_to_the_same_bits(more: Path) -> None:
     found = list(more.glob("random-*"))
     assert found
