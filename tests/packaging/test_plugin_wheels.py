@@ -1,16 +1,25 @@
-"""Plugins installed from wheels, beside glidepath's own wheel: no source tree is on the path."""
+"""Plugins installed from wheels, beside glidepath's own wheel: no source tree is on the path.
+
+What the wheels say that they need is there, and nothing else: it is linked from where it is installed.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections.abc import Sequence
+from email.parser import Parser
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from glidepath.plugins.scaffold.package import new_plugin, templates, write
 from glidepath.registry import load_catalogue
@@ -49,10 +58,7 @@ SAMPLE = """
 
 @pytest.mark.thorough
 def test_every_new_plugin_and_every_example_works_from_its_wheel(tmp_path: Path) -> None:
-    """One environment for all: what takes long is to install torch.
-
-    Each package passes its own tests, and its part runs in a spec, or a metric in a study.
-    """
+    """Each package passes its own tests, and its part runs in a spec, or a metric in a study."""
     written = tmp_path / "written"
     written.mkdir()
     catalogue = load_catalogue(environ={}, no_plugins=True)
@@ -77,12 +83,34 @@ def _environment(folder: Path, wheels: Sequence[Path]) -> Path:
     """A fresh virtual environment with these wheels and what they need; its Python."""
     _run([sys.executable, "-m", "venv", "--without-pip", folder], folder.parent)
     python = folder / "bin" / "python"
+    (site,) = folder.glob("lib/python*/site-packages")
+    _link_what_is_needed(["pytest", *itertools.chain.from_iterable(map(_required, wheels))], site)
+    # without an index: what is missing is not fetched, and no namesake is taken in place of a wheel
     install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile"]
-    (own,) = [wheel for wheel in wheels if wheel.name.startswith("glidepath_diffusion-")]
-    _run([*install, "-c", ROOT / "constraints.txt", own, "pytest"], folder.parent)
-    # with an index, pip could take a namesake from it in place of the wheel
     _run([*install, "--no-index", *wheels], folder.parent)
     return python
+
+
+def _required(wheel: Path) -> list[str]:
+    """The requirements that stand in a wheel."""
+    with zipfile.ZipFile(wheel) as opened:
+        (name,) = [it for it in opened.namelist() if it.endswith(".dist-info/METADATA")]
+        return Parser().parsestr(opened.read(name).decode()).get_all("Requires-Dist", [])
+
+
+def _link_what_is_needed(stated: Sequence[str], site: Path) -> None:
+    """Link the packages that requirements name, and what those need, but glidepath, into a folder."""
+    waiting, linked = [*stated], {"glidepath-diffusion"}
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        name = canonicalize_name(requirement.name)
+        if name in linked or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        linked.add(name)
+        found = distribution(name)
+        waiting += found.requires or ()
+        for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
+            (site / top).symlink_to(str(found.locate_file(top)))
 
 
 def _what_tests_need(project: Path, folder: Path) -> Path:
@@ -95,13 +123,10 @@ def _what_tests_need(project: Path, folder: Path) -> Path:
 
 def _run(command: Sequence[str | Path], folder: Path) -> None:
     """Run a command that has to succeed, without a word of this process's environment."""
-    # pip needs to know how this machine reaches its index
-    network = ("PIP_", "SSL_", "http", "HTTP", "no_proxy", "NO_PROXY")
-    inherited = {name: value for name, value in os.environ.items() if name.startswith(network)}
     done = subprocess.run(
         list(map(str, command)),
         cwd=folder,
-        env={**inherited, **SETTINGS},
+        env=SETTINGS,
         capture_output=True,
         text=True,
         timeout=900,

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes by /proc"),
 ]
 
-MANY = ["--set", "train.steps=24", "--set", "train.checkpoint_every=4", "--set", "denoiser.dropout=0.1"]
+MANY = ["--set", "train.steps=48", "--set", "train.checkpoint_every=4", "--set", "denoiser.dropout=0.1"]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,11 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     return [pid for pid, words in sorted(named.items()) if "spawn_main" in words]
 
 
-def wait_for_checkpoint(folder: Path, count: int = 1) -> None:
-    for _ in range(6000):
-        if len(existing(folder)) >= count:
+def wait_for_checkpoint(folder: Path) -> None:
+    """Until there is another newest one than now."""
+    before = existing(folder)[-1:]
+    for _ in range(30_000):
+        if existing(folder)[-1:] != before:
             return
         time.sleep(0.02)
     raise AssertionError("no checkpoint came")
@@ -98,61 +100,22 @@ def test_torchrun_starts_the_same_run(place: Path, whole: Path) -> None:
     before = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     out, err = finish(start(place, "torchrun", *MANY, before=before))
     assert out == "torchrun/weights.safetensors\n"
-    assert err.count("step 24 of 24") == 1
+    assert err.count("step 48 of 48") == 1
     assert same_bits(place / "torchrun", whole)
 
 
-def test_a_process_that_is_killed_ends_the_run_with_one_message_and_a_checkpoint(
-    place: Path, whole: Path
-) -> None:
-    """One of each rank, the first after a checkpoint, the others at random moments: the bits are the same."""
-    moments = random.Random(0)
-    for rank in (0, 1, 0):
-        process = start(place, "killed", "--processes", "2", *MANY)
-        if not existing(place / "killed"):
-            wait_for_checkpoint(place / "killed")
-        else:
-            while len(workers(process)) < 2:
-                time.sleep(0.05)
-            time.sleep(moments.uniform(0, 6))
-        pids = workers(process)
-        if len(pids) == 2:
-            os.kill(pids[rank], signal.SIGKILL)
+def test_however_it_ends_a_run_goes_on_and_comes_to_the_same_bits(place: Path, whole: Path) -> None:
+    """Two signals, what started them killed, a process killed: each time what the one before left goes on."""
+    folder = place / "ended"
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = begun(place)
+        os.killpg(process.pid, number)  # as a terminal sends Ctrl-C
         _, err = process.communicate(timeout=1200)
-        if process.returncode == 0:
-            break
-        (said,) = [line for line in err.splitlines() if "glidepath: error" in line]
-        assert f"process {rank} of the run was killed by SIGKILL" in said
-        assert not existing(place / "killed") or existing(place / "killed")[-1].name in said
-    finish(start(place, "killed", "--processes", "2", *MANY))
-    assert same_bits(place / "killed", whole)
+        assert process.returncode in (130, 143), err
+        assert err.count("stopping after this step") == 1
+        assert "Resume with the same command" in err
 
-
-def test_fewer_processes_go_on_with_a_run(place: Path, whole: Path) -> None:
-    finish(start(place, "fewer", "--processes", "2", "--steps-now", "10", *MANY))
-    finish(start(place, "fewer", *MANY))
-    ours, theirs = (load_file(folder / "weights.safetensors") for folder in (place / "fewer", whole))
-    for key, value in theirs.items():
-        torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopped_by_a_signal_the_run_leaves_a_checkpoint(place: Path, whole: Path, number: int) -> None:
-    out = f"stopped-{number}"
-    process = start(place, out, "--processes", "2", *MANY)
-    wait_for_checkpoint(place / out)
-    os.killpg(process.pid, number)  # as a terminal sends Ctrl-C
-    _, err = process.communicate(timeout=1200)
-    assert process.returncode in (130, 143), err
-    assert err.count("stopping after this step") == 1
-    assert "Resume with the same command" in err
-    finish(start(place, out, "--processes", "2", *MANY))
-    assert same_bits(place / out, whole)
-
-
-def test_if_what_started_them_is_killed_they_stop_with_a_checkpoint(place: Path, whole: Path) -> None:
-    process = start(place, "orphans", "--processes", "2", *MANY)
-    wait_for_checkpoint(place / "orphans")
+    process = begun(place)
     pids = workers(process)
     process.kill()
     process.wait()
@@ -162,8 +125,43 @@ def test_if_what_started_them_is_killed_they_stop_with_a_checkpoint(place: Path,
         time.sleep(0.02)
     else:
         raise AssertionError("processes are left")
-    finish(start(place, "orphans", "--processes", "2", *MANY))
-    assert same_bits(place / "orphans", whole)
+
+    assert loss_is_told(begun(place), 0, folder)
+    process = start(place, "ended", "--processes", "2", *MANY)
+    while len(workers(process)) < 2:
+        time.sleep(0.05)
+    time.sleep(random.Random(0).uniform(0, 6))
+    loss_is_told(process, 1, folder)
+    finish(start(place, "ended", "--processes", "2", *MANY))
+    assert same_bits(folder, whole)
+
+
+def begun(place: Path) -> subprocess.Popen[str]:
+    """A run of two processes that has written a checkpoint."""
+    process = start(place, "ended", "--processes", "2", *MANY)
+    wait_for_checkpoint(place / "ended")
+    return process
+
+
+def loss_is_told(process: subprocess.Popen[str], rank: int, folder: Path) -> bool:
+    """Kill one that trains, which ends the run with one message; False if the run came to its end before."""
+    pids = workers(process)
+    if len(pids) == 2:
+        os.kill(pids[rank], signal.SIGKILL)
+    _, err = process.communicate(timeout=1200)
+    if process.returncode:
+        (said,) = [line for line in err.splitlines() if "glidepath: error" in line]
+        assert f"process {rank} of the run was killed by SIGKILL" in said
+        assert existing(folder)[-1].name in said
+    return process.returncode != 0
+
+
+def test_fewer_processes_go_on_with_a_run(place: Path, whole: Path) -> None:
+    finish(start(place, "fewer", "--processes", "2", "--steps-now", "10", *MANY))
+    finish(start(place, "fewer", *MANY))
+    ours, theirs = (load_file(folder / "weights.safetensors") for folder in (place / "fewer", whole))
+    for key, value in theirs.items():
+        torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=0, msg=key)
 
 
 def test_what_is_wrong_is_said_once(place: Path) -> None:
