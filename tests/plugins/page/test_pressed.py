@@ -84,7 +84,7 @@ def test_a_study_is_stopped_tried_again_and_reported(
     client = TestClient(application(desk), base_url=HERE)
 
     def seen() -> Any:
-        desk.work._known.clear()
+        desk.work.answers["study"].forget()
         (study,) = client.get("/api/studies").json()["studies"]
         return study
 

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from importlib import import_module
@@ -35,13 +36,21 @@ class Commands:
     def __init__(self, *, no_plugins: bool = False) -> None:
         self._switches = ["--no-plugins"] if no_plugins else []
         self._process: subprocess.Popen[str] | None = None
+        self._asking = threading.Lock()
 
     def ask(self, *words: str) -> tuple[str, float]:
-        """What a command prints, and how many seconds of a processor it took.
+        """What a command prints, and how many seconds of a processor it took. One is asked at a time.
 
         Raises:
             GlidepathError: it failed, or no plugin supplies it.
         """
+        with self._asking:
+            answer = self._answer(words)
+        if "problem" in answer:
+            raise GlidepathError(answer["problem"])
+        return answer["said"], answer["seconds"]
+
+    def _answer(self, words: Sequence[str]) -> Any:
         process = self._running()
         try:
             assert process.stdin is not None
@@ -54,10 +63,7 @@ class Commands:
         if not line:
             self.close()
             raise GlidepathError(f"`glidepath {words[0]}` gave no answer")
-        answer = json.loads(line)
-        if "problem" in answer:
-            raise GlidepathError(answer["problem"])
-        return answer["said"], answer["seconds"]
+        return json.loads(line)
 
     def close(self) -> None:
         """End the process."""

@@ -169,11 +169,10 @@ class Queue:
         with self._changed:
             return [job.document() for job in self._jobs.values()]
 
-    def listen(self, teller: Teller) -> Callable[[], None]:
-        """Have a function told all news, from other threads; returns what ends that."""
+    def listen(self, teller: Teller) -> None:
+        """Have a function told all news, from other threads."""
         with self._changed:
             self._tellers.add(teller)
-        return lambda: self._tellers.discard(teller)
 
     def tell(self, name: str, news: Mapping[str, Any]) -> None:
         """Tell all who listen."""

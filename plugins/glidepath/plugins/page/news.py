@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from glidepath.plugins.page.jobs import Queue, Teller, TooMany
+from glidepath.plugins.page.jobs import Queue, TooMany
 
 MOST_WATCHING = 64
 _MOST_UNREAD = 200
@@ -20,7 +20,8 @@ class News:
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._watching: set[Teller] = set()
+        self._watching: set[Callable[[str, bytes], None]] = set()
+        queue.listen(self._tell)
 
     def watch(self) -> AsyncIterator[bytes]:
         """The stream of events for one page: first all jobs, then what happens to them.
@@ -36,8 +37,14 @@ class News:
 
     def close(self) -> None:
         """End all streams."""
-        for teller in tuple(self._watching):
-            teller(_END, {})
+        for give in tuple(self._watching):
+            give(_END, b"")
+
+    def _tell(self, name: str, news: Mapping[str, Any]) -> None:
+        if self._watching:
+            line = event(name, news)
+            for give in tuple(self._watching):
+                give(name, line)
 
     async def _stream(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
@@ -53,11 +60,10 @@ class News:
                     unread.get_nowait()
                 unread.put_nowait(self._all())
 
-        def teller(name: str, news: Mapping[str, Any]) -> None:
-            loop.call_soon_threadsafe(put, name, event(name, news))
+        def give(name: str, line: bytes) -> None:
+            loop.call_soon_threadsafe(put, name, line)
 
-        end = self._queue.listen(teller)
-        self._watching.add(teller)
+        self._watching.add(give)
         try:
             yield self._all()
             while True:
@@ -69,8 +75,7 @@ class News:
                     return
                 yield line
         finally:
-            self._watching.discard(teller)
-            end()
+            self._watching.discard(give)
 
     def _all(self) -> bytes:
         return event("jobs", {"jobs": self._queue.documents()})

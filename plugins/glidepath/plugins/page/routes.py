@@ -10,6 +10,7 @@ from typing import Any
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.page.jobs import TooMany
+from glidepath.plugins.page.seldom import Seldom
 from glidepath.plugins.page.state import Desk
 from glidepath.registry import guarded, needed
 
@@ -75,7 +76,8 @@ def _routes(desk: Desk) -> list[Any]:
 
     def sheet(request: Any) -> Any:
         given = request.path_params
-        return Response(desk.work.sheet(given["name"], given["file"]), media_type="image/png")
+        kind = "study" if request.url.path.startswith("/studies/") else "run"
+        return Response(desk.work.sheet(kind, given["name"], given["file"]), media_type="image/png")
 
     def report(request: Any) -> Any:
         # what is in it is a study's: it runs nothing, and asks nothing of this server
@@ -113,14 +115,15 @@ def _routes(desk: Desk) -> list[Any]:
             lambda data: {"images": desk.history.listed(data.get("before", ""), data.get("find", ""))},
             "GET",
         ),
-        _asking("/api/studies", lambda _: desk.work.studies(), "GET"),
-        _asking("/api/runs", lambda _: desk.work.runs(), "GET"),
+        _watched("/api/studies", desk.work.answers["study"]),
+        _watched("/api/runs", desk.work.answers["run"]),
         _asking("/api/studies/stop", lambda data: desk.work.stop("study", str(data.get("name")))),
         _asking("/api/runs/stop", lambda data: desk.work.stop("run", str(data.get("name")))),
         _asking(
             "/api/studies/begin", lambda data: desk.work.begin(str(data.get("name")), str(data.get("what")))
         ),
         Route("/studies/{name:path}/report", report),
+        Route("/studies/{name:path}/grids/{file}", sheet),
         Route("/runs/{name:path}/sheets/{file}", sheet),
         Route("/api/events", events),
         Route("/api/jobs/{id}/{index:int}/{what}", frame),
@@ -147,6 +150,23 @@ def _asking(path: str, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]],
             raise GlidepathError("what is asked is nested too deep") from error
 
     return Route(path, endpoint, methods=[method])
+
+
+def _watched(path: str, seldom: Seldom) -> Any:
+    """A route whose answer is the same for all: what was sent already is not sent again."""
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    async def endpoint(request: Any) -> Any:
+        answer = seldom.known() or await run_in_threadpool(seldom.latest)
+        headers = {"etag": answer.tag, "cache-control": "private, no-cache"}
+        if request.headers.get("if-none-match") == answer.tag:
+            return Response(status_code=304, headers=headers)
+        status = 400 if answer.problem else 200
+        return Response(answer.body, status, headers, media_type="application/json")
+
+    return Route(path, endpoint)
 
 
 def _json(kind: str, body: bytes) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """Studies and runs of training, as their folders tell of them: the page reads, and others do the work.
 
 How far they are is what `glidepath study list`, `study status` and `runs` print as JSON. They are asked in
-one process beside, and seldom: what asking costs is a small share of the time, however many pages watch.
+one process beside, and seldom: what asking costs is a small share of the time, however many pages watch. What
+does not run, and has the files that it had, is not asked about again.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,25 +21,25 @@ import attrs
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.page.asking import Commands, environment
+from glidepath.plugins.page.seldom import Ask, Seldom
 from glidepath.registry import read_lines
 
-LOG, EVENTS, HEARTBEAT, SHEETS, REPORT, GRAPH = (
+LOG, EVENTS, HEARTBEAT, SHEETS, REPORT, GRIDS, GRAPH = (
     "log.jsonl",
     "events.jsonl",
     "heartbeat.json",
     "samples",
     "report/report.html",
+    "report/figures",
     "graph.json",
 )
 
-_SHARE = 0.01
-"""Of the time of one processor, that looking at studies and runs may take."""
-
-_SHORTEST = 4.0
-"""Seconds between two looks of a page: twenty pages ask with 1 % of a processor."""
 _POINTS = 300
 _LAST = 40
 _SHEET = re.compile(r"[\w-]+\.png")
+
+MARKS = (LOG, EVENTS, HEARTBEAT)
+"""By these `glidepath runs` knows a run."""
 
 Json = Mapping[str, Any]
 
@@ -76,67 +75,75 @@ class Work:
         self._commands = Commands(no_plugins=no_plugins)
         self._switches = ["--no-plugins"] if no_plugins else []
         self._folders = {"study": studies, "run": runs}
-        self._asking = threading.Lock()
-        self._known: dict[str, tuple[float, float, Any]] = {}
-        self._cost = 0.0
         self._started: dict[str, _Started] = {}
+        self._status: dict[str, tuple[object, Json]] = {}
+        self._run: dict[str, tuple[object, Json]] = {}
+        self.answers = {
+            "study": Seldom(self._commands, self._read_studies, self._ended),
+            "run": Seldom(self._commands, self._read_runs),
+        }
 
     def close(self) -> None:
         """End the process that answers."""
         self._commands.close()
 
-    def studies(self) -> Json:
+    def _ended(self) -> object:
+        """Which processes that were begun for studies have ended: what they did is read at once."""
+        return [(name, begun.process.poll()) for name, begun in self._started.items()]
+
+    def _read_studies(self, ask: Ask) -> Json:
         """Every study with its stages, arms and failures."""
-        answer = self._seldom("studies", self._read_studies)
-        told = [{**study, "told": self._told(study["name"])} for study in answer["studies"]]
-        return {**answer, "studies": told}
-
-    def _told(self, name: str) -> str:
-        """How the process that was begun for a study stands; "" where there is none."""
-        return self._started[name].told() if name in self._started else ""
-
-    def _read_studies(self) -> Json:
         folder = self._folders["study"]
-        listed = self._printed("study", "list", str(folder), "--json") if folder.is_dir() else []
+        rows = ask("study", "list", str(folder), "--json") if folder.is_dir() else []
+        places = {_name(Path(row["folder"]), folder): Path(row["folder"]) for row in rows}
+        # those beside one another share their results
+        homes = {name: name.partition("/")[0] for name in places}
+        running = {homes[name] for name, row in zip(places, rows, strict=True) if row["running"]}
+        marks = {
+            home: [_stamp(places[name] / GRAPH) for name in places if homes[name] == home]
+            for home in {*homes.values()}
+        }
+        then, self._status = self._status, {}
         found = []
-        for row in listed:
-            place = Path(row["folder"])
-            try:
-                status = self._printed("study", "status", str(place), "--json")
-            except GlidepathError as error:
-                status = {"problem": str(error)}
-            known = {key: value for key, value in status.items() if key != "folder"}
-            report = (place / REPORT).is_file()
-            found.append({**known, "name": _name(place, folder), "trials": row["trials"], "report": report})
+        for (name, place), row in zip(places.items(), rows, strict=True):
+            mark = (marks[homes[name]], homes[name] in running)
+            known, status = then.get(name, (None, {}))
+            if known != mark or homes[name] in running:
+                status = _status(ask, place)
+            self._status[name] = (mark, status)
+            told = self._started[name].told() if name in self._started else ""
+            report = {"report": (place / REPORT).is_file(), "grids": _grids(place)}
+            found.append({**status, "name": name, "trials": row["trials"], "told": told, **report})
         return {"studies": found}
 
-    def runs(self) -> Json:
-        """Every run with its state, its last figures, its curves, its newest sheet and what happened last."""
-        return self._seldom("runs", self._read_runs)
-
-    def _read_runs(self) -> Json:
+    def _read_runs(self, ask: Ask) -> Json:
+        """Every run with its state, its last figures, its curves, newest sheets and last events."""
         folder = self._folders["run"]
-        marks = (LOG, EVENTS, HEARTBEAT)  # by these `glidepath runs` knows a run
-        if not folder.is_dir() or not any(any(folder.glob(f"*/{mark}")) for mark in marks):
-            return {"runs": []}
-        found = []
-        for row in self._printed("runs", str(folder), "--json"):
-            place = Path(row["run"])
-            sheets = sorted(it.name for it in (place / SHEETS).glob("*.png") if _SHEET.fullmatch(it.name))
-            found.append(
-                {
-                    **{key: value for key, value in row.items() if key != "run"},
-                    "name": _name(place, folder),
-                    "curves": curves(_lines(place / LOG)),
-                    "events": [_told(event) for event in _lines(place / EVENTS)[-_LAST:]],
-                    "sheets": sheets[-12:],
-                }
-            )
-        return {"runs": found}
+        places = sorted({file.parent for mark in MARKS for file in folder.glob(f"*/{mark}")})
+        marks = {str(it): [_stamp(it / name) for name in (*MARKS, SHEETS)] for it in places}
+        known = {place: mark for place, (mark, _) in self._run.items()}
+        if known != marks or any(run["state"] == "running" for _, run in self._run.values()):
+            rows = ask("runs", str(folder), "--json") if marks else []
+            self._run = {row["run"]: (marks.get(row["run"]), self._told_run(row, marks)) for row in rows}
+        return {"runs": [run for _, run in self._run.values()]}
 
-    def sheet(self, name: str, file: str) -> bytes:
-        """A sheet of samples of a run. Raises GlidepathError: there is none."""
-        path = self._folder("run", name) / SHEETS / file
+    def _told_run(self, row: Json, marks: Mapping[str, object]) -> Json:
+        """A run; what its unchanged files hold is taken from what was told of it before."""
+        place = Path(row["run"])
+        mark, told = self._run.get(row["run"], (None, {}))
+        if mark is None or mark != marks.get(row["run"]):
+            sheets = sorted(it.name for it in (place / SHEETS).glob("*.png") if _SHEET.fullmatch(it.name))
+            told = {
+                "name": _name(place, self._folders["run"]),
+                "curves": curves(_lines(place / LOG)),
+                "events": [_told(event) for event in _lines(place / EVENTS)[-_LAST:]],
+                "sheets": sheets[-12:],
+            }
+        return {**told, **{key: value for key, value in row.items() if key != "run"}}
+
+    def sheet(self, kind: str, name: str, file: str) -> bytes:
+        """A sheet of samples of a run, or a grid of a study. Raises GlidepathError: there is none."""
+        path = self._folder(kind, name) / (GRIDS if kind == "study" else SHEETS) / file
         if not _SHEET.fullmatch(file) or path.is_symlink() or not path.is_file():
             raise GlidepathError("there is no such sheet")
         return path.read_bytes()
@@ -152,9 +159,8 @@ class Work:
         """Let a running study, or run, end."""
         folder = str(self._folder(kind, name))
         words = ("study", "stop", folder) if kind == "study" else ("runs", folder, "--stop")
-        with self._asking:
-            said = self._said(*words)
-            self._known.clear()
+        said, _ = self._commands.ask(*words)
+        self.answers[kind].forget()
         return {"said": said.strip()}
 
     def begin(self, name: str, what: str) -> Json:
@@ -195,41 +201,50 @@ class Work:
             stderr=said,
             start_new_session=True,
         )
-        self._started[name] = _Started(what, process, said)
+        self._started[name] = _Started(what, process, said)  # and so the studies are read at once
         return {"said": f"glidepath study {what} has begun; it goes on when this page is closed"}
 
     def _folder(self, kind: str, name: str) -> Path:
         """The folder of a study or run that was listed by this name."""
-        listed = self.studies()["studies"] if kind == "study" else self.runs()["runs"]
-        if name not in [it["name"] for it in listed]:
+        if name not in [it["name"] for it in self.told(kind)]:
             raise GlidepathError(f"there is no {kind} of that name")
         return self._folders[kind] / name
 
-    def _seldom(self, key: str, read: Callable[[], Json]) -> Json:
-        """What was read last, or anew where that is long enough ago for what it costs."""
-        with self._asking:
-            until, _, answer = self._known.get(key, (0.0, 0.0, None))
-            is_first = answer is None  # what is imported then counts for nothing
-            if is_first or time.monotonic() >= until:
-                self._cost = -time.thread_time()
-                answer = read()
-                cost = 0.0 if is_first else self._cost + time.thread_time()
-                self._known[key] = (time.monotonic() + max(_SHORTEST, cost / _SHARE), cost, answer)
-        return {**answer, "again": max(_SHORTEST, self._known[key][1] / _SHARE)}
-
-    def _printed(self, *arguments: str) -> Any:
-        """What a command prints as JSON."""
-        return json.loads(self._said(*arguments), parse_constant=lambda _: None)  # NaN is no JSON
-
-    def _said(self, *arguments: str) -> str:
-        """What a command prints.
+    def told(self, kind: str) -> Sequence[Json]:
+        """What is told of the studies, or of the runs.
 
         Raises:
-            GlidepathError: it failed, or no plugin supplies it.
+            GlidepathError: they cannot be read.
         """
-        said, seconds = self._commands.ask(*arguments)
-        self._cost += seconds
-        return said
+        answer = self.answers[kind].latest()
+        if answer.problem:
+            raise GlidepathError(answer.problem)
+        found: Sequence[Json] = next(iter(answer.value.values()))
+        return found
+
+
+def _status(ask: Ask, place: Path) -> Json:
+    """How far a study is, or why that cannot be told."""
+    try:
+        status = ask("study", "status", str(place), "--json")
+    except GlidepathError as error:
+        return {"problem": str(error)}
+    return {key: value for key, value in status.items() if key != "folder"}
+
+
+def _grids(place: Path) -> list[str]:
+    """The grids of images in a study's report: what is in the cells of each is told beside it."""
+    names = (it.with_suffix(".png").name for it in (place / GRIDS).glob("*.json"))
+    return sorted(name for name in names if _SHEET.fullmatch(name) and (place / GRIDS / name).is_file())
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """What is another one when a file, or what is in a folder, has changed; () where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:

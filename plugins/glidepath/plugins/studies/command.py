@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from glidepath.plugins.studies.commands import inspecting, planning, reporting, running
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
     return status
 
 
+@cache
 def parser() -> CommandParser:
     """Its arguments, with those of its subcommands."""
     parser = CommandParser(

@@ -3,6 +3,7 @@
 import { $, ask, el, say } from "./tools.js";
 
 let timer = 0;
+const shown = {};
 
 export function start() {
   $("tab-work").addEventListener("click", look);
@@ -21,15 +22,19 @@ async function look() {
 }
 
 async function read(what, card, empty) {
-  if (!$(what).childElementCount) say(`${what}-said`, "Looking…");
+  if (!shown[what]) say(`${what}-said`, "Looking…");
   try {
     const answer = await ask(`/api/${what}`);
+    const text = JSON.stringify(answer);
+    if (text === shown[what]) return answer.again; // what is open, and where one is, stays
+    shown[what] = text;
     const open = new Set([...$(what).querySelectorAll("details[open]")].map((node) => node.id));
     $(what).replaceChildren(...answer[what].map(card));
     for (const node of $(what).querySelectorAll("details")) node.open = open.has(node.id);
     say(`${what}-said`, answer[what].length ? "" : empty);
     return answer.again;
   } catch (error) {
+    shown[what] = "";
     say(`${what}-said`, error.message, true);
     return 10;
   }
@@ -79,6 +84,7 @@ function study(it) {
       table(["stage", "done", "running", "failed", "waiting"], Object.entries(it.stages).map(([stage, found]) =>
         [stage, ...["done", "running", "failed", "waiting"].map((state) => found[state] ?? 0)])),
       table(["arm", "done", "failed", "all"], Object.entries(it.arms).map(([arm, found]) => [arm, found.done, found.failed, found.all]))),
+    sheets(`grids-${it.name}`, "Grids of images", it.grids ?? [], `/studies/${path(it.name)}/grids`),
     it.told ? el("p", { class: `said${it.told.includes("ended with") ? " bad" : ""}`, textContent: it.told }) : null,
     it.failures.length ? el("details", { id: `failures-${it.name}` }, el("summary", {}, "What failed"),
       it.failures.flatMap((one) => [
@@ -87,8 +93,14 @@ function study(it) {
     el("p", { class: "buttons" },
       it.running ? act("Stop", "/api/studies/stop", {}) : null,
       !it.running && sum("failed") ? act("Try again what failed", "/api/studies/begin", { what: "retry" }) : null,
-      !it.running && it.stages.measure?.done ? act("Write the report", "/api/studies/begin", { what: "report" }) : null,
+      it.stages.measure?.done ? act(it.running ? "Write a report so far" : "Write the report", "/api/studies/begin", { what: "report" }) : null,
       it.report ? el("a", { href: `/studies/${path(it.name)}/report`, target: "_blank", rel: "noopener", textContent: "Open the report" }) : null));
+}
+
+function sheets(id, title, files, folder) {
+  if (!files.length) return null;
+  return el("details", { id }, el("summary", {}, `${title} (${files.length})`), files.map((file) =>
+    el("div", { class: "stage" }, el("img", { src: `${folder}/${encodeURIComponent(file)}`, alt: `${title}, ${file}`, loading: "lazy" }))));
 }
 
 const path = (name) => name.split("/").map(encodeURIComponent).join("/");
@@ -104,8 +116,7 @@ function run(it) {
     it.curves.loss ? curve("loss", it.curves.loss) : null,
     el("details", { id: `curves-${it.name}` }, el("summary", {}, "All curves"),
       el("div", { class: "curves" }, Object.entries(it.curves).filter(([name]) => name !== "loss").map(([name, points]) => curve(name, points)))),
-    it.sheets.length ? el("details", { id: `sheets-${it.name}` }, el("summary", {}, `Sheets of samples (${it.sheets.length})`),
-      it.sheets.toReversed().map((file) => el("div", { class: "stage" }, el("img", { src: `/runs/${path(it.name)}/sheets/${encodeURIComponent(file)}`, alt: `samples, ${file}`, loading: "lazy" })))) : null,
+    sheets(`sheets-${it.name}`, "Sheets of samples", it.sheets.toReversed(), `/runs/${path(it.name)}/sheets`),
     el("details", { id: `events-${it.name}` }, el("summary", {}, "What happened"), el("pre", { textContent: it.events.join("\n") })),
     it.state === "running" ? el("p", { class: "buttons" }, press("runs", "Stop", "/api/runs/stop", { name: it.name })) : null);
 }
