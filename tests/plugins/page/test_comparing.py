@@ -9,15 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import yaml
 
 from glidepath.core import GlidepathError, Request
 from glidepath.plugins.page.comparing import MOST_VARIANTS, read_axes, variants
 from glidepath.plugins.page.jobs import Job
-from glidepath.plugins.page.measuring import measured
+from glidepath.plugins.page.measuring import _unmet, measured, unsuited
 from glidepath.plugins.page.state import Desk
 from glidepath.registry import (
+    Need,
     build_part,
     build_pipeline,
     image_in,
@@ -56,13 +58,16 @@ def test_axes_are_written_as_in_a_study(desk: Desk) -> None:
         "extends: [shapes, emoji]\nsampler.steps: [2, 3]",
         "sampler.eta: [0, 1]\nbase: {at: extends, values: {one: shapes, other: [shapes, shapes-clip]}}",
         "sampler: [{eta: 0.5}, {use: ddim, temperature: 0.9}, {use: ddpm, clip: false}]",
+        "s: {at: sampler.use, values: [ddim, ddpm], drop_unknown: true}",
+        "s: {zip: {sampler.use: [ddim, ddpm], sampler.steps: [2, 5]}, drop_unknown: true}",
+        "g: {cases: {a: {set: {sampler.use: ddpm}, drop_unknown: true}, b: {remove: guidance}}}",
     ],
 )
 def test_variants_are_the_arms_of_the_study(desk: Desk, tmp_path: Path, text: str) -> None:
     """The reader of studies is the other side: of the saved file it makes the same specs, and as many."""
     from glidepath.plugins.studies.study.reader import read_study
 
-    base = "extends: shapes\nsampler: {steps: 3}\n"
+    base = "extends: shapes\nsampler: {use: ddim, steps: 3, eta: 0.5}\n"
     asked = {"text": base, "prompts": ["a red circle"], "axes": text}
     (tmp_path / "comparison.yaml").write_text(str(desk.study(asked)["text"]))
     arms = read_study(tmp_path / "comparison.yaml", catalogue=load_catalogue()).arms
@@ -85,9 +90,11 @@ def test_variants_are_the_arms_of_the_study(desk: Desk, tmp_path: Path, text: st
         ("x: {zip: {a: [1], b: [1, 2]}}", "equally long"),
         ("x: {zip: {a: [1, 2]}, labels: [one]}", "labels takes a list of 2"),
         ("x: {at: a, values: [1, 2], zip: {a: [1, 2]}}", "one of values, range, zip and cases"),
-        ("x: {at: a, values: [1, 2], drop_unknown: true}", "no drop_unknown on the page"),
+        ("x: {at: a, values: [1, 2], drop_unknown: often}", "drop_unknown is true or false"),
+        ("x: {cases: {a: {drop_unknown: 1}, b: {remove: a}}}", "drop_unknown is true or false"),
+        ("x: {at: a, values: [1, 2], drop: true}", "an axis of values has no drop on the page"),
         ("x: {at: a, values: [1, 1]}", "two values are called 'x 1'"),
-        ("x: {cases: {a: {put: {b: 1}}}}", "mapping of set, remove and axes"),
+        ("x: {cases: {a: {put: {b: 1}}}}", "mapping of set, remove, axes"),
         ("x: {cases: {a: {axes: {b: [1, 2]}}, c: {set: [1]}}}", "set is a mapping"),
         ("x: {at: a, range: {from: 1, to: 1000000000000, step: 1}}", "1,000,000,001 variants"),
         ("x: {at: a, range: {from: 1, to: 2, step: 1.0e-320}}", "1,000,000,001 variants"),
@@ -138,6 +145,31 @@ def test_metrics_are_offered_that_judge_images_and_need_to_be_told_nothing(desk:
     assert not {"python", "command", "judged", "clip-score", "kid", "seconds-per-image"} & set(names)
 
 
+def test_metrics_that_cannot_suit_a_model_are_told_with_the_reason(desk: Desk) -> None:
+    def why(*presets: str, count: int = 1) -> dict[str, str]:
+        plans = [desk.specs.plan(f"extends: {name}\n") for name in presets]
+        return unsuited(plans, count, desk.catalogue)
+
+    pair = {"diversity": "needs 2 images of each prompt"}
+    assert why("emoji") == pair  # it knows red circles, too
+    assert why("emoji", count=2) == {}
+    told = why("shapes", count=2)
+    assert set(told) == {"emoji-object", "emoji-style", "emoji-tone"}
+    assert "such as 'a red apple, 3d': the model knows no such words" in told["emoji-object"]
+    assert why("emoji", "shapes", count=2) == told  # all of them are measured, or none
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_metric_whose_needs_are_not_met_is_told(desk: Desk, channels: int) -> None:
+    metric = plan_part("metric", "shapes-accuracy", {}, desk.catalogue)
+    needy = attrs.evolve(
+        metric.registered.component, needs=lambda _config: {"codec.channels": Need(value=channels)}
+    )
+    metric = attrs.evolve(metric, registered=attrs.evolve(metric.registered, component=needy))
+    told = _unmet(metric, desk.specs.plan("extends: shapes\n"), desk.catalogue)
+    assert ("codec.channels" in told) == (channels == 4), told
+
+
 def test_what_shows_nothing_is_not_measured(client: Any, desk: Desk) -> None:
     job = Job("make", "x", dict)  # type: ignore[arg-type] - it is not run
     desk.queue._jobs[job.id] = job
@@ -169,6 +201,7 @@ def test_variants_are_made_of_one_noise(client: Any, desk: Desk, finished: Any) 
     jobs = [finished(Each(job)) for job in answer.json()["jobs"]]
     assert [job["state"] for job in jobs] == ["done", "done"]
     assert {job["group"] for job in jobs} == {answer.json()["group"]}
+    assert "emoji-object" in answer.json()["unsuited"]
     manifests = [image_in(client.get(f"/images/{job['result']['files'][0]}").content, "x")[1] for job in jobs]
     assert len({manifest.images.keys[0] for manifest in manifests if manifest.images}) == 1
     assert [manifest.spec["sampler"]["steps"] for manifest in manifests] == [1, 2]

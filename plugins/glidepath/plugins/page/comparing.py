@@ -15,12 +15,15 @@ import yaml
 from glidepath.core import GlidepathError
 from glidepath.plugins.page.asked import Asked
 from glidepath.plugins.page.editing import steps
-from glidepath.plugins.page.specs import Specs
+from glidepath.plugins.page.specs import Put, Specs
 from glidepath.registry import Plan, SpecError, join_path, yaml_block, yaml_text
 
 MOST_VARIANTS = 9
 SEEDS = 10
 """How many seeds the file of a study has: enough for the sign-flip test to tell nine arms apart."""
+
+DROP = "drop_unknown"
+"""As in a study: parameters that another part does not have go."""
 
 _MOST_TEXT = 4_000
 _LARGEST = 1e15
@@ -31,7 +34,7 @@ class Choice:
     """One of an axis: what it is called, and the values that it puts at paths of the spec, in their order."""
 
     label: str
-    changes: Sequence[tuple[str, Any]]
+    changes: Sequence[Put]
 
     def then(self, other: Choice) -> Choice:
         """Both, this one first."""
@@ -94,7 +97,7 @@ def _axis(name: str, given: Any) -> Axis:
     if len(kinds) != 1:
         raise GlidepathError(f"{name}: an axis has one of values, range, zip and cases")
     (kind,) = kinds
-    own = {"zip": {"labels"}, "cases": set()}.get(kind, {"at"})
+    own = {"zip": {"labels", DROP}, "cases": set()}.get(kind, {"at", DROP})
     if unknown := set(stated) - {kind} - own:
         raise GlidepathError(f"{name}: an axis of {kind} has no {sorted(map(str, unknown))[0]} on the page")
     choices = _cases(name, stated["cases"]) if kind == "cases" else _valued(name, kind, stated)
@@ -103,15 +106,16 @@ def _axis(name: str, given: Any) -> Axis:
     labels = [choice.label for choice in choices]
     if twice := [label for label in labels if labels.count(label) > 1]:
         raise GlidepathError(f"{name}: two values are called {twice[0]!r}; write labels: {{LABEL: VALUE}}")
-    for path, _ in (change for choice in choices for change in choice.changes):
-        steps(path)
+    for change in (change for choice in choices for change in choice.changes):
+        steps(change.path)
     return Axis(name, given, choices)
 
 
 def _valued(name: str, kind: str, stated: Mapping[str, Any]) -> list[Choice]:
     """The choices of an axis whose values stand at one path, or at several at once."""
+    drop = _drop(name, stated)
     if kind == "zip":
-        return _zip(name, stated["zip"], stated.get("labels"))
+        return _zip(name, stated["zip"], stated.get("labels"), drop)
     values = _range(name, stated["range"]) if kind == "range" else stated["values"]
     if isinstance(values, dict):
         labelled = [(str(label), value) for label, value in values.items()]
@@ -119,10 +123,18 @@ def _valued(name: str, kind: str, stated: Mapping[str, Any]) -> list[Choice]:
         labelled = [(_label(value), value) for value in values]
     else:
         raise GlidepathError(f"{name}: the values of an axis are a list, or a mapping of labels to values")
-    return [Choice(f"{name} {label}", [(str(stated.get("at", "")), value)]) for label, value in labelled]
+    at = str(stated.get("at", ""))
+    return [Choice(f"{name} {label}", [Put(at, value, drop)]) for label, value in labelled]
 
 
-def _zip(name: str, columns: Any, labels: Any) -> list[Choice]:
+def _drop(name: str, stated: Mapping[str, Any]) -> bool:
+    """Whether parameters that another part does not have are left out."""
+    if not isinstance(drop := stated.get(DROP, False), bool):
+        raise GlidepathError(f"{name}: {DROP} is true or false")
+    return drop
+
+
+def _zip(name: str, columns: Any, labels: Any, drop: bool) -> list[Choice]:
     """Several paths that change together."""
     lists = [it for it in columns.values() if isinstance(it, list)] if isinstance(columns, dict) else []
     if not lists or len(lists) < len(columns) or len(set(map(len, lists))) > 1:
@@ -134,7 +146,7 @@ def _zip(name: str, columns: Any, labels: Any) -> list[Choice]:
         raise GlidepathError(f"{name}: labels takes a list of {len(rows)}, a label for each row of the zip")
     paths = [str(path) for path in columns]
     return [
-        Choice(f"{name} {_label(label)}", list(zip(paths, row, strict=True)))
+        Choice(f"{name} {_label(label)}", [Put(path, it, drop) for path, it in zip(paths, row, strict=True)])
         for label, row in zip(labels, rows, strict=True)
     ]
 
@@ -145,15 +157,17 @@ def _cases(name: str, cases: Any) -> list[Choice]:
         raise GlidepathError(f"{name}: cases takes a mapping of names to changes (set, remove, axes)")
     found: list[Choice] = []
     for case, given in cases.items():
-        if not isinstance(given, dict) or set(given) - {"set", "remove", "axes"}:
-            raise GlidepathError(f"{name}: the case {case} is a mapping of set, remove and axes")
+        if not isinstance(given, dict) or set(given) - {"set", "remove", "axes", DROP}:
+            raise GlidepathError(f"{name}: the case {case} is a mapping of set, remove, axes and {DROP}")
         puts, removed = given.get("set", {}), given.get("remove", [])
         removed = removed if isinstance(removed, list) else [removed]
         if not isinstance(puts, dict) or not all(isinstance(it, str) for it in removed):
             raise GlidepathError(
                 f"{name}: in the case {case} set is a mapping of paths to values, and remove names parts"
             )
-        changes = [*((path, None) for path in removed), *((str(path), it) for path, it in puts.items())]
+        drop = _drop(f"{name} {case}", given)
+        changes = [*(Put(path, None) for path in removed)]
+        changes += [Put(str(path), it, drop) for path, it in puts.items()]
         start = Choice(f"{name} {case}", changes)
         inner = _product(_axes(given["axes"])) if "axes" in given else [Choice("", ())]
         found += [start.then(choice) for choice in inner]
@@ -226,7 +240,7 @@ def variants(specs: Specs, text: str, axes: Sequence[Axis], *, need_weights: boo
     first: Mapping[str, Any] = {}
     choices = _product(axes)
     changes = [change for choice in choices for change in choice.changes]
-    varied = {path for at, value in changes for path, _ in _leaves(value, at)}
+    varied = {path for it in changes for path, _ in _leaves(it.value, it.path)}
     for choice in choices:
         try:
             plan = specs.plan(text, choice.changes, need_weights=need_weights)

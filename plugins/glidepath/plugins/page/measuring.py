@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from glidepath.core import GlidepathError
+from glidepath.core import GlidepathError, UnreadablePrompt
 from glidepath.plugins.page.history import History
 from glidepath.plugins.page.jobs import Job
 from glidepath.registry import (
     Catalogue,
     NotFound,
+    PartPlan,
+    Plan,
+    Problems,
     Registered,
     build_part,
+    check_contracts,
     fields,
+    flat_parts,
     image_in,
     picture_bytes,
     plan_part,
+    require_readable,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +60,48 @@ def _is_asked_alone(registered: Registered, catalogue: Catalogue) -> bool:
     except GlidepathError:  # a stranger's that is faulty
         return False
     return not any(provided.get(name) for name in _ASKED_OTHERWISE)
+
+
+def unsuited(plans: Sequence[Plan], count: int, catalogue: Catalogue) -> dict[str, str]:
+    """Why a metric cannot judge what some specs make, by the names of those that cannot. Nothing is built
+    but tokenizers.
+
+    A metric says what it needs of the parts of a spec, of how many images of a prompt, and texts that it can
+    judge: where a model can read none of these, it makes nothing that the metric knows.
+
+    count: images of each prompt.
+    """
+    found = {}
+    for it in metric_names(catalogue):
+        metric = plan_part(KIND, it["name"], {}, catalogue)
+        least, texts = (metric.provided().get(f"metric.{key}") for key in ("per_prompt", "prompts"))
+        reasons = (_unmet(metric, plan, catalogue) or _unread(texts, plan, catalogue) for plan in plans)
+        if isinstance(least, int) and count < least:
+            found[it["name"]] = f"needs {least} images of each prompt"
+        elif reason := next(filter(None, reasons), ""):
+            found[it["name"]] = reason
+    return found
+
+
+def _unmet(metric: PartPlan, plan: Plan, catalogue: Catalogue) -> str:
+    """What a metric needs of the parts that make images, of a cascade the last ones, and does not find."""
+    parts = tuple(flat_parts({metric.path: metric}))
+    problems = Problems()
+    last = list(plan.pipelines().values())[-1]
+    check_contracts((*flat_parts(last.parts), *parts), True, catalogue, problems)
+    return next((problem.what for problem in problems.sorted()), "")
+
+
+def _unread(given: object, plan: Plan, catalogue: Catalogue) -> str:
+    """That a model can read none of some texts; "" where it can, or there are none."""
+    texts = [it for it in given if isinstance(it, str)] if isinstance(given, tuple | list) else []
+    for text in texts:
+        try:
+            require_readable(plan, [text], catalogue)
+        except UnreadablePrompt:
+            continue
+        return ""
+    return f"judges other things, such as {texts[0]!r}: the model knows no such words" if texts else ""
 
 
 def measured(name: str, jobs: Sequence[Job], history: History, catalogue: Catalogue) -> Mapping[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from glidepath.core import GlidepathError
 from glidepath.plugins.page.editing import REMOVED, edited
 from glidepath.registry import (
@@ -37,6 +39,18 @@ AXES = "the axes"
 MOST_TEXT = 100_000
 
 
+@attrs.frozen
+class Put:
+    """A value that a variant has at a path; None removes the part there.
+
+    drop_unknown: when a part gives way to another, parameters that the new one does not have go, too.
+    """
+
+    path: str
+    value: Any
+    drop_unknown: bool = False
+
+
 class Specs:
     """Reads specs of a browser.
 
@@ -63,19 +77,22 @@ class Specs:
         except NotFound:
             return ""
 
-    def read(self, text: str, changes: Sequence[tuple[str, Any]] = ()) -> Spec:
+    def read(self, text: str, changes: Sequence[Put] = ()) -> Spec:
         """A text as a spec, with values put at paths of it as a study does. Raises as `parse_spec` does."""
         if not isinstance(text, str) or len(text) > MOST_TEXT:
             raise GlidepathError(f"a spec is a text of at most {MOST_TEXT:,} characters")
         # first what it extends: what the text says itself, and the other changes, stand on that
-        for path, value in changes:
-            if path == "extends" and value is not None:
-                text = edited(text, path, value, {})
-        changes = [it for it in changes if it[0] != "extends" or it[1] is None]
-        puts = [Override(f"{path}={yaml_text(value)}", AXES, trusted=False) for path, value in changes]
+        for it in changes:
+            if it.path == "extends" and it.value is not None:
+                text = edited(text, it.path, it.value, {})
+        puts = [
+            Override(f"{it.path}={yaml_text(it.value)}", AXES, trusted=False, drop_unknown=it.drop_unknown)
+            for it in changes
+            if it.path != "extends" or it.value is None
+        ]
         return parse_spec(text, NAME, puts, catalogue=self.catalogue, untrusted=True, bases=self.bases)
 
-    def plan(self, text: str, changes: Sequence[tuple[str, Any]] = (), *, need_weights: bool = False) -> Plan:
+    def plan(self, text: str, changes: Sequence[Put] = (), *, need_weights: bool = False) -> Plan:
         """The plan of a text, with values put at paths of it.
 
         Raises:

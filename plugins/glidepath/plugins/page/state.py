@@ -20,7 +20,7 @@ from glidepath.plugins.page.descriptors import catalogue_document
 from glidepath.plugins.page.editing import REMOVED
 from glidepath.plugins.page.history import History
 from glidepath.plugins.page.jobs import Job, Queue
-from glidepath.plugins.page.measuring import measured, metric_names
+from glidepath.plugins.page.measuring import measured, metric_names, unsuited
 from glidepath.plugins.page.news import News
 from glidepath.plugins.page.restoring import Restorer
 from glidepath.plugins.page.specs import Specs
@@ -210,15 +210,21 @@ class Desk:
         return Job("make", asked.title, do)
 
     def compare(self, data: Json) -> Json:
-        """Have the variants of a spec made on the same prompts and noise; returns a job for each."""
+        """Have the variants of a spec made on the same prompts and noise; returns a job for each.
+
+        unsuited: why a metric cannot judge them, by its name.
+        """
         asked, axes = read_asked(data), read_axes(str(data.get("axes", "")))
         group, jobs = secrets.token_hex(8), []
-        for variant in variants(self.specs, asked.text, axes, need_weights=True):
+        made = variants(self.specs, asked.text, axes, need_weights=True)
+        for variant in made:
             self._require_readable(asked, variant.plan)
             job = self.job(asked, variant.plan)
             jobs.append(attrs.evolve(job, group=group, label=variant.label, about=variant.about))
+        self._imported.wait(timeout=60)
+        reasons = unsuited([variant.plan for variant in made], asked.count, self.catalogue)
         self.queue.add(*jobs)
-        return {"group": group, "jobs": [job.document() for job in jobs]}
+        return {"group": group, "jobs": [job.document() for job in jobs], "unsuited": reasons}
 
     def measure(self, data: Json) -> Json:
         """Have a metric asked about the images of some jobs; returns the job."""

@@ -44,12 +44,13 @@ _SEGMENT = re.compile(r"(?P<dot>\.?)(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]{1,9})\]
 class Override:
     """An override that messages call by the name of the option which stands for it, not `--set`.
 
-    trusted: it may name files; those of a stranger name none.
+    trusted: it may name files; those of a stranger name none. drop_unknown: as a `Change` has it.
     """
 
     text: str
     name: str
     trusted: bool = True
+    drop_unknown: bool = False
 
 
 @attrs.frozen(eq=False)
@@ -111,6 +112,7 @@ def apply(
     schema: Schema,
     problems: Problems,
     position: Position | None = Level.SPEC,
+    drop_unknown: bool = False,
 ) -> MappingNode:
     """The spec with an override applied. A wrong override is reported and changes nothing.
 
@@ -118,7 +120,8 @@ def apply(
     "guidance.0.scale=2" reach into a list, "stages.up.sampler.steps=27" into a stage of a cascade. The value
     is YAML; a mapping is merged into what is there.
 
-    position: what the root is; None for a file that is no spec, and holds values only.
+    position: what the root is; None for a file that is no spec, and holds values only. drop_unknown: as a
+        `Change` has it.
     """
     if not source.skip:
         place = source.at(len(source.text))
@@ -133,7 +136,7 @@ def apply(
         value = read_tree(source, problems) or Scalar("", None, NULL, source.at(source.skip), source)
     except Unreadable:
         return root
-    changed = _Edit(source, value, schema, problems).put(root, segments, "", position)
+    changed = _Edit(source, value, schema, problems, drop_unknown).put(root, segments, "", position)
     return changed if isinstance(changed, MappingNode) else root
 
 

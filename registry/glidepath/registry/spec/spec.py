@@ -204,7 +204,8 @@ class _Reading:
         for number, override in enumerate(self.overrides, 1):
             source = override_source(number, override)
             self.problems.files.append(source.name)
-            root = apply(root, source, self.schema, self.problems)
+            drop = isinstance(override, Override) and override.drop_unknown
+            root = apply(root, source, self.schema, self.problems, drop_unknown=drop)
         if root.depth > MAX_DEPTH or root.size > MAX_NODES:
             what = f"the spec has more than {MAX_DEPTH} levels or {MAX_NODES:,} values"
             self.problems.add(what, root.place)

@@ -35,6 +35,7 @@ async function compare() {
     state.group = answer.group;
     state.order = answer.jobs.map((job) => job.id);
     state.pictures.clear();
+    greyed(answer.unsuited);
     $("against").replaceChildren(...answer.jobs.map((job, index) => el("option", { value: index, textContent: job.label })));
     $("variants").replaceChildren(...answer.jobs.map((job) => el("figure", { id: `variant-${job.id}` },
       el("canvas", { width: 32, height: 32, role: "img", "aria-label": job.label }),
@@ -44,6 +45,17 @@ async function compare() {
   } catch (error) {
     say("compare-said", error.message, true);
   }
+}
+
+// A metric that cannot judge these images is grey, with the reason.
+function greyed(unsuited) {
+  for (const option of $("metric").options) {
+    const reason = unsuited[option.value];
+    option.disabled = Boolean(reason);
+    option.textContent = reason ? `${option.value}: ${reason}` : option.value;
+  }
+  if ($("metric").selectedOptions[0]?.disabled) $("metric").value = $("metric").querySelector("option:enabled")?.value ?? "";
+  about();
 }
 
 function about() {
@@ -129,7 +141,7 @@ async function put(job, addresses) {
 function draw() {
   const whole = state.order.filter((id) => jobs.get(id)?.state === "done");
   $("compare-tools").hidden = $("metric-told").hidden = whole.length < 2;
-  $("measure").disabled = whole.length < state.order.length;
+  $("measure").disabled = whole.length < state.order.length || !$("metric").value;
   const against = state.pictures.get(state.order[Number($("against").value || 0)]);
   for (const id of state.order) {
     const own = state.pictures.get(id);
