@@ -7,16 +7,21 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from PIL import Image
 from tests.plugins.judge.conftest import ARMS, reopened
 
 from glidepath.core import GlidepathError
 from glidepath.plugins.judge.analysis.analysis import analyse
 from glidepath.plugins.judge.configs import JudgedConfig
 from glidepath.plugins.judge.protocol.folder import Judgement, Rater
+from glidepath.plugins.judge.protocol.pictures import collect
 from glidepath.plugins.judge.simulation import Habits, simulate
 from glidepath.registry.cli import main
 
@@ -344,3 +349,26 @@ def test_with_looks_the_looks_decide_and_not_the_p_of_the_end(
     said = " ".join(capsys.readouterr().out.split())
     assert re.search(r"(a look has shown that they differ|no look has shown a difference)\.", said)
     assert "decides below" in said
+
+
+def test_of_a_study_it_says_what_was_given_and_not_where_its_images_lie_meanwhile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(words: list[str]) -> None:
+        folder = Path(words[-1])
+        folder.mkdir()
+        Image.new("RGB", (8, 8)).save(folder / "a.png")
+        (folder / "pictures.jsonl").write_text('{"file": "a.png", "arm": "a", "prompt": "x"}\n')
+        print(f"1 images: {folder}", file=sys.stderr)
+
+    monkeypatch.setitem(sys.modules, "exports_of_studies", SimpleNamespace(main=export))
+    command = SimpleNamespace(item=SimpleNamespace(target="exports_of_studies:main"))
+    catalogue: Any = SimpleNamespace(command_source=lambda _name: command)
+    study = tmp_path / "guided.yaml"
+    study.touch()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert [it.arm for it in collect([study], scratch, catalogue)] == ["a"]
+    told = capsys.readouterr()
+    assert told.err == f"1 images of {study}\n"
+    assert not told.out

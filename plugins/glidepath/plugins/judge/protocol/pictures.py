@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -61,7 +64,7 @@ def collect(paths: Sequence[Path], scratch: Path, catalogue: Catalogue) -> list[
         if path.is_dir() and not (path / GRAPH).is_file():
             some = list(_listed(path) if (path / LIST).is_file() else _named(path, paths))
         else:
-            some = list(_of_study(path, scratch / str(number), catalogue))
+            some = _of_study(path, scratch / str(number), catalogue)
         if not some:
             raise GlidepathError(f"{path} has no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
         found += some
@@ -73,12 +76,16 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="glidepath-judge-")
 
 
-def _of_study(path: Path, folder: Path, catalogue: Catalogue) -> Iterator[Source]:
-    """By the command of the plugin that knows how studies are kept."""
+def _of_study(path: Path, folder: Path, catalogue: Catalogue) -> list[Source]:
+    """By the command of the plugin that knows how studies are kept; it names a folder that will be gone."""
     command = catalogue.command_source("glidepath-diffusion/study").item.target
     module, _, name = command.partition(":")
-    getattr(import_module(module), name)(["export", str(path), "--pictures", str(folder)])
-    return _listed(folder)
+    run = getattr(import_module(module), name)
+    with contextlib.redirect_stderr(io.StringIO()):
+        run(["export", str(path), "--pictures", str(folder)])
+    found = list(_listed(folder))
+    print(f"{len(found)} images of {path}", file=sys.stderr)
+    return found
 
 
 def _listed(folder: Path) -> Iterator[Source]:
