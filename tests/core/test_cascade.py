@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,9 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glidepath.core.cascade import Cascade, stages_of
+from glidepath.core.codec import Codec
 from glidepath.core.conditioning import Conditioning
 from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
+from glidepath.core.handover import Handover
 from glidepath.core.levels import NoiseLevels, Step
 from glidepath.core.noise import PerSampleNoise
 from glidepath.core.pipeline import Pipeline
@@ -113,6 +116,44 @@ def test_images_are_handed_over_in_8_bits() -> None:
     levels = (conditioning.get("low_res") + 1) * 127.5
     assert torch.allclose(levels, levels.round(), atol=1e-4)
     assert torch.equal(conditioning.get("low_res"), made.first(["a", "b"], seed=3) / 127.5 - 1)
+
+
+class Repeated(Handover):
+    """Hands over x, each value repeated."""
+
+    strength = 0.2
+
+    def __init__(self, level: float | None) -> None:
+        self.level = level
+
+    def x_0(
+        self, x: Tensor, before: Codec, codec: Codec, size: Sequence[int], noise: Tensor | None
+    ) -> Tensor:
+        return F.interpolate(x, size=tuple(size), mode="nearest")
+
+
+def handed(denoiser: Denoiser, level: float | None = None) -> Pipeline:
+    return Pipeline(
+        schedule=VariancePreservingSchedule(BETAS),
+        denoiser=denoiser,
+        sampler=DdimSampler(DdimConfig(steps=5)),
+        handover=Repeated(level),
+    )
+
+
+def test_an_upsampler_with_a_handover_enlarges_what_that_makes_and_begins_from_noise() -> None:
+    made = Cascade({"base": pipeline(Stripes(4)), "up": handed(Enlarger(8))})
+    *_, before = made.first.states(["a"], seed=3)
+    assert made.lengths() == [5, 5]
+    *_, last = made.states(["a"], seed=3)
+    (conditioning,) = seen(made, "up").conditionings
+    enlarged = F.interpolate(before.x, size=(8, 8), mode="nearest")
+    assert torch.equal(conditioning.get("low_res"), enlarged)
+    assert torch.equal(last.x, enlarged)
+    levels = (enlarged + 1) * 127.5
+    assert not torch.allclose(levels, levels.round(), atol=1e-4)
+    (start,) = seen(made, "up").starts
+    assert torch.equal(start, PerSampleNoise([(3, 0)], stream=1).initial((1, 3, 8, 8), "cpu"))
 
 
 def test_states_count_over_all_stages_and_name_theirs() -> None:
@@ -281,6 +322,8 @@ def test_stages_stand_where_they_can_work() -> None:
         Cascade({})
     with pytest.raises(PartError, match="stage 'up' is an upsampler, and stands before"):
         Cascade({"up": pipeline(Enlarger(8))})
+    with pytest.raises(PartError, match="stage 'up' is an upsampler, and goes on from no noise"):
+        Cascade({"a": pipeline(Stripes(4)), "up": handed(Enlarger(8), level=1.0)})
     with pytest.raises(PartError, match=r"stage 'b' is no upsampler, .* without a handover"):
         Cascade({"a": pipeline(Stripes(4)), "b": pipeline(Stripes(8))})
 

@@ -52,6 +52,12 @@ def test_times_may_have_any_shape() -> None:
         assert alpha.dtype == sigma.dtype == torch.float64
 
 
+def test_a_denoiser_may_receive_a_quarter_of_the_log_ratio_in_place_of_t() -> None:
+    levels = VariancePreservingSchedule(BETAS, time="log-ratio").levels([0, 2])
+    left = torch.tensor([0.9 * 0.8 * 0.95, 0.9], dtype=torch.float64)
+    torch.testing.assert_close(levels.t, ((1 - left) / left).log() / 8)
+
+
 def test_a_whole_number_means_the_same_as_an_integer_and_as_a_float() -> None:
     schedule = VariancePreservingSchedule(BETAS)
     t = torch.arange(5)

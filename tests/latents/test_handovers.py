@@ -176,7 +176,7 @@ def test_what_goes_on_is_replayed_and_its_steps_are_planned(
         ),
         ("stages.base.handover=image", "stages.base.handover", "no stage stands before its own"),
         (
-            "stages.refine.denoiser.upsamples=true",
+            "stages.refine={handover: {use: unfinished, level: 1}, denoiser: {upsamples: true}}",
             "stages.refine.handover",
             "its stage enlarges what was",
         ),

@@ -27,9 +27,9 @@ class Cascade:
     """Makes images in stages (Ho et al. 2022, "Cascaded Diffusion Models"; GLIDE's base and upsampler).
 
     Every stage is given the prompt. The images of a stage, in 8 bits, are the low-resolution images of an
-    upsampler; another stage begins from what its handover makes of them, or of their latents, and may go on
-    from where the stage before stopped half way (Podell et al. 2023, section 2.5). A cascade is called as a
-    `Pipeline` is, and keeps no state between calls either.
+    upsampler, or what its handover makes of them, or of their latents. Another stage begins from that, and
+    may go on from where the stage before stopped half way (Podell et al. 2023, section 2.5). A cascade is
+    called as a `Pipeline` is, and keeps no state between calls either.
 
     Args:
         stages: the pipelines by name, in order; all but the first are upsamplers, or have a handover.
@@ -51,8 +51,8 @@ class Cascade:
                 raise PartError(
                     f"stage {name!r} is no upsampler, and stands after another without a handover"
                 )
-            if index and upsamples and hands:
-                raise PartError(f"stage {name!r} is an upsampler, and has a handover: it needs none")
+            if upsamples and pipeline.handover is not None and pipeline.handover.level is not None:
+                raise PartError(f"stage {name!r} is an upsampler, and goes on from no noise of another's")
 
     def __call__(self, prompts: Sequence[str] | Request, **values: Any) -> Tensor:
         """Images of B prompts, as the last stage makes them; arguments as for `states`."""
@@ -181,6 +181,8 @@ class Cascade:
             if before is not None and state is not None:
                 if pipeline.handover is None:
                     asked = _enlarging(asked, before.images(state))
+                elif pipeline.denoiser.needs_low_res:
+                    asked = _enlarging(asked, _handed_over(state.x, before, pipeline, asked, noise))
                 else:
                     name = "x_0" if pipeline.handover.level is None else "x"
                     handed[name] = _handed_over(state.x, before, pipeline, asked, noise)
@@ -192,7 +194,7 @@ class Cascade:
 
 def _levels_after(stage: Pipeline, size: Sequence[int] | None) -> NoiseLevels:
     """Those that a stage visits after another: which its handover leaves to it."""
-    if stage.handover is None:
+    if stage.handover is None or stage.denoiser.needs_low_res:
         return stage.levels(None, size)
     if stage.handover.level is None:
         return stage.levels(stage.handover.strength, size)
@@ -200,6 +202,7 @@ def _levels_after(stage: Pipeline, size: Sequence[int] | None) -> NoiseLevels:
 
 
 def _enlarging(request: Request, images: Tensor) -> Request:
+    """The request, of images [B, 3, h, w] uint8 or an x_0 that are enlarged."""
     return attrs.evolve(request, inputs={**request.inputs, "low_res": images})
 
 
@@ -207,7 +210,7 @@ def _enlarging(request: Request, images: Tensor) -> Request:
 def _handed_over(
     x: Tensor, before: Pipeline, stage: Pipeline, asked: Request, noise: PerSampleNoise
 ) -> Tensor:
-    """What a stage begins from, [B, C, *spatial] on its device."""
+    """What a stage begins from, or enlarges, [B, C, *spatial] on its device."""
     assert stage.handover is not None  # the caller saw to it
     shape = (asked.batch, *stage.latent_shape(asked.size))
     drawn, size = noise.posterior(shape, stage.device), asked.size or stage.image_size

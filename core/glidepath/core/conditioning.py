@@ -100,9 +100,9 @@ class Conditioning:
     """What steers a batch of `batch` samples.
 
     conditions: by name. A part reads those that it knows. The names of glidepath's own parts are "text"
-        (`TextEmbedding`), "labels" ([B] int64), "low_res" ([B, C, *spatial] in [-1, 1], what an upsampler
-        starts from), "image" ([B, C, *spatial], x_0 of what is changed) and "mask" ([B, 1, *spatial], 1 where
-        the image is known).
+        (`TextEmbedding`), "labels" ([B] int64), "low_res" ([B, C, *spatial], what an upsampler starts from:
+        in [-1, 1], or an x_0), "image" ([B, C, *spatial], x_0 of what is changed) and "mask" ([B, 1,
+        *spatial], 1 where the image is known).
     prompts: the B texts themselves, for a guidance that embeds them in its own way (CLIP guidance).
     """
 

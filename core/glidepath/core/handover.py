@@ -1,4 +1,4 @@
-"""How a stage of a cascade takes over what the stage before it made, where it is no upsampler."""
+"""How a stage of a cascade takes over what the stage before it made."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from glidepath.core.codec import Codec
 class Handover(ABC):
     """Makes the x_0 from which a stage begins: it refines, as SDEdit does (Meng et al. 2022).
 
-    strength: the share of its steps that the stage takes, above 0 to 1: those nearest the image. The x_0 is
-        noised to the level of the first of them.
+    An upsampler begins from noise, and reads it as its "low_res", in place of images in 8 bits.
+
+    strength: the share of its steps that a stage that refines takes, above 0 to 1: those nearest the image.
+        The x_0 is noised to the level of the first of them.
     level: in place of it, a sigma / alpha: the stage before stops at the first of this stage's levels that is
         not above it, and this stage goes on from its x, noise included. The schedules of both are one.
     """

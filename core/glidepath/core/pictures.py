@@ -16,15 +16,16 @@ def encoded_pictures(
 ) -> dict[str, Tensor]:
     """The "low_res", "image" and "mask" of a request whose x is [B, C, *spatial], on the device.
 
-    low_res: in [-1, 1]. image: the codec's x_0, drawn with noise of its own where the codec encodes
-    distributions. mask: of x's size.
+    low_res: in [-1, 1]; an x_0 as it is. image: the codec's x_0, drawn with noise of its own where the codec
+    encodes distributions. mask: of x's size.
 
     Raises:
         PartError: the codec does not make an x_0 of the denoiser's.
     """
     given: dict[str, Tensor] = {}
     if "low_res" in request.inputs:
-        given["low_res"] = _rows(request.inputs["low_res"].to(device) / 127.5 - 1, request)
+        low_res = request.inputs["low_res"].to(device)
+        given["low_res"] = _rows(low_res if low_res.is_floating_point() else low_res / 127.5 - 1, request)
     if "image" in request.inputs:
         drawn = noise.posterior(shape, device) if isinstance(noise, PerSampleNoise) else None
         x_0 = codec.encode(request.inputs["image"].to(device), drawn)

@@ -41,7 +41,7 @@ class Pipeline(ImagePipeline):
         guidance: folded left to right around the denoiser. Their networks are moved too.
         codec: pixels to x_0 and back; the identity where None.
         adapters: change the networks, in order, before they are moved.
-        handover: how a stage of a cascade that is no upsampler begins from what the stage before it made.
+        handover: how a stage of a cascade takes over what the stage before it made.
         device, dtype: where the modules are moved, and in which precision the networks run. x_t is
             float32 whatever the dtype.
         channels_last: the memory layout of a denoiser of two-dimensional images; faster convolutions on

@@ -88,6 +88,8 @@ def _picture(name: str, picture: object) -> Tensor:
         raise PartError(
             f"{name} is no value of a request, no text and no picture, which is a tensor: {picture!r}"
         )
+    if name == "low_res" and picture.is_floating_point():
+        return picture
     if picture.ndim != 4 or picture.shape[1] != 3 or picture.dtype != torch.uint8:
         raise PartError(
             f"{name} is [B, 3, H, W] uint8 (8 bits a colour), not {list(picture.shape)} {picture.dtype}"
@@ -121,7 +123,8 @@ class Request:
     size: (H, W) of the images in pixels; None: what the denoiser was made for.
     inputs: pictures by name, each [1 or B, 3, h, w] uint8. "image" is what is changed, of the size of the
         images. "mask" is [1 or B, 1, H, W], 1 where the image is known: what it covers is restored in each
-        predicted x_0. "low_res" is what an upsampler starts from. Conditioners ask for others.
+        predicted x_0. "low_res" is what an upsampler starts from; it may be an x_0, [1 or B, C, *spatial]
+        float32. Conditioners ask for others.
     texts: other texts by name, each B, or one for all images. A text encoder that joins several reads
         "prompt_2" in place of the prompt with its second one, and "negative_prompt_2" in place of `negative`.
     strength: how far the image is noised, above 0 to 1: the last `strength` of the steps are taken, from the

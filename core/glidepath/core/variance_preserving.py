@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ class VariancePreservingSchedule(NoiseSchedule):
         betas: Sequence[float] | Tensor,
         rescale_timesteps: bool = False,
         zero_terminal_snr: bool = False,
+        time: Literal["t", "log-ratio"] = "t",
     ) -> None:
         """Take N betas, each between 0 and 1 (both excluded, but that the last may be 1: noise alone).
 
@@ -35,6 +37,8 @@ class VariancePreservingSchedule(NoiseSchedule):
         zero_terminal_snr: alpha is shifted and scaled, so that the last timestep is noise alone and the
             first stays as it is (Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are
             Flawed", algorithm 1); the last beta is then 1.
+        time: "log-ratio": the denoiser receives log(sigma / alpha) / 4, and not t (Karras et al. 2022,
+            "Elucidating the Design Space of Diffusion-Based Generative Models", table 1, c_noise).
 
         Raises:
             ValueError: a beta outside of that range, or none at all.
@@ -55,6 +59,7 @@ class VariancePreservingSchedule(NoiseSchedule):
             )
         self.num_steps = self.beta.shape[0]
         self.rescale_timesteps = rescale_timesteps
+        self.time = time
         self.alpha_bar = self.beta.neg().add(1).cumprod(0)
         if zero_terminal_snr:
             self.alpha_bar = _without_terminal_signal(self.alpha_bar)
@@ -84,7 +89,10 @@ class VariancePreservingSchedule(NoiseSchedule):
         return log_snr.sigmoid().sqrt(), log_snr.neg().sigmoid().sqrt()
 
     def model_time(self, t: Tensor) -> Tensor:
-        """t, or t * 1000 / N where timesteps are rescaled."""
+        """t; t * 1000 / N where timesteps are rescaled; or log(sigma / alpha) / 4, as `time` says."""
+        if self.time == "log-ratio":
+            alpha, sigma = self.alpha_sigma(t)
+            return (sigma / alpha).log() / 4
         return t * (1000.0 / self.num_steps) if self.rescale_timesteps else t
 
     def levels(self, spacing: Spacing) -> NoiseLevels:

@@ -171,6 +171,39 @@ def upscaler(folder: Path) -> Path:
     return saved(made, folder)
 
 
+def latent_upscaler(folder: Path) -> Path:
+    """Stable Diffusion's upscaler of latents: latents beside x, and noise levels in place of timesteps."""
+    seed()
+    unet = diffusers.UNet2DConditionModel(
+        act_fn="gelu",
+        attention_head_dim=8,
+        norm_num_groups=None,
+        block_out_channels=(32, 32, 64, 64),
+        time_cond_proj_dim=128 + 32,
+        conv_in_kernel=1,
+        conv_out_kernel=1,
+        cross_attention_dim=32,
+        cross_attention_norm="layer_norm",
+        down_block_types=("KDownBlock2D", *("KCrossAttnDownBlock2D",) * 3),
+        up_block_types=(*("KCrossAttnUpBlock2D",) * 3, "KUpBlock2D"),
+        mid_block_type=None,
+        only_cross_attention=False,
+        in_channels=8,
+        out_channels=5,
+        resnet_time_scale_shift="scale_shift",
+        time_embedding_type="fourier",
+        timestep_post_act="gelu",
+    )
+    made = diffusers.StableDiffusionLatentUpscalePipeline(
+        vae=vae(4),
+        text_encoder=clip(),
+        tokenizer=clip_tokenizer(folder / "made"),
+        unet=unet,
+        scheduler=diffusers.EulerDiscreteScheduler(**LATENT, prediction_type="sample"),
+    )
+    return saved(made, folder)
+
+
 def controlnet(folder: Path) -> Path:
     """A ControlNet of the UNet of `sd15`."""
     seed()

@@ -194,6 +194,24 @@ def test_a_network_without_the_conditions_that_it_reads_is_refused(saved: Callab
         make_plan(spec, catalogue)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("schedule.time=t", "needs schedule.time log-ratio"),
+        ("denoiser.predicts=sample", "is preconditioned, and so predicts the velocity"),
+        ("conditioners=null", r"needs condition\.low_res_level"),
+    ],
+)
+def test_an_upscaler_of_latents_is_told_noise_levels(
+    change: str, message: str, saved: Callable[[str], Path]
+) -> None:
+    catalogue = load_catalogue()
+    folder = saved("latent_upscaler")
+    make_plan(parse_spec(f"extends: {folder}", "s.yaml", catalogue=catalogue), catalogue)
+    with pytest.raises(SpecError, match=message):
+        make_plan(parse_spec(f"extends: {folder}", "s.yaml", [change], catalogue=catalogue), catalogue)
+
+
 def test_the_folder_of_a_part_is_refused_with_that_of_its_pipeline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

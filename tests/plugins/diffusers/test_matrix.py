@@ -141,6 +141,7 @@ def test_every_spacing_runs_on_a_model(model: str, saved: Saved) -> None:
         "chroma",
         "pix2pix",
         "upscaler",
+        "latent_upscaler",
         "inpainting",
         "refiner",
         "sd15 + controlnet",
@@ -192,7 +193,7 @@ def imported(model: str, saved: Saved) -> dict[str, Any]:
     base, _, control = model.partition(" + ")
     controls = [(saved(control), str(saved(control)))] if control else []
     spec: dict[str, Any] = dict(read_folder(saved(base), str(saved(base)), steps=3, controls=controls).spec)
-    if base.startswith("flux"):
+    if base.startswith("flux") or base == "latent_upscaler":
         spec["denoiser"] = {**spec["denoiser"], "size": 8}
     if base == "flux" and controls:
         spec["denoiser"]["controls"] = [{**spec["denoiser"]["controls"][0], "mode": 1}]

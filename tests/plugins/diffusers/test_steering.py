@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from glidepath.core import Cascade, Request
+from glidepath.core import Cascade, PartError, Request
 from glidepath.plugins.diffusers.imported import read_folder
-from glidepath.registry import assemble
+from glidepath.registry import SpecError, assemble
 
 from .equality import NEAR, PROMPTS, STEPS, assert_equal, first_noise, latents_of, ours, theirs
 
@@ -204,6 +204,18 @@ def test_an_upscaler_stands_after_another_stage(saved: Saved) -> None:
     assert torch.equal(images, cascade.last(["a castle"], seed=3, low_res=before, noise=noise))
 
 
+def test_an_upscaler_of_pictures_takes_no_latents(saved: Saved) -> None:
+    names = {"base": saved("sd15"), "up": saved("upscaler")}
+    stages: dict[str, Any] = {
+        name: dict(read_folder(folder, str(folder), steps=2).spec) for name, folder in names.items()
+    }
+    stages["up"] |= {"denoiser": {**stages["up"]["denoiser"], "size": 16}, "handover": {"use": "latent"}}
+    with pytest.raises(SpecError, match=r"needs handover\.latent false"):
+        assemble({"stages": stages})
+    with pytest.raises(PartError, match="enlarges pictures, and was handed latents"):
+        ours(names["up"])(["a castle"], low_res=torch.zeros(1, 4, 4, 4))
+
+
 def test_an_upscaler_enlarges_a_picture_with_noise(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline, reference = ours(saved("upscaler")), theirs(saved("upscaler"))
     noise, small = first_noise(pipeline), picture(1)[..., :8, :8]
@@ -211,6 +223,46 @@ def test_an_upscaler_enlarges_a_picture_with_noise(saved: Saved, monkeypatch: py
     monkeypatch.setattr(f"{type(reference).__module__}.randn_tensor", lambda *_, **__: drawn)
     expected = latents_of(reference, noise, image=[pil(small)] * 2)
     assert_equal(pipeline, noise, expected, low_res=small)
+
+
+def test_an_upscaler_of_latents_enlarges_a_picture(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = ours(saved("latent_upscaler"), denoiser={"size": 16})  # which the folder does not say
+    reference, small = theirs(saved("latent_upscaler")), picture(1)
+    noise = first_noise(pipeline)
+    draws(monkeypatch, Request.of(PROMPTS).noise().posterior((2, 4, 8, 8), "cpu"))
+    expected = latents_of(reference, noise, image=[pil(small)] * 2, guidance_scale=9.0)
+    assert_equal(pipeline, noise, expected, low_res=small)
+    other = latents_of(reference, noise, image=[pil(picture(2))] * 2, guidance_scale=9.0)
+    assert (other - expected).abs().max() > 0.1
+
+
+def test_an_upscaler_of_latents_goes_on_from_those_of_the_stage_before(saved: Saved) -> None:
+    folders = {"base": saved("sd15"), "up": saved("latent_upscaler")}
+    stages: dict[str, Any] = {
+        name: dict(read_folder(folder, str(folder), steps=STEPS).spec) for name, folder in folders.items()
+    }
+    stages["up"]["denoiser"] = {**stages["up"]["denoiser"], "size": 16}
+    cascades = [
+        assemble({"stages": {**stages, "up": {**stages["up"], **handover}}})
+        for handover in ({"handover": {"use": "latent", "resize": "nearest"}}, {})
+    ]
+    cascade, by_images = cascades
+    assert isinstance(cascade, Cascade)
+    assert isinstance(by_images, Cascade)
+    request = Request.of(PROMPTS, seed=5, negative=["blurry", "a crowd"])
+    *_, before = cascade.first.states(request, noise=request.noise(0))
+    noise = request.noise(1).initial((2, *cascade.last.denoiser.image_shape), "cpu")
+    given: dict[str, Any] = {
+        "image": before.x,
+        "guidance_scale": 9.0,
+        "negative_prompt": ["blurry", "a crowd"],
+    }
+    expected = latents_of(theirs(saved("latent_upscaler")), noise, **given)
+    *_, last = cascade.states(request)
+    assert (last.x - expected).abs().max() < NEAR * expected.std()
+    assert cascade.lengths() == [STEPS, STEPS]
+    *_, other = by_images.states(request)  # of 8 bits, which are encoded again
+    assert (other.x - last.x).abs().max() > NEAR * expected.std()
 
 
 def test_two_controlnets_each_have_their_say(saved: Saved) -> None:

@@ -47,8 +47,21 @@ def test_a_schedule_provides_its_timesteps(component: Component) -> None:
     assert provided == {
         "schedule.num_steps": 300,
         "schedule.rescale_timesteps": True,
+        "schedule.time": "t",
         "schedule.zero_terminal_snr": False,
     }
+
+
+@every_component
+def test_noise_levels_in_place_of_timesteps_go_with_neither_rescaling_nor_noise_alone(
+    component: Component,
+) -> None:
+    config = config_class(component)
+    assert component.provides(config(time="log-ratio"))["schedule.time"] == "log-ratio"
+    assert list(component.check(config(time="log-ratio"))) == []
+    for other in ("rescale_timesteps", "zero_terminal_snr"):
+        (fault,) = component.check(config(time="log-ratio", **{other: True}))
+        assert fault[0] == "time"
 
 
 @every_component

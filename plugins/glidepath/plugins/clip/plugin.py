@@ -47,6 +47,7 @@ def _needs_of_noised_clip(config: NoisedClipConfig) -> dict[str, Need]:
         "schedule.rescale_timesteps": Need(
             value=False, optional=True, why="its timesteps are whole numbers, counted as the schedule counts"
         ),
+        "schedule.time": Need(value="t", optional=True, why="it looks its vectors up by timestep"),
         "image.size": Need(
             value=config.image_size,
             field="image_size",

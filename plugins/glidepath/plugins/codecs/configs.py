@@ -17,7 +17,10 @@ class HandoverConfig:
     strength: float = attrs.field(
         default=0.3,
         validator=[gt(0), le(1)],
-        metadata=doc("the share of its steps that the stage takes: near 0 it changes little, at 1 all"),
+        metadata=doc(
+            "the share of its steps that the stage takes: near 0 it changes little, at 1 all. An upsampler "
+            "takes all of them"
+        ),
     )
     resize: Literal["nearest", "bilinear", "bicubic"] = attrs.field(
         default="bicubic", metadata=doc("how it is brought to another size, where it has one")

@@ -1,4 +1,4 @@
-"""How a stage that is no upsampler begins from the stage before: from its images, or from its latents."""
+"""How a stage takes over what the stage before made: its images, or its latents."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from glidepath.core import Codec, Condition, Conditioner, Input, NoiseSchedule, PartError, Request
 from glidepath.plugins.diffusers.autoencoder import Autoencoder
 from glidepath.plugins.diffusers.configs import SizeIdsConfig
+from glidepath.plugins.diffusers.known import LEVEL_WIDTH
 from glidepath.plugins.diffusers.saved import read_config, read_json
 from glidepath.plugins.diffusers.steering_configs import (
     ControlPictureConfig,
@@ -85,7 +86,10 @@ class NoisedLowRes(Conditioner):
 
     def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
         """low_res [B, 3, h, w], the picture in the size of x, noised; noise_level [B] int64."""
-        picture = request.rows("low_res").to(torch.float32) / 127.5 - 1
+        picture = request.rows("low_res")
+        if picture.is_floating_point():
+            raise PartError("this upscaler enlarges pictures, and was handed latents (handover)")
+        picture = picture.to(torch.float32) / 127.5 - 1
         size = codec.latent_size(_size(request))
         picture = F.interpolate(picture, size=size, mode="bilinear", antialias=True)
         noise = request.noise().posterior(tuple(picture.shape), picture.device)
@@ -93,6 +97,29 @@ class NoisedLowRes(Conditioner):
             "low_res": Condition(self.alpha * picture + self.sigma * noise),
             "noise_level": Condition(torch.full((request.batch,), self.level)),
         }
+
+
+class LatentLowRes(Conditioner):
+    """The latents that an upscaler of latents enlarges: of a picture, or of the stage before."""
+
+    makes = frozenset({"low_res", "low_res_level"})
+    inputs = MappingProxyType({"low_res": Input("what it enlarges, the images to start from", size="any")})
+
+    def conditions(self, request: Request, codec: Codec) -> Mapping[str, Condition]:
+        """low_res [B, C, h, w], each value repeated up to the size of x; low_res_level [B, 128]: no noise.
+
+        The level is what Fourier features make of 0, the cosines first (Crowson 2022, the program of
+        Stable Diffusion's upscaler of latents). A picture loses what is beyond the last whole position.
+        """
+        given = request.rows("low_res")
+        if not given.is_floating_point():
+            height, width = (side - side % codec.factor for side in given.shape[2:])
+            device = codec.device if isinstance(codec, Autoencoder) else given.device
+            whole = given[..., :height, :width].to(device)
+            given = codec.encode(whole, _drawn(request, whole, codec))
+        low_res = F.interpolate(given, size=codec.latent_size(_size(request)), mode="nearest")
+        level = [1.0] * (LEVEL_WIDTH // 2) + [0.0] * (LEVEL_WIDTH // 2)
+        return {"low_res": Condition(low_res), "low_res_level": Condition(_rows(level, request.batch))}
 
 
 class ControlPicture(Conditioner):
@@ -111,8 +138,8 @@ class ControlPicture(Conditioner):
         if self.encoded == "no":
             return {self.name: Condition(pictures.to(torch.float32) / 255)}
         encoder = _of(codec)
-        drawn = _drawn(request, pictures, encoder)
-        x_0 = encoder.encode(pictures.to(encoder.device), drawn)
+        pictures = pictures.to(encoder.device)
+        x_0 = encoder.encode(pictures, _drawn(request, pictures, encoder))
         shifted = self.encoded == "x_0"
         return {self.name: Condition(x_0 if shifted else x_0 + encoder.scale * encoder.shift)}
 
@@ -201,10 +228,10 @@ def _of(codec: Codec) -> Autoencoder:
     return codec
 
 
-def _drawn(request: Request, pictures: Tensor, encoder: Autoencoder) -> Tensor:
+def _drawn(request: Request, pictures: Tensor, encoder: Codec) -> Tensor:
     """The noise from which an encoder draws an x_0 of each of some pictures [B, 3, H, W]."""
     shape = (request.batch, encoder.channels, *encoder.latent_size(pictures.shape[2:]))
-    return request.noise().posterior(shape, encoder.device)
+    return request.noise().posterior(shape, pictures.device)
 
 
 def _size(request: Request) -> tuple[int, int]:

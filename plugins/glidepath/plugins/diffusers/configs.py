@@ -26,7 +26,8 @@ class NetworkConfig:
         factory=dict,
         metadata=doc(
             "which argument of the network's `forward` gets what: a condition by its name, `text.tokens`, "
-            "`text.mask`, `text.pooled`, `image_ids`, `text_ids`, `joint_mask` or `guidance`; "
+            "`text.mask`, `text.pooled`, `image_ids`, `text_ids`, `joint_mask` or `guidance`; `A + B` is "
+            "both joined along their width, "
             "`added_cond_kwargs.NAME` is an entry of a dictionary, [NAME] a list of one. They are laid over "
             "those that are known of the network's class; null takes one away"
         ),
@@ -46,6 +47,14 @@ class NetworkConfig:
     beside: tuple[str, ...] | None = attrs.field(
         default=None,
         metadata=doc("conditions that join x as more channels; none: as is known of its class and channels"),
+    )
+    preconditioned: bool | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "whether it is preconditioned as in Karras et al. 2022, table 1, for data of unit variance: it "
+            "returns minus the velocity, and its schedule has `time: log-ratio`; none: as is known of its "
+            "class"
+        ),
     )
     size: int | None = attrs.field(
         default=None,

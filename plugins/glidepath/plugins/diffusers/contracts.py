@@ -28,6 +28,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "inpainting": ("inpaint_mask", "inpaint_image"),
     "edit-image": ("edit_image",),
     "noised-low-res": ("noise_level",),
+    "latent-low-res": ("low_res_level",),
 }
 """Which conditions the conditioners make that a network cannot do without."""
 
@@ -58,6 +59,8 @@ def network_needs(config: NetworkConfig) -> dict[str, Need]:
     if known.pooled_widths:
         why = "so wide is the pooled text that joins the timestep embedding"
         needs["text.pooled"] = Need(value=known.pooled_widths, field="config", why=why)
+    if known.preconditioned:
+        needs["schedule.time"] = Need(value="log-ratio", why="it is told its noise level, and no timestep")
     for name in (name for names in MADE.values() for name in names if name in known.reads):
         needs[f"condition.{name}"] = Need(value=True, field="config", why=f"{known.name} reads it")
     return needs
@@ -67,9 +70,11 @@ def network_faults(config: NetworkConfig) -> list[tuple[str, str]]:
     from glidepath.plugins.diffusers.known import describe
 
     try:
-        describe(config)
+        known = describe(config)
     except GlidepathError as error:
         return [("config", str(error))]
+    if known.preconditioned and config.predicts != "velocity":
+        return [("predicts", f"{known.name} is preconditioned, and so predicts the velocity")]
     return []
 
 
@@ -109,6 +114,11 @@ def lora_faults(config: LoraConfig) -> list[tuple[str, str]]:
     if config.low < config.high:
         return []
     return [("low", f"low must be below high: no noise level is above {config.low} and up to {config.high}")]
+
+
+def pixels_needed(_config: object) -> dict[str, Need]:
+    why = "it enlarges a picture: without a handover the stage before gives it its images"
+    return {"handover.latent": Need(value=False, optional=True, why=why)}
 
 
 def codec_provides(config: AutoencoderConfig) -> dict[str, object]:
@@ -160,7 +170,11 @@ def joined_provides(
 
 
 def network_lacks(config: NetworkConfig) -> list[tuple[str, str]]:
-    """Weights; and what it predicts, where the scheduler beside it says another thing."""
+    """Weights; and what it predicts, where the scheduler beside it says another thing.
+
+    The scheduler of a preconditioned one is told x_0, which its pipeline makes of the velocity.
+    """
+    from glidepath.plugins.diffusers.known import describe
     from glidepath.plugins.diffusers.saved import read_json
     from glidepath.plugins.diffusers.schedulers import read_scheduler
 
@@ -168,6 +182,8 @@ def network_lacks(config: NetworkConfig) -> list[tuple[str, str]]:
     try:
         said = read_scheduler(read_json(file), 1).predicts
     except GlidepathError:
+        return [_WEIGHTS]
+    if describe(config).preconditioned:
         return [_WEIGHTS]
     other = ("predicts", f"predicts {config.predicts}, and the scheduler of its folder says {said}: {file}")
     return [_WEIGHTS, *([other] if said != config.predicts else [])]

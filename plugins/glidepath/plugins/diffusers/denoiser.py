@@ -21,7 +21,7 @@ from glidepath.core import (
 )
 from glidepath.plugins.diffusers.configs import NetworkConfig
 from glidepath.plugins.diffusers.control import Control
-from glidepath.plugins.diffusers.known import Network, describe
+from glidepath.plugins.diffusers.known import JOIN, Network, describe
 from glidepath.plugins.diffusers.original import denoiser_tensors
 from glidepath.plugins.diffusers.patches import PATCH, packed, positions, unpacked
 from glidepath.plugins.diffusers.prepared import Prepared, can_prepare
@@ -131,6 +131,10 @@ class DiffusersDenoiser(Wrapped, Denoiser):
             return output
 
         output = around(run, given, time).to(torch.float32)
+        if (
+            self.known.preconditioned
+        ):  # x_0 = alpha x + sigma F is that of a velocity -F; more channels are unread
+            output = -output[:, : self.known.channels]
         return unpacked(output, x.shape) if self.known.patches else output
 
     def _time(self, t: Tensor) -> Tensor:
@@ -156,6 +160,9 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         return arguments
 
     def _value(self, source: str, conditioning: Conditioning, x: Tensor) -> Tensor:
+        if JOIN in source:
+            joined = [self._value(one.strip(), conditioning, x) for one in source.split(JOIN)]
+            return torch.cat(joined, dim=-1)
         if source == "guidance":
             return torch.full((x.shape[0],), self.distilled_guidance, device=x.device, dtype=self.dtype)
         if source == "image_ids":

@@ -43,6 +43,7 @@ class _Recipe:
     scales: those of other conditions than the prompt.
     network: parameters of the denoiser.
     inpaints: it keeps what a mask covers, also where its network reads no mask.
+    preconditioned: its network is told noise levels and returns minus the velocity.
     corrected, grid: see `read_scheduler`.
     """
 
@@ -53,6 +54,7 @@ class _Recipe:
     scales: Mapping[str, float] = attrs.field(factory=dict)
     network: Mapping[str, Any] = attrs.field(factory=dict)
     inpaints: bool = False
+    preconditioned: bool = False
     corrected: bool = False
     grid: str = "flow-match-euler"
 
@@ -191,9 +193,12 @@ def _spec(folder: _Folder, recipe: _Recipe) -> Imported:
         **folder.network(folder.denoiser),
         **recipe.network,
     }
-    if walk.predicts != "epsilon":
-        network["predicts"] = walk.predicts
+    predicts = "velocity" if recipe.preconditioned else walk.predicts
+    if predicts != "epsilon":
+        network["predicts"] = predicts
     spec: dict[str, Any] = {"schedule": dict(walk.schedule)}
+    if recipe.preconditioned:
+        spec["schedule"]["time"] = "log-ratio"
     if recipe.text is not None:
         spec["text_encoder"] = recipe.text(folder)
     conditioners = [made for make in recipe.more if (made := make(folder)) is not None]
@@ -249,6 +254,10 @@ def _joined(encoders: Sequence[object], tokens: object, pooled: object, **more: 
 
 
 _INNER: Mapping[str, Any] = {"skip": 1, "final_norm": False}
+
+
+def _clip_before_norm(folder: _Folder) -> dict[str, Any]:
+    return _clip(folder, final_norm=False)
 
 
 def _sdxl(folder: _Folder) -> dict[str, Any]:
@@ -316,6 +325,10 @@ def _edit_image(_folder: _Folder) -> dict[str, Any]:
     return {"use": "edit-image"}
 
 
+def _latent_low_res(_folder: _Folder) -> dict[str, Any]:
+    return {"use": "latent-low-res"}
+
+
 def _noised_low_res(folder: _Folder) -> dict[str, Any]:
     config = read_json(folder.path / "low_res_scheduler" / "scheduler_config.json")
     return {"use": "noised-low-res", "schedule": read_schedule(config)}
@@ -332,6 +345,9 @@ _RECIPES: Mapping[str, _Recipe] = {
         _clip, (_edit_image,), steps=100, scales={"edit_image": 1.5}
     ),
     "StableDiffusionUpscalePipeline": _Recipe(_clip, (_noised_low_res,), steps=75, scale=9.0),
+    "StableDiffusionLatentUpscalePipeline": _Recipe(
+        _clip_before_norm, (_latent_low_res,), steps=75, scale=9.0, preconditioned=True
+    ),
     "StableDiffusionXLPipeline": _Recipe(_sdxl, (_size_ids,), scale=5.0),
     "StableDiffusionXLControlNetPipeline": _Recipe(_sdxl, (_size_ids,), scale=5.0),
     "StableDiffusionXLImg2ImgPipeline": _Recipe(_sdxl, (_size_ids,), scale=5.0),

@@ -14,8 +14,14 @@ from glidepath.plugins.diffusers.saved import read_config
 Source = str | tuple[str, ...]
 """What an argument gets: a condition, a field of the text, or what is computed; or a list of these."""
 
+JOIN = "+"
+"""Stands between sources that are joined along their width."""
+
 COMPUTED = ("image_ids", "text_ids", "joint_mask", "guidance")
 """What is no condition: computed from image and text, or told by a parameter."""
+
+LEVEL_WIDTH = 128
+"""How wide an upscaler of latents is told the noise level of what it enlarges."""
 
 _IN_PATCHES = ("FluxTransformer2DModel", "ChromaTransformer2DModel")
 _LOW_RES = "low_res"
@@ -32,6 +38,7 @@ class Network:
     name: of its class in diffusers. arguments: what each argument of `forward` gets.
     channels: of x; outputs: of what it returns. size: (height, width) of x.
     beside: conditions that join x as more channels.
+    preconditioned: whether it returns minus the velocity, and is told log(sigma / alpha) / 4.
     patches: whether it takes x as a sequence of patches. time_scale: what t is multiplied by.
     divisor: each side of x is a multiple of it. most: the longest side of x, as a table of positions has it;
     None for no such table. text_width: of the text that it reads.
@@ -46,6 +53,7 @@ class Network:
     outputs: int
     size: tuple[int, int]
     beside: tuple[str, ...]
+    preconditioned: bool
     patches: bool
     time_scale: float
     divisor: int
@@ -57,7 +65,7 @@ class Network:
     @property
     def reads(self) -> frozenset[str]:
         """The names of the conditions that it reads."""
-        named = (name for source in self.arguments.values() for name in _names(source))
+        named = (name for source in self.arguments.values() for name in names(source))
         return frozenset(name.partition(".")[0] for name in named if name not in COMPUTED).union(self.beside)
 
     @property
@@ -88,10 +96,12 @@ def describe(given: NetworkConfig) -> Network:
     channels = _number(config, "in_channels", given)
     outputs = config.get("out_channels") or channels
     beside = _beside(config, channels, int(outputs)) if given.beside is None else given.beside
+    enlarges = _enlarges_latents(config)
     if beside:
-        channels = int(outputs)
+        channels = channels // 2 if enlarges else int(outputs)
     if patches:
         channels, outputs = channels // _PATCH**2, outputs // _PATCH**2
+    read = {name for source in arguments.values() for name in names(source)}
     return Network(
         name=name,
         config=config,
@@ -100,22 +110,23 @@ def describe(given: NetworkConfig) -> Network:
         outputs=int(outputs),
         size=_size(config, given),
         beside=beside,
+        preconditioned=enlarges if given.preconditioned is None else given.preconditioned,
         patches=patches,
         time_scale=given.time_scale or (0.001 if in_patches else 1.0),
         divisor=_divisor(config, patches),
         most=_most(config),
         text_width=_first(config, "joint_attention_dim", "caption_channels", "cross_attention_dim")
-        if "text.tokens" in arguments.values()
+        if "text.tokens" in read
         else None,
-        pooled_widths=_pooled_widths(config) if "text.pooled" in arguments.values() else (),
-        num_classes=_first(config, "num_embeds_ada_norm", "num_class_embeds")
-        if "labels" in arguments.values()
-        else None,
+        pooled_widths=_pooled_widths(config) if "text.pooled" in read else (),
+        num_classes=_first(config, "num_embeds_ada_norm", "num_class_embeds") if "labels" in read else None,
     )
 
 
-def _names(source: Source) -> tuple[str, ...]:
-    return (source,) if isinstance(source, str) else source
+def names(source: Source) -> tuple[str, ...]:
+    """The conditions, and what else, that a source is made of."""
+    listed = (source,) if isinstance(source, str) else source
+    return tuple(name.strip() for one in listed for name in one.split(JOIN))
 
 
 def _unet(config: Mapping[str, Any]) -> dict[str, str]:
@@ -125,6 +136,8 @@ def _unet(config: Mapping[str, Any]) -> dict[str, str]:
             "added_cond_kwargs.text_embeds": "text.pooled",
             "added_cond_kwargs.time_ids": "size_ids",
         }
+    if _enlarges_latents(config):
+        arguments |= {"timestep_cond": f"low_res_level {JOIN} text.pooled"}
     if config.get("num_class_embeds"):
         enlarges = _LOW_RES in _beside(config, config["in_channels"], config["out_channels"])
         arguments |= {"class_labels": "noise_level" if enlarges else "labels"}
@@ -186,18 +199,31 @@ def _beside(config: Mapping[str, Any], channels: int, outputs: int) -> tuple[str
     """What a network reads in the channels that it has beyond those of x.
 
     One for inpainting reads a mask and the image without what it hides (Flux a mask of all pixels, folded),
-    one that edits an image that image, an upscaler a picture in colours, Flux with control a picture.
+    one that edits an image that image, an upscaler a picture in colours, or latents, Flux with control a
+    picture.
     """
     if config.get("_class_name") in _IN_PATCHES:
         if channels == 2 * outputs:
             return ("control",)
         return ("inpaint_image", "inpaint_mask") if channels > 2 * outputs else ()
+    if _enlarges_latents(config):
+        return (_LOW_RES,)
     if channels == 2 * outputs + 1:
         return ("inpaint_mask", "inpaint_image")
     if channels == 2 * outputs and config.get("_class_name") == "UNet2DConditionModel":
         return ("edit_image",)
     enlarges = channels == outputs + _COLOURS and config.get("num_class_embeds")
     return (_LOW_RES,) if enlarges else ()
+
+
+def _enlarges_latents(config: Mapping[str, Any]) -> bool:
+    """Whether it is Stable Diffusion's upscaler of latents: beside x it reads as many channels again.
+
+    It returns a channel more than x has, which nothing reads.
+    """
+    given, returned = config.get("in_channels"), config.get("out_channels")
+    is_told = isinstance(config.get("time_cond_proj_dim"), int)
+    return is_told and isinstance(given, int) and isinstance(returned, int) and given == 2 * (returned - 1)
 
 
 def _first(config: Mapping[str, Any], *keys: str) -> int | None:
@@ -232,4 +258,4 @@ def _pooled_widths(config: Mapping[str, Any]) -> tuple[int, ...]:
     joined, each = config.get("projection_class_embeddings_input_dim"), config.get("addition_time_embed_dim")
     if isinstance(joined, int) and isinstance(each, int):
         return tuple(joined - count * each for count in _SIZES if joined > count * each)
-    return ()
+    return (config["time_cond_proj_dim"] - LEVEL_WIDTH,) if _enlarges_latents(config) else ()

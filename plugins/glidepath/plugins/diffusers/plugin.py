@@ -22,6 +22,7 @@ from glidepath.plugins.diffusers.contracts import (
     network_lacks,
     network_needs,
     network_provides,
+    pixels_needed,
     saved_faults,
     t5_provides,
     text_lacks,
@@ -230,6 +231,15 @@ def components() -> Iterable[Component]:
             'Ho et al. 2022, "Cascaded Diffusion Models for High Fidelity Image Generation", '
             "arXiv:2106.15282, section 4.2",
             example={"schedule": "glidepath-diffusion/quadratic"},
+            needs=pixels_needed,
+        ),
+        _conditioner(
+            "latent-low-res",
+            "LatentLowRes",
+            "the latents that Stable Diffusion's upscaler of latents enlarges",
+            'Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models", '
+            "arXiv:2206.00364, table 1",
+            config=None,
         ),
         Component(
             kind="control",

@@ -13,6 +13,7 @@ _TRAINING = {"num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02
 _PREDICTIONS = {
     "epsilon": "epsilon",
     "sample": "sample",
+    "original_sample": "sample",
     "v_prediction": "velocity",
     "flow_prediction": "flow",
 }

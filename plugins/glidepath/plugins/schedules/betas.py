@@ -16,7 +16,9 @@ class LinearSchedule(VariancePreservingSchedule):
         count = config.num_steps
         first = 1000 / count * 1e-4 if config.beta_start is None else config.beta_start
         last = 1000 / count * 0.02 if config.beta_end is None else config.beta_end
-        super().__init__(_evenly(first, last, count), config.rescale_timesteps, config.zero_terminal_snr)
+        super().__init__(
+            _evenly(first, last, count), config.rescale_timesteps, config.zero_terminal_snr, config.time
+        )
 
 
 class QuadraticSchedule(VariancePreservingSchedule):
@@ -24,14 +26,16 @@ class QuadraticSchedule(VariancePreservingSchedule):
 
     def __init__(self, config: QuadraticConfig) -> None:
         roots = _evenly(config.beta_start**0.5, config.beta_end**0.5, config.num_steps)
-        super().__init__(roots**2, config.rescale_timesteps, config.zero_terminal_snr)
+        super().__init__(roots**2, config.rescale_timesteps, config.zero_terminal_snr, config.time)
 
 
 class ConstantSchedule(VariancePreservingSchedule):
     """Every beta is the same (Ho et al. 2020, their program)."""
 
     def __init__(self, config: ConstantConfig) -> None:
-        super().__init__([config.beta] * config.num_steps, config.rescale_timesteps, config.zero_terminal_snr)
+        super().__init__(
+            [config.beta] * config.num_steps, config.rescale_timesteps, config.zero_terminal_snr, config.time
+        )
 
 
 class WarmUpSchedule(VariancePreservingSchedule):
@@ -41,7 +45,7 @@ class WarmUpSchedule(VariancePreservingSchedule):
         growing = int(config.num_steps * config.share)
         betas = torch.full((config.num_steps,), config.beta_end, dtype=torch.float64)
         betas[:growing] = _evenly(config.beta_start, config.beta_end, growing)
-        super().__init__(betas, config.rescale_timesteps, config.zero_terminal_snr)
+        super().__init__(betas, config.rescale_timesteps, config.zero_terminal_snr, config.time)
 
 
 def _evenly(first: float, last: float, count: int) -> Tensor:

@@ -10,6 +10,11 @@ from attrs.validators import ge, gt, le, lt, optional
 from glidepath.registry import doc
 
 _RESCALE = "give the denoiser t * 1000 / N, a float, in place of t"
+Time = Literal["t", "log-ratio"]
+_TIME = (
+    "what the denoiser receives: t, or log-ratio, log(sigma / alpha) / 4, as networks do that are "
+    "preconditioned (Karras et al. 2022, table 1)"
+)
 _ZERO_SNR = (
     "shift and scale alpha so that the last timestep is noise alone; for a denoiser that predicts velocity "
     "or sample, as its epsilon says nothing there"
@@ -41,6 +46,7 @@ class LinearConfig:
         metadata=doc("the last beta, above 0, at most 1; none: 20 / N"),
     )
     rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
+    time: Time = attrs.field(default="t", metadata=doc(_TIME))
     zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
 
 
@@ -55,6 +61,7 @@ class CosineConfig:
         metadata=doc("no beta is larger; above 0, at most 1: then the last timestep is noise alone"),
     )
     rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
+    time: Time = attrs.field(default="t", metadata=doc(_TIME))
     zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
 
 
@@ -66,6 +73,7 @@ class QuadraticConfig:
     beta_start: float = _beta(0.0001, "the first beta; Stable Diffusion has 0.00085")
     beta_end: float = _beta(0.02, "the last beta; Stable Diffusion has 0.012")
     rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
+    time: Time = attrs.field(default="t", metadata=doc(_TIME))
     zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
 
 
@@ -76,6 +84,7 @@ class ConstantConfig:
     num_steps: int = attrs.field(default=1000, validator=ge(1), metadata=doc(_NUM_STEPS))
     beta: float = _beta(0.02, "every beta")
     rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
+    time: Time = attrs.field(default="t", metadata=doc(_TIME))
     zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
 
 
@@ -90,6 +99,7 @@ class WarmUpConfig:
     beta_start: float = _beta(0.0001, "the first beta")
     beta_end: float = _beta(0.02, "the beta that is reached")
     rescale_timesteps: bool = attrs.field(default=False, metadata=doc(_RESCALE))
+    time: Time = attrs.field(default="t", metadata=doc(_TIME))
     zero_terminal_snr: bool = attrs.field(default=False, metadata=doc(_ZERO_SNR))
 
 

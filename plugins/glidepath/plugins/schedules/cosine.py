@@ -19,5 +19,8 @@ class CosineSchedule(VariancePreservingSchedule):
 
         betas = [1 - alpha_bar((index + 1) / count) / alpha_bar(index / count) for index in range(count)]
         super().__init__(
-            [min(beta, config.max_beta) for beta in betas], config.rescale_timesteps, config.zero_terminal_snr
+            [min(beta, config.max_beta) for beta in betas],
+            config.rescale_timesteps,
+            config.zero_terminal_snr,
+            config.time,
         )

@@ -39,6 +39,7 @@ def _provides_steps(config: _ScheduleConfig) -> dict[str, object]:
     return {
         "schedule.num_steps": config.num_steps,
         "schedule.rescale_timesteps": config.rescale_timesteps,
+        "schedule.time": config.time,
         "schedule.zero_terminal_snr": bool(_noise_alone(config)),
     }
 
@@ -52,7 +53,10 @@ def _needs_signal(config: _ScheduleConfig) -> dict[str, Need]:
 
 
 def _faults(config: _ScheduleConfig) -> list[tuple[str, str]]:
-    """A beta of 1 is the last one alone: after it there is nothing left of the image."""
+    """A beta of 1 is the last one alone: after it there is nothing left of the image, nor a log-ratio."""
+    if config.time != "t" and (config.rescale_timesteps or config.zero_terminal_snr):
+        why = "t is not given" if config.rescale_timesteps else "it is infinite where x_t is noise alone"
+        return [("time", f"time: {config.time} does not go with the rest: {why}")]
     stays = {"beta": config.num_steps > 1, "beta_end": getattr(config, "share", 1) < 1, "beta_start": True}
     return [
         (name, f"{name} is 1 before the last timestep, after which there is nothing left of the image")

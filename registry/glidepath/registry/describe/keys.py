@@ -19,7 +19,11 @@ KEYS: Mapping[str, Key] = {
     "schedule.num_steps": Key("how many timesteps there are", "schedules"),
     "schedule.continuous": Key("true in continuous time, where there are no timesteps", "schedules"),
     "schedule.rescale_timesteps": Key("whether the denoiser receives t * 1000 / N", "schedules"),
-    "schedule.time": Key("`log-sigma`: the denoiser receives log(sigma) / 4, alpha is 1", "schedules"),
+    "schedule.time": Key(
+        "what the denoiser receives. `t`; `log-ratio`: log(sigma / alpha) / 4; `log-sigma`: the same, and "
+        "alpha is 1",
+        "schedules",
+    ),
     "schedule.zero_terminal_snr": Key("true where the last timestep is noise alone", "schedules"),
     "text.width": Key("of a text's token vectors", "text encoders"),
     "text.pooled": Key("width of a text's pooled vector", "text encoders"),

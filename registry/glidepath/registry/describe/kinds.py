@@ -71,7 +71,7 @@ CORE_KINDS: tuple[Kind, ...] = (
     Kind(
         name="handover",
         interface="glidepath.core.handover:Handover",
-        summary="how a stage of a cascade that is no upsampler begins from what the stage before made",
+        summary="how a stage of a cascade takes over what the stage before made",
         slot="handover",
     ),
 )

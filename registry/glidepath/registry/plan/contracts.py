@@ -129,7 +129,8 @@ class _Maker:
 
 def _check_place(maker: _Maker, is_after: bool, problems: Problems) -> None:
     upsamples, handover = maker.provides.get(UPSAMPLES, False), maker.handover
-    if handover is not None and (upsamples or not is_after):
+    half_way = upsamples and "handover.level" in maker.hands
+    if handover is not None and (half_way or not is_after):
         what = f"{_named(handover)} has nothing to do: "
         reason = "its stage enlarges what was made" if is_after else "no stage stands before its own"
         problems.add(what + reason, handover.place, handover.path, "leave it out")
@@ -147,7 +148,8 @@ def _check_place(maker: _Maker, is_after: bool, problems: Problems) -> None:
 
 def _check_growth(before: _Maker, maker: _Maker, problems: Problems) -> None:
     had, has = before.pixels, maker.pixels
-    if maker.handover is not None or had is None or has is None or had < has:
+    refines = maker.handover is not None and not maker.provides.get(UPSAMPLES, False)
+    if refines or had is None or has is None or had < has:
         return
     what = f"{_named(maker.part)} makes images of {has} pixels from images of {had}"
     hint = f"{before.part.path} is written at {before.part.place}" if before.part.place.line else ""
