@@ -83,6 +83,7 @@ from glidepath.registry.files.shards import WEIGHT_EXTENSIONS as WEIGHT_EXTENSIO
 from glidepath.registry.files.shards import is_index as is_index
 from glidepath.registry.files.shards import read_index as read_index
 from glidepath.registry.files.shards import read_together as read_together
+from glidepath.registry.files.shards import weight_files as weight_files
 from glidepath.registry.files.tensor_file import WeightsError as WeightsError
 from glidepath.registry.files.tensor_file import format_bytes as format_bytes
 from glidepath.registry.files.tensor_file import list_names as list_names

@@ -165,6 +165,33 @@ def test_the_command_writes_a_spec_whose_paths_are_seen_from_it(
     assert "--overwrite replaces it" in capsys.readouterr().err
 
 
+def test_what_is_missing_of_a_folder_is_told_at_once_and_the_spec_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write(tmp_path / "models" / "sd")
+    shards = {name: f"model-0000{index}-of-00002.safetensors" for index, name in enumerate("ab", start=1)}
+    (folder / "text_encoder" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    (folder / "text_encoder" / shards["a"]).touch()
+    (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").touch()
+    (folder / "vae" / "config.json").unlink()
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").touch()
+    (folder / "tokenizer").mkdir()
+    assert main(["import", "models/sd", "--out", "specs/sd.yaml"]) == 0
+    said = capsys.readouterr().err
+    assert [line.strip() for line in said.splitlines() if "missing" in line] == [
+        f"missing: text_encoder.weights: there is no file models/sd/text_encoder/{shards['b']}",
+        "missing: codec.config: there is no file or folder models/sd/vae/config.json",
+    ]
+    assert "sd/vae" in (tmp_path / "specs" / "sd.yaml").read_text()
+    (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").unlink()
+    (folder / "tokenizer").rmdir()
+    assert main(["import", "models/sd", "--refiner", "models/sd"]) == 0
+    said = capsys.readouterr().err
+    assert "missing: stages.base.denoiser.weights: models/sd/unet has no file of weights" in said
+    assert "stages.refiner.text_encoder.tokenizer: there is no file or folder models/sd/tokenizer" in said
+
+
 def test_what_was_downloaded_of_the_hub_is_imported_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,8 +28,8 @@ _HUB = "hub:"
 EPILOG = """\
 Reads model_index.json and the configuration of each part, as data: no code of the folder is run. The spec
 names the folder's files, and has the schedule, sampler, number of steps and guidance of its pipeline.
-What is not known of the folder is told. hub:OWNER/NAME is what `hf download OWNER/NAME` left in the cache;
-nothing is fetched.
+What is not known of the folder is told, and what is missing of it. hub:OWNER/NAME is what
+`hf download OWNER/NAME` left in the cache; nothing is fetched.
 
 A single file of safetensors, under the names of its authors' code (Stable Diffusion, SDXL, SD 3, Flux), is
 known by its tensors. The spec is that of the preset of its family, whose parts read the file itself. What the
@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> int:
         GlidepathError: the folder or file cannot be read or is not known, or the spec cannot be written.
     """
     arguments = parser().parse_args(argv)
+    from glidepath.plugins.diffusers.absent import absent
     from glidepath.plugins.diffusers.imported import controlled, refined
 
     out: Path | None = arguments.out
@@ -70,6 +71,8 @@ def main(argv: Sequence[str]) -> int:
         print(out, flush=True)  # before what is said of it on the other stream
     for note in imported.notes:
         print(f"  {note}", file=sys.stderr)
+    for missing in absent(imported.spec, lambda name: _place(name, beside)):
+        print(f"  missing: {missing}", file=sys.stderr)
     return 0
 
 
@@ -110,6 +113,15 @@ def _located(name: str, beside: Path) -> tuple[Path, str]:
             f"hf download {shlex.quote(repository)}"
         )
     return cached, name
+
+
+def _place(name: str, beside: Path) -> Path:
+    """Where a file is that a spec in `beside` names, as seen from here."""
+    if not name.startswith(_HUB):
+        return Path(os.path.relpath(beside / name))
+    owner, repository, *below = name.removeprefix(_HUB).split("/")
+    cached = cached_repository(f"{owner}/{repository}")
+    return Path(name) if cached is None else cached.joinpath(*below)
 
 
 def parser() -> CommandParser:
