@@ -18,11 +18,12 @@ from glidepath.plugins.diffusers.places import DENOISER, VAE, below, clip_place,
 Tensors = Mapping[str, Tensor]
 
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-"""The names of an autoencoder's attention in older files of diffusers."""
+"""The names of attention without text, of autoencoders and UNets, in older files of diffusers."""
+_OLD_NAME = re.compile(rf"\.({'|'.join(_OLD_ATTENTION)})\.(?=weight|bias)")
 
 
 def denoiser_tensors(tensors: Tensors, network: Any) -> Tensors:
-    """Those of a UNet or a transformer of diffusers; files that diffusers wrote are as they are.
+    """Those of a UNet or a transformer of diffusers, also of its older files.
 
     The names are those of CompVis' and stability's `input_blocks`, of stability's `joint_blocks` and of
     black-forest's `double_blocks`.
@@ -40,7 +41,7 @@ def denoiser_tensors(tensors: Tensors, network: Any) -> Tensors:
         return _sd3(own)
     if name == "FluxTransformer2DModel" and "double_blocks.0.img_attn.qkv.weight" in own:
         return _flux(own)
-    return own
+    return _newer(own, network)
 
 
 def vae_tensors(tensors: Tensors, network: Any) -> Tensors:
@@ -51,12 +52,14 @@ def vae_tensors(tensors: Tensors, network: Any) -> Tensors:
 
         renamed: Tensors = convert_ldm_vae_checkpoint(dict(own), network.config)
         return renamed
-    old = re.compile(rf"\.({'|'.join(_OLD_ATTENTION)})\.(?=weight|bias)")
-    return {
-        old.sub(lambda match: f".{_OLD_ATTENTION[match[1]]}.", name): tensor
-        for name, tensor in own.items()
-        if not name.startswith("loss.")
-    }
+    return _newer({name: tensor for name, tensor in own.items() if not name.startswith("loss.")}, network)
+
+
+def _newer(tensors: Tensors, network: Any) -> Tensors:
+    """The same where attention has older names; what the network has itself keeps its name."""
+    own = network.state_dict().keys()
+    renamed = {name: _OLD_NAME.sub(lambda match: f".{_OLD_ATTENTION[match[1]]}.", name) for name in tensors}
+    return {renamed[name] if renamed[name] in own else name: tensor for name, tensor in tensors.items()}
 
 
 def clip_tensors(tensors: Tensors, width: int, layers: int, projects: bool) -> Tensors:
