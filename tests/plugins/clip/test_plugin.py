@@ -42,7 +42,12 @@ def test_parameters_that_do_not_fit_together_are_faults() -> None:
 def test_a_noised_clip_needs_its_own_timesteps_and_image_size() -> None:
     needs = COMPONENTS["clip/noised-clip"].needs(NoisedClipConfig(timesteps=300, image_size=32))
     wanted = {key: need.value for key, need in needs.items()}
-    assert wanted == {"schedule.num_steps": 300, "schedule.rescale_timesteps": False, "image.size": 32}
+    assert wanted == {
+        "schedule.num_steps": 300,
+        "schedule.rescale_timesteps": False,
+        "schedule.time": "t",
+        "image.size": 32,
+    }
     assert not needs["schedule.num_steps"].optional
 
 
