@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
 from typing import Self
 
+import torch
 from torch import nn
 
 from glidepath.core.denoiser import Bind
@@ -99,6 +101,21 @@ def fold(guidances: Iterable[Guidance], bind: Bind, levels: NoiseLevels | None =
     for guidance in _modified(guidances):
         bind = (guidance if levels is None else guidance.for_levels(levels))(bind)
     return bind
+
+
+def networks_of(guidances: Sequence[Guidance]) -> dict[str, nn.Module]:
+    """The networks of all, by path: "guidance[0].clip"."""
+    return {
+        f"guidance[{index}].{name}": network
+        for index, guidance in enumerate(guidances)
+        for name, network in guidance.networks().items()
+    }
+
+
+def without_gradients(guidances: Iterable[Guidance]) -> AbstractContextManager[None]:
+    """Inference mode, or where a guidance takes gradients, which that would refuse, no_grad."""
+    differentiates = any(guidance.differentiates for guidance in guidances)
+    return torch.no_grad() if differentiates else torch.inference_mode()
 
 
 def _modified(guidances: Iterable[Guidance]) -> list[Guidance]:

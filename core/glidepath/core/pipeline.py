@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from glidepath.core.defaults import torch_defaults
 from glidepath.core.denoiser import Denoiser, Predict
 from glidepath.core.errors import PartError
 from glidepath.core.finite import FiniteWatch
-from glidepath.core.guidance import Guidance, fold
+from glidepath.core.guidance import Guidance, fold, networks_of, without_gradients
 from glidepath.core.handover import Handover
 from glidepath.core.image_pipeline import TURNS, ImagePipeline
 from glidepath.core.inpainting import keep_known, put_back
@@ -128,19 +127,8 @@ class Pipeline(ImagePipeline):
             return states if visited.after else put_back(states, conditioning)
 
         at_work = partial(self.bring, *TURNS["model"])
-        return walked(begin, modes=self._without_gradients, bring=at_work, dtype=self.dtype)
-
-    def check(self, request: Request) -> None:
-        """Refuse what this pipeline cannot make.
-
-        Raises:
-            PartError: saying what of the request does not fit which part.
-        """
-        super().check(request)
-        if "image" in request.inputs and not (
-            "mask" in request.inputs or request.strength is not None or "image" in self.denoiser.reads
-        ):
-            raise PartError("image was given, and neither a mask nor a strength says what is kept of it")
+        modes = partial(without_gradients, self.guidance)
+        return walked(begin, modes=modes, bring=at_work, dtype=self.dtype)
 
     @torch_defaults()
     def levels(self, strength: float | None = None, size: Sequence[int] | None = None) -> NoiseLevels:
@@ -154,9 +142,35 @@ class Pipeline(ImagePipeline):
         schedule = self.schedule.for_size(self.latent_shape(size)[1:])
         return self.sampler.levels(schedule, 1 if strength is None else checked_strength(strength))
 
-    def lengths(self, strength: float | None = None, size: Sequence[int] | None = None) -> list[int]:
-        """How many steps it takes, in a list of one."""
-        return [len(self.levels(strength, size))]
+    def predictor(
+        self, conditioning: Conditioning, levels: NoiseLevels, noise: Tensor | None = None
+    ) -> Predict:
+        """The denoiser under all guidance, bound to a batch; with a mask, known pixels are restored.
+
+        noise: [B, C, *spatial], that of the first x, for a sampler that restores them in each x_t.
+        """
+        self.bring(*TURNS["model"])
+        bind = fold(self.guidance, lambda given: self.prepare(given, levels), levels)
+        if "mask" in conditioning.conditions:
+            bind = keep_known(bind, noise if self.sampler.known == "x_t" else None)
+        return bind(conditioning)
+
+    def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
+        """The denoiser bound to what it reads of a batch."""
+        self.bring(*TURNS["model"])
+        return self.denoiser.prepare(conditioning.only(self.denoiser.reads), levels)
+
+    def check(self, request: Request) -> None:
+        """Refuse what this pipeline cannot make.
+
+        Raises:
+            PartError: saying what of the request does not fit which part.
+        """
+        super().check(request)
+        if "image" in request.inputs and not (
+            "mask" in request.inputs or request.strength is not None or "image" in self.denoiser.reads
+        ):
+            raise PartError("image was given, and neither a mask nor a strength says what is kept of it")
 
     @property
     def inputs(self) -> Mapping[str, Input]:
@@ -180,34 +194,8 @@ class Pipeline(ImagePipeline):
 
     def making(self) -> dict[str, nn.Module]:
         """The denoiser, and the networks of guidances."""
-        return {
-            "denoiser": self.denoiser,
-            **{
-                f"guidance[{index}].{name}": network
-                for index, guidance in enumerate(self.guidance)
-                for name, network in guidance.networks().items()
-            },
-        }
+        return {"denoiser": self.denoiser, **networks_of(self.guidance)}
 
-    def predictor(
-        self, conditioning: Conditioning, levels: NoiseLevels, noise: Tensor | None = None
-    ) -> Predict:
-        """The denoiser under all guidance, bound to a batch; with a mask, known pixels are restored.
-
-        noise: [B, C, *spatial], that of the first x, for a sampler that restores them in each x_t.
-        """
-        self.bring(*TURNS["model"])
-        bind = fold(self.guidance, lambda given: self.prepare(given, levels), levels)
-        if "mask" in conditioning.conditions:
-            bind = keep_known(bind, noise if self.sampler.known == "x_t" else None)
-        return bind(conditioning)
-
-    def prepare(self, conditioning: Conditioning, levels: NoiseLevels) -> Predict:
-        """The denoiser bound to what it reads of a batch."""
-        self.bring(*TURNS["model"])
-        return self.denoiser.prepare(conditioning.only(self.denoiser.reads), levels)
-
-    def _without_gradients(self) -> AbstractContextManager[None]:
-        """Inference mode, or where a guidance takes gradients, which that would refuse, no_grad."""
-        differentiates = any(guidance.differentiates for guidance in self.guidance)
-        return torch.no_grad() if differentiates else torch.inference_mode()
+    def lengths(self, strength: float | None = None, size: Sequence[int] | None = None) -> list[int]:
+        """How many steps it takes, in a list of one."""
+        return [len(self.levels(strength, size))]
