@@ -402,7 +402,7 @@ MASK = torch.ones(1, 1, *SHAPE[1:])
         (Recorder(num_classes=10), {"labels": [-1]}, "label -1 is out of range"),
         (Recorder(), {"low_res": PICTURE}, "nothing in this pipeline reads it"),
         (Recorder(needs_low_res=True), {}, "this pipeline needs low_res"),
-        (Recorder(needs_low_res=True), {"low_res": PICTURE.float()}, r"low_res is \[B, 3, H, W\] uint8"),
+        (Recorder(needs_low_res=True), {"low_res": PICTURE.long()}, r"low_res is \[B, 3, H, W\] uint8"),
         (
             Recorder(needs_low_res=True),
             {"low_res": PICTURE.expand(3, -1, -1, -1)},

@@ -193,8 +193,8 @@ def imported(model: str, saved: Saved) -> dict[str, Any]:
     base, _, control = model.partition(" + ")
     controls = [(saved(control), str(saved(control)))] if control else []
     spec: dict[str, Any] = dict(read_folder(saved(base), str(saved(base)), steps=3, controls=controls).spec)
-    if base.startswith("flux") or base == "latent_upscaler":
-        spec["denoiser"] = {**spec["denoiser"], "size": 8}
+    if base.startswith("flux") or base == "latent_upscaler":  # which do not say it
+        spec["denoiser"] = {**spec["denoiser"], "size": 8 if base.startswith("flux") else 16}
     if base == "flux" and controls:
         spec["denoiser"]["controls"] = [{**spec["denoiser"]["controls"][0], "mode": 1}]
     return spec
