@@ -88,7 +88,7 @@ def test_parts_that_do_not_fit_are_told_with_the_reason(specs: Specs) -> None:
     assert reasons["adm-unet"] == ""
     assert "schedule.time" in reasons["edm2-unet"]
     faulty = specs.fits("extends: shapes\nsampler: {eta: 7}", "denoiser", "denoiser")
-    assert "text_encoder" in faulty["edm2-unet"]  # what is known in spite of a fault elsewhere
+    assert "schedule.time" in faulty["edm2-unet"]  # what is known in spite of a fault elsewhere
     reasons = specs.fits("extends: shapes", "sampler", "sampler")
     assert set(reasons.values()) == {""}
 
