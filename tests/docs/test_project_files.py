@@ -90,8 +90,23 @@ def test_the_checks_run_the_second_command_of_the_readme_and_more() -> None:
     ]
     assert at == sorted(at)
     assert "set -euo pipefail" in lines
-    assert '-m "(thorough or hypothesis) and not slow"' in CI
     assert "--fail-under=95" in CI
+
+
+def test_the_checks_run_every_test_but_the_slow_ones_and_what_an_extra_brings_by_name() -> None:
+    """Coverage is measured over the quick tests of some folders, and all others are run beside them."""
+    commands = [it for it in CI.replace("\\\n", "").splitlines() if it.startswith("pytest ")]
+    covered, thorough, others, named = commands
+    assert covered.endswith('--cov --cov-report= "${reaching[@]}"')
+    assert " -m " not in covered
+    chosen = '-m "(thorough or hypothesis) and not slow" --hypothesis-profile=thorough     "${reaching[@]}"'
+    assert thorough.endswith(chosen)
+    assert others.endswith('-m "not slow" --hypothesis-profile=thorough     "${reaching[@]/#/--ignore=}"')
+    (reaching,) = re.findall(r"^reaching=\(([^)]*)\)$", CI, re.MULTILINE)
+    tests = {test.partition("::")[::2] for test in re.findall(r"\s(tests/\S+)", f" {reaching} {named}")}
+    for file, function in tests:
+        assert (ROOT / file).exists(), file
+        assert f"def {function}(" in (ROOT / file).read_text(encoding="utf-8") if function else True, file
 
 
 def test_the_checks_install_every_extra_that_is_not_large() -> None:
