@@ -175,6 +175,89 @@ def test_copies_of_a_prepared_network_compute_with_their_own_weights(saved: Save
     assert torch.allclose(changed(x, steps[1]).value, expected, atol=1e-5)
 
 
+def repeated(
+    pipeline: Pipeline, prompts: list[str], **pictures: Tensor
+) -> tuple[Conditioning, Callable[[int], Tensor]]:
+    """What a guidance asks of the denoiser, and an x of each step, which stands there twice."""
+    request = Request.of(prompts, **pictures)
+    one = pipeline.conditioning(request).only(pipeline.denoiser.reads)
+    given = Conditioning.of_one_x([one, one.null()])
+    return given, lambda seed: noise(pipeline, one, seed).repeat(2, 1, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd3", "pixart", "inpainting", "pix2pix", "upscaler"])
+@pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS], ids=len)
+@torch.inference_mode()
+def test_predictions_of_an_x_that_is_repeated_are_those_of_each(
+    name: str, prompts: list[str], saved: Saved
+) -> None:
+    pipeline = ours(saved(name))
+    picture = torch.arange(3 * 16 * 16).reshape(1, 3, 16, 16).to(torch.uint8)
+    small = picture[..., :8, :8]
+    pictures = {need: small if need == "low_res" else picture for need in pipeline.inputs}
+    asked = {need: it for need, it in pictures.items() if pipeline.inputs[need].required}
+    given, x_of = repeated(pipeline, prompts, **asked)
+    levels, steps = steps_of(pipeline)
+    predict = pipeline.denoiser.prepare(given, levels)
+    for step in [*steps, steps[0]]:
+        x = x_of(step.index)
+        expected = plainly(pipeline, given, x, step)
+        assert (predict(x, step).value - expected).abs().max() <= NEAR * expected.abs().max()
+
+
+@torch.inference_mode()
+def test_what_the_text_has_not_reached_is_computed_for_one_x(saved: Saved) -> None:
+    pipeline = ours(saved("sd15"))
+    given, x_of = repeated(pipeline, PROMPTS)
+    levels, steps = steps_of(pipeline)
+    predict, x = pipeline.denoiser.prepare(given, levels), x_of(0)
+    for step in steps[
+        :2
+    ]:  # not counted, for what counts takes operations apart, such as a dropout that is off
+        predict(x, step)
+    counted = [
+        flops(lambda: pipeline.denoiser.prepare(given, levels)(x, steps[2])),
+        flops(lambda: predict(x, steps[2])),
+    ]
+    first, later = ({name.partition(".")[2]: it for name, it in of.items()} for of in counted)
+    before = ("conv_in", "down_blocks.0", "down_blocks.1.resnets.0.conv1")
+    for name in (*before, "down_blocks.1.attentions.0.transformer_blocks.0.attn1"):
+        assert 2 * later[name] <= first[name], name
+    after = ("down_blocks.1.attentions.0.transformer_blocks.0.ff", "up_blocks.1.resnets.0.conv1", "conv_out")
+    assert all(later[name] == first[name] for name in after)
+
+
+@torch.inference_mode()
+def test_a_picture_that_varies_leaves_nothing_to_compute_once(saved: Saved) -> None:
+    pipeline = ours(saved("pix2pix"))
+    picture = torch.full((1, 3, 16, 16), 200, dtype=torch.uint8)
+    given, x_of = repeated(pipeline, PROMPTS, edit_image=picture)
+    levels, steps = steps_of(pipeline)
+    predict = pipeline.denoiser.prepare(given, levels)
+    counted = [flops(lambda step=step: predict(x_of(0), step)) for step in steps[:3]]
+    ends = [name for name in counted[0] if name.endswith("conv_in")]
+    assert ends
+    assert all(counted[2][name] == counted[0][name] for name in ends)
+
+
+class Halves(nn.Linear):
+    """Doubles the first row alone."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.cat([2 * super().forward(input[:1]), super().forward(input[1:])])
+
+
+@torch.inference_mode()
+def test_a_layer_that_treats_rows_apart_runs_for_all() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 4), Halves(4, 4))
+    prepared = Prepared([net], torch.arange(5.0), 2, [])
+    for row in range(4):
+        x = torch.randn(1, 4).repeat(2, 1)
+        found = prepared(lambda x=x: net(x), x, torch.tensor([1.0, 1.0]), row)
+        assert torch.allclose(found, net(x), atol=1e-6)
+
+
 class Net(nn.Module):
     """x + a(text) + b(t) + c(x), and what a test adds."""
 
