@@ -94,17 +94,12 @@ def test_the_checks_run_the_second_command_of_the_readme_and_more() -> None:
 
 
 def test_the_checks_run_every_test_but_the_slow_ones_and_what_an_extra_brings_by_name() -> None:
-    """Coverage is measured over the quick tests of some folders, and all others are run beside them."""
     commands = [it for it in CI.replace("\\\n", "").splitlines() if it.startswith("pytest ")]
-    covered, thorough, others, named = commands
-    assert covered.endswith('--cov --cov-report= "${reaching[@]}"')
-    assert " -m " not in covered
-    chosen = '-m "(thorough or hypothesis) and not slow" --hypothesis-profile=thorough     "${reaching[@]}"'
-    assert thorough.endswith(chosen)
-    assert others.endswith('-m "not slow" --hypothesis-profile=thorough     "${reaching[@]/#/--ignore=}"')
-    (reaching,) = re.findall(r"^reaching=\(([^)]*)\)$", CI, re.MULTILINE)
-    tests = {test.partition("::")[::2] for test in re.findall(r"\s(tests/\S+)", f" {reaching} {named}")}
-    for file, function in tests:
+    own, thorough, named = commands
+    assert own == "pytest -p no:cacheprovider --durations=15 --cov --cov-report="
+    assert thorough.endswith('-m "(thorough or hypothesis) and not slow" --hypothesis-profile=thorough')
+    for test in re.findall(r"\s(tests/\S+)", named):
+        file, _, function = test.partition("::")
         assert (ROOT / file).exists(), file
         assert f"def {function}(" in (ROOT / file).read_text(encoding="utf-8") if function else True, file
 
