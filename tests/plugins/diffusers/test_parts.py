@@ -118,6 +118,29 @@ def test_without_a_tokenizer_a_t5_reads_the_empty_prompt_and_no_other(saved: Sav
         without([PROMPT])
 
 
+@pytest.mark.parametrize(
+    ("model", "part", "left", "said"),
+    [
+        ("sd15", ClipTextEncoder, (), "has no tokenizer.json, and no vocab.json and no merges.txt"),
+        ("sd15", ClipTextEncoder, ("vocab.json",), "has no tokenizer.json, and no merges.txt"),
+        ("pixart", T5TextEncoder, (), "has no tokenizer.json, and no spiece.model"),
+    ],
+)
+def test_a_folder_without_the_words_of_its_tokenizer_is_refused(
+    saved: Saved, tmp_path: Path, model: str, part: Any, left: tuple[str, ...], said: str
+) -> None:
+    """transformers would make a tokenizer that knows no word, of which all prompts are one."""
+    folder = saved(model)
+    (tmp_path / "tokenizer_config.json").write_bytes(
+        (folder / "tokenizer" / "tokenizer_config.json").read_bytes()
+    )
+    for name in left:
+        (tmp_path / name).write_text("{}")
+    config = ClipTextConfig if part is ClipTextEncoder else T5TextConfig
+    with pytest.raises(PartError, match=said):
+        part(config(config=folder / "text_encoder" / "config.json", tokenizer=tmp_path))
+
+
 def test_one_tokenizer_fills_prompts_up_as_each_encoder_wants_it(saved: Saved) -> None:
     folder = saved("sdxl")
     given = {"config": folder / "text_encoder_2" / "config.json"}
