@@ -24,7 +24,7 @@ from glidepath.plugins.diffusers.control import Control
 from glidepath.plugins.diffusers.known import JOIN, Network, describe
 from glidepath.plugins.diffusers.original import denoiser_tensors
 from glidepath.plugins.diffusers.patches import PATCH, packed, positions, unpacked
-from glidepath.plugins.diffusers.prepared import Prepared, can_prepare, is_pretended, varying
+from glidepath.plugins.diffusers.prepared import Prepared, can_prepare, varying
 from glidepath.plugins.diffusers.wrapped import Wrapped, at_step, build_network
 
 _CONTROLS = "control_networks"
@@ -92,8 +92,8 @@ class DiffusersDenoiser(Wrapped, Denoiser):
                     prepared.clear()
                     beside = [conditioning.get(name) for name in self.known.beside]
                     pictures = [conditioning.get(control.picture) for control in asked]
-                    once = 1 if is_pretended(x) or varying(beside, repeats) else repeats
-                    others = varying((arguments, pictures), once) if once > 1 else []
+                    once = repeats if not varying(beside, repeats) else 1
+                    others = varying((arguments, pictures), repeats)
                     prepared[state] = Prepared((self.network, *asked), times, once, others)
                 return prepared[state](run, given, time, step.row)
 

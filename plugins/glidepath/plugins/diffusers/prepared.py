@@ -54,13 +54,6 @@ def can_prepare(networks: Iterable[nn.Module]) -> bool:
     )
 
 
-def is_pretended(tensor: Tensor) -> bool:
-    """Whether a tensor has no numbers, as where a plan counts what a walk would take."""
-    from torch._subclasses.fake_tensor import FakeTensor
-
-    return tensor.is_meta or isinstance(tensor, FakeTensor)
-
-
 def varying(values: Any, repeats: int) -> list[Tensor]:
     """The tensors among values that are not the same in each of so many parts of their rows."""
     tensors = [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
