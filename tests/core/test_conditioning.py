@@ -209,10 +209,3 @@ def test_the_texts_themselves_stay_when_the_prompt_is_dropped_and_when_batches_a
 def test_texts_join_texts_only() -> None:
     with pytest.raises(PartError, match="some have 'prompts' and others do not"):
         Conditioning.cat([Conditioning(1, prompts=("a",)), Conditioning(1)])
-
-
-def test_a_batch_of_one_x_says_how_often_it_stands_there() -> None:
-    one = Conditioning.of(2, text=torch.ones(2, 3))
-    both = Conditioning.of_one_x([one, one])
-    assert (both.batch, both.repeats, both.only(["text"]).repeats) == (4, 2, 2)
-    assert Conditioning.cat([both, both]).repeats == 1

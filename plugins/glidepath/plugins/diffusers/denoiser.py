@@ -24,7 +24,7 @@ from glidepath.plugins.diffusers.control import Control
 from glidepath.plugins.diffusers.known import JOIN, Network, describe
 from glidepath.plugins.diffusers.original import denoiser_tensors
 from glidepath.plugins.diffusers.patches import PATCH, packed, positions, unpacked
-from glidepath.plugins.diffusers.prepared import Prepared, can_prepare, varying
+from glidepath.plugins.diffusers.prepared import Prepared, can_prepare
 from glidepath.plugins.diffusers.wrapped import Wrapped, at_step, build_network
 
 _CONTROLS = "control_networks"
@@ -72,7 +72,6 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         """The conditions are sorted to their arguments once, and what x does not reach is computed once."""
         known: dict[tuple[int, ...], tuple[dict[str, Any], Tensor]] = {}
         prepared: dict[object, Prepared] = {}
-        repeats = conditioning.repeats
         plain = not can_prepare((self.network, self.control_networks))
         scales = list(_scales(self.network))
 
@@ -90,11 +89,7 @@ class DiffusersDenoiser(Wrapped, Denoiser):
                 state = (shape, asked, tuple(scale[name] for scale in scales for name in scale))
                 if state not in prepared:
                     prepared.clear()
-                    beside = [conditioning.get(name) for name in self.known.beside]
-                    pictures = [conditioning.get(control.picture) for control in asked]
-                    once = repeats if not varying(beside, repeats) else 1
-                    others = varying((arguments, pictures), repeats)
-                    prepared[state] = Prepared((self.network, *asked), times, once, others)
+                    prepared[state] = Prepared((self.network, *asked), times)
                 return prepared[state](run, given, time, step.row)
 
             t = step.t.expand(x.shape[0])

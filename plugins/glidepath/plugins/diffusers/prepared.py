@@ -4,10 +4,6 @@ Keys and values of the text, embeddings of timesteps and what blocks make of the
 picture, rotary tables: all are outputs of modules that x does not reach. Which ones, no list of names says:
 the first evaluation of a walk is watched, operation by operation, for what x and t have reached. A network
 that nobody knew, a layer of LoRA or the attention to an image prompt is served as any other.
-
-Under guidance the same x stands in a batch several times, under other conditions. What no condition has
-reached yet, the first convolutions and the first attention of an image to itself, is computed for one of
-them, and repeated.
 """
 
 from __future__ import annotations
@@ -32,9 +28,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only, tree_structure, tree_unflatten
 
 _ROWS = 64  # levels times batch whose embeddings are held at a time: their number has no bound, memory has
-_NEAR = 1e-4  # of the largest number: what is computed for one x may be rounded in another order
-_running: ContextVar[_Evaluation | None] = ContextVar("running", default=None)
-"""The evaluation that runs."""
+_running: ContextVar[Mapping[nn.Module, Iterator[Any]] | None] = ContextVar("running", default=None)
+"""What modules are to give in the evaluation that runs, in turn."""
 
 
 def can_prepare(networks: Iterable[nn.Module]) -> bool:
@@ -54,34 +49,15 @@ def can_prepare(networks: Iterable[nn.Module]) -> bool:
     )
 
 
-def varying(values: Any, repeats: int) -> list[Tensor]:
-    """The tensors among values that are not the same in each of so many parts of their rows."""
-    tensors = [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
-    return [tensor for tensor in tensors if not _is_repeated(tensor, repeats)]
-
-
-def _is_repeated(tensor: Tensor, repeats: int) -> bool:
-    if repeats == 1 or not tensor.ndim or tensor.shape[0] % repeats:
-        return False
-    first, *others = tensor.chunk(repeats)
-    return all(torch.equal(first, other) for other in others)
-
-
 class Prepared:
     """What x does not reach in one walk of some networks, for one batch and its conditions.
 
     networks: those that run in an evaluation. times: [M], what they are told of each level, by row.
-    repeats: how often the same x stands in the batch. varying: what is not the same for each.
     """
 
-    def __init__(
-        self, networks: Iterable[nn.Module], times: Tensor, repeats: int = 1, varying: Iterable[Tensor] = ()
-    ) -> None:
+    def __init__(self, networks: Iterable[nn.Module], times: Tensor) -> None:
         self._modules = {module for network in networks for module in network.modules()}
         self._times = times
-        self._repeats = repeats
-        self._varying = tuple(varying)
-        self._once: dict[nn.Module, bool | None] = {}
         self._fixed: dict[nn.Module, list[Any]] | None = None
         self._timed: _Timed | None = None
         self._held: tuple[range, Sequence[Sequence[Tensor]]] = (range(0), ())
@@ -89,21 +65,20 @@ class Prepared:
     def __call__(self, run: Callable[[], Tensor], x: Tensor, t: Tensor, row: int) -> Tensor:
         """What `run` gives, which evaluates the networks at x and at t [B], the time of that row."""
         if self._fixed is None:
-            watch = _Watch(self._modules, x, t, self._varying)
+            watch = _Watch(self._modules, x, t)
             with watch.modules(), watch:
                 output = run()
             self._fixed, self._timed = watch.found()
-            self._once = dict.fromkeys(watch.alike() if self._repeats > 1 else ())
             self._at(row)  # for the steps that follow, which then cost alike
             return output
-        evaluation = _Evaluation(self._fixed | self._at(row), self._once, x.shape[0], self._repeats)
-        token = _running.set(evaluation)
+        given = {module: iter(outputs) for module, outputs in self._fixed.items()}
+        token = _running.set(given | self._at(row))
         try:
             return run()
         finally:
             _running.reset(token)
 
-    def _at(self, row: int) -> dict[nn.Module, list[Any]]:
+    def _at(self, row: int) -> dict[nn.Module, Iterator[Any]]:
         """What modules give at a row, computed with that of some rows that follow."""
         timed, (rows, held) = self._timed, self._held
         if timed is None:
@@ -117,69 +92,11 @@ class Prepared:
                 return {}
             self._held = (rows, held)
         return {
-            module: [tree_unflatten([leaf[row - rows.start] for leaf in leaves], tree_structure(output))]
+            module: iter(
+                [tree_unflatten([leaf[row - rows.start] for leaf in leaves], tree_structure(output))]
+            )
             for module, leaves, output in zip(timed.modules, held, timed.outputs, strict=True)
         }
-
-
-class _Evaluation:
-    """One evaluation of the networks.
-
-    outputs: what modules give, in turn. once: modules that are run for one of several equal parts of the
-    rows, with whether that gives what the whole gives, None where it was not tried yet.
-    """
-
-    def __init__(
-        self,
-        outputs: Mapping[nn.Module, Sequence[Any]],
-        once: dict[nn.Module, bool | None],
-        rows: int,
-        repeats: int,
-    ) -> None:
-        self._outputs, self._once, self._rows, self._repeats = outputs, once, rows, repeats
-        self._left = {module: iter(given) for module, given in outputs.items()}
-
-    def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
-        """What a module gives."""
-        for output in self._left.get(module, ()):
-            return output
-        if self._once.get(module, False) is False:
-            return type(module).forward(module, *args, **kwargs)
-        if self._once[module]:
-            return self._repeated(module, args, kwargs)
-        whole = type(module).forward(module, *args, **kwargs)
-        try:
-            found = tree_leaves(self._repeated(module, args, kwargs))
-        except (RuntimeError, ValueError):  # it does not take fewer rows
-            self._once[module] = False
-            return whole
-        self._once[module] = all(map(_is_near, found, tree_leaves(whole)))
-        return whole
-
-    def _repeated(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
-        """What it gives for the first of the parts, for each of them."""
-        own = set(module.modules())
-        inside = {inner: self._first(given) for inner, given in self._outputs.items() if inner in own}
-        token = _running.set(_Evaluation(inside, {}, self._rows, 1))
-        try:
-            part = type(module).forward(module, *self._first(args), **self._first(kwargs))
-        finally:
-            _running.reset(token)
-        return tree_map_only(Tensor, lambda leaf: torch.cat([leaf] * self._repeats), part)
-
-    def _first(self, values: Any) -> Any:
-        rows = self._rows
-
-        def cut(leaf: Tensor) -> Tensor:
-            return leaf[: rows // self._repeats] if leaf.ndim and leaf.shape[0] == rows else leaf
-
-        return tree_map_only(Tensor, cut, values)
-
-
-def _is_near(found: Tensor, whole: Tensor) -> bool:
-    if found.shape != whole.shape:
-        return False
-    return bool((found - whole).abs().max() <= _NEAR * whole.abs().max())
 
 
 @attrs.frozen
@@ -215,20 +132,15 @@ class _Timed:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Watches one evaluation for what x, t and what varies reach, by the memory behind tensors."""
+    """Watches one evaluation for what x and t reach, by the memory behind tensors."""
 
-    def __init__(self, modules: set[nn.Module], x: Tensor, t: Tensor, varying: Iterable[Tensor]) -> None:
+    def __init__(self, modules: set[nn.Module], x: Tensor, t: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._watched = modules
         self._t = t
         self._of_x = WeakSet([x.untyped_storage()])
         self._of_t = WeakSet([t.untyped_storage()])
-        self._of_varying = WeakSet(tensor.untyped_storage() for tensor in varying)
-        self._alike: list[nn.Module] = []
-        self._began_alike: list[int] = []
-        self._rows = x.shape[0]
         self._written: WeakSet[UntypedStorage] = WeakSet()
-        self._writes_x = False
         self._tape: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
         self._calls: list[tuple[nn.Module, Any]] = []
         self._count: Counter[nn.Module] = Counter()
@@ -239,20 +151,14 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         read, gave = _memory((args, kwargs)), _memory(result)
-        # dropout that is off gives what it was given
-        draws = _is_random(func) and any(memory not in read for memory in gave)
-        of_x = any(memory in self._of_x for memory in read) or draws
+        of_x = any(memory in self._of_x for memory in read) or _is_random(func)
         of_t = any(memory in self._of_t for memory in read)
-        varies = any(memory in self._of_varying for memory in read) or draws
         # Python has read a number: what it decides by it, nobody sees
         self._hidden |= (of_x or of_t) and torch.Tag.data_dependent_output in func.tags
         if func._schema.is_mutable:
             written = _memory(_written(func, args, kwargs))
             gave = [*gave, *written]
             self._written.update(written)
-            self._writes_x |= of_x
-        if varies:
-            self._of_varying.update(gave)
         if of_x:
             self._of_x.update(gave)
         elif of_t:
@@ -269,17 +175,12 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if threading.get_ident() == thread and module in self._watched:
                 self._count[module] += 1
                 self._began.append(len(self._calls))
-                self._began_alike.append(len(self._alike))
 
         def leave(module: nn.Module, _args: Any, output: Any) -> None:
             if threading.get_ident() != thread or module not in self._watched:
                 return
             began, memory = self._began.pop(), _memory(output)
-            began_alike = self._began_alike.pop()
             whole = all(leaf is None or isinstance(leaf, Tensor) for leaf in tree_leaves(output))
-            if whole and self._are_alike(output):
-                del self._alike[began_alike:]  # those inside it
-                self._alike.append(module)
             if memory and whole and all(one not in self._of_x for one in memory):
                 del self._calls[began:]  # those inside it
                 self._calls.append((module, output))
@@ -291,31 +192,6 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             for handle in handles:
                 handle.remove()
-
-    def _are_alike(self, output: Any) -> bool:
-        """Whether an output has a row for each of x, which x has reached, and nothing that varies."""
-        leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
-        return bool(leaves) and all(
-            leaf.ndim
-            and leaf.shape[0] == self._rows
-            and leaf.untyped_storage() in self._of_x
-            and leaf.untyped_storage() not in self._of_varying
-            for leaf in leaves
-        )
-
-    def alike(self) -> list[nn.Module]:
-        """The modules whose outputs are the same for each x that is the same."""
-        if self._hidden or self._writes_x:
-            return []
-        calls = Counter(self._alike)
-        found = [
-            module
-            for module, count in calls.items()
-            if count == self._count[module] and _replaceable(module) and _has_weights(module)
-        ]
-        for module in found:
-            module.forward = MethodType(_forward, module)
-        return found
 
     def found(self) -> tuple[dict[nn.Module, list[Any]], _Timed | None]:
         """The outputs of modules that are the same at every level, and what others give at each.
@@ -349,7 +225,10 @@ def _forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     A method of the module, so that copies have one of theirs.
     """
     running = _running.get()
-    return type(module).forward(module, *args, **kwargs) if running is None else running(module, args, kwargs)
+    if running is not None and module in running:
+        for output in running[module]:
+            return output
+    return type(module).forward(module, *args, **kwargs)
 
 
 def _replaceable(module: nn.Module) -> bool:
