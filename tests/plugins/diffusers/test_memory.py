@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from glidepath.registry import load_catalogue, make_plan, read_spec
 from glidepath.registry.assembly.cost import measure
@@ -122,6 +123,8 @@ def test_operations_of_a_plan_are_those_that_a_network_is_written_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Kernels that do with fewer, on a CPU, do not change what a plan says of a network."""
+    here = torch.backends.cpu.get_cpu_capability()
+    monkeypatch.setattr("glidepath.plugins.adm.kernels.TILED_BY", here)  # on other processors too
     monkeypatch.syspath_prepend(BENCHMARKS)
     memory = importlib.import_module("memory")
     small = {"image_size": 16, "channels": 128, "res_blocks": 1, "attention_resolutions": [8]}
