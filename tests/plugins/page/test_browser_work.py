@@ -74,7 +74,8 @@ def pages(browser: Any, server: Server) -> Iterator[dict[str, Any]]:
     """The page on a wide and on a narrow screen at once, at its studies."""
     found, faults = {}, list[str]()
     for name, (width, height) in WIDTHS.items():
-        page = browser.new_page(viewport={"width": width, "height": height})
+        # colours are read as they are, not on their way to what they will be
+        page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(server.address)
         page.wait_for_selector("html[data-ready]", timeout=LONG)
