@@ -131,9 +131,8 @@ class DiffusersDenoiser(Wrapped, Denoiser):
             return output
 
         output = around(run, given, time).to(torch.float32)
-        if (
-            self.known.preconditioned
-        ):  # x_0 = alpha x + sigma F is that of a velocity -F; more channels are unread
+        # x_0 = alpha x + sigma F is that of a velocity -F; more channels are unread
+        if self.known.preconditioned:
             output = -output[:, : self.known.channels]
         return unpacked(output, x.shape) if self.known.patches else output
 

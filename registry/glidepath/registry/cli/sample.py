@@ -269,8 +269,9 @@ def _sample(
         warn_once(remark)
     fitted = pictures.fitted(pixels, pipeline.inputs)
     inputs = Inputs(pictures=fitted, strength=arguments.strength, size=arguments.size)
-    wanted = 1 if arguments.size else default_scale(max(pixels), len(prompts) * arguments.count)
-    scale = arguments.scale or wanted
+    scale = arguments.scale or (
+        1 if arguments.size else default_scale(max(pixels), len(prompts) * arguments.count)
+    )
     images = Images(
         keys=[
             ImageKey(prompt, arguments.seed, sample, label, negative, texts)

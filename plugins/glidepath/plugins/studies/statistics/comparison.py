@@ -87,12 +87,11 @@ def first_look(results: StudyResults, metric: MetricInfo, question: Contrast, pr
         )  # fmt: skip
     bounds = results.bounds(metric.name)
     low, high = difference_interval(differences, results.level, bounds, averaged=paired.averaged)
-    flip = student = math.nan
+    flip, student, same = math.nan, math.nan, None
     if is_tested(metric, paired):
         flip, student = float(sign_flip_p(differences)), float(t_p(differences))
-    same = None
-    if metric.margin is not None and not metric.given:
-        same = equivalence(differences, metric.margin, bounds, averaged=paired.averaged)
+        if metric.margin is not None:
+            same = equivalence(differences, metric.margin, bounds, averaged=paired.averaged)
     return Comparison(
         metric=metric.name,
         arm=question.name,

@@ -19,7 +19,7 @@ class Trend:
 
     Per unit of the axis; on a logarithmic axis, per doubling. monotone: the mean over units of the rank
     correlation with the axis, from -1 to 1: near 0 with a clear curve means a bend, not a slope.
-    Slopes that are 0 in every unit have p = 1.
+    Slopes that are 0 in every unit have p = 1; a single unit has none (NaN).
     """
 
     slope: float
