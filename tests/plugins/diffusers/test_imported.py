@@ -177,14 +177,17 @@ def test_what_is_missing_of_a_folder_is_told_at_once_and_the_spec_is_written(
     (folder / "vae" / "config.json").unlink()
     (folder / "vae" / "diffusion_pytorch_model.safetensors").touch()
     (folder / "tokenizer").mkdir()
+    (folder / "tokenizer" / "vocab.json").touch()
     assert main(["import", "models/sd", "--out", "specs/sd.yaml"]) == 0
     said = capsys.readouterr().err
     assert [line.strip() for line in said.splitlines() if "missing" in line] == [
+        "missing: text_encoder.tokenizer: models/sd/tokenizer has no tokenizer.json, and no merges.txt",
         f"missing: text_encoder.weights: there is no file models/sd/text_encoder/{shards['b']}",
         "missing: codec.config: there is no file or folder models/sd/vae/config.json",
     ]
     assert "sd/vae" in (tmp_path / "specs" / "sd.yaml").read_text()
     (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").unlink()
+    (folder / "tokenizer" / "vocab.json").unlink()
     (folder / "tokenizer").rmdir()
     assert main(["import", "models/sd", "--refiner", "models/sd"]) == 0
     said = capsys.readouterr().err

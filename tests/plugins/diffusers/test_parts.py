@@ -21,6 +21,7 @@ from glidepath.plugins.diffusers.configs import (
     T5TextConfig,
     ZeroTextConfig,
 )
+from glidepath.plugins.diffusers.contracts import clip_lacks, t5_lacks
 from glidepath.plugins.diffusers.joined import JoinedTextEncoder
 from glidepath.plugins.diffusers.known import describe
 from glidepath.plugins.diffusers.text import ClipTextEncoder, T5TextEncoder, ZeroTextEncoder
@@ -136,9 +137,12 @@ def test_a_folder_without_the_words_of_its_tokenizer_is_refused(
     )
     for name in left:
         (tmp_path / name).write_text("{}")
-    config = ClipTextConfig if part is ClipTextEncoder else T5TextConfig
+    is_clip = part is ClipTextEncoder
+    given = {"config": folder / "text_encoder" / "config.json", "tokenizer": tmp_path}
+    config = ClipTextConfig(**given) if is_clip else T5TextConfig(**given)
+    assert any(said in message for _, message in (clip_lacks if is_clip else t5_lacks)(config))
     with pytest.raises(PartError, match=said):
-        part(config(config=folder / "text_encoder" / "config.json", tokenizer=tmp_path))
+        part(config)
 
 
 def test_one_tokenizer_fills_prompts_up_as_each_encoder_wants_it(saved: Saved) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from glidepath.plugins.diffusers.contracts import WORDS, without_words
 from glidepath.registry import WeightsError, weight_files
 
 _WEIGHTS = "weights"
@@ -30,6 +31,9 @@ def absent(spec: Mapping[str, Any], located: Callable[[str], Path]) -> Iterator[
                 if missing not in told:
                     told.add(missing)
                     yield f"{path}.{key}: there is no file or folder {missing}"
+            elif part["use"] in WORDS and key == "tokenizer":
+                if fault := without_words(place, part["use"]):
+                    yield f"{path}.{key}: {fault}"
             elif key == _WEIGHTS:
                 yield from (f"{path}.{key}: {what}" for what in _lacks(place, given.get("variant", "")))
 

@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
         imported = refined(imported, _read(arguments.refiner, arguments, beside))
     text = yaml_block(imported.spec) + "\n"
     if out is None:
-        print(text, end="")
+        print(text, end="", flush=True)
     else:
         if out.exists() and not arguments.overwrite:
             raise GlidepathError(f"{out} is there already; --overwrite replaces it")

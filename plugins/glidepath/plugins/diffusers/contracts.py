@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glidepath.core import GlidepathError
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _WEIGHTS = ("weights", "has random numbers until it is given those of its folder")
 
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "clip-text": ("vocab.json", "merges.txt"),
+    "t5-text": ("spiece.model",),
+}
+"""The files of a tokenizer, by the text encoder that reads it. tokenizer.json may be in their place."""
 
 MADE: Mapping[str, tuple[str, ...]] = {
     "size-ids": ("size_ids",),
@@ -193,6 +199,28 @@ def lacks_weights(_config: object) -> list[tuple[str, str]]:
     return [_WEIGHTS]
 
 
-def text_lacks(config: ClipTextConfig | T5TextConfig) -> list[tuple[str, str]]:
-    what = "can read no prompt yet: give it the folder of its tokenizer, as tokenizer"
-    return [_WEIGHTS] if config.tokenizer else [_WEIGHTS, ("tokenizer", what)]
+def clip_lacks(config: ClipTextConfig) -> list[tuple[str, str]]:
+    return _text_lacks(config.tokenizer, "clip-text")
+
+
+def t5_lacks(config: T5TextConfig) -> list[tuple[str, str]]:
+    return _text_lacks(config.tokenizer, "t5-text")
+
+
+def without_words(tokenizer: Path, encoder: str) -> str:
+    """What is wrong with a tokenizer's folder that has no words; empty: nothing, or there is no folder.
+
+    transformers makes a tokenizer that knows no word of it, so that all prompts are one.
+    """
+    missing = [name for name in WORDS[encoder] if not (tokenizer / name).is_file()]
+    if not missing or not tokenizer.is_dir() or (tokenizer / "tokenizer.json").is_file():
+        return ""
+    return f"{tokenizer} has no tokenizer.json, and no {' and no '.join(missing)}"
+
+
+def _text_lacks(tokenizer: Path | None, encoder: str) -> list[tuple[str, str]]:
+    if tokenizer is None:
+        what = "give it the folder of its tokenizer, as tokenizer"
+    else:
+        what = without_words(tokenizer, encoder)
+    return [_WEIGHTS, ("tokenizer", f"can read no prompt yet: {what}")] if what else [_WEIGHTS]

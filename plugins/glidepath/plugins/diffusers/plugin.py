@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from glidepath.plugins.diffusers.contracts import (
     MADE,
+    clip_lacks,
     clip_provides,
     codec_provides,
     control_faults,
@@ -24,8 +25,8 @@ from glidepath.plugins.diffusers.contracts import (
     network_provides,
     pixels_needed,
     saved_faults,
+    t5_lacks,
     t5_provides,
-    text_lacks,
     zero_provides,
 )
 from glidepath.registry import Command, Component, Extra, Kind, Preset, hookimpl
@@ -135,7 +136,7 @@ def components() -> Iterable[Component]:
             requires=(_TRANSFORMERS,),
             provides=clip_provides,
             check=saved_faults,
-            lacks=text_lacks,
+            lacks=clip_lacks,
             example=_example("clip_text"),
             references=('Radford et al. 2021, "Learning Transferable Visual Models", arXiv:2103.00020',),
         ),
@@ -148,7 +149,7 @@ def components() -> Iterable[Component]:
             requires=(_TRANSFORMERS,),
             provides=t5_provides,
             check=saved_faults,
-            lacks=text_lacks,
+            lacks=t5_lacks,
             example=_example("t5_text"),
             references=('Raffel et al. 2020, "Exploring the Limits of Transfer Learning", arXiv:1910.10683',),
         ),

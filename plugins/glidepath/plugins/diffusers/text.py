@@ -11,6 +11,7 @@ from torch import Tensor
 
 from glidepath.core import PartError, TextEmbedding, TextEncoder
 from glidepath.plugins.diffusers.configs import ClipTextConfig, T5TextConfig, ZeroTextConfig
+from glidepath.plugins.diffusers.contracts import without_words
 from glidepath.plugins.diffusers.original import clip_tensors, t5_tensors
 from glidepath.plugins.diffusers.saved import has_projection, read_config
 from glidepath.plugins.diffusers.wrapped import Wrapped
@@ -82,7 +83,7 @@ class ClipTextEncoder(_Transformer):
         self.network = build(settings)
         filled = {"pad_token": config.padding} if config.padding else {}
         self.tokenizer = config.tokenizer and transformers.CLIPTokenizer.from_pretrained(
-            _folder(config.tokenizer, "vocab.json", "merges.txt"), local_files_only=True, **filled
+            _folder(config.tokenizer, "clip-text"), local_files_only=True, **filled
         )
         begin, end = settings.vocab_size - 2, settings.vocab_size - 1
         self.empty = (begin, end, 0 if config.padding == "!" else end)
@@ -133,7 +134,7 @@ class T5TextEncoder(_Transformer):
         settings = transformers.T5Config.from_dict(dict(read_config(config.config)))
         self.network = transformers.T5EncoderModel(settings)
         self.tokenizer = config.tokenizer and transformers.T5Tokenizer.from_pretrained(
-            _folder(config.tokenizer, "spiece.model"), local_files_only=True
+            _folder(config.tokenizer, "t5-text"), local_files_only=True
         )
         self.empty = (1, 0)
         self.token_width = settings.d_model
@@ -170,17 +171,12 @@ class T5TextEncoder(_Transformer):
         return prompt.lower().strip() if self.lowercase else prompt
 
 
-def _folder(tokenizer: Path, *words: str) -> Path:
-    """The folder, where there is one with the words of a tokenizer: `tokenizer.json`, or these files.
-
-    Of another name transformers would say that no repository has it, and without the words it makes a
-    tokenizer that knows none.
-    """
+def _folder(tokenizer: Path, encoder: str) -> Path:
+    """The folder, where there is one with words: of another name transformers asks a hub."""
     if not tokenizer.is_dir():
         raise PartError(f"there is no folder {tokenizer}, where the tokenizer should be")
-    missing = [name for name in words if not (tokenizer / name).is_file()]
-    if missing and not (tokenizer / "tokenizer.json").is_file():
-        raise PartError(f"{tokenizer} has no tokenizer.json, and no {' and no '.join(missing)}")
+    if fault := without_words(tokenizer, encoder):
+        raise PartError(fault)
     return tokenizer
 
 
