@@ -75,6 +75,13 @@ def test_overrides_apply_in_order(read: Read) -> None:
     }
 
 
+def test_an_override_that_a_later_one_would_undo_is_shown_with_its_path(read: Read, fault: Fault) -> None:
+    problem = fault(TEXT, "sampler.steps=3", "sampler=ddim")
+    assert problem.what == "--set #1 sets sampler.steps, and this puts another part there"
+    assert (problem.path, str(problem.place)) == ("sampler.steps", "--set #2")
+    assert read(TEXT, "sampler.steps=3", "sampler={use: ddim, steps: 4}").tree["sampler"]["steps"] == 4
+
+
 def test_an_override_reaches_into_a_single_part_as_into_a_list_of_one(read: Read) -> None:
     text = TEXT.replace("[{use: classifier-free, scale: 3}, odd]", "classifier-free")
     assert read(text, "guidance[0].scale=2").tree["guidance"] == {"use": "classifier-free", "scale": 2}

@@ -34,6 +34,7 @@ from glidepath.registry.text.tree import (
     describe_node,
     entries,
     join_path,
+    walk,
 )
 from glidepath.registry.text.yaml_tree import Unreadable, read_tree
 
@@ -200,6 +201,8 @@ class _Edit:
             return ListNode((), self.source.place(0, 0), self.source)
         if not segments and self.value is not None:
             merged = self.value if node is None else merge(node, self.value, self.schema, position)
+            if node is not None and isinstance(position, Slot) and self.source.override:
+                self.require_kept(node, merged, path)
             return self.fitted(merged, position)
         segment, *rest = segments
         slot = position if isinstance(position, Slot) else None
@@ -242,6 +245,14 @@ class _Edit:
         items[segment.key] = Entry(key, changed)
         whole = MappingNode(items, node.place, node.source)
         return self.fitted(whole, position) if segment.key == "use" and not rest else whole
+
+    def require_kept(self, node: Node, merged: Node, path: str) -> None:
+        """Report what an earlier override set in a part, where another part takes its place."""
+        kept = {at for at, _ in walk(merged, path)}
+        for at, lost in walk(node, path):
+            if lost.source.override and at not in kept:
+                what = f"{lost.source.name} sets {at}, and this puts another part there"
+                self.problems.add(what, self.value and self.value.place, at, "write it after this one")
 
     def put_in_list(
         self, node: ListNode, segment: _Segment, rest: list[_Segment], path: str, slot: Slot | None
