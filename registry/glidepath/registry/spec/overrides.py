@@ -252,7 +252,7 @@ class _Edit:
         for at, lost in walk(node, path):
             if lost.source.override and at not in kept:
                 what = f"{lost.source.name} sets {at}, and this puts another part there"
-                self.problems.add(what, self.value and self.value.place, at, "write it after this one")
+                self.problems.add(what, merged.place, at, "write it after this one")
 
     def put_in_list(
         self, node: ListNode, segment: _Segment, rest: list[_Segment], path: str, slot: Slot | None
