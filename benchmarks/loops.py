@@ -181,7 +181,7 @@ def parts_of(model: Model) -> tuple[NoiseSchedule, Denoiser, TextEncoder]:
         make_plan(read_spec(model.spec, overrides, catalogue=catalogue), catalogue), catalogue, load=False
     )
     denoiser, text_encoder = pipeline.denoiser, pipeline.text_encoder
-    denoiser.to(memory_format=torch.channels_last).requires_grad_(True)
+    denoiser.to(memory_format=torch.contiguous_format).requires_grad_(True)
     return pipeline.schedule, denoiser, text_encoder.requires_grad_(True)
 
 

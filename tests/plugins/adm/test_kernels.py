@@ -110,14 +110,15 @@ def test_kernels_beyond_the_memory_they_may_take_are_not_made(monkeypatch: pytes
     assert not made.suit(x, second)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("bias", [True, False])
 def test_an_upsampled_convolution_learns_what_it_learns_as_it_is_written(
-    bias: bool, monkeypatch: pytest.MonkeyPatch
+    bias: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its value and its derivatives, beside those in float64."""
     torch.manual_seed(0)
     convolution = nn.Conv2d(64, 32, 3, padding=1, bias=bias)
-    x = torch.randn(2, 64, 8, 12).to(memory_format=torch.channels_last).requires_grad_()
+    x = torch.randn(2, 64, 8, 12).to(memory_format=layout).requires_grad_()
     learning = [x, *convolution.parameters()]
     wide = [it.detach().double().requires_grad_() for it in learning]
     expected = F.conv2d(upsample(wide[0]), *wide[1:], padding=1)

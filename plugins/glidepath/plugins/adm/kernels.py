@@ -45,7 +45,6 @@ def learns_upsampled(x: Tensor, convolution: nn.Module) -> bool:
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and x.shape[2] * x.shape[3] >= LEARNED_POSITIONS
-        and x.is_contiguous(memory_format=torch.channels_last)
     )
 
 

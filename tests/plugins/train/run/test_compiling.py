@@ -142,17 +142,20 @@ def test_what_has_nothing_to_compile_is_refused() -> None:
         compile_network("generator", Methodical())
 
 
-def test_a_spec_says_it_for_training_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wanted", ["true", "false", None])
+def test_a_spec_says_it_for_training_too_and_the_memory_layout(tmp_path: Path, wanted: str | None) -> None:
+    """On a CPU weights are trained row by row, unless a spec has them otherwise."""
     catalogue = load_catalogue()
     data = "data: {use: captioned-folder, folder: ., size: 8}\ntrain: {use: diffusion}\n"
     (tmp_path / "spec.yaml").write_text(PARTS + data)
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text("red")
-    for wanted in ("true", "false"):
-        spec = read_spec(str(tmp_path / "spec.yaml"), [f"runtime.compile={wanted}"], catalogue=catalogue)
-        plan = make_plan(spec, catalogue)
-        _trainer, run = build(plan, catalogue, tmp_path, torch.device("cpu"), ALONE)
-        assert run.compiled is (wanted == "true")
+    said = [f"runtime.{key}={wanted}" for key in ("compile", "channels_last") if wanted]
+    plan = make_plan(read_spec(str(tmp_path / "spec.yaml"), said, catalogue=catalogue), catalogue)
+    _trainer, run = build(plan, catalogue, tmp_path, torch.device("cpu"), ALONE)
+    assert run.compiled is (wanted == "true")
+    kernel = next(it for it in run.denoiser.parameters() if it.ndim == 4 and it.shape[2] == 3)
+    assert kernel.is_contiguous() is (wanted != "true")
 
 
 def test_another_stage_finds_no_block_that_forgets(tmp_path: Path) -> None:

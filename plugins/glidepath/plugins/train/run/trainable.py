@@ -104,7 +104,7 @@ def build(
     for network in networks.values():
         network.to(device, torch.float32)
     denoiser = networks.get("denoiser")
-    if denoiser is not None and plan.runtime.channels_last is not False and len(denoiser.image_shape) == 3:
+    if denoiser is not None and _channels_last(plan, device) and len(denoiser.image_shape) == 3:
         denoiser.to(memory_format=torch.channels_last)
     run = Run(
         schedule=parts.get("schedule"),
@@ -153,10 +153,16 @@ def _pipeline_of(
             {**others, **there},
             plan.model_slot,
             device=device,
-            channels_last=plan.runtime.channels_last is not False,
+            channels_last=_channels_last(plan, device),
         )
 
     return made
+
+
+def _channels_last(plan: Plan, device: torch.device) -> bool:
+    """The memory layout of a denoiser that learns: on a CPU, norms are differentiated sooner row by row."""
+    asked = plan.runtime.channels_last
+    return device.type != "cpu" if asked == "auto" else asked
 
 
 def _cache(plan: Plan) -> Path | None:
