@@ -206,6 +206,15 @@ def test_the_texts_themselves_stay_when_the_prompt_is_dropped_and_when_batches_a
     assert Conditioning.cat([Conditioning(1), Conditioning(1)]).prompts is None
 
 
+def test_conditionings_of_one_x_say_how_often_it_stands_there_and_what_is_alike() -> None:
+    one = Conditioning.of(2, text=Condition(torch.ones(2, 3), torch.zeros(1, 3)), picture=torch.ones(2, 1))
+    both = Conditioning.of_one_x([one, one.null()])
+    assert (both.batch, both.repeats, both.alike) == (4, 2, {"picture"})
+    assert (both.only(["text"]).repeats, both.null().alike) == (2, {"picture"})
+    again = Conditioning.cat([both, both])
+    assert (again.repeats, again.alike) == (1, frozenset())
+
+
 def test_texts_join_texts_only() -> None:
     with pytest.raises(PartError, match="some have 'prompts' and others do not"):
         Conditioning.cat([Conditioning(1, prompts=("a",)), Conditioning(1)])

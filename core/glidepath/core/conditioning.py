@@ -104,11 +104,16 @@ class Conditioning:
         in [-1, 1], or an x_0), "image" ([B, C, *spatial], x_0 of what is changed) and "mask" ([B, 1,
         *spatial], 1 where the image is known).
     prompts: the B texts themselves, for a guidance that embeds them in its own way (CLIP guidance).
+    repeats: how often the same x stands in the batch, one whole after another, under other conditions: 2 for
+        a guidance that asks with and without a prompt at once. A denoiser may compute once what x decides.
+    alike: names of conditions that are the same each time.
     """
 
     batch: int
     conditions: Mapping[str, Condition] = attrs.field(factory=dict, converter=_frozen)
     prompts: tuple[str, ...] | None = None
+    repeats: int = 1
+    alike: frozenset[str] = frozenset()
 
     @staticmethod
     def of(batch: int, /, *, prompts: tuple[str, ...] | None = None, **values: Any) -> Conditioning:
@@ -161,6 +166,13 @@ class Conditioning:
             for name, condition in self.conditions.items()
         }
         return attrs.evolve(self, conditions=absent)
+
+    @staticmethod
+    def of_one_x(parts: Sequence[Conditioning]) -> Conditioning:
+        """Several conditionings of the same x, which is repeated for each: `cat`, which notes it."""
+        joined, first = Conditioning.cat(parts), parts[0].conditions
+        alike = {name for name in first if all(part.conditions[name] is first[name] for part in parts)}
+        return attrs.evolve(joined, repeats=len(parts), alike=frozenset(alike))
 
     @staticmethod
     def cat(parts: Sequence[Conditioning]) -> Conditioning:

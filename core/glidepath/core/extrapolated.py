@@ -91,7 +91,7 @@ def cond_and_uncond(bind: Bind, conditioning: Conditioning) -> PredictPair:
 
     Learned variance and gradient are those of the conditional half.
     """
-    predict = bind(Conditioning.cat([conditioning, conditioning.null()]))
+    predict = bind(Conditioning.of_one_x([conditioning, conditioning.null()]))
 
     def predict_pair(x: Tensor, step: Step) -> tuple[Prediction, Prediction]:
         both = predict(torch.cat([x, x]), step)

@@ -24,6 +24,7 @@ pytest.importorskip("transformers", reason="needs the extra [diffusers]")
 Saved = Callable[[str], Path]
 LABELS = {"dit": [3, 5]}
 SIZE = {"flux": (16, 16), "schnell": (16, 16)}
+ATTENTION = "down_blocks.1.attentions.0.transformer_blocks.0"
 NEAR = 1e-5  # of the largest number; timesteps are multiplied in another order
 
 
@@ -173,6 +174,121 @@ def test_copies_of_a_prepared_network_compute_with_their_own_weights(saved: Save
     assert not torch.allclose(changed(x, steps[0]).value, values[0], atol=1e-3)
     expected = twin(x, steps[1].t.expand(4), given)
     assert torch.allclose(changed(x, steps[1]).value, expected, atol=1e-5)
+
+
+def pictures_of(pipeline: Pipeline) -> dict[str, Tensor]:
+    """Those that a request needs."""
+    picture = torch.arange(3 * 16 * 16).reshape(1, 3, 16, 16).to(torch.uint8)
+    needed = [name for name, input in pipeline.inputs.items() if input.required]
+    return {name: picture[..., :8, :8] if name == "low_res" else picture for name in needed}
+
+
+def repeated(
+    pipeline: Pipeline, prompts: list[str], **pictures: Tensor
+) -> tuple[Conditioning, Callable[[int], Tensor]]:
+    """What a guidance asks of the denoiser, and an x of each step, which stands there twice."""
+    one = pipeline.conditioning(Request.of(prompts, **pictures)).only(pipeline.denoiser.reads)
+    return Conditioning.of_one_x([one, one.null()]), lambda seed: noise(pipeline, one, seed).repeat(
+        2, 1, 1, 1
+    )
+
+
+@pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS], ids=len)
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd3", "pixart", "inpainting", "pix2pix", "upscaler"])
+@torch.inference_mode()
+def test_predictions_of_an_x_that_is_repeated_are_those_without_preparation(
+    name: str, prompts: list[str], saved: Saved
+) -> None:
+    pipeline = ours(saved(name))
+    given, x_of = repeated(pipeline, prompts, **pictures_of(pipeline))
+    levels, steps = steps_of(pipeline)
+    predict = pipeline.denoiser.prepare(given, levels)
+    for step in [*steps, steps[0]]:
+        x = x_of(step.index)
+        expected = plainly(pipeline, given, x, step)
+        assert (predict(x, step).value - expected).abs().max() <= NEAR * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", ["sd15", "upscaler"])
+@torch.inference_mode()
+def test_what_the_text_has_not_reached_is_computed_for_one_x(name: str, saved: Saved) -> None:
+    pipeline = ours(saved(name))
+    given, x_of = repeated(pipeline, PROMPTS, **pictures_of(pipeline))
+    levels, steps = steps_of(pipeline)
+    predict, x = pipeline.denoiser.prepare(given, levels), x_of(0)
+    counted = [flops(lambda step=step: predict(x, step)) for step in steps[:2]]
+    first, later = ({layer.partition(".")[2]: it for layer, it in of.items()} for of in counted)
+    before = ("conv_in", "down_blocks.0", "down_blocks.1.resnets.0.conv1", f"{ATTENTION}.attn1")
+    after = (f"{ATTENTION}.ff", "up_blocks.1.resnets.0.conv1", "conv_out")
+    for names, share in ((before, 2), (after, 1)):
+        for name in names:
+            assert share * later[name] == first[name], name
+
+
+def test_gradients_are_those_of_each_row(saved: Saved) -> None:
+    pipeline = ours(saved("sd15"))
+    given, x_of = repeated(pipeline, PROMPTS[:1])
+    levels, steps = steps_of(pipeline)
+    predict = pipeline.denoiser.prepare(given, levels)
+    for step in steps[:2]:
+        x = x_of(step.index).requires_grad_()
+        (expected,) = torch.autograd.grad(plainly(pipeline, given, x, step).sum(), x)
+        (found,) = torch.autograd.grad(predict(x, step).value.sum(), x)
+        assert (found - expected).abs().max() <= NEAR * expected.abs().max()
+
+
+class Summed(nn.Module):
+    """Reads a table beside x, with a layer that others share."""
+
+    def __init__(self, shared: nn.Module) -> None:
+        super().__init__()
+        self.own, self.shared = nn.Linear(4, 4), shared
+
+    def forward(self, x: Tensor, table: Tensor) -> Tensor:
+        return self.own(x) + self.shared(table).sum(0)
+
+
+class Writing(nn.Linear):
+    """Writes into what it is given."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.mul_(2))
+
+
+class Drawing(nn.Linear):
+    """Draws a number for each."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) + 0 * torch.empty_like(input).normal_()
+
+
+class Layers(nn.Module):
+    """Some that read x alone, and then the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shared = nn.Linear(4, 4)
+        self.once, self.as_long = Summed(shared), Summed(shared)
+        self.writing, self.drawing, self.twice = Writing(4, 4), Drawing(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        y = self.as_long(self.once(x, torch.ones(3, 4)), torch.ones(2, 4))
+        z = y.clone()
+        later = self.twice(y) + self.writing(z) + z + self.drawing(y) + self.once.shared(text)
+        return self.twice(later)
+
+
+@torch.inference_mode()
+def test_layers_run_for_one_x_where_it_is_all_that_they_read_by_row() -> None:
+    torch.manual_seed(0)
+    net, text, t = Layers(), torch.randn(2, 4), torch.ones(2)
+    prepared = Prepared([net], t, 2)
+    x = torch.randn(1, 4).repeat(2, 1)
+    for _ in range(3):
+        assert torch.allclose(prepared(lambda: net(x, text), x, t, 0), net(x, text), atol=1e-6)
+    whole, part = flops(lambda: net(x, text)), flops(lambda: prepared(lambda: net(x, text), x, t, 0))
+    ran = {name.removeprefix("Layers.") for name in whole if part[name] < whole[name]}
+    assert ran == {"Global", "Layers", "once", "once.own", "as_long", "as_long.own"}
 
 
 class Net(nn.Module):

@@ -74,6 +74,7 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         prepared: dict[object, Prepared] = {}
         plain = not can_prepare((self.network, self.control_networks))
         scales = list(_scales(self.network))
+        repeats = conditioning.repeats if conditioning.alike.issuperset(self.known.beside) else 1
 
         def predict(x: Tensor, step: Step) -> Prediction:
             shape = tuple(x.shape)
@@ -82,15 +83,17 @@ class DiffusersDenoiser(Wrapped, Denoiser):
             arguments, times = known[shape]
             asked = tuple(control for control in self.controls if control.is_asked(step))
 
-            def around(run: Callable[[], Tensor], given: Tensor, time: Tensor) -> Tensor:
+            def around(
+                run: Callable[[], Tensor], given: Tensor, time: Tensor, alike: Sequence[Tensor]
+            ) -> Tensor:
                 if plain:
                     return run()
                 # controls may have a say in some steps only, and so may LoRA
                 state = (shape, asked, tuple(scale[name] for scale in scales for name in scale))
                 if state not in prepared:
                     prepared.clear()
-                    prepared[state] = Prepared((self.network, *asked), times)
-                return prepared[state](run, given, time, step.row)
+                    prepared[state] = Prepared((self.network, *asked), times, repeats)
+                return prepared[state](run, given, time, step.row, alike)
 
             t = step.t.expand(x.shape[0])
             # what a layer gives may change from level to level, where LoRA has a range of them
@@ -107,9 +110,12 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         arguments: Mapping[str, Any],
         conditioning: Conditioning,
         controls: Sequence[Control],
-        around: Callable[[Callable[[], Tensor], Tensor, Tensor], Tensor] = lambda run, _x, _t: run(),
+        around: Callable[..., Tensor] = lambda run, *_: run(),
     ) -> Tensor:
-        """`forward`, with arguments that are sorted. around: calls the networks, given their x and t."""
+        """`forward`, with arguments that are sorted.
+
+        around: calls the networks, given their x and t, and what they read that is alike for each x.
+        """
         if x.shape[1] != self.known.channels:
             raise PartError(
                 f"{self.known.name} takes an x of {self.known.channels} channels, not {x.shape[1]}"
@@ -122,6 +128,9 @@ class DiffusersDenoiser(Wrapped, Denoiser):
         time = self._time(t)
         pictures = [self._needed(conditioning.get(control.picture), control.picture) for control in controls]
         pictures = [picture.to(self.dtype) for picture in pictures]
+        seen = [(control.picture, picture) for control, picture in zip(controls, pictures, strict=True)]
+        told = [(self.known.arguments.get(name), value) for name, value in arguments.items()]
+        alike = [value for source, value in (*seen, *told) if source in conditioning.alike]
 
         def run() -> Tensor:
             said: dict[str, Any] = {}
@@ -130,7 +139,7 @@ class DiffusersDenoiser(Wrapped, Denoiser):
             output: Tensor = self.network(given, timestep=time, **arguments, **said, return_dict=False)[0]
             return output
 
-        output = around(run, given, time).to(torch.float32)
+        output = around(run, given, time, alike).to(torch.float32)
         # x_0 = alpha x + sigma F is that of a velocity -F; more channels are unread
         if self.known.preconditioned:
             output = -output[:, : self.known.channels]

@@ -4,6 +4,10 @@ Keys and values of the text, embeddings of timesteps and what blocks make of the
 picture, rotary tables: all are outputs of modules that x does not reach. Which ones, no list of names says:
 the first evaluation of a walk is watched, operation by operation, for what x and t have reached. A network
 that nobody knew, a layer of LoRA or the attention to an image prompt is served as any other.
+
+Under guidance the same x stands in a batch several times, under other conditions. Modules that none of these
+has reached yet, such as the first convolutions and an image's first attention to itself, run for one of them.
+Each row has what it would have alone: guidance, which asks for several in one batch, counts on that too.
 """
 
 from __future__ import annotations
@@ -28,8 +32,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only, tree_structure, tree_unflatten
 
 _ROWS = 64  # levels times batch whose embeddings are held at a time: their number has no bound, memory has
-_running: ContextVar[Mapping[nn.Module, Iterator[Any]] | None] = ContextVar("running", default=None)
-"""What modules are to give in the evaluation that runs, in turn."""
+_running: ContextVar[_Evaluation | None] = ContextVar("running", default=None)
+"""The evaluation that runs."""
 
 
 def can_prepare(networks: Iterable[nn.Module]) -> bool:
@@ -53,26 +57,36 @@ class Prepared:
     """What x does not reach in one walk of some networks, for one batch and its conditions.
 
     networks: those that run in an evaluation. times: [M], what they are told of each level, by row.
+    repeats: how often the same x stands in the batch, one whole after another.
     """
 
-    def __init__(self, networks: Iterable[nn.Module], times: Tensor) -> None:
+    def __init__(self, networks: Iterable[nn.Module], times: Tensor, repeats: int = 1) -> None:
         self._modules = {module for network in networks for module in network.modules()}
         self._times = times
+        self._repeats = repeats
+        self._once: set[nn.Module] = set()
         self._fixed: dict[nn.Module, list[Any]] | None = None
         self._timed: _Timed | None = None
         self._held: tuple[range, Sequence[Sequence[Tensor]]] = (range(0), ())
 
-    def __call__(self, run: Callable[[], Tensor], x: Tensor, t: Tensor, row: int) -> Tensor:
-        """What `run` gives, which evaluates the networks at x and at t [B], the time of that row."""
+    def __call__(
+        self, run: Callable[[], Tensor], x: Tensor, t: Tensor, row: int, alike: Iterable[Tensor] = ()
+    ) -> Tensor:
+        """What `run` gives, which evaluates the networks at x and at t [B], the time of that row.
+
+        alike: what else it reads that is repeated as x is.
+        """
         if self._fixed is None:
-            watch = _Watch(self._modules, x, t)
+            watch = _Watch(self._modules, x, t, self._repeats, alike)
             with watch.modules(), watch:
                 output = run()
             self._fixed, self._timed = watch.found()
+            self._once = watch.once()
             self._at(row)  # for the steps that follow, which then cost alike
             return output
         given = {module: iter(outputs) for module, outputs in self._fixed.items()}
-        token = _running.set(given | self._at(row))
+        once = set() if x.requires_grad else self._once  # a gradient is that of each row
+        token = _running.set(_Evaluation(given | self._at(row), once, x.shape[0], self._repeats))
         try:
             return run()
         finally:
@@ -97,6 +111,33 @@ class Prepared:
             )
             for module, leaves, output in zip(timed.modules, held, timed.outputs, strict=True)
         }
+
+
+@attrs.frozen
+class _Evaluation:
+    """One evaluation of some networks, at `rows` rows that are so many times the same.
+
+    given: what modules give, in turn. once: those that run for one of the times.
+    """
+
+    given: Mapping[nn.Module, Iterator[Any]]
+    once: set[nn.Module]
+    rows: int
+    repeats: int
+
+    def run_once(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        """What a module gives for the first of the times, for each of them."""
+
+        def cut(leaf: Tensor) -> Tensor:
+            return leaf[: self.rows // self.repeats] if leaf.shape[:1] == (self.rows,) else leaf
+
+        args, kwargs = tree_map_only(Tensor, cut, (args, kwargs))
+        token = _running.set(None)  # what is given has all rows
+        try:
+            output = type(module).forward(module, *args, **kwargs)
+        finally:
+            _running.reset(token)
+        return tree_map_only(Tensor, lambda leaf: torch.cat([leaf] * self.repeats), output)
 
 
 @attrs.frozen
@@ -132,14 +173,23 @@ class _Timed:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Watches one evaluation for what x and t reach, by the memory behind tensors."""
+    """Watches one evaluation for what x and t reach, by the memory behind tensors.
 
-    def __init__(self, modules: set[nn.Module], x: Tensor, t: Tensor) -> None:
+    repeats: how often the same x stands there. alike: what is the same each time, as t and the networks are.
+    """
+
+    def __init__(
+        self, modules: set[nn.Module], x: Tensor, t: Tensor, repeats: int, alike: Iterable[Tensor]
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._watched = modules
         self._t = t
         self._of_x = WeakSet([x.untyped_storage()])
         self._of_t = WeakSet([t.untyped_storage()])
+        own = [(*module.parameters(recurse=False), *module.buffers(recurse=False)) for module in modules]
+        self._alike = WeakSet(_memory([x, t, *alike, *own]))
+        self._rows, self._repeats = x.shape[0], repeats
+        self._once: Counter[nn.Module] = Counter()
         self._written: WeakSet[UntypedStorage] = WeakSet()
         self._tape: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
         self._calls: list[tuple[nn.Module, Any]] = []
@@ -151,7 +201,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         read, gave = _memory((args, kwargs)), _memory(result)
-        of_x = any(memory in self._of_x for memory in read) or _is_random(func)
+        draws = _is_random(func, args, kwargs)
+        of_x = any(memory in self._of_x for memory in read) or draws
+        alike = all(memory in self._alike for memory in read) and not draws
         of_t = any(memory in self._of_t for memory in read)
         # Python has read a number: what it decides by it, nobody sees
         self._hidden |= (of_x or of_t) and torch.Tag.data_dependent_output in func.tags
@@ -159,6 +211,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             written = _memory(_written(func, args, kwargs))
             gave = [*gave, *written]
             self._written.update(written)
+        (self._alike.update if alike else self._alike.difference_update)(gave)
         if of_x:
             self._of_x.update(gave)
         elif of_t:
@@ -176,7 +229,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._count[module] += 1
                 self._began.append(len(self._calls))
 
-        def leave(module: nn.Module, _args: Any, output: Any) -> None:
+        def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if threading.get_ident() != thread or module not in self._watched:
                 return
             began, memory = self._began.pop(), _memory(output)
@@ -185,13 +238,49 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 del self._calls[began:]  # those inside it
                 self._calls.append((module, output))
                 self._written.difference_update(memory)
+            elif memory and whole and self._repeats > 1 and self._runs_once((args, kwargs), output):
+                del self._calls[began:]
+                self._once[module] += 1
 
-        handles = register_module_forward_pre_hook(enter), register_module_forward_hook(leave)
+        handles = (
+            register_module_forward_pre_hook(enter),
+            register_module_forward_hook(leave, with_kwargs=True),
+        )
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
+
+    def _runs_once(self, inputs: Any, output: Any) -> bool:
+        """Whether a module that gave this gives it to one of several x as well, by rows of x and t.
+
+        Another tensor of as many rows cannot be cut as x is. What is written into would be written in part.
+        """
+        read, gave = (
+            [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)] for values in (inputs, output)
+        )
+        by_row = [leaf for leaf in read if leaf.shape[:1] == (self._rows,)]
+        return (
+            all(leaf.shape[:1] == (self._rows,) for leaf in gave)
+            and all(memory in self._of_x and memory in self._alike for memory in _memory(gave))
+            and all(memory in self._of_x or memory in self._of_t for memory in _memory(by_row))
+            and all(memory not in self._written for memory in _memory(read))
+        )
+
+    def once(self) -> set[nn.Module]:
+        """The modules that may run for one of the times that x is repeated."""
+        found = {
+            module
+            for module, count in self._once.items()
+            if not self._hidden
+            and count == self._count[module]
+            and _replaceable(module)
+            and _has_weights(module)
+        }
+        for module in found:
+            module.forward = MethodType(_forward, module)
+        return found
 
     def found(self) -> tuple[dict[nn.Module, list[Any]], _Timed | None]:
         """The outputs of modules that are the same at every level, and what others give at each.
@@ -225,9 +314,11 @@ def _forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     A method of the module, so that copies have one of theirs.
     """
     running = _running.get()
-    if running is not None and module in running:
-        for output in running[module]:
+    if running is not None:
+        for output in running.given.get(module, ()):
             return output
+        if module in running.once:
+            return running.run_once(module, args, kwargs)
     return type(module).forward(module, *args, **kwargs)
 
 
@@ -241,15 +332,22 @@ def _has_weights(module: nn.Module) -> bool:
     return next(module.parameters(), None) is not None
 
 
-def _is_random(func: Any) -> bool:
-    return torch.Tag.nondeterministic_seeded in func.tags and "attention" not in func._schema.name
+def _is_random(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    if torch.Tag.nondeterministic_seeded not in func.tags or "attention" in func._schema.name:
+        return False
+    return _named(func, args, kwargs).get("train") is not False  # dropout that is off draws nothing
 
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
     """The arguments that an operation writes into."""
     names = [argument.name for argument in func._schema.arguments if _is_written(argument)]
-    given = {argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)}
-    return [value for name, value in {**given, **kwargs}.items() if name in names]
+    return [value for name, value in _named(func, args, kwargs).items() if name in names]
+
+
+def _named(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of an operation by name."""
+    names = [argument.name for argument in func._schema.arguments]
+    return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
 def _is_written(argument: Any) -> bool:

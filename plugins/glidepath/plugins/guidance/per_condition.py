@@ -32,7 +32,7 @@ class PerConditionGuidance(Guidance):
         def bound(conditioning: Conditioning) -> Predict:
             names = tuple(self.scales)
             without = [_without(conditioning, names[: index + 1], names) for index in range(len(names))]
-            predict, count = bind(Conditioning.cat([conditioning, *without])), len(names) + 1
+            predict, count = bind(Conditioning.of_one_x([conditioning, *without])), len(names) + 1
             main = bind(conditioning) if self._weights or set(self.scales.values()) == {1} else None
 
             def guided(x: Tensor, step: Step) -> Prediction:
