@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from glidepath.registry.files.pictures import FORMATS, MOST_PIXELS, ImageError, decode_picture, read_picture
+from glidepath.registry.files.reading import read_bytes
 
 GREY = 47
 DEEP = GREY * 257
@@ -220,3 +222,17 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
             read_picture(tmp_path / name)
     with pytest.raises(ImageError, match="there is no file"):
         read_picture(tmp_path / "absent.png")
+
+
+@pytest.mark.parametrize("told", [0, 4], ids=["nothing", "less than it has"])
+def test_a_file_is_read_whole_whatever_size_it_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: int
+) -> None:
+    """One that grows, or one of a system that tells no sizes; and it has no more bytes than are meant."""
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    size = SimpleNamespace(st_mode=path.stat().st_mode, st_size=told)
+    monkeypatch.setattr("glidepath.registry.files.reading.os.fstat", lambda _: size)
+    assert read_bytes(path, 10) == b"0123456789"
+    with pytest.raises(OSError, match="larger than 9 bytes"):
+        read_bytes(path, 9)

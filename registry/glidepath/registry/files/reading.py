@@ -30,7 +30,10 @@ def read_bytes(path: str | Path, most: int) -> bytes:
         OSError: it is not there, is no regular file, or has more than `most` bytes.
     """
     with open_file(path) as stream:
-        data = stream.read(most + 1)
+        size = min(os.fstat(stream.fileno()).st_size, most)
+        data = stream.read(size + 1)  # memory for all that it may have would take longer than reading it
+        if len(data) > size:  # it grows, or does not tell its size
+            data += stream.read(most + 1 - len(data))
     if len(data) > most:
         raise OSError(f"it is larger than {most:,} bytes")
     return data

@@ -33,6 +33,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 _WINDOW = 8  # chunks whose examples are shuffled together
 _CHUNK = 256
 _MOST_THREADS = 8
+_TOGETHER = 16  # pictures of a batch that are read before the first of them is decoded
 
 
 class Pictures(Protocol):
@@ -93,10 +94,10 @@ class PicturedDataset(ABC):
             ImageError: an image cannot be read.
         """
         chosen = self.chosen(seed, step, size)
-        made = [
-            self._made(example, chosen.size, np.random.default_rng((seed, draws.SAMPLE, *key)))
-            for key, example in [*chosen.examples.items()][rows]
-        ]
+        some = [*chosen.examples.items()][rows]
+        made: list[tuple[Pixels, str]] = []
+        for first in range(0, len(some), _TOGETHER):
+            made += self._made(seed, some[first : first + _TOGETHER], chosen.size)
         return _as_batch([image for image, _ in made]), [caption for _, caption in made]
 
     def names(self, seed: int, step: int, size: int) -> list[str]:
@@ -151,12 +152,18 @@ class PicturedDataset(ABC):
             made = found
         return made
 
-    def _made(self, example: Example, size: Size, rng: np.random.Generator) -> tuple[Pixels, str]:
-        caption = drawn(example.captions, self.config, rng)
-        picture = decode_picture(self.pictures.read(example), self.pictures.place(example))
-        for transform in self.transforms:
-            picture, caption = transform.apply(picture, caption, size, rng)
-        return np.asarray(fitted(picture, size)), caption
+    def _made(
+        self, seed: int, examples: Sequence[tuple[tuple[int, ...], Example]], size: Size
+    ) -> Iterator[tuple[Pixels, str]]:
+        """Images and captions. What is alike is done in a row, as its code and tables lie near then."""
+        rngs = [np.random.default_rng((seed, draws.SAMPLE, *key)) for key, _ in examples]
+        captions = [drawn(it.captions, self.config, rng) for (_, it), rng in zip(examples, rngs, strict=True)]
+        files = [self.pictures.read(example) for _, example in examples]
+        for (_, example), data, caption, rng in zip(examples, files, captions, rngs, strict=True):
+            picture = decode_picture(data, self.pictures.place(example))
+            for transform in self.transforms:
+                picture, caption = transform.apply(picture, caption, size, rng)
+            yield np.asarray(fitted(picture, size)), caption
 
 
 class ListedDataset(PicturedDataset):
