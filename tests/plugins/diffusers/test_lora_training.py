@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tests.plugins.train.tiny import PARTS
 
 from glidepath.core import GlidepathError, Pipeline
 from glidepath.plugins.train.command import main
@@ -126,6 +128,30 @@ def test_a_transformer_is_trained_too(saved: Saved, tmp_path: Path, monkeypatch:
     expected = latents_of(reference, noise)
     assert (expected - before).abs().max() > 0.01
     assert_equal(ours(folder, adapters=[{"use": "lora", "weights": str(file)}]), noise, expected)
+
+
+def test_a_network_of_glidepath_beside_a_text_encoder_of_glidepath_is_trained_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text encoder that LoRA leaves alone need be none of transformers."""
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "images", 2, 8)
+    tree = yaml.safe_load(PARTS)
+    tree["text_encoder"]["tokenizer"]["vocabulary"] = ["a", "red", "circle"]
+    tree |= {
+        "runtime": {"device": "cpu"},
+        "data": {"use": "captioned-folder", "folder": "images", "size": 8},
+        "train": {"use": "diffusion", "steps": 1, "batch": 2, "warmup_steps": 0},
+    }
+    Path("whole.yaml").write_text(json.dumps(tree))
+    assert main(["whole.yaml"]) == 0
+    lora = {"rank": 2, "targets": ["emb_layers.1"]}
+    tree |= {"weights": "runs/whole/weights.safetensors"}
+    tree["train"] |= {"init_from_weights": True, "learning_rate": 0.1, "ema": 0.0, "lora": lora}
+    Path("changed.yaml").write_text(json.dumps(tree))
+    assert main(["changed.yaml"]) == 0
+    assert any(it.any() for it in load_file("runs/changed/lora.safetensors").values())
+    assert list(assemble("runs/changed/spec.yaml").states(["a red circle"]))
 
 
 def test_checkpoints_hold_changes_alone_and_a_run_resumes_exactly(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -172,8 +172,7 @@ class ResBlock(nn.Module):
 
     def project(self, activated: Tensor) -> Tensor:
         """The embedding after its SiLU, which all blocks share: [..., width] -> [..., projected_width]."""
-        linear = self.emb_layers[1]
-        assert isinstance(linear, nn.Linear)
+        linear = cast(nn.Linear, self.emb_layers[1])  # or what an adapter puts around it
         result: Tensor = linear(activated.to(linear.weight.dtype))
         return result
 

@@ -64,7 +64,8 @@ def lora_tensors(
     With the keys of diffusers alpha / rank is in the second factor already, so that readers which know no
     alpha agree with those that do; kohya's have an alpha of their own.
     """
-    prefixes = [named for slot in ("denoiser", "text_encoder") for named in _networks(modules, slot)]
+    slots = ("denoiser", "text_encoder") if config.text_targets else ("denoiser",)
+    prefixes = [named for slot in slots for named in _networks(modules, slot)]
     several = sum(part.startswith("text_encoder") for part, _, _ in prefixes) > 1
     found: dict[str, Tensor] = {}
     for name, down in averaged.items():
