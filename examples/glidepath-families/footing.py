@@ -77,7 +77,7 @@ def footing(arm: str, spec: Path) -> Footing:
         steps = getattr(objective, "steps", None) or trainer.config.steps
         stages.append((steps, _step(pipeline, objective, parts["data"], trainer.config.batch)))
     with counting() as counter:
-        pipeline(["a red star"], seed=0)
+        pipeline(parts["data"].batch(0, 0, 1)[1], seed=0)
     own = _size(pipeline.model), critic, _size(pipeline.text_encoder)
     return Footing(arm, *own, trainer.config.batch, stages, counter.total)
 
