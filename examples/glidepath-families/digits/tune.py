@@ -40,7 +40,7 @@ def tried(study: str, arm: str, rate: float) -> float:
         raise SystemExit(f"{arm} at {rate} ended with {status}")
     prompts = [prompt for prompt in OmegaConf.load(study).data.prompts for _ in range(20)]
     right = recognised.per_prompt(assemble(str(run))(prompts, seed=SEED), prompts)
-    return sum(right) / len(right)
+    return float(sum(right) / len(right))
 
 
 def table(study: str, arms: Sequence[str]) -> None:
