@@ -34,6 +34,16 @@ def test_a_recipe_can_be_planned_without_a_table(preset: str) -> None:
     assert {"denoiser", "schedule", "sampler", "data", "train"} <= set(plan.parts)
 
 
+def test_an_image_of_the_embedded_model_is_made_again_wherever_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawing = ["sample", "a red apple, 3d", "--spec", "emoji", "--set", "sampler.steps=1", "--out", "a.png"]
+    assert main(drawing) == 0
+    assert main(["replay", "a.png"]) == 0
+    assert "the same image, pixel for pixel" in capsys.readouterr().out
+
+
 def test_the_cascade_averaged_down_is_what_its_first_stage_drew() -> None:
     few = [f"stages.{stage}.sampler.steps=4" for stage in ("base", "upsample")]
     prompts = ["a red apple, 3d", "a purple heart, flat"]
