@@ -305,6 +305,7 @@ def test_a_single_file_becomes_a_spec_that_names_it_once(
     monkeypatch.chdir(tmp_path)
     Path("models").mkdir()
     Path("words").mkdir()
+    Path("words", "tokenizer.json").touch()
     header(Path("models/xl.safetensors"), {**XL, "model_ema.decay": (1,)})
     command = ["import", "models/xl.safetensors", "--tokenizer", "words", "--steps", "20"]
     assert main([*command, "--out", "specs/xl.yaml"]) == 0
