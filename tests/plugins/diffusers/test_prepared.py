@@ -284,8 +284,8 @@ def test_layers_run_for_one_x_where_it_is_all_that_they_read_by_row() -> None:
     net, text, t = Layers(), torch.randn(2, 4), torch.ones(2)
     prepared = Prepared([net], t, 2)
     x = torch.randn(1, 4).repeat(2, 1)
-    for _ in range(3):
-        assert torch.allclose(prepared(lambda: net(x, text), x, t, 0), net(x, text), atol=1e-6)
+    for _ in range(3):  # products of one row and of two may be summed in another order: rounding of float32
+        assert torch.allclose(prepared(lambda: net(x, text), x, t, 0), net(x, text), rtol=0, atol=1e-6)
     whole, part = flops(lambda: net(x, text)), flops(lambda: prepared(lambda: net(x, text), x, t, 0))
     ran = {name.removeprefix("Layers.") for name in whole if part[name] < whole[name]}
     assert ran == {"Global", "Layers", "once", "once.own", "as_long", "as_long.own"}
