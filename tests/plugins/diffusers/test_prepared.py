@@ -284,8 +284,11 @@ def test_layers_run_for_one_x_where_it_is_all_that_they_read_by_row() -> None:
     net, text, t = Layers(), torch.randn(2, 4), torch.ones(2)
     prepared = Prepared([net], t, 2)
     x = torch.randn(1, 4).repeat(2, 1)
-    for _ in range(3):  # products of one row and of two may be summed in another order: rounding of float32
-        assert torch.allclose(prepared(lambda: net(x, text), x, t, 0), net(x, text), rtol=0, atol=1e-6)
+    expected = net(x, text)
+    for _ in range(3):
+        found = prepared(lambda: net(x, text), x, t, 0)
+        # one row and two may be summed in another order: in float32 up to 4e-7 of the largest over 40 seeds
+        assert (found - expected).abs().max() <= 1e-6 * expected.abs().max()
     whole, part = flops(lambda: net(x, text)), flops(lambda: prepared(lambda: net(x, text), x, t, 0))
     ran = {name.removeprefix("Layers.") for name in whole if part[name] < whole[name]}
     assert ran == {"Global", "Layers", "once", "once.own", "as_long", "as_long.own"}
