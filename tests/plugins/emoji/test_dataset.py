@@ -13,6 +13,7 @@ from glidepath.core import PartError
 from glidepath.plugins.emoji.configs import EmojiConfig
 from glidepath.plugins.emoji.dataset import EmojiDataset
 from glidepath.plugins.emoji.drawing import Draws, name_weights
+from glidepath.plugins.emoji.table import default_name
 
 from .tiny import written
 
@@ -37,6 +38,21 @@ def test_it_is_known_by_the_hash_of_its_table_wherever_that_lies(
     moved = dataset.config.table.rename(tmp_path / "moved.safetensors")  # type: ignore[union-attr]
     digest = hashlib.sha256(moved.read_bytes()).hexdigest()
     assert list(EmojiDataset(EmojiConfig(table=moved, size=8)).contents({})) == [("table", "", digest)]
+
+
+def test_colours_change_places_in_a_share_of_the_pictures_and_what_they_show_does_not(
+    dataset: EmojiDataset, tmp_path: Path
+) -> None:
+    config = EmojiConfig(table=dataset.config.table, size=8, recoloured=0.5)
+    other = EmojiDataset(config)
+    plain = torch.cat([dataset.batch(0, step, 64)[0] for step in range(8)])
+    changed = torch.cat([other.batch(0, step, 64)[0] for step in range(8)])
+    assert torch.equal(changed, torch.cat([other.batch(0, step, 64)[0] for step in range(8)]))
+    assert torch.equal(plain.sort(dim=1).values, changed.sort(dim=1).values)
+    coloured = (plain != plain.mean(dim=1, keepdim=True)).flatten(1).any(1)
+    share = (plain != changed).flatten(1).any(1)[coloured].float().mean()
+    # of the half that is drawn, one permutation in six changes nothing, and of two equal channels more
+    assert 0.3 < share < 0.5
 
 
 def test_nothing_that_is_held_out_is_ever_drawn(dataset: EmojiDataset) -> None:
@@ -91,3 +107,12 @@ def test_a_thing_in_four_tones_weighs_twice_a_thing_in_one() -> None:
     thing, style = torch.tensor([0, 1, 1, 1, 1]), torch.tensor([0, 0, 0, 0, 0])
     weights = name_weights(thing, style)
     assert weights.tolist() == [1.0, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_the_table_is_looked_for_in_the_current_folder_under_the_name_that_its_command_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path).rename(default_name(8))
+    assert EmojiDataset(EmojiConfig(size=8)).table.pictures.shape[-1] == 8
+    assert (default_name(32), default_name(64)) == ("emoji-table.safetensors", "emoji-table-64.safetensors")

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import pytest
 from safetensors.torch import load_file, save_file
+from tests.conftest import Site
 from tests.registry.tiny import SPEC, run, write_tiny
 
 from glidepath.registry import assemble
@@ -283,3 +284,32 @@ def test_an_image_of_a_hub_says_exactly_what_is_fetched_again() -> None:
         ],
     }
     assert then.spec["weights"] == "hub:a/b/w.pt"
+
+
+def test_what_ships_beside_a_preset_is_named_by_its_package_wherever_the_image_goes(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.bundle()
+    preset = 'Preset(name="acme-tiny", file=Path(__file__).with_name("tiny.yaml"), summary="a tiny one")'
+    source = f"""from pathlib import Path
+
+@hookimpl
+def components():
+    return ()
+
+@hookimpl
+def presets():
+    return ({preset},)
+"""
+    folder = site.plugin("acme", source).parent
+    (folder / "words.txt").write_text(WORDS)
+    write_tiny(folder, spec("words.txt"))
+    for name in ("drawn", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "drawn")
+    run("sample", "a red star", "--spec", "acme-tiny", "--out", "star.png")
+    recorded = read_image(Path("star.png"))[1].spec
+    assert recorded["text_encoder"]["tokenizer"]["file"] == "package:acme/words.txt"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "words.txt").write_text("other\n")
+    assert run("replay", str(tmp_path / "drawn" / "star.png")) == 0

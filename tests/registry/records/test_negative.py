@@ -104,6 +104,17 @@ def sample(*arguments: object) -> int:
     return run("sample", "--scale", 1, "--out", "x.png", *arguments)
 
 
+def test_a_negative_prompt_that_nothing_reads_is_warned_of(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "warning: negative prompts change nothing: the spec has no guidance, which would read them"
+    assert sample("a star", "--spec", "tiny.yaml", "--negative", "green") == 0
+    assert sample("a star", "--spec", "tiny.yaml", "--set", "guidance=[]") == 0
+    assert said not in capsys.readouterr().err
+    assert sample("a star", "--spec", "tiny.yaml", "--negative", "green", "--set", "guidance=[]") == 0
+    assert said in capsys.readouterr().err
+
+
 def test_a_negative_prompt_is_drawn_recorded_and_replayed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

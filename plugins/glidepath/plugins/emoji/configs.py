@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
-from attrs.validators import ge
+from attrs.validators import ge, le
 
 from glidepath.registry import asset, doc
 
@@ -18,11 +18,20 @@ class EmojiConfig:
         default=None,
         converter=attrs.converters.optional(Path),
         metadata=asset(
-            "the file that the command emoji-table wrote; none: emoji-table.safetensors in the current folder"
+            "the file that the command emoji-table wrote; none: in the current folder "
+            "emoji-table.safetensors, or emoji-table-64.safetensors by the `size`"
         ),
     )
     size: int = attrs.field(
         default=32, validator=ge(8), metadata=doc("height and width of the table's pictures, in pixels")
+    )
+    recoloured: float = attrs.field(
+        default=0.0,
+        validator=[ge(0), le(1)],
+        metadata=doc(
+            "share of pictures whose red, green and blue change places; captions do not follow: "
+            "for an upsampler, which shall take colours from the small picture"
+        ),
     )
 
 

@@ -22,6 +22,9 @@ from glidepath.registry import file_sha256
 _CAPTIONS = 12
 """Tells the random numbers of captions apart from those of the order."""
 
+_COLOURS = 13
+"""Likewise, of colours that change places."""
+
 
 class EmojiDataset:
     """Every picture of the table that is not held out, weighted, with a caption that is drawn anew."""
@@ -33,7 +36,7 @@ class EmojiDataset:
             PartError: there is none, or its pictures are of another size.
         """
         self.config = config
-        self._path = path = config.table or Path(table.DEFAULT)
+        self._path = path = config.table or Path(table.default_name(config.size))
         self.table = table.load(path)
         side = self.table.pictures.shape[-1]
         if side != config.size:
@@ -53,7 +56,12 @@ class EmojiDataset:
         captions = [
             describe(listing.things[thing], STYLES[style], TONES[tone], rng) for thing, style, tone in shown
         ]
-        return self.table.images(rows), captions
+        images = self.table.images(rows)
+        if self.config.recoloured:
+            rng = np.random.default_rng((seed, step, _COLOURS))
+            for index in np.flatnonzero(rng.random(size) < self.config.recoloured):
+                images[index] = images[index, rng.permutation(3)]
+        return images, captions
 
     def contents(self, known: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         """The table, whose captions are drawn anew: a run knows it by its hash, wherever it lies."""

@@ -20,14 +20,17 @@ from glidepath.registry import utf_8_name, write_tensors
 
 FORMAT: Final = "glidepath-emoji-1"
 
-#: What the file is called where nothing else is said.
-DEFAULT: Final = "emoji-table.safetensors"
-
 #: Why a picture is kept from training: not at all; its style, where two others of the object are trained on,
 #: or one; its skin tone; its colour.
 HELD: Final = ("", "style", "style-of-two", "tone", "colour")
 
+_SIZE: Final = 32
 _COLUMNS: Final = {"thing": torch.int16, "style": torch.int8, "tone": torch.int8, "held": torch.int8}
+
+
+def default_name(size: int) -> str:
+    """What the file of pictures of so many pixels each side is called where nothing else is said."""
+    return "emoji-table.safetensors" if size == _SIZE else f"emoji-table-{size}.safetensors"
 
 
 @attrs.frozen(eq=False)

@@ -24,7 +24,7 @@ Nothing is downloaded by glidepath, and nothing has to be installed or unpacked.
 
 examples:
   glidepath emoji-table packages
-  glidepath emoji-table packages --size 64 --out emoji-table-64.safetensors --sheet sheets
+  glidepath emoji-table packages --size 64 --sheet sheets
 """
 
 
@@ -36,13 +36,14 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = parser().parse_args(argv)
     from glidepath.plugins.emoji.making import make_table
-    from glidepath.plugins.emoji.table import save
+    from glidepath.plugins.emoji.table import default_name, save
 
-    for path in filter(None, (arguments.out, arguments.words)):
+    out = arguments.out or Path(default_name(arguments.size))
+    for path in filter(None, (out, arguments.words)):
         require_writable(path)
     table = make_table(arguments.folder, size=arguments.size, roles=arguments.roles)
-    save(arguments.out, table)
-    print(f"{arguments.out}: {_summary(table)}")
+    save(out, table)
+    print(f"{out}: {_summary(table)}")
     if arguments.words is not None:
         from glidepath.plugins.emoji.captions import vocabulary
 
@@ -67,9 +68,8 @@ def parser() -> CommandParser:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("emoji-table.safetensors"),
         metavar="FILE",
-        help="the table (default: %(default)s)",
+        help="the table (default: emoji-table.safetensors; of another size emoji-table-SIZE.safetensors)",
     )
     parser.add_argument(
         "--size",

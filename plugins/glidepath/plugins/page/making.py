@@ -108,7 +108,7 @@ class Maker:
             )
             keys = list(_keys(asked))
             _check(pipeline, asked)
-            remarked = remarks(pipeline, asked.read, pixels)
+            remarked = remarks(pipeline, asked.read, pixels, negative=bool(asked.negative))
             if not plan.all_weights():
                 remarked.append("The spec names no weights: its networks know nothing yet.")
             images = Images(

@@ -265,7 +265,7 @@ def _sample(
 
     check_model(pipeline, arguments)
     pixels = arguments.size or pipeline.image_size
-    for remark in remarks(pipeline, _texts(arguments), pixels):
+    for remark in remarks(pipeline, _texts(arguments), pixels, negative=any(arguments.negatives)):
         warn_once(remark)
     fitted = pictures.fitted(pixels, pipeline.inputs)
     inputs = Inputs(pictures=fitted, strength=arguments.strength, size=arguments.size)

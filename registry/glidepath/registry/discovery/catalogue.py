@@ -314,6 +314,12 @@ class Catalogue:
         hint = "; ".join(filter(None, [*failed, did_you_mean(package, folders)]))
         raise NotFound(f"no working plugin is in a package {package!r}", hint, sorted(folders))
 
+    def packaged(self, path: Path) -> str:
+        """The absolute path of what ships with a working plugin, as "PACKAGE/FILE"; "" for what does not."""
+        folders = [(name, it) for name, it in self._package_folders.items() if path.is_relative_to(it)]
+        name, folder = max(folders, key=lambda found: len(found[1].parts), default=("", path))
+        return f"{name}/{path.relative_to(folder).as_posix()}" if name else ""
+
     @cached_property
     def _package_folders(self) -> Mapping[str, Path]:
         return {name: folder for record in self.records for name, folder in _package_folders(record)}

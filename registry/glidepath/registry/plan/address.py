@@ -180,6 +180,11 @@ class _Reader:
             value = {"file": self.file, "package": self.package, "hub": self.hub}[scheme](node, value)
         if len(self.problems) > before:
             return None
+        if (
+            scheme == "file" and node.source.distribution
+        ):  # what ships with a preset is there for all who have it
+            shipped = self.catalogue.packaged(Path(value))
+            scheme, value = ("package", shipped) if shipped else (scheme, value)
         return Address(
             scheme,
             value,

@@ -35,10 +35,12 @@ def require_readable(plan: Plan, texts: Sequence[str], catalogue: Catalogue) -> 
                 encode_all(build_part(part, catalogue), list(dict.fromkeys(texts)))
 
 
-def remarks(pipeline: ImagePipeline | Cascade, texts: Sequence[str], size: Sequence[int]) -> list[str]:
+def remarks(
+    pipeline: ImagePipeline | Cascade, texts: Sequence[str], size: Sequence[int], *, negative: bool = False
+) -> list[str]:
     """Sentences: which words are not read, for want of room, of which texts nothing is, a size far off.
 
-    size: (H, W) in pixels.
+    size: (H, W) in pixels. negative: there are negative prompts, which guidance alone reads.
 
     Raises:
         UnreadablePrompt: a text cannot be read at all.
@@ -46,6 +48,8 @@ def remarks(pipeline: ImagePipeline | Cascade, texts: Sequence[str], size: Seque
     from glidepath.core.cascade import stages_of
 
     found = [it for text in dict.fromkeys(texts) for it in _of_text(stages_of(pipeline), text)]
+    if negative and not any(getattr(stage, "guidance", True) for stage in stages_of(pipeline).values()):
+        found.append("negative prompts change nothing: the spec has no guidance, which would read them")
     made = pipeline.image_size
     if not prod(made) / 2 <= prod(size) <= prod(made) * 2:
         found.append(
