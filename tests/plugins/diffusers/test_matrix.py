@@ -31,6 +31,7 @@ GUIDANCES: dict[str, list[Any]] = {
     "rescale": [FREE, "rescale"],
     "scale-schedule": [FREE, "scale-schedule"],
     "dynamic-threshold": [FREE, "dynamic-threshold"],
+    "low-res-consistency": ["low-res-consistency"],
 }
 SPACINGS: list[Any] = [
     *("2,1,1", "fast27", "ddim4", "leading4", "leading4+1", "trailing4", "uniform4"),
@@ -41,6 +42,7 @@ ENDLESS = "the first sigma over alpha is infinite"  # of flows, and with a termi
 REASONS = {
     "pndm": ENDLESS,
     "dynamic-threshold": "needs codec.bounded true",
+    "low-res-consistency": "needs image.upsamples true",
     "clip": "needs codec.bounded true",
     "classifier": "needs image.channels 3",
     **{f"sigmas {levels}": ENDLESS for levels in LEVELS[:3]},

@@ -279,7 +279,7 @@ def _preset(name: str, distribution: str) -> Loaded:
 def test_presets_are_found_by_short_and_full_name() -> None:
     catalogue = Catalogue([_preset("fast", "acme"), _preset("slow", "acme")])
     assert set(catalogue.presets()) == {"fast", "slow"}
-    assert catalogue.preset("fast") is catalogue.preset("acme/fast")
+    assert catalogue.preset_source("fast").item is catalogue.preset_source("acme/fast").item
     assert catalogue.preset_source("fast").record.distribution == "acme"
 
 
@@ -287,15 +287,15 @@ def test_of_two_presets_with_one_name_neither_wins() -> None:
     catalogue = Catalogue([_preset("fast", "acme"), _preset("fast", "other")])
     assert list(catalogue.presets()) == ["acme/fast", "other/fast"]
     with pytest.raises(NotFound, match="2 installed plugins supply a preset named 'fast'") as caught:
-        catalogue.preset("fast")
+        catalogue.preset_source("fast")
     assert caught.value.allowed == ("acme/fast", "other/fast")
-    assert catalogue.preset("other/fast").file == Path("/other/fast.yaml")
+    assert catalogue.preset_source("other/fast").item.file == Path("/other/fast.yaml")
 
 
 def test_an_unknown_preset_comes_with_the_nearest_and_with_plugins_that_failed() -> None:
     catalogue = Catalogue([_preset("shapes", "acme"), failed("broken")])
     with pytest.raises(NotFound) as caught:
-        catalogue.preset("shape")
+        catalogue.preset_source("shape")
     assert "did you mean 'shapes'?; the plugin 'broken' of broken 2.0 failed to load" in caught.value.hint
     assert caught.value.allowed == ("shapes",)
 

@@ -23,6 +23,17 @@ class RescaleConfig:
 
 
 @attrs.frozen(kw_only=True)
+class LowResConsistencyConfig:
+    """Predictions that average to the picture that an upsampler enlarges."""
+
+    strength: float = attrs.field(
+        default=1.0,
+        validator=[ge(0), le(1)],
+        metadata=doc("how much of the difference is put right at each step, from 0 (nothing) to 1 (all)"),
+    )
+
+
+@attrs.frozen(kw_only=True)
 class IntervalConfig:
     """Guidance at some noise levels only. A level is sigma / alpha."""
 

@@ -44,6 +44,14 @@ def _needs_bounds(_config: object) -> dict[str, Need]:
     return {"codec.bounded": Need(value=True, why=why, optional=True)}
 
 
+def _needs_low_res(_config: object) -> dict[str, Need]:
+    why = "it compares pixels with those of the picture that is enlarged"
+    return {
+        "image.upsamples": Need(value=True, why=why),
+        "codec.bounded": Need(value=True, why=why, optional=True),
+    }
+
+
 def _needs_unguided(_config: object) -> dict[str, Need]:
     why = "it compares a guided prediction with what it was before"
     return {"before.guidance.unguided": Need(value=True, why=why)}
@@ -79,6 +87,10 @@ _PIX2PIX = (
 _IMAGEN = (
     'Saharia et al. 2022, "Photorealistic Text-to-Image Diffusion Models with Deep Language Understanding", '
     "arXiv:2205.11487, section 2.3"
+)
+_DDNM = (
+    'Wang et al. 2022, "Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model", '
+    "arXiv:2212.00490, equation 13"
 )
 _APG = (
     'Sadat et al. 2024, "Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion '
@@ -167,6 +179,17 @@ def components() -> Iterable[Component]:
             example={"low": 0.5, "high": 5.0},
             neutral={"low": 0.0, "high": math.inf},
             references=(_INTERVAL,),
+        ),
+        Component(
+            kind="guidance",
+            name="low-res-consistency",
+            target=f"{_HERE}.low_res_consistency:LowResConsistency",
+            config=f"{_HERE}.modifier_configs:LowResConsistencyConfig",
+            summary="makes each predicted x_0 average to the picture that an upsampler enlarges",
+            provides=_weight,
+            needs=_needs_low_res,
+            neutral={"strength": 0},
+            references=(_DDNM,),
         ),
         Component(
             kind="guidance",

@@ -239,14 +239,6 @@ class Catalogue:
         """Commands that plugins add, by the name that stands for them."""
         return by_spelling(self._commands)
 
-    def preset(self, name: str) -> Preset:
-        """The preset of a name, "name" or "distribution/name".
-
-        Raises:
-            NotFound: there is none, or there are two.
-        """
-        return self.preset_source(name).item
-
     def default_preset(self) -> str:
         """The name of the preset that commands use where no spec is named: glidepath's own before others'.
 
@@ -255,8 +247,7 @@ class Catalogue:
         """
         declared = [name for name, preset in self.presets().items() if preset.default]
         own = [name for name in declared if self.preset_source(name).record.distribution == DISTRIBUTION]
-        names = own or declared
-        if len(names) != 1:
+        if len(names := own or declared) != 1:
             count = "several plugins declare" if names else "no plugin declares"
             raise NotFound(f"no spec was named, and {count} a default preset", "name a spec", names)
         return names[0]
@@ -274,11 +265,15 @@ class Catalogue:
         return ", ".join(makers)
 
     def preset_source(self, name: str, own: str = "") -> Supplied[Preset]:
-        """The preset of a name, and its plugin. own: as for `find`. Raises as `preset` does."""
+        """The preset of a name, "name" or "distribution/name", and its plugin. own: as for `find`.
+
+        Raises:
+            NotFound: there is none, or there are two.
+        """
         return self._supplied(self._presets, "preset", name, own)
 
     def command_source(self, name: str) -> Supplied[Command]:
-        """The command of a name, and its plugin. Raises as `preset` does."""
+        """The command of a name, and its plugin. Raises as `preset_source` does."""
         return self._supplied(self._commands, "command", name)
 
     def _supplied(self, supplied: Sequence[Supplied[N]], what: str, name: str, own: str = "") -> Supplied[N]:
@@ -297,7 +292,7 @@ class Catalogue:
         Raises:
             NotFound: no working plugin is in that package.
         """
-        words, folders = package.split("."), self._package_folders
+        words, folders = package.split("."), self.package_folders
         for length in range(len(words), 0, -1):
             folder = folders.get(".".join(words[:length]))
             if folder is not None and all(word.isidentifier() for word in words[length:]):
@@ -314,14 +309,9 @@ class Catalogue:
         hint = "; ".join(filter(None, [*failed, did_you_mean(package, folders)]))
         raise NotFound(f"no working plugin is in a package {package!r}", hint, sorted(folders))
 
-    def packaged(self, path: Path) -> str:
-        """The absolute path of what ships with a working plugin, as "PACKAGE/FILE"; "" for what does not."""
-        folders = [(name, it) for name, it in self._package_folders.items() if path.is_relative_to(it)]
-        name, folder = max(folders, key=lambda found: len(found[1].parts), default=("", path))
-        return f"{name}/{path.relative_to(folder).as_posix()}" if name else ""
-
     @cached_property
-    def _package_folders(self) -> Mapping[str, Path]:
+    def package_folders(self) -> Mapping[str, Path]:
+        """Those of the packages that working plugins are in, by name."""
         return {name: folder for record in self.records for name, folder in _package_folders(record)}
 
     def checks(self, kind: str) -> list[Callable[[Any], None]]:

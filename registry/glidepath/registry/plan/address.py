@@ -134,6 +134,13 @@ def read_address(
     return _Reader(texts, paths, catalogue, problems, name, must_exist).read()
 
 
+def _packaged(path: Path, catalogue: Catalogue) -> str:
+    """The absolute path of what ships with a working plugin, as "PACKAGE/FILE"; "" for what does not."""
+    folders = [(name, it) for name, it in catalogue.package_folders.items() if path.is_relative_to(it)]
+    name, folder = max(folders, key=lambda found: len(found[1].parts), default=("", path))
+    return f"{name}/{path.relative_to(folder).as_posix()}" if name else ""
+
+
 def _text(node: MappingNode, key: str, path: str, problems: Problems) -> Scalar | None:
     value = node.get(key)
     if value is None or (isinstance(value, Scalar) and value.rule == NULL):
@@ -183,7 +190,7 @@ class _Reader:
         if (
             scheme == "file" and node.source.distribution
         ):  # what ships with a preset is there for all who have it
-            shipped = self.catalogue.packaged(Path(value))
+            shipped = _packaged(Path(value), self.catalogue)
             scheme, value = ("package", shipped) if shipped else (scheme, value)
         return Address(
             scheme,

@@ -75,7 +75,11 @@ class GuidanceTrial(Trial):
     ) -> list[Prediction]:
         """What is predicted at each level."""
         levels = levels_for(self.part, _STEPS)
-        conditioning = conditioning_for(self.part, rows, text=True, num_classes=num_classes, device=device)
+        channels, *sides = self.shape
+        low_res = [channels, *(side // 2 for side in sides)] if self.part.needed("image.upsamples") else None
+        conditioning = conditioning_for(
+            self.part, rows, text=True, num_classes=num_classes, low_res=low_res, device=device
+        )
         predict = self.bound(guidances, conditioning, levels)
         x = random_rows(rows, self.shape).to(device)
         return [predict(x, step) for step in levels.steps(device)]
