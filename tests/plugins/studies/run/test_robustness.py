@@ -144,6 +144,28 @@ def test_a_file_that_may_not_grow_ends_in_a_message(small: Path, unruly: None) -
     assert "File too large" in said or "disk I/O error" in said
 
 
+def test_a_training_that_is_interrupted_with_its_study_is_no_failure(
+    small: Path, unruly: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (small / "study.yaml").write_text(STUDY)
+    one = ["engine=in-process", "arms.axes={sampler.steps: [1]}", "base.train.steps=200"]
+    words = [word for it in one for word in ("--set", it)]
+    driver = subprocess.Popen(
+        [*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(small.glob("runs/studies/study/nodes/*/*/work/checkpoint-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    driver.send_signal(signal.SIGINT)
+    said = driver.communicate()[1]
+    assert driver.returncode == 130, said
+    (left,) = small.glob("runs/studies/study/nodes/*/*/attempts/*/failure.json")
+    assert json.loads(left.read_text())["failure"] == "cancelled"
+    assert main(["study", "run", "study.yaml", *words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["failed"] == 0
+
+
 def without_privileges() -> None:
     """In the process that follows, permissions hold for root too."""
     drop_from_bounding_set = 24

@@ -53,6 +53,9 @@ from glidepath.registry import (
 
 Scores = npt.NDArray[np.float64]
 
+_INTERRUPTED = 130
+"""What `glidepath train` ends with where Ctrl-C or SIGTERM stopped it, its checkpoint written."""
+
 
 class Steps:
     """Runs the steps of an order. Each begins from the same global random state, whatever ran before it."""
@@ -85,6 +88,8 @@ class Steps:
         command = catalogue.command_source("glidepath-diffusion/train").item.target
         module, _, name = command.partition(":")
         status = getattr(import_module(module), name)([str(spec), "--out", str(work)])
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt  # no failure: the study is interrupted, and goes on from the checkpoint
         if status != 0:
             raise GlidepathError(f"`glidepath train` ended with status {status}")
         try:
