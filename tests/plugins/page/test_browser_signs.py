@@ -77,6 +77,7 @@ def test_names_that_are_allowed_begin_with_those_of_the_server(page: Any) -> Non
 
 
 def test_results_and_tabs_are_in_sight(page: Any) -> None:
+    page.fill("#prompts", "a red circle")
     page.set_viewport_size({**page.viewport_size, "height": 560})
     width = page.viewport_size["width"]
     for tab in page.locator("nav button").all():
@@ -99,6 +100,7 @@ def test_a_picture_of_a_strangers_conditioner_is_asked_for_and_carried(page: Any
     buffer = base64.b64decode(picture)
     page.set_input_files("#other-file", {"name": "sad.png", "mimeType": "image/png", "buffer": buffer})
     expect(page.locator("#more-used")).to_have_text("in use: mood")
+    page.fill("#prompts", "a red circle")
     page.click("#go")
     expect(page.locator("#said")).to_contain_text("Done", timeout=LONG)
     page.get_by_role("button", name="Take mood away").click()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from glidepath.plugins.page.jobs import MOST_WAITING, Job, Queue, TooMany
+from glidepath.plugins.page.specs import Specs
 from glidepath.plugins.page.state import Desk
 from glidepath.registry import image_in
 
@@ -35,6 +37,13 @@ def _png(color: str = "red", size: int = 32) -> str:
     written = io.BytesIO()
     Image.new("RGB", (size, size), color).save(written, "PNG")
     return base64.b64encode(written.getvalue()).decode()
+
+
+def test_what_a_page_begins_with_can_be_made(client: Any, desk: Desk, finished: Finished) -> None:
+    shown = re.search(r'<textarea id="prompts"[^>]*>([^<]+)<', client.get("/").text)
+    assert shown is not None
+    text = f"{Specs(desk.catalogue).first()}sampler: {{steps: 2}}\n"
+    assert finished(client.post("/api/make", json={"text": text, "prompts": [shown[1]]}))["state"] == "done"
 
 
 def test_an_image_is_made_with_previews_and_carries_its_record(

@@ -113,4 +113,4 @@ def test_glidepaths_own_default_preset_counts_before_that_of_others(site: Any, g
     site.bundle()
     site.plugin("acme", f"from pathlib import Path\n{PRESET.replace('NAME', 'one')}")
     out = glidepath("list", "preset")[1]
-    assert [line.split()[1] for line in out.splitlines() if "(default)" in line] == ["shapes"]
+    assert [line.split()[1] for line in out.splitlines() if "(default)" in line] == ["emoji"]

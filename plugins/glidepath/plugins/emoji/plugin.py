@@ -66,7 +66,12 @@ def presets() -> Iterable[Preset]:
         "emoji-64": "the cascade of emoji and emoji-upsample: 64 x 64",
     }
     return [
-        Preset(name=name, file=Path(__file__).with_name(f"{name}.yaml"), summary=summary)
+        Preset(
+            name=name,
+            file=Path(__file__).with_name(f"{name}.yaml"),
+            summary=summary,
+            default=name == "emoji",
+        )
         for name, summary in summaries.items()
     ]
 

@@ -58,12 +58,7 @@ def presets() -> Iterable[Preset]:
         "shapes-64": "the cascade of shapes and shapes-upsample: 64 x 64",
     }
     return [
-        Preset(
-            name=name,
-            file=Path(__file__).with_name(f"{name}.yaml"),
-            summary=summary,
-            default=name == "shapes",
-        )
+        Preset(name=name, file=Path(__file__).with_name(f"{name}.yaml"), summary=summary)
         for name, summary in summaries.items()
     ]
 

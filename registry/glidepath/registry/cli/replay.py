@@ -23,8 +23,8 @@ weights and other files, torch, device), and how far the new image is from the o
 the image, and by what is in them in folders of models.
 
 examples:
-  glidepath replay images/a-green-star-seed0.png
-  glidepath replay images/a-green-star-seed0.png --weights runs/mine/weights.safetensors
+  glidepath replay images/a-red-apple-3d-seed0.png
+  glidepath replay images/a-red-apple-3d-seed0.png --weights runs/mine/weights.safetensors
   glidepath replay a-castle-at-dusk-seed0.png --models ~/models
 """
 

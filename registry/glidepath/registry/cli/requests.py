@@ -90,7 +90,7 @@ def requested(arguments: argparse.Namespace, plan: Plan) -> list[Wish]:
             return []
         if any("text_encoder" in pipeline.parts for pipeline in plan.pipelines().values()):
             raise UsageError(
-                'there is nothing to draw; give a prompt, such as: glidepath sample "a green star"'
+                'there is nothing to draw; give a prompt, such as: glidepath sample "a red apple, 3d"'
             )
     count = len(prompts) or len(labels) or 1
     texts = {name: _for_each(given, count) for name, given in _texts(arguments).items()}

@@ -62,15 +62,16 @@ of the two). What is transparent is white in a picture, and not painted in a mas
 taken, in the proportions of the image, and resized to its size; of the mask alike.
 
 examples:
-  glidepath sample "a large red circle above a small blue square"
-  glidepath sample "a green star" "a blue ring on pink" --count 4 --seed 7
-  glidepath sample "a green star" --set sampler.steps=27 --set sampler.eta=1
-  glidepath sample "a green star" --set sampler=ddpm --film
-  glidepath sample "a green star" --negative "a red star"
-  glidepath sample "a green star" --image photo.png --mask hole.png --spec glide-inpaint
-  glidepath sample "a green star" --image sketch.png --strength 0.6
+  glidepath sample "a red apple, 3d"
+  glidepath sample "a bicycle, noto" "a purple heart, noto" --count 4 --seed 7
+  glidepath sample "a red apple, 3d" --set sampler.steps=27 --set sampler.eta=1
+  glidepath sample "a house, flat" --set sampler=ddpm --film
+  glidepath sample "a red apple, 3d" --negative "a green apple, 3d"
+  glidepath sample "a green apple, 3d" --image sketch.png --strength 0.6
+  glidepath sample "a large red circle above a small blue square" --spec shapes
+  glidepath sample "a corgi in a field" --image photo.png --mask hole.png --spec glide-inpaint
   glidepath sample --label 207 --label 360 --count 4 --spec adm-64
-  glidepath sample "a green star" --low-res small.png --spec glide-upsample
+  glidepath sample "a corgi in a field" --low-res small.png --spec glide-upsample
   glidepath sample --noise-film photo.png
 """
 
