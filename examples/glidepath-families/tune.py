@@ -1,6 +1,8 @@
 """Tries learning rates for the arms of a study: a sixth of the steps, a seed that the study does not use.
 
 python tune.py study.yaml [ARM ...]
+
+Each rate is judged by the study's primary metric, of 200 images and more.
 """
 
 from __future__ import annotations
@@ -10,18 +12,19 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import recognised
 from omegaconf import OmegaConf
 
-from glidepath.registry import assemble, main
+from glidepath.registry import assemble, build_part, load_catalogue, main, plan_part
 
 RATES = (0.002, 0.004, 0.008)
 SEED = 99
+IMAGES = 200
 
 
-def tried(study: str, arm: str, rate: float) -> float:
-    """The share of 200 digits that are recognised."""
+def tried(study: str, arm: str, rate: float, metric: Any) -> float:
+    """The mean of the metric."""
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
         main(["study", "show", study, arm])
@@ -38,16 +41,27 @@ def tried(study: str, arm: str, rate: float) -> float:
     file.unlink()
     if status:
         raise SystemExit(f"{arm} at {rate} ended with {status}")
-    prompts = [prompt for prompt in OmegaConf.load(study).data.prompts for _ in range(20)]
-    right = recognised.per_prompt(assemble(str(run))(prompts, seed=SEED), prompts)
-    return float(sum(right) / len(right))
+    asked = OmegaConf.load(study).data.prompts
+    prompts = [prompt for prompt in asked for _ in range(-(-IMAGES // len(asked)))]
+    scores = metric.per_prompt(assemble(str(run))(prompts, seed=SEED), prompts)
+    return float(sum(scores) / len(scores))
+
+
+def primary(study: str) -> tuple[str, Any]:
+    """The name of a study's primary metric, and the metric."""
+    metrics: Any = OmegaConf.to_container(OmegaConf.load(study).metrics)
+    ((name, written),) = metrics["primary"].items()
+    parameters = {"use": written} if isinstance(written, str) else dict(written)
+    catalogue = load_catalogue()
+    return name, build_part(plan_part("metric", parameters.pop("use"), parameters, catalogue), catalogue)
 
 
 def table(study: str, arms: Sequence[str]) -> None:
     """Prints a row for each arm."""
-    print(f"| recognised | {' | '.join(map(str, RATES))} |\n| --- |{' --- |' * len(RATES)}")
+    name, metric = primary(study)
+    print(f"| {name} | {' | '.join(map(str, RATES))} |\n| --- |{' --- |' * len(RATES)}")
     for arm in arms:
-        shares = (f"{tried(study, arm, rate):.0%}" for rate in RATES)
+        shares = (f"{tried(study, arm, rate, metric):.0%}" for rate in RATES)
         print(f"| {arm} | {' | '.join(shares)} |", flush=True)
 
 
