@@ -28,6 +28,17 @@ def test_a_failed_cell_drops_its_pair_and_no_more() -> None:
     assert (found.complete, found.all, found.units, found.share) == (3, 4, 2, 0.75)
 
 
+def test_prompts_that_a_metric_is_not_about_are_no_pairs_that_are_missing() -> None:
+    arm, baseline = np.full((3, 2, 5), np.nan), np.full((3, 2, 5), np.nan)
+    arm[:, :, 3:], baseline[:, :, 3:] = 1.0, 0.0
+    found = pairs(arm, baseline)
+    assert (found.complete, found.all, found.share) == (12, 12, 1.0)
+    arm[1, 0, 3] = np.nan  # this one failed
+    found = pairs(arm, baseline)
+    assert (found.complete, found.all) == (11, 12)
+    np.testing.assert_array_equal(found.differences, [1.0, 1.0, 1.0])
+
+
 def test_what_differs_by_rounding_alone_differs_by_nothing() -> None:
     found = pairs(np.full((3, 1, 1), 0.1 + 0.2), np.full((3, 1, 1), 0.3))
     np.testing.assert_array_equal(found.differences, np.zeros(3))

@@ -79,6 +79,9 @@ def unit_of(scores: Array, chosen: Replicate | None = None) -> Unit:
 def pairs(arm: Array, baseline: Array, chosen: Replicate | None = None) -> Pairs:
     """Pair two arms' scores, [training seeds, sampling seeds, prompts] each.
 
+    A prompt that has no score of either arm, under any seed, is none that the metric is about (`among`): no
+    pair of it is missing.
+
     Raises:
         ValueError: they have different shapes, so that their cells are no pairs.
     """
@@ -88,6 +91,7 @@ def pairs(arm: Array, baseline: Array, chosen: Replicate | None = None) -> Pairs
             f"{list(baseline.shape)} differ"
         )
     complete = ~(np.isnan(arm) | np.isnan(baseline))
+    asked = ~(np.isnan(arm) & np.isnan(baseline)).all((0, 1))
     ours, theirs = (unit_means(np.where(complete, it, np.nan), chosen) for it in (arm, baseline))
     kept = ~np.isnan(ours)
     return Pairs(
@@ -95,7 +99,7 @@ def pairs(arm: Array, baseline: Array, chosen: Replicate | None = None) -> Pairs
         arm=ours[kept],
         baseline=theirs[kept],
         complete=int(complete.sum()),
-        all=int(complete.size),
+        all=int(complete[:, :, asked].size if asked.any() else complete.size),
         units=int(kept.size),
     )
 
