@@ -115,7 +115,8 @@ def _link_what_is_needed(stated: Sequence[str], site: Path) -> None:
 
 def _what_tests_need(project: Path, folder: Path) -> Path:
     """The tests and the files beside them, away from the package's source."""
-    shutil.copytree(project / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("tests", *(study.parent.name for study in project.glob("*/study.yaml"))):
+        shutil.copytree(project / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file in (project / "README.md", *project.glob("*.yaml")):
         shutil.copy(file, folder)
     return folder
