@@ -6,8 +6,9 @@ import { ended, jobs, keep, onJob } from "./jobs.js";
 import * as paint from "./paint.js";
 import { chosenSize, planAgain } from "./text.js";
 
-// current: the job that is shown. line: those that were asked for after it, which are shown in their turn.
-const state = { current: null, line: [], first: 0, others: {} };
+// current: the job that is shown. line: those that were asked for after it, which are shown in their turn. frame: the
+// address of the state of a walk that was asked for last.
+const state = { current: null, line: [], first: 0, others: {}, frame: "" };
 
 export function start() {
   $("ask").addEventListener("submit", (event) => {
@@ -211,9 +212,10 @@ async function showFrame() {
   const wanted = job.kind === "noise" ? "x" : document.querySelector("input[name=what]:checked").value;
   mark(job, index);
   const address = `/api/jobs/${job.id}/${index}/${wanted}`;
+  state.frame = address;
   try {
     await loaded(address);
-    picture(address, `${wanted} at step ${index}`);
+    if (state.frame === address) picture(address, `${wanted} at step ${index}`); // not one that was asked for before
   } catch {
     say("said", "This walk is not kept any more: Restore its picture, and Generate makes it again.", true);
   }
