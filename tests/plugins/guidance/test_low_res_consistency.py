@@ -47,7 +47,7 @@ def test_the_equation_of_the_paper_with_a_matrix_and_its_pseudo_inverse(
     for plain, prediction in guided(strength, kind):
         x_0, y = plain.sample.double().numpy(), LOW_RES.double().numpy()
         expected = x_0 + strength * inverse @ (y - mean @ x_0)
-        np.testing.assert_allclose(prediction.sample, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(prediction.sample, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_without_strength_a_prediction_stays_as_it_is() -> None:

@@ -187,9 +187,8 @@ class _Reader:
             value = {"file": self.file, "package": self.package, "hub": self.hub}[scheme](node, value)
         if len(self.problems) > before:
             return None
-        if (
-            scheme == "file" and node.source.distribution
-        ):  # what ships with a preset is there for all who have it
+        if scheme == "file" and node.source.distribution:
+            # what ships with a preset is there for all who have it
             shipped = _packaged(Path(value), self.catalogue)
             scheme, value = ("package", shipped) if shipped else (scheme, value)
         return Address(

@@ -217,7 +217,7 @@ async function showFrame() {
     await loaded(address);
     if (state.frame === address) picture(address, `${wanted} at step ${index}`); // not one that was asked for before
   } catch {
-    say("said", "This walk is not kept any more: Restore its picture, and Generate makes it again.", true);
+    if (state.frame === address) say("said", "This walk is not kept any more: Restore its picture, and Generate makes it again.", true);
   }
 }
 
